@@ -1,0 +1,149 @@
+"""Bases of everything that stands in the configuration file; plugins derive their options from these."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from gateway.config.fields import Deadband, Duration, Field, FilePath, Name
+from gateway.core.tag import VALUE_TYPES
+
+
+class Section(BaseModel):
+    """A table of the file: unknown keys are errors, types are strict, the docstring under a field is its help."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class Secret(Section):
+    """Where a secret is kept; exactly one of the three. The secret itself never stands in the file."""
+
+    credential: str | None = None
+    """Name of a systemd credential: a file in /etc/edge-gateway/credentials."""
+
+    file: FilePath | None = None
+    """A file that only the daemon's user can read."""
+
+    env: str | None = None
+    """An environment variable; any local user can read those of a service, so rather use a credential."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Secret":
+        if sum(value is not None for value in (self.credential, self.file, self.env)) != 1:
+            raise ValueError('write exactly one of credential, file or env, such as { credential = "mqtt-password" }')
+        return self
+
+
+ValueType = Literal[
+    "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
+    "float32", "float64", "string", "bytes",
+]  # fmt: skip
+assert ValueType.__args__ == VALUE_TYPES  # type: ignore[attr-defined]
+
+
+class TagConfig(Section):
+    """What every tag can say; a driver's own tag options derive from it."""
+
+    unit: str = ""
+    """Engineering unit, as it is shown and published."""
+
+    description: str = ""
+    """What the tag measures."""
+
+    scale: float = 1.0
+    """Published value = device's value × scale + offset."""
+
+    offset: float = 0.0
+    """See scale; in the published unit."""
+
+    clamp: tuple[float, float] | None = Field(default=None, strict=False)
+    """Lowest and highest published value; beyond, the nearer one is published and marked as clamped."""
+
+    range: tuple[float, float] | None = Field(default=None, strict=False)
+    """Normal span of the published value; what a deadband in percent refers to."""
+
+    deadband: Deadband | None = None
+    """Publish only changes larger than this; 0 publishes every change. Without it every reading is published."""
+
+    heartbeat: Duration | None = None
+    """With a deadband: publish at least this often though nothing changed. Default 60 s."""
+
+    scan: Duration | None = None
+    """Poll period of this tag, if another than its device's."""
+
+    def value_type(self) -> str:
+        """The published value's type, one of VALUE_TYPES, or empty while only the device knows it; drivers override it.
+        The gateway publishes a scaled value as float64 whatever this says."""
+        return ""
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the published value differs from the device's."""
+        return self.scale != 1.0 or self.offset != 0.0
+
+    @model_validator(mode="after")
+    def _bounds(self) -> "TagConfig":
+        for name in ("clamp", "range"):
+            span = getattr(self, name)
+            if span is not None and not span[0] < span[1]:
+                raise ValueError(f"{name}: the first number must be smaller than the second")
+        if isinstance(self.deadband, str) and self.range is None:
+            raise ValueError("deadband: a percentage needs range = [lowest, highest]")
+        if self.scale == 0:
+            raise ValueError("scale: must not be 0")
+        return self
+
+
+class DeviceConfig(Section):
+    """What every device can say; a driver's own device options derive from it."""
+
+    name: Name
+    """Name of the device, unique in this gateway; part of its topics."""
+
+    driver: str
+    """The driver plugin: the name of its file or folder."""
+
+    scan: Duration = 1.0
+    """Poll period; for subscriptions the publishing interval."""
+
+    align: bool = False
+    """Poll on the full period of the clock rather than at a phase of the device's own."""
+
+    timeout: Duration = 3.0
+    """How long the device may take to answer, and to be connected."""
+
+    stale_after: Duration | None = None
+    """Without an answer for this long the tags go stale. Default: three scans, at least 5 s."""
+
+    max_in_flight: int = Field(default=1, ge=1, le=64)
+    """Reads under way at once on the device's line. Many PLCs bear only one."""
+
+    enterprise: str | None = None
+    """ISA-95 enterprise of this device, if another than the gateway's."""
+
+    site: str | None = None
+    """ISA-95 site of this device, if another than the gateway's."""
+
+    area: str | None = None
+    """ISA-95 area of this device, if another than the gateway's."""
+
+    line: str | None = None
+    """ISA-95 line of this device, if another than the gateway's."""
+
+
+class SinkConfig(Section):
+    """What every sink can say; a sink plugin's own options derive from it."""
+
+    name: Name
+    """Name of the destination, unique in this gateway; its place in the outbox is kept under it."""
+
+    plugin: str
+    """The sink plugin: the name of its file or folder."""
+
+    window: int = Field(default=200, ge=1, le=10_000)
+    """Records on their way without acknowledgement, at most."""
+
+    ack_timeout: Duration = 10.0
+    """No acknowledgement for this long, with records on their way: the link is dropped and made anew."""
+
+    order: Literal["live-first", "strict"] = "live-first"
+    """After an outage: new data first and the history behind it, or strictly in order."""

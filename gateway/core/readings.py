@@ -1,0 +1,47 @@
+"""The one shape in which data travels: columns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.core.tag import Device
+
+Exact = int | str | bytes | list[Any]
+"""A value that a float64 cannot hold: a large integer, a text, raw bytes, an array."""
+
+NO_EXACT: Mapping[int, Exact] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Readings:
+    """A block of n readings of one device; row i is one reading. Columns are never changed after the block is made."""
+
+    device: Device
+    t_ns: NDArray[np.int64]
+    """Source time, nanoseconds since 1970 UTC, int64[n]. Never rewritten."""
+
+    tag: NDArray[np.uint32]
+    """`Tag.id`, uint32[n]."""
+
+    value: NDArray[np.float64]
+    """float64[n]; NaN where the quality is bad or the value stands in `exact`. Booleans are 0.0 and 1.0."""
+
+    quality: NDArray[np.uint32]
+    """See `gateway.core.quality`, uint32[n]."""
+
+    exact: Mapping[int, Exact] = field(default_factory=lambda: NO_EXACT)
+    """Row → value, for rows whose value is no float64."""
+
+    def __len__(self) -> int:
+        return len(self.tag)
+
+    def take(self, rows: NDArray[np.intp]) -> "Readings":
+        """The block of these rows, given as ascending row numbers."""
+        exact: Mapping[int, Exact] = NO_EXACT
+        if self.exact:
+            exact = {new: self.exact[old] for new, old in enumerate(rows.tolist()) if old in self.exact}
+        return Readings(self.device, self.t_ns[rows], self.tag[rows], self.value[rows], self.quality[rows], exact)

@@ -1,0 +1,61 @@
+"""What stands in the outbox: one record is one block of readings of one device, or one event, loss or receipt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from gateway.core.readings import Readings
+
+
+class Lane(IntEnum):
+    """A sequence of its own within a log. Alarm records overtake data."""
+
+    ALARM = 0
+    DATA = 1
+
+    @property
+    def word(self) -> str:
+        """The lane's name in ids, topics and commands."""
+        return self.name.lower()
+
+
+class Kind(IntEnum):
+    """What a record holds."""
+
+    READINGS = 0
+    EVENT = 1
+    LOSS = 2
+    RECEIPT = 3
+    SKIP = 4
+    """Sequence numbers that were reserved and, after an unclean stop, will never be used."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """A record with its number. `readings` for Kind.READINGS, else `body`."""
+
+    log: str
+    lane: Lane
+    seq: int
+    kind: Kind
+    wall_ns: int
+    """When the gateway accepted it, by its wall clock."""
+    boot_ns: int
+    """The same by the boot clock; comparable only within one `boot`."""
+    boot: int
+    """Number of the boot, short form of the kernel's boot id."""
+    epoch: int
+    """Grows by one at each step of the wall clock."""
+    config: str
+    """Short form (8 hex digits) of the hash of the configuration that made it."""
+    rows: int
+    """How many readings it holds; the unit in which losses and balances are counted."""
+    readings: Readings | None = None
+    body: Mapping[str, Any] | None = None
+    """JSON object of an event, loss or receipt."""
+
+    @property
+    def id(self) -> str:
+        """The record's name in every message: `log:lane:seq`."""
+        return f"{self.log}:{self.lane.word}:{self.seq}"

@@ -1,0 +1,132 @@
+"""The contract of a driver."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from gateway.config.base import DeviceConfig, TagConfig
+from gateway.core.readings import Exact, Readings
+from gateway.core.tag import Device, Tag, Tags
+
+D = TypeVar("D", bound=DeviceConfig)
+T = TypeVar("T", bound=TagConfig)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Values = Sequence[Exact | float | bool | None] | NDArray[np.float64] | Readings
+"""What `read` returns: one value per tag in the order of the tags (None or NaN for a bad one), or full Readings when the
+device gives its own times or qualities."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a driver learned of a tag from the device: its type, and unit and description where the config has none."""
+
+    type: str
+    unit: str = ""
+    description: str = ""
+
+
+class Driver(Generic[D, T]):
+    """One object is one line: one TCP session, one serial bus. A NEW object serves each connection attempt, so a driver
+    holds no state beyond it and never reconnects by itself.
+
+    A subclass names its option types as type arguments, `class Scale(Driver[ScaleConfig, CellConfig])`, and that is its
+    whole registration. It implements `connect`, `close`, and either `read` (polled) or `stream` (subscribing).
+
+    The gateway calls, all in the event loop: `connect` once; then `describe` once; then `read` as scheduled, at most
+    `max_in_flight` at once, or one `stream`; `write` and `browse` at any time between, also while `stream` runs; at the
+    end `close`, once, and only after a `connect` that succeeded. Any call may be cancelled. Time-outs, retries, backoff,
+    logging, metrics and quality for unanswered tags are the gateway's.
+
+    Errors: `DeviceError` counts against the one device. `LinkError`, OSError, EOFError and TimeoutError end the line: it
+    is closed and dialled anew. `RefusedError` does the same, and tells that a person must act. Anything else is taken for
+    a bug of the driver: its traceback is logged and the line backs off.
+    """
+
+    devices: tuple[Device, ...]
+    """The devices of this line; one, unless `line_key` says that several share a line."""
+
+    config: D
+    """Options of the first device of the line, which speak for the line."""
+
+    log: structlog.stdlib.BoundLogger
+    """Logger bound to the line."""
+
+    def __init__(self, devices: Sequence[Device], alive: Callable[[], None] = lambda: None) -> None:
+        self.devices = tuple(devices)
+        self.config = devices[0].config
+        self.alive = alive
+        """Call it at any sign of life that is no reading, such as a keep-alive: it feeds the data-flow watchdog."""
+        self.log = structlog.get_logger().bind(device=devices[0].name)
+        self._thread: ThreadPoolExecutor | None = None
+
+    @classmethod
+    def line_key(cls, config: D) -> Hashable | None:
+        """Devices with equal keys share one line. None, the default: every device has a line of its own."""
+        return None
+
+    @classmethod
+    def plan(cls, device: Device) -> list[str]:
+        """How the device's tags will be read, in words, for `check`; needs no connection. Default: nothing to say."""
+        return []
+
+    async def connect(self) -> None:
+        """Open the line. Raises on failure, and then leaves nothing open."""
+        raise NotImplementedError
+
+    async def describe(self) -> Mapping[Tag, Found]:
+        """What the device tells of tags whose type, unit or description the config leaves open. Default: nothing."""
+        return {}
+
+    async def read(self, tags: Tags) -> Values:
+        """Read these tags of one device. `tags` is the same object at every scan: cache a read plan under it."""
+        raise NotImplementedError
+
+    def stream(self) -> AsyncIterator[Readings]:
+        """Subscribe, and yield readings as they come; implement as an async generator. It ends only by raising."""
+        raise NotImplementedError
+
+    async def write(self, tag: Tag, value: float | bool | int | str) -> None:
+        """Write one value, in the device's unit. Raises DeviceError with the device's reason when it refuses."""
+        raise NotImplementedError
+
+    async def browse(self) -> AsyncIterator[tuple[str, Found]]:
+        """Yield what the device offers: address as the config writes it, and its description."""
+        raise NotImplementedError
+        yield  # an async generator
+
+    async def close(self) -> None:
+        """Close the line. Must not raise for a line that is already dead."""
+
+    async def in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a blocking call in the line's one worker thread; calls never overlap."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"line-{self.devices[0].name}")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: call(*args, **kwargs))
+
+    def release(self) -> None:
+        """Called by the gateway after `close`, or after a `connect` that failed: lets the worker thread go."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+    @classmethod
+    def subscribes(cls) -> bool:
+        """Whether this driver streams rather than being polled."""
+        return cls.stream is not Driver.stream
+
+
+def option_types(cls: type[Any]) -> tuple[type[Any], ...]:
+    """The option types that a Driver or Sink subclass names as its type arguments. Raises TypeError if it names none."""
+    for klass in cls.__mro__:
+        for base in getattr(klass, "__orig_bases__", ()):
+            args = getattr(base, "__args__", ())
+            if args and not any(isinstance(arg, TypeVar) for arg in args):
+                return tuple(args)
+    raise TypeError(f"{cls.__name__} names no option types: write class {cls.__name__}(Driver[MyDevice, MyTag])")
