@@ -1,0 +1,1 @@
+"""The demonstration: simulated devices, an embedded broker, and the gateway between them."""

@@ -1,0 +1,54 @@
+"""Time-outs without a timer each: one sweep over all that is under way."""
+
+import asyncio
+from types import TracebackType
+
+
+class Deadlines:
+    """Cancels tasks that have been in a `within` block for too long, and turns that into TimeoutError there.
+
+    `sweep` must be run beside it; a time-out comes up to one interval late.
+    """
+
+    def __init__(self, interval: float = 0.1) -> None:
+        self._interval = interval
+        self._until: dict[asyncio.Task[object], float] = {}
+        self._late: set[asyncio.Task[object]] = set()
+
+    def within(self, seconds: float) -> "_Within":
+        """A context manager for the current task; blocks of one task must not be nested."""
+        return _Within(self, seconds)
+
+    async def sweep(self) -> None:
+        """Watch, until cancelled."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(self._interval)
+            now = clock()
+            for task in [task for task, until in self._until.items() if until < now]:
+                del self._until[task]
+                self._late.add(task)
+                task.cancel()
+
+
+class _Within:
+    __slots__ = ("_all", "_seconds", "_task")
+
+    def __init__(self, deadlines: Deadlines, seconds: float) -> None:
+        self._all = deadlines
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._all._until[task] = asyncio.get_running_loop().time() + self._seconds
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._all._until.pop(self._task, None)
+        if self._task in self._all._late:
+            self._all._late.discard(self._task)
+            if self._task.uncancel() == 0 and kind is asyncio.CancelledError:
+                raise TimeoutError(f"no answer within {self._seconds:g} s") from error

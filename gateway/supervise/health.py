@@ -1,0 +1,75 @@
+"""What state a part is in, said once when it changes."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import structlog
+
+from gateway.core.amounts import format_duration
+from gateway.core.clock import Clock
+
+State = Literal["starting", "up", "down", "faulted", "stopped"]
+
+
+class Health:
+    """State of one part: a line, a device, a sink, a model.
+
+    `up`, `down` and `faulted` log a change once, and stay silent while state and reason remain.
+    """
+
+    def __init__(
+        self, name: str, clock: Clock, *, log: Any = None, on_change: Callable[["Health"], None] = lambda _: None
+    ) -> None:
+        self.name = name
+        self.state: State = "starting"
+        self.reason = ""
+        self.since_ns = clock.boot_ns()
+        """Boot time of the last change of state."""
+        self.failures = 0
+        """Failed attempts since it was last up."""
+        self._clock = clock
+        self._log = log or structlog.get_logger().bind(part=name)
+        self._on_change = on_change
+
+    @property
+    def age(self) -> float:
+        """Seconds in the present state."""
+        return (self._clock.boot_ns() - self.since_ns) / 1e9
+
+    def up(self, note: str = "") -> None:
+        """It works."""
+        if self.state != "up":
+            away = self.state in ("down", "faulted")
+            tell = f"up again after {format_duration(self.age)}" if away else "up"
+            extra = {"note": note} if note else {}
+            if away and self.failures > 1:
+                extra["attempts"] = str(self.failures)
+            self._log.info(tell, **extra)
+        self.failures = 0
+        self._set("up", note)
+
+    def down(self, reason: str) -> None:
+        """It does not work, for a reason that lies outside the gateway."""
+        self.failures += 1
+        if (self.state, self.reason) != ("down", reason):
+            self._log.warning("down", reason=reason)
+        self._set("down", reason)
+
+    def faulted(self, reason: str, error: BaseException) -> None:
+        """It does not work, because of a bug; the traceback is logged once while the reason remains."""
+        self.failures += 1
+        if (self.state, self.reason) != ("faulted", reason):
+            self._log.error("faulted", reason=reason, exc_info=error)
+        self._set("faulted", reason)
+
+    def stopped(self) -> None:
+        """It was stopped on purpose."""
+        self._set("stopped", "")
+
+    def _set(self, state: State, reason: str) -> None:
+        if (state, reason) == (self.state, self.reason):
+            return
+        if state != self.state:
+            self.since_ns = self._clock.boot_ns()
+        self.state, self.reason = state, reason
+        self._on_change(self)

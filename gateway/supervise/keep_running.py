@@ -1,0 +1,54 @@
+"""The only retry loop of the program."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import NoReturn
+
+from gateway.core.errors import DeviceError, LinkError
+from gateway.supervise.backoff import Backoff
+from gateway.supervise.health import Health
+
+EXPECTED = (LinkError, DeviceError, OSError, TimeoutError, EOFError)
+"""What plants do to connections; everything else is a bug."""
+
+
+async def keep_running(
+    session: Callable[[], Awaitable[None]], health: Health, backoff: Backoff | None = None
+) -> NoReturn:
+    """Run `session` again and again, with pauses that grow while it fails.
+
+    The session calls `health.up()` once it works, and ends by raising: an expected error makes the part down, any other
+    exception faulted. Cancelling ends the loop.
+    """
+    backoff = backoff or Backoff()
+    try:
+        while True:
+            up_for = await _once(session, health)
+            await asyncio.sleep(backoff.pause(up_for))
+    finally:
+        health.stopped()
+
+
+async def _once(session: Callable[[], Awaitable[None]], health: Health) -> float:
+    """One session; returns for how many seconds it was up."""
+    try:
+        await session()
+        error: Exception = LinkError("the connection ended")
+    except Exception as raised:  # noqa: BLE001 - the supervisor is where every exception is judged
+        error = raised
+    up_for = health.age if health.state == "up" else 0.0
+    leaf = next(_leaves(error))
+    if all(isinstance(each, EXPECTED) for each in _leaves(error)):
+        health.down(str(leaf) or type(leaf).__name__)
+    else:
+        bug = next(each for each in _leaves(error) if not isinstance(each, EXPECTED))
+        health.faulted(f"{type(bug).__name__}: {bug}", error)
+    return up_for
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _leaves(part)
+    else:
+        yield error

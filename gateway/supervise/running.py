@@ -1,0 +1,40 @@
+"""Start and stop in an order that can be read off the code."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+
+class Running:
+    """The parts that run beside a body."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, part: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run one more part, until the body ends or the task is cancelled."""
+        task = self._group.create_task(part)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def stop(self) -> None:
+        """Cancel all parts."""
+        for task in tuple(self._tasks):
+            task.cancel()
+
+
+@asynccontextmanager
+async def running(*parts: Coroutine[Any, Any, Any]) -> AsyncIterator[Running]:
+    """Run coroutines beside the body, cancel them when it ends, and wait for their end. A crash of one ends the body too,
+    and is raised as an ExceptionGroup."""
+    async with asyncio.TaskGroup() as group:
+        parts_running = Running(group)
+        for part in parts:
+            parts_running.start(part)
+        try:
+            yield parts_running
+        finally:
+            parts_running.stop()
