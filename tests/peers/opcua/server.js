@@ -1,0 +1,114 @@
+// An OPC UA server for the tests, built on node-opcua: one variable of each scalar type, a counter, and some odd ones.
+//
+//   node server.js --port N --pki DIR [--security None,Basic256Sha256] [--user name:password] [--tick ms] [--limit n]
+//
+// Prints one line {"ready": port, "certificate": file} when it serves. Each line on standard input sets a variable:
+// {"name": "Double", "value": 1.5, "status": "Good", "time": 1700000000000}; the answer is a line {"set": "Double"}.
+// {"sessions": true} is answered with the number of open sessions and subscriptions.
+
+const readline = require("node:readline");
+const { parseArgs } = require("node:util");
+const {
+    DataType, MessageSecurityMode, OPCUACertificateManager, OPCUAServer, SecurityPolicy,
+    StatusCodes, Variant, VariantArrayType, coerceLocalizedText, coerceNodeId, standardUnits,
+} = require("node-opcua");
+
+const { values: options } = parseArgs({
+    options: {
+        port: { type: "string" }, pki: { type: "string" }, security: { type: "string", default: "None" },
+        user: { type: "string" }, tick: { type: "string", default: "100" }, limit: { type: "string", default: "0" },
+    },
+});
+
+const NAMESPACE = "http://peer.example/plant";
+const WHEN = new Date("2024-02-29T12:00:00.123Z");
+const SCALARS = {
+    Boolean: true, SByte: -8, Byte: 200, Int16: -3000, UInt16: 60000, Int32: -2000000000, UInt32: 4000000000,
+    Int64: [0xfff0bdc0, 0x00000000], UInt64: [0x7fffffff, 0xffffffff], Float: 1.5, Double: 2.25, String: "grün",
+    DateTime: WHEN, ByteString: Buffer.from([0, 1, 255]), Guid: "72962B91-FA75-4AE6-8D28-B404DC7DAF63",
+    LocalizedText: coerceLocalizedText("offen"), StatusCode: StatusCodes.BadOutOfRange,
+};
+
+async function certificates(folder) {
+    const manager = new OPCUACertificateManager({ automaticallyAcceptUnknownCertificate: true, rootFolder: folder });
+    await manager.initialize();
+    return manager;
+}
+
+function addVariables(server) {
+    const namespace = server.engine.addressSpace.registerNamespace(NAMESPACE);
+    const folder = namespace.addFolder("ObjectsFolder", { browseName: "Plant" });
+    const variables = {};
+    const add = (name, dataType, value, extra = {}) => {
+        variables[name] = namespace.addVariable({
+            componentOf: folder, browseName: name, nodeId: `s=${name}`, dataType, accessLevel: "CurrentRead | CurrentWrite", ...extra,
+        });
+        variables[name].setValueFromSource({ dataType: DataType[dataType], arrayType: VariantArrayType.Scalar, value });
+        return variables[name];
+    };
+    for (const [type, value] of Object.entries(SCALARS)) add(type, type, value);
+    add("Count", "UInt32", 0);
+    variables.Array = namespace.addVariable({
+        componentOf: folder, browseName: "Array", nodeId: "s=Array", dataType: "Double", valueRank: 1, arrayDimensions: [3],
+    });
+    variables.Array.setValueFromSource({ dataType: DataType.Double, arrayType: VariantArrayType.Array, value: [1, 2, 3] });
+    variables.State = namespace.addVariable({
+        componentOf: folder, browseName: "State", nodeId: "s=State", dataType: coerceNodeId("i=852"),
+    });
+    variables.State.setValueFromSource({ dataType: DataType.Int32, value: 3 });
+    variables.Temperature = namespace.addAnalogDataItem({
+        componentOf: folder, browseName: "Temperature", nodeId: "s=Temperature", dataType: "Double",
+        description: "inlet air", engineeringUnitsRange: { low: 0, high: 200 }, engineeringUnits: standardUnits.degree_celsius,
+        value: { dataType: DataType.Double, value: 21.5 },
+    });
+    return variables;
+}
+
+function startCounter(count, interval) {
+    let n = 0;
+    setInterval(() => count.setValueFromSource({ dataType: DataType.UInt32, value: ++n }), interval);
+}
+
+function answer(server, variables, line) {
+    const order = JSON.parse(line);
+    if (order.sessions) {
+        const { currentSessionCount, currentSubscriptionCount } = server.engine;
+        return { sessions: currentSessionCount, subscriptions: currentSubscriptionCount };
+    }
+    const variable = variables[order.name];
+    const { dataType } = variable.readValue().value;
+    const value = new Variant({ arrayType: VariantArrayType.Scalar, dataType: order.type ? DataType[order.type] : dataType, value: order.value });
+    const status = StatusCodes[order.status || "Good"];
+    variable.setValueFromSource(value, status, order.time ? new Date(order.time) : new Date());
+    return { set: order.name };
+}
+
+async function main() {
+    const manager = await certificates(options.pki);
+    const policies = options.security.split(",").map((name) => SecurityPolicy[name]);
+    const secured = policies.some((policy) => policy !== SecurityPolicy.None);
+    const modes = secured ? [MessageSecurityMode.Sign, MessageSecurityMode.SignAndEncrypt] : [];
+    if (policies.includes(SecurityPolicy.None)) modes.push(MessageSecurityMode.None);
+    const [user, password] = (options.user || ":").split(":");
+    const limit = Number(options.limit);
+    const server = new OPCUAServer({
+        port: Number(options.port), hostname: "127.0.0.1", host: "127.0.0.1", securityPolicies: policies, securityModes: modes,
+        serverCertificateManager: manager, userCertificateManager: manager,
+        allowAnonymous: !options.user, userManager: { isValidUser: (name, word) => name === user && word === password },
+        serverCapabilities: limit ? { operationLimits: { maxNodesPerRead: limit, maxMonitoredItemsPerCall: limit } } : {},
+        serverInfo: { applicationUri: "urn:peer.example:plant" },
+    });
+    await server.initialize();
+    const variables = addVariables(server);
+    await server.start();
+    startCounter(variables.Count, Number(options.tick));
+    console.log(JSON.stringify({ ready: Number(options.port), certificate: server.certificateFile }));
+    const lines = readline.createInterface({ input: process.stdin });
+    lines.on("line", (line) => console.log(JSON.stringify(answer(server, variables, line))));
+    lines.on("close", () => server.shutdown(0).finally(() => process.exit(0)));
+}
+
+main().catch((error) => {
+    console.error(error);
+    process.exit(1);
+});
