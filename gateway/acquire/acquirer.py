@@ -1,0 +1,110 @@
+"""All lines together."""
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+from gateway.acquire.line import Line
+from gateway.acquire.source import Road, Source
+from gateway.acquire.wheel import Wheel
+from gateway.config.model import DeviceSpec
+from gateway.core.clock import Clock
+from gateway.core.errors import GatewayError
+from gateway.core.readings import Readings
+from gateway.core.tag import Tags
+from gateway.plugin.driver import Driver
+from gateway.supervise import Deadlines, Running, running
+
+DIALS_AT_ONCE = 32
+LOOK_EVERY = 0.5
+
+DriverTypes = Callable[[str], type[Driver[Any, Any]]]
+
+
+class Acquirer:
+    """Reads all devices. Lines can be exchanged while it runs."""
+
+    def __init__(self, road: Road, driver_type: DriverTypes, clock: Clock) -> None:
+        self._road = road
+        self._driver_type = driver_type
+        self._clock = clock
+        self.wheel = Wheel(clock)
+        self._deadlines = Deadlines()
+        self._dial = asyncio.Semaphore(DIALS_AT_ONCE)
+        self._lines: dict[Hashable, Line] = {}
+        self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
+        self._running: Running | None = None
+
+    @property
+    def sources(self) -> Iterable[Source]:
+        """All devices that are being read."""
+        return (source for line in self._lines.values() for source in line.sources.values())
+
+    async def run(self) -> None:
+        """Read, until cancelled."""
+        async with running(self.wheel.run(), self._deadlines.sweep(), self._look()) as self._running:
+            for key in self._lines:
+                self._start(key)
+            await asyncio.Event().wait()
+
+    async def apply(self, specs: Sequence[DeviceSpec]) -> None:
+        """Read exactly these devices: lines whose devices are the same objects go on undisturbed, the others are closed
+        and, where still wanted, made anew."""
+        wanted = self._by_line(specs)
+        for key in [key for key, line in self._lines.items() if _specs(line) != wanted.get(key)]:
+            await self._stop(key)
+        for key, members in wanted.items():
+            if key not in self._lines:
+                self._lines[key] = self._line(members)
+                self._start(key)
+
+    async def read(self, device: str, names: Sequence[str]) -> Readings:
+        """Read tags now, out of turn. Raises GatewayError with the reason."""
+        for line in self._lines.values():
+            if device in line.sources:
+                tags = [tag for tag in line.sources[device].device.tags if tag.name in names]
+                try:
+                    return await line.read(device, Tags(device, tags))
+                except (TimeoutError, OSError) as error:
+                    raise GatewayError(f"{device}: {error}") from error
+        raise GatewayError(f'no device "{device}"')
+
+    def _by_line(self, specs: Sequence[DeviceSpec]) -> Mapping[Hashable, list[DeviceSpec]]:
+        lines: dict[Hashable, list[DeviceSpec]] = {}
+        for spec in specs:
+            key = self._driver_type(spec.config.driver).line_key(spec.config)
+            own = ("device", spec.config.name) if key is None else (spec.config.driver, key)
+            lines.setdefault(own, []).append(spec)
+        return lines
+
+    def _line(self, specs: Sequence[DeviceSpec]) -> Line:
+        driver_type = self._driver_type(specs[0].config.driver)
+        return Line(
+            driver_type,
+            [Source(spec, self._road, self._clock, driver_type.subscribes()) for spec in specs],
+            wheel=self.wheel,
+            deadlines=self._deadlines,
+            dial=self._dial,
+            clock=self._clock,
+        )
+
+    def _start(self, key: Hashable) -> None:
+        if self._running is not None:
+            self._tasks[key] = self._running.start(self._lines[key].run())
+
+    async def _stop(self, key: Hashable) -> None:
+        del self._lines[key]
+        task = self._tasks.pop(key, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            for source in self.sources:
+                source.look()
+
+
+def _specs(line: Line) -> list[DeviceSpec]:
+    return [source.spec for source in line.sources.values()]

@@ -1,0 +1,237 @@
+"""One connection, kept alive, with the devices that share it."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from typing import Any
+
+import structlog
+
+from gateway.acquire.source import Scan, Source
+from gateway.acquire.values import as_readings
+from gateway.acquire.wheel import Turn, Wheel
+from gateway.core.clock import Clock
+from gateway.core.errors import DeviceError, LinkError
+from gateway.core.readings import Readings
+from gateway.core.tag import Tags
+from gateway.plugin.driver import Driver
+from gateway.supervise import Deadlines, Health, keep_running, running
+
+CLOSE_TIMEOUT = 3.0
+SILENCE = 10
+"""A subscription without a sign of life for this many scans, and at least 30 s, is torn down."""
+
+
+class Request:
+    """A read that a person asked for; it goes before waiting scans."""
+
+    def __init__(self, source: Source, tags: Tags) -> None:
+        self.source = source
+        self.tags = tags
+        self.answer: asyncio.Future[Readings] = asyncio.get_running_loop().create_future()
+
+
+class Line:
+    """Dials, polls or subscribes, and dials again; see `gateway.plugin.Driver` for what it calls when."""
+
+    def __init__(
+        self,
+        driver_type: type[Driver[Any, Any]],
+        sources: Sequence[Source],
+        *,
+        wheel: Wheel,
+        deadlines: Deadlines,
+        dial: AbstractAsyncContextManager[Any],
+        clock: Clock,
+    ) -> None:
+        self.sources = {source.name: source for source in sources}
+        self.name = sources[0].name
+        self._driver_type = driver_type
+        self._wheel = wheel
+        self._deadlines = deadlines
+        self._dial = dial
+        self._timeout = sources[0].spec.config.timeout
+        self._in_flight = sources[0].spec.config.max_in_flight
+        self._due: deque[Scan | Request] = deque()
+        self._wake = asyncio.Event()
+        self._driver: Driver[Any, Any] | None = None
+        # A line of one device has that device's health; a shared one has its own beside theirs.
+        self.shared = len(sources) > 1
+        log = structlog.get_logger().bind(line=self.name)
+        self.health = Health(f"line of {self.name}", clock, log=log) if self.shared else sources[0].health
+
+    async def run(self) -> None:
+        """Keep the line alive, until cancelled."""
+        await keep_running(self._session, self.health)
+
+    async def read(self, device: str, tags: Tags) -> Readings:
+        """Read now, out of turn. Raises DeviceError or LinkError with the reason."""
+        source = self.sources[device]
+        driver = self._driver
+        if driver is None:
+            raise LinkError(f"{device} is not connected: {self.health.reason or 'connecting'}")
+        if driver.subscribes():
+            if type(driver).read is Driver.read:
+                raise DeviceError(f"{device} is subscribed; its driver cannot read at once, so the last value stands")
+            values = await asyncio.wait_for(driver.read(tags), self._timeout)
+            return source.conditioned(as_readings(source.device, tags, values, source.now()))
+        request = Request(source, tags)
+        self._due.appendleft(request)
+        self._wake.set()
+        return await request.answer
+
+    async def _session(self) -> None:
+        driver = self._driver_type([source.device for source in self.sources.values()], self._alive)
+        try:
+            async with self._connected(driver):
+                await self._describe(driver)
+                self._driver = driver
+                await (self._subscribe(driver) if driver.subscribes() else self._poll(driver))
+        finally:
+            self._driver = None
+            driver.release()
+            self._drop()
+
+    @asynccontextmanager
+    async def _connected(self, driver: Driver[Any, Any]) -> AsyncIterator[None]:
+        async with self._dial:
+            try:
+                await asyncio.wait_for(driver.connect(), self._timeout)
+            except TimeoutError as error:
+                raise LinkError(str(error) or f"no connection within {self._timeout:g} s") from error
+        try:
+            yield
+        finally:
+            try:
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await driver.close()
+            except TimeoutError:
+                driver.log.warning("closing took too long, the connection was left", seconds=CLOSE_TIMEOUT)
+
+    async def _describe(self, driver: Driver[Any, Any]) -> None:
+        found = await asyncio.wait_for(driver.describe(), max(self._timeout, 10.0))
+        for source in self.sources.values():
+            source.describe({tag.name: what for tag, what in found.items() if tag.device == source.name})
+        driver.devices = tuple(source.device for source in self.sources.values())
+
+    def _drop(self) -> None:
+        """The connection is gone: values go stale, waiting requests fail."""
+        for source in self.sources.values():
+            if self.shared and self.health.state != "stopped":
+                source.health.down("its line is down")
+            source.go_stale()
+        for item in self._due:
+            if isinstance(item, Request) and not item.answer.done():
+                item.answer.set_exception(LinkError(f"the line to {item.source.name} was lost"))
+            elif isinstance(item, Scan):
+                item.pending = False
+        self._due.clear()
+
+    def _alive(self) -> None:
+        """What drivers call at a sign of life."""
+        for source in self.sources.values():
+            source.alive()
+        if self._silence is not None:
+            self._silence.reschedule(asyncio.get_running_loop().time() + self._silent_after)
+
+    _silence: asyncio.Timeout | None = None
+
+    @property
+    def _silent_after(self) -> float:
+        return max(30.0, SILENCE * next(iter(self.sources.values())).spec.config.scan)
+
+    async def _subscribe(self, driver: Driver[Any, Any]) -> None:
+        try:
+            async with asyncio.timeout(self._silent_after) as self._silence, aclosing(_stream(driver)) as stream:
+                async for readings in stream:
+                    self._alive()
+                    self.health.up()
+                    self.sources[readings.device.name].accept(readings)
+            raise LinkError("the subscription ended")
+        except TimeoutError as error:
+            raise LinkError(f"connected, but nothing came for {self._silent_after:g} s: dialling anew") from error
+        finally:
+            self._silence = None
+
+    async def _poll(self, driver: Driver[Any, Any]) -> None:
+        turns: list[Turn] = []
+        for source in self.sources.values():
+            source.rest_until = 0.0
+            for scan in source.scans:
+                scan.pending = False
+                self._fall_due(scan)
+                turns.append(self._turn(source, scan))
+        try:
+            if self._in_flight == 1:
+                await self._reader(driver)
+            async with running(*(self._reader(driver) for _ in range(self._in_flight))):
+                await asyncio.Event().wait()
+        finally:
+            for turn in turns:
+                self._wheel.remove(turn)
+
+    def _turn(self, source: Source, scan: Scan) -> Turn:
+        return self._wheel.add(lambda: self._fall_due(scan), scan.period, source.name, source.spec.config.align)
+
+    def _fall_due(self, scan: Scan) -> None:
+        if scan.pending:
+            scan.skipped += 1
+            return
+        rest = scan.source.rest_until
+        if rest and asyncio.get_running_loop().time() < rest:
+            return
+        scan.pending = True
+        self._due.append(scan)
+        self._wake.set()
+
+    async def _reader(self, driver: Driver[Any, Any]) -> None:
+        while True:
+            while not self._due:
+                self._wake.clear()
+                await self._wake.wait()
+            item = self._due.popleft()
+            if isinstance(item, Scan):
+                await self._read_scan(driver, item)
+            else:
+                await self._read_request(driver, item)
+
+    async def _read_scan(self, driver: Driver[Any, Any], scan: Scan) -> None:
+        source = scan.source
+        try:
+            with self._deadlines.within(self._timeout):
+                values = await driver.read(scan.tags)
+        except (DeviceError, TimeoutError) as error:
+            if not self.shared and not isinstance(error, DeviceError):
+                raise
+            source.failed(str(error), asyncio.get_running_loop().time())
+            if all(each.health.state == "down" for each in self.sources.values()):
+                self.health.down(str(error))
+        else:
+            self.health.up()
+            source.take(scan.tags, values)
+        finally:
+            scan.pending = False
+
+    async def _read_request(self, driver: Driver[Any, Any], request: Request) -> None:
+        source = request.source
+        try:
+            with self._deadlines.within(self._timeout):
+                values = await driver.read(request.tags)
+        except BaseException as error:
+            if not request.answer.done():
+                request.answer.set_exception(
+                    error if isinstance(error, DeviceError | TimeoutError) else LinkError(f"the line was lost: {error}")
+                )
+            if not isinstance(error, DeviceError):
+                raise
+        else:
+            readings = source.conditioned(as_readings(source.device, request.tags, values, source.now()))
+            if not request.answer.done():
+                request.answer.set_result(readings)
+
+
+def _stream(driver: Driver[Any, Any]) -> AsyncGenerator[Readings, None]:
+    stream = driver.stream()
+    assert isinstance(stream, AsyncGenerator), "stream() must be an async generator"
+    return stream

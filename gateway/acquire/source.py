@@ -1,0 +1,171 @@
+"""One device that is being read."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import structlog
+
+from gateway.acquire.condition import Conditioner
+from gateway.acquire.values import as_readings
+from gateway.config.model import DeviceSpec
+from gateway.core.clock import Clock
+from gateway.core.live import LiveDevice
+from gateway.core.readings import Readings
+from gateway.core.tag import Device, Tags
+from gateway.plugin.driver import Found, Values
+from gateway.supervise import Backoff, Health
+
+
+class Road(Protocol):
+    """Where readings go from here; `app` joins it to the outbox, the live table and the detector."""
+
+    def bind(self, spec: DeviceSpec, found: Mapping[str, Found]) -> Device:
+        """The device with its tag ids, after the device told what it knows of its tags."""
+        ...
+
+    def define(self, device: Device) -> LiveDevice:
+        """A device is new, or has a new definition: from now on its readings come with this object."""
+        ...
+
+    def seen(self, readings: Readings, boot_ns: int) -> None:
+        """Every conditioned reading, reported or not: for the live table and the detector."""
+        ...
+
+    def keep(self, readings: Readings) -> None:
+        """The readings to be stored and published."""
+        ...
+
+    def device_changed(self, device: Device, health: Health) -> None:
+        """The device's state has changed."""
+        ...
+
+
+class Scan:
+    """Tags of one device that are polled together."""
+
+    __slots__ = ("pending", "period", "skipped", "source", "tags")
+
+    def __init__(self, source: "Source", tags: Tags, period: float) -> None:
+        self.source = source
+        self.tags = tags
+        self.period = period
+        self.pending = False
+        self.skipped = 0
+        """Polls left out because the one before was not answered yet."""
+
+
+class Source:
+    """Conditions what one device answers, knows its health, and marks its values stale."""
+
+    def __init__(self, spec: DeviceSpec, road: Road, clock: Clock, subscribed: bool) -> None:
+        self.spec = spec
+        self.subscribed = subscribed
+        self.name = spec.config.name
+        self._road = road
+        self._clock = clock
+        self.health = Health(
+            self.name, clock, log=structlog.get_logger().bind(device=self.name), on_change=self._health_changed
+        )
+        self.polls = 0
+        self.errors = 0
+        self.rest_until = 0.0
+        """Loop time until which the device is left alone after errors of its own."""
+        self._backoff = Backoff(first=2.0)
+        self._answered_ns = 0
+        self._fresh = False
+        limit = spec.config.stale_after or max(5.0, 3 * max((scan for scan in self._periods()), default=1.0))
+        self._stale_after_ns = int(limit * 1e9)
+        self._define(road.bind(spec, {}))
+
+    def _define(self, device: Device) -> None:
+        self.device = device
+        self.live = self._road.define(device)
+        self._conditioner = Conditioner(device, self.spec.tags)
+        by_period: dict[float, list[str]] = {}
+        for name, config in self.spec.tags.items():
+            by_period.setdefault(config.scan or self.spec.config.scan, []).append(name)
+        if len(by_period) == 1:
+            self.scans = [Scan(self, device.tags, next(iter(by_period)))]
+        else:
+            tags = {tag.name: tag for tag in device.tags}
+            self.scans = [
+                Scan(self, Tags(self.name, [tags[name] for name in names]), period)
+                for period, names in by_period.items()
+            ]
+
+    def _periods(self) -> set[float]:
+        return {config.scan or self.spec.config.scan for config in self.spec.tags.values()}
+
+    def describe(self, found: Mapping[str, Found]) -> None:
+        """Take over what the device tells of its tags; a changed definition gets tag ids of its own."""
+        if not found:
+            return
+        device = self._road.bind(self.spec, found)
+        if device.tags.ids.tolist() != self.device.tags.ids.tolist():
+            self._define(device)
+
+    def take(self, tags: Tags, values: Values) -> None:
+        """The device has answered a poll."""
+        self.polls += 1
+        self.accept(as_readings(self.device, tags, values, self._clock.wall_ns()))
+
+    def accept(self, readings: Readings) -> None:
+        """Readings have come: condition them and send them on."""
+        boot_ns = self._clock.boot_ns()
+        self._answered_ns, self._fresh = boot_ns, True
+        if self.health.state != "up":
+            self.rest_until = 0.0
+            self._backoff = Backoff(first=2.0)
+            self.health.up()
+        readings = self._conditioner.scale(readings)
+        self._road.seen(readings, boot_ns)
+        report = self._conditioner.report(readings, boot_ns)
+        if report is not None:
+            self._road.keep(report)
+
+    def conditioned(self, readings: Readings) -> Readings:
+        """Readings that a person asked for, scaled, and kept nowhere."""
+        return self._conditioner.scale(readings)
+
+    def now(self) -> int:
+        """Wall time, ns."""
+        return self._clock.wall_ns()
+
+    def alive(self) -> None:
+        """A sign of life without readings."""
+        self._answered_ns = self._clock.boot_ns()
+
+    def failed(self, reason: str, now: float) -> None:
+        """The device itself answered wrongly or not at all; its line goes on, the device is left alone for a while."""
+        self.errors += 1
+        self.rest_until = now + self._backoff.pause(0.0)
+        self.health.down(reason)
+        self.go_stale()
+
+    def go_stale(self) -> None:
+        """Nothing confirms the last values any more: say so, once, with their old source times."""
+        if not self._fresh:
+            return
+        self._fresh = False
+        self._send_on(self._conditioner.stale(self.live.snapshot()))
+
+    def look(self) -> None:
+        """Called about once a second: is it stale, is a heartbeat of a subscribed tag due?"""
+        if not self._fresh:
+            return
+        boot_ns = self._clock.boot_ns()
+        if boot_ns - self._answered_ns > self._stale_after_ns:
+            self.go_stale()
+        elif self.subscribed:
+            repeats = self._conditioner.repeats(self.live.snapshot(), boot_ns)
+            if repeats is not None:
+                self._road.keep(repeats)
+
+    def _send_on(self, readings: Readings | None) -> None:
+        if readings is not None:
+            self._road.seen(readings, self._clock.boot_ns())
+            self._road.keep(readings)
+
+    def _health_changed(self, health: Health) -> None:
+        if hasattr(self, "device"):
+            self._road.device_changed(self.device, health)
