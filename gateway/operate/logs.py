@@ -1,0 +1,93 @@
+"""Where log lines go: to a person on a terminal, or to the journal with fields that `journalctl` can search."""
+
+import logging
+import os
+import socket
+import struct
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import structlog
+
+JOURNAL = "/run/systemd/journal/socket"
+_PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+
+
+def set_up(level: str) -> None:
+    """Log from `level` on: to the journal when stderr is connected to it, else to stderr, coloured on a terminal."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
+    if _stderr_is_journal():
+        shared += [structlog.processors.format_exc_info, _Journal()]
+        factory: Any = structlog.ReturnLoggerFactory()
+    else:
+        stamp = structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S")
+        colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        plain = structlog.dev.plain_traceback
+        shared += [stamp, structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, pad_event_to=0)]
+        factory = structlog.PrintLoggerFactory(sys.stderr)
+    structlog.configure(
+        processors=shared,
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=factory,
+        cache_logger_on_first_use=False,
+    )
+    # Libraries log by the standard module; what they warn of is seen, their chatter is not.
+    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(name)s: %(message)s")
+
+
+def _stderr_is_journal() -> bool:
+    """As systemd.exec(5) describes JOURNAL_STREAM."""
+    wanted = os.environ.get("JOURNAL_STREAM", "")
+    try:
+        stat = os.fstat(2)
+    except OSError:
+        return False
+    return wanted == f"{stat.st_dev}:{stat.st_ino}"
+
+
+class _Journal:
+    """Sends each line by the journal's own protocol (systemd-journald, "Native Journal Protocol"); to stderr, with the
+    level in front, when that fails."""
+
+    def __init__(self) -> None:
+        self._out = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+
+    def __call__(self, _: Any, __: str, entry: MutableMapping[str, Any]) -> str:
+        priority = _PRIORITY.get(entry.get("level", "info"), 6)
+        message = sentence(entry)
+        try:
+            self._out.sendto(_datagram(message, priority, entry), JOURNAL)
+        except OSError:
+            for line in message.splitlines():
+                sys.stderr.write(f"<{priority}>{line}\n")
+            sys.stderr.flush()
+        return ""
+
+
+def sentence(entry: Mapping[str, Any]) -> str:
+    """One line for a person, the fields behind the event; a traceback follows on its own lines."""
+    fields = " ".join(f"{name}={_quoted(value)}" for name, value in entry.items() if name not in _NO_FIELDS)
+    text = f"{entry.get('event', '')} {fields}".strip()
+    return f"{text}\n{entry['exception']}" if entry.get("exception") else text
+
+
+_NO_FIELDS = ("event", "level", "exception")
+
+
+def _quoted(value: Any) -> str:
+    text = str(value)
+    return f'"{text}"' if " " in text else text
+
+
+def _datagram(message: str, priority: int, entry: Mapping[str, Any]) -> bytes:
+    fields = {"MESSAGE": message, "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": "edge-gateway"}
+    fields |= {f"GATEWAY_{name.upper()}": str(value) for name, value in entry.items() if name not in _NO_FIELDS}
+    return b"".join(_field(name, value.encode()) for name, value in fields.items())
+
+
+def _field(name: str, value: bytes) -> bytes:
+    if b"\n" in value:
+        return name.encode() + b"\n" + struct.pack("<Q", len(value)) + value + b"\n"
+    return name.encode() + b"=" + value + b"\n"
