@@ -67,7 +67,7 @@ class Tags(Sequence[Tag]):
         return f"Tags({self.device!r}, {len(self)} tags)"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Device:
     """Something that is read: a PLC, a controller, a sensor. Compared by identity.
 

@@ -1,0 +1,47 @@
+"""Topics from the plant's own names: a template such as "{enterprise}/{site}/{area}/{line}/{device}" (ISA-95 levels)."""
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+PLACEHOLDERS = ("enterprise", "site", "area", "line", "device", "gateway")
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+# MQTT 5 §1.5.4 and §4.7: separators and wildcards, control characters, and what is no character at all.
+_UNSAFE = re.compile("[/+#\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+
+
+def check_template(template: str) -> str:
+    """The template itself. Raises ValueError that says what is wrong with it and what to write."""
+    for name in _PLACEHOLDER.findall(template):
+        if name not in PLACEHOLDERS:
+            raise ValueError(f"unknown placeholder {{{name}}}, {_meant(name)}")
+    if "{device}" not in template:
+        raise ValueError("the topic must contain {device}, else all devices would share one topic")
+    literal = _PLACEHOLDER.sub("", template)
+    if "{" in literal or "}" in literal:
+        raise ValueError('the braces do not match; write a placeholder as "{device}"')
+    wrong = _UNSAFE.search(literal.replace("/", ""))
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} cannot stand in a topic")
+    if template.startswith("$"):
+        raise ValueError('a topic that starts with "$" belongs to the broker')
+    return template
+
+
+def _meant(name: str) -> str:
+    near = get_close_matches(name.lower(), PLACEHOLDERS, n=1)
+    known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
+    return f"did you mean {{{near[0]}}}?" if near else f"write one of {known}"
+
+
+def fill(template: str, names: Mapping[str, str]) -> str:
+    """The topic: every placeholder replaced by its name, made safe; levels that become empty are left out."""
+    levels = (_PLACEHOLDER.sub(lambda match: safe(names.get(match[1], "")), level) for level in template.split("/"))
+    topic = "/".join(level for level in levels if level)
+    return "_" + topic[1:] if topic.startswith("$") else topic
+
+
+def safe(name: str) -> str:
+    """A name as one level of a topic: what a topic cannot hold becomes "_"."""
+    return _UNSAFE.sub("_", name)

@@ -1,0 +1,121 @@
+"""Records and descriptions as JSON messages for a broker (docs/json.md)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from gateway.config.model import GatewaySection
+from gateway.core.clock import Clock
+from gateway.core.context import Context
+from gateway.core.record import Kind, Record
+from gateway.core.tag import Device
+from gateway.core.topic import check_template, fill, safe
+from gateway.plugin.sink import Message
+from gateway.publish.block import MILLISECOND, BlockJson
+from gateway.publish.exact import exact_json
+
+RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip")
+"""Last levels of the topics beside the readings'."""
+
+
+class JsonEncoder:
+    """Implements `gateway.plugin.sink.Encoder`."""
+
+    def __init__(
+        self,
+        topic: str,
+        per_tag: bool,
+        *,
+        gateway: GatewaySection,
+        version: str,
+        clock: Clock,
+        devices: Callable[[], Sequence[Device]],
+    ) -> None:
+        """`topic` is a template (gateway.core.topic); raises ValueError for a wrong one. `per_tag`: one message per
+        reading, under the topic of the device and the tag."""
+        self._template = check_template(topic)
+        self._per_tag = per_tag
+        self._gateway = gateway
+        self._version = version
+        self._clock = clock
+        self._devices = devices
+        self._context = Context(gateway.enterprise, gateway.site, gateway.area, gateway.line)
+        named = "" if "{gateway}" in topic else gateway.name
+        self._own_topic = self._fill(self._context, named)
+        self._blocks: WeakKeyDictionary[Device, tuple[str, BlockJson]] = WeakKeyDictionary()
+
+    def messages(self, record: Record) -> list[Message]:
+        """The messages of a record, at least one unless one message per tag is wanted and it holds no readings."""
+        readings = record.readings
+        if readings is None:
+            return [self._statement(record)]
+        topic, block = self._block(readings.device)
+        accepted = record.wall_ns // MILLISECOND
+        if self._per_tag:
+            rows = block.rows(readings, record.id, accepted)
+            return [Message(f"{topic}/{_level(tag)}", payload) for tag, payload in rows]
+        return [Message(topic, payload) for payload in block.objects(readings, record.id, accepted)]
+
+    def description(self, device: Device) -> Message:
+        """The device's driver, context and tags, with type, unit, description and scaling where they are known."""
+        body: dict[str, Any] = {"device": device.name, "gateway": self._gateway.name, "driver": device.driver}
+        body["tags"] = {
+            tag.name: {
+                name: said for name in ("type", "unit", "description", "scaling") if (said := getattr(tag, name))
+            }
+            for tag in device.tags
+        }
+        return self._message(self._topic(device), "_tags", body, device.context)
+
+    def state(self, device: Device, online: bool, reason: str) -> Message:
+        """Whether the device is being read since now, and why not."""
+        body: dict[str, Any] = {"online": online, "ts": self._clock.wall_ns() // MILLISECOND, "device": device.name}
+        if reason:
+            body["reason"] = reason
+        return self._message(self._topic(device), "_state", body, device.context)
+
+    def gateway_state(self, online: bool) -> Message:
+        """Whether the gateway is connected. The offline one has no time, because the broker speaks it later."""
+        body: dict[str, Any] = {"online": online, "gateway": self._gateway.name, "version": self._version}
+        if online:
+            body["ts"] = self._clock.wall_ns() // MILLISECOND
+        return self._message(self._own_topic, "_state", body, self._context)
+
+    def _statement(self, record: Record) -> Message:
+        """An event, under its device's topic; a loss, receipt or skip under the gateway's."""
+        said = record.body or {}
+        body: dict[str, Any] = {
+            **said,
+            "id": record.id,
+            "accepted": record.wall_ns // MILLISECOND,
+            "gateway": self._gateway.name,
+        }
+        device = next((each for each in self._devices() if each.name == said.get("device")), None)
+        if record.kind is not Kind.EVENT:
+            return self._message(self._own_topic, f"_{record.kind.name.lower()}", body, self._context)
+        if device is not None:
+            return self._message(self._topic(device), "_event", body, device.context)
+        topic = self._fill(self._context, said["device"]) if said.get("device") else self._own_topic
+        return self._message(topic, "_event", body, self._context)
+
+    def _message(self, topic: str, level: str, body: Mapping[str, Any], context: Context) -> Message:
+        said = context.said()
+        return Message(f"{topic}/{level}", exact_json({**body, "context": said} if said else body))
+
+    def _block(self, device: Device) -> tuple[str, BlockJson]:
+        known = self._blocks.get(device)
+        if known is None:
+            known = self._blocks[device] = (self._topic(device), BlockJson(device))
+        return known
+
+    def _topic(self, device: Device) -> str:
+        return self._fill(device.context, device.name)
+
+    def _fill(self, context: Context, device: str) -> str:
+        return fill(self._template, {**context.said(), "device": device, "gateway": self._gateway.name})
+
+
+def _level(tag: str) -> str:
+    """A tag's name as the last level of its topic."""
+    level = safe(tag)
+    return f"_{level}" if level in RESERVED else level
