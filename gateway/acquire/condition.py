@@ -45,9 +45,8 @@ class Conditioner:
         self._factor, self._divisor = _factors(configs)
         self._offset = np.array([config.offset for config in configs])
         spans = [config.clamp or (-np.inf, np.inf) for config in configs]
-        self._low, self._high = (
-            (np.array(side, float) for side in zip(*spans, strict=True)) if spans else (np.empty(0),) * 2
-        )
+        bounds = np.array(spans, np.float64).reshape(-1, 2)
+        self._low, self._high = bounds[:, 0], bounds[:, 1]
         self._deadband = np.array([_deadband(config) for config in configs])
         self._filtered = self._deadband >= 0
         self._heartbeat = np.array([_heartbeat(config) for config in configs], np.int64)

@@ -117,8 +117,12 @@ class Line:
 
     def _drop(self) -> None:
         """The connection is gone: values go stale, waiting requests fail."""
+        task = asyncio.current_task()
+        stopping = task is not None and task.cancelling() > 0
         for source in self.sources.values():
-            if self.shared and self.health.state != "stopped":
+            if stopping:
+                source.health.stopped()
+            elif self.shared:
                 source.health.down("its line is down")
             source.go_stale()
         for item in self._due:

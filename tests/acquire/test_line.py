@@ -1,0 +1,350 @@
+"""A line against drivers that do what plants do."""
+
+import asyncio
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from gateway.acquire.acquirer import Acquirer
+from gateway.config.base import DeviceConfig, TagConfig
+from gateway.config.model import DeviceSpec
+from gateway.core.clock import SystemClock
+from gateway.core.errors import DeviceError, GatewayError, LinkError
+from gateway.core.live import LiveTable
+from gateway.core.quality import STALE
+from gateway.core.readings import Readings
+from gateway.core.tag import Device, Tag, Tags
+from gateway.plugin.driver import Driver, Found
+from gateway.supervise import backoff, running
+
+
+class Bus(DeviceConfig):
+    bus: str | None = None
+
+
+class FakeDriver(Driver[Bus, TagConfig]):
+    """Answers as `plant` says at the moment."""
+
+    plant: "Plant"
+
+    @classmethod
+    def line_key(cls, config):
+        return config.bus
+
+    async def connect(self):
+        self.plant.connects += 1
+        await self.plant.on_connect()
+
+    async def describe(self):
+        return {
+            tag: self.plant.found[tag.name]
+            for device in self.devices
+            for tag in device.tags
+            if tag.name in self.plant.found
+        }
+
+    async def read(self, tags):
+        return await self.plant.on_read(tags)
+
+    async def close(self):
+        self.plant.closes += 1
+
+
+class Subscribing(FakeDriver):
+    async def stream(self):
+        async for readings in self.plant.on_stream(self):
+            yield readings
+
+
+class Plant:
+    def __init__(self):
+        self.connects = self.closes = 0
+        self.found: dict[str, Found] = {}
+
+    async def on_connect(self):
+        pass
+
+    async def on_read(self, tags):
+        return [1.0] * len(tags)
+
+
+class Road:
+    """Keeps what it is given."""
+
+    def __init__(self):
+        self.kept: list[Readings] = []
+        self.states: list[tuple[str, str, str]] = []
+        self.live = LiveTable()
+        self._ids: dict = {}
+        self.new = asyncio.Event()
+
+    def bind(self, spec, found):
+        tags = []
+        for name in spec.tags:
+            known = found[name].type if name in found else ""
+            number = self._ids.setdefault((spec.config.name, name, known), len(self._ids))
+            tags.append(Tag(number, spec.config.name, name, known))
+        return Device(spec.config.name, spec.config.driver, Tags(spec.config.name, tags), config=spec.config)
+
+    def define(self, device):
+        return self.live.define(device)
+
+    def seen(self, readings, boot_ns):
+        self.live.update(readings, boot_ns)
+
+    def keep(self, readings):
+        self.kept.append(readings)
+        self.new.set()
+
+    def device_changed(self, device, health):
+        self.states.append((device.name, health.state, health.reason))
+        self.new.set()
+
+    async def until(self, condition: Callable[[], bool]):
+        async with asyncio.timeout(10):
+            while not condition():
+                self.new.clear()
+                await self.new.wait()
+
+
+@pytest.fixture(autouse=True)
+def quick_backoff(monkeypatch):
+    monkeypatch.setattr(backoff.Backoff, "pause", lambda *_: 0.05)
+
+
+@pytest.fixture
+def plant():
+    return Plant()
+
+
+def spec(name="plc", tags=("a", "b"), **options):
+    options = {"name": name, "driver": "fake", "scan": "20ms", "timeout": "200ms", **options}
+    return DeviceSpec(Bus.model_validate(options), {tag: TagConfig() for tag in tags}, 1)
+
+
+class Rig:
+    def __init__(self, plant, driver=FakeDriver):
+        self.road = Road()
+        kind = type("Driver", (driver,), {"plant": plant})
+        self.acquirer = Acquirer(self.road, lambda _: kind, SystemClock())
+
+    async def run(self, *specs):
+        await self.acquirer.apply(specs)
+        return running(self.acquirer.run())
+
+
+async def test_values_are_polled_again_and_again_and_stand_in_the_live_table(plant):
+    rig = Rig(plant)
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: len(rig.road.kept) >= 3)
+    assert plant.connects == plant.closes == 1
+    assert [live.value for live in rig.road.live["plc"]] == [1.0, 1.0]
+    assert ("plc", "up", "") in rig.road.states
+
+
+async def test_a_lost_link_makes_values_stale_at_once_and_is_dialled_anew_by_a_new_driver(plant):
+    rig = Rig(plant)
+    polls = 0
+
+    async def on_read(tags):
+        nonlocal polls
+        polls += 1
+        if polls == 2:
+            raise LinkError("cable pulled")
+        return [float(polls)] * len(tags)
+
+    plant.on_read = on_read
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: len(rig.road.kept) >= 3)
+    first, stale, again = rig.road.kept[:3]
+    assert stale.quality.tolist()[0] & STALE
+    assert stale.t_ns.tolist() == first.t_ns.tolist()
+    assert stale.value.tolist() == [1.0, 1.0]
+    assert again.quality.tolist() == [0, 0]
+    assert plant.connects == 2
+    assert ("plc", "down", "cable pulled") in rig.road.states
+
+
+async def test_a_read_without_answer_ends_in_a_timeout_and_a_new_connection(plant):
+    rig = Rig(plant)
+
+    async def on_read(tags):
+        if plant.connects == 1:
+            await asyncio.Event().wait()
+        return [1.0] * len(tags)
+
+    plant.on_read = on_read
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: bool(rig.road.kept))
+    assert ("plc", "down", "no answer within 0.2 s") in rig.road.states
+
+
+async def test_a_bug_in_a_driver_is_faulted_and_hurts_nobody_else(plant):
+    rig = Rig(plant)
+
+    async def on_read(tags):
+        if tags.device == "bad":
+            raise KeyError("register")
+        return [1.0] * len(tags)
+
+    plant.on_read = on_read
+    async with await rig.run(spec("bad"), spec("good")):
+        await rig.road.until(lambda: len(rig.road.kept) >= 5)
+    assert {readings.device.name for readings in rig.road.kept} == {"good"}
+    assert ("bad", "faulted", "KeyError: 'register'") in rig.road.states
+
+
+async def test_one_bad_device_on_a_shared_line_leaves_the_others_alone(plant):
+    rig = Rig(plant)
+    asked = []
+
+    async def on_read(tags):
+        asked.append(tags.device)
+        if tags.device == "dead":
+            raise DeviceError("no answer from unit 2")
+        return [1.0] * len(tags)
+
+    plant.on_read = on_read
+    async with await rig.run(spec("dead", bus="com1"), spec("well", bus="com1")):
+        await rig.road.until(lambda: len(rig.road.kept) >= 10)
+    assert plant.connects == 1
+    assert ("dead", "down", "no answer from unit 2") in rig.road.states
+    assert asked.count("dead") < asked.count("well")
+
+
+async def test_a_silent_device_on_a_shared_line_counts_against_that_device_only(plant):
+    rig = Rig(plant)
+
+    async def on_read(tags):
+        if tags.device == "dead":
+            await asyncio.Event().wait()
+        return [1.0] * len(tags)
+
+    plant.on_read = on_read
+    async with await rig.run(spec("dead", bus="com1"), spec("well", bus="com1")):
+        await rig.road.until(
+            lambda: len(rig.road.kept) >= 10 and ("dead", "down", "no answer within 0.2 s") in rig.road.states
+        )
+    assert plant.connects == 1
+
+
+async def test_what_the_device_tells_of_its_tags_makes_a_new_definition_with_new_ids(plant):
+    rig = Rig(plant)
+    plant.found = {"a": Found("int16")}
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: bool(rig.road.kept))
+    assert [tag.type for tag in rig.road.kept[0].device.tags] == ["int16", ""]
+    assert rig.road.kept[0].tag.tolist() == [2, 1]
+
+
+async def test_tags_with_scans_of_their_own_are_polled_apart(plant):
+    rig = Rig(plant)
+    sizes = set()
+
+    async def on_read(tags):
+        sizes.add(tuple(tag.name for tag in tags))
+        return [1.0] * len(tags)
+
+    plant.on_read = on_read
+    base = spec(tags=("a", "b", "c"))
+    slow = TagConfig.model_validate({"scan": "40ms"})
+    async with await rig.run(DeviceSpec(base.config, {**base.tags, "c": slow}, 1)):
+        await rig.road.until(lambda: len(rig.road.kept) >= 6)
+    assert sizes == {("a", "b"), ("c",)}
+
+
+async def test_a_poll_that_is_still_waiting_is_skipped_and_counted_not_queued(plant):
+    rig = Rig(plant)
+    under_way = 0
+
+    async def on_read(tags):
+        nonlocal under_way
+        under_way += 1
+        assert under_way == 1
+        await asyncio.sleep(0.1)
+        under_way -= 1
+        return [1.0] * len(tags)
+
+    plant.on_read = on_read
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: len(rig.road.kept) >= 3)
+        (source,) = rig.acquirer.sources
+        assert source.scans[0].skipped >= 4
+
+
+async def test_a_subscription_delivers_and_its_silence_is_torn_down(plant, monkeypatch):
+    monkeypatch.setattr("gateway.acquire.line.Line._silent_after", 0.1)
+    rig = Rig(plant, Subscribing)
+
+    async def on_stream(driver):
+        (device,) = driver.devices
+        yield Readings(device, np.array([5, 5]), device.tags.ids, np.array([1.0, 2.0]), np.zeros(2, np.uint32))
+        await asyncio.Event().wait()
+
+    plant.on_stream = on_stream
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: plant.connects >= 2)
+    assert rig.road.kept[0].value.tolist() == [1.0, 2.0]
+    assert any("nothing came for 0.1 s" in reason for _, _, reason in rig.road.states)
+    assert plant.closes == plant.connects
+
+
+async def test_a_sign_of_life_keeps_a_quiet_subscription_up(plant, monkeypatch):
+    monkeypatch.setattr("gateway.acquire.line.Line._silent_after", 0.1)
+    rig = Rig(plant, Subscribing)
+
+    async def on_stream(driver):
+        (device,) = driver.devices
+        for _ in range(15):
+            await asyncio.sleep(0.02)
+            driver.alive()
+        yield Readings(device, np.array([5, 5]), device.tags.ids, np.array([1.0, 2.0]), np.zeros(2, np.uint32))
+
+    plant.on_stream = on_stream
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: bool(rig.road.kept))
+    assert plant.connects == 1
+
+
+async def test_a_person_can_read_now(plant):
+    rig = Rig(plant)
+    async with await rig.run(spec(scan="1h")):
+        await rig.road.until(lambda: bool(rig.road.kept))
+        readings = await rig.acquirer.read("plc", ["b"])
+        assert readings.value.tolist() == [1.0]
+        with pytest.raises(GatewayError, match='no device "nobody"'):
+            await rig.acquirer.read("nobody", ["b"])
+    assert len(rig.road.kept) == 2, "one poll and its stale mark at the stop; the asked reading is not stored"
+
+
+async def test_only_what_changed_is_dialled_anew(plant):
+    rig = Rig(plant)
+    same, old, new = spec("same"), spec("changed", tags=("a",)), spec("changed", tags=("a", "z"))
+    async with await rig.run(same, old):
+        await rig.road.until(lambda: {r.device.name for r in rig.road.kept} == {"same", "changed"})
+        before = next(source for source in rig.acquirer.sources if source.name == "same")
+        await rig.acquirer.apply([same, new, spec("added")])
+        await rig.road.until(lambda: "added" in {r.device.name for r in rig.road.kept})
+        assert before in list(rig.acquirer.sources)
+        assert {source.name for source in rig.acquirer.sources} == {"same", "changed", "added"}
+        await rig.acquirer.apply([same])
+        assert [source.name for source in rig.acquirer.sources] == ["same"]
+    assert plant.connects == 4
+
+
+async def test_a_device_that_stops_answering_without_an_error_goes_stale(plant):
+    rig = Rig(plant)
+    polls = 0
+
+    async def on_read(tags):
+        nonlocal polls
+        polls += 1
+        if polls > 1:
+            await asyncio.Event().wait()
+        return [1.0] * len(tags)
+
+    plant.on_read = on_read
+    async with await rig.run(spec(timeout="20s", stale_after="100ms")):
+        await rig.road.until(lambda: len(rig.road.kept) == 2)
+    assert rig.road.kept[1].quality[0] & STALE

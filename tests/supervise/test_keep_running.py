@@ -1,0 +1,177 @@
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.core.clock import FakeClock
+from gateway.core.errors import LinkError
+from gateway.supervise import Backoff, Deadlines, Health, keep_running, running
+from gateway.supervise.watchdog import Watchdog
+
+
+def quick() -> Backoff:
+    return Backoff(first=0.001, limit=0.002)
+
+
+async def run_until(condition, *parts):
+    async with asyncio.timeout(5), running(*parts):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends():
+    health = Health("plc", FakeClock())
+    attempts = 0
+
+    async def session():
+        nonlocal attempts
+        attempts += 1
+        if attempts < 4:
+            raise LinkError("connection refused")
+        health.up()
+        await asyncio.Event().wait()
+
+    with capture_logs() as logs:
+        await run_until(lambda: health.state == "up", keep_running(session, health, quick()))
+    assert [(line["log_level"], line["event"].split(" after")[0]) for line in logs] == [
+        ("warning", "down"),
+        ("info", "up again"),
+    ]
+    assert logs[0]["reason"] == "connection refused"
+    assert health.state == "stopped"
+
+
+async def test_a_new_reason_is_said_again():
+    health = Health("plc", FakeClock())
+    reasons = iter(["refused", "refused", "no route", "no route"])
+
+    async def session():
+        reason = next(reasons, None)
+        if reason is None:
+            health.up()
+            await asyncio.Event().wait()
+        raise ConnectionRefusedError(reason)
+
+    with capture_logs() as logs:
+        await run_until(lambda: health.state == "up", keep_running(session, health, quick()))
+    assert [line["reason"] for line in logs if "reason" in line] == ["refused", "no route"]
+
+
+async def test_a_bug_is_faulted_with_its_traceback_and_tried_again():
+    health = Health("plc", FakeClock())
+    seen = []
+
+    async def session():
+        seen.append(health.state)
+        if len(seen) < 3:
+            raise KeyError("oops")
+        await asyncio.Event().wait()
+
+    with capture_logs() as logs:
+        await run_until(lambda: len(seen) == 3, keep_running(session, health, quick()))
+    assert seen == ["starting", "faulted", "faulted"]
+    assert len(logs) == 1
+    assert isinstance(logs[0]["exc_info"], KeyError)
+
+
+@pytest.mark.parametrize(
+    ("errors", "state"), [([OSError("gone")], "down"), ([OSError("gone"), ValueError("x")], "faulted")]
+)
+async def test_errors_of_a_task_group_are_judged_one_by_one(errors, state):
+    states = []
+    health = Health("plc", FakeClock(), on_change=lambda health: states.append(health.state))
+
+    async def session():
+        raise ExceptionGroup("several", errors)
+
+    await run_until(lambda: health.failures > 1, keep_running(session, health, quick()))
+    assert states == [state, "stopped"]
+
+
+async def test_a_session_that_returns_is_a_lost_connection():
+    health = Health("plc", FakeClock())
+
+    async def session():
+        return None
+
+    await run_until(lambda: health.failures > 1, keep_running(session, health, quick()))
+
+
+def test_pauses_double_to_the_limit_and_start_anew_after_a_good_while():
+    backoff = Backoff(jitter=lambda: 1.0)
+    assert [backoff.pause(0) for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert backoff.pause(29) == 60
+    assert backoff.pause(31) == 1
+    assert Backoff(jitter=lambda: 0.0).pause(0) == 0.5
+
+
+async def test_parts_stop_in_the_reverse_order_of_their_start():
+    order = []
+
+    async def part(name):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            order.append(name)
+
+    async with running(part("outbox")), running(part("publisher")), running(part("device")):
+        await asyncio.sleep(0)
+    assert order == ["device", "publisher", "outbox"]
+
+
+async def test_a_crash_of_a_part_ends_the_body():
+    async def part():
+        raise ZeroDivisionError
+
+    with pytest.raises(ExceptionGroup) as caught:
+        async with running(part()):
+            await asyncio.Event().wait()
+    assert caught.group_contains(ZeroDivisionError)
+
+
+async def test_a_deadline_turns_into_a_timeout_of_that_task_alone():
+    deadlines = Deadlines(interval=0.01)
+
+    async def read():
+        with deadlines.within(0.02):
+            await asyncio.Event().wait()
+
+    async def quick_read():
+        with deadlines.within(5):
+            await asyncio.sleep(0.05)
+        return "done"
+
+    async with running(deadlines.sweep()):
+        slow, fast = asyncio.create_task(read()), asyncio.create_task(quick_read())
+        with pytest.raises(TimeoutError, match=r"no answer within 0\.02 s"):
+            await slow
+        assert await fast == "done"
+
+
+async def test_a_cancelled_task_stays_cancelled_under_a_deadline():
+    deadlines = Deadlines()
+
+    async def read():
+        with deadlines.within(5):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(read())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_the_watchdog_is_fed_only_while_all_parts_make_progress(monkeypatch):
+    sent = []
+    monkeypatch.setattr("gateway.supervise.watchdog.notify", lambda **words: sent.append(words))
+    ages = {"wheel": 0.0, "outbox": 0.0}
+    watchdog = Watchdog({name: lambda name=name: ages[name] for name in ages}, limit=5, status=lambda: "all well")
+    watchdog.feed()
+    ages["outbox"] = 6
+    with capture_logs() as logs:
+        watchdog.feed()
+        watchdog.feed()
+    assert watchdog.stuck() == ("outbox",)
+    assert sent == [{"WATCHDOG": 1, "STATUS": "all well"}]
+    assert [line["parts"] for line in logs] == ["outbox"]
