@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from gateway.config.fields import Deadband, Duration, Field, FilePath, Name
+from gateway.config.fields import Deadband, Field, FilePath, Name, Period
 from gateway.core.tag import VALUE_TYPES
 
 
@@ -64,10 +64,10 @@ class TagConfig(Section):
     deadband: Deadband | None = None
     """Publish only changes larger than this; 0 publishes every change. Without it every reading is published."""
 
-    heartbeat: Duration | None = None
+    heartbeat: Period | None = None
     """With a deadband: publish at least this often though nothing changed. Default 60 s."""
 
-    scan: Duration | None = None
+    scan: Period | None = None
     """Poll period of this tag, if another than its device's."""
 
     def value_type(self) -> str:
@@ -102,16 +102,16 @@ class DeviceConfig(Section):
     driver: str
     """The driver plugin: the name of its file or folder."""
 
-    scan: Duration = 1.0
+    scan: Period = 1.0
     """Poll period; for subscriptions the publishing interval."""
 
     align: bool = False
     """Poll on the full period of the clock rather than at a phase of the device's own."""
 
-    timeout: Duration = 3.0
+    timeout: Period = 3.0
     """How long the device may take to answer, and to be connected."""
 
-    stale_after: Duration | None = None
+    stale_after: Period | None = None
     """Without an answer for this long the tags go stale. Default: three scans, at least 5 s."""
 
     max_in_flight: int = Field(default=1, ge=1, le=64)
@@ -142,7 +142,7 @@ class SinkConfig(Section):
     window: int = Field(default=200, ge=1, le=10_000)
     """Records on their way without acknowledgement, at most."""
 
-    ack_timeout: Duration = 10.0
+    ack_timeout: Period = 10.0
     """No acknowledgement for this long, with records on their way: the link is dropped and made anew."""
 
     order: Literal["live-first", "strict"] = "live-first"

@@ -1,13 +1,48 @@
 """Field types that read what people write."""
 
+import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
 from gateway.core.amounts import parse_duration, parse_size
+from gateway.core.topic import check_template
 
-__all__ = ["Deadband", "Duration", "Field", "FilePath", "Name", "Size"]
+__all__ = [
+    "Deadband",
+    "Duration",
+    "Field",
+    "FilePath",
+    "Name",
+    "Period",
+    "Size",
+    "TopicTemplate",
+    "write_duration",
+    "write_size",
+]
+
+_NAME = r"^[^\s/+#$\x00-\x1f][^/+#\x00-\x1f]*$"
+_SHORTEST_PERIOD = 0.01
+
+
+def write_duration(seconds: float) -> str:
+    """A duration as the configuration file writes it, without loss: "200ms", "1min", "2.5s"."""
+    for unit, size in (("w", 604_800), ("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    exact = Decimal(repr(float(seconds)))
+    amount, unit = (exact * 1000, "ms") if 0 < seconds < 1 else (exact, "s")
+    return f"{amount:f}".rstrip("0").rstrip(".") + unit if "." in f"{amount:f}" else f"{amount:f}{unit}"
+
+
+def write_size(size: int) -> str:
+    """A size as the configuration file writes it, without loss: "64 MiB", "1500 B"."""
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size and size % factor == 0:
+            return f"{size // factor} {unit}"
+    return f"{size} B"
 
 
 def _duration(value: Any) -> float:
@@ -16,16 +51,28 @@ def _duration(value: Any) -> float:
     return parse_duration(value)
 
 
+def _period(seconds: float) -> float:
+    if seconds < _SHORTEST_PERIOD:
+        raise ValueError(f'must be at least "{write_duration(_SHORTEST_PERIOD)}"')
+    return seconds
+
+
 def _size(value: Any) -> int:
     if not isinstance(value, str):
         raise ValueError(f'write a size with its unit, such as "{value} MiB", not {value!r}')
     return parse_size(value)
 
 
-def _path(value: Any) -> Path:
-    if not isinstance(value, str):
+def _path(value: Any, info: ValidationInfo) -> Path:
+    if not isinstance(value, str) or not value:
         raise ValueError("write a path in quotes")
-    return Path(value)
+    return Path((info.context or {}).get("base", ""), value)
+
+
+def _name(value: str) -> str:
+    if not re.match(_NAME, value):
+        raise ValueError(f'must not be empty, nor begin with a space or "$", nor hold "/", "+" or "#": {value!r}')
+    return value
 
 
 def _deadband(value: Any) -> float | str:
@@ -45,19 +92,24 @@ def _deadband(value: Any) -> float | str:
 Duration = Annotated[
     float,
     BeforeValidator(_duration),
+    PlainSerializer(write_duration, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(us|µs|ms|s|min|h|d|w)\s*$"}),
 ]
 """Seconds, written as "500ms" or "2h"."""
 
+Period = Annotated[Duration, AfterValidator(_period)]
+"""A duration of at least 10 ms."""
+
 Size = Annotated[
     int,
     BeforeValidator(_size),
+    PlainSerializer(write_size, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(B|[kMGT]B|[KMGT]iB)\s*$"}),
 ]
 """Bytes, written as "64 MiB"."""
 
 FilePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
-"""A path; a relative one starts at the folder of the file it is written in."""
+"""A path; a relative one starts at the folder of the file it is written in, and comes out absolute from `load`."""
 
 Deadband = Annotated[
     float | str,
@@ -73,5 +125,13 @@ Deadband = Annotated[
 ]
 """A change in the tag's unit, or "1%" of its range."""
 
-Name = Annotated[str, Field(pattern=r"^[^\s/+#$\x00-\x1f][^/+#\x00-\x1f]*$", max_length=120)]
+Name = Annotated[
+    str,
+    Field(max_length=120),
+    AfterValidator(_name),
+    WithJsonSchema({"type": "string", "pattern": _NAME, "maxLength": 120}),
+]
 """A name that can stand in a topic: no "/", "+" or "#"."""
+
+TopicTemplate = Annotated[str, AfterValidator(check_template)]
+"""A topic with placeholders for the plant's levels, such as "{site}/{area}/{line}/{device}"; it must contain {device}."""

@@ -1,12 +1,12 @@
 """The tables of the configuration file that belong to no plugin, and the whole that they make."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from gateway.config.base import DeviceConfig, Section, SinkConfig, TagConfig
-from gateway.config.fields import Duration, Field, FilePath, Name, Size
+from gateway.config.fields import Duration, Field, FilePath, Name, Period, Size
 
 
 class GatewaySection(Section):
@@ -54,7 +54,7 @@ class OutboxSection(Section):
     keep: Duration = 0.0
     """How long acknowledged data stays, for replay and learning. Default: not at all."""
 
-    commit_interval: Duration = 0.2
+    commit_interval: Period = 0.2
     """At most this much accepted data is lost at a power cut; events are committed at once."""
 
     segment_size: Size = 16 * 1024 * 1024
@@ -110,6 +110,8 @@ class Config:
     devices: tuple[DeviceSpec, ...]
     sinks: tuple[SinkConfig, ...]
     models: tuple[ModelSection, ...]
+    files: Mapping[Path, str] = field(default_factory=dict)
+    """SHA-256, in hex, of every file that was read; empty for a model file that is not there."""
 
     @property
     def short_hash(self) -> str:

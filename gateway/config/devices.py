@@ -1,0 +1,140 @@
+"""Checks the `[[device]]` tables and their tags, written inline or in a tag file."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.config.base import DeviceConfig, TagConfig
+from gateway.config.mistakes import check
+from gateway.config.model import DeviceSpec, PluginTypes
+from gateway.config.plugins import driver_types
+from gateway.config.source import Source, key, title
+from gateway.config.tags_csv import Row, read_tags
+from gateway.config.toml_lines import Steps
+from gateway.core.errors import ConfigError, Problem
+
+TAG_TABLES = ("tags", "tags_file")
+"""Keys of a device beside its driver's options: where its tags stand."""
+
+_LONGEST_NAME = 250
+
+
+def read_device(source: Source, place: Steps, table: Mapping[str, Any], plugins: PluginTypes) -> DeviceSpec | None:
+    """A device with its tags; None, with a mistake noted, when the device itself is wrong."""
+    where = title("device", place, table)
+    found = driver_types(source, place, where, table, plugins)
+    if found is None:
+        return None
+    device_type, tag_type = found
+    own = {name: value for name, value in table.items() if name not in TAG_TABLES}
+    config = source.check(device_type, own, place, where, TAG_TABLES)
+    tags = _Tags(source, place, where, device_type, tag_type)
+    tags.read(table)
+    return DeviceSpec(config, tags.good, source.line(place)) if config else None
+
+
+class _Tags:
+    """The tags of one device while they are checked."""
+
+    def __init__(
+        self, source: Source, place: Steps, where: str, device_type: type[DeviceConfig], tag_type: type[TagConfig]
+    ) -> None:
+        self._source = source
+        self._place = place
+        self._where = where
+        self._device_type = device_type
+        self._tag_type = tag_type
+        self._seen: dict[str, str] = {}
+        self.good: dict[str, TagConfig] = {}
+
+    def read(self, table: Mapping[str, Any]) -> None:
+        if not any(table.get(name) for name in TAG_TABLES):
+            message = 'has no tags: write them under [device.tags], or name a tags_file = "….csv"'
+            self._source.wrong(self._place, self._where, message)
+        self._inline(table.get("tags", {}))
+        if "tags_file" in table:
+            self._file(table["tags_file"])
+
+    def _inline(self, tables: Any) -> None:
+        if not isinstance(tables, Mapping):
+            message = "write [device.tags], and under it one line a tag: name = { … }"
+            self._source.wrong((*self._place, "tags"), f"{self._where}: tags", message)
+            return
+        for name, options in tables.items():
+            self._one(name, options)
+
+    def _one(self, name: str, options: Any) -> None:
+        place, where = (*self._place, "tags", name), f'{self._where}: tag "{name}"'
+        self._seen[name] = self._source.shown(place)
+        if not isinstance(options, Mapping):
+            self._source.wrong(place, where, self._no_tag(name))
+            return
+        if message := _wrong_name(name):
+            self._source.wrong(place, where, message)
+        tag = self._source.check(self._tag_type, options, place, where)
+        if tag:
+            self.good[name] = tag
+
+    def _no_tag(self, name: str) -> str:
+        if name in self._device_type.model_fields:
+            return f"{name} is an option of the device: it must stand above [device.tags]"
+        return "write a table such as { " + " = …, ".join(_required(self._tag_type) or ["unit"]) + " = … }"
+
+    def _file(self, name: Any) -> None:
+        place = (*self._place, "tags_file")
+        where = f"{self._where}: tags_file"
+        if not isinstance(name, str) or not name:
+            self._source.wrong(place, where, 'write a path in quotes, such as "press-1.csv"')
+            return
+        path, shown = self._source.base / name, str(self._source.path.parent / name)
+        try:
+            rows, problems, data = read_tags(path, shown, self._tag_type)
+        except ConfigError as error:
+            self._source.wrong_below(place, [self._at_key(problem, place, where, name) for problem in error.problems])
+            return
+        self._source.hashed(path, data)
+        self._source.wrong_below(place, problems)
+        if not rows and not problems:
+            self._source.wrong(place, where, f"{name} names no tag")
+        for row in rows:
+            self._source.wrong_below(place, self._row(row, shown))
+
+    def _at_key(self, problem: Problem, place: Steps, where: str, name: str) -> Problem:
+        """A file that cannot be opened is a mistake of the key that names it."""
+        if problem.line:
+            return problem
+        return Problem(str(self._source.path), self._source.line(place), where, f"{name}: {problem.message}")
+
+    def _row(self, row: Row, shown: str) -> list[Problem]:
+        where = f'tag "{row.name}"'
+        if row.name in self._seen:
+            message = f"this name is taken already at {self._seen[row.name]}"
+            return [Problem(shown, row.line, where, message)]
+        self._seen[row.name] = f"{shown}:{row.line}"
+        tag, mistakes = check(self._tag_type, row.options, self._source.base)
+        if tag:
+            self.good[row.name] = tag
+        messages = [(f'{where}: column "{key(mistake.path[:1])}"', mistake.message) for mistake in mistakes]
+        if message := _wrong_name(row.name):
+            messages.insert(0, (where, message))
+        return [
+            Problem(
+                shown,
+                row.line,
+                place,
+                message.replace("required key is missing", "needed, but empty or no such column"),
+            )
+            for place, message in messages
+        ]
+
+
+def _required(tag_type: type[TagConfig]) -> list[str]:
+    return [name for name, field in tag_type.model_fields.items() if field.is_required()]
+
+
+def _wrong_name(name: str) -> str:
+    """What is wrong with a tag's name; it becomes a part of topics and of `read DEVICE/TAG`."""
+    if not name or name != name.strip() or len(name) > _LONGEST_NAME:
+        return f"a tag's name has 1 to {_LONGEST_NAME} characters, and no space at its ends"
+    if any(letter in "+#" or ord(letter) < 32 for letter in name):
+        return 'a tag\'s name holds neither "+" nor "#" nor control characters: it becomes part of a topic'
+    return ""

@@ -1,0 +1,80 @@
+"""What differs between two configurations, for a reload that restarts only what changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from gateway.config.model import Config, ModelSection
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Names that came, went, or mean something else now."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """The difference of two configurations; false when they mean the same."""
+
+    gateway: tuple[str, ...]
+    """Keys of [gateway] that changed."""
+
+    outbox: tuple[str, ...]
+    """Keys of [outbox] that changed."""
+
+    devices: Changes
+    sinks: Changes
+    models: Changes
+
+    def __bool__(self) -> bool:
+        return bool(self.gateway or self.outbox or self.devices or self.sinks or self.models)
+
+    def lines(self) -> list[str]:
+        """The difference for a person, one line for each thing."""
+        lines = [f"[gateway] {key} changed" for key in self.gateway] + [
+            f"[outbox] {key} changed" for key in self.outbox
+        ]
+        for kind, changes in (("device", self.devices), ("sink", self.sinks), ("model", self.models)):
+            for word in ("added", "removed", "changed"):
+                lines += [f"{kind} {name} {word}" for name in getattr(changes, word)]
+        return lines
+
+
+def diff(old: Config, new: Config) -> Diff:
+    """What changed from `old` to `new`. Moving tables about in the file, or to another tag file, is no change."""
+    return Diff(
+        _keys(dict(old.gateway), dict(new.gateway)),
+        _keys(dict(old.outbox), dict(new.outbox)),
+        _changes(
+            {spec.config.name: replace(spec, line=0) for spec in old.devices},
+            {spec.config.name: replace(spec, line=0) for spec in new.devices},
+        ),
+        _changes({sink.name: sink for sink in old.sinks}, {sink.name: sink for sink in new.sinks}),
+        _changes(_models(old), _models(new)),
+    )
+
+
+def _keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(key for key in new if old.get(key) != new[key])
+
+
+def _models(config: Config) -> dict[str, tuple[ModelSection, str]]:
+    """Models by name, with the hash of their files: a new file under the old name is a change."""
+    return {model.name or str(model.file): (model, config.files.get(model.file, "")) for model in config.models}
+
+
+def _changes(old: Mapping[str, V], new: Mapping[str, V]) -> Changes:
+    return Changes(
+        tuple(name for name in new if name not in old),
+        tuple(name for name in old if name not in new),
+        tuple(name for name in new if name in old and old[name] != new[name]),
+    )

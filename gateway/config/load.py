@@ -1,0 +1,175 @@
+"""Reads a configuration and finds all its mistakes at once.
+
+Each table is checked alone against its own declaration: the gateway's for `[gateway]`, `[outbox]` and `[[model]]`, the
+plugin's for a `[[device]]`, its tags and a `[[sink]]`. Only when all are right is a Config made.
+"""
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gateway.config.base import Section, SinkConfig
+from gateway.config.devices import read_device
+from gateway.config.mistakes import check, did_you_mean
+from gateway.config.model import (
+    Config,
+    CoreSections,
+    DeviceSpec,
+    GatewaySection,
+    LookUp,
+    ModelSection,
+    OutboxSection,
+    PluginTypes,
+)
+from gateway.config.plugins import sink_type
+from gateway.config.source import Source, title
+from gateway.config.toml_lines import Steps
+from gateway.core.errors import Problem
+
+S = TypeVar("S", bound=Section)
+Tables = list[tuple[Steps, Mapping[str, Any]]]
+
+_NO_DEVICE = 'no [[device]]: add one with name = "…", driver = "…" and its tags under [device.tags]'
+
+
+def load(path: Path, look_up: LookUp) -> Config:
+    """The configuration in a file. Raises ConfigError with every mistake, in the order of the file."""
+    source = Source(path)
+    _check_top_level(source)
+    gateway = _single(source, "gateway", GatewaySection)
+    outbox = _single(source, "outbox", OutboxSection)
+    plugins = look_up(gateway or _findable(source))
+    device_tables = _many(source, "device")
+    devices = [spec for place, table in device_tables if (spec := read_device(source, place, table, plugins))]
+    sinks = _sinks(source, plugins)
+    models = _models(source, [str(table.get("name", "")) for _, table in device_tables], devices)
+    source.raise_if_wrong()
+    assert gateway
+    assert outbox
+    return Config(path, source.hash(), gateway, outbox, tuple(devices), sinks, models, source.files)
+
+
+def remarks(config: Config) -> list[Problem]:
+    """What is allowed in a configuration, and yet hardly meant."""
+    found = []
+    if not config.sinks:
+        found.append(("", "no [[sink]]: the data is kept in the outbox and sent nowhere"))
+    for spec in config.devices:
+        found += _of_device(spec)
+    for model in config.models:
+        if not config.files[model.file]:
+            found.append((f"model {model.file}", "no such file: readings flow on, unscored"))
+    return [Problem(str(config.path), 0, where, message) for where, message in found]
+
+
+def _of_device(spec: DeviceSpec) -> list[tuple[str, str]]:
+    where = f'device "{spec.config.name}"'
+    idle = [name for name, tag in spec.tags.items() if tag.heartbeat is not None and tag.deadband is None]
+    found = [(f'{where}: tag "{name}"', "heartbeat without a deadband does nothing") for name in idle]
+    if spec.config.stale_after is not None and spec.config.stale_after < spec.config.scan:
+        found.append((where, "stale_after is shorter than scan: the tags are stale between polls"))
+    return found
+
+
+def _check_top_level(source: Source) -> None:
+    known = list(CoreSections.model_fields)
+    for key, value in source.table.items():
+        if key not in known:
+            kind = "table" if isinstance(value, Mapping | list) else "key"
+            source.wrong((key,), key, f"unknown {kind}{_meant(key, value, known)}")
+    if "gateway" not in source.table:
+        source.wrong((), "", 'no [gateway]: add it, with name = "…"')
+    if not source.table.get("device"):
+        source.wrong((), "", _NO_DEVICE)
+
+
+def _meant(key: str, value: Any, known: Sequence[str]) -> str:
+    if not isinstance(value, Mapping | list):
+        for name, section in (("gateway", GatewaySection), ("outbox", OutboxSection)):
+            if key in section.model_fields:
+                return f": {key} belongs under [{name}]"
+    return did_you_mean(key, known)
+
+
+def _single(source: Source, key: str, section: type[S]) -> S | None:
+    """A table that stands once; its defaults when it is not there."""
+    table = source.table.get(key, {})
+    if not isinstance(table, Mapping):
+        source.wrong((key,), f"[{key}]", f"there is only one: write [{key}], in one pair of brackets")
+        return None
+    if key not in source.table:
+        return check(section, table, source.base)[0]
+    return source.check(section, table, (key,), f"[{key}]")
+
+
+def _many(source: Source, key: str) -> Tables:
+    """The tables of an array, with their places and names that differ."""
+    value = source.table.get(key, [])
+    tables: Tables
+    if isinstance(value, Mapping):
+        source.wrong((key,), f"[{key}]", f"there can be several: write [[{key}]], in two pairs of brackets")
+        tables = [((key,), value)]
+    else:
+        entries = value if isinstance(value, list) else [value]
+        tables = [((key, index), entry) for index, entry in enumerate(entries) if isinstance(entry, Mapping)]
+        if len(tables) < len(entries):
+            source.wrong((key,), key, f"write each {key} as a table of its own, under [[{key}]]")
+    _check_unique(source, key, tables)
+    return tables
+
+
+def _check_unique(source: Source, key: str, tables: Tables) -> None:
+    first: dict[str, Steps] = {}
+    for place, table in tables:
+        name = table.get("name")
+        if not isinstance(name, str):
+            continue
+        if name in first:
+            message = f"this name is taken already at {source.shown((*first[name], 'name'))}"
+            source.wrong((*place, "name"), f"{title(key, place, table)}: name", message)
+        first.setdefault(name, place)
+
+
+def _findable(source: Source) -> GatewaySection:
+    """A [gateway] for finding plugins while other keys of it are wrong."""
+    table = source.table.get("gateway", {})
+    wanted = {key: table[key] for key in ("plugin_dirs", "replaces") if isinstance(table, Mapping) and key in table}
+    section, _ = check(GatewaySection, {"name": "unknown", **wanted}, source.base)
+    return section or GatewaySection(name="unknown")
+
+
+def _sinks(source: Source, plugins: PluginTypes) -> tuple[SinkConfig, ...]:
+    sinks = []
+    for place, table in _many(source, "sink"):
+        where = title("sink", place, table)
+        options = sink_type(source, place, where, table, plugins)
+        if options and (sink := source.check(options, table, place, where)):
+            sinks.append(sink)
+    return tuple(sinks)
+
+
+def _models(source: Source, names: Sequence[str], devices: Sequence[DeviceSpec]) -> tuple[ModelSection, ...]:
+    models = []
+    for place, table in _many(source, "model"):
+        model = source.check(ModelSection, table, place, title("model", place, table))
+        if model:
+            _check_model(source, place, title("model", place, table), model, names, devices)
+            source.hashed(model.file, model.file.read_bytes() if model.file.is_file() else None)
+            models.append(model)
+    return tuple(models)
+
+
+def _check_model(
+    source: Source, place: Steps, where: str, model: ModelSection, names: Sequence[str], devices: Sequence[DeviceSpec]
+) -> None:
+    for index, pattern in enumerate(model.devices):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            near = did_you_mean(pattern, names)
+            source.wrong((*place, "devices", index), f"{where}: devices", f'no device is named "{pattern}"{near}')
+    for spec in devices:
+        if any(fnmatchcase(spec.config.name, pattern) for pattern in model.devices):
+            for name, tag in model.tags.items():
+                if tag not in spec.tags:
+                    message = f'device "{spec.config.name}" has no tag "{tag}"{did_you_mean(tag, spec.tags)}'
+                    source.wrong((*place, "tags", name), f"{where}: tags.{name}", message)

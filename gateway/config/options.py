@@ -1,0 +1,130 @@
+"""What the typed declarations say of themselves: which options a table has, and how each one is written."""
+
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
+
+from gateway.config.base import Secret
+from gateway.config.fields import Deadband, Duration, FilePath, Name, Period, Size
+
+_WORDS: tuple[tuple[Any, str], ...] = (
+    (Period, 'duration such as "500ms"'),
+    (Duration, 'duration such as "500ms"'),
+    (Size, 'size such as "64 MiB"'),
+    (FilePath, "path"),
+    (Deadband, 'number, or percentage such as "0.5%"'),
+    (Name, "name"),
+    (Secret, 'secret such as { credential = "…" }'),
+    (str, "text"),
+    (bool, "true or false"),
+    (int, "whole number"),
+    (float, "number"),
+)
+_LIMITS = (("ge", "at least {}"), ("gt", "more than {}"), ("le", "at most {}"), ("lt", "less than {}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One key of a table."""
+
+    key: str
+    type: Any
+    """As it is declared, with all annotations."""
+
+    required: bool
+    default: Any
+    """As TOML or JSON would write it; None for none."""
+
+    help: str
+    example: Any
+
+    @property
+    def words(self) -> str:
+        """How its value is written, for a person."""
+        return describe(self.type)
+
+
+def options(model: type[BaseModel], without: type[BaseModel] | None = None) -> list[Option]:
+    """The options of a table in the order of their declaration, without those that `without` has already unless the
+    table declares them anew."""
+    hints = typing.get_type_hints(model, include_extras=True)
+    known = without.model_fields if without else {}
+    return [
+        _option(key, field, hints[key])
+        for key, field in model.model_fields.items()
+        if key not in known or _differs(field, known[key])
+    ]
+
+
+def _differs(field: FieldInfo, base: FieldInfo) -> bool:
+    return (field.annotation, field.default, field.description) != (base.annotation, base.default, base.description)
+
+
+def _option(key: str, field: FieldInfo, hint: Any) -> Option:
+    default = None if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
+    if default is not None:
+        default = TypeAdapter(hint).dump_python(default, mode="json")
+    help_text = " ".join((field.description or "").split())
+    return Option(key, hint, field.is_required(), default, help_text, (field.examples or [None])[0])
+
+
+def describe(hint: Any) -> str:
+    """A declared type in words, such as `whole number, at least 1`."""
+    for known, words in _WORDS:
+        if hint == known:
+            return words
+    return _compound(hint, get_origin(hint), get_args(hint))
+
+
+def _compound(hint: Any, origin: Any, args: tuple[Any, ...]) -> str:
+    if origin is Annotated:
+        return ", ".join([describe(args[0]), *_limits(args[1:])])
+    if origin is Literal:
+        return " or ".join(f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in args)
+    if origin in (typing.Union, types.UnionType):
+        return ", or ".join(describe(arg) for arg in args if arg is not type(None))
+    if isinstance(origin, type) and issubclass(origin, tuple):
+        return f"list of {describe(args[0])}" if args[-1] is ... else f"[{', '.join(map(describe, args))}]"
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return f"table of {describe(args[1])}"
+    return "table" if isinstance(hint, type) and issubclass(hint, BaseModel) else "value"
+
+
+def _limits(metadata: tuple[Any, ...]) -> Iterator[str]:
+    for item in metadata:
+        for constraint in item.metadata if isinstance(item, FieldInfo) else (item,):
+            for name, words in _LIMITS:
+                limit = getattr(constraint, name, None)
+                if limit is not None:
+                    yield words.format(limit)
+
+
+def limits(field: FieldInfo) -> str:
+    """Bounds given by `Field(ge=…)`, in words; empty for none."""
+    return ", ".join(_limits(tuple(field.metadata)))
+
+
+def tables(hint: Any) -> Iterator[type[BaseModel]]:
+    """The table types that a declared type allows, such as TlsOptions for `TlsOptions | None`."""
+    if isinstance(hint, type) and issubclass(hint, BaseModel):
+        yield hint
+    for arg in get_args(hint):
+        yield from tables(arg)
+
+
+def table_at(model: type[BaseModel], path: tuple[str | int, ...]) -> list[type[BaseModel]]:
+    """The table types that may stand at a path below a table."""
+    here: list[type[BaseModel]] = [model]
+    for step in path:
+        if isinstance(step, str):
+            here = [found for table in here if step in table.model_fields for found in _below(table, step)]
+    return here
+
+
+def _below(table: type[BaseModel], key: str) -> Iterator[type[BaseModel]]:
+    yield from tables(typing.get_type_hints(table, include_extras=True)[key])

@@ -1,0 +1,69 @@
+"""Fetches secrets from where the configuration says that they are kept."""
+
+import os
+import stat
+from pathlib import Path
+
+from gateway.config.base import Secret
+from gateway.core.errors import RefusedError
+
+CREDENTIALS = Path("/etc/edge-gateway/credentials")
+"""Where systemd takes the service's credentials from; read directly when the gateway is started by hand."""
+
+_LONGEST = 64 * 1024
+
+
+def resolve(secret: Secret, base: Path = Path()) -> str:
+    """The secret itself, without the newline at its end. A relative file starts at `base`.
+
+    Raises RefusedError, which says where to put it; the secret is in no message."""
+    if secret.credential is not None:
+        return _credential(secret.credential)
+    if secret.file is not None:
+        return _private(base / secret.file, f'secret file "{secret.file}"')
+    assert secret.env is not None
+    value = os.environ.get(secret.env)
+    if not value:
+        raise RefusedError(f"secret: the environment variable {secret.env} is not set; a credential is safer")
+    return value
+
+
+def _credential(name: str) -> str:
+    what = f'credential "{name}"'
+    if "/" in name or name.startswith("."):
+        raise RefusedError(f"{what}: write the name of a file in {CREDENTIALS}, not a path")
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    if given is None:
+        return _private(CREDENTIALS / name, what)
+    # LoadCredential= of a whole directory gives each file as ID_NAME; the unit's ID is "gw".
+    for candidate in (Path(given, f"gw_{name}"), Path(given, name)):
+        if candidate.is_file():
+            return _content(candidate, what)
+    raise RefusedError(f"{what} is missing: write it to {CREDENTIALS / name} (mode 600), then restart the service")
+
+
+def _private(path: Path, what: str) -> str:
+    """The content of a file that not everybody can read."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise RefusedError(
+            f"{what}: {path}: {(error.strerror or str(error)).lower()}; create it with mode 600"
+        ) from None
+    if mode & stat.S_IROTH:
+        raise RefusedError(f"{what}: every user of this machine can read {path}; chmod 600 it, and change the secret")
+    return _content(path, what)
+
+
+def _content(path: Path, what: str) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LONGEST + 1)
+        text = data.decode().removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise RefusedError(f"{what}: {path}: {(error.strerror or str(error)).lower()}") from None
+    except UnicodeDecodeError:
+        raise RefusedError(f"{what}: {path} is not UTF-8 text") from None
+    if not text or len(data) > _LONGEST:
+        raise RefusedError(f"{what}: {path} is {'too long' if text else 'empty'}")
+    return text

@@ -1,0 +1,102 @@
+"""Reads a TOML file, and says in plain words what is wrong with one that is none."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from gateway.core.errors import ConfigError, Problem
+
+_SECRET_KEY = re.compile(r"pass|secret|token|key", re.IGNORECASE)
+_PAIR = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=\s*([^#]*)")
+
+
+def read_toml(path: Path) -> tuple[dict[str, Any], str, bytes]:
+    """The table, the text and the bytes of a file. Raises ConfigError when it is missing, unreadable or not TOML."""
+    data = read_bytes(path)
+    try:
+        text = data.decode().removeprefix("\ufeff").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _refusal(path, line, f"is not UTF-8: byte 0x{data[error.start]:02X}; save the file as UTF-8") from None
+    try:
+        return tomli.loads(text), text, data
+    except RecursionError:
+        raise _refusal(path, 0, "is not a configuration: brackets within brackets without end") from None
+    except tomli.TOMLDecodeError as error:
+        raise _refusal(path, error.lineno, explain(text, error)) from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file. Raises ConfigError, which says what to do, when they cannot be had."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise _refusal(path, 0, "no such file") from None
+    except PermissionError:
+        raise _refusal(path, 0, "may not be read by this user: check its owner and mode (ls -l)") from None
+    except OSError as error:
+        raise _refusal(path, 0, f"cannot be read: {error.strerror}") from None
+
+
+def explain(text: str, error: tomli.TOMLDecodeError) -> str:
+    """A syntax error in words: what to write instead where the line shows what was meant, else the parser's message."""
+    line = [*text.split("\n"), ""][error.lineno - 1]
+    hint = _twice(text, error, line) or _by_message(error.msg, line) or _misplaced(line) or _unquoted(line)
+    return f"not valid TOML at column {error.colno}: {hint or error.msg[:1].lower() + error.msg[1:]}"
+
+
+def _refusal(path: Path, line: int, message: str) -> ConfigError:
+    return ConfigError([Problem(str(path), line, "", message)])
+
+
+def _twice(text: str, error: tomli.TOMLDecodeError, line: str) -> str:
+    if match := re.match(r"\s*\[\[?\s*(device|sink|model)\s*\]", line):
+        return f"every {match[1]} begins with [[{match[1]}]], in two pairs of brackets, also the first"
+    if match := re.match(r"Cannot declare \('([^']+)',\) twice", error.msg):
+        return f"[{match[1]}] stands twice: put all its keys under one"
+    if error.msg == "Cannot overwrite a value":
+        # The parser notices it behind the value, so the key is the last one that begins before the place.
+        keys = [match[1] for match in _PAIR.finditer(text[: error.pos])]
+        return f"the key {keys[-1]} stands twice in this table" if keys else ""
+    return ""
+
+
+def _by_message(message: str, line: str) -> str:
+    if "\\" in line and message.startswith(("Unescaped", "Invalid hex value", "Escaped character")):
+        return "a backslash in a text must be doubled; or put the text in single quotes: 'C:\\folder'"
+    if message.startswith(("Illegal character '\\n'", "Unterminated string")):
+        return "the closing quote is missing"
+    if message.startswith(("Unclosed array", "Unclosed inline table")):
+        return "a closing bracket is missing, or a comma between two entries; it may be some lines above"
+    return ""
+
+
+def _misplaced(line: str) -> str:
+    if re.search(r"[“”„‘’]", line):
+        return 'use straight quotes: "…"'
+    if re.match(r"\s*\[\[[^\]]*\](?!\])", line):
+        return "close two brackets with two: ]]"
+    if re.match(r"\s*\"?[A-Za-z0-9_-]+\"?\s*:", line):
+        return 'write "=" between a key and its value, not ":"'
+    if re.match(r"\s*[A-Za-z0-9_-]+ +[^=\s][^=]*=", line):
+        return 'a key with a space in it stands in quotes: "my key" = 1'
+    return ""
+
+
+def _unquoted(line: str) -> str:
+    match = _PAIR.match(line)
+    if not match:
+        return ""
+    key, value = match[1], match[2].strip()
+    if value.lower() in ("true", "false", "yes", "no", "on", "off"):
+        return "write true or false, in small letters"
+    if re.fullmatch(r"[-+]?\d+,\d+", value):
+        return f"write a decimal point: {key} = {value.replace(',', '.')}"
+    if not value:
+        return f"a value is missing behind {key} ="
+    if re.fullmatch(r"[^\"'\[\]{}]+", value):
+        shown = "…" if _SECRET_KEY.search(key) else value
+        return f'texts stand in quotes: {key} = "{shown}"'
+    return ""
