@@ -1,0 +1,226 @@
+"""One connection to a broker, driven by the event loop: dialled in a thread, then read and written as the socket allows."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gateway.core.errors import LinkError
+from gateway.mqtt.client import PlainClient
+from gateway.mqtt.options import MqttOptions, Will
+from gateway.mqtt.packets import Outgoing
+from gateway.mqtt.tls import tls_context
+from gateway.mqtt.words import FAILURE, NoAnswerError, disconnected, failed_dial, lost, refused_connection
+
+VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """What the broker said in its CONNACK."""
+
+    receive_maximum: int = 0xFFFF
+    maximum_packet_size: int = 268_435_460
+    maximum_qos: int = 2
+    retain_available: bool = True
+
+
+class Link:
+    """`open` it once; then `ended` is set to the reason when the connection ends, and nothing happens after it."""
+
+    def __init__(
+        self,
+        options: MqttOptions,
+        will: Will | None,
+        version: str,
+        client_type: type[PlainClient],
+        on_input: Callable[[], None],
+    ) -> None:
+        self.options = options
+        self.client = client_type(options, will, VERSIONS[version])
+        if options.tls is not None:
+            self.client.tls_set_context(tls_context(options.tls))
+        self.ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self.tls = ""
+        self._loop = asyncio.get_running_loop()
+        self._on_input = on_input
+        self._welcome: asyncio.Future[Welcome] = self._loop.create_future()
+        self._answered = False
+        self._fd = -1
+        self._tick: asyncio.TimerHandle | None = None
+        self._writing = False
+        self._writer_set = False
+        self._connect_callbacks()
+
+    def _connect_callbacks(self) -> None:
+        self.client.on_connect = self._connack
+        self.client.on_disconnect = self._disconnected
+        self.client.on_socket_open = self._tune
+        self.client.on_socket_close = lambda *_: self._detach()
+        self.client.on_socket_register_write = lambda *_: self._want_write(True)
+        self.client.on_socket_unregister_write = lambda *_: self._want_write(False)
+
+    async def open(self) -> Welcome:
+        """Dial, greet, and wait for the broker's welcome. Raises LinkError in plain words and then leaves nothing open."""
+        try:
+            await self._dial()
+            self._attach()
+            async with asyncio.timeout(self.options.timeout):
+                heard: set[asyncio.Future[Any]] = {self._welcome, self.ended}
+                await asyncio.wait(heard, return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            self.close()
+            raise LinkError(
+                f"broker {self.options.address} has taken the connection, but not answered within"
+                f" {self.options.timeout:g} s: is it an MQTT broker?"
+            ) from None
+        except BaseException:
+            self.close()
+            raise
+        if self._welcome.done():
+            return self._welcome.result()
+        self.close()
+        raise self.ended.result()
+
+    async def _dial(self) -> None:
+        thread = ThreadPoolExecutor(1, thread_name_prefix="mqtt-dial")
+        try:
+            await self._loop.run_in_executor(thread, self._dial_blocking)
+        except (OSError, ValueError) as error:
+            raise failed_dial(self.options, error) from error
+        finally:
+            thread.shutdown(wait=False)
+
+    def _dial_blocking(self) -> None:
+        self.client.connect(self.options.host, self.options.port, max(1, round(self.options.keep_alive)))
+        if self.ended.done():  # given up meanwhile
+            self._close_socket()
+
+    def _tune(self, client: Any, userdata: Any, sock: Any) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self.options.user_timeout * 1000))
+
+    def _attach(self) -> None:
+        """Join the connected socket to the event loop, and send the CONNECT that paho has queued."""
+        sock = self.client.socket()
+        assert sock is not None
+        self._fd = sock.fileno()
+        self.tls = getattr(sock, "version", lambda: "")() or ""
+        self._loop.add_reader(self._fd, self._guarded, self._receive)
+        self._tick = self._loop.call_later(1, self._keep_alive)
+        self.flush()
+
+    def send(self, messages: Sequence[Outgoing]) -> list[int]:
+        """Send messages with QoS 1; returns their packet identifiers."""
+        self._writing = True  # the write below makes paho's wish for one needless
+        mids = self.client.send(messages)
+        self.flush()
+        return mids
+
+    def flush(self) -> None:
+        """Write what is queued, as far as the socket takes it; the rest goes when it takes more."""
+        self._writing = True
+        self._guarded(self.client.loop_write)
+        self._writing = False
+        self._set_writer(self.client.want_write())
+
+    def good_bye(self, with_will: bool) -> None:
+        """Queue a DISCONNECT and send it; the connection ends when it is written."""
+        code = ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message") if with_will else None
+        self._guarded(lambda: self.client.disconnect(code))
+        self.flush()
+
+    def _want_write(self, wanted: bool) -> None:
+        if not self._writing and self._fd >= 0:
+            self._set_writer(wanted)
+
+    def _set_writer(self, wanted: bool) -> None:
+        if wanted == self._writer_set or self._fd < 0:
+            return
+        self._writer_set = wanted
+        if wanted:
+            self._loop.add_writer(self._fd, self.flush)
+        else:
+            self._loop.remove_writer(self._fd)
+
+    def _receive(self) -> None:
+        self.client.receive()
+        self._on_input()
+
+    def _keep_alive(self) -> None:
+        self._tick = self._loop.call_later(1, self._keep_alive)
+        self._guarded(self.client.loop_misc)
+
+    def _guarded(self, call: Callable[[], Any]) -> None:
+        """Whatever goes wrong in a callback of the loop ends this connection, and is told to whoever runs it."""
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 -- passed on by `ended`, not swallowed
+            self._end(error)
+
+    def _connack(self, client: Any, userdata: Any, flags: Any, code: Any, properties: Any) -> None:
+        self._answered = True
+        if code.value >= FAILURE:
+            text = getattr(properties, "ReasonString", "") or getattr(properties, "ServerReference", "")
+            self._end(refused_connection(self.options, code.value, text))
+        elif not self._welcome.done():
+            self._welcome.set_result(
+                Welcome(
+                    getattr(properties, "ReceiveMaximum", Welcome.receive_maximum),
+                    getattr(properties, "MaximumPacketSize", Welcome.maximum_packet_size),
+                    getattr(properties, "MaximumQoS", Welcome.maximum_qos),
+                    bool(getattr(properties, "RetainAvailable", 1)),
+                )
+            )
+
+    def _disconnected(self, client: Any, userdata: Any, flags: Any, code: Any, properties: Any) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._end(disconnected(self.options, code.value, getattr(properties, "ReasonString", "")))
+        else:
+            self._end(self._why(code.value))
+
+    def _why(self, code: int) -> LinkError:
+        where = f"broker {self.options.address}"
+        if code == 0x8D:
+            return LinkError(f"{where} has not answered a ping within {self.options.keep_alive:g} s")
+        if code == 0x82:
+            return LinkError(f"{where} sent something that is no MQTT")
+        if not self._answered and (self.client.trouble is None or isinstance(self.client.trouble, ConnectionError)):
+            return NoAnswerError(
+                f"{where} closed the connection without an answer: is it an MQTT broker, does the port expect TLS?"
+            )
+        return lost(self.options, self.client.trouble)
+
+    def _end(self, error: Exception) -> None:
+        if not self.ended.done():
+            self.ended.set_result(error)
+        self.close()
+
+    def close(self) -> None:
+        """Leave the event loop and close the socket, without a good-bye."""
+        if not self.ended.done():
+            self.ended.set_result(LinkError("closed"))
+        if self._tick is not None:
+            self._tick.cancel()
+        self._detach()
+        self._close_socket()
+
+    def _detach(self) -> None:
+        if self._fd >= 0:
+            self._set_writer(False)
+            self._loop.remove_reader(self._fd)
+            self._fd = -1
+
+    def _close_socket(self) -> None:
+        self.client.on_socket_close = None
+        self.client.on_socket_register_write = None
+        self.client.on_socket_unregister_write = None
+        sock = self.client.socket()
+        if sock is not None:
+            sock.close()

@@ -1,0 +1,63 @@
+"""What a session needs to know before it dials."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """Whom to trust, and who we are. All paths absolute."""
+
+    ca: Path | None = None
+    """PEM file of the certificate authorities that may have signed the broker's certificate; None: the system's."""
+
+    certificate: Path | None = None
+    """PEM file of our own certificate, for brokers that ask for one."""
+
+    key: Path | None = None
+    """PEM file of its key; None: it stands in the certificate's file."""
+
+    server_name: str = ""
+    """Name that the broker's certificate must carry, if another than the host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker publishes, with QoS 1, when the session ends without a good-bye."""
+
+    topic: str
+    payload: bytes
+    retain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MqttOptions:
+    """One broker and how to reach it."""
+
+    host: str
+    port: int
+    client_id: str
+    user: str = ""
+    password: str | None = field(default=None, repr=False)
+    tls: TlsOptions | None = None
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    """auto: MQTT 5, and 3.1.1 with a broker that refuses it."""
+
+    keep_alive: float = 15.0
+    """Seconds of silence after which each side asks whether the other is there."""
+
+    timeout: float = 5.0
+    """Seconds for dialling, and again for the broker's answer."""
+
+    user_timeout: float = 10.0
+    """Seconds that sent bytes may stay unacknowledged by the peer's TCP before the kernel ends the connection."""
+
+    max_in_flight: int = 1000
+    """Messages on their way at most; a broker that asks for fewer is obeyed."""
+
+    @property
+    def address(self) -> str:
+        """Host and port, for messages."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"

@@ -1,0 +1,70 @@
+"""The few packets that we read and write ourselves, as bytes (MQTT 5, OASIS 2019; 3.1.1 where it differs)."""
+
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+Outgoing: TypeAlias = tuple[str, bytes, bool, Any]
+"""Topic, payload, retain, and a token that comes back with the answer."""
+
+
+class Answer(NamedTuple):
+    """The broker's answer to one message, when it is more than "taken": a reason code, and its own words, if any."""
+
+    mid: int
+    code: int
+    text: str = ""
+
+
+@lru_cache(maxsize=8192)
+def packed_topic(topic: str) -> bytes:
+    """A topic with its length, as it stands in a packet. Raises ValueError for one that must not be published to."""
+    name = topic.encode()
+    if not name or len(name) > 0xFFFF or any(sign in topic for sign in "+#\0"):
+        raise ValueError(
+            f'topic "{topic[:100]}" cannot be published to: it is empty, too long, or holds "+", "#" or NUL'
+        )
+    return len(name).to_bytes(2, "big") + name
+
+
+def packed_length(length: int) -> bytes:
+    """A variable byte integer (MQTT 5 section 1.5.5)."""
+    if length < 0x80:
+        return bytes((length,))
+    if length < 0x4000:
+        return bytes((length & 0x7F | 0x80, length >> 7))
+    return bytes((length & 0x7F | 0x80,)) + packed_length(length >> 7)
+
+
+class Length(NamedTuple):
+    """Bytes of a packet's fixed header after its first byte's offset, and of what follows it."""
+
+    header: int
+    body: int
+
+
+def read_length(data: bytearray, at: int) -> Length | None:
+    """The variable byte integer at `at` (MQTT 5 section 1.5.5), counted with the packet's first byte. None while
+    incomplete; a fifth byte, which the standard forbids, is read as a body of 0, which no acknowledgement has."""
+    body = 0
+    for index, byte in enumerate(data[at : at + 4]):
+        body |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return Length(index + 2, body)
+    return Length(5, 0) if len(data) - at >= 4 else None
+
+
+def long_puback(body: bytes) -> Answer:
+    """An acknowledgement with a reason code and perhaps properties (MQTT 5 section 3.4.2)."""
+    mid = int.from_bytes(body[:2], "big")
+    code = body[2] if len(body) > 2 else 0
+    if len(body) < 4:
+        return Answer(mid, code)
+    return Answer(mid, code, _reason_string(body[4:]))
+
+
+def _reason_string(properties: bytes) -> str:
+    """The Reason String (identifier 0x1F) where it stands first, as brokers write it; else nothing."""
+    if properties[:1] != b"\x1f":
+        return ""
+    length = int.from_bytes(properties[1:3], "big")
+    return properties[3 : 3 + length].decode(errors="replace")

@@ -1,0 +1,311 @@
+"""One session with one broker: what is on its way, what the broker said to it, and why the session ended."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gateway.core.errors import LinkError, RefusedError
+from gateway.mqtt.options import MqttOptions, Will
+from gateway.mqtt.packets import Outgoing, packed_topic
+from gateway.mqtt.words import (
+    FAILURE,
+    NO_SUBSCRIBERS,
+    TOO_LARGE,
+    TOPIC_INVALID,
+    NoAnswerError,
+    WrongProtocolError,
+    reason,
+)
+
+if TYPE_CHECKING:
+    from gateway.mqtt.client import PlainClient
+    from gateway.mqtt.link import Link, Welcome
+
+WEAKER_311 = (
+    "the broker speaks only MQTT 3.1.1: it gives no reasons, so a message that it throws away looks delivered,"
+    " and it cannot say how many messages it takes at once"
+)
+_BARRIER_FILTER = "$barrier/none"
+
+
+class MqttSession:
+    """A session over one connection; a new object serves each attempt. All calls belong to the event loop's thread.
+
+    Messages go out with QoS 1, in order, urgent ones first, as many at once as the broker takes; the rest waits here.
+    Nothing is sent twice: what is unanswered when the session ends is the caller's to send again.
+
+    `on_acknowledged` gets the tokens of messages that the broker has taken, `on_refused` token, reason code (MQTT 5,
+    section 2.4) and words of one that it has not; `is_final` tells what the code means for another try. Both are called
+    from the event loop, never from within a call of ours.
+    """
+
+    def __init__(
+        self,
+        options: MqttOptions,
+        *,
+        on_acknowledged: Callable[[list[Any]], None],
+        on_refused: Callable[[Any, int, str], None],
+        on_message: Callable[[str, bytes, bool], None] | None = None,
+        will: Will | None = None,
+        client_type: "type[PlainClient] | None" = None,
+    ) -> None:
+        self.options = options
+        self.protocol = ""
+        """"5" or "3.1.1", once connected."""
+        self.receive_maximum = 0
+        """Messages that may be on their way at once, by the broker's and our own limit; known once connected."""
+        self.acknowledged = 0
+        self.refused = 0
+        self.unheard = 0
+        """Acknowledged messages to which, the broker said, nobody subscribes."""
+        self._will = will
+        self._on_acknowledged = on_acknowledged
+        self._on_refused = on_refused
+        self._on_message = on_message
+        self._client_type = client_type
+        self._link: Link | None = None
+        self._welcome: Welcome
+        self._urgent: deque[Outgoing] = deque()
+        self._waiting: deque[Outgoing] = deque()
+        self._in_flight: dict[int, tuple[Any, float]] = {}
+        self._answers: dict[int, asyncio.Future[list[int]]] = {}
+        self._settled = asyncio.Event()
+
+    async def connect(self) -> None:
+        """Dial and greet the broker. Raises RefusedError when a person must act (password, certificate, client id), and
+        LinkError for all that may pass; both say in plain words what is wrong. MQTT 3.1.1 is tried only when `protocol`
+        allows it and the broker has refused MQTT 5."""
+        from gateway.mqtt.client import client_type  # here, because paho costs time and memory: only who dials pays
+        from gateway.mqtt.link import Link
+
+        versions = ("5", "3.1.1") if self.options.protocol == "auto" else (self.options.protocol,)
+        for version in versions:
+            link = Link(self.options, self._will, version, self._client_type or client_type(), self._input)
+            link.client.is_mid_free = self._is_free
+            link.client.on_message = self._message
+            link.client.on_subscribe = link.client.on_unsubscribe = self._answered
+            self._link = link
+            try:
+                self._welcome = await link.open()
+            except (WrongProtocolError, NoAnswerError):
+                if version == versions[-1]:
+                    raise
+            else:
+                self._begin(version)
+                return
+
+    def _begin(self, version: str) -> None:
+        if self._welcome.maximum_qos < 1:
+            self._connected.close()
+            raise RefusedError(f"broker {self.options.address} does not take QoS 1, so nothing can be acknowledged")
+        self.protocol = version
+        self.receive_maximum = min(self._welcome.receive_maximum, self.options.max_in_flight)
+        self.closed.add_done_callback(self._abandon_answers)
+
+    @property
+    def _connected(self) -> "Link":
+        if self._link is None:
+            raise RuntimeError("the session was not connected")
+        return self._link
+
+    @property
+    def closed(self) -> asyncio.Future[Exception]:
+        """Done when the connection has ended; its result is the reason: a LinkError, or the exception of a callback."""
+        return self._connected.ended
+
+    @property
+    def promise(self) -> Mapping[str, Any]:
+        """What this session is, for `status`."""
+        words = {"protocol": f"MQTT {self.protocol}", "encryption": self._connected.tls or "none"}
+        if self.protocol == "3.1.1":
+            words["weaker"] = WEAKER_311
+        return words
+
+    def status(self) -> dict[str, Any]:
+        """Counters and limits, for `status`; ages in seconds."""
+        return {
+            "receive_maximum": self.receive_maximum,
+            "in_flight": len(self._in_flight),
+            "waiting": self.waiting,
+            "oldest_unacknowledged": self.oldest_unacknowledged,
+            "acknowledged": self.acknowledged,
+            "refused": self.refused,
+            "no_subscribers": self.unheard,
+            "client": self._connected.client.way,
+        }
+
+    @property
+    def waiting(self) -> int:
+        """Messages that were handed over and not sent yet."""
+        return len(self._urgent) + len(self._waiting)
+
+    @property
+    def oldest_unacknowledged(self) -> float:
+        """Seconds since the oldest unanswered message was sent; 0 when none is on its way."""
+        oldest = next(iter(self._in_flight.values()), None)
+        return 0.0 if oldest is None else time.monotonic() - oldest[1]
+
+    def publish_many(self, messages: Iterable[Outgoing], *, urgent: bool = False) -> None:
+        """Hand over messages without waiting; urgent ones overtake those not sent yet. A message that cannot be sent at
+        all (too large for this broker, impossible topic) is answered by `on_refused` as if the broker had said so. On an
+        ended session nothing happens."""
+        if self.closed.done():
+            return
+        queue = self._urgent if urgent else self._waiting
+        for message in messages:
+            if problem := self._impossible(message):
+                asyncio.get_running_loop().call_soon(self._refuse_unsent, message[3], *problem)
+            else:
+                queue.append(message)
+        self._send()
+
+    def _impossible(self, message: Outgoing) -> tuple[int, str] | None:
+        try:
+            size = len(packed_topic(message[0])) + len(message[1]) + 8  # header 5, packet identifier 2, properties 1
+        except ValueError as error:
+            return TOPIC_INVALID, str(error)
+        limit = self._welcome.maximum_packet_size
+        if size > limit:
+            return TOO_LARGE, f"a message of {size} bytes, but the broker takes {limit} at most"
+        return None
+
+    def _send(self) -> None:
+        room = self.receive_maximum - len(self._in_flight)
+        if not self._worth_sending(room) or self.closed.done():
+            return
+        messages = self._next(room)
+        now = time.monotonic()
+        self._settled.clear()
+        for mid, message in zip(self._connected.send(messages), messages, strict=True):
+            self._in_flight[mid] = (message[3], now)
+
+    def _worth_sending(self, room: int) -> bool:
+        """Bulk waits until half the window is free, else every acknowledgement would be answered by a write of its own.
+        The other half is on its way meanwhile, so nothing gets slower."""
+        if self._urgent:
+            return room > 0
+        return room >= min(len(self._waiting), (self.receive_maximum + 1) // 2) > 0
+
+    def _next(self, room: int) -> Sequence[Outgoing]:
+        messages: list[Outgoing] = []
+        for queue in (self._urgent, self._waiting):
+            while queue and len(messages) < room:
+                messages.append(queue.popleft())
+        if not self._welcome.retain_available:
+            return [(topic, payload, False, token) for topic, payload, _, token in messages]
+        return messages
+
+    def _is_free(self, mid: int) -> bool:
+        return mid not in self._in_flight and mid not in self._answers
+
+    def _input(self) -> None:
+        """Something came in: settle what was answered, and use the room that it made."""
+        client = self._connected.client
+        if client.accepted or client.answered:
+            tokens = self._take_accepted(client.accepted)
+            answered = client.answered[:]
+            client.answered.clear()
+            for mid, code, text in answered:
+                self._take_answer(mid, code, text, tokens)
+            self.acknowledged += len(tokens)
+            self._send()
+            if tokens:
+                self._on_acknowledged(tokens)
+            if not self._in_flight:
+                self._settled.set()
+
+    def _take_accepted(self, mids: list[int]) -> list[Any]:
+        tokens = []
+        for mid in mids:
+            sent = self._in_flight.pop(mid, None)
+            if sent is not None:
+                tokens.append(sent[0])
+        mids.clear()
+        return tokens
+
+    def _take_answer(self, mid: int, code: int, text: str, tokens: list[Any]) -> None:
+        sent = self._in_flight.pop(mid, None)
+        if sent is None:
+            return
+        if code >= FAILURE:
+            self._refuse(sent[0], code, reason(code, text))
+        else:
+            self.unheard += code == NO_SUBSCRIBERS
+            tokens.append(sent[0])
+
+    def _refuse_unsent(self, token: Any, code: int, words: str) -> None:
+        if not self.closed.done():
+            self._refuse(token, code, words)
+
+    def _refuse(self, token: Any, code: int, words: str) -> None:
+        self.refused += 1
+        self._on_refused(token, code, words)
+
+    async def subscribe(self, *filters: str, qos: int = 1) -> None:
+        """Subscribe to these topic filters. Raises RefusedError for one that the broker does not grant, LinkError when
+        the session ends first."""
+        codes = await self._ask(lambda client: client.subscribe([(topic, qos) for topic in filters]))
+        for topic, code in zip(filters, codes, strict=False):
+            if code >= FAILURE:
+                raise RefusedError(f'broker {self.options.address} refuses to subscribe "{topic}": {reason(code)}')
+
+    async def barrier(self) -> None:
+        """Return when the broker has read everything that was sent before.
+
+        It unsubscribes a filter that was never subscribed; the broker must answer that (MQTT-3.10.4-5), and answers in
+        the order of the one stream. Raises LinkError when the session ends first.
+        """
+        await self._ask(lambda client: client.unsubscribe(_BARRIER_FILTER))
+
+    async def _ask(self, call: Callable[[Any], tuple[int, int | None]]) -> list[int]:
+        if not self.closed.done():
+            _, mid = call(self._connected.client)
+            if mid is not None:
+                answer = self._answers[mid] = asyncio.get_running_loop().create_future()
+                self._connected.flush()
+                codes: list[int] = await answer
+                return codes
+        raise self.closed.result() if self.closed.done() else LinkError("the session has ended")
+
+    def _answered(self, client: Any, userdata: Any, mid: int, codes: Any, properties: Any) -> None:
+        answer = self._answers.pop(mid, None)
+        if answer is not None and not answer.done():
+            answer.set_result([code.value for code in codes])
+
+    def _abandon_answers(self, closed: asyncio.Future[Exception]) -> None:
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(closed.result())
+        self._answers.clear()
+        self._settled.set()
+
+    def _message(self, client: Any, userdata: Any, message: Any) -> None:
+        if self._on_message is not None:
+            self._on_message(message.topic, message.payload, message.retain)
+
+    def forget_waiting(self) -> None:
+        """Drop what was handed over and not sent yet; its tokens will not come back."""
+        self._urgent.clear()
+        self._waiting.clear()
+
+    async def settle(self, timeout: float) -> bool:
+        """Wait until nothing is on its way; at most `timeout` seconds. Whether it came to that."""
+        if not self._in_flight and not self.waiting:
+            return True
+        try:
+            async with asyncio.timeout(timeout):
+                await self._settled.wait()
+        except TimeoutError:
+            return False
+        return not self._in_flight
+
+    async def disconnect(self, timeout: float = 1.0, *, with_will: bool = False) -> None:
+        """Say good-bye, so that the will is not published (with MQTT 5 and `with_will` it is), and close. Never raises
+        for a session that is dead; gives a link that takes nothing `timeout` seconds."""
+        if self._link is None or self.closed.done():
+            return
+        self._connected.good_bye(with_will and self.protocol == "5")
+        await asyncio.wait({self.closed}, timeout=timeout)
+        self._connected.close()

@@ -1,0 +1,160 @@
+"""What went wrong with a broker, in words for the person at the machine."""
+
+import errno
+import socket
+import ssl
+
+from gateway.core.errors import LinkError, RefusedError
+from gateway.mqtt.options import MqttOptions
+
+NO_SUBSCRIBERS = 0x10
+FAILURE = 0x80
+UNSUPPORTED_PROTOCOL = 0x84
+TAKEN_OVER = 0x8E
+TOPIC_INVALID = 0x90
+TOO_LARGE = 0x95
+
+_FINAL = {0x87, TOPIC_INVALID, TOO_LARGE, 0x99}
+
+# Reason codes of MQTT 5 (section 2.4), as far as a broker can send them to a publisher.
+_REASONS = {
+    0x80: "unspecified error",
+    0x81: "malformed packet",
+    0x82: "protocol error",
+    0x83: "implementation specific error",
+    UNSUPPORTED_PROTOCOL: "protocol version not supported",
+    0x85: "client id not accepted",
+    0x86: "wrong user or password",
+    0x87: "not authorised",
+    0x88: "server unavailable",
+    0x89: "server busy",
+    0x8A: "banned",
+    0x8B: "server shutting down",
+    0x8C: "bad authentication method",
+    0x8D: "keep-alive time-out",
+    TAKEN_OVER: "session taken over",
+    0x8F: "topic filter invalid",
+    TOPIC_INVALID: "topic not allowed",
+    0x91: "packet identifier in use",
+    0x93: "receive maximum exceeded",
+    0x94: "topic alias invalid",
+    TOO_LARGE: "packet too large",
+    0x96: "message rate too high",
+    0x97: "quota exceeded",
+    0x98: "ended by an administrator",
+    0x99: "payload format invalid",
+    0x9A: "retained messages not supported",
+    0x9B: "QoS 1 not supported",
+    0x9C: "use another server",
+    0x9D: "server moved",
+    0x9F: "connection rate exceeded",
+    0xA0: "maximum connect time reached",
+}
+
+# Refusals of a connection that another attempt alone will not change.
+_PERSON_MUST_ACT = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, TAKEN_OVER, 0x9B, 0x9C, 0x9D}
+
+_ADVICE = {
+    0x85: "set another client_id",
+    0x86: "check user and password",
+    0x87: "check user, password and the broker's access rights",
+}
+
+# Values of SSL_get_verify_result (OpenSSL, x509_vfy.h).
+_VERIFY = {
+    9: "the broker's certificate is not valid yet: check the clock of this machine",
+    10: "the broker's certificate has expired",
+    18: "the broker's certificate is signed by itself: give it as tls = { ca = ... } if you trust it",
+    19: "the broker's certificate comes from an unknown authority: give that authority's certificate as tls = { ca = ... }",
+    20: "the broker's certificate comes from an unknown authority: give that authority's certificate as tls = { ca = ... }",
+    62: 'the broker\'s certificate is for another name than "{name}": correct host, or set tls = { server_name = ... }',
+    64: 'the broker\'s certificate is for another name than "{name}": correct host, or set tls = { server_name = ... }',
+}
+
+
+class NoAnswerError(LinkError):
+    """The broker closed the connection instead of answering our CONNECT; old ones do so when they do not know MQTT 5."""
+
+
+class WrongProtocolError(RefusedError):
+    """The broker does not speak the version that we asked for."""
+
+
+def is_final(code: int) -> bool:
+    """Whether a refused message will be refused for ever: not authorised, topic, size or payload format."""
+    return code in _FINAL
+
+
+def reason(code: int, text: str = "") -> str:
+    """A reason code in words, with the broker's own text where it gave one."""
+    words = _REASONS.get(code, f"reason code 0x{code:02X}")
+    return f"{words} ({text})" if text else words
+
+
+def refused_connection(options: MqttOptions, code: int, text: str = "") -> LinkError:
+    """The error for a CONNACK that says no."""
+    who = f' user "{options.user}"' if options.user else ""
+    message = f"broker {options.address} refuses{who}: {reason(code, text)}"
+    if advice := _ADVICE.get(code):
+        message += f"; {advice}"
+    if code == UNSUPPORTED_PROTOCOL:
+        return WrongProtocolError(message)
+    return (RefusedError if code in _PERSON_MUST_ACT else LinkError)(message)
+
+
+def disconnected(options: MqttOptions, code: int, text: str = "") -> LinkError:
+    """The error for a DISCONNECT that the broker sent."""
+    message = f"broker {options.address} ended the session: {reason(code, text)}"
+    if code == TAKEN_OVER:
+        message += (
+            f'; another client has connected with our client id "{options.client_id}":'
+            " give each gateway its own name, or set client_id"
+        )
+    return (RefusedError if code in _PERSON_MUST_ACT else LinkError)(message)
+
+
+def failed_dial(options: MqttOptions, error: Exception) -> LinkError:
+    """The error for a connection that did not come about."""
+    where = f"broker {options.address}"
+    if isinstance(error, ssl.SSLError):
+        return RefusedError(f"{where}: {_tls(options, error)}")
+    if isinstance(error, socket.gaierror):
+        return LinkError(f'{where}: the name "{options.host}" is not known ({error.strerror})')
+    if isinstance(error, ConnectionRefusedError):
+        return LinkError(
+            f"{where}: nothing listens there (connection refused): is the broker running, is the port right?"
+        )
+    if isinstance(error, TimeoutError):
+        return LinkError(f"{where} has not answered within {options.timeout:g} s")
+    return LinkError(f"{where}: {_system(error)}")
+
+
+def lost(options: MqttOptions, error: OSError | None) -> LinkError:
+    """The error for a connection that ended without a word of the broker's."""
+    where = f"broker {options.address}"
+    if isinstance(error, ssl.SSLError):
+        return RefusedError(f"{where}: {_tls(options, error)}")
+    if error is None:
+        return LinkError(f"{where} closed the connection")
+    if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
+        return LinkError(
+            f"{where}: the link swallows what is sent (no TCP acknowledgement for {options.user_timeout:g} s)"
+        )
+    return LinkError(f"{where}: connection lost: {_system(error)}")
+
+
+def _tls(options: MqttOptions, error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        name = (options.tls and options.tls.server_name) or options.host
+        words = _VERIFY.get(error.verify_code, f"the broker's certificate is not accepted: {error.verify_message}")
+        return words.format(name=name)
+    why = error.reason or str(error)
+    if why in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING", "EOF occurred"):
+        return f"the port does not speak TLS ({why}): correct port, or leave tls out"
+    if "CERTIFICATE" in why or "UNKNOWN_CA" in why:
+        return f"the broker does not accept our certificate ({why}): set tls = {{ certificate = ..., key = ... }}"
+    return f"TLS failed ({why})"
+
+
+def _system(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
