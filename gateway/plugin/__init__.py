@@ -1,7 +1,9 @@
 """The public face for plugin authors. A plugin imports from here and from its protocol library, nothing else."""
 
+from pydantic import field_validator, model_validator
+
 from gateway.config.base import DeviceConfig, Secret, SinkConfig, TagConfig, ValueType
-from gateway.config.fields import Deadband, Duration, Field, FilePath, Size
+from gateway.config.fields import Deadband, Duration, Field, FilePath, Size, TopicTemplate
 from gateway.core import quality
 from gateway.core.errors import DeviceError, LinkError, RefusedError
 from gateway.core.readings import Exact, Readings
@@ -37,7 +39,10 @@ __all__ = [
     "Tag",
     "TagConfig",
     "Tags",
+    "TopicTemplate",
     "ValueType",
     "Values",
+    "field_validator",
+    "model_validator",
     "quality",
 ]

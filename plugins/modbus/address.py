@@ -1,0 +1,113 @@
+"""Where a value lives: addresses as PLC manuals print them ("40001", "400001.3") and raw ("hr:0", "hr:0.3").
+
+Printed numbers count from 1 and carry the area as their first digit (Modbus Application Protocol V1.1b3, §4.3 and §4.4);
+on the wire addresses count from 0.
+"""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """One of the four address spaces of a device."""
+
+    code: str
+    """As raw addresses write it: "hr"."""
+
+    digit: str
+    """As printed addresses begin: "4"."""
+
+    word: str
+    function: int
+    """Function code that reads it."""
+
+    single_bits: bool
+    """Whether an address holds one bit rather than a 16-bit register."""
+
+
+COILS = Area("co", "0", "coil", 1, single_bits=True)
+DISCRETE_INPUTS = Area("di", "1", "discrete input", 2, single_bits=True)
+INPUT_REGISTERS = Area("ir", "3", "input register", 4, single_bits=False)
+HOLDING_REGISTERS = Area("hr", "4", "holding register", 3, single_bits=False)
+
+AREAS = (COILS, DISCRETE_INPUTS, INPUT_REGISTERS, HOLDING_REGISTERS)
+_BY_DIGIT = {area.digit: area for area in AREAS}
+_BY_CODE = {area.code: area for area in AREAS} | {"coil": COILS}
+_FORM = re.compile(r"(?:([a-z]+):(\d+)|(\d+))(?:\.(\d+))?")
+_ADVICE = (
+    'write it as the manual prints it ("40001", "400001", a bit as "40001.3") '
+    'or raw from 0 ("hr:0", "ir:0", "co:0", "di:0")'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A register, a bit of a register, or a single bit."""
+
+    area: Area
+    offset: int
+    """0 to 65535, as on the wire."""
+
+    bit: int | None = None
+    """Bit of the register, 0 the least significant."""
+
+
+def parse_address(text: str) -> Address:
+    """The address that `text` means. Raises ValueError with the way to write it."""
+    match = _FORM.fullmatch(text.strip().lower())
+    if not match:
+        raise ValueError(f"{text!r} is no Modbus address; {_ADVICE}")
+    code, raw, printed, bit = match.groups()
+    area, offset = _raw(code, raw) if code else _printed(printed)
+    return Address(area, offset, None if bit is None else _bit(area, bit))
+
+
+def printed(area: Area, offset: int) -> str:
+    """The address as a manual prints it, with 5 digits where they reach."""
+    return f"{area.digit}{offset + 1:04d}" if offset < 9999 else f"{area.digit}{offset + 1:05d}"
+
+
+def quotes_missing(value: object) -> str:
+    """What to say about an address that is no text, such as the bare number 40001."""
+    try:
+        meant = parse_address(str(value))
+    except ValueError:
+        return f"{value!r} is no text; put the address in quotes: {_ADVICE}"
+    return (
+        f'write "{value}" in quotes: counted from 1 as in manuals it is {meant.area.word} {meant.offset + 1}, '
+        f'or "{meant.area.code}:{meant.offset}" raw'
+    )
+
+
+def _raw(code: str, digits: str) -> tuple[Area, int]:
+    area = _BY_CODE.get(code)
+    if area is None:
+        raise ValueError(f"there is no area {code!r}; write hr (holding), ir (input), co (coil) or di (discrete input)")
+    if int(digits) > 65535:
+        raise ValueError(f"{code}:{digits} is too high; raw addresses end at {code}:65535")
+    return area, int(digits)
+
+
+def _printed(digits: str) -> tuple[Area, int]:
+    if len(digits) not in (5, 6):
+        zeros = " (leading zeros lost in a spreadsheet?)" if len(digits) < 5 else ""
+        raise ValueError(f"{digits!r} has {len(digits)} digits, not 5 or 6{zeros}; {_ADVICE}")
+    area = _BY_DIGIT.get(digits[0])
+    if area is None:
+        raise ValueError(
+            f"{digits!r} begins with {digits[0]}; it must be 0 (coil), 1 (discrete input), 3 (input register) or "
+            f'4 (holding register), or raw such as "hr:{min(int(digits), 65535)}"'
+        )
+    number = int(digits[1:])
+    if not 1 <= number <= 65536:
+        raise ValueError(f"{digits!r} is out of range: printed addresses count from 1 to 65536; {_ADVICE}")
+    return area, number - 1
+
+
+def _bit(area: Area, digits: str) -> int:
+    if area.single_bits:
+        raise ValueError(f"a {area.word} is one bit already; leave out .{digits}")
+    if int(digits) > 15:
+        raise ValueError(f"a register has the bits .0 (least significant) to .15, not .{digits}")
+    return int(digits)
