@@ -1,0 +1,249 @@
+"""Which plugins there are. Looking costs a directory listing; a plugin is imported only when it is asked for.
+
+Three places, in this order: the shipped plugins, the directories of `[gateway] plugin_dirs`, and entry points of the
+group `edge_gateway.plugins` in pip-installed packages. In a directory each `name.py`, and each folder with an
+`__init__.py`, is the plugin `name`; what starts with "_" or "." is none.
+
+A plugin that cannot be used is parked: `all()` names it with the reason, asking for it raises PluginError with the same
+words, and everything else works.
+"""
+
+import hashlib
+import importlib.util
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import gateway
+from gateway.config.base import DeviceConfig, SinkConfig, TagConfig
+from gateway.core.errors import PluginError
+from gateway.plugin.driver import Driver, option_types
+from gateway.plugin.loading import Loaded, PluginClass, load, load_installed
+from gateway.plugin.ownership import refuse_untrusted, refuse_untrusted_directory
+from gateway.plugin.sink import Sink
+
+ENTRY_POINTS = "edge_gateway.plugins"
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+Source = Literal["shipped", "directory", "installed"]
+_THE_SOURCE = {"shipped": "a shipped plugin", "directory": "one in plugin_dirs", "installed": "an installed package"}
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """One plugin, as `plugin list` shows it."""
+
+    name: str
+    kind: Literal["driver", "sink", ""]
+    """Empty while parked."""
+    source: Source
+    origin: str
+    """Its file or folder, or the object that an installed package names."""
+    version: str = ""
+    doc: str = ""
+    """First line of its docstring."""
+    error: str = ""
+    """Why it is parked; empty for a plugin that works."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    name: str
+    source: Source
+    origin: str
+    load: Callable[[], Loaded]
+    version: str = ""
+    error: str = ""
+
+
+def shipped_plugins() -> Path:
+    """The directory of the plugins that come with the gateway: inside the package, or beside it in a checkout."""
+    package = Path(gateway.__file__).parent
+    inside = package / "_plugins"
+    return inside if inside.is_dir() else package.parent / "plugins"
+
+
+class Plugins:
+    """All plugins that this gateway can use. A `gateway.config.model.PluginTypes`.
+
+    What takes a name raises KeyError for a name that no plugin has, and PluginError for one that is parked, or that is a
+    plugin of the other kind.
+    """
+
+    def __init__(self, plugin_dirs: Sequence[Path] = (), replaces: Sequence[str] = ()) -> None:
+        self._usable: dict[str, _Found] = {}
+        self._parked: list[_Found] = []
+        self._loaded: dict[str, Loaded | PluginError] = {}
+        for found in _in_directory(shipped_plugins(), "shipped"):
+            self._add(found, replaces)
+        for directory in plugin_dirs:
+            for found in _in_plugin_dir(directory):
+                self._add(found, replaces)
+        for point in sorted(entry_points(group=ENTRY_POINTS)):
+            self._add(_installed(point), replaces)
+
+    def _add(self, found: _Found, replaces: Sequence[str]) -> None:
+        first = self._usable.get(found.name)
+        if not found.error and first is not None and not (first.source == "shipped" and found.name in replaces):
+            found = replace(found, error=_taken(found, first))
+        if found.error:
+            self._parked.append(found)
+        else:
+            self._usable[found.name] = found
+
+    def driver(self, name: str) -> type[Driver[Any, Any]]:
+        """The driver of this name."""
+        return cast(type[Driver[Any, Any]], self._of_kind(name, "driver"))
+
+    def sink(self, name: str) -> type[Sink[Any]]:
+        """The sink of this name."""
+        return cast(type[Sink[Any]], self._of_kind(name, "sink"))
+
+    def driver_types(self, name: str) -> tuple[type[DeviceConfig], type[TagConfig]]:
+        """The option types of a driver: of its devices, and of their tags."""
+        device, tag = option_types(self.driver(name))
+        return device, tag
+
+    def sink_type(self, name: str) -> type[SinkConfig]:
+        """The option type of a sink."""
+        (options,) = option_types(self.sink(name))
+        return cast(type[SinkConfig], options)
+
+    def drivers(self) -> Sequence[str]:
+        """Names of all drivers that work; imports every plugin."""
+        return [info.name for info in self.all() if info.kind == "driver"]
+
+    def sinks(self) -> Sequence[str]:
+        """Names of all sinks that work; imports every plugin."""
+        return [info.name for info in self.all() if info.kind == "sink"]
+
+    def all(self) -> list[PluginInfo]:
+        """Every plugin by name, parked ones with their error; imports every plugin."""
+        found = [*self._usable.values(), *self._parked]
+        return sorted(map(self._info, found), key=lambda info: (info.name, bool(info.error)))
+
+    def parked(self) -> list[str]:
+        """Why plugins were refused without importing them, such as a name that is taken; to be logged at a start."""
+        return [found.error for found in self._parked]
+
+    def hashes(self, names: Sequence[str]) -> dict[str, str]:
+        """SHA-256, in hex, over the files of these plugins, for the audit trail; of an installed one its version."""
+        return {name: _hash(self._usable[name]) for name in names if name in self._usable}
+
+    def _info(self, found: _Found) -> PluginInfo:
+        info = PluginInfo(found.name, "", found.source, found.origin, found.version, error=found.error)
+        if found.error:
+            return info
+        try:
+            loaded = self._load(found.name)
+        except PluginError as error:
+            return replace(info, error=str(error))
+        own = gateway.__version__ if found.source == "shipped" else ""
+        return replace(info, kind=_kind(loaded.cls), version=found.version or loaded.version or own, doc=loaded.doc)
+
+    def _of_kind(self, name: str, kind: str) -> PluginClass:
+        cls = self._load(name).cls
+        if _kind(cls) != kind:
+            table = f"[[{'device' if kind == 'sink' else 'sink'}]]"
+            raise PluginError(f'plugin "{name}" is a {_kind(cls)}, not a {kind}: name it in a {table} table')
+        return cls
+
+    def _load(self, name: str) -> Loaded:
+        if name not in self._loaded:
+            self._loaded[name] = self._attempt(name)
+        loaded = self._loaded[name]
+        if isinstance(loaded, PluginError):
+            raise PluginError(str(loaded)) from loaded.__cause__
+        return loaded
+
+    def _attempt(self, name: str) -> Loaded | PluginError:
+        if name not in self._usable:
+            parked = [found.error for found in self._parked if found.name == name]
+            if not parked:
+                raise KeyError(name)
+            return PluginError(parked[0])
+        try:
+            return self._usable[name].load()
+        except PluginError as error:
+            return error
+
+
+def _kind(cls: PluginClass) -> Literal["driver", "sink"]:
+    return "driver" if issubclass(cls, Driver) else "sink"
+
+
+def _taken(found: _Found, first: _Found) -> str:
+    told = f'plugin "{found.name}": {found.origin} has the name of {_THE_SOURCE[first.source]} ({first.origin})'
+    remedy = f' or allow it with replaces = ["{found.name}"] in [gateway]' if first.source == "shipped" else ""
+    return f"{told}: rename it{remedy}"
+
+
+def _in_plugin_dir(directory: Path) -> Iterator[_Found]:
+    """The plugins of a directory that somebody else may have filled."""
+    try:
+        refuse_untrusted_directory(directory)
+        yield from map(_if_trusted, _in_directory(directory, "directory"))
+    except OSError as error:
+        yield _unreadable(directory, f"plugin directory {directory}: {error.strerror}")
+    except PluginError as error:
+        yield _unreadable(directory, f"plugin directory refused: {error}")
+
+
+def _unreadable(directory: Path, error: str) -> _Found:
+    return _Found(directory.name, "directory", str(directory), _never, error=error)
+
+
+def _in_directory(directory: Path, source: Source) -> Iterator[_Found]:
+    for path in sorted(directory.iterdir()):
+        if path.name.startswith(("_", ".")) or not _is_plugin(path):
+            continue
+        error = ""
+        if not NAME.fullmatch(path.stem):
+            error = f"plugin {path}: a plugin's name is made of a-z, 0-9 and _: rename it"
+        yield _Found(path.stem, source, str(path), partial(load, path), error=error)
+
+
+def _is_plugin(path: Path) -> bool:
+    return (path / "__init__.py").is_file() if path.is_dir() else path.suffix == ".py"
+
+
+def _if_trusted(found: _Found) -> _Found:
+    try:
+        refuse_untrusted(Path(found.origin))
+    except PluginError as error:
+        return replace(found, error=f'plugin "{found.name}" refused: {error}')
+    except OSError as error:
+        return replace(found, error=f'plugin "{found.name}": {error.filename}: {error.strerror}')
+    return found
+
+
+def _installed(point: EntryPoint) -> _Found:
+    version = point.dist.version if point.dist else ""
+    found = _Found(point.name, "installed", point.value, partial(load_installed, point), version)
+    spec = importlib.util.find_spec(point.module.partition(".")[0])
+    places = [*(spec.submodule_search_locations or ()), spec.origin] if spec else []
+    if not places or places[0] is None:
+        return replace(found, error=f'plugin "{point.name}": its package has no module {point.module}')
+    return replace(_if_trusted(replace(found, origin=places[0])), origin=point.value)
+
+
+def _never() -> Loaded:
+    raise AssertionError("a parked plugin is never loaded")
+
+
+def _hash(found: _Found) -> str:
+    if found.source == "installed":
+        return found.version
+    origin = Path(found.origin)
+    files = sorted(origin.rglob("*")) if origin.is_dir() else [origin]
+    whole = hashlib.sha256()
+    for path in files:
+        if "__pycache__" in path.parts or not path.is_file():
+            continue
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        whole.update(f"{path.relative_to(origin.parent)}\0{content}\n".encode())
+    return whole.hexdigest()

@@ -1,0 +1,35 @@
+"""What plugin authors test with: the contract suites that every shipped plugin passes too, and the fakes they need.
+
+Needs pytest and pytest-asyncio. `docs/plugins.md` shows their use, `edge-gateway plugin new` writes a first test.
+"""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    "gateway.testing.contract", "gateway.testing.driver_contract", "gateway.testing.sink_contract"
+)
+
+from gateway.core.clock import FakeClock  # noqa: E402
+from gateway.plugin.loading import load_plugin  # noqa: E402
+from gateway.testing.devices import bind, build_device, build_sink_config, records  # noqa: E402
+from gateway.testing.driver_contract import DriverContract  # noqa: E402
+from gateway.testing.host import FakeSinkHost, PlainEncoder  # noqa: E402
+from gateway.testing.link import Link, NoLink, TcpLink, eventually  # noqa: E402
+from gateway.testing.sink_contract import SinkContract  # noqa: E402
+
+__all__ = [
+    "DriverContract",
+    "FakeClock",
+    "FakeSinkHost",
+    "Link",
+    "NoLink",
+    "PlainEncoder",
+    "SinkContract",
+    "TcpLink",
+    "bind",
+    "build_device",
+    "build_sink_config",
+    "eventually",
+    "load_plugin",
+    "records",
+]

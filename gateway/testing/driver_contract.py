@@ -1,0 +1,266 @@
+"""What every driver promises, as tests."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gateway.acquire.values import as_readings
+from gateway.core.errors import DeviceError
+from gateway.core.quality import is_bad
+from gateway.core.readings import Exact, Readings
+from gateway.core.tag import VALUE_TYPES, Device, Tag, Tags
+from gateway.plugin.driver import Driver, Found, option_types
+from gateway.testing.contract import LINK_LOST, Contract
+from gateway.testing.link import Link, eventually
+
+Value = Exact | float | None
+
+
+class DriverContract(Contract):
+    """Derive from it, name the class Test…, set `driver` and `good`, and give `server` and `device`:
+
+        class TestScale(DriverContract):
+            driver = load_plugin(Path(__file__).parents[1])
+            good = {"left": 12.5, "right": 7.0}
+            bad = ("missing",)
+
+            @pytest_asyncio.fixture
+            async def server(self): ...yield its port
+
+            def device(self, port): return build_device(self.driver, {...}, {...})
+
+    The suite puts a link with a switch between driver and server. A driver that does not speak TCP overrides `link`.
+    """
+
+    driver: type[Driver[Any, Any]]
+    good: Mapping[str, Value]
+    """Tags of the device, at least two, and the values that the server holds in them."""
+    bad: Sequence[str] = ()
+    """Tags of the device for which the server has no value."""
+    writes: Mapping[str, float | bool | int | str] = {}
+    """For a driver that writes: values other than the present ones, that the device takes."""
+    refused_writes: Mapping[str, float | bool | int | str] = {}
+    """For a driver that writes: values that the device refuses."""
+
+    def device(self, port: int) -> Device:
+        """A device at 127.0.0.1:port with all tags of `good` and `bad`; called once per test."""
+        raise NotImplementedError("give your test class a method `device`")
+
+    # What a driver declares
+
+    def test_every_option_is_explained(self) -> None:
+        for options in option_types(self.driver):
+            silent = [name for name, field in options.model_fields.items() if not field.description]
+            assert not silent, f"write a docstring under {', '.join(silent)} of {options.__name__}"
+
+    def test_the_plan_needs_no_connection(self) -> None:
+        plan = self.driver.plan(self.device(1))
+        assert all(isinstance(line, str) for line in plan)
+
+    # Reading
+
+    @pytest.mark.asyncio
+    async def test_values_belong_to_their_tags(self, link: Link) -> None:
+        async with self._line(link) as line:
+            for tags in _orders(line, self.good):
+                found = await self._values(line, tags)
+                assert {name: found[name] for name in self.good} == _about(self.good)
+
+    @pytest.mark.asyncio
+    async def test_scan_after_scan_answers(self, link: Link) -> None:
+        async with self._line(link) as line:
+            for _ in range(3):
+                found = await self._values(line, line.devices[0].tags)
+                assert {name: found[name] for name in self.good} == _about(self.good)
+
+    @pytest.mark.asyncio
+    async def test_a_bad_tag_is_a_bad_row_and_its_neighbours_are_good(self, link: Link) -> None:
+        if not self.bad:
+            pytest.skip("the test class names no bad tags")
+        async with self._line(link) as line:
+            found = await self._values(line, line.devices[0].tags)
+            assert {name: found[name] for name in self.bad} == dict.fromkeys(self.bad)
+            assert {name: found[name] for name in self.good} == _about(self.good)
+
+    @pytest.mark.asyncio
+    async def test_what_the_device_tells_of_tags_is_well_formed(self, link: Link) -> None:
+        async with self._line(link) as line:
+            told = await self._in_time(line.describe())
+            for tag, found in told.items():
+                assert tag in list(line.devices[0].tags)
+                assert found.type in VALUE_TYPES
+
+    # The link
+
+    @pytest.mark.asyncio
+    async def test_a_line_leaves_nothing_behind(self, link: Link) -> None:
+        async with self._nothing_left(link), self._line(link) as line:
+            await self._values(line, line.devices[0].tags)
+
+    @pytest.mark.asyncio
+    async def test_a_second_line_works_after_the_first(self, link: Link) -> None:
+        device = self.device(link.port)
+        for _ in range(2):
+            async with self._line(link, device) as line:
+                assert await self._values(line, device.tags)
+
+    @pytest.mark.asyncio
+    async def test_a_link_cut_while_reading_ends_the_line(self, link: Link) -> None:
+        self._needs_link()
+        async with self._nothing_left(link), self._line(link) as line:
+            await self._values(line, line.devices[0].tags)
+            await link.hold()
+            reading = asyncio.create_task(self._read_on(line))
+            await asyncio.sleep(0.05)
+            await link.cut()
+            with pytest.raises(LINK_LOST):
+                await self._in_time(reading)
+
+    @pytest.mark.asyncio
+    async def test_a_cancelled_read_leaves_the_line_closable(self, link: Link) -> None:
+        async with self._nothing_left(link):
+            async with self._line(link) as line:
+                await link.hold()
+                reading = asyncio.create_task(self._read_on(line))
+                await asyncio.sleep(0.05)
+                reading.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await self._in_time(reading)
+            await link.resume()
+
+    @pytest.mark.asyncio
+    async def test_closing_a_dead_line_does_not_raise(self, link: Link) -> None:
+        self._needs_link()
+        async with self._nothing_left(link), self._line(link):
+            await link.cut()
+            await eventually(lambda: link.connections == 0, self.patience)
+
+    @pytest.mark.asyncio
+    async def test_connecting_to_nobody_raises_and_leaves_nothing(self, link: Link) -> None:
+        self._needs_link()
+        async with self._nothing_left(link):
+            await link.cut()
+            line = self.driver([self.device(link.port)])
+            with pytest.raises(LINK_LOST):
+                await self._in_time(line.connect())
+            line.release()
+
+    @pytest.mark.asyncio
+    async def test_connecting_to_silence_can_be_given_up(self, link: Link) -> None:
+        self._needs_link()
+        async with self._nothing_left(link):
+            await link.hold()
+            line = self.driver([self.device(link.port)])
+            try:
+                async with asyncio.timeout(0.3):
+                    await line.connect()
+            except LINK_LOST:
+                pass
+            else:
+                await self._in_time(line.close())
+            line.release()
+            await link.resume()
+
+    # What only some drivers do
+
+    @pytest.mark.asyncio
+    async def test_a_write_is_taken_or_refused_with_a_reason(self, link: Link) -> None:
+        if self.driver.write is Driver.write:
+            pytest.skip("this driver does not write")
+        assert self.writes, "this driver writes: give `writes` in the test class"
+        async with self._line(link) as line:
+            device = line.devices[0]
+            for name, value in self.refused_writes.items():
+                with pytest.raises(DeviceError, match=r"\S"):
+                    await self._in_time(line.write(_tag(device, name), value))
+            for name, value in self.writes.items():
+                await self._in_time(line.write(_tag(device, name), value))
+            found = await self._values(line, device.tags)
+            assert {name: found[name] for name in self.writes} == _about(self.writes)
+
+    @pytest.mark.asyncio
+    async def test_browsing_yields_addresses_and_can_be_given_up(self, link: Link) -> None:
+        if self.driver.browse is Driver.browse:
+            pytest.skip("this driver does not browse")
+        async with self._line(link) as line:
+            offers = line.browse()
+            address, found = await self._in_time(anext(offers))
+            assert isinstance(address, str)
+            assert isinstance(found, Found)
+            await offers.aclose()  # type: ignore[attr-defined]
+
+    # How the suite works
+
+    @contextlib.asynccontextmanager
+    async def _line(self, link: Link, device: Device | None = None) -> AsyncIterator[Driver[Any, Any]]:
+        """A line as the gateway keeps it: connect, and close once whatever happens."""
+        line = self.driver([device or self.device(link.port)])
+        try:
+            await self._in_time(line.connect())
+            try:
+                yield line
+            finally:
+                await self._in_time(line.close())
+        finally:
+            line.release()
+
+    async def _values(self, line: Driver[Any, Any], tags: Tags) -> dict[str, Value]:
+        """A value for each tag, None for a bad one."""
+        if self.driver.subscribes():
+            found: dict[str, Value] = await self._in_time(_first_of_each(line, tags))
+            return found
+        values = await self._in_time(line.read(tags))
+        return _by_name(tags, as_readings(line.devices[0], tags, values, t_ns=1))
+
+    async def _read_on(self, line: Driver[Any, Any]) -> None:
+        """Read until something ends it."""
+        if self.driver.subscribes():
+            async for _ in line.stream():
+                pass
+        while not self.driver.subscribes():
+            await line.read(line.devices[0].tags)
+            await asyncio.sleep(0.01)
+
+
+def _orders(line: Driver[Any, Any], names: Mapping[str, Value]) -> list[Tags]:
+    """The device's tags, and the good ones in reverse, as of a scan of its own."""
+    device = line.devices[0]
+    if line.subscribes():
+        return [device.tags]
+    backwards = [tag for tag in reversed(device.tags) if tag.name in names]
+    return [device.tags, Tags(device.name, backwards)]
+
+
+async def _first_of_each(line: Driver[Any, Any], tags: Tags) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    async with contextlib.aclosing(line.stream()) as stream:  # type: ignore[type-var]
+        async for readings in stream:
+            found |= _by_name(tags, readings)
+            if len(found) == len(tags):
+                return found
+    raise AssertionError("stream() ended without raising")
+
+
+def _by_name(tags: Tags, readings: Readings) -> dict[str, Value]:
+    assert readings.t_ns.dtype == np.int64
+    assert readings.tag.dtype == np.uint32
+    assert readings.quality.dtype == np.uint32
+    names = {tag.id: tag.name for tag in tags}
+    bad = is_bad(readings.quality)
+    return {
+        names[int(tag)]: None if bad[row] else readings.exact.get(row, float(readings.value[row]))
+        for row, tag in enumerate(readings.tag)
+    }
+
+
+def _about(values: Mapping[str, Value]) -> dict[str, Any]:
+    """The values, floats as nearly as a float32 can hold them."""
+    return {name: pytest.approx(value) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def _tag(device: Device, name: str) -> Tag:
+    return next(tag for tag in device.tags if tag.name == name)

@@ -1,0 +1,78 @@
+"""The gateway as a sink sees it."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gateway.core.context import Context
+from gateway.core.readings import Readings
+from gateway.core.record import Record
+from gateway.core.tag import Device
+from gateway.plugin.sink import Encoder, Message
+
+
+@dataclass
+class FakeSinkHost:
+    """A SinkHost that keeps what the sink reports."""
+
+    all_devices: Sequence[Device] = ()
+    gateway: str = "gateway-1"
+    version: str = "0"
+    context: Context = field(default_factory=Context)
+    taken: list[str] = field(default_factory=list)
+    """Ids of acknowledged records, in the order of their acknowledgement."""
+    refusals: list[tuple[str, str, bool]] = field(default_factory=list)
+    """Id, reason and finality of refused records."""
+
+    def acknowledged(self, records: Iterable[Record]) -> None:
+        self.taken += [record.id for record in records]
+
+    def refused(self, record: Record, reason: str, final: bool) -> None:
+        self.refusals.append((record.id, reason, final))
+
+    def encoder(self, topic: str, per_tag: bool) -> Encoder:
+        return PlainEncoder(topic, self.gateway)
+
+    def devices(self) -> Sequence[Device]:
+        return self.all_devices
+
+    def device_state(self, device: str) -> tuple[bool, str]:
+        return True, ""
+
+    def snapshot(self, device: str) -> Readings:
+        (found,) = [known for known in self.all_devices if known.name == device]
+        size = len(found.tags)
+        zeros = np.zeros(size, np.uint32)
+        return Readings(found, np.full(size, 1_800_000_000_000_000_000), found.tags.ids, np.zeros(size), zeros)
+
+
+class PlainEncoder:
+    """An Encoder of one JSON message per record, simpler than the gateway's own."""
+
+    def __init__(self, topic: str, gateway: str) -> None:
+        self.topic = topic
+        self.gateway = gateway
+
+    def messages(self, record: Record) -> list[Message]:
+        if record.readings is None:
+            return [self._message("gateway", {"id": record.id, **(record.body or {})})]
+        readings = record.readings
+        names = {tag.id: tag.name for tag in readings.device.tags}
+        values = {names[tag]: value for tag, value in zip(readings.tag.tolist(), readings.value.tolist(), strict=True)}
+        return [self._message(readings.device.name, {"id": record.id, "values": values})]
+
+    def description(self, device: Device) -> Message:
+        return self._message(f"{device.name}/description", {tag.name: tag.type for tag in device.tags})
+
+    def state(self, device: Device, online: bool, reason: str) -> Message:
+        return self._message(f"{device.name}/state", {"online": online, "reason": reason})
+
+    def gateway_state(self, online: bool) -> Message:
+        return self._message(f"{self.gateway}/state", {"online": online})
+
+    def _message(self, name: str, body: Mapping[str, Any]) -> Message:
+        topic = self.topic.replace("{device}", name)
+        return Message(topic if name in topic else f"{topic}/{name}", json.dumps(body).encode())

@@ -1,0 +1,176 @@
+"""The way to the far side, with a switch in it: a test can cut it, or let it swallow everything."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Link(Protocol):
+    """What a contract suite needs of the way to the far side."""
+
+    port: int
+    """Where the plugin shall dial, on 127.0.0.1."""
+
+    @property
+    def connections(self) -> int:
+        """How many connections the plugin holds open."""
+        ...
+
+    async def hold(self) -> None:
+        """From now on nothing passes, in either direction, though connections stay open and can be made."""
+        ...
+
+    async def resume(self) -> None:
+        """Undo `hold`: what was held back passes now."""
+        ...
+
+    async def cut(self) -> None:
+        """End all connections, and refuse new ones."""
+        ...
+
+    async def mend(self) -> None:
+        """Undo `cut`."""
+        ...
+
+
+class NoLink:
+    """For a plugin that dials nothing, such as a simulation."""
+
+    port = 0
+    connections = 0
+
+    async def hold(self) -> None: ...
+    async def resume(self) -> None: ...
+    async def cut(self) -> None: ...
+    async def mend(self) -> None: ...
+
+
+class TcpLink:
+    """A TCP relay to a port of this machine."""
+
+    def __init__(self, target: int) -> None:
+        self.port = 0
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._near: set[_End] = set()
+        self._dials: set[asyncio.Task[None]] = set()
+        self.held = False
+
+    @property
+    def connections(self) -> int:
+        return len(self._near)
+
+    async def hold(self) -> None:
+        self.held = True
+        for end in self._ends():
+            end.pause()
+
+    async def resume(self) -> None:
+        self.held = False
+        for end in self._ends():
+            end.resume()
+
+    async def cut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for end in self._ends():
+            end.reset()
+        await asyncio.gather(*self._dials, return_exceptions=True)
+
+    async def mend(self) -> None:
+        self._server = await asyncio.get_running_loop().create_server(self._accept, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def __aenter__(self) -> "TcpLink":
+        await self.mend()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.cut()
+
+    def _ends(self) -> list["_End"]:
+        return [end for near in self._near for end in (near, near.peer) if end is not None]
+
+    def _accept(self) -> "_End":
+        near = _End(self)
+
+        def opened() -> None:
+            self._near.add(near)
+            near.pause()
+            dial = asyncio.get_running_loop().create_task(self._dial(near))
+            self._dials.add(dial)
+            dial.add_done_callback(self._dials.discard)
+
+        near.opened, near.closed = opened, lambda: self._near.discard(near)
+        return near
+
+    async def _dial(self, near: "_End") -> None:
+        far = _End(self)
+        far.peer = near
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: far, "127.0.0.1", self._target)
+        except OSError:
+            near.reset()
+            return
+        near.peer = far
+        if near.transport is None or near.transport.is_closing():
+            far.reset()
+        elif not self.held:
+            near.resume()
+        else:
+            far.pause()
+
+
+class _End(asyncio.Protocol):
+    """One of the two connections of a relayed one."""
+
+    def __init__(self, link: TcpLink) -> None:
+        self.link = link
+        self.transport: asyncio.Transport | None = None
+        self.peer: _End | None = None
+        self.opened: Callable[[], None] = lambda: None
+        self.closed: Callable[[], None] = lambda: None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.opened()
+
+    def data_received(self, data: bytes) -> None:
+        if self.peer is not None and self.peer.transport is not None:
+            self.peer.transport.write(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed()
+        if self.peer is not None and self.peer.transport is not None:
+            self.peer.transport.close()
+
+    def pause(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def reset(self) -> None:
+        """Close as a dying machine does: with a TCP reset."""
+        if self.transport is None:
+            return
+        connection = self.transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+
+async def eventually(condition: Callable[[], object], timeout: float = 5.0) -> None:
+    """Wait until the condition holds. Raises AssertionError if it does not within `timeout` seconds."""
+    deadline = asyncio.get_running_loop().time() + timeout
+    while not condition():
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"not so within {timeout} s: {getattr(condition, '__doc__', None) or condition}")
+        await asyncio.sleep(0.01)
