@@ -80,10 +80,10 @@ class SinkHost(Protocol):
 class Sink(Generic[S]):
     """One object is one connection to a destination; a NEW object serves each attempt.
 
-    The publisher calls, all in the event loop: `connect` once; then `send` whenever records wait and fewer than `window`
-    are open, and `device_changed` as devices come and go, while `serve` runs; at the end `close`, once, and only after a
-    `connect` that succeeded. What was sent and not acknowledged when the connection ends is sent again by the next
-    object. Retrying, backoff and the progress watchdog are the publisher's.
+    The publisher calls, all in the event loop: `connect` once; then, while `serve` runs, `device_changed` for every
+    device and later as devices come and go, and `send` whenever records wait and fewer than `window` are open; at the end
+    `close`, once, and only after a `connect` that succeeded. What was sent and not acknowledged when the connection ends
+    is sent again by the next object. Retrying, backoff and the progress watchdog are the publisher's.
 
     Errors are those of a driver; a sink has no DeviceError.
     """

@@ -44,14 +44,17 @@ class BlockJson:
         times = (readings.t_ns // MILLISECOND).tolist()
         columns = zip(readings.tag.tolist(), times, pieces, readings.quality.tolist(), strict=True)
         for row, (tag, ts, value, quality) in enumerate(columns):
-            yield self._tags[tag].name, b"".join(
-                (
-                    b'{"ts":%d,"tag":%b,"value":%b' % (ts, self._keys[tag][:-1], value),
-                    b',"q":' + words(quality & ~HISTORICAL) if quality & ~HISTORICAL else b"",
-                    b',"historical":true' if quality & HISTORICAL else b"",
-                    b',"id":"%b","accepted":%d' % (_part(record, row).encode(), accepted),
-                    self._end,
-                )
+            yield (
+                self._tags[tag].name,
+                b"".join(
+                    (
+                        b'{"ts":%d,"tag":%b,"value":%b' % (ts, self._keys[tag][:-1], value),
+                        b',"q":' + words(quality & ~HISTORICAL) if quality & ~HISTORICAL else b"",
+                        b',"historical":true' if quality & HISTORICAL else b"",
+                        b',"id":"%b","accepted":%d' % (_part(record, row).encode(), accepted),
+                        self._end,
+                    )
+                ),
             )
 
     def _object(self, layout: Layout, readings: Readings, record: str, accepted: int) -> bytes:

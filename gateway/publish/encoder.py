@@ -18,6 +18,11 @@ RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip")
 """Last levels of the topics beside the readings'."""
 
 
+def own_context(gateway: GatewaySection) -> Context:
+    """Where the gateway itself stands."""
+    return Context(gateway.enterprise, gateway.site, gateway.area, gateway.line)
+
+
 class JsonEncoder:
     """Implements `gateway.plugin.sink.Encoder`."""
 
@@ -39,7 +44,7 @@ class JsonEncoder:
         self._version = version
         self._clock = clock
         self._devices = devices
-        self._context = Context(gateway.enterprise, gateway.site, gateway.area, gateway.line)
+        self._context = own_context(gateway)
         named = "" if "{gateway}" in topic else gateway.name
         self._own_topic = self._fill(self._context, named)
         self._blocks: WeakKeyDictionary[Device, tuple[str, BlockJson]] = WeakKeyDictionary()
