@@ -96,10 +96,10 @@ class TagConfig(Section):
 class DeviceConfig(Section):
     """What every device can say; a driver's own device options derive from it."""
 
-    name: Name
+    name: Name = Field(examples=["press-1"])
     """Name of the device, unique in this gateway; part of its topics."""
 
-    driver: str
+    driver: str = Field(examples=["modbus"])
     """The driver plugin: the name of its file or folder."""
 
     scan: Period = 1.0
@@ -117,26 +117,26 @@ class DeviceConfig(Section):
     max_in_flight: int = Field(default=1, ge=1, le=64)
     """Reads under way at once on the device's line. Many PLCs bear only one."""
 
-    enterprise: str | None = None
+    enterprise: str | None = Field(default=None, examples=["acme"])
     """ISA-95 enterprise of this device, if another than the gateway's."""
 
-    site: str | None = None
+    site: str | None = Field(default=None, examples=["north"])
     """ISA-95 site of this device, if another than the gateway's."""
 
-    area: str | None = None
+    area: str | None = Field(default=None, examples=["solids"])
     """ISA-95 area of this device, if another than the gateway's."""
 
-    line: str | None = None
+    line: str | None = Field(default=None, examples=["coating"])
     """ISA-95 line of this device, if another than the gateway's."""
 
 
 class SinkConfig(Section):
     """What every sink can say; a sink plugin's own options derive from it."""
 
-    name: Name
+    name: Name = Field(examples=["central"])
     """Name of the destination, unique in this gateway; its place in the outbox is kept under it."""
 
-    plugin: str
+    plugin: str = Field(examples=["mqtt"])
     """The sink plugin: the name of its file or folder."""
 
     window: int = Field(default=200, ge=1, le=10_000)

@@ -1,10 +1,10 @@
 """What differs between two configurations, for a reload that restarts only what changed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from gateway.config.model import Config, ModelSection
+from gateway.config.model import Config, DeviceSpec, ModelSection
 
 V = TypeVar("V")
 
@@ -55,12 +55,17 @@ def diff(old: Config, new: Config) -> Diff:
         _keys(dict(old.gateway), dict(new.gateway)),
         _keys(dict(old.outbox), dict(new.outbox)),
         _changes(
-            {spec.config.name: replace(spec, line=0) for spec in old.devices},
-            {spec.config.name: replace(spec, line=0) for spec in new.devices},
+            {spec.config.name: _device(spec) for spec in old.devices},
+            {spec.config.name: _device(spec) for spec in new.devices},
         ),
         _changes({sink.name: sink for sink in old.sinks}, {sink.name: sink for sink in new.sinks}),
         _changes(_models(old), _models(new)),
     )
+
+
+def _device(spec: DeviceSpec) -> tuple[object, ...]:
+    """What a device is, wherever it stands in the file."""
+    return spec.config, dict(spec.tags)
 
 
 def _keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ def remarks(config: Config) -> list[Problem]:
         found += _of_device(spec)
     for model in config.models:
         if not config.files[model.file]:
-            found.append((f"model {model.file}", "no such file: readings flow on, unscored"))
+            found.append((f"model {model.file}", "cannot be read: readings flow on, unscored"))
     return [Problem(str(config.path), 0, where, message) for where, message in found]
 
 
@@ -150,14 +150,26 @@ def _sinks(source: Source, plugins: PluginTypes) -> tuple[SinkConfig, ...]:
 
 
 def _models(source: Source, names: Sequence[str], devices: Sequence[DeviceSpec]) -> tuple[ModelSection, ...]:
-    models = []
+    models: dict[str, ModelSection] = {}
     for place, table in _many(source, "model"):
-        model = source.check(ModelSection, table, place, title("model", place, table))
-        if model:
-            _check_model(source, place, title("model", place, table), model, names, devices)
-            source.hashed(model.file, model.file.read_bytes() if model.file.is_file() else None)
-            models.append(model)
-    return tuple(models)
+        where = title("model", place, table)
+        model = source.check(ModelSection, table, place, where)
+        if model is None:
+            continue
+        if model.name is None and str(model.file) in models:
+            message = "stands in two [[model]] without a name: name them, or put all devices under one"
+            source.wrong((*place, "file"), f"{where}: file", message)
+        _check_model(source, place, where, model, names, devices)
+        source.hashed(model.file, _content(model.file))
+        models[model.name or str(model.file)] = model
+    return tuple(models.values())
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _check_model(

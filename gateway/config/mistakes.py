@@ -142,7 +142,8 @@ def _say(model: type[BaseModel], path: Steps, error: ErrorDetails, also: Collect
     template = _PLAIN.get(kind)
     if template is None:
         return error["msg"][:1].lower() + error["msg"][1:]
-    return template.format(**{**context, "input": _shown(kind, error["input"])})
+    plain = {name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
+    return template.format(**{**plain, "input": _shown(kind, error["input"])})
 
 
 def _choice(expected: str, value: Any) -> str:

@@ -12,7 +12,7 @@ from gateway.config.fields import Duration, Field, FilePath, Name, Period, Size
 class GatewaySection(Section):
     """`[gateway]`: who and where this gateway is."""
 
-    name: Name
+    name: Name = Field(examples=["line3-gw1"])
     """Name of this gateway, unique in the plant."""
 
     enterprise: str = ""
@@ -34,7 +34,7 @@ class GatewaySection(Section):
     replaces: tuple[str, ...] = Field(default=(), strict=False)
     """Shipped plugins that one of the same name in plugin_dirs may replace."""
 
-    state_dir: FilePath | None = None
+    state_dir: FilePath | None = Field(default=None, examples=["/var/lib/edge-gateway"])
     """Where outbox and audit trail live. Default: the service's state directory, else ~/.local/state/edge-gateway."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -64,13 +64,13 @@ class OutboxSection(Section):
 class ModelSection(Section):
     """`[[model]]`: an ONNX model and the devices it watches."""
 
-    file: FilePath
+    file: FilePath = Field(examples=["models/coater.onnx"])
     """The `.onnx` file, with its card in the metadata."""
 
-    devices: tuple[str, ...] = Field(strict=False, min_length=1)
+    devices: tuple[str, ...] = Field(strict=False, min_length=1, examples=[["coater-*"]])
     """Names of devices, `*` and `?` allowed, whose tags it scores."""
 
-    name: str | None = None
+    name: str | None = Field(default=None, examples=["coater-nozzle"])
     """Name in events and commands. Default: the name on the card."""
 
     tags: Mapping[str, str] = Field(default_factory=dict)

@@ -13,13 +13,13 @@ from gateway.config.base import Secret
 from gateway.config.fields import Deadband, Duration, FilePath, Name, Period, Size
 
 _WORDS: tuple[tuple[Any, str], ...] = (
-    (Period, 'duration such as "500ms"'),
-    (Duration, 'duration such as "500ms"'),
-    (Size, 'size such as "64 MiB"'),
+    (Period, "duration"),
+    (Duration, "duration"),
+    (Size, "size"),
     (FilePath, "path"),
-    (Deadband, 'number, or percentage such as "0.5%"'),
+    (Deadband, "number or percentage"),
     (Name, "name"),
-    (Secret, 'secret such as { credential = "…" }'),
+    (Secret, "secret"),
     (str, "text"),
     (bool, "true or false"),
     (int, "whole number"),
@@ -40,13 +40,12 @@ class Option:
     default: Any
     """As TOML or JSON would write it; None for none."""
 
+    words: str
+    """How its value is written, for a person."""
+
     help: str
     example: Any
-
-    @property
-    def words(self) -> str:
-        """How its value is written, for a person."""
-        return describe(self.type)
+    """A value for it, as TOML or JSON would write it; None when the declaration gives none."""
 
 
 def options(model: type[BaseModel], without: type[BaseModel] | None = None) -> list[Option]:
@@ -70,7 +69,8 @@ def _option(key: str, field: FieldInfo, hint: Any) -> Option:
     if default is not None:
         default = TypeAdapter(hint).dump_python(default, mode="json")
     help_text = " ".join((field.description or "").split())
-    return Option(key, hint, field.is_required(), default, help_text, (field.examples or [None])[0])
+    words = ", ".join([describe(hint), *_limits((field,))]) if get_origin(hint) is not Annotated else describe(hint)
+    return Option(key, hint, field.is_required(), default, words, help_text, (field.examples or [None])[0])
 
 
 def describe(hint: Any) -> str:
@@ -101,12 +101,7 @@ def _limits(metadata: tuple[Any, ...]) -> Iterator[str]:
             for name, words in _LIMITS:
                 limit = getattr(constraint, name, None)
                 if limit is not None:
-                    yield words.format(limit)
-
-
-def limits(field: FieldInfo) -> str:
-    """Bounds given by `Field(ge=…)`, in words; empty for none."""
-    return ", ".join(_limits(tuple(field.metadata)))
+                    yield words.format(f"{limit:g}")
 
 
 def tables(hint: Any) -> Iterator[type[BaseModel]]:

@@ -58,4 +58,4 @@ def _ask(table: Mapping[str, Any], key: str, types: Callable[[str], T], names: C
         near = did_you_mean(name, names()).replace("; known:", "; installed:")
         raise _UnknownError(f'no {kind} "{name}"{near}') from None
     except PluginError as error:
-        raise _UnknownError(f'the plugin "{name}" does not load: {error}') from None
+        raise _UnknownError(str(error)) from None
