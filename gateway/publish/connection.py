@@ -1,0 +1,217 @@
+"""One connection of a sink: records out, answers back, and a watch that answers come at all."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from gateway.config.base import SinkConfig
+from gateway.core.errors import LinkError
+from gateway.core.record import Record
+from gateway.core.tag import Device
+from gateway.plugin.sink import Sink
+from gateway.publish.host import Host, Surroundings
+from gateway.publish.reader import Reader
+from gateway.publish.suspects import Suspects
+from gateway.publish.tally import Tally
+from gateway.publish.window import Window
+from gateway.supervise.keep_running import EXPECTED
+
+CONNECT = 30.0
+"""Seconds that a sink may take to connect."""
+FLUSH = 2.0
+"""Seconds that a stop waits for the last acknowledgements."""
+CLOSE = 5.0
+"""Seconds that a sink may take to close."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+"""Seconds until a record that was refused for now is sent again; doubled each time it is refused anew."""
+
+
+class Connection:
+    """Moves records from the reader into one sink object, from its connect to its close."""
+
+    def __init__(
+        self,
+        sink_type: type[Sink[Any]],
+        config: SinkConfig,
+        around: Surroundings,
+        reader: Reader,
+        tally: Tally,
+        suspects: Suspects,
+    ) -> None:
+        self._config = config
+        self._around = around
+        self._reader = reader
+        self._tally = tally
+        self._suspects = suspects
+        self._suspects.new_connection()
+        self._ended = False
+        self._room = asyncio.Event()
+        self._refusals = asyncio.Event()
+        self._answer = asyncio.Event()
+        self._news = asyncio.Event()
+        self._changes: dict[str, tuple[Device, bool, str]] = {}
+        self._sink = sink_type(config, Host(around, self.acknowledged, self.refused))
+        self.window = Window(config.window)
+        self.log = structlog.get_logger().bind(sink=config.name)
+
+    @property
+    def promise(self) -> Mapping[str, Any]:
+        """What the sink says of this connection."""
+        return self._sink.promise
+
+    async def connect(self) -> None:
+        """Open it. Raises what the sink raises."""
+        try:
+            async with asyncio.timeout(CONNECT):
+                await self._sink.connect()
+        except TimeoutError as error:
+            raise LinkError(str(error) or f"no connection within {CONNECT:g} s") from error
+
+    async def run(self) -> None:
+        """Tell of every device, then move records until the connection ends, and raise why. At a stop, wait shortly for the
+        last answers."""
+        self.window = Window(self._sink.window)
+        self._room.set()
+        for device in self._around.devices():
+            self.device_changed(device, *self._around.device_state(device.name))
+        parts = (self._sink.serve(), self._tell(), self._forward(), self._send_again(), self._watch())
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await self._flush(tasks)
+            raise
+        finally:
+            await _cancel(tasks)
+        errors = [error for task in tasks if (error := _error(task))]
+        if errors:
+            raise errors[0] if len(errors) == 1 else BaseExceptionGroup("the sink's connection ended", errors)
+
+    async def close(self) -> None:
+        """Close it; afterwards no answer of the sink counts any more. Never raises."""
+        closing = asyncio.create_task(self._sink.close())
+        done, _ = await asyncio.wait([closing], timeout=CLOSE)
+        self._ended = True
+        if not done:
+            closing.cancel()
+            self.log.warning("closing the sink took too long", seconds=CLOSE)
+        elif error := _error(closing):
+            self.log.error("the sink's close failed", exc_info=error)
+
+    def device_changed(self, device: Device, online: bool, reason: str) -> None:
+        """Have the sink told, before it gets any further record."""
+        self._changes[device.name] = (device, online, reason)
+        self._news.set()
+
+    def acknowledged(self, records: Iterable[Record]) -> None:
+        """Called by the sink, through its host."""
+        if self._ended:
+            return
+        known = self.window.acknowledged(records)
+        self._reader.acknowledged(known)
+        self._tally.acknowledged(known, self._around.clock.boot_ns())
+        self._answered()
+
+    def refused(self, record: Record, reason: str, final: bool) -> None:
+        """Called by the sink, through its host."""
+        if self._ended or not self.window.refused(record, final):
+            return
+        if final:
+            self._dead(record, reason)
+        else:
+            self._tally.not_taken(reason, False)
+            self._refusals.set()
+        self._answered()
+
+    def _answered(self) -> None:
+        self._room.set()
+        self._answer.set()
+
+    async def _forward(self) -> None:
+        """Hand over what waits in the outbox, as far as the window has room."""
+        while True:
+            await self._reader.wait()
+            await self._room.wait()
+            room = self._suspects.limit(self.window.room)
+            if room:
+                self._hand_over(await self._reader.take(room))
+            else:
+                self._room.clear()
+
+    async def _send_again(self) -> None:
+        """Hand over anew what was refused for now, after a pause."""
+        pause = FIRST_PAUSE
+        while True:
+            await self._refusals.wait()
+            await asyncio.sleep(pause)
+            self._refusals.clear()
+            records, repeated = self.window.again()
+            if not repeated:
+                self.log.warning("refused for now, sent again", records=len(records), reason=self._tally.refusal)
+            pause = min(pause * 2, LONGEST_PAUSE) if repeated else FIRST_PAUSE
+            self._hand_over(records)
+
+    async def _tell(self) -> None:
+        while True:
+            await self._news.wait()
+            self._tell_changes()
+
+    def _tell_changes(self) -> None:
+        self._news.clear()
+        while self._changes:
+            self._sink.device_changed(*self._changes.pop(next(iter(self._changes))))
+
+    def _hand_over(self, records: Sequence[Record]) -> None:
+        self._tell_changes()
+        for record in self._suspects.hopeless(records):
+            records = [other for other in records if other is not record]
+            self._set_aside(record)
+        if not records:
+            return
+        self.window.handed_over(records, self._around.clock.boot_ns())
+        self._suspects.handing_over(records)
+        try:
+            self._sink.send(records)
+        except EXPECTED:
+            self._suspects.survived()
+            raise
+        self._suspects.survived()
+
+    def _set_aside(self, record: Record) -> None:
+        self._suspects.set_aside(record)
+        self._dead(record, "the sink plugin breaks on this record; its traceback stands further up in the log")
+
+    def _dead(self, record: Record, reason: str) -> None:
+        self._tally.not_taken(reason, True)
+        self.log.error("a record will never be delivered", record=record.id, readings=record.rows, reason=reason)
+        self._reader.refused(record, reason, True)
+
+    async def _watch(self) -> None:
+        """Raise LinkError when records are on their way and no answer comes."""
+        while True:
+            await asyncio.sleep(self._config.ack_timeout / 4)
+            if wrong := self.window.look(self._config.ack_timeout):
+                raise LinkError(wrong)
+
+    async def _flush(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Let the parts work on, until all is acknowledged, one of them ends, or the time is over."""
+        all_answered = asyncio.create_task(self._all_answered())
+        await asyncio.wait([all_answered, *tasks], timeout=FLUSH, return_when=asyncio.FIRST_COMPLETED)
+        await _cancel([all_answered])
+
+    async def _all_answered(self) -> None:
+        while self._reader.pending:
+            self._answer.clear()
+            await self._answer.wait()
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=CLOSE)
+
+
+def _error(task: asyncio.Task[None]) -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None

@@ -1,0 +1,65 @@
+"""What a sink may ask of the gateway."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from gateway.config.model import GatewaySection
+from gateway.core.clock import Clock
+from gateway.core.live import LiveTable
+from gateway.core.readings import Readings
+from gateway.core.record import Record
+from gateway.core.tag import Device
+from gateway.publish.encoder import JsonEncoder, own_context
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all sinks of a gateway are told."""
+
+    gateway: GatewaySection
+    version: str
+    clock: Clock
+    live: LiveTable
+    devices: Callable[[], Sequence[Device]]
+    device_state: Callable[[str], tuple[bool, str]]
+
+
+class Host:
+    """Implements `gateway.plugin.sink.SinkHost` for one connection."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        acknowledged: Callable[[Iterable[Record]], None],
+        refused: Callable[[Record, str, bool], None],
+    ) -> None:
+        self.gateway = around.gateway.name
+        self.version = around.version
+        self.context = own_context(around.gateway)
+        self.acknowledged = acknowledged
+        self.refused = refused
+        self._around = around
+
+    def encoder(self, topic: str, per_tag: bool) -> JsonEncoder:
+        """The shared JSON encoding. Raises ValueError for a wrong topic template."""
+        around = self._around
+        return JsonEncoder(
+            topic,
+            per_tag,
+            gateway=around.gateway,
+            version=around.version,
+            clock=around.clock,
+            devices=around.devices,
+        )
+
+    def devices(self) -> Sequence[Device]:
+        """All devices as they are now."""
+        return self._around.devices()
+
+    def device_state(self, device: str) -> tuple[bool, str]:
+        """Whether a device is being read, and the reason if not."""
+        return self._around.device_state(device)
+
+    def snapshot(self, device: str) -> Readings:
+        """The device's live values. Raises KeyError for a device that is not there."""
+        return self._around.live[device].snapshot()

@@ -1,0 +1,97 @@
+"""Moves the outbox into one sink, for as long as the gateway runs.
+
+The outbox is the only queue. A connection holds at most a window of records; whatever ends it, what was not acknowledged
+is handed out again to the next one, under the same ids.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gateway.config.base import SinkConfig
+from gateway.config.model import GatewaySection
+from gateway.core.clock import Clock
+from gateway.core.live import LiveTable
+from gateway.core.tag import Device
+from gateway.plugin.sink import Sink
+from gateway.publish.connection import Connection
+from gateway.publish.host import Surroundings
+from gateway.publish.reader import Log
+from gateway.publish.suspects import Suspects
+from gateway.publish.tally import Tally
+from gateway.supervise import Backoff, Health, keep_running
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+"""Seconds between attempts to connect: the first pause, and the longest that the doubling leads to."""
+
+
+class Publisher:
+    """One sink's way out of the outbox."""
+
+    def __init__(
+        self,
+        config: SinkConfig,
+        sink_type: type[Sink[Any]],
+        *,
+        outbox: Log,
+        live: LiveTable,
+        gateway: GatewaySection,
+        clock: Clock,
+        version: str,
+        device_state: Callable[[str], tuple[bool, str]],
+        devices: Callable[[], Sequence[Device]],
+    ) -> None:
+        self.config = config
+        self.health = Health(f"sink {config.name}", clock)
+        self._sink_type = sink_type
+        self._reader = outbox.reader(config.name, config.order)
+        self._around = Surroundings(gateway, version, clock, live, devices, device_state)
+        self._tally = Tally()
+        self._suspects = Suspects()
+        self._connection: Connection | None = None
+
+    async def run(self) -> None:
+        """Publish until cancelled; then wait shortly for the acknowledgement of what is on its way."""
+        await keep_running(self._session, self.health, Backoff(FIRST_PAUSE, LONGEST_PAUSE))
+
+    def device_changed(self, device: Device, online: bool, reason: str) -> None:
+        """A device came, went, or has a new description. Without a connection nothing is to do: the next one asks."""
+        if self._connection is not None:
+            self._connection.device_changed(device, online, reason)
+
+    async def _session(self) -> None:
+        connection = Connection(self._sink_type, self.config, self._around, self._reader, self._tally, self._suspects)
+        await connection.connect()
+        self._connection = connection
+        try:
+            self.health.up(str(connection.promise.get("weaker", "")))
+            await connection.run()
+        finally:
+            self._connection = None
+            await connection.close()
+            self._reader.rewind()
+
+    def status(self) -> dict[str, Any]:
+        """The sink's state, promise, counts since the start, and what the outbox holds for it."""
+        connection = self._connection
+        window = connection.window if connection else None
+        return {
+            "name": self.config.name,
+            "plugin": self.config.plugin,
+            "state": self.health.state,
+            "reason": self.health.reason,
+            "since_s": round(self.health.age, 1),
+            "promise": dict(connection.promise) if connection else {},
+            "window": window.size if window else self.config.window,
+            "open": window.on_their_way if window else 0,
+            "oldest_open_s": self._seconds_since(window.oldest_ns if window else None),
+            "last_acknowledged_s": self._seconds_since(self._tally.acknowledged_ns),
+            "acknowledged_records": self._tally.records,
+            "acknowledged_readings": self._tally.readings,
+            "refused_for_now": self._tally.refused,
+            "refused_for_good": self._tally.dead,
+            "last_refusal": self._tally.refusal,
+            "outbox": dict(self._reader.status()),
+        }
+
+    def _seconds_since(self, boot_ns: int | None) -> float | None:
+        return None if boot_ns is None else round((self._around.clock.boot_ns() - boot_ns) / 1e9, 1)
