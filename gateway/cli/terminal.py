@@ -1,0 +1,51 @@
+"""How answers look to a person."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+CODES = {"red": 31, "green": 32, "yellow": 33, "grey": 90, "bold": 1}
+DEFAULT_CONFIG = Path("/etc/edge-gateway/config.toml")
+
+
+def colour(text: str, name: str) -> str:
+    """The text in a colour, on a terminal that wants colours."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\033[{CODES[name]}m{text}\033[0m"
+
+
+def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
+    """Lines with aligned columns; those numbered in `right` are set to the right."""
+    if not rows:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def number(value: object) -> str:
+    """A value for a person: six digits are enough on a screen."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def config_path(given: str | None) -> Path:
+    """The configuration to use: as given, by $EDGE_GATEWAY_CONFIG, or the service's."""
+    return Path(given or os.environ.get("EDGE_GATEWAY_CONFIG") or DEFAULT_CONFIG)
+
+
+def fail(message: str) -> None:
+    """A message on stderr."""
+    print(f"edge-gateway: {message}", file=sys.stderr)

@@ -1,0 +1,100 @@
+"""What the running gateway answers to `status`, `tags` and `read`: plain JSON values, the shapes that scripts rely on."""
+
+import base64
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gateway.acquire.source import Source
+from gateway.core.clock import Clock
+from gateway.core.live import LiveDevice
+from gateway.core.quality import describe, is_good
+from gateway.core.readings import Exact, Readings
+
+
+def devices(sources: Iterable[Source]) -> list[dict[str, Any]]:
+    """State and counters of each device."""
+    return [
+        {
+            "name": source.name,
+            "driver": source.spec.config.driver,
+            "state": source.health.state,
+            "reason": source.health.reason,
+            "since_s": round(source.health.age, 1),
+            "tags": len(source.device.tags),
+            "good": int(np.count_nonzero(is_good(source.live.quality))),
+            "polls": source.polls,
+            "skipped": sum(scan.skipped for scan in source.scans),
+            "errors": source.errors,
+        }
+        for source in sources
+    ]
+
+
+def tags(live: LiveDevice, clock: Clock) -> list[dict[str, Any]]:
+    """The last value of each tag of a device, with its age since the device last confirmed it."""
+    now, boot = clock.wall_ns(), clock.boot_ns()
+    return [
+        {
+            "device": each.tag.device,
+            "tag": each.tag.name,
+            "value": plain(each.value, each.tag.type),
+            "unit": each.tag.unit,
+            "type": each.tag.type,
+            "quality": describe(each.quality),
+            "good": each.quality < 0x4000_0000,
+            "ts": each.t_ns // 1_000_000 if each.t_ns else None,
+            "age_s": round((boot - each.seen_ns) / 1e9, 3) if each.seen_ns else None,
+            "source_age_s": round((now - each.t_ns) / 1e9, 3) if each.t_ns else None,
+        }
+        for each in live
+    ]
+
+
+def readings(block: Readings) -> list[dict[str, Any]]:
+    """A block that was read on request."""
+    by_id = {tag.id: tag for tag in block.device.tags}
+    answer = []
+    for row, (number, t_ns, value, quality) in enumerate(
+        zip(block.tag.tolist(), block.t_ns.tolist(), block.value.tolist(), block.quality.tolist(), strict=True)
+    ):
+        tag = by_id[number]
+        answer.append(
+            {
+                "device": tag.device,
+                "tag": tag.name,
+                "value": plain(block.exact.get(row, value), tag.type),
+                "unit": tag.unit,
+                "type": tag.type,
+                "quality": describe(quality),
+                "good": quality < 0x4000_0000,
+                "ts": t_ns // 1_000_000,
+                "address": str(getattr(tag.config, "address", "")),
+            }
+        )
+    return answer
+
+
+def plain(value: Exact | float, value_type: str) -> Any:
+    """A value as JSON has it: null for none, true and false for booleans, whole numbers for integers, base64 for bytes."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if not isinstance(value, float):
+        return value
+    if math.isnan(value):
+        return None
+    if value_type == "bool":
+        return bool(value)
+    if "int" in value_type:
+        return int(value)
+    return float(str(np.float32(value))) if value_type == "float32" else value
+
+
+def summary(states: Sequence[str], sinks: Sequence[dict[str, Any]]) -> str:
+    """One sentence for `systemctl status`."""
+    up = states.count("up")
+    said = [f"{up}/{len(states)} devices up"]
+    said += [f"{sink['name']} {sink['state']}" for sink in sinks]
+    return ", ".join(said)
