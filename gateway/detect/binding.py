@@ -1,0 +1,74 @@
+"""Which tags of which devices are the inputs of a model."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.core.tag import Device
+from gateway.detect.card import Card
+from gateway.detect.grid import Samples, Times
+
+
+class Binding:
+    """The tags bound to one model's inputs. Device i of `devices` fills the slots from i × inputs on."""
+
+    def __init__(self, card: Card, devices: Sequence[str], tag_names: Mapping[str, str]) -> None:
+        """`tag_names`: input → tag, where they differ."""
+        self.unfit: dict[str, str] = {}
+        """Devices that the model cannot score, with the reason."""
+        self._card = card
+        self._tag_names = tag_names
+        self._wanted = [tag_names.get(tag, tag) for tag in card.tags]
+        self._row = {name: row for row, name in enumerate(devices)}
+        self._ids: dict[int, NDArray[np.uint32]] = {}
+        self._sorted_ids = np.empty(0, np.uint32)
+        self._slots = np.empty(0, np.intp)
+
+    def bind(self, device: Device, described: bool) -> bool:
+        """Connect a device's tags, or leave it out and note in `unfit` why. Gives whether its slots now mean other tags.
+
+        While it is not `described`, a device that has yet to tell a unit or type is left out without a reason.
+        """
+        tags = {tag.name: tag for tag in device.tags}
+        units = {name: tag.unit for name, tag in tags.items()}
+        types = {name: tag.type for name, tag in tags.items()}
+        misfits = self._card.misfits(units, types, self._tag_names)
+        self.unfit.pop(device.name, None)
+        if misfits:
+            if described or not self._may_still_tell(units, types):
+                self.unfit[device.name] = "; ".join(misfits)
+            return self._connect(self._row[device.name], None)
+        return self._connect(self._row[device.name], np.array([tags[tag].id for tag in self._wanted], np.uint32))
+
+    def _may_still_tell(self, units: Mapping[str, str], types: Mapping[str, str]) -> bool:
+        missing = any(tag not in units for tag in self._wanted)
+        return not missing and not all(units[tag] and types[tag] for tag in self._wanted)
+
+    def _connect(self, row: int, ids: NDArray[np.uint32] | None) -> bool:
+        before = self._ids.pop(row, None)
+        if ids is not None:
+            self._ids[row] = ids
+        inputs = np.arange(len(self._wanted))
+        all_ids = np.concatenate([np.empty(0, np.uint32), *self._ids.values()])
+        all_slots = np.concatenate([np.empty(0, np.intp), *(row * len(inputs) + inputs for row in self._ids)])
+        order = np.argsort(all_ids)
+        self._sorted_ids, self._slots = all_ids[order], all_slots[order]
+        return before is not None and (ids is None or bool((before != ids).any()))
+
+    def samples(
+        self,
+        tag: NDArray[np.uint32],
+        t_ns: Times,
+        value: NDArray[np.float64],
+        quality: NDArray[np.uint32],
+        boot_ns: Times,
+    ) -> Samples | None:
+        """The rows that are inputs of this model; None when there are none."""
+        if not len(self._sorted_ids):
+            return None
+        place = np.minimum(np.searchsorted(self._sorted_ids, tag), len(self._sorted_ids) - 1)
+        mine = self._sorted_ids[place] == tag
+        if mine.all():
+            return Samples(self._slots[place], t_ns, value, quality, boot_ns)
+        return Samples(self._slots[place[mine]], t_ns[mine], value[mine], quality[mine], boot_ns[mine])

@@ -1,0 +1,238 @@
+"""The model card: what a model was made for, from and by whom. It travels as JSON in the file's metadata.
+
+    {"format": 1, "name": "tablet-coater", "version": "1.0.0", "asset_type": "tablet film coater",
+     "period_ms": 1000, "window": 8,
+     "inputs": [{"tag": "bed_temp", "unit": "°C", "min": 40.1, "max": 46.0, "expected": 43.2, "max_age_ms": 5000}, …],
+     "threshold": 1.0, "raise": {"n": 5, "of": 6}, "clear": {"n": 6, "of": 6}, "severity": "warning",
+     "training": {"rows": 7200, "sha256": "…", "limit": "how the threshold was set"}, "author": "…",
+     "approval": {"by": "", "at": ""}, "intended_use": "…", "golden": {"window": [[…], …], "score": 0.31}}
+
+The order of `inputs` is that of the model's last axis. `raise`: n of the last `of` scores above the threshold; `clear`: n
+of them at or below. `golden` is optional: an input and the score that every computer must find for it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.detect.onnx_file import ModelError
+
+METADATA_KEY = "card"
+FORMAT = 1
+MAX_HISTORY = 64
+"""Longest persistence, in scores."""
+MAX_CELLS = 1_000_000
+"""Largest window × inputs."""
+SEVERITIES = ("info", "advisory", "warning", "alarm")
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One column of the window."""
+
+    tag: str
+    unit: str
+    min: float
+    """Least value in the training data."""
+    max: float
+    expected: float
+    """Usual value in the training data."""
+    max_age_ms: int
+    """How long a value may stand in for newer ones, counted from when the device last confirmed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Persistence:
+    """n of the last `of` scores."""
+
+    n: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """An input, float32[W, T], and the score that belongs to it."""
+
+    window: NDArray[np.float32]
+    score: float
+    tolerance: float = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A model card, checked."""
+
+    name: str
+    version: str
+    asset_type: str
+    period_ms: int
+    window: int
+    inputs: tuple[Input, ...]
+    threshold: float
+    raise_at: Persistence
+    clear_at: Persistence
+    severity: str
+    training: Mapping[str, Any] = field(default_factory=dict)
+    author: str = ""
+    approval: Mapping[str, Any] = field(default_factory=dict)
+    intended_use: str = ""
+    golden: Golden | None = None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The inputs' names, in the model's order."""
+        return tuple(entry.tag for entry in self.inputs)
+
+    def misfits(self, units: Mapping[str, str], types: Mapping[str, str], names: Mapping[str, str]) -> list[str]:
+        """What keeps a device from this model, in words; empty when it fits.
+
+        `units` and `types` by tag of the device; `names`: input → tag, where they differ.
+        """
+        unknown = [f'[model.tags] "{name}": the model has no such input' for name in names if name not in self.tags]
+        return unknown + [
+            problem
+            for entry in self.inputs
+            if (problem := _misfit(entry, names.get(entry.tag, entry.tag), units, types))
+        ]
+
+
+def _misfit(entry: Input, tag: str, units: Mapping[str, str], types: Mapping[str, str]) -> str | None:
+    if tag not in units:
+        return f'tag "{tag}" is missing: add it to the device, or name another in [model.tags]'
+    if types.get(tag) in ("string", "bytes"):
+        return f'tag "{tag}" is {types[tag]}, the model needs a number'
+    if units[tag] == entry.unit:
+        return None
+    if not units[tag]:
+        return f'tag "{tag}" has no unit; the model was trained in {entry.unit}: write unit = "{entry.unit}"'
+    trained = f"in {entry.unit}" if entry.unit else "without a unit"
+    return f'tag "{tag}" is in {units[tag]}, the model was trained {trained}: scale the tag'
+
+
+def parse_card(metadata: Mapping[str, str]) -> Card:
+    """The card in a model file's metadata. Raises ModelError that lists every mistake."""
+    if METADATA_KEY not in metadata:
+        raise ModelError(f'has no model card: its metadata must hold one as JSON under "{METADATA_KEY}"')
+    try:
+        body = json.loads(metadata[METADATA_KEY])
+    except ValueError as error:
+        raise ModelError(f"the model card is no JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise ModelError("the model card must be a JSON object")
+    if body.get("format") != FORMAT:
+        raise ModelError(f"the model card has format {body.get('format')!r}; this gateway reads format {FORMAT}")
+    reader = _Reader(body)
+    card = _card(reader)
+    if reader.problems:
+        raise ModelError("the model card is wrong: " + "; ".join(reader.problems))
+    return card
+
+
+def _card(card: "_Reader") -> Card:
+    window = card.integer("window", 1, MAX_CELLS)
+    inputs = tuple(_input(entry) for entry in card.entries("inputs"))
+    if len({entry.tag for entry in inputs}) < len(inputs):
+        card.problems.append("inputs: two have the same tag")
+    if window * len(inputs) > MAX_CELLS:
+        card.problems.append(f"window: {window} × {len(inputs)} inputs is more than {MAX_CELLS} numbers")
+    severity = card.text("severity")
+    if severity not in SEVERITIES:
+        card.problems.append(f"severity: must be one of {', '.join(SEVERITIES)}")
+    return Card(
+        name=card.text("name"),
+        version=card.text("version"),
+        asset_type=card.text("asset_type"),
+        period_ms=card.integer("period_ms", 10, 86_400_000),
+        window=window,
+        inputs=inputs,
+        threshold=card.number("threshold"),
+        raise_at=_persistence(card, "raise"),
+        clear_at=_persistence(card, "clear"),
+        severity=severity,
+        training=card.table("training"),
+        author=card.text("author", ""),
+        approval=card.table("approval"),
+        intended_use=card.text("intended_use", ""),
+        golden=_golden(card, (window, len(inputs))),
+    )
+
+
+def _input(entry: "_Reader") -> Input:
+    found = Input(
+        tag=entry.text("tag"),
+        unit=entry.text("unit", ""),
+        min=entry.number("min"),
+        max=entry.number("max"),
+        expected=entry.number("expected"),
+        max_age_ms=entry.integer("max_age_ms", 1, 7 * 86_400_000),
+    )
+    if found.min > found.max:
+        entry.problems.append(f"{entry.where}min: is larger than max")
+    return found
+
+
+def _persistence(card: "_Reader", key: str) -> Persistence:
+    entry = _Reader(card.table(key), f"{key}: ", card.problems)
+    of = entry.integer("of", 1, MAX_HISTORY)
+    return Persistence(entry.integer("n", 1, of), of)
+
+
+def _golden(card: "_Reader", shape: tuple[int, int]) -> Golden | None:
+    if "golden" not in card.body:
+        return None
+    entry = _Reader(card.table("golden"), "golden: ", card.problems)
+    try:
+        window = np.array(entry.body.get("window"), np.float32)
+    except (ValueError, TypeError):
+        window = np.empty(0, np.float32)
+    if window.shape != shape or not np.isfinite(window).all():
+        entry.problems.append(f"golden: window: must be {shape[0]} rows of {shape[1]} numbers")
+    return Golden(window, entry.number("score"), entry.number("tolerance", 1e-3))
+
+
+class _Reader:
+    """Takes typed values out of a JSON object and notes what is wrong with them."""
+
+    def __init__(self, body: Mapping[str, Any], where: str = "", problems: list[str] | None = None) -> None:
+        self.body = body
+        self.where = where
+        self.problems: list[str] = [] if problems is None else problems
+
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self.body.get(key, default)
+        if isinstance(value, str) and (value or default is not None):
+            return value
+        self.problems.append(f"{self.where}{key}: must be a text")
+        return ""
+
+    def number(self, key: str, default: float | None = None) -> float:
+        value = self.body.get(key, default)
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
+            return float(value)
+        self.problems.append(f"{self.where}{key}: must be a number")
+        return 0.0
+
+    def integer(self, key: str, lowest: int, highest: int) -> int:
+        value = self.body.get(key)
+        if isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest:
+            return value
+        self.problems.append(f"{self.where}{key}: must be a whole number from {lowest} to {highest}")
+        return lowest
+
+    def table(self, key: str) -> Mapping[str, Any]:
+        value = self.body.get(key, {})
+        if isinstance(value, dict):
+            return value
+        self.problems.append(f"{self.where}{key}: must be an object")
+        return {}
+
+    def entries(self, key: str) -> "Sequence[_Reader]":
+        value = self.body.get(key)
+        if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
+            return [_Reader(entry, f"{key}[{index}]: ", self.problems) for index, entry in enumerate(value)]
+        self.problems.append(f"{self.where}{key}: must be a list of at least one object")
+        return []

@@ -1,0 +1,216 @@
+"""All models of the gateway: feeds them, lets them tick, and reports on them."""
+
+import asyncio
+import fnmatch
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+
+from gateway.config.model import ModelSection
+from gateway.core.clock import Clock
+from gateway.core.event import Event
+from gateway.core.readings import Readings
+from gateway.core.tag import Device
+from gateway.detect import events
+from gateway.detect.card import Card, parse_card
+from gateway.detect.onnx_file import ModelError, OnnxFile, read_onnx
+from gateway.detect.own_thread import in_own_thread
+from gateway.detect.session import Session
+from gateway.detect.watch import Spawn, Watch
+
+LOAD_SECONDS = 30.0
+"""A model that is not ready after this long has failed."""
+MAX_WAITING = 20_000
+"""Blocks that wait while models are loading; beyond, the oldest go."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Model:
+    """A configured model: being loaded, watching, or failed."""
+
+    section: ModelSection
+    name: str
+    devices: tuple[str, ...]
+    watch: Watch | None = None
+    failure: str = ""
+    identity: dict[str, Any] | None = None
+
+
+class Detector:
+    """Scores the readings it is fed and emits events of the kinds "anomaly" and "model".
+
+    A model that cannot be loaded, does not fit, fails or hangs is put aside with one event; the others go on.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[ModelSection],
+        devices: Sequence[Device],
+        *,
+        emit: Callable[[Event], None],
+        clock: Clock,
+        version: str,
+        base: Path,
+    ) -> None:
+        """`emit` is called in the event loop; `version` is the gateway's; relative model files start at `base`."""
+        self._emit_out = emit
+        self._clock = clock
+        self._version = version
+        self._base = base
+        self._devices = {device.name: device for device in devices}
+        self._models = [
+            Model(section, section.name or section.file.stem, matching(section.devices, [*self._devices]))
+            for section in models
+        ]
+        self._watched = frozenset(name for model in self._models for name in model.devices)
+        self._described: dict[str, Device] = {}
+        self._fed: list[tuple[Readings, int]] = []
+
+    def feed(self, readings: Readings) -> None:
+        """Take a block; cheap, and nothing for a device that no model watches."""
+        if readings.device.name in self._watched:
+            self._fed.append((readings, self._clock.boot_ns()))
+            if len(self._fed) > MAX_WAITING:
+                del self._fed[: MAX_WAITING // 2]
+                log.warning("models cannot keep up, readings were not scored", blocks=MAX_WAITING // 2)
+
+    async def run(self) -> None:
+        """Load the models, then score until cancelled."""
+        if not self._models:
+            await asyncio.get_running_loop().create_future()
+        await asyncio.gather(*(self._load(model) for model in self._models))
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self.tick(group.create_task)
+                await asyncio.sleep(self._pause())
+
+    def tick(self, spawn: Spawn) -> None:
+        """Score what has become due; slow models are run by `spawn`."""
+        fed, self._fed = self._fed, []
+        self._bind_described(fed)
+        columns = _columns(fed) if fed else None
+        boot_ns = self._clock.boot_ns()
+        for model in self._models:
+            watch = model.watch
+            if watch is None:
+                continue
+            try:
+                watch.advance(watch.binding.samples(*columns) if columns else None, boot_ns, spawn)
+            except ModelError as error:
+                watch.failure = str(error)
+            if watch.failure:
+                self._fail(model, watch.failure)
+
+    def status(self) -> list[dict[str, Any]]:
+        """Every model with its devices, as JSON values."""
+        return [self._model_status(model) for model in self._models]
+
+    def _model_status(self, model: Model) -> dict[str, Any]:
+        watch = model.watch
+        state = "failed" if model.failure else "running" if watch else "loading"
+        status: dict[str, Any] = {
+            "model": model.name,
+            "file": str(model.section.file),
+            "state": state,
+            "reason": model.failure,
+            **(model.identity or {}),
+        }
+        if watch:
+            status |= {
+                "batched": watch.session.batched,
+                "score_ms": round(watch.seconds * 1e3, 3),
+                "late": watch.grid.late,
+                "skipped": watch.skipped,
+                "restarts": watch.grid.restarts,
+                "devices": [watch.asset_status(name) for name in model.devices],
+            }
+        return status
+
+    async def _load(self, model: Model) -> None:
+        try:
+            if not model.devices:
+                raise ModelError(f"no device is named {' or '.join(model.section.devices)}")
+            path = self._base / model.section.file
+            loaded = await in_own_thread(lambda: _open(path, len(model.devices)), LOAD_SECONDS)
+        except ModelError as error:
+            self._fail(model, str(error))
+        except TimeoutError:
+            self._fail(model, f"was not loaded within {LOAD_SECONDS:.0f} s")
+        else:
+            self._start(model, *loaded)
+
+    def _start(self, model: Model, file: OnnxFile, card: Card, session: Session, seconds: float) -> None:
+        model.name = model.section.name or card.name
+        source = events.Source(model.name, card, file.sha256, self._version)
+        model.identity = source.detail()
+        model.watch = Watch(source, session, seconds, model.devices, model.section.tags, self._emit)
+        log.info("model loaded", **model.identity, devices=len(model.devices), score_ms=round(seconds * 1e3, 3))
+        for name in model.devices:
+            self._bind(model, self._devices[name], described=False)
+
+    def _bind_described(self, fed: Sequence[tuple[Readings, int]]) -> None:
+        """A device that delivers readings has been described; a new description is a new Device object."""
+        for readings, _ in fed:
+            device = readings.device
+            if self._described.get(device.name) is not device:
+                self._described[device.name] = device
+                for model in self._models:
+                    if model.watch and device.name in model.devices:
+                        self._bind(model, device, described=True)
+
+    def _bind(self, model: Model, device: Device, described: bool) -> None:
+        assert model.watch is not None
+        unfit = model.watch.binding.unfit
+        before = unfit.get(device.name)
+        model.watch.bind(device, described)
+        reason = unfit.get(device.name)
+        if reason and reason != before:
+            log.warning("model does not fit", model=model.name, device=device.name, reason=reason)
+            detail = model.identity or {}
+            self._emit(events.failed(model.name, reason, self._clock.wall_ns(), detail, device.name))
+
+    def _fail(self, model: Model, reason: str) -> None:
+        log.warning("model failed", model=model.name, file=str(model.section.file), reason=reason)
+        model.failure, model.watch = reason, None
+        detail = {"file": str(model.section.file), "gateway_version": self._version, **(model.identity or {})}
+        self._emit(events.failed(model.name, reason, self._clock.wall_ns(), detail))
+
+    def _emit(self, event: Event) -> None:
+        log.info("event", kind=event.kind, state=event.state, device=event.device, message=event.message)
+        self._emit_out(event)
+
+    def _pause(self) -> float:
+        """Seconds to the next tick: half of the shortest period, so that no cell is closed much after its time."""
+        periods = [model.watch.source.card.period_ms for model in self._models if model.watch]
+        return min(max(min(periods, default=2000) / 2000, 0.05), 1.0)
+
+
+def matching(patterns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The names that any of the patterns (`*`, `?`) describes, in their own order."""
+    return tuple(name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
+
+
+def _open(path: Path, devices: int) -> tuple[OnnxFile, Card, Session, float]:
+    file = read_onnx(path)
+    card = parse_card(file.metadata)
+    session = Session(file, card)
+    return file, card, session, session.seconds(devices)
+
+
+def _columns(fed: Sequence[tuple[Readings, int]]) -> tuple[Any, ...]:
+    """Blocks as common columns: tag, t_ns, value, quality, boot_ns."""
+    blocks = [readings for readings, _ in fed]
+    boots = np.repeat(np.array([boot for _, boot in fed], np.int64), [len(block) for block in blocks])
+    return (
+        np.concatenate([block.tag for block in blocks]),
+        np.concatenate([block.t_ns for block in blocks]),
+        np.concatenate([block.value for block in blocks]),
+        np.concatenate([block.quality for block in blocks]),
+        boots,
+    )

@@ -1,0 +1,121 @@
+"""What the detector says, in the words of the plant."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.core.amounts import format_duration
+from gateway.core.event import Contribution, Event
+from gateway.detect.card import Card
+
+NAMED = 3
+"""Tags in a message, at most; the event lists all."""
+ENOUGH = 0.85
+"""Share of the score that the tags in a message need not exceed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who is speaking: the fields that every event of a model carries."""
+
+    model: str
+    card: Card
+    sha256: str
+    gateway_version: str
+
+    def detail(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "model_version": self.card.version,
+            "model_sha256": self.sha256,
+            "gateway_version": self.gateway_version,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One score with what led to it."""
+
+    device: str
+    score: float
+    from_ns: int
+    """Begin of the window, source time."""
+    to_ns: int
+    contributions: tuple[Contribution, ...]
+    """Largest share first."""
+
+
+def contributions(
+    card: Card, shares: NDArray[np.float32], values: NDArray[np.float32], expected: NDArray[np.float32] | None
+) -> tuple[Contribution, ...]:
+    """The tags' parts in one score, largest first; `shares`, `values`, `expected` are float32[T]."""
+    parts = np.nan_to_num(np.maximum(shares.astype(np.float64), 0.0), posinf=0.0)
+    parts /= parts.sum() or 1.0
+    usual = expected if expected is not None else [entry.expected for entry in card.inputs]
+    return tuple(
+        Contribution(card.inputs[i].tag, round(float(parts[i]), 4), _short(values[i]), _short(usual[i]))
+        for i in np.argsort(-parts, kind="stable").tolist()
+    )
+
+
+def raised(source: Source, finding: Finding) -> Event:
+    """The begin of an anomaly."""
+    units = {entry.tag: entry.unit for entry in source.card.inputs}
+    told = "; ".join(_tell(part, units[part.tag]) for part in _foremost(finding.contributions))
+    message = f"{finding.device} behaves unusually" + (f": {told}" if told else "")
+    return _anomaly(source, finding, uuid4().hex, "raised", message)
+
+
+def cleared(source: Source, finding: Finding, begin: Event) -> Event:
+    """The end of the anomaly that `begin` raised."""
+    lasted = format_duration((finding.to_ns - begin.t_ns) / 1e9)
+    return _anomaly(source, finding, begin.id, "cleared", f"{finding.device} behaves as usual again, after {lasted}")
+
+
+def failed(model: str, reason: str, t_ns: int, detail: dict[str, Any], device: str = "") -> Event:
+    """A model that cannot be used, or not for one device."""
+    scope = f" for {device}" if device else ""
+    message = f'model "{model}" cannot be used{scope}: {reason}'
+    return Event(uuid4().hex, "model", "failed", device, t_ns, message, "warning", {**detail, "reason": reason})
+
+
+def _anomaly(source: Source, finding: Finding, event_id: str, state: str, message: str) -> Event:
+    detail = {
+        **source.detail(),
+        "score": _short(finding.score),
+        "threshold": source.card.threshold,
+        "window_from": finding.from_ns // 1_000_000,
+        "window_to": finding.to_ns // 1_000_000,
+    }
+    return Event(
+        event_id,
+        "anomaly",
+        state,
+        finding.device,
+        finding.to_ns,
+        message,
+        source.card.severity,
+        detail,
+        finding.contributions,
+    )
+
+
+def _foremost(parts: Sequence[Contribution]) -> list[Contribution]:
+    chosen: list[Contribution] = []
+    for part in parts[:NAMED]:
+        if part.share > 0 and sum(other.share for other in chosen) < ENOUGH:
+            chosen.append(part)
+    return chosen
+
+
+def _tell(part: Contribution, unit: str) -> str:
+    return f"{part.tag} {part.value:.4g} {unit}".rstrip() + f" (expected {part.expected:.4g})"
+
+
+def _short(value: float) -> float:
+    """A float32 as the number a person would write for it."""
+    return float(f"{value:.7g}")

@@ -1,0 +1,189 @@
+"""One model over all the devices it watches."""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.core.event import Contribution, Event
+from gateway.core.tag import Device
+from gateway.detect import events
+from gateway.detect.binding import Binding
+from gateway.detect.decide import Decisions
+from gateway.detect.grid import REASONS, USABLE, Closed, Grid, Rows, Samples, Times
+from gateway.detect.onnx_file import ModelError
+from gateway.detect.own_thread import in_own_thread
+from gateway.detect.session import INLINE_SECONDS, Floats, Scores, Session
+
+RANGE_MARGIN = 0.1
+"""How far beyond its trained range a value may lie and still be called normal, as a share of the range."""
+ANSWER_SECONDS = 10.0
+"""A model that has not answered after this long has failed."""
+
+WAITING, WARMUP, NORMAL, ABOVE, INPUTS, OUT_OF_RANGE, NO_NUMBER = range(7)
+"""What a model last said of an asset."""
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tick:
+    """Complete windows that are scored together."""
+
+    assets: Rows
+    end_ns: Times
+    windows: Floats
+    inside: NDArray[np.bool_]
+    """Whether all of the window lies in the trained range."""
+
+
+class Watch:
+    """Binds devices to a model's inputs, keeps their windows, scores them, and says what it finds.
+
+    Assets are rows, in the order of `devices`. Only for one thread, the event loop's.
+    """
+
+    def __init__(
+        self,
+        source: events.Source,
+        session: Session,
+        seconds: float,
+        devices: Sequence[str],
+        tag_names: Mapping[str, str],
+        emit: Callable[[Event], None],
+    ) -> None:
+        """`seconds`: what scoring all devices was measured to take; `tag_names`: input → tag, where they differ."""
+        card = source.card
+        count = len(devices)
+        self.source = source
+        self.session = session
+        self.seconds = seconds
+        self.devices = tuple(devices)
+        self.binding = Binding(card, devices, tag_names)
+        self.skipped = 0
+        """Ticks without a score because the model was still busy."""
+        self.failure = ""
+        self._emit = emit
+        self._row = {name: row for row, name in enumerate(devices)}
+        ages = np.array([entry.max_age_ms for entry in card.inputs], np.int64) * 1_000_000
+        self.grid = Grid(count, card.window, card.period_ms * 1_000_000, ages)
+        self.decisions = Decisions(count, card.raise_at, card.clear_at)
+        self._raised: dict[int, Event] = {}
+        low, high = (np.array([getattr(entry, end) for entry in card.inputs]) for end in ("min", "max"))
+        margin = RANGE_MARGIN * (high - low)
+        self._low, self._high = (low - margin).astype(np.float32), (high + margin).astype(np.float32)
+        self._inside_run = np.zeros(count, np.int64)
+        self._said = np.full(count, WAITING, np.uint8)
+        self._score = np.full(count, np.nan)
+        self._busy = False
+
+    def bind(self, device: Device, described: bool) -> None:
+        """See `Binding.bind`."""
+        if self.binding.bind(device, described):
+            self.grid.forget(np.array([self._row[device.name]]))
+
+    def advance(self, samples: Samples | None, boot_ns: int, spawn: Spawn) -> None:
+        """Take samples, close the cells that are over, and score what is complete: at once, or with `spawn` in a thread.
+        Raises ModelError when the model fails."""
+        for closed in self.grid.advance(samples, boot_ns):
+            complete = self._prepare(closed)
+            assets, end_ns = closed.assets[complete], closed.end_ns[complete]
+            if not len(assets):
+                continue
+            inside = self._inside_run[assets] >= self.source.card.window
+            if self.seconds < INLINE_SECONDS:
+                windows = self.grid.windows if len(assets) == len(self.devices) else self.grid.windows[assets]
+                self._judge(_Tick(assets, end_ns, windows, inside), self.session.score(windows))
+            elif self._busy:
+                self.skipped += len(assets)
+            else:
+                self._busy = True
+                spawn(self._score_in_thread(_Tick(assets, end_ns, self.grid.windows[assets], inside)))
+
+    def _prepare(self, closed: Closed) -> NDArray[np.bool_]:
+        """Which of these assets can be scored; the others get a tick without a verdict."""
+        assets = closed.assets
+        self.decisions.forget(assets[closed.anew])
+        cell = self.grid.windows[assets, -1]
+        inside = ((cell >= self._low) & (cell <= self._high)).all(axis=1)
+        self._inside_run[assets] = np.where(inside, self._inside_run[assets] + 1, 0)
+        complete: NDArray[np.bool_] = self.grid.run[assets] >= self.source.card.window
+        rest = assets[~complete]
+        if len(rest):
+            none = np.zeros(len(rest), np.bool_)
+            self.decisions.tick(rest, none, none)
+            usable = (self.grid.codes[rest] == USABLE).all(axis=1)
+            self._said[rest] = np.where(usable, WARMUP, INPUTS)
+            self._score[rest] = np.nan
+        return complete
+
+    async def _score_in_thread(self, tick: "_Tick") -> None:
+        try:
+            scores = await in_own_thread(lambda: self.session.score(tick.windows), ANSWER_SECONDS)
+            self._judge(tick, scores)
+        except ModelError as error:
+            self.failure = str(error)
+        except TimeoutError:
+            self.failure = f"gave no answer within {ANSWER_SECONDS:.0f} s"
+        finally:
+            self._busy = False
+
+    def _judge(self, tick: "_Tick", scores: Scores) -> None:
+        """Draw the verdicts of one tick, and say what is raised and what cleared."""
+        known = np.isfinite(scores.score)
+        above = known & (scores.score > self.source.card.threshold)
+        below = known & ~above & tick.inside
+        self._score[tick.assets] = scores.score
+        self._said[tick.assets] = np.select([above, below, known], [ABOVE, NORMAL, OUT_OF_RANGE], NO_NUMBER)
+        raised, cleared = self.decisions.tick(tick.assets, above, below)
+        for at in raised.tolist():
+            event = events.raised(self.source, self._finding(tick, scores, at))
+            self._raised[int(tick.assets[at])] = event
+            self._emit(event)
+        for at in cleared.tolist():
+            begin = self._raised.pop(int(tick.assets[at]))
+            self._emit(events.cleared(self.source, self._finding(tick, scores, at), begin))
+
+    def _finding(self, tick: "_Tick", scores: Scores, at: int) -> events.Finding:
+        card = self.source.card
+        end = int(tick.end_ns[at])
+        parts: tuple[Contribution, ...] = ()
+        if scores.contribution is not None:
+            expected = scores.expected[at] if scores.expected is not None else None
+            parts = events.contributions(card, scores.contribution[at], tick.windows[at, -1], expected)
+        begin = end - card.window * card.period_ms * 1_000_000
+        return events.Finding(self.devices[tick.assets[at]], float(scores.score[at]), begin, end, parts)
+
+    def asset_status(self, name: str) -> dict[str, Any]:
+        """One device as this model sees it, as JSON values."""
+        row = self._row[name]
+        state, reason = self._state(row, name)
+        score = float(self._score[row])
+        event = self._raised.get(row)
+        return {
+            "device": name,
+            "state": state,
+            "reason": reason,
+            "score": round(score, 4) if np.isfinite(score) else None,
+            "event": event.id if event else None,
+        }
+
+    def _state(self, row: int, name: str) -> tuple[str, str]:
+        if name in self.binding.unfit:
+            return "failed", self.binding.unfit[name]
+        match int(self._said[row]):
+            case 0:
+                return "waiting", "nothing read yet"
+            case 1:
+                return "warmup", f"{self.grid.run[row]} of {self.source.card.window} samples"
+            case 2 | 3:
+                return "running", ""
+            case 5:
+                return "degraded", "outside the trained range"
+            case 6:
+                return "degraded", "the model gives no number"
+        codes = self.grid.codes[row]
+        wrong = [f"{self.source.card.tags[i]} is {REASONS[codes[i]]}" for i in np.flatnonzero(codes != USABLE)]
+        return "degraded", ", ".join(wrong)
