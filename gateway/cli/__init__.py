@@ -66,8 +66,9 @@ def _frame() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands = {}
     for name, text in (COMMANDS | HIDDEN).items():
-        extra = {"help": text} if name in COMMANDS else {}
-        commands[name] = subparsers.add_parser(
-            name, description=text[0].upper() + text[1:] + ".", parents=[shared], **extra
-        )
+        about = text[0].upper() + text[1:] + "."
+        if name in COMMANDS:
+            commands[name] = subparsers.add_parser(name, description=about, parents=[shared], help=text)
+        else:
+            commands[name] = subparsers.add_parser(name, description=about, parents=[shared])
     return parser, commands

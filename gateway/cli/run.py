@@ -5,10 +5,13 @@ import asyncio
 import gc
 import signal
 import sys
+from collections.abc import Coroutine
+from typing import Any
 
 from gateway.cli.client import socket_path
 from gateway.cli.terminal import config_path, fail
 from gateway.core.errors import ConfigError, GatewayError
+from gateway.supervise.keep_running import leaves
 
 BAD_CONFIG = 78
 """EX_CONFIG of sysexits(3); the unit does not restart on it."""
@@ -43,13 +46,15 @@ def run(args: argparse.Namespace) -> int:
     try:
         _run(serve())
     except* GatewayError as errors:
-        for error in errors.exceptions:
-            fail(str(error))
-        return 1
-    return 0
+        failed = [str(error) for error in leaves(errors)]
+    else:
+        failed = []
+    for text in failed:
+        fail(text)
+    return 1 if failed else 0
 
 
-def _run(main: "asyncio.coroutines.Coroutine[object, object, None]") -> None:  # type: ignore[name-defined]
+def _run(main: Coroutine[Any, Any, None]) -> None:
     """In uvloop where there is one: a small TCP exchange costs half there."""
     try:
         import uvloop

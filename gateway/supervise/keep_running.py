@@ -37,18 +37,19 @@ async def _once(session: Callable[[], Awaitable[None]], health: Health) -> float
     except Exception as raised:  # noqa: BLE001 - the supervisor is where every exception is judged
         error = raised
     up_for = health.age if health.state == "up" else 0.0
-    leaf = next(_leaves(error))
-    if all(isinstance(each, EXPECTED) for each in _leaves(error)):
+    leaf = next(leaves(error))
+    if all(isinstance(each, EXPECTED) for each in leaves(error)):
         health.down(str(leaf) or type(leaf).__name__)
     else:
-        bug = next(each for each in _leaves(error) if not isinstance(each, EXPECTED))
+        bug = next(each for each in leaves(error) if not isinstance(each, EXPECTED))
         health.faulted(f"{type(bug).__name__}: {bug}", error)
     return up_for
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The single errors within an exception group, or the error itself."""
     if isinstance(error, BaseExceptionGroup):
         for part in error.exceptions:
-            yield from _leaves(part)
+            yield from leaves(part)
     else:
         yield error
