@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.cli.terminal import config_path
+from gateway.config.base import Section
 from gateway.config.load import load, remarks
 from gateway.config.model import Config, DeviceSpec, GatewaySection
 from gateway.config.secrets import named_in, resolve
@@ -15,11 +17,11 @@ from gateway.plugin.discovery import Plugins
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """`--config` and `--json` are those of the frame."""
+    """The command's own options: none."""
 
 
 def run(args: argparse.Namespace) -> int:
-    return check(Path(args.config), args.json)
+    return check(config_path(args.config), args.json)
 
 
 def check(path: Path, as_json: bool = False) -> int:
@@ -96,8 +98,8 @@ def _device(spec: DeviceSpec) -> Device:
 
 def _missing_secrets(config: Config) -> Sequence[Problem]:
     """Secrets that cannot be had here and now; the service may be given more than the user who checks."""
-    named = [(f'sink "{sink.name}"', sink) for sink in config.sinks]
-    named += [(f'device "{spec.config.name}"', spec.config) for spec in config.devices]  # type: ignore[misc]
+    named: list[tuple[str, Section]] = [(f'sink "{sink.name}"', sink) for sink in config.sinks]
+    named += [(f'device "{spec.config.name}"', spec.config) for spec in config.devices]
     problems = []
     for where, options in named:
         for key, secret in named_in(options):

@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from gateway.cli.terminal import config_path
 from gateway.config.load import plugin_places
 from gateway.config.schema import schema
 from gateway.core.errors import ConfigError
@@ -15,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    text = json.dumps(schema(_plugins(Path(args.config))), indent=1, ensure_ascii=False)
+    text = json.dumps(schema(_plugins(config_path(args.config))), indent=1, ensure_ascii=False)
     if args.output:
         args.output.write_text(text + "\n", encoding="utf-8")
     else:

@@ -39,7 +39,7 @@ def load(path: Path, look_up: LookUp) -> Config:
     _check_top_level(source)
     gateway = _single(source, "gateway", GatewaySection)
     outbox = _single(source, "outbox", OutboxSection)
-    plugins = look_up(gateway or _findable(source))
+    plugins = look_up(gateway or _plugin_places(source))
     device_tables = _many(source, "device")
     devices = [spec for place, table in device_tables if (spec := read_device(source, place, table, plugins))]
     sinks = _sinks(source, plugins)
@@ -48,6 +48,18 @@ def load(path: Path, look_up: LookUp) -> Config:
     assert gateway
     assert outbox
     return Config(path, source.hash(), gateway, outbox, tuple(devices), sinks, models, source.files)
+
+
+def plugin_places(path: Path) -> GatewaySection:
+    """Where a configuration has its plugins, however wrong the rest of it is. Raises ConfigError if it is no TOML."""
+    return _plugin_places(Source(path))
+
+
+def _plugin_places(source: Source) -> GatewaySection:
+    table = source.table.get("gateway", {})
+    wanted = {key: table[key] for key in ("plugin_dirs", "replaces") if isinstance(table, Mapping) and key in table}
+    section, _ = check(GatewaySection, {"name": "unknown", **wanted}, source.base)
+    return section or GatewaySection(name="unknown")
 
 
 def remarks(config: Config) -> list[Problem]:
@@ -129,14 +141,6 @@ def _check_unique(source: Source, key: str, tables: Tables) -> None:
             message = f"this name is taken already at {source.shown((*first[name], 'name'))}"
             source.wrong((*place, "name"), f"{title(key, place, table)}: name", message)
         first.setdefault(name, place)
-
-
-def _findable(source: Source) -> GatewaySection:
-    """A [gateway] for finding plugins while other keys of it are wrong."""
-    table = source.table.get("gateway", {})
-    wanted = {key: table[key] for key in ("plugin_dirs", "replaces") if isinstance(table, Mapping) and key in table}
-    section, _ = check(GatewaySection, {"name": "unknown", **wanted}, source.base)
-    return section or GatewaySection(name="unknown")
 
 
 def _sinks(source: Source, plugins: PluginTypes) -> tuple[SinkConfig, ...]:

@@ -2,7 +2,10 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from gateway.config.base import Secret
 from gateway.core.errors import RefusedError
@@ -26,6 +29,15 @@ def resolve(secret: Secret, base: Path = Path()) -> str:
     if not value:
         raise RefusedError(f"secret: the environment variable {secret.env} is not set; a credential is safer")
     return value
+
+
+def named_in(options: BaseModel) -> Iterator[tuple[str, Secret]]:
+    """The secrets that a table refers to, with their keys."""
+    for key, value in options:
+        if isinstance(value, Secret):
+            yield key, value
+        elif isinstance(value, BaseModel):
+            yield from ((f"{key}.{inner}", secret) for inner, secret in named_in(value))
 
 
 def _credential(name: str) -> str:
