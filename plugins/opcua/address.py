@@ -1,0 +1,63 @@
+"""Node ids as people write them (OPC 10000-6 §5.1.12)."""
+
+import base64
+import binascii
+import re
+import uuid
+from dataclasses import dataclass
+
+_PARTS = re.compile(r"(?:ns=(?P<index>\d+);|nsu=(?P<uri>[^;]+);)?(?P<kind>[isgb])=(?P<text>.+)", re.DOTALL)
+_EXAMPLES = '"nsu=http://vendor.example/line;s=Boiler.Temp", "ns=2;s=Boiler.Temp" or "ns=3;i=1001"'
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A node id whose namespace is an index, or a URI that only the server can turn into one."""
+
+    namespace: int | str
+    identifier: int | str | uuid.UUID | bytes
+
+    def __str__(self) -> str:
+        namespace = self.namespace
+        if isinstance(namespace, str):
+            start = f"nsu={namespace.replace('%', '%25').replace(';', '%3B')};"
+        else:
+            start = f"ns={namespace};" if namespace else ""
+        match self.identifier:
+            case int():
+                return f"{start}i={self.identifier}"
+            case bytes():
+                return f"{start}b={base64.b64encode(self.identifier).decode()}"
+            case uuid.UUID():
+                return f"{start}g={self.identifier}"
+        return f"{start}s={self.identifier}"
+
+
+def parse_address(text: str) -> Address:
+    """The address that `text` means. Raises ValueError with the ways to write one."""
+    parts = _PARTS.fullmatch(text.strip())
+    if not parts:
+        raise ValueError(f"write a node id such as {_EXAMPLES}, not {text!r}")
+    namespace: int | str = int(parts["index"] or 0)
+    if parts["uri"]:
+        namespace = parts["uri"].replace("%3B", ";").replace("%3b", ";").replace("%25", "%")
+    elif int(namespace) > 0xFFFF:
+        raise ValueError(f"the namespace index must be at most 65535, not {namespace}")
+    return Address(namespace, _identifier(parts["kind"], parts["text"]))
+
+
+def _identifier(kind: str, text: str) -> int | str | uuid.UUID | bytes:
+    try:
+        match kind:
+            case "i" if re.fullmatch(r"\d+", text, re.ASCII) and int(text) <= 0xFFFF_FFFF:
+                return int(text)
+            case "g":
+                return uuid.UUID(text)
+            case "b":
+                return base64.b64decode(text, validate=True)
+            case "s":
+                return text
+    except (ValueError, binascii.Error):
+        pass
+    wanted = {"i": "a number up to 4294967295", "g": "a GUID", "b": "base64"}[kind]
+    raise ValueError(f'"{kind}=" must be followed by {wanted}, not {text!r}; for a name write "s={text}"')

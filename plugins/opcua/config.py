@@ -1,0 +1,105 @@
+"""What the configuration says of an OPC UA server and its tags. Imports no protocol library, so that checking is fast."""
+
+import re
+from typing import Literal
+from urllib.parse import urlsplit
+
+from gateway.plugin import DeviceConfig, Duration, Field, FilePath, Secret, TagConfig, field_validator, model_validator
+
+from .address import parse_address
+
+Security = Literal["auto", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss", "none"]
+
+
+class OpcUaConfig(DeviceConfig):
+    url: str
+    """Endpoint of the server, such as "opc.tcp://192.168.10.30:4840"."""
+
+    security: Security = "auto"
+    """Security policy. "auto" takes the best that the server offers, and never none; "none" sends everything readable and
+    unprotected over the network."""
+
+    mode: Literal["sign_and_encrypt", "sign"] = "sign_and_encrypt"
+    """Encrypt what is sent, or only protect it from being changed."""
+
+    server_certificate: FilePath | None = None
+    """The server's certificate (.der or .pem). Another one is refused."""
+
+    server_thumbprint: str | None = None
+    """Thumbprint of the server's certificate, SHA-256 or SHA-1 in hex. Another certificate is refused."""
+
+    certificate: FilePath | None = None
+    """The gateway's own certificate (.der or .pem). Default: one that the gateway makes for itself once."""
+
+    private_key: FilePath | None = None
+    """The key of certificate (.pem or .der)."""
+
+    user: str | None = None
+    """User name on the server. Default: anonymous."""
+
+    password: Secret | None = None
+    """The user's password."""
+
+    allow_plain_password: bool = False
+    """Send the password even where the network could read it."""
+
+    sampling: Duration | None = None
+    """How often the server looks at the values. Default: once per scan. With a shorter time the server collects what
+    happened between two scans and nothing in between is missed."""
+
+    queue_size: int = Field(default=100, ge=1, le=100_000)
+    """Values that the server keeps of each tag until the gateway has taken them. Many servers allow less and say so."""
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme != "opc.tcp" or not parts.hostname:
+            raise ValueError(f'write opc.tcp://HOST:PORT, such as "opc.tcp://192.168.10.30:4840", not {url!r}')
+        if parts.username is not None:
+            raise ValueError("write the user into user and the password into password, not into the URL")
+        if parts.port is not None:  # reading it raises ValueError for a wrong one
+            return url
+        return parts._replace(netloc=f"{parts.netloc}:4840").geturl()
+
+    @field_validator("server_thumbprint")
+    @classmethod
+    def _thumbprint(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        plain = re.sub(r"[\s:]", "", text).lower()
+        if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", plain):
+            raise ValueError("write the certificate's SHA-256 (64 hex digits) or SHA-1 (40 hex digits)")
+        return plain
+
+    @model_validator(mode="after")
+    def _together(self) -> "OpcUaConfig":
+        if self.server_certificate and self.server_thumbprint:
+            raise ValueError("write server_certificate or server_thumbprint, not both")
+        if bool(self.certificate) != bool(self.private_key):
+            raise ValueError("certificate and private_key go together: write both or none")
+        if self.password and self.user is None:
+            raise ValueError("password: needs user")
+        if self.security == "none":
+            self._check_unprotected()
+        return self
+
+    def _check_unprotected(self) -> None:
+        if self.server_certificate or self.server_thumbprint:
+            raise ValueError('security: "none" does not look at certificates; remove server_certificate and '
+                             'server_thumbprint, or security = "none"')  # fmt: skip
+        if self.password and not self.allow_plain_password:
+            raise ValueError('security: "none" would send the password readable over the network; remove it, or set '
+                             "allow_plain_password = true if that is accepted")  # fmt: skip
+
+
+class NodeConfig(TagConfig):
+    address: str
+    """The variable's node id: "nsu=http://vendor.example/line;s=Boiler.Temp" by namespace URI, or "ns=2;s=Boiler.Temp" by
+    index, which some servers change when they restart."""
+
+    @field_validator("address")
+    @classmethod
+    def _address(cls, text: str) -> str:
+        parse_address(text)
+        return text

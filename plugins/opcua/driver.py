@@ -1,0 +1,91 @@
+"""The driver: what the gateway calls, handed on to session, feed and nodes. The protocol library, which costs a second to
+import, is imported at the first connect."""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
+
+from gateway.plugin import Device, Driver, Found, LinkError, Readings, Tag, Tags, resolve
+
+from .config import NodeConfig, OpcUaConfig
+
+if TYPE_CHECKING:
+    from .certificate import Identity
+    from .session import Session
+
+
+class OpcUa(Driver[OpcUaConfig, NodeConfig]):
+    """One session with an OPC UA server, whose subscriptions report changed values."""
+
+    _session: "Session | None" = None
+    _broken = False
+
+    @classmethod
+    def plan(cls, device: Device) -> list[str]:
+        config: OpcUaConfig = device.config
+        scans: dict[float, int] = {}
+        for tag in device.tags:
+            scan = tag.config.scan or config.scan
+            scans[scan] = scans.get(scan, 0) + 1
+        return [
+            f"subscription of {count} tags: reported every {scan:g} s, looked at every {config.sampling or scan:g} s, "
+            f"up to {config.queue_size} values of each kept by the server"
+            for scan, count in sorted(scans.items())
+        ]
+
+    async def connect(self) -> None:
+        from .session import Session
+
+        session = Session(self.config, await self._identity())
+        await session.open(resolve(self.config.password) if self.config.password else "")
+        self._session = session
+
+    async def _identity(self) -> "Identity | None":
+        from .certificate import own_identity, read_identity, state_folder
+
+        if self.config.security == "none":
+            return None
+        if self.config.certificate and self.config.private_key:
+            return await self.in_thread(read_identity, self.config.certificate, self.config.private_key)
+        return await self.in_thread(own_identity, state_folder())
+
+    async def describe(self) -> Mapping[Tag, Found]:
+        from .nodes import describe_tags
+
+        return await describe_tags(self._open(), self.devices[0].tags)
+
+    async def stream(self) -> AsyncIterator[Readings]:
+        from .feed import Feed
+
+        feed = Feed(self._open(), self.devices[0], self.alive, self.log)
+        try:
+            readings = await feed.start()
+            while True:
+                if readings is not None:
+                    yield readings
+                readings = await feed.next()
+        except LinkError:
+            self._broken = True
+            raise
+        finally:
+            feed.stop()
+
+    async def read(self, tags: Tags) -> Readings:
+        from .nodes import read_tags
+
+        return await read_tags(self._open(), self.devices[0], tags, time.time_ns())
+
+    async def browse(self) -> AsyncIterator[tuple[str, Found]]:
+        from .nodes import browse_variables
+
+        async for found in browse_variables(self._open()):
+            yield found
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close(polite=not self._broken)
+
+    def _open(self) -> "Session":
+        if self._session is None:
+            raise LinkError("not connected")
+        return self._session

@@ -1,0 +1,132 @@
+"""What a server tells of its nodes: types, units, descriptions, and which variables there are."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from asyncua import ua
+
+from gateway.plugin import Device, Found, Readings, Tag, Tags, quality
+
+from .address import parse_address
+from .decode import TYPES, as_readings, plain
+from .errors import in_words
+from .session import Session
+
+_OBJECTS = ua.NodeId(ua.ObjectIds.ObjectsFolder)
+_SERVER = ua.NodeId(ua.ObjectIds.Server)
+_HIERARCHICAL = ua.NodeId(ua.ObjectIds.HierarchicalReferences)
+_HAS_PROPERTY = ua.NodeId(ua.ObjectIds.HasProperty)
+_UNITS = ua.RelativePath([ua.RelativePathElement(_HAS_PROPERTY, False, True, ua.QualifiedName("EngineeringUnits", 0))])
+_ATTRIBUTES = (ua.AttributeIds.Value, ua.AttributeIds.DataType, ua.AttributeIds.Description)
+
+
+async def describe_tags(session: Session, tags: Sequence[Tag]) -> Mapping[Tag, Found]:
+    """Type, unit and description of the tags whose nodes the server knows."""
+    nodes = {tag: session.node_id(parse_address(tag.config.address)) for tag in tags}
+    known = {tag: node for tag, node in nodes.items() if node is not None}
+    found = await describe_nodes(session, list(known.values()))
+    return {tag: what for tag, what in zip(known, found, strict=True) if what is not None}
+
+
+async def read_tags(session: Session, device: Device, tags: Tags, now_ns: int) -> Readings:
+    """What the server says of these tags now."""
+    nodes = [session.node_id(parse_address(tag.config.address)) for tag in tags]
+    answers = iter(await session.read([(node, ua.AttributeIds.Value) for node in nodes if node is not None]))
+    unknown = ua.DataValue(StatusCode=ua.StatusCode(quality.BAD_NODE_ID_UNKNOWN))
+    return as_readings(device, tags.ids, [unknown if node is None else next(answers) for node in nodes], now_ns)
+
+
+async def describe_nodes(session: Session, nodes: Sequence[ua.NodeId]) -> list[Found | None]:
+    """What is known of each node; None for one that is no variable with a value that a tag can have."""
+    answers = await session.read([(node, attribute) for node in nodes for attribute in _ATTRIBUTES])
+    units = await _units(session, nodes)
+    width = len(_ATTRIBUTES)
+    described = [answers[row * width : (row + 1) * width] for row in range(len(nodes))]
+    return [
+        Found(kind, unit, _text(description)) if (kind := _type(value, data_type)) else None
+        for (value, data_type, description), unit in zip(described, units, strict=True)
+    ]
+
+
+def _type(value: ua.DataValue, data_type: ua.DataValue) -> str:
+    """By the value that is there now, which settles enumerations and subtypes too, else by the declared built-in type."""
+    if value.Value is not None and value.Value.Value is not None:
+        return "" if value.Value.is_array else TYPES.get(value.Value.VariantType, "")
+    declared = data_type.Value.Value if data_type.Value is not None else None
+    if isinstance(declared, ua.NodeId) and declared.NamespaceIndex == 0 and declared.Identifier in _BUILT_IN:
+        return TYPES.get(_BUILT_IN[declared.Identifier], "")
+    return ""
+
+
+_BUILT_IN: dict[Any, ua.VariantType] = {kind.value: kind for kind in TYPES}
+
+
+def _text(answer: ua.DataValue) -> str:
+    return str(plain(answer.Value) or "") if answer.StatusCode is None or answer.StatusCode.is_good() else ""
+
+
+async def _units(session: Session, nodes: Sequence[ua.NodeId]) -> list[str]:
+    """The engineering units' display names; empty where a node has none."""
+
+    async def call(chunk: Sequence[ua.NodeId]) -> Sequence[ua.BrowsePathResult]:
+        request = ua.TranslateBrowsePathsToNodeIdsRequest()
+        request.Parameters.BrowsePaths = [ua.BrowsePath(node, _UNITS) for node in chunk]
+        response = await session.request(request, ua.TranslateBrowsePathsToNodeIdsResponse)
+        return list(response.Results)
+
+    with in_words("looking for units", session.certificate):
+        paths = await session.in_chunks("translate", nodes, call)
+    targets = {row: path.Targets[0].TargetId for row, path in enumerate(paths) if path.Targets}
+    answers = await session.read([(target, ua.AttributeIds.Value) for target in targets.values()])
+    units = [""] * len(nodes)
+    for row, answer in zip(targets, answers, strict=True):
+        unit = answer.Value.Value if answer.Value is not None else None
+        if isinstance(unit, ua.EUInformation):
+            units[row] = unit.DisplayName.Text or ""
+    return units
+
+
+async def browse_variables(session: Session) -> AsyncIterator[tuple[str, Found]]:
+    """All variables below Objects, the server's own left out: address with namespace URI, and what is known of it."""
+    seen = {_OBJECTS, _SERVER}
+    level = [_OBJECTS]
+    while level:
+        children = [child for child in await _children(session, level) if child.NodeId not in seen]
+        level = [child.NodeId for child in children]
+        seen.update(level)
+        variables = [child.NodeId for child in children if child.NodeClass == ua.NodeClass.Variable]
+        for node, found in zip(variables, await describe_nodes(session, variables), strict=True):
+            if found is not None:
+                yield str(session.address(node)), found
+
+
+async def _children(session: Session, nodes: Sequence[ua.NodeId]) -> list[ua.ReferenceDescription]:
+    """Objects and variables one step below; properties are left out."""
+
+    async def call(chunk: Sequence[ua.NodeId]) -> Sequence[ua.BrowseResult]:
+        request = ua.BrowseRequest()
+        request.Parameters.NodesToBrowse = [_browse_of(node) for node in chunk]
+        return list((await session.request(request, ua.BrowseResponse)).Results)
+
+    with in_words("browsing", session.certificate):
+        results = await session.in_chunks("browse", nodes, call)
+        children = [child for result in results for child in result.References or ()]
+        points = [result.ContinuationPoint for result in results if result.ContinuationPoint]
+        while points:
+            request = ua.BrowseNextRequest()
+            request.Parameters.ContinuationPoints = points
+            more = (await session.request(request, ua.BrowseNextResponse)).Parameters.Results
+            children += [child for result in more for child in result.References or ()]
+            points = [result.ContinuationPoint for result in more if result.ContinuationPoint]
+    return [child for child in children if child.ReferenceTypeId != _HAS_PROPERTY]
+
+
+def _browse_of(node: ua.NodeId) -> ua.BrowseDescription:
+    return ua.BrowseDescription(
+        NodeId=node,
+        BrowseDirection=ua.BrowseDirection.Forward,
+        ReferenceTypeId=_HIERARCHICAL,
+        IncludeSubtypes=True,
+        NodeClassMask=ua.NodeClass.Object | ua.NodeClass.Variable,
+        ResultMask=ua.BrowseResultMask.All,
+    )

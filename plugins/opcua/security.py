@@ -1,0 +1,95 @@
+"""Which of the server's endpoints to take, and whether its certificate is the expected one. Decides; connects nothing."""
+
+import hashlib
+from collections.abc import Sequence
+
+from asyncua import ua
+from asyncua.crypto import security_policies, uacrypto
+
+from gateway.plugin import RefusedError
+
+from .certificate import read_certificate
+from .config import OpcUaConfig
+
+Policy = type[security_policies.SecurityPolicy]
+
+POLICIES: dict[str, Policy] = {
+    "Aes256_Sha256_RsaPss": security_policies.SecurityPolicyAes256Sha256RsaPss,
+    "Basic256Sha256": security_policies.SecurityPolicyBasic256Sha256,
+    "Aes128_Sha256_RsaOaep": security_policies.SecurityPolicyAes128Sha256RsaOaep,
+}
+"""Policies that are still held to be safe, the strongest first."""
+
+MODES = {
+    "sign_and_encrypt": ua.MessageSecurityMode.SignAndEncrypt,
+    "sign": ua.MessageSecurityMode.Sign,
+    "none": ua.MessageSecurityMode.None_,
+}
+
+
+def choose_endpoint(
+    endpoints: Sequence[ua.EndpointDescription], security: str, mode: str
+) -> tuple[Policy, ua.EndpointDescription]:
+    """The strongest endpoint that the configuration allows. Raises RefusedError with what the server offers instead."""
+    for name, policy in POLICIES.items():
+        if security not in ("auto", name):
+            continue
+        for endpoint in endpoints:
+            if endpoint.SecurityPolicyUri == policy.URI and endpoint.SecurityMode == MODES[mode]:
+                return policy, endpoint
+    wanted = f'{"a safe policy" if security == "auto" else security} with mode = "{mode}"'
+    raise RefusedError(f"the server does not offer {wanted}; it offers {_offered(endpoints)}")
+
+
+def _offered(endpoints: Sequence[ua.EndpointDescription]) -> str:
+    modes = {mode: name for name, mode in MODES.items()}
+    offers: dict[str, None] = {}
+    for endpoint in endpoints:
+        name = str(endpoint.SecurityPolicyUri).rpartition("#")[2]
+        mode = modes.get(endpoint.SecurityMode, "?")
+        if name in POLICIES:
+            offers[f'security = "{name}" with mode = "{mode}"'] = None
+        elif name == "None":
+            offers['security = "none" (unprotected)'] = None
+        else:
+            offers[f"{name} (no longer safe, not supported)"] = None
+    return ", ".join(offers) or "nothing"
+
+
+def first_certificate(endpoint: ua.EndpointDescription) -> bytes:
+    """The server's own certificate (DER) out of the chain that it sends. Raises RefusedError when there is none."""
+    try:
+        certificate = uacrypto.x509_from_der(endpoint.ServerCertificate)
+    except ValueError as error:
+        raise RefusedError(f"the server shows a certificate that cannot be read: {error}") from error
+    if certificate is None:
+        raise RefusedError("the server shows no certificate")
+    return bytes(uacrypto.der_from_x509(certificate))
+
+
+def check_pinned(certificate: bytes, config: OpcUaConfig) -> None:
+    """Raises RefusedError, with the line to paste, unless the server's certificate (DER) is the configured one."""
+    sha256 = hashlib.sha256(certificate).hexdigest()
+    if config.server_certificate:
+        known = uacrypto.der_from_x509(read_certificate(config.server_certificate)) == certificate
+    else:
+        known = config.server_thumbprint in (sha256, hashlib.sha1(certificate, usedforsecurity=False).hexdigest())
+    if known:
+        return
+    subject = uacrypto.x509_from_der(certificate).subject.rfc4514_string() or "no name"
+    line = f'server_thumbprint = "{sha256}"'
+    if config.server_certificate or config.server_thumbprint:
+        raise RefusedError(
+            f"the server shows another certificate ({subject}) than the configured one; "
+            f"if it was really given a new one, write into device {config.name!r}: {line}"
+        )
+    raise RefusedError(
+        f"the server's certificate ({subject}) is not known; "
+        f"if it is the right one, write into device {config.name!r}: {line}"
+    )
+
+
+def sends_plain_password(policy: ua.UserTokenPolicy, mode: ua.MessageSecurityMode) -> bool:
+    """Whether a password sent under this token policy could be read on the network (OPC 10000-4 §7.40.4)."""
+    encrypted = policy.SecurityPolicyUri not in ("", None, security_policies.SecurityPolicyNone.URI)
+    return not encrypted and mode != ua.MessageSecurityMode.SignAndEncrypt

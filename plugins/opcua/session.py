@@ -1,0 +1,232 @@
+"""One secure channel and one session with a server: made once, never repaired.
+
+The library's own `connect` is not used: it starts a reconnecting supervisor and a probe that reads every second. Here the
+feed watches the age of the last publish answer instead, and the gateway dials anew.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from asyncua import Client, ua
+from asyncua.crypto import uacrypto
+from asyncua.ua.ua_binary import struct_from_binary
+from asyncua.ua.uaerrors import BadEncodingLimitsExceeded, BadResponseTooLarge, BadTooManyOperations
+
+from gateway.plugin import RefusedError
+
+from .address import Address
+from .certificate import Identity
+from .config import OpcUaConfig
+from .errors import in_words
+from .security import check_pinned, choose_endpoint, first_certificate, sends_plain_password
+
+SESSION_TIMEOUT = 30.0
+"""Seconds that the server keeps a session it no longer hears from; short, so that lost ones do not pile up there."""
+CHANNEL_LIFETIME = 3600.0
+MOST_OPERATIONS = 1000
+"""Nodes in one request, unless the server's limit is lower."""
+
+_NAMESPACES = ua.NodeId(2255)
+_MAX_NODES_PER_READ = ua.NodeId(11705)
+_MAX_NODES_PER_BROWSE = ua.NodeId(11710)
+_MAX_NODES_PER_TRANSLATE = ua.NodeId(11712)
+_MAX_ITEMS_PER_CALL = ua.NodeId(11714)
+_LIMITS = {
+    "read": _MAX_NODES_PER_READ,
+    "browse": _MAX_NODES_PER_BROWSE,
+    "translate": _MAX_NODES_PER_TRANSLATE,
+    "subscribe": _MAX_ITEMS_PER_CALL,
+}
+
+R = TypeVar("R")
+
+# What the library has to say reaches people through our own errors; its log would tell it a second time, in its own words.
+logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)
+
+
+class Session:
+    """An activated session. All errors of its methods are LinkError or RefusedError."""
+
+    def __init__(self, config: OpcUaConfig, identity: Identity | None) -> None:
+        self.config = config
+        self.identity = identity
+        self.namespaces: list[str] = []
+        self.limits = dict.fromkeys(_LIMITS, MOST_OPERATIONS)
+        self.renew_at = 0.0
+        """Loop time at which the channel's token wants to be renewed."""
+        self._client = self._new_client()
+
+    @property
+    def certificate(self) -> str:
+        """Where the gateway's certificate lies, for messages."""
+        return str(self.identity.path) if self.identity else "(none in use)"
+
+    def _new_client(self) -> Client:
+        client = Client(self.config.url, timeout=self.config.timeout)
+        client.name = "edge-gateway"
+        client.description = f"edge-gateway {self.config.name}"
+        client.session_timeout = int(SESSION_TIMEOUT * 1000)
+        client.secure_channel_timeout = int(CHANNEL_LIFETIME * 1000)
+        if self.identity:
+            client.application_uri = self.identity.uri
+        return client
+
+    async def open(self, password: str) -> None:
+        """Connect and log in. Leaves nothing open when it fails."""
+        with in_words(f"connecting to {self.config.url}", self.certificate):
+            if self.identity:
+                await self._secure(self.identity)
+            try:
+                await self._client.connect_sessionless()
+                self._plan_renewal()
+                await self._client.create_session()
+                self._check_password(password)
+                await self._client.activate_session(self.config.user, password or None)
+                await self._learn()
+            except BaseException:
+                await self.close(polite=True)
+                raise
+
+    async def _secure(self, identity: Identity) -> None:
+        """Look at what the server offers over a channel of its own, and prepare the protected one."""
+        scout = self._new_client()
+        try:
+            endpoints = await scout.connect_and_get_server_endpoints()
+        finally:
+            scout.disconnect_socket()
+        policy, endpoint = choose_endpoint(endpoints, self.config.security, self.config.mode)
+        certificate = first_certificate(endpoint)
+        check_pinned(certificate, self.config)
+        try:
+            await self._client.set_security(
+                policy,
+                uacrypto.CertProperties(identity.certificate, "der"),
+                uacrypto.CertProperties(identity.private_key, identity.key_format),
+                server_certificate=uacrypto.CertProperties(certificate, "der"),
+                mode=endpoint.SecurityMode,
+            )
+        except (ValueError, TypeError) as error:
+            raise RefusedError(f"the private key of {identity.path} cannot be read: {error}") from error
+
+    def _check_password(self, password: str) -> None:
+        policy = self._client.server_policy(ua.UserTokenType.UserName)
+        plain = sends_plain_password(policy, self._client.security_policy.Mode)
+        if password and plain and not self.config.allow_plain_password:
+            raise RefusedError(
+                "the server wants the password readable over the network; "
+                'use mode = "sign_and_encrypt", or set allow_plain_password = true if that is accepted'
+            )
+
+    async def _learn(self) -> None:
+        """Read the namespaces, whose order may change with every start of the server, and the server's limits."""
+        namespaces, *limits = await self._client.uaclient.session.read_attributes(
+            [_NAMESPACES, *_LIMITS.values()], ua.AttributeIds.Value
+        )
+        self.namespaces = [str(uri) for uri in namespaces.Value.Value or ()]
+        for name, limit in zip(_LIMITS, limits, strict=True):
+            told = limit.Value.Value
+            if isinstance(told, int) and told > 0:
+                self.limits[name] = min(MOST_OPERATIONS, told)
+
+    def node_id(self, address: Address) -> ua.NodeId | None:
+        """The node id that an address means in this session; None when the server has no such namespace."""
+        namespace = address.namespace
+        if isinstance(namespace, str):
+            if namespace not in self.namespaces:
+                return None
+            namespace = self.namespaces.index(namespace)
+        return ua.NodeId(address.identifier, namespace)
+
+    def address(self, node: ua.NodeId) -> Address:
+        """The address of a node, with its namespace's URI."""
+        index = int(node.NamespaceIndex)
+        known = 0 < index < len(self.namespaces)
+        return Address(self.namespaces[index] if known else index, node.Identifier)
+
+    async def request(self, request: Any, response: type[Any]) -> Any:
+        """One request of any service, answered within the device's time-out. Raises the library's errors, for `in_words`."""
+        data = await self._protocol().send_request(request)
+        answer = struct_from_binary(response, data)
+        answer.ResponseHeader.ServiceResult.check()
+        return answer
+
+    async def publish(self, acknowledgements: Sequence[ua.SubscriptionAcknowledgement]) -> Any:
+        """One PublishRequest. Returns the answer's undecoded bytes, however long it takes."""
+        request = ua.PublishRequest()
+        request.Parameters.SubscriptionAcknowledgements = list(acknowledgements)
+        return await self._protocol().send_request(request, timeout=0)
+
+    async def in_chunks(
+        self, operation: str, items: Sequence[Any], call: Callable[[Sequence[Any]], Awaitable[Sequence[R]]]
+    ) -> list[R]:
+        """`call` for all items, as many at a time as the server bears; fewer when it says that it was too much."""
+        results: list[R] = []
+        while len(results) < len(items):
+            size = self.limits[operation]
+            try:
+                results += await call(items[len(results) : len(results) + size])
+            except (BadTooManyOperations, BadResponseTooLarge, BadEncodingLimitsExceeded):
+                if size == 1:
+                    raise
+                self.limits[operation] = size // 2
+        return results
+
+    async def read(self, wanted: Sequence[tuple[ua.NodeId, ua.AttributeIds]]) -> list[ua.DataValue]:
+        """Attributes of nodes, in order."""
+
+        async def call(chunk: Sequence[tuple[ua.NodeId, ua.AttributeIds]]) -> Sequence[ua.DataValue]:
+            parameters = ua.ReadParameters(TimestampsToReturn=ua.TimestampsToReturn.Both)
+            parameters.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=attribute) for node, attribute in chunk]
+            values: list[ua.DataValue] = await self._client.uaclient.session.read(parameters)
+            return values
+
+        with in_words("reading", self.certificate):
+            return await self.in_chunks("read", wanted, call)
+
+    async def monitor(
+        self, subscription: int, items: Sequence[ua.MonitoredItemCreateRequest]
+    ) -> list[ua.MonitoredItemCreateResult]:
+        """Add items to a subscription. Returns the server's word on each, in order."""
+
+        async def call(chunk: Sequence[ua.MonitoredItemCreateRequest]) -> Sequence[ua.MonitoredItemCreateResult]:
+            parameters = ua.CreateMonitoredItemsParameters(subscription, ua.TimestampsToReturn.Both, list(chunk))
+            results: list[ua.MonitoredItemCreateResult] = await self._client.uaclient.session.create_monitored_items(
+                parameters
+            )
+            return results
+
+        with in_words("subscribing", self.certificate):
+            return await self.in_chunks("subscribe", items, call)
+
+    async def renew(self) -> None:
+        """Renew the channel's token."""
+        with in_words("renewing the secure channel", self.certificate):
+            await self._client.open_secure_channel(renew=True)
+            self._client.uaclient.revolve_security_token()
+            self._plan_renewal()
+
+    def _plan_renewal(self) -> None:
+        lifetime = self._client.secure_channel_timeout / 1000
+        self.renew_at = asyncio.get_running_loop().time() + 0.75 * lifetime
+
+    def _protocol(self) -> Any:
+        protocol = self._client.uaclient.protocol
+        if protocol is None:
+            raise ConnectionError("the connection is closed")
+        return protocol
+
+    async def close(self, *, polite: bool) -> None:
+        """End session, subscriptions and channel. Without `polite` the goodbye is sent, but no answer awaited: when a
+        frozen network thaws, the server still hears it."""
+        protocol = self._client.uaclient.protocol
+        if protocol is None:
+            return
+        with contextlib.suppress(ua.UaError, OSError, TimeoutError):
+            async with asyncio.timeout(1.0 if polite else 0.0):
+                await self._client.close_session()
+        with contextlib.suppress(ua.UaError, OSError, TimeoutError):
+            await self._client.close_secure_channel()
+        self._client.disconnect_socket()
