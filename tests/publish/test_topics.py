@@ -1,5 +1,7 @@
 """Topic templates."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,16 +33,15 @@ def test_a_good_template_is_taken_as_it_is(template: str) -> None:
     ],
 )
 def test_a_wrong_template_is_refused_with_the_fix(template: str, said: str) -> None:
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=re.escape(said)):
         check_template(template)
-    assert said in str(caught.value)
 
 
 def test_an_option_of_a_sink_refuses_a_wrong_template() -> None:
     class Config(SinkConfig):
         topic: TopicTemplate = ISA95
 
-    with pytest.raises(ValueError, match="did you mean {device}"):
+    with pytest.raises(ValueError, match=re.escape("did you mean {device}")):
         Config.model_validate({"name": "n", "plugin": "p", "topic": "{devise}"})
 
 

@@ -1,0 +1,62 @@
+"""An outbox in memory, for one sink."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gateway.core.record import Record
+
+
+class MemoryLog:
+    """Implements `gateway.publish.reader.Log` and `Reader`."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Record] = []
+        self.out: dict[str, Record] = {}
+        self.taken: list[str] = []
+        """Ids in the order of their acknowledgement."""
+        self.dead: dict[str, str] = {}
+        """Id → reason of the refusal."""
+        self._some = asyncio.Event()
+
+    def append(self, *records: Record) -> None:
+        self.waiting += records
+        self._some.set()
+
+    def reader(self, sink: str, order: str) -> "MemoryLog":
+        return self
+
+    @property
+    def pending(self) -> int:
+        return len(self.waiting) + len(self.out)
+
+    async def wait(self) -> None:
+        await self._some.wait()
+
+    async def take(self, limit: int) -> Sequence[Record]:
+        await asyncio.sleep(0)  # as from a disk
+        taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
+        self.out |= {record.id: record for record in taken}
+        if not self.waiting:
+            self._some.clear()
+        return taken
+
+    def acknowledged(self, records: Iterable[Record]) -> None:
+        for record in records:
+            del self.out[record.id]
+            self.taken.append(record.id)
+
+    def refused(self, record: Record, reason: str, final: bool) -> None:
+        assert final
+        del self.out[record.id]
+        self.dead[record.id] = reason
+
+    def rewind(self) -> None:
+        again = sorted(self.out.values(), key=lambda record: record.seq)
+        self.out = {}
+        self.waiting[:0] = again
+        if self.waiting:
+            self._some.set()
+
+    def status(self) -> Mapping[str, Any]:
+        return {"pending_records": self.pending}

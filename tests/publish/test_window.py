@@ -1,0 +1,136 @@
+"""Bookkeeping of what is on its way: pure, so exhaustively."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.publish.suspects import TRIES, Suspects
+from gateway.publish.window import OVERTAKEN, QUIET_LOOKS, Window
+
+from .blocks import record
+
+A, B, C, D = (record(seq=number) for number in range(4))
+
+
+def test_room_is_what_is_neither_on_its_way_nor_waiting_after_a_refusal() -> None:
+    window = Window(3)
+    window.handed_over([A, B, C], 1)
+    assert window.room == 0
+    assert window.refused(A, False)
+    assert window.room == 0
+    assert window.refused(B, True)
+    assert window.room == 1
+    assert window.acknowledged([C]) == [C]
+    assert window.room == 2
+    assert window.again() == ([A], False)
+
+
+def test_only_the_first_answer_counts() -> None:
+    window = Window(3)
+    window.handed_over([A], 1)
+    assert window.acknowledged([A, B]) == [A]
+    assert window.acknowledged([A]) == []
+    assert not window.refused(A, True)
+
+
+def test_a_record_refused_twice_is_told_from_a_new_one() -> None:
+    window = Window(3)
+    for first, repeated in ((True, False), (False, True)):
+        window.handed_over([A], 1)
+        window.refused(A, False)
+        assert window.again() == ([A], repeated), first
+
+
+def test_silence_is_seen_after_enough_looks_and_not_before() -> None:
+    window = Window(3)
+    for _ in range(20):
+        assert not window.look(10)
+    window.handed_over([A, B], 1)
+    assert [bool(window.look(10)) for _ in range(QUIET_LOOKS)] == [False] * (QUIET_LOOKS - 1) + [True]
+    window.acknowledged([A])
+    assert [bool(window.look(10)) for _ in range(QUIET_LOOKS)] == [False] * QUIET_LOOKS
+    assert (
+        window.look(10)
+        == "no acknowledgement for 10 s with 1 record on the way: the link or its far end swallows packets"
+    )
+
+
+def test_a_refusal_is_a_sign_of_life() -> None:
+    window = Window(3)
+    for _ in range(4 * QUIET_LOOKS):
+        window.handed_over([A], 1)
+        window.refused(A, False)
+        assert not window.look(10)
+        window.again()
+
+
+def test_a_record_that_is_overtaken_for_ever_is_noticed() -> None:
+    window = Window(2)
+    window.handed_over([A], 1)
+    for _ in range(2 * OVERTAKEN):
+        assert not window.look(10)
+        window.handed_over([B], 1)
+        window.acknowledged([B])
+    window.handed_over([C], 1)
+    window.acknowledged([C])
+    assert window.look(10) == f"record {A.id} was never acknowledged, while later ones were"
+
+
+def test_the_oldest_is_the_first_handed_over_that_has_no_answer() -> None:
+    window = Window(9)
+    assert window.oldest_ns is None
+    window.handed_over([A], 1)
+    window.handed_over([B], 2)
+    window.acknowledged([A])
+    assert window.oldest_ns == 2
+
+
+@given(st.lists(st.sampled_from(["hand", "take", "refuse", "dead", "again"])))
+def test_every_record_is_always_in_exactly_one_place(steps: list[str]) -> None:
+    window, size = Window(5), 5
+    out, refused, done, made = [], [], 0, 0
+    for step in steps:
+        if step == "hand" and window.room:
+            out.append(record(seq=made))
+            made += 1
+            window.handed_over(out[-1:], made)
+        elif step == "take" and out:
+            window.acknowledged([out.pop()])
+            done += 1
+        elif step in ("refuse", "dead") and out:
+            window.refused(out[0], step == "dead")
+            done += step == "dead"
+            refused += [out.pop(0)] if step == "refuse" else out[:0] * (out.pop(0) is None)
+        elif step == "again":
+            records, _ = window.again()
+            assert records == refused
+            window.handed_over(records, made)
+            out, refused = out + refused, []
+        assert window.on_their_way == len(out)
+        assert window.room == size - len(out) - len(refused)
+        assert made == len(out) + len(refused) + done
+
+
+def test_after_a_break_records_go_alone_until_the_suspects_are_through() -> None:
+    suspects = Suspects()
+    suspects.handing_over([A, B, C])
+    suspects.new_connection()
+    for suspect in (A, B, C):
+        assert suspects.limit(100) == 1
+        suspects.handing_over([suspect])
+        suspects.survived()
+    assert suspects.limit(100) == 100
+
+
+def test_only_a_record_that_breaks_the_sink_alone_is_hopeless() -> None:
+    suspects = Suspects()
+    for _ in range(TRIES):
+        suspects.handing_over([A, B])
+        suspects.new_connection()
+    assert not suspects.hopeless([A, B])
+    for _ in range(TRIES):
+        assert not suspects.hopeless([A])
+        suspects.handing_over([A])
+        suspects.new_connection()
+    assert suspects.hopeless([B, A]) == [A]
+    suspects.set_aside(A)
+    assert not suspects.hopeless([A])
