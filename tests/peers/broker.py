@@ -94,8 +94,8 @@ class Broker:
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
             self._process.send_signal(number)
+            self._process.send_signal(signal.SIGCONT)  # a frozen one must thaw to end in good order
             self._process.wait(10)
             self._process = None
 

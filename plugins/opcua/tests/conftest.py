@@ -1,0 +1,138 @@
+"""Servers in other processes, and a driver on them that is driven as the gateway does it."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+
+import pytest
+
+from gateway.plugin import Device, Readings, Tag, Tags, quality
+from plugins.opcua import OpcUa
+from plugins.opcua.config import NodeConfig, OpcUaConfig
+from tests.peers.opcua_servers import NAMESPACE, OpcUaPeer, require_node_opcua
+
+
+@pytest.fixture(autouse=True)
+def state_directory(tmp_path, monkeypatch):
+    """The certificate that the gateway makes for itself goes here."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture(params=["node-opcua", "asyncua"])
+def kind(request):
+    if request.param == "node-opcua":
+        require_node_opcua()
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def server_keys(tmp_path_factory):
+    """Servers keep their keys here, so that they are made only once."""
+    return tmp_path_factory.mktemp("server-keys")
+
+
+@pytest.fixture
+async def serve(kind, server_keys):
+    """Starts servers: `await serve("--security", "Basic256Sha256")`."""
+    peers = []
+
+    async def start(*options: str) -> OpcUaPeer:
+        peer = OpcUaPeer(kind, server_keys / f"{kind}-{len(peers)}", *options)
+        peers.append(peer)
+        await peer.start()
+        return peer
+
+    yield start
+    for peer in peers:
+        await peer.kill()
+
+
+def make_device(url: str, tags: dict[str, dict] | list[str], **options) -> Device:
+    """A device as the gateway makes it from a configuration."""
+    config = OpcUaConfig.model_validate(
+        {"name": "plc", "driver": "opcua", "url": url, "scan": "100ms", "security": "none", **options}
+    )
+    if isinstance(tags, list):
+        tags = {name: {} for name in tags}
+    made = [
+        Tag(100 + row, "plc", name, config=NodeConfig.model_validate({"address": node(name), **more}))
+        for row, (name, more) in enumerate(tags.items())
+    ]
+    return Device("plc", "opcua", Tags("plc", made), config=config)
+
+
+def node(name: str) -> str:
+    return f"nsu={NAMESPACE};s={name}"
+
+
+class Collector:
+    """Runs a driver's stream and keeps what it yields, by tag name."""
+
+    def __init__(self, driver: OpcUa) -> None:
+        self.driver = driver
+        self.blocks: list[Readings] = []
+        self.error: BaseException | None = None
+        self._names = {tag.id: tag.name for tag in driver.devices[0].tags}
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        try:
+            async with aclosing(self.driver.stream()) as stream:
+                async for readings in stream:
+                    self.blocks.append(readings)
+                    self._changed.set()
+        except Exception as error:
+            self.error = error
+            self._changed.set()
+
+    def rows(self, name: str) -> list[tuple[int, object, int]]:
+        """Source time, value and quality of all readings of a tag."""
+        return [
+            (int(block.t_ns[row]), block.exact.get(row, float(block.value[row])), int(block.quality[row]))
+            for block in self.blocks
+            for row in range(len(block))
+            if self._names[int(block.tag[row])] == name
+        ]
+
+    def values(self, name: str) -> list[object]:
+        return [value for _, value, code in self.rows(name) if code < quality.BAD]
+
+    async def until(self, reached: Callable[[], object], within: float = 8.0) -> None:
+        """Wait until `reached()` holds; looks each time that something has come."""
+        async with asyncio.timeout(within):
+            while not reached():
+                if self.error and not isinstance(self.error, asyncio.CancelledError):
+                    raise AssertionError(f"the stream has ended: {self.error!r}") from self.error
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def ended(self, within: float) -> BaseException:
+        """The error with which the stream ends."""
+        async with asyncio.timeout(within):
+            while self.error is None:
+                self._changed.clear()
+                await self._changed.wait()
+        return self.error
+
+
+@asynccontextmanager
+async def streaming(device: Device, alive: Callable[[], None] = lambda: None):
+    """A driver that is connected, described and streaming; closed at the end."""
+    driver = OpcUa([device], alive)
+    try:
+        await driver.connect()
+        try:
+            await driver.describe()
+            collector = Collector(driver)
+            task = asyncio.create_task(collector.run())
+            try:
+                yield collector
+            finally:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        finally:
+            await driver.close()
+    finally:
+        driver.release()

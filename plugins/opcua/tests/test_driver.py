@@ -1,0 +1,166 @@
+"""What the driver delivers from real servers: node-opcua and asyncua, each in another process."""
+
+import asyncio
+import math
+
+import numpy as np
+import pytest
+
+from gateway.plugin import Found, quality
+from plugins.opcua import OpcUa
+
+from .conftest import make_device, node, streaming
+
+pytestmark = pytest.mark.timeout(120)  # the first run installs node-opcua
+
+SCALARS = {
+    "Boolean": ("bool", 1.0),
+    "SByte": ("int8", -8.0),
+    "Byte": ("uint8", 200.0),
+    "Int16": ("int16", -3000.0),
+    "UInt16": ("uint16", 60000.0),
+    "Int32": ("int32", -2000000000.0),
+    "UInt32": ("uint32", 4000000000.0),
+    "Int64": ("int64", -4294967296000000.0),
+    "UInt64": ("uint64", 9223372036854775807),
+    "Float": ("float32", 1.5),
+    "Double": ("float64", 2.25),
+    "String": ("string", "grün"),
+    "DateTime": ("string", "2024-02-29T12:00:00.123000Z"),
+    "ByteString": ("bytes", b"\x00\x01\xff"),
+    "LocalizedText": ("string", "offen"),
+    "StatusCode": ("uint32", float(0x803C0000)),
+}
+
+
+async def test_every_scalar_type_arrives_with_its_type_value_and_good_quality(serve):
+    peer = await serve()
+    device = make_device(peer.url, list(SCALARS))
+    async with streaming(device) as collector:
+        found = await collector.driver.describe()
+        assert {tag.name: what.type for tag, what in found.items()} == {
+            name: kind for name, (kind, _) in SCALARS.items()
+        }
+        await collector.until(lambda: all(collector.rows(name) for name in SCALARS))
+        for name, (_, value) in SCALARS.items():
+            t_ns, got, code = collector.rows(name)[0]
+            assert (got, code) == (value, quality.GOOD), name
+            assert t_ns > 1_700_000_000 * 10**9, name
+
+
+async def test_source_time_and_status_code_come_from_the_server_unchanged(serve):
+    peer = await serve()
+    async with streaming(make_device(peer.url, ["Double"])) as collector:
+        await collector.until(lambda: collector.rows("Double"))
+        await peer.set("Double", 7.5, time=1_700_000_000_123)
+        await peer.set("Double", 8.5, status="UncertainInitialValue", time=1_700_000_001_000)
+        await collector.until(lambda: len(collector.rows("Double")) >= 2)
+        await peer.set("Double", 9.5, status="BadSensorFailure", time=1_700_000_002_000)
+        await collector.until(lambda: collector.rows("Double")[-1][0] == 1_700_000_002_000_000_000)
+        last = collector.rows("Double")
+        assert math.isnan(last[-1][1])
+        assert last[-1][2] == quality.BAD_SENSOR_FAILURE
+        assert (1_700_000_001_000_000_000, 8.5, 0x40920000) in last
+
+
+async def test_unit_and_description_are_learned_from_the_server(serve):
+    peer = await serve()
+    device = make_device(peer.url, ["Temperature", "Double"])
+    driver = OpcUa([device])
+    await driver.connect()
+    found = await driver.describe()
+    assert found[device.tags[0]] == Found("float64", "°C", "inlet air")
+    assert found[device.tags[1]].unit == ""
+    await driver.close()
+
+
+async def test_a_bad_node_is_parked_and_its_neighbours_live(serve):
+    peer = await serve()
+    wrong_namespace = {"address": "nsu=http://elsewhere.example/;s=X"}
+    device = make_device(peer.url, {"Count": {}, "Nothing": {}, "Lost": wrong_namespace, "Double": {}})
+    async with streaming(device) as collector:
+        await collector.until(lambda: len(collector.rows("Count")) > 2)
+        for name in ("Nothing", "Lost"):
+            ((_, value, code),) = collector.rows(name)
+            assert math.isnan(value)
+            assert code == quality.BAD_NODE_ID_UNKNOWN
+        assert collector.values("Double") == [2.25]
+
+
+async def test_arrays_are_bad_not_supported_and_harm_nobody(serve):
+    peer = await serve()
+    async with streaming(make_device(peer.url, ["Array", "Double"])) as collector:
+        await collector.until(lambda: collector.rows("Array") and collector.rows("Double"))
+        assert collector.rows("Array")[0][2] == quality.BAD_NOT_SUPPORTED
+        assert collector.values("Double") == [2.25]
+
+
+async def test_values_between_two_scans_are_not_missed_with_a_shorter_sampling(serve):
+    peer = await serve("--tick", "20")
+    device = make_device(peer.url, ["Count"], scan="400ms", sampling="10ms")
+    async with streaming(device) as collector:
+        await collector.until(lambda: len(collector.values("Count")) >= 60)
+    numbers = np.array(collector.values("Count"))
+    if peer.kind == "node-opcua":  # it samples no faster than 50 ms, but keeps what it sampled
+        assert len(collector.blocks) * 3 < len(numbers)
+    else:
+        assert (np.diff(numbers) == 1).all()
+
+
+async def test_operation_limits_of_the_server_are_kept(serve):
+    peer = await serve("--limit", "5")
+    async with streaming(make_device(peer.url, list(SCALARS))) as collector:
+        await collector.until(lambda: all(collector.rows(name) for name in SCALARS))
+        assert all(collector.rows(name)[0][2] == quality.GOOD for name in SCALARS)
+
+
+async def test_tags_with_a_scan_of_their_own_get_a_subscription_of_their_own(serve):
+    peer = await serve()
+    async with streaming(make_device(peer.url, {"Count": {}, "Double": {"scan": "300ms"}})) as collector:
+        await collector.until(lambda: collector.rows("Count") and collector.rows("Double"))
+        assert (await peer.sessions())["subscriptions"] == 2
+
+
+async def test_read_answers_in_the_order_of_the_tags(serve):
+    peer = await serve()
+    device = make_device(peer.url, ["Double", "Nothing", "String", "Int16"])
+    driver = OpcUa([device])
+    await driver.connect()
+    readings = await driver.read(device.tags)
+    assert readings.tag.tolist() == device.tags.ids.tolist()
+    assert readings.value[[0, 3]].tolist() == [2.25, -3000.0]
+    assert readings.exact == {2: "grün"}
+    assert readings.quality.tolist() == [0, quality.BAD_NODE_ID_UNKNOWN, 0, 0]
+    await driver.close()
+
+
+async def test_browse_finds_the_variables_by_addresses_that_the_config_takes(serve):
+    peer = await serve()
+    driver = OpcUa([make_device(peer.url, ["Double"])])
+    await driver.connect()
+    found = {address: what async for address, what in driver.browse()}
+    await driver.close()
+    assert found[node("Temperature")] == Found("float64", "°C", "inlet air")
+    assert {node(name) for name in SCALARS} <= set(found)
+
+
+async def test_a_quiet_server_gives_signs_of_life_and_no_readings(serve):
+    peer = await serve()
+    signs = asyncio.Event()
+    device = make_device(peer.url, ["Double"], stale_after="1s")
+    async with streaming(device, signs.set) as collector:
+        await collector.until(lambda: collector.rows("Double"))
+        for _ in range(3):
+            signs.clear()
+            await asyncio.wait_for(signs.wait(), 2)
+        assert len(collector.rows("Double")) == 1
+
+
+async def test_closing_leaves_no_session_behind(serve):
+    peer = await serve()
+    async with streaming(make_device(peer.url, ["Count"])) as collector:
+        await collector.until(lambda: collector.rows("Count"))
+        assert await peer.sessions() == {"sessions": 1, "subscriptions": 1}
+    async with asyncio.timeout(5):
+        while await peer.sessions() != {"sessions": 0, "subscriptions": 0}:
+            await asyncio.sleep(0.05)

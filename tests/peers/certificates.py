@@ -1,0 +1,69 @@
+"""A certificate authority of our own, for tests of TLS."""
+
+import datetime
+import ipaddress
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+DAY = datetime.timedelta(days=1)
+
+
+class Issued(NamedTuple):
+    """PEM files of a certificate and its key."""
+
+    certificate: Path
+    key: Path
+
+
+class Authority:
+    """Signs certificates; `certificate` is the PEM file to trust."""
+
+    def __init__(self, directory: Path, name: str = "plant") -> None:
+        self.directory = directory
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} authority")])
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        own = self._certificate(self._name, self._key.public_key(), DAY)
+        own = own.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        self.certificate = directory / f"{name}-ca.pem"
+        self.certificate.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name: str, *, valid: datetime.timedelta = DAY) -> Issued:
+        """A certificate for a host name or an IP address; with a negative `valid` one that has expired."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = self._certificate(subject, key.public_key(), valid)
+        builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(name)]), critical=False)
+        certificate, key_file = self.directory / f"{name}.pem", self.directory / f"{name}.key"
+        certificate.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        key_file.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return Issued(certificate, key_file)
+
+    def _certificate(
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, valid: datetime.timedelta
+    ) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - 10 * DAY)
+            .not_valid_after(now + valid)
+        )
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)

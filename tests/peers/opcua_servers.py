@@ -1,0 +1,126 @@
+"""OPC UA servers in other processes: node-opcua, which is not our own code, and asyncua."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+NAMESPACE = "http://peer.example/plant"
+HERE = Path(__file__).parent
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def require_node_opcua() -> None:
+    """Install node-opcua once; skip the test, saying why, where that is not possible."""
+    folder = HERE / "opcua"
+    if not shutil.which("node") or not shutil.which("npm"):
+        pytest.skip("node-opcua is not tested: node or npm is missing; apt install nodejs npm")
+    if (folder / "node_modules/node-opcua").is_dir():
+        return
+    done = subprocess.run(["npm", "ci", "--no-progress"], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"node-opcua is not tested: npm ci failed in {folder}: {done.stderr.strip()[-300:]}")
+
+
+class OpcUaPeer:
+    """A server process; `await set(...)` changes a variable of it."""
+
+    def __init__(self, kind: str, folder: Path, *options: str, port: int | None = None) -> None:
+        self.kind = kind
+        self.port = port or free_port()
+        self._options = options
+        self._folder = folder
+        self._process: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+        self.certificate = Path()
+
+    @property
+    def url(self) -> str:
+        return f"opc.tcp://127.0.0.1:{self.port}"
+
+    @property
+    def certificate_der(self) -> bytes:
+        """The server's certificate."""
+        data = self.certificate.read_bytes()
+        if data.startswith(b"-----"):
+            end = b"-----END CERTIFICATE-----\n"
+            return ssl.PEM_cert_to_DER_cert((data.partition(end)[0] + end).decode())
+        return data
+
+    @property
+    def thumbprint(self) -> str:
+        """SHA-256 of the server's certificate in hex."""
+        return hashlib.sha256(self.certificate_der).hexdigest()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()
+
+    async def start(self) -> None:
+        """Start, and wait until it serves."""
+        program = {
+            "node-opcua": ["node", str(HERE / "opcua/server.js")],
+            "asyncua": [sys.executable, str(HERE / "asyncua_server.py")],
+        }[self.kind]
+        options = ["--port", str(self.port), "--pki", str(self._folder), *self._options]
+        self._process = await asyncio.create_subprocess_exec(
+            *program, *options, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=None
+        )
+        self.certificate = Path((await self._answer())["certificate"])
+
+    async def set(self, name: str, value: Any, **more: Any) -> None:
+        """Set a variable: `status` is a status code's name, `time` the source time in ms since 1970."""
+        await self._tell({"name": name, "value": value, **more})
+
+    async def remove(self, name: str) -> None:
+        """Delete a variable (asyncua only)."""
+        await self._tell({"remove": name})
+
+    async def sessions(self) -> dict[str, int]:
+        """How many sessions and subscriptions are open."""
+        return await self._tell({"sessions": True})
+
+    async def kill(self) -> None:
+        """End it at once, without a word to its clients."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+            with contextlib.suppress(AttributeError):
+                self._process._transport.close()  # type: ignore[attr-defined]
+        self._process = None
+
+    async def _tell(self, order: dict[str, Any]) -> Any:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        async with self._turn:
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            return await self._answer()
+
+    async def _answer(self) -> Any:
+        """The next line of JSON; what else the server prints is passed over."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        while True:
+            line = await self._process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"the {self.kind} server has ended with {await self._process.wait()}")
+            if line.startswith(b"{"):
+                return json.loads(line)
