@@ -92,7 +92,7 @@ def _raw(code: str, digits: str) -> tuple[Area, int]:
 def _printed(digits: str) -> tuple[Area, int]:
     if len(digits) not in (5, 6):
         zeros = " (leading zeros lost in a spreadsheet?)" if len(digits) < 5 else ""
-        raise ValueError(f"{digits!r} has {len(digits)} digits, not 5 or 6{zeros}; {_ADVICE}")
+        raise ValueError(f"{digits!r} is not of 5 or 6 digits{zeros}; {_ADVICE}")
     area = _BY_DIGIT.get(digits[0])
     if area is None:
         raise ValueError(

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import groupby
+from weakref import WeakKeyDictionary
 
 from gateway.plugin import Device, DeviceError, Driver, LinkError, Tags, Values
 
@@ -32,7 +33,7 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
 
     async def connect(self) -> None:
         peer = f"{self.config.host}:{self.config.port}"
-        self._plans: dict[Tags, ReadPlan] = {}
+        self._plans: WeakKeyDictionary[Tags, ReadPlan] = WeakKeyDictionary()
         try:
             _, self._connection = await asyncio.get_running_loop().create_connection(
                 lambda: Connection(peer, self.config.max_in_flight), self.config.host, self.config.port

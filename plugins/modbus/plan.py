@@ -34,7 +34,8 @@ class ReadPlan:
     def __init__(self, device: Device, tags: Tags, now: float) -> None:
         self._device = device
         self._options: ModbusDevice = device.config
-        self._tags = tags
+        self._ids = tags.ids
+        self._tags = tuple(tags)  # not `tags` itself, under which the driver keeps this plan weakly
         self._spans = spans_of(tags)
         self._payload: bytes | None = None
         self._note({})
@@ -74,10 +75,9 @@ class ReadPlan:
         payload = b"".join(answers)  # type: ignore[arg-type]  # no codes are left
         if payload != self._payload:
             self._value, self._exact = self._decode(payload)
+            self._plain = not np.isnan(self._value).any()
             self._payload = payload
-        if not self.refused and not self._exact:
-            return self._value
-        return self._readings(t_ns)
+        return self._value if self._plain and not self.refused else self._readings(t_ns)
 
     def names(self, spans: Iterable[Span]) -> list[str]:
         """Names of the tags in these spans."""
@@ -138,7 +138,7 @@ class ReadPlan:
         return Readings(
             self._device,
             np.full(len(self._tags), t_ns),
-            self._tags.ids,
+            self._ids,
             np.where(good, self._value, np.nan),
             np.where(missing, np.uint32(quality.BAD_SENSOR_FAILURE), self._quality),
             self._exact,

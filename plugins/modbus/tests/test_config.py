@@ -1,0 +1,54 @@
+"""Mistakes in the options are named when the configuration is checked, with the fix."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from plugins.modbus.config import ModbusDevice, ModbusTag
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"address": 40001, "type": "int16"}, 'write "40001" in quotes'),
+        ({"address": 40001.5}, 'write "40001.5" in quotes'),
+        ({"address": "40001"}, 'type: say how to read the register, such as type = "uint16"'),
+        ({"address": "40001", "type": "bool"}, 'say which one, such as address = "40001.0"'),
+        ({"address": "00001", "type": "int16"}, "a coil is one bit"),
+        ({"address": "10001", "type": "float32"}, "a discrete input is one bit"),
+        ({"address": "40001.3", "type": "uint16"}, "bit .3 of a register is one bit"),
+        ({"address": "40001.3", "order": "BA"}, "one bit has no byte order"),
+        ({"address": "40001", "type": "int16", "order": "CDAB"}, "does not fit int16 of 2 bytes; write one of AB, BA"),
+        ({"address": "40001", "type": "float32", "order": "ABCDEFGH"}, "write one of ABCD, CDAB, BADC, DCBA"),
+        ({"address": "hr:65535", "type": "float32"}, "takes 2 registers and would run over the last one"),
+    ],
+)
+def test_a_wrong_tag_is_refused_with_the_fix(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ModbusTag(**options)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "type_"),
+    [
+        ({"address": "00001"}, "bool"),
+        ({"address": "hr:1.2"}, "bool"),
+        ({"address": "hr:1.2", "type": "bool"}, "bool"),
+        ({"address": "hr:65534", "type": "float32", "order": "BADC"}, "float32"),
+        ({"address": "hr:0", "type": "int64", "order": "GHEFCDAB"}, "int64"),
+        ({"address": "hr:0", "type": "int64", "order": "CDAB"}, "int64"),
+        ({"address": "hr:0", "type": "uint16", "order": "BA", "scale": 0.1}, "uint16"),
+    ],
+)
+def test_the_value_type_is_known_without_the_device(options: dict[str, Any], type_: str) -> None:
+    assert ModbusTag(**options).value_type() == type_
+
+
+@pytest.mark.parametrize(
+    "options", [{"port": 0}, {"unit": 256}, {"max_registers": 126}, {"max_gap": -1}, {"host": ""}, {"slave": 1}]
+)
+def test_device_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ModbusDevice(**{"name": "plc", "driver": "modbus", "host": "10.0.0.5"} | options)

@@ -1,0 +1,214 @@
+"""The line against a device that misbehaves in every way; nothing wrong may ever come out as good."""
+
+import asyncio
+import struct
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.plugin import Device, DeviceError, LinkError, Readings, quality
+from plugins.modbus.driver import Modbus
+from plugins.modbus.tests.fakes import RawDevice, connected, exception, make_device, registers, words
+
+
+def device_at(raw: RawDevice, count: int = 4, **options: object) -> Device:
+    return make_device(words(*range(count)), port=raw.port, **options)
+
+
+async def read(driver: Modbus, device: Device) -> list[float]:
+    values = await driver.read(device.tags)
+    assert not isinstance(values, Readings)
+    return [float(value) for value in values]  # type: ignore[arg-type]
+
+
+def changed(at: int, to: int) -> Callable[[bytes], bytes]:
+    def answer(request: bytes) -> bytes:
+        frame = bytearray(registers(request))
+        frame[at] = to
+        return bytes(frame)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (changed(1, 99), "not asked for"),
+        (changed(3, 1), "no Modbus TCP"),
+        (changed(6, 2), "unit 2 answered"),
+        (changed(7, 4), "for function 4"),
+        (changed(8, 6), "the byte count 6"),
+        (lambda request: registers(request[:-1] + b"\x03"), "asked for 8 bytes of data, got 6"),
+        (lambda request: registers(request[:-1] + b"\x05"), "got 10"),
+        (lambda request: b"SSH-2.0-OpenSSH_9.2\r\n", "no Modbus TCP"),
+        (lambda request: registers(request) * 2, "not asked for"),
+    ],
+    ids=["wrong id", "protocol", "unit", "function", "byte count", "short", "long", "garbage", "twice"],
+)
+async def test_a_wrong_answer_drops_the_connection(answer: Callable[[bytes], bytes], said: str) -> None:
+    async with RawDevice(answer) as raw:
+        device = device_at(raw)
+        async with connected(device) as driver:
+            with pytest.raises(LinkError, match=said):
+                await read(driver, device)
+                await read(driver, device)
+            with pytest.raises(LinkError, match=said):
+                await read(driver, device)
+
+
+async def test_an_answer_that_comes_in_pieces_is_put_together() -> None:
+    async with RawDevice(lambda request: b"") as raw:
+        device = device_at(raw)
+        async with connected(device) as driver:
+            reading = asyncio.create_task(read(driver, device))
+            await raw.wait_for_requests(1)
+            for byte in registers(raw.requests[0]):
+                raw.send(bytes([byte]))
+                await raw.writers[-1].drain()
+                await asyncio.sleep(0)
+            assert await reading == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("half", [b"", b"\0\1\0\0\0"], ids=["nothing", "half a frame"])
+async def test_a_lost_connection_fails_the_waiting_reads_at_once(half: bytes) -> None:
+    async with RawDevice(lambda request: half if request[1] == 1 else b"") as raw:
+        device = device_at(raw, max_in_flight=2)
+        async with connected(device) as driver:
+            readings = [asyncio.create_task(read(driver, device)) for _ in range(3)]
+            await raw.wait_for_requests(2)
+            raw.writers[-1].close()
+            for reading in readings:
+                with pytest.raises(LinkError, match="closed the connection"):
+                    await asyncio.wait_for(reading, 5)
+
+
+async def test_only_as_many_requests_as_allowed_are_under_way() -> None:
+    async with RawDevice(lambda request: b"") as raw:
+        device = make_device(words(0, 10, 20, 30, 40), port=raw.port, max_in_flight=3)
+        async with connected(device) as driver:
+            reading = asyncio.create_task(read(driver, device))
+            await raw.wait_for_requests(3)
+            assert len(raw.requests) == 3
+            raw.answer = registers
+            for request in reversed(raw.requests[:3]):
+                raw.send(registers(request))
+            assert await reading == [0, 10, 20, 30, 40]
+
+
+async def test_a_late_answer_is_thrown_away_and_the_line_goes_on() -> None:
+    async with RawDevice(lambda request: b"") as raw:
+        device = device_at(raw)
+        async with connected(device) as driver:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(read(driver, device), 0.05)
+            late = raw.requests[0]
+            raw.answer = lambda request: registers(late, lambda _: 666) + registers(request)
+            assert await read(driver, device) == [0, 1, 2, 3]
+            raw.answer = registers
+            assert await read(driver, device) == [0, 1, 2, 3]
+            assert raw.connections == 1
+
+
+async def test_a_late_answer_is_thrown_away_only_once() -> None:
+    async with RawDevice(lambda request: b"") as raw:
+        device = device_at(raw)
+        async with connected(device) as driver:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(read(driver, device), 0.05)
+            late = registers(raw.requests[0])
+            raw.answer = lambda request: late + late
+            with pytest.raises(LinkError, match="not asked for"):
+                await read(driver, device)
+
+
+async def test_a_read_given_up_makes_room_for_the_next() -> None:
+    async with RawDevice(lambda request: registers(request) if request[6] == 2 else b"") as raw:
+        dead, alive = device_at(raw, unit=1), make_device(words(0), name="other", port=raw.port, unit=2)
+        async with connected(dead, alive) as driver:
+            waiting = asyncio.create_task(read(driver, dead))
+            await raw.wait_for_requests(1)
+            next_in_line = asyncio.create_task(read(driver, alive))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            assert await asyncio.wait_for(next_in_line, 5) == [0]
+
+
+async def test_a_unit_that_the_gateway_does_not_reach_is_a_trouble_of_that_device_alone() -> None:
+    async with RawDevice(lambda request: registers(request) if request[6] == 2 else exception(request, 11)) as raw:
+        dead = make_device(words(0, 10, 20), port=raw.port, unit=1)
+        alive = make_device(words(0), name="other", port=raw.port, unit=2)
+        async with connected(dead, alive) as driver:
+            with pytest.raises(DeviceError, match=r"unit 1: no answer: .*exception 11"):
+                await driver.read(dead.tags)
+            assert len(raw.requests) == 1, "further requests to the dead unit would only hold up the line"
+            assert await read(driver, alive) == [0]
+
+
+async def test_what_a_gateway_reached_is_given_though_the_rest_failed() -> None:
+    async with RawDevice(lambda request: exception(request, 11) if request[9] == 10 else registers(request)) as raw:
+        device = make_device(words(0, 10, 20), port=raw.port)
+        async with connected(device) as driver:
+            readings = await driver.read(device.tags)
+            assert isinstance(readings, Readings)
+            assert readings.quality.tolist() == [0, quality.BAD_NO_COMMUNICATION, quality.BAD_NO_COMMUNICATION]
+
+
+async def test_transaction_ids_wrap_around() -> None:
+    async with RawDevice(registers) as raw:
+        device = device_at(raw, count=1)
+        async with connected(device) as driver:
+            driver._connection._id = 0xFFFE
+            for _ in range(3):
+                assert await read(driver, device) == [0]
+            assert [struct.unpack(">H", request[:2])[0] for request in raw.requests] == [0xFFFF, 0, 1]
+
+
+async def test_a_refused_connection_says_what_to_look_at() -> None:
+    async with RawDevice(registers) as raw:
+        port = raw.port
+    driver = Modbus([make_device(words(0), port=port)])
+    with pytest.raises(LinkError, match=f"cannot connect to 127.0.0.1:{port}: connection refused; is the port right"):
+        await driver.connect()
+
+
+async def test_closing_a_dead_line_is_no_error() -> None:
+    async with RawDevice(lambda request: b"nonsense") as raw:
+        device = device_at(raw)
+        driver = Modbus([device])
+        await driver.connect()
+        with pytest.raises(LinkError):
+            await driver.read(device.tags)
+        await driver.close()
+
+
+_MISTAKES = st.one_of(
+    st.just(registers),
+    st.tuples(st.integers(0, 8), st.integers(0, 255)).map(lambda change: changed(*change)),
+    st.integers(1, 255).map(lambda code: lambda request: exception(request, code)),
+    st.binary(max_size=40).map(lambda garbage: lambda request: garbage),
+    st.binary(max_size=40).map(lambda garbage: lambda request: registers(request) + garbage),
+    st.integers(0, 16).map(lambda size: lambda request: registers(request)[:size]),
+    st.integers(0, 9).map(lambda count: lambda request: registers(request[:11] + bytes([count]))),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(_MISTAKES, min_size=1, max_size=6))
+async def test_whatever_a_device_does_only_right_answers_are_given_as_good(
+    mistakes: list[Callable[[bytes], bytes]],
+) -> None:
+    script = iter(mistakes)
+    async with RawDevice(lambda request: next(script, registers)(request)) as raw:
+        device = device_at(raw)
+        async with connected(device) as driver:
+            for _ in range(len(mistakes) + 1):
+                try:
+                    values = await asyncio.wait_for(driver.read(device.tags), 0.03)
+                except (LinkError, DeviceError, TimeoutError):
+                    continue
+                if isinstance(values, Readings):
+                    values = np.where(values.quality == quality.GOOD, values.value, range(4))
+                assert list(values) == [0, 1, 2, 3]
