@@ -1,0 +1,76 @@
+"""The far side of the demonstration: a subscriber at the broker that counts, and shows what arrives."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Observer:
+    """What has arrived at the broker, judged from the messages alone."""
+
+    messages: int = 0
+    values: int = 0
+    repeats: int = 0
+    latest: dict[str, tuple[dict[str, Any], float]] = field(default_factory=dict)
+    """Device → last values by tag, and when they came (monotonic)."""
+    units: dict[tuple[str, str], str] = field(default_factory=dict)
+    qualities: dict[tuple[str, str], str] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+    """Seconds from source time to arrival, one per message of readings."""
+    first_value: float | None = None
+    _seen: set[str] = field(default_factory=set)
+    _last: dict[str, int] = field(default_factory=dict)
+    gaps: int = 0
+
+    def take(self, topic: str, payload: bytes, now: float, wall: float) -> dict[str, Any] | None:
+        """One message; returns it if it is an event."""
+        device, last = topic.split("/")[-2:]
+        body: dict[str, Any] = json.loads(payload)
+        if last == "_tags":
+            self.units |= {(device, tag): said.get("unit", "") for tag, said in body["tags"].items()}
+        elif last == "_event":
+            if self._is_new(body["id"]):
+                self.events.append(body)
+                return body
+        elif "values" in body and self._is_new(body["id"]):
+            self._values(last, body, now, wall)
+        return None
+
+    def _values(self, device: str, body: dict[str, Any], now: float, wall: float) -> None:
+        self.messages += 1
+        self.values += len(body["values"])
+        self.first_value = self.first_value or now
+        self.latencies.append(wall - body["ts"] / 1000)
+        known = self.latest.get(device, ({}, 0.0))[0]
+        known.update(body["values"])
+        for tag in body["values"]:
+            quality = body.get("q", {}).get(tag)
+            self.qualities[device, tag] = str(quality) if quality else "good"
+        self.latest[device] = (known, now)
+
+    def _is_new(self, number: str) -> bool:
+        if number in self._seen:
+            self.repeats += 1
+            return False
+        self._seen.add(number)
+        lane, _, seq = number.partition(":")[2].partition(":")
+        at = int(seq.split(":")[0])
+        self.gaps += max(0, at - self._last.get(lane, at - 1) - 1)
+        self._last[lane] = max(at, self._last.get(lane, at))
+        return True
+
+
+def summary(observer: Observer, seconds: float) -> list[str]:
+    """What the demonstration has shown, in plain words."""
+    late = sorted(observer.latencies) or [0.0]
+    raised = [event for event in observer.events if event.get("state") == "raised"]
+    return [
+        f"In {seconds:.0f} s {observer.values} values of {len(observer.latest)} devices arrived at the broker"
+        f" in {observer.messages} messages.",
+        f"Numbers missing: {observer.gaps}. Repeated: {observer.repeats}.",
+        f"From the reading to its arrival: {late[len(late) // 2] * 1000:.0f} ms at the median,"
+        f" {late[int(len(late) * 0.99)] * 1000:.0f} ms at the 99th percentile.",
+        f"Anomaly events raised: {len(raised)}.",
+    ]

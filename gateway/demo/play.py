@@ -1,0 +1,91 @@
+"""The order of events of the demonstration."""
+
+import asyncio
+import contextlib
+import math
+import time
+from pathlib import Path
+
+from gateway.core.errors import GatewayError
+from gateway.demo.observer import Observer, summary
+from gateway.demo.show import Screen
+from gateway.demo.stage import Stage, stage, tell_coater
+from gateway.mqtt import MqttOptions, MqttSession
+
+FAULT_AFTER = 12.0
+"""Seconds of live values before the fault begins: the model has seen enough by then."""
+CLEAN_AFTER = 12.0
+"""Seconds from the event to the nozzle being blown free."""
+AT_MOST = 120.0
+"""Seconds after which a demonstration without a terminal ends, whatever it has shown."""
+
+
+class Play:
+    """Watches at the broker, lets the fault begin and end, and sums up."""
+
+    def __init__(self, screen: Screen, stop: asyncio.Event, seconds: float | None) -> None:
+        """`seconds`: when to end; None for at `stop`, and without a live screen once all was shown."""
+        self._screen = screen
+        self._stop = stop
+        self._observer = Observer()
+        self._until_shown = seconds is None and not screen.live
+        self._end = time.monotonic() + (seconds or (AT_MOST if self._until_shown else math.inf))
+        self._clogged = self._raised = self._cleaned = 0.0
+
+    async def run(self, directory: Path, kept: bool) -> bool:
+        """Play. True if values arrived, and the event too if there was time for it."""
+        started = time.monotonic()
+        say = self._screen.say
+        say("Starting a simulated coater (Modbus), a bioreactor (OPC UA), a broker, and the gateway between them …")
+        async with stage(directory) as running:
+            session = await self._watch(running)
+            say(f"Broker: {running.broker}. Look for yourself: mosquitto_sub -p {running.ports.mqtt} -v -t '#'")
+            while not self._is_over():
+                if running.daemon.returncode is not None:
+                    raise GatewayError(f"the gateway ended: {(directory / 'gateway.log').read_text()[-2000:]}")
+                await self._act(running)
+                self._screen.values(self._observer, time.monotonic(), "Ctrl-C ends the demonstration.")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), 0.5)
+            await session.disconnect()
+        for line in summary(self._observer, time.monotonic() - started):
+            say(line)
+        if kept:
+            say(f"Kept: {running.config}. Go on with: edge-gateway check --config {running.config}")
+        return self._observer.values > 0 and not (self._until_shown and not self._raised)
+
+    async def _watch(self, running: Stage) -> MqttSession:
+        session = MqttSession(
+            MqttOptions("127.0.0.1", running.ports.mqtt, "demo-observer"),
+            on_acknowledged=lambda _: None,
+            on_refused=lambda *_: None,
+            on_message=self._message,
+        )
+        await session.connect()
+        await session.subscribe("#")
+        return session
+
+    def _message(self, topic: str, payload: bytes, retained: bool) -> None:
+        event = self._observer.take(topic, payload, time.monotonic(), time.time())
+        if event:
+            self._screen.event(event)
+            if event["kind"] == "anomaly" and event["state"] == "raised":
+                self._raised = self._raised or time.monotonic()
+
+    async def _act(self, running: Stage) -> None:
+        now = time.monotonic()
+        first = self._observer.first_value
+        if first and not self._clogged and now > first + FAULT_AFTER:
+            self._clogged = now
+            self._screen.say("A spray nozzle of the coater begins to clog. The model is not told; it sees only values.")
+            await tell_coater(running, "clog")
+        elif self._raised and not self._cleaned and now > self._raised + CLEAN_AFTER:
+            self._cleaned = now
+            self._screen.say("The nozzle is blown free.")
+            await tell_coater(running, "clean")
+
+    def _is_over(self) -> bool:
+        if self._stop.is_set() or time.monotonic() > self._end:
+            return True
+        cleared = any(event["state"] == "cleared" for event in self._observer.events)
+        return self._until_shown and self._cleaned > 0 and cleared

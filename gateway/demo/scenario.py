@@ -1,0 +1,99 @@
+"""What the demonstration writes down: a configuration that a plant's could start from, and the model beside it."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.demo import bioreactor, coater
+
+MODELS = Path(__file__).parent / "models"
+
+_HEAD = """\
+# The demonstration's configuration, as a starting point. `edge-gateway check --config {file}` explains it.
+# Its devices and its broker are simulated; these commands start them again, each in a terminal of its own:
+#   {python} -m gateway.demo.serve_coater --port {coater}
+#   {python} -m gateway.demo.serve_bioreactor --port {bioreactor}
+#   {broker}
+
+[gateway]
+name = "demo-gw1"
+site = "north"
+area = "solids"
+line = "coating"
+state_dir = "state"
+
+[[sink]]
+name = "central"
+plugin = "mqtt"
+host = "127.0.0.1"
+port = {mqtt}
+
+[[device]]
+name = "coater-1"
+driver = "modbus"
+host = "127.0.0.1"
+port = {coater}
+scan = "500ms"
+[device.tags]
+{coater_tags}
+
+[[device]]
+name = "bioreactor-1"
+driver = "opcua"
+url = "opc.tcp://127.0.0.1:{bioreactor}/"
+security = "none"
+scan = "500ms"
+area = "bio"
+line = "fermentation"
+[device.tags]
+{bioreactor_tags}
+
+[[model]]
+file = "models/coater.onnx"
+devices = ["coater-*"]
+"""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the demonstration's servers listen, all on 127.0.0.1."""
+
+    mqtt: int
+    coater: int
+    bioreactor: int
+
+
+def write(directory: Path, ports: Ports, python: str, broker: str) -> Path:
+    """Write configuration and model; returns the configuration's path."""
+    (directory / "models").mkdir(parents=True, exist_ok=True)
+    for model in MODELS.glob("*.onnx"):
+        shutil.copy(model, directory / "models")
+    path = directory / "config.toml"
+    path.write_text(
+        _HEAD.format(
+            file=path,
+            python=python,
+            broker=broker,
+            mqtt=ports.mqtt,
+            coater=ports.coater,
+            bioreactor=ports.bioreactor,
+            coater_tags="\n".join(_modbus_tags()),
+            bioreactor_tags="\n".join(_opcua_tags()),
+        ),
+        encoding="utf-8",
+    )
+    return path
+
+
+def _modbus_tags() -> list[str]:
+    return [
+        f'{tag} = {{ address = "{40001 + 2 * row}", type = "float32", unit = "{unit}" }}'
+        for row, (tag, unit) in enumerate(coater.TAGS.items())
+    ]
+
+
+def _opcua_tags() -> list[str]:
+    return [
+        f'{tag} = {{ address = "nsu=urn:edge-gateway:demo;s=Bioreactor.{tag}", unit = "{unit}" }}'
+        for tag, unit in bioreactor.TAGS.items()
+    ]

@@ -1,0 +1,85 @@
+"""How the demonstration looks: a table that refreshes on a terminal, plain lines elsewhere."""
+
+import os
+import sys
+from datetime import datetime
+from typing import Any
+
+from gateway.core.amounts import format_duration
+from gateway.demo.observer import Observer
+
+_BOLD, _RED, _GREEN, _GREY, _PLAIN = "\033[1m", "\033[31m", "\033[32m", "\033[90m", "\033[0m"
+
+
+class Screen:
+    """Writes to standard output."""
+
+    def __init__(self) -> None:
+        self.live = sys.stdout.isatty()
+        """Whether it can be redrawn."""
+        self._colours = self.live and not os.environ.get("NO_COLOR")
+        self._drawn = 0
+        self._next_line = 0.0
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._wipe()
+        print(text, flush=True)
+
+    def event(self, body: dict[str, Any]) -> None:
+        """An event, explained."""
+        at = datetime.fromtimestamp(body["ts"] / 1000).strftime("%H:%M:%S")
+        colour = _RED if body["state"] == "raised" else _GREEN
+        head = f"{at}  {body['kind']} {body['state']}:"
+        self.say(f"{self._paint(colour, head)} {body['message']}")
+        if body["state"] != "raised":
+            return
+        for part in body.get("contributions", ())[:3]:
+            self.say(
+                f"          {part['share']:4.0%}  {part['tag']:<20} {part['value']:>8.6g}, expected {part['expected']:.6g}"
+            )
+        model = body.get("model", {})
+        if isinstance(model, dict) and model:
+            self.say(
+                f"          by model {model.get('name')} {model.get('version')}, sha256 {str(model.get('sha256'))[:12]}…"
+            )
+
+    def values(self, observer: Observer, now: float, note: str) -> None:
+        """The live values: redrawn on a terminal, one line per device every five seconds elsewhere."""
+        if self.live:
+            self._wipe()
+            lines = [*self._table(observer, now), "", self._paint(_GREY, note)]
+            print("\n".join(lines), flush=True)
+            self._drawn = len(lines)
+        elif now >= self._next_line and observer.latest:
+            self._next_line = now + 5
+            for device, (values, _) in sorted(observer.latest.items()):
+                said = "  ".join(
+                    f"{tag}={_number(value)}{observer.units.get((device, tag), '')}" for tag, value in values.items()
+                )
+                print(f"{device}: {said}", flush=True)
+
+    def _table(self, observer: Observer, now: float) -> list[str]:
+        lines = []
+        for device, (values, came) in sorted(observer.latest.items()):
+            lines.append(self._paint(_BOLD, device) + self._paint(_GREY, f"   {format_duration(now - came)} ago"))
+            for tag, value in values.items():
+                unit = observer.units.get((device, tag), "")
+                quality = observer.qualities.get((device, tag), "good")
+                line = f"  {tag:<22}{_number(value):>12} {unit:<7}"
+                lines.append(line.rstrip() if quality == "good" else self._paint(_RED, f"{line}{quality}"))
+        return lines
+
+    def _wipe(self) -> None:
+        if self._drawn:
+            print(f"\033[{self._drawn}F\033[J", end="")
+            self._drawn = 0
+
+    def _paint(self, code: str, text: str) -> str:
+        return f"{code}{text}{_PLAIN}" if self._colours else text
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
