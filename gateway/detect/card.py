@@ -186,12 +186,13 @@ def _golden(card: "_Reader", shape: tuple[int, int]) -> Golden | None:
         return None
     entry = _Reader(card.table("golden"), "golden: ", card.problems)
     try:
-        window = np.array(entry.body.get("window"), np.float32)
-    except (ValueError, TypeError):
-        window = np.empty(0, np.float32)
-    if window.shape != shape or not np.isfinite(window).all():
+        window = np.array(entry.body.get("window"), np.float64)
+    except (ValueError, TypeError, OverflowError):
+        window = np.empty(0)
+    if window.shape != shape or not (np.abs(window) < 1e38).all():
         entry.problems.append(f"golden: window: must be {shape[0]} rows of {shape[1]} numbers")
-    return Golden(window, entry.number("score"), entry.number("tolerance", 1e-3))
+        window = np.empty(0)
+    return Golden(window.astype(np.float32), entry.number("score"), entry.number("tolerance", 1e-3))
 
 
 class _Reader:

@@ -158,13 +158,14 @@ class Grid:
         arrived = self._now(asset, boot_ns)
         too_old = arrived - t_ns > self._max_age[slot % len(self._max_age)]
         self.late += int(np.count_nonzero(timed & (t_ns <= self._next_end[asset] - self.period_ns)))
+        code = _codes(value, quality)
         waiting = _Waiting(
             slot, asset,
             holds_from=np.where(timed, t_ns, arrived),
-            t_ns=t_ns,
+            t_ns=np.where(t_ns < _LATEST, t_ns, arrived),
             confirmed=np.where(timed & ~too_old, t_ns, arrived),  # a first value may be old and yet be the present one
-            value=value,
-            code=_codes(value, quality),
+            value=np.where(code == USABLE, value, np.nan),
+            code=code,
         )  # fmt: skip
         return waiting if timed.all() else waiting.where(np.argsort(waiting.holds_from, kind="stable"))
 
