@@ -1,0 +1,205 @@
+"""Which tag a number means: ids are given out once in the life of a log, so an edited config never renames old data.
+
+A *source* is a device with its context and tags as one record needs them to be understood; every readings record names
+its source, and every segment carries the definitions of the sources in it. The file `tags` has them all, and is made
+anew from the segments if it is lost.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+
+from gateway.config.base import TagConfig
+from gateway.config.model import DeviceSpec
+from gateway.core.context import Context
+from gateway.core.record import Lane
+from gateway.core.tag import Device, Tag, Tags
+from gateway.outbox.frames import DEFINITION, ZLIB_JSON, frame
+from gateway.plugin.driver import Found
+
+log = structlog.get_logger()
+
+_NOT_THE_POINT = {"scan", "range", "deadband", "heartbeat"}
+"""Options that say when a tag is published, not what it is."""
+
+
+@dataclass(slots=True, eq=False)
+class Source:
+    """A device as records refer to it."""
+
+    id: int
+    device: Device
+    definition: bytes
+    """As JSON."""
+    tag_bytes: bytes
+
+    def frame(self) -> bytes:
+        """The definition as a frame of a segment."""
+        return frame(Lane.DATA, DEFINITION, zlib.compress(self.definition), source=self.id, codec=ZLIB_JSON)
+
+
+class Dictionary:
+    """All sources and tags that the log ever had."""
+
+    def __init__(self) -> None:
+        self.sources: dict[int, Source] = {}
+        self._by_device: dict[Device, Source] = {}
+        self._by_content: dict[tuple[Any, ...], Source] = {}
+        self._tag_ids: dict[tuple[str, ...], int] = {}
+        self._found: dict[tuple[str, str, str], tuple[str, str, str]] = {}
+        self._asked: dict[int, str] = {}
+        self._next_tag = 1
+        self._fresh: list[Source] = []
+
+    def bind(self, spec: DeviceSpec, context: Context, found: Mapping[str, Found], config: str) -> Device:
+        """The device of a `[[device]]` table, its tags numbered."""
+        name = spec.config.name
+        tags = [self._tag(name, tag, options, found.get(tag)) for tag, options in spec.tags.items()]
+        device = Device(name, spec.config.driver, Tags(name, tags), context, spec.config)
+        self.source(device, config)
+        return device
+
+    def _tag(self, device: str, name: str, config: TagConfig, found: Found | None) -> Tag:
+        asked = hashlib.sha256(config.model_dump_json(exclude=_NOT_THE_POINT).encode()).hexdigest()[:8]
+        known = self._found.get((device, name, asked), ("", "", ""))
+        if found is not None:
+            known = (found.type, found.unit, found.description)
+        kind = "float64" if config.scaled else config.value_type() or known[0]
+        parts = (device, name, kind, config.unit or known[1], config.description or known[2], _scaling(config))
+        tag_id = self._tag_ids.get(parts)
+        if tag_id is None:
+            tag_id = self._tag_ids[parts] = self._next_tag
+            self._next_tag += 1
+        self._asked[tag_id] = asked
+        self._found[device, name, asked] = (kind, parts[3], parts[4])
+        return Tag(tag_id, *parts, config)
+
+    def source(self, device: Device, config: str = "") -> Source:
+        """The source of this device; a new one if the log has none with the same tags and context."""
+        source = self._by_device.get(device)
+        if source is None:
+            content = _content(device)
+            source = self._by_content.get(content)
+            if source is None:
+                source = self._define(device, config)
+            source.device = device
+            self._by_device[device] = source
+        return source
+
+    def _define(self, device: Device, config: str) -> Source:
+        number = max(self.sources, default=0) + 1
+        source = Source(number, device, _definition(number, device, config, self._asked), device.tags.ids.tobytes())
+        self._add(source)
+        self._fresh.append(source)
+        return source
+
+    def _add(self, source: Source) -> None:
+        self.sources[source.id] = source
+        self._by_content[_content(source.device)] = source
+
+    def learn(self, definition: bytes) -> None:
+        """Take over a definition from the file or a segment; nothing happens if it is known. Raises ValueError."""
+        body = orjson.loads(definition)
+        try:
+            if body["source"] in self.sources:
+                return
+            tags = [self._known(body["device"], tag) for tag in body["tags"]]
+            device = Device(body["device"], body["driver"], Tags(body["device"], tags), Context(**body["context"]))
+            self._add(Source(body["source"], device, definition, device.tags.ids.tobytes()))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no definition: {error!r}") from error
+
+    def _known(self, device: str, body: Mapping[str, Any]) -> Tag:
+        tag = Tag(
+            body["id"],
+            device,
+            body["name"],
+            body.get("type", ""),
+            body.get("unit", ""),
+            body.get("description", ""),
+            body.get("scaling", ""),
+        )
+        self._next_tag = max(self._next_tag, tag.id + 1)
+        self._tag_ids[device, tag.name, tag.type, tag.unit, tag.description, tag.scaling] = tag.id
+        if "asked" in body:
+            self._asked[tag.id] = body["asked"]
+            self._found[device, tag.name, body["asked"]] = (tag.type, tag.unit, tag.description)
+        return tag
+
+    def take_fresh(self) -> list[bytes]:
+        """The definitions that no file has yet, as lines for it."""
+        fresh, self._fresh = self._fresh, []
+        return [line(source.definition) for source in fresh]
+
+    def load(self, data: bytes) -> bool:
+        """Take over the file. Says whether all of it could be read."""
+        whole = True
+        for text in data.splitlines():
+            try:
+                crc, definition = text[:8], text[9:]
+                if zlib.crc32(definition) != int(crc, 16):
+                    raise ValueError("checksum")
+                self.learn(definition)
+            except ValueError:
+                whole = False
+        return whole
+
+    def dump(self) -> bytes:
+        """The whole file."""
+        return b"".join(line(source.definition) for source in self.sources.values())
+
+    def learn_all(self, payloads: Iterable[bytes]) -> None:
+        """Take over definition frames of a segment; a damaged one is passed over."""
+        for payload in payloads:
+            try:
+                self.learn(zlib.decompress(payload))
+            except (ValueError, zlib.error) as error:
+                log.warning("A definition in the outbox cannot be read", error=str(error))
+
+
+def line(definition: bytes) -> bytes:
+    """A definition as a line of the file."""
+    return b"%08x %b\n" % (zlib.crc32(definition), definition)
+
+
+def _content(device: Device) -> tuple[Any, ...]:
+    return (device.name, device.driver, device.context, device.tags.ids.tobytes())
+
+
+def _definition(number: int, device: Device, config: str, asked: Mapping[int, str]) -> bytes:
+    tags = []
+    for tag in device.tags:
+        body = {
+            "id": tag.id,
+            "name": tag.name,
+            "type": tag.type,
+            "unit": tag.unit,
+            "description": tag.description,
+            "scaling": tag.scaling,
+            "asked": asked.get(tag.id, ""),
+        }
+        tags.append({key: value for key, value in body.items() if value != ""})
+    return orjson.dumps(
+        {
+            "source": number,
+            "device": device.name,
+            "driver": device.driver,
+            "context": device.context.said(),
+            "config": config,
+            "tags": tags,
+        }
+    )
+
+
+def _scaling(config: TagConfig) -> str:
+    words = []
+    if config.scaled:
+        words.append(f"× {config.scale:g} {'-' if config.offset < 0 else '+'} {abs(config.offset):g}")
+    if config.clamp is not None:
+        words.append(f"clamped to {config.clamp[0]:g} … {config.clamp[1]:g}")
+    return ", ".join(words)

@@ -1,0 +1,82 @@
+"""What a loss record says. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.core.record import Lane
+from gateway.outbox.reader import Loss
+from gateway.outbox.segment import Segment
+
+
+def loss_body(loss: Loss, sink: str) -> dict[str, Any]:
+    """What one sink will not get: ranges of numbers (first and last), readings, accepted from and to."""
+    ranges = [(low, high - 1) for low, high in loss.seqs.pairs()]
+    return _body(loss.lane, ranges, loss.rows, loss.wall_from, loss.wall_to, loss.reason, {sink: loss.rows})
+
+
+def segment_body(segment: Segment, reason: str, sinks: Mapping[str, int]) -> dict[str, Any]:
+    """A whole file that was given up, with the readings that each sink had not got."""
+    ranges = [(segment.first, segment.last)]
+    rows = max(sinks.values())
+    return _body(segment.lane, ranges, rows, segment.wall_from, segment.wall_to, reason, sinks)
+
+
+def skip_body(lane: Lane, numbers: tuple[int, int]) -> dict[str, Any]:
+    """Numbers (first and last) that were reserved and never will be used: no reading is lost by them."""
+    return {
+        "lane": lane.word,
+        "ranges": [numbers],
+        "reason": "unclean stop",
+        "message": f"Numbers {numbers[0]} to {numbers[1]} of lane {lane.word} are skipped after an unclean stop.",
+    }
+
+
+def _body(
+    lane: Lane,
+    ranges: Sequence[tuple[int, int]],
+    rows: int,
+    wall_from: int,
+    wall_to: int,
+    reason: str,
+    sinks: Mapping[str, int],
+) -> dict[str, Any]:
+    return {
+        "lane": lane.word,
+        "ranges": ranges,
+        "rows": rows,
+        "from_ns": wall_from,
+        "to_ns": wall_to,
+        "reason": reason,
+        "accepted": True,
+        "sinks": dict(sinks),
+        "message": f"{rows} readings will not be delivered to {', '.join(sinks)}: {reason}.",
+    }
+
+
+@dataclass(slots=True)
+class Away:
+    """Readings that could not be accepted because the disk took nothing and memory was full. They have no numbers."""
+
+    rows: int = 0
+    wall_from: int = 0
+    wall_to: int = 0
+
+    def add(self, rows: int, wall_ns: int) -> None:
+        """Count a block."""
+        self.rows += rows
+        self.wall_from = self.wall_from or wall_ns
+        self.wall_to = wall_ns
+
+    def body(self) -> dict[str, Any]:
+        """The loss record of them."""
+        return {
+            "lane": Lane.DATA.word,
+            "ranges": [],
+            "rows": self.rows,
+            "from_ns": self.wall_from,
+            "to_ns": self.wall_to,
+            "reason": "the disk took nothing",
+            "accepted": False,
+            "message": f"{self.rows} readings could not be accepted: the disk took nothing.",
+        }

@@ -1,0 +1,364 @@
+"""The store-and-forward log as the rest of the gateway sees it.
+
+Everything here runs in the event loop and never waits for the disk: what is appended is gathered for a moment, numbered,
+encoded, and handed to the writer's thread as one batch; the thread tells when it is on disk, and then readers may have it.
+"""
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from gateway.config.model import DeviceSpec, OutboxSection
+from gateway.core.amounts import format_size
+from gateway.core.clock import Clock
+from gateway.core.context import Context
+from gateway.core.event import Event
+from gateway.core.readings import Readings
+from gateway.core.record import Kind, Lane
+from gateway.core.tag import Device
+from gateway.outbox import state
+from gateway.outbox.identity import Numbers
+from gateway.outbox.intake import Intake
+from gateway.outbox.lane import LaneLog
+from gateway.outbox.losses import Away, loss_body, segment_body, skip_body
+from gateway.outbox.progress import Progress
+from gateway.outbox.reader import Order, Reader, Track
+from gateway.outbox.reading import Hole, Span, Stored, read
+from gateway.outbox.retention import default_max_size, done_with, low_watermark, surplus
+from gateway.outbox.segment import Growth, Segment
+from gateway.outbox.writer import Batch, Writer
+from gateway.plugin.driver import Found
+
+log = structlog.get_logger()
+
+GATHER = 0.002
+"""Seconds that a slot's first record waits for the others."""
+
+QUEUED_AT_MOST = 16 * 1024 * 1024
+"""Bytes that wait in memory for a disk that takes nothing; beyond, readings are turned away and counted."""
+
+TAIL_AT_MOST = {Lane.ALARM: 512 * 1024, Lane.DATA: 4 * 1024 * 1024}
+"""Bytes of memory for records that live sinks read without the disk."""
+
+_TICK = 1.0
+_PATIENCE = 5.0
+
+
+class Outbox:
+    """One log: `open`, then `bind` devices and take `reader`s, `append` while `run` runs, and `close`."""
+
+    def __init__(self, directory: Path, section: OutboxSection, clock: Clock, found: state.State) -> None:
+        self.log_id = found.log_id
+        self._directory = directory
+        self._section = section
+        self._clock = clock
+        self._state = found
+        self._lanes = {
+            lane: LaneLog(lane, found.found.lanes[lane], found.next_seq[lane], found.total[lane], TAIL_AT_MOST[lane])
+            for lane in Lane
+        }
+        self._intake = Intake(self.log_id, self._lanes, found.dictionary, clock, found.boot, found.epoch)
+        self._readers: dict[str, Reader] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.Handle | None = None
+        self._away = Away()
+        self._turned_away = 0
+        self._queued = 0
+        self._trouble = ""
+        self._free: int | None = None
+        self._failure: BaseException | None = None
+        self._ended = asyncio.Event()
+        free, own = _free(directory), self.size
+        self._max_size = section.max_size or default_max_size(free, own)
+        self._writer = Writer(
+            directory,
+            self.log_id,
+            found.numbers,
+            segment_size=max(64 * 1024, min(section.segment_size, self._max_size // 16)),
+            commit_interval=section.commit_interval,
+            tell=self._tell,
+            events=self,
+        )
+
+    @classmethod
+    def open(cls, directory: Path, section: OutboxSection, *, clock: Clock, config_hash: str) -> "Outbox":
+        """The log in this directory, made or recovered. Blocking. Damaged data is set aside and told, never a reason not
+        to start. Raises OSError only when the directory cannot be written at all."""
+        found = state.load(directory, clock.wall_ns() - clock.boot_ns())
+        outbox = cls(directory, section, clock, found)
+        outbox.configured(config_hash)
+        for lane, numbers in found.skipped.items():
+            log.warning("The last stop was not clean; numbers are skipped", lane=lane.word, numbers=numbers)
+            outbox._intake.body(Kind.SKIP, skip_body(lane, numbers))
+        outbox._writer.start()
+        return outbox
+
+    def configured(self, config_hash: str) -> None:
+        """From now on records carry this configuration's hash."""
+        self._intake.config = int(config_hash[:8] or "0", 16)
+
+    def bind(self, spec: DeviceSpec, context: Context, found: Mapping[str, Found] | None = None) -> Device:
+        """The device of a `[[device]]` table, with its tags numbered: the same definition has the same id for ever.
+
+        `found` (by tag name) fills type, unit and description where the config leaves them open; without it, what was
+        found the last time for the same options counts. A scaled tag is a float64.
+        """
+        return self._state.dictionary.bind(spec, context, found or {}, f"{self._intake.config:08x}")
+
+    def append(self, readings: Readings) -> None:
+        """Take a block; accepted once it is written. Returns at once and never raises for trouble with the disk."""
+        if not len(readings):
+            return
+        if self._queued > QUEUED_AT_MOST:
+            self._away.add(len(readings), self._clock.wall_ns())
+            self._turned_away += len(readings)
+            return
+        self._intake.readings(readings)
+        if self._timer is None:
+            self._loop = asyncio.get_running_loop()
+            self._timer = self._loop.call_later(GATHER, self._flush)
+
+    def append_event(self, event: Event) -> None:
+        """Take an event into the alarm lane; written and committed at once."""
+        self._append_body(Kind.EVENT, event.body())
+
+    def _append_body(self, kind: Kind, body: Mapping[str, Any]) -> None:
+        self._intake.body(kind, body)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._timer = None
+        if self._intake:
+            batch = self._intake.batch()
+            self._queued += batch.size
+            self._writer.write(batch)
+
+    def reader(self, sink: str, order: Order = "live-first") -> Reader:
+        """This sink's place in the log; the same object each time. A sink that is new, or whose cursor was lost, begins
+        with the oldest record on disk."""
+        reader = self._readers.get(sink)
+        if reader is not None:
+            reader.order = order
+            return reader
+        known = self._state.cursors.get(sink) or {lane: self._begin(log) for lane, log in self._lanes.items()}
+        tracks = {lane: Track(log, known[lane]) for lane, log in self._lanes.items()}
+        reader = Reader(sink, order, tracks, self._fetch, clock=self._clock, boot=self._state.boot)
+        self._readers[sink] = reader
+        for lane in Lane:
+            self._align(reader, lane)
+        return reader
+
+    def release(self, sink: str) -> None:
+        """This sink is no longer configured: it holds nothing back any more. Its cursor stays on disk."""
+        reader = self._readers.pop(sink, None)
+        if reader is not None:
+            self._state.cursors[sink] = {lane: track.progress for lane, track in reader.tracks.items()}
+            self._save_cursor(reader)
+
+    def _begin(self, lane: LaneLog) -> Progress:
+        progress = Progress()
+        if lane.segments:
+            progress.begin(lane.segments[0].first, lane.segments[0].start)
+        else:
+            progress.begin(lane.written_seq, lane.total)
+        return progress
+
+    def _align(self, reader: Reader, lane: Lane) -> None:
+        """Settle what the sink's cursor says is open and no file has any more."""
+        seq, total = 0, 0
+        for segment in self._lanes[lane].segments:
+            reader.lose(lane, (seq, segment.first), (total, segment.start), "not on disk")
+            seq, total = segment.last + 1, segment.end
+        if seq <= self._state.next_seq[lane]:
+            reader.lose(lane, (seq, self._state.next_seq[lane]), (total, self._state.total[lane]), "not on disk")
+        reader.tracks[lane].newest = reader.tracks[lane].progress.seqs.end
+
+    async def _fetch(self, span: Span, limit: int) -> list[Stored | Hole]:
+        return await asyncio.to_thread(read, span, limit, self.log_id, self._state.dictionary)
+
+    # Told by the writer's thread
+
+    def _tell(self, call: Callable[[], None]) -> None:
+        try:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            pass  # the loop is closed: nobody is left to be told
+
+    def written(self, lane: Lane, growth: Growth) -> None:
+        """These records are on disk: accepted, and readers may have them."""
+        self._lanes[lane].written(growth)
+        for reader in self._readers.values():
+            reader.wake()
+
+    def batch_done(self, batch: Batch) -> None:
+        """All of it is on disk, or given up at a stop."""
+        self._queued -= batch.size
+        if self._trouble and not self._writer.unwritten:
+            log.info("The disk takes the outbox again")
+            self._trouble = ""
+        if self._away.rows and self._queued < QUEUED_AT_MOST // 2:
+            away, self._away = self._away, Away()
+            self._append_body(Kind.LOSS, away.body())
+
+    def disk_trouble(self, error: OSError) -> None:
+        """A write failed and will be tried again; a full disk makes the oldest data go."""
+        if not self._trouble:
+            log.error("The disk does not take the outbox; trying on", error=str(error))
+        self._trouble = str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            self._give_up(surplus(self._segments(), 1), "disk full")
+
+    def measured(self, free: int) -> None:
+        """So many bytes of the disk are free."""
+        self._free = free
+        floor = self._section.min_free - free
+        if floor > 0:
+            self._give_up(surplus(self._segments(), floor), "the disk's free space is below min_free")
+        excess = self.size - self._max_size
+        self._give_up(surplus(self._segments(), excess), f"the outbox reached its {format_size(self._max_size)}")
+
+    def ended(self, error: BaseException | None) -> None:
+        """The thread has ended."""
+        self._failure = error
+        self._ended.set()
+
+    # Upkeep
+
+    async def run(self) -> None:
+        """Keep house until cancelled. Raises only if the writer's thread died of a bug."""
+        self._flush_soon()
+        while not self._ended.is_set():
+            self._tick()
+            try:
+                await asyncio.wait_for(self._ended.wait(), _TICK)
+            except TimeoutError:
+                continue
+        if self._failure is not None:
+            raise self._failure
+
+    def _tick(self) -> None:
+        self._write_losses()
+        for lane in self._lanes.values():
+            marks = [reader.settled_below(lane.lane) for reader in self._readers.values()]
+            below = low_watermark(marks, lane.written_seq)
+            lane.settled(below)
+            done = done_with(lane.segments, below, self._clock.wall_ns() - int(self._section.keep * 1e9))
+            if done:
+                self._remove(done)
+        self._save_cursors()
+        self._writer.measure()
+
+    def _write_losses(self) -> None:
+        for reader in self._readers.values():
+            for loss in reader.take_losses():
+                log.error("Readings will not be delivered", sink=reader.sink, rows=loss.rows, reason=loss.reason)
+                self._append_body(Kind.LOSS, loss_body(loss, reader.sink))
+
+    def _give_up(self, segments: list[Segment], reason: str) -> None:
+        for segment in segments:
+            lost = {reader.sink: rows for reader in self._readers.values() if (rows := reader.give_up(segment, reason))}
+            if lost:
+                log.error("The oldest data is given up", lane=segment.lane.word, reason=reason, readings=lost)
+                self._append_body(Kind.LOSS, segment_body(segment, reason, lost))
+        self._remove(segments)
+
+    def _remove(self, segments: list[Segment]) -> None:
+        """Cursors first: a file must not be gone while a cursor still wants it."""
+        if segments:
+            self._save_cursors()
+            for segment in segments:
+                self._lanes[segment.lane].segments.remove(segment)
+            self._writer.remove([segment.path for segment in segments])
+
+    def _save_cursors(self) -> None:
+        for reader in self._readers.values():
+            if reader.changed:
+                self._save_cursor(reader)
+
+    def _save_cursor(self, reader: Reader) -> None:
+        reader.changed = False
+        tracks = {lane: track.progress for lane, track in reader.tracks.items()}
+        data = state.dump_cursor(self.log_id, tracks)
+        self._writer.save(state.cursor_path(self._directory, reader.sink), data)
+
+    async def close(self) -> None:
+        """Write and commit what is open, then end. With a disk in trouble it gives up after some seconds; the next start
+        then counts this as an unclean stop."""
+        self._loop = asyncio.get_running_loop()
+        self._write_losses()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._flush()
+        self._save_cursors()
+        alarm, data = self._lanes[Lane.ALARM], self._lanes[Lane.DATA]
+        self._writer.stop(
+            Numbers(
+                reserved=(alarm.next_seq, data.next_seq),
+                next=(alarm.next_seq, data.next_seq),
+                total=(alarm.next_total, data.next_total),
+                boot=self._state.boot,
+                epoch=self._intake.epoch,
+                offset=self._intake.offset,
+                clean=True,
+            ),
+            _PATIENCE,
+        )
+        await self._ended.wait()
+        await asyncio.to_thread(self._writer.join)
+
+    # What is told
+
+    def _segments(self) -> dict[Lane, list[Segment]]:
+        return {lane: log.segments for lane, log in self._lanes.items()}
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(lane.size for lane in self._lanes.values())
+
+    def status(self) -> dict[str, Any]:
+        """For people and metrics: sizes in bytes, everything else in readings or records."""
+        found = self._state.found
+        return {
+            "log": self.log_id,
+            "size": self.size,
+            "max_size": self._max_size,
+            "free": self._free,
+            "disk": self._trouble or "ok",
+            "not_accepted": self._turned_away,
+            "lanes": {
+                lane.lane.word: {
+                    "next": lane.next_seq,
+                    "accepted": lane.total,
+                    "queued": lane.queued,
+                    "files": len(lane.segments),
+                }
+                for lane in self._lanes.values()
+            },
+            "readers": [reader.status() for reader in self._readers.values()],
+            "written_bytes": self._writer.written_bytes,
+            "syncs": self._writer.syncs,
+            "recovered": {
+                "torn_bytes": found.torn_bytes,
+                "damaged": found.damaged,
+                "unreadable": found.unreadable,
+                "skipped": {lane.word: numbers for lane, numbers in self._state.skipped.items()},
+            },
+        }
+
+
+def _free(directory: Path) -> int:
+    stat = os.statvfs(directory)
+    return stat.f_bavail * stat.f_frsize

@@ -1,0 +1,268 @@
+"""Segment files: written at one end, read anywhere, thrown away whole.
+
+header: magic, format, lane, log id, first number, running count of readings, CRC
+frames: definitions before the first record that needs them, records in sequence
+footer: a frame with ranges, counts and a sparse index, and a trailer that says where it starts (finished files only)
+"""
+
+import errno
+import os
+import struct
+import zlib
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.core.record import Lane
+from gateway.outbox.dictionary import Source
+from gateway.outbox.frames import FOOTER, HEAD_SIZE, Head, frame, is_whole, peek
+from gateway.outbox.identity import sync_directory
+
+MAGIC = b"EGWSEG1\n"
+FORMAT = 1
+_HEADER = struct.Struct("<8sHBB16sQQI")
+HEADER_SIZE = _HEADER.size
+_FOOTER = struct.Struct("<QQQQQqq")
+_TRAILER = struct.Struct("<QQ8s")
+_TRAILER_MAGIC = b"EGWEND1\n"
+INDEX_STEP = 128 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class Segment:
+    """One file of a lane, as the event loop knows it."""
+
+    path: Path
+    lane: Lane
+    first: int
+    """Number of the first record."""
+    start: int
+    """Running count of readings before it."""
+    last: int = 0
+    """Number of the last record; first - 1 while there is none."""
+    end: int = 0
+    """Running count of readings behind it."""
+    records: int = 0
+    wall_from: int = 0
+    wall_to: int = 0
+    size: int = HEADER_SIZE
+    """Bytes of whole frames; what a reader may look at."""
+    footer: int = 0
+    """Bytes of footer and trailer."""
+    index: "array[int]" = field(default_factory=lambda: array("Q"))
+    """Number, running count and offset of a record every INDEX_STEP bytes, flat."""
+
+    def __post_init__(self) -> None:
+        if not self.last:
+            self.last, self.end = self.first - 1, self.start
+
+    @property
+    def rows(self) -> int:
+        return self.end - self.start
+
+    def place(self, seq: int) -> tuple[int, int, int]:
+        """Number, running count and offset of an indexed record at or before this one."""
+        entry = bisect_right(range(len(self.index) // 3), seq, key=lambda i: self.index[3 * i]) - 1
+        if entry < 0:
+            return self.first, self.start, HEADER_SIZE
+        number, total, offset = self.index[3 * entry : 3 * entry + 3]
+        return number, total, offset
+
+    def note(self, head: Head, offset: int) -> None:
+        """Take account of a record that stands at this offset."""
+        if not self.index or offset - self.index[-1] >= INDEX_STEP:
+            self.index.extend((head.seq, head.total, offset))
+        self.last, self.end = head.seq, head.total + head.rows
+        self.records += 1
+        self.wall_from = self.wall_from or head.wall_ns
+        self.wall_to = max(self.wall_to, head.wall_ns)
+
+
+def header(log: str, lane: Lane, first: int, start: int) -> bytes:
+    """The first bytes of a file."""
+    body = _HEADER.pack(MAGIC, FORMAT, lane, 0, log.encode(), first, start, 0)[:-4]
+    return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def read_header(data: bytes) -> tuple[str, Lane, int, int]:
+    """Log id, lane, first number and running count. Raises ValueError."""
+    if len(data) < HEADER_SIZE or zlib.crc32(data[: HEADER_SIZE - 4]) != int.from_bytes(
+        data[HEADER_SIZE - 4 : HEADER_SIZE], "little"
+    ):
+        raise ValueError("the file's header is damaged")
+    magic, version, lane, _, log, first, start, _ = _HEADER.unpack_from(data)
+    if magic != MAGIC or version != FORMAT:
+        raise ValueError(f"format {version} is not known to this version of the gateway")
+    return log.decode(), Lane(lane), first, start
+
+
+def footer(segment: Segment) -> bytes:
+    """Footer and trailer of a finished file."""
+    s = segment
+    fixed = _FOOTER.pack(s.first, s.last, s.start, s.end, s.records, s.wall_from, s.wall_to)
+    framed = frame(s.lane, FOOTER, fixed + s.index.tobytes())
+    return framed + _TRAILER.pack(s.size, zlib.crc32(s.size.to_bytes(8, "little")), _TRAILER_MAGIC)
+
+
+def read_footer(path: Path, file: int) -> Segment | None:
+    """The file as its footer tells it; None if it has none that is whole."""
+    size = os.fstat(file).st_size
+    trailer = os.pread(file, _TRAILER.size, max(0, size - _TRAILER.size))
+    if len(trailer) < _TRAILER.size:
+        return None
+    offset, crc, magic = _TRAILER.unpack(trailer)
+    if magic != _TRAILER_MAGIC or crc != zlib.crc32(offset.to_bytes(8, "little")) or offset > size:
+        return None
+    data = os.pread(file, size - offset, offset)
+    head = peek(data, 0)
+    if head is None or head.kind != FOOTER or not is_whole(data, 0, head):
+        return None
+    payload = data[HEAD_SIZE : head.size]
+    first, last, start, end, records, wall_from, wall_to = _FOOTER.unpack_from(payload)
+    index = array("Q")
+    index.frombytes(payload[_FOOTER.size :])
+    return Segment(
+        path, Lane(head.lane), first, start, last, end, records, wall_from, wall_to, offset, size - offset, index
+    )
+
+
+class Entry(NamedTuple):
+    """A record on its way to the disk."""
+
+    seq: int
+    total: int
+    rows: int
+    wall_ns: int
+    source: Source | None
+    frame: bytes
+
+
+class Growth(NamedTuple):
+    """What one write has added to a lane."""
+
+    path: Path
+    """The file it went to; a new one when the last was finished."""
+    entries: Sequence[Entry]
+    places: "array[int]"
+    """What the index gets."""
+    size: int
+    """Bytes of whole frames in the file now."""
+    finished: int
+    """Bytes of the footer that the file before it has got."""
+
+
+def grow(segment: Segment, growth: Growth) -> None:
+    """Take account of records that were written."""
+    last = growth.entries[-1]
+    segment.last, segment.end, segment.size = last.seq, last.total + last.rows, growth.size
+    segment.records += len(growth.entries)
+    segment.wall_from = segment.wall_from or growth.entries[0].wall_ns
+    segment.wall_to = max(segment.wall_to, last.wall_ns)
+    segment.index.extend(growth.places)
+
+
+class LaneFile:
+    """The file of a lane that is being written; used by the writer's thread only. All calls raise OSError."""
+
+    def __init__(self, directory: Path, log: str, lane: Lane, segment_size: int) -> None:
+        self._directory = directory
+        self._log = log
+        self._lane = lane
+        self._limit = segment_size
+        self._file = -1
+        self._segment: Segment | None = None
+        self._sources: set[int] = set()
+        self._finished = 0
+        self.unsynced = 0
+        """Bytes written and not yet committed."""
+        self.written_bytes = 0
+        """Bytes written since the start."""
+
+    def write(self, entries: Sequence[Entry]) -> Growth:
+        """Append these records with one write. After an error nothing of them stands in the file."""
+        if self._segment is not None and self._segment.size >= self._limit:
+            self.finish()
+        segment = self._segment or self._open(entries[0].seq, entries[0].total)
+        parts, sources, index = self._assemble(segment, entries)
+        data = b"".join(parts)
+        self._append(data, segment.size)
+        self._sources |= sources
+        self.unsynced += len(data)
+        growth = Growth(segment.path, entries, index, segment.size + len(data), self._finished)
+        self._finished = 0
+        grow(segment, growth)
+        return growth
+
+    def _assemble(self, segment: Segment, entries: Sequence[Entry]) -> tuple[list[bytes], set[int], "array[int]"]:
+        parts: list[bytes] = []
+        sources: set[int] = set()
+        index = array("Q")
+        offset, indexed = segment.size, segment.index[-1] if segment.index else 0
+        for entry in entries:
+            source = entry.source
+            if source is not None and source.id not in self._sources and source.id not in sources:
+                parts.append(source.frame())
+                offset += len(parts[-1])
+                sources.add(source.id)
+            if not indexed or offset - indexed >= INDEX_STEP:
+                index.extend((entry.seq, entry.total, offset))
+                indexed = offset
+            parts.append(entry.frame)
+            offset += len(entry.frame)
+        return parts, sources, index
+
+    def _open(self, first: int, start: int) -> Segment:
+        path = self._directory / f"{first:016x}.seg"
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        try:
+            _write_all(self._file, header(self._log, self._lane, first, start), 0)
+            sync_directory(self._directory)
+        except OSError:
+            self.abandon()
+            raise
+        self._sources = set()
+        self._segment = Segment(path, self._lane, first, start)
+        return self._segment
+
+    def _append(self, data: bytes, offset: int) -> None:
+        try:
+            _write_all(self._file, data, offset)
+        except OSError as error:
+            os.ftruncate(self._file, offset)
+            if error.errno == errno.EFBIG:
+                self.commit()
+                self.abandon()
+            raise
+        self.written_bytes += len(data)
+
+    def commit(self) -> None:
+        """Make all that was written durable."""
+        if self.unsynced:
+            os.fdatasync(self._file)
+        self.unsynced = 0
+
+    def finish(self) -> None:
+        """Write the footer, commit and close; the next write opens a new file."""
+        if self._segment is not None:
+            data = footer(self._segment)
+            self._append(data, self._segment.size)
+            os.fdatasync(self._file)
+            self._finished = len(data)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close without a footer; the next write opens a new file."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self._segment, self.unsynced = -1, None, 0
+
+
+def _write_all(file: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(file, view, offset)
+        offset += written
+        view = view[written:]

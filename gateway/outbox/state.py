@@ -1,0 +1,123 @@
+"""The state of a log at a start: its files, where its numbers go on, and how far each sink had come."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import orjson
+import structlog
+
+from gateway.core.record import Lane
+from gateway.outbox.dictionary import Dictionary
+from gateway.outbox.identity import Numbers, NumbersFile, boot_number, log_id, write_whole
+from gateway.outbox.progress import Progress
+from gateway.outbox.recovery import Found, definitions_of, recover
+from gateway.outbox.writer import RESERVED
+
+log = structlog.get_logger()
+
+STEP_NS = 500_000_000
+"""The wall clock has stepped when it moves this much against the boot clock at once."""
+
+_FAR = 1 << 20
+"""How far numbering leaps when it is not known which numbers were given out."""
+
+
+@dataclass(slots=True)
+class State:
+    """Everything a start needs to know."""
+
+    log_id: str
+    found: Found
+    numbers: NumbersFile
+    dictionary: Dictionary
+    cursors: dict[str, dict[Lane, Progress]]
+    boot: int
+    epoch: int
+    next_seq: dict[Lane, int] = field(default_factory=dict)
+    total: dict[Lane, int] = field(default_factory=dict)
+    skipped: dict[Lane, tuple[int, int]] = field(default_factory=dict)
+    """First and last number that will never be used, per lane."""
+
+
+def load(directory: Path, offset_ns: int) -> State:
+    """Read, recover, and promise the next numbers to the disk. `offset_ns` is the wall clock less the boot clock. Raises
+    OSError only if the directory cannot be written at all."""
+    directory.mkdir(parents=True, exist_ok=True)
+    name = log_id(directory)
+    found = recover(directory, name)
+    numbers = NumbersFile(directory / "numbers")
+    boot = boot_number()
+    cursors = _load_cursors(directory / "cursors", name)
+    state = State(name, found, numbers, _load_dictionary(directory, found), cursors, boot, 0)
+    before = numbers.numbers
+    if before is not None:
+        same = before.boot == boot and abs(offset_ns - before.offset) < STEP_NS
+        state.epoch = before.epoch if same else before.epoch + 1
+    for lane in Lane:
+        _go_on(state, lane, before)
+    reserved = {lane: state.next_seq[lane] + RESERVED[lane] for lane in Lane}
+    numbers.write(
+        Numbers(reserved=(reserved[Lane.ALARM], reserved[Lane.DATA]), boot=boot, epoch=state.epoch, offset=offset_ns)
+    )
+    return state
+
+
+def _go_on(state: State, lane: Lane, before: Numbers | None) -> None:
+    segments = state.found.lanes[lane]
+    tracks = [cursor[lane] for cursor in state.cursors.values()]
+    known = max([1, segments[-1].last + 1 if segments else 1, *(track.seqs.end for track in tracks)])
+    total = max([0, segments[-1].end if segments else 0, *(track.rows.end for track in tracks)])
+    if before is None:
+        is_new = state.numbers.is_new and known == 1
+        start = 1 if is_new else known + _FAR
+    elif before.clean:
+        start = known = max(known, before.next[lane])
+        total = max(total, before.total[lane])
+    else:
+        start = max(known, before.reserved[lane])
+    if start > known:
+        state.skipped[lane] = (known, start - 1)
+    state.next_seq[lane], state.total[lane] = start, total
+
+
+def _load_dictionary(directory: Path, found: Found) -> Dictionary:
+    dictionary = Dictionary()
+    path = directory / "tags"
+    try:
+        whole = dictionary.load(path.read_bytes())
+    except FileNotFoundError:
+        whole = not any(found.lanes.values())
+    if not whole:
+        log.warning("The outbox's tag dictionary is damaged; it is made anew from the segments", file=str(path))
+        for segment in found.lanes[Lane.DATA]:
+            dictionary.learn_all(definitions_of(segment.path))
+        try:
+            write_whole(path, dictionary.dump())
+        except OSError as error:
+            log.warning("The tag dictionary cannot be written", file=str(path), error=str(error))
+    return dictionary
+
+
+def cursor_path(directory: Path, sink: str) -> Path:
+    """The file that keeps how far a sink has come."""
+    return directory / "cursors" / f"{quote(sink, safe=' ')}.json"
+
+
+def dump_cursor(log_id: str, tracks: dict[Lane, Progress]) -> bytes:
+    """Its content."""
+    return orjson.dumps({"log": log_id, "lanes": {lane.word: track.dump() for lane, track in tracks.items()}})
+
+
+def _load_cursors(directory: Path, log_id: str) -> dict[str, dict[Lane, Progress]]:
+    directory.mkdir(exist_ok=True)
+    cursors = {}
+    for path in sorted(directory.glob("*.json")):
+        try:
+            body = orjson.loads(path.read_bytes())
+            if body["log"] != log_id:
+                raise ValueError(f"it belongs to log {body['log']}")
+            cursors[unquote(path.stem)] = {lane: Progress.load(body["lanes"][lane.word]) for lane in Lane}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("A cursor is damaged; its sink gets again what is on disk", file=str(path), error=str(error))
+    return cursors

@@ -1,0 +1,208 @@
+"""The one thread that writes: records, commits, removals, cursors. Its jobs come through one queue, in order."""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Protocol, TypeVar
+
+import structlog
+
+from gateway.core.record import Lane
+from gateway.outbox.identity import Numbers, NumbersFile, write_whole
+from gateway.outbox.segment import Entry, Growth, LaneFile
+
+log = structlog.get_logger()
+
+RESERVED = {Lane.ALARM: 1024, Lane.DATA: 65_536}
+"""How many numbers are promised to the disk at a time."""
+
+_RETRY = (0.1, 1.0)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What was gathered for one write."""
+
+    lanes: dict[Lane, list[Entry]] = field(default_factory=dict)
+    definitions: Sequence[bytes] = ()
+    size: int = 0
+
+
+R = TypeVar("R")
+
+
+class Events(Protocol):
+    """What the thread tells; each is called in the event loop."""
+
+    def written(self, lane: Lane, growth: Growth) -> None: ...
+    def batch_done(self, batch: Batch) -> None: ...
+    def disk_trouble(self, error: OSError) -> None: ...
+    def measured(self, free: int) -> None: ...
+    def ended(self, error: BaseException | None) -> None: ...
+
+
+class Writer(threading.Thread):
+    """Owns every file that is written. Public methods are called from the event loop and return at once."""
+
+    def __init__(
+        self,
+        directory: Path,
+        log_id: str,
+        numbers: NumbersFile,
+        *,
+        segment_size: int,
+        commit_interval: float,
+        tell: Callable[[Callable[[], None]], None],
+        events: Events,
+    ) -> None:
+        super().__init__(name="outbox-writer", daemon=True)
+        self._directory = directory
+        self._numbers = numbers
+        self._files = {lane: LaneFile(directory / lane.word, log_id, lane, segment_size) for lane in Lane}
+        self._interval = commit_interval
+        self._tell = tell
+        self._events = events
+        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._removals: deque[Path] = deque()
+        self._room = threading.Event()
+        self._due: float | None = None
+        self._stopping = False
+        self._give_up_at = float("inf")
+        self.unwritten = False
+        """After the end: whether records were left that no file has."""
+        self.syncs = 0
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes that went into segment files since the start."""
+        return sum(file.written_bytes for file in self._files.values())
+
+    def write(self, batch: Batch) -> None:
+        """Write these records; `written` and `batch_done` tell when."""
+        self._jobs.put(partial(self._write, batch))
+
+    def remove(self, paths: Sequence[Path]) -> None:
+        """Delete these files, also while a write waits for room."""
+        self._removals.extend(paths)
+        self._room.set()
+        self._jobs.put(self._remove)
+
+    def save(self, path: Path, data: bytes) -> None:
+        """Replace a small file; not synced."""
+        self._jobs.put(partial(self._save, path, data))
+
+    def measure(self) -> None:
+        """Tell how much room the disk has."""
+        self._jobs.put(self._measure)
+
+    def stop(self, numbers: Numbers, patience: float) -> None:
+        """Finish all jobs, within so many seconds if the disk is in trouble, then end; `numbers` are written last."""
+        self._give_up_at = time.monotonic() + patience
+        self._jobs.put(partial(self._finish, numbers))
+
+    def run(self) -> None:
+        failure: BaseException | None = None
+        try:
+            while not self._stopping:
+                self._step()
+        except BaseException as error:  # noqa: BLE001 - the loop raises it
+            failure = error
+        self._tell(partial(self._events.ended, failure))
+
+    def _step(self) -> None:
+        try:
+            wait = None if self._due is None else max(0.0, self._due - time.monotonic())
+            self._jobs.get(timeout=wait)()
+        except Empty:
+            pass
+        if self._due is not None and time.monotonic() >= self._due:
+            self._persist(self._commit)
+
+    def _write(self, batch: Batch) -> None:
+        if batch.definitions:
+            self._persist(partial(self._append_definitions, batch.definitions))
+        for lane, entries in batch.lanes.items():
+            growth = self._persist(partial(self._append, lane, entries))
+            if lane is Lane.ALARM:
+                self._persist(self._commit)
+            elif self._due is None:
+                self._due = time.monotonic() + self._interval
+            if growth is not None:
+                self._tell(partial(self._events.written, lane, growth))
+        self._tell(partial(self._events.batch_done, batch))
+
+    def _append(self, lane: Lane, entries: Sequence[Entry]) -> Growth:
+        last = entries[-1].seq
+        numbers = self._numbers.numbers
+        assert numbers is not None
+        if last >= numbers.reserved[lane]:
+            self._numbers.reserve(lane, last + RESERVED[lane])
+            self.syncs += 1
+        return self._files[lane].write(entries)
+
+    def _append_definitions(self, lines: Sequence[bytes]) -> None:
+        path = self._directory / "tags"
+        with path.open("ab", buffering=0) as file:
+            start = file.seek(0, os.SEEK_END)
+            try:
+                file.write(b"".join(lines))
+                os.fdatasync(file.fileno())
+            except OSError:
+                file.truncate(start)
+                raise
+        self.syncs += 1
+
+    def _commit(self) -> None:
+        self._due = None
+        for file in self._files.values():
+            if file.unsynced:
+                file.commit()
+                self.syncs += 1
+
+    def _persist(self, action: Callable[[], R]) -> R | None:
+        """Do it, and again until the disk lets it; the event loop is told of each refusal and may make room."""
+        pause = _RETRY[0]
+        while not self.unwritten:
+            self._remove()
+            self._room.clear()
+            try:
+                return action()
+            except OSError as error:
+                self._tell(partial(self._events.disk_trouble, error))
+            if time.monotonic() > self._give_up_at:
+                self.unwritten = True
+            self._room.wait(pause)
+            pause = min(2 * pause, _RETRY[1])
+        return None
+
+    def _remove(self) -> None:
+        while self._removals:
+            path = self._removals.popleft()
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("A file of the outbox cannot be removed", file=str(path), error=str(error))
+
+    def _save(self, path: Path, data: bytes) -> None:
+        try:
+            write_whole(path, data, sync=False)
+        except OSError as error:
+            log.warning("A cursor of the outbox cannot be written; a crash now would cause repeats", error=str(error))
+
+    def _measure(self) -> None:
+        stat = os.statvfs(self._directory)
+        self._tell(partial(self._events.measured, stat.f_bavail * stat.f_frsize))
+
+    def _finish(self, numbers: Numbers) -> None:
+        self._stopping = True
+        for file in self._files.values():
+            self._persist(file.finish)
+        if not self.unwritten:
+            self._numbers.write(numbers)
+        self._numbers.close()
