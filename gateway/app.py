@@ -17,7 +17,7 @@ import structlog
 
 from gateway import __version__
 from gateway.acquire.acquirer import Acquirer
-from gateway.config.diff import diff
+from gateway.config.diff import Diff, diff
 from gateway.config.load import load
 from gateway.config.model import Config, DeviceSpec, GatewaySection
 from gateway.core.clock import Clock, SystemClock
@@ -84,13 +84,14 @@ class Gateway:
         self._outbox = Outbox.open(
             directory / "outbox", self.config.outbox, clock=self._clock, config_hash=self.config.short_hash
         )
-        self._detector = self._make_detector(self.config, ())
         self._acquirer = Acquirer(self, self._plugins.driver, self._clock)
+        await self._acquirer.apply(self.config.devices)
+        self._detector = self._make_detector(self.config)
         try:
             async with running(self._outbox.run(), self._watchdog().run(), self._clock_watch().run()) as self._running:
                 self._publish_to(self.config)
-                async with running(self._detector.run()):
-                    await self._acquirer.apply(self.config.devices)
+                async with running() as self._detecting:
+                    self._detecting_task = self._detecting.start(self._detector.run())
                     async with running(self._acquirer.run()), ControlServer(socket, self._commands()):
                         log.info("running", gateway=self.config.gateway.name, version=__version__)
                         notify(READY=1)
@@ -110,9 +111,7 @@ class Gateway:
         return self._outbox.bind(spec, _context(self.config.gateway, spec), found)
 
     def define(self, device: Device) -> LiveDevice:
-        live = self.live.define(device)
-        self._detector.define(device)
-        return live
+        return self.live.define(device)
 
     def seen(self, readings: Readings, boot_ns: int) -> None:
         self.live.update(readings, boot_ns)
@@ -129,10 +128,10 @@ class Gateway:
 
     # Parts.
 
-    def _make_detector(self, config: Config, devices: Sequence[Device]) -> Detector:
+    def _make_detector(self, config: Config) -> Detector:
         return Detector(
             config.models,
-            devices,
+            [live.device for live in self.live],
             emit=self._outbox.append_event,
             clock=self._clock,
             version=__version__,
@@ -142,7 +141,7 @@ class Gateway:
     def _watchdog(self) -> Watchdog:
         return Watchdog(
             {"acquisition": self._acquirer.wheel.late, "outbox": self._outbox.late},
-            status=lambda: answers.summary(answers.devices(self._acquirer.sources), self._sinks()),
+            status=lambda: answers.summary(self._acquirer.sources, self._sinks()),
         )
 
     def _clock_watch(self) -> ClockWatch:
@@ -242,11 +241,11 @@ class Gateway:
                 return {"applied": False, "problems": [str(problem) for problem in error.problems]}
             return {"applied": False, "problems": [str(error)]}
         self._audit.write("config.reload", who, old=self.config.hash, new=new.hash, changes=change.lines())
-        await self._apply(new)
+        await self._apply(new, change)
         self.config, self._loaded_ns = new, self._clock.wall_ns()
         return {"applied": True, "changes": change.lines()}
 
-    async def _apply(self, new: Config) -> None:
+    async def _apply(self, new: Config, change: Diff) -> None:
         """Exchange what changed: devices first to stop and last to start."""
         kept = [spec for spec in self.config.devices if _same(spec, new.devices)]
         await self._acquirer.apply(kept)
@@ -259,8 +258,15 @@ class Gateway:
             live.device.name for live in self.live if live.device.name not in {s.config.name for s in new.devices}
         ]:
             self.live.forget(name)
-        self._detector.apply(new.models)
         await self._acquirer.apply([known.get(spec.config.name, spec) for spec in new.devices])
+        if change.models or change.devices:
+            await self._exchange_detector(new)
+
+    async def _exchange_detector(self, new: Config) -> None:
+        self._detecting_task.cancel()
+        await asyncio.wait([self._detecting_task])
+        self._detector = self._make_detector(new)
+        self._detecting_task = self._detecting.start(self._detector.run())
 
 
 def _same(spec: DeviceSpec, others: Sequence[DeviceSpec]) -> bool:

@@ -1,0 +1,51 @@
+# make demo and make test are all that a new machine needs; everything else is for developers.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint docs wheel clean
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+# One test process per core would halve the time, but the tests share the machine's few cores with real servers.
+PYTEST := $(RUN)/python -m pytest
+
+help: ## say what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo ## see it work on simulated devices; Ctrl-C ends it
+	@$(RUN)/edge-gateway demo
+
+test: $(VENV)/.dev ## check style and types, and run the tests (some minutes)
+	@sh .ci/tools.sh
+	$(PYTEST) -m "not slow"
+
+test-all: $(VENV)/.dev ## the tests that need long runs, a booted systemd, or mounts
+	@sh .ci/tools.sh
+	$(PYTEST) -m slow
+
+lint: $(VENV)/.dev ## format, and check style, types and imports
+	$(RUN)/ruff format .
+	$(RUN)/ruff check .
+	$(RUN)/mypy gateway plugins benchmarks
+	$(RUN)/lint-imports
+
+docs: $(VENV)/.dev ## write config.example.toml and the reference pages anew
+	$(RUN)/edge-gateway docs --write
+
+wheel: $(VENV)/.dev ## build the wheel into dist/
+	$(RUN)/python -m pip wheel --no-deps -w dist .
+
+clean: ## remove what make has made
+	rm -rf $(VENV) dist build
+
+$(VENV)/bin/python:
+	@sh .ci/venv.sh $(PYTHON) $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml
+	@echo "Installing the gateway into $(VENV) …"
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
+	@echo "Installing the gateway and its test tools into $(VENV) …"
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.demo
