@@ -109,14 +109,15 @@ class DriverContract(Contract):
                 assert await self._values(line, device.tags)
 
     @pytest.mark.asyncio
-    async def test_a_link_cut_while_reading_ends_the_line(self, link: Link) -> None:
+    @pytest.mark.parametrize("reset", [True, False], ids=["reset", "closed"])
+    async def test_a_link_cut_while_reading_ends_the_line(self, link: Link, reset: bool) -> None:
         self._needs_link()
         async with self._nothing_left(link), self._line(link) as line:
             await self._values(line, line.devices[0].tags)
             await link.hold()
             reading = asyncio.create_task(self._read_on(line))
             await asyncio.sleep(0.05)
-            await link.cut()
+            await link.cut(reset=reset)
             with pytest.raises(LINK_LOST):
                 await self._in_time(reading)
 

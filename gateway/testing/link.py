@@ -27,8 +27,8 @@ class Link(Protocol):
         """Undo `hold`: what was held back passes now."""
         ...
 
-    async def cut(self) -> None:
-        """End all connections, and refuse new ones."""
+    async def cut(self, *, reset: bool = True) -> None:
+        """End all connections, by a TCP reset or as a peer that closes in good order; and refuse new ones."""
         ...
 
     async def mend(self) -> None:
@@ -44,7 +44,7 @@ class NoLink:
 
     async def hold(self) -> None: ...
     async def resume(self) -> None: ...
-    async def cut(self) -> None: ...
+    async def cut(self, *, reset: bool = True) -> None: ...
     async def mend(self) -> None: ...
 
 
@@ -73,12 +73,15 @@ class TcpLink:
         for end in self._ends():
             end.resume()
 
-    async def cut(self) -> None:
+    async def cut(self, *, reset: bool = True) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None
         for end in self._ends():
-            end.reset()
+            if reset or end not in self._near:
+                end.reset()
+            else:
+                end.finish()
         await asyncio.gather(*self._dials, return_exceptions=True)
 
     async def mend(self) -> None:
@@ -146,7 +149,7 @@ class _End(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed()
-        if self.peer is not None and self.peer.transport is not None:
+        if self.peer is not None and self.peer.peer is self and self.peer.transport is not None:
             self.peer.transport.close()
 
     def pause(self) -> None:
@@ -156,6 +159,13 @@ class _End(asyncio.Protocol):
     def resume(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
+
+    def finish(self) -> None:
+        """Say that nothing more will come, and take in the rest until the other side closes too."""
+        self.peer = None
+        self.resume()
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write_eof()
 
     def reset(self) -> None:
         """Close as a dying machine does: with a TCP reset."""

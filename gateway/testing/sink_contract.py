@@ -123,7 +123,10 @@ class SinkContract(Contract):
             await self._answered(host, 2)
 
     @pytest.mark.asyncio
-    async def test_a_link_cut_while_sending_ends_serving_and_the_next_connection_delivers(self, link: Link) -> None:
+    @pytest.mark.parametrize("reset", [True, False], ids=["reset", "closed"])
+    async def test_a_link_cut_while_sending_ends_serving_and_the_next_one_delivers(
+        self, link: Link, reset: bool
+    ) -> None:
         self._needs_link()
         host = self.host()
         sent = records(host.all_devices[0], 2)
@@ -133,7 +136,7 @@ class SinkContract(Contract):
                 await link.hold()
                 sink.send(sent)
                 await asyncio.sleep(0.05)
-                await link.cut()
+                await link.cut(reset=reset)
                 with pytest.raises(LINK_LOST):
                     await self._in_time(serving)
             assert not host.taken, "acknowledged what the far side cannot have taken"
