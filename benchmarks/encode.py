@@ -1,5 +1,7 @@
 """CPU per record of turning readings into JSON, beside a dict per record through the standard library and orjson.
 
+The plain ways print integers as 5.0, truth values as 1.0 and a float32 with 17 digits; the encoder prints each by its type.
+
 python benchmarks/encode.py
 """
 

@@ -61,6 +61,11 @@ class Connection:
         """What the sink says of this connection."""
         return self._sink.promise
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is on its way, or waits in the outbox."""
+        return self.window.room < self.window.size or any(self._reader.pending.values())
+
     async def connect(self) -> None:
         """Open it. Raises what the sink raises."""
         try:
@@ -202,7 +207,7 @@ class Connection:
         await _cancel([all_answered])
 
     async def _all_answered(self) -> None:
-        while self._reader.pending:
+        while self.busy:
             self._answer.clear()
             await self._answer.wait()
 

@@ -58,6 +58,11 @@ class Publisher:
         if self._connection is not None:
             self._connection.device_changed(device, online, reason)
 
+    @property
+    def sending(self) -> bool:
+        """Whether it is connected and has something to send or to wait for."""
+        return self._connection is not None and self._connection.busy
+
     async def _session(self) -> None:
         connection = Connection(self._sink_type, self.config, self._around, self._reader, self._tally, self._suspects)
         await connection.connect()

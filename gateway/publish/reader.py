@@ -10,8 +10,8 @@ class Reader(Protocol):
     """One sink's place in the outbox. All calls in the event loop."""
 
     @property
-    def pending(self) -> int:
-        """Records that the sink has not answered, handed out or not."""
+    def pending(self) -> Mapping[str, int]:
+        """Readings per lane that the sink has not acknowledged, handed out or not."""
         ...
 
     async def wait(self) -> None:

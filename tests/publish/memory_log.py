@@ -27,8 +27,8 @@ class MemoryLog:
         return self
 
     @property
-    def pending(self) -> int:
-        return len(self.waiting) + len(self.out)
+    def pending(self) -> dict[str, int]:
+        return {"data": sum(record.rows for record in (*self.waiting, *self.out.values()))}
 
     async def wait(self) -> None:
         await self._some.wait()
@@ -59,4 +59,4 @@ class MemoryLog:
             self._some.set()
 
     def status(self) -> Mapping[str, Any]:
-        return {"pending_records": self.pending}
+        return {"pending": self.pending}
