@@ -174,15 +174,15 @@ class BatchedClient(PlainClient):
                 self.accepted.append(data[at + 2] << 8 | data[at + 3])
                 at += 4
                 continue
-            size = read_length(data, at + 1)
-            if size is None or at + size.header + size.body > end:
+            length = read_length(data, at + 1)
+            if length is None or sum(length) > end:
                 break
-            start, stop = at + size.header, at + size.header + size.body
-            if size.body < 2 or not self._five:
+            size, start = length
+            if size < 2 or not self._five:
                 data[at] = _MALFORMED
                 break
-            self.answered.append(long_puback(bytes(data[start:stop])))
-            at = stop
+            at = start + size
+            self.answered.append(long_puback(bytes(data[start:at])))
         return at
 
     def _refuse(self, error: OSError) -> None:

@@ -16,7 +16,7 @@ from gateway.mqtt.client import PlainClient
 from gateway.mqtt.options import MqttOptions, Will
 from gateway.mqtt.packets import Outgoing
 from gateway.mqtt.tls import tls_context
-from gateway.mqtt.words import FAILURE, NoAnswerError, disconnected, failed_dial, lost, refused_connection
+from gateway.mqtt.words import FAILURE, disconnected, failed_dial, lost, no_answer, refused_connection
 
 VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
@@ -187,14 +187,14 @@ class Link:
 
     def _why(self, code: int) -> LinkError:
         where = f"broker {self.options.address}"
+        if code == 0:
+            return LinkError("the session was ended in good order")
         if code == 0x8D:
             return LinkError(f"{where} has not answered a ping within {self.options.keep_alive:g} s")
         if code == 0x82:
             return LinkError(f"{where} sent something that is no MQTT")
         if not self._answered and (self.client.trouble is None or isinstance(self.client.trouble, ConnectionError)):
-            return NoAnswerError(
-                f"{where} closed the connection without an answer: is it an MQTT broker, does the port expect TLS?"
-            )
+            return no_answer(self.options)
         return lost(self.options, self.client.trouble)
 
     def _end(self, error: Exception) -> None:

@@ -35,31 +35,23 @@ def packed_length(length: int) -> bytes:
     return bytes((length & 0x7F | 0x80,)) + packed_length(length >> 7)
 
 
-class Length(NamedTuple):
-    """Bytes of a packet's fixed header after its first byte's offset, and of what follows it."""
-
-    header: int
-    body: int
-
-
-def read_length(data: bytearray, at: int) -> Length | None:
-    """The variable byte integer at `at` (MQTT 5 section 1.5.5), counted with the packet's first byte. None while
-    incomplete; a fifth byte, which the standard forbids, is read as a body of 0, which no acknowledgement has."""
-    body = 0
+def read_length(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
+    """The variable byte integer at `at` (MQTT 5 section 1.5.5), and where the next byte stands; None while incomplete.
+    A fifth byte, which the standard forbids, is not looked at: the length read is then 0."""
+    length = 0
     for index, byte in enumerate(data[at : at + 4]):
-        body |= (byte & 0x7F) << 7 * index
+        length |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
-            return Length(index + 2, body)
-    return Length(5, 0) if len(data) - at >= 4 else None
+            return length, at + index + 1
+    return (0, at + 4) if len(data) - at >= 4 else None
 
 
 def long_puback(body: bytes) -> Answer:
     """An acknowledgement with a reason code and perhaps properties (MQTT 5 section 3.4.2)."""
     mid = int.from_bytes(body[:2], "big")
     code = body[2] if len(body) > 2 else 0
-    if len(body) < 4:
-        return Answer(mid, code)
-    return Answer(mid, code, _reason_string(body[4:]))
+    properties = read_length(body, 3)
+    return Answer(mid, code, _reason_string(body[properties[1] :]) if properties else "")
 
 
 def _reason_string(properties: bytes) -> str:

@@ -102,7 +102,7 @@ class MqttSession:
             raise RefusedError(f"broker {self.options.address} does not take QoS 1, so nothing can be acknowledged")
         self.protocol = version
         self.receive_maximum = min(self._welcome.receive_maximum, self.options.max_in_flight)
-        self.closed.add_done_callback(self._abandon_answers)
+        self._connected.ended.add_done_callback(self._abandon_answers)
 
     @property
     def _connected(self) -> "Link":
@@ -111,13 +111,19 @@ class MqttSession:
         return self._link
 
     @property
-    def closed(self) -> asyncio.Future[Exception]:
-        """Done when the connection has ended; its result is the reason: a LinkError, or the exception of a callback."""
-        return self._connected.ended
+    def is_closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self._connected.ended.done()
+
+    async def closed(self) -> Exception:
+        """Wait for the end of the connection. Returns the reason: a LinkError, or what a callback has raised."""
+        return await asyncio.shield(self._connected.ended)
 
     @property
     def promise(self) -> Mapping[str, Any]:
-        """What this session is, for `status`."""
+        """What this session is, for `status`; empty until it is connected."""
+        if not self.protocol:
+            return {}
         words = {"protocol": f"MQTT {self.protocol}", "encryption": self._connected.tls or "none"}
         if self.protocol == "3.1.1":
             words["weaker"] = WEAKER_311
@@ -133,7 +139,7 @@ class MqttSession:
             "acknowledged": self.acknowledged,
             "refused": self.refused,
             "no_subscribers": self.unheard,
-            "client": self._connected.client.way,
+            "client": self._link.client.way if self._link else "",
         }
 
     @property
@@ -151,7 +157,7 @@ class MqttSession:
         """Hand over messages without waiting; urgent ones overtake those not sent yet. A message that cannot be sent at
         all (too large for this broker, impossible topic) is answered by `on_refused` as if the broker had said so. On an
         ended session nothing happens."""
-        if self.closed.done():
+        if self.is_closed:
             return
         queue = self._urgent if urgent else self._waiting
         for message in messages:
@@ -173,7 +179,7 @@ class MqttSession:
 
     def _send(self) -> None:
         room = self.receive_maximum - len(self._in_flight)
-        if not self._worth_sending(room) or self.closed.done():
+        if not self._worth_sending(room) or self.is_closed:
             return
         messages = self._next(room)
         now = time.monotonic()
@@ -236,7 +242,7 @@ class MqttSession:
             tokens.append(sent[0])
 
     def _refuse_unsent(self, token: Any, code: int, words: str) -> None:
-        if not self.closed.done():
+        if not self.is_closed:
             self._refuse(token, code, words)
 
     def _refuse(self, token: Any, code: int, words: str) -> None:
@@ -260,14 +266,14 @@ class MqttSession:
         await self._ask(lambda client: client.unsubscribe(_BARRIER_FILTER))
 
     async def _ask(self, call: Callable[[Any], tuple[int, int | None]]) -> list[int]:
-        if not self.closed.done():
+        if not self.is_closed:
             _, mid = call(self._connected.client)
             if mid is not None:
                 answer = self._answers[mid] = asyncio.get_running_loop().create_future()
                 self._connected.flush()
                 codes: list[int] = await answer
                 return codes
-        raise self.closed.result() if self.closed.done() else LinkError("the session has ended")
+        raise self._connected.ended.result() if self.is_closed else LinkError("the session has ended")
 
     def _answered(self, client: Any, userdata: Any, mid: int, codes: Any, properties: Any) -> None:
         answer = self._answers.pop(mid, None)
@@ -304,8 +310,8 @@ class MqttSession:
     async def disconnect(self, timeout: float = 1.0, *, with_will: bool = False) -> None:
         """Say good-bye, so that the will is not published (with MQTT 5 and `with_will` it is), and close. Never raises
         for a session that is dead; gives a link that takes nothing `timeout` seconds."""
-        if self._link is None or self.closed.done():
+        if self._link is None or self.is_closed:
             return
         self._connected.good_bye(with_will and self.protocol == "5")
-        await asyncio.wait({self.closed}, timeout=timeout)
+        await asyncio.wait({self._connected.ended}, timeout=timeout)
         self._connected.close()

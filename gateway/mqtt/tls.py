@@ -8,20 +8,27 @@ from gateway.core.errors import RefusedError
 from gateway.mqtt.options import TlsOptions
 
 
-class _NamedContext(ssl.SSLContext):
-    """Checks the certificate against a name other than the host's, which paho has no option for."""
+class _BrokerContext(ssl.SSLContext):
+    """Does two things that paho does not: checks the certificate against a name other than the host's, and closes the
+    socket when the handshake fails."""
 
     server_name = ""
 
     def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
         if self.server_name:
             kwargs["server_hostname"] = self.server_name
-        return super().wrap_socket(*args, **kwargs)
+        sock = super().wrap_socket(*args, **kwargs)
+        try:
+            sock.do_handshake()
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
 
 def tls_context(options: TlsOptions) -> ssl.SSLContext:
     """A context that verifies certificate and name. Raises RefusedError for a file that cannot be used."""
-    context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _BrokerContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.server_name = options.server_name
     if options.ca is None:

@@ -113,6 +113,19 @@ def disconnected(options: MqttOptions, code: int, text: str = "") -> LinkError:
     return (RefusedError if code in _PERSON_MUST_ACT else LinkError)(message)
 
 
+def no_answer(options: MqttOptions) -> NoAnswerError:
+    """The error for a connection that was closed in place of a CONNACK."""
+    if options.tls is None:
+        guess = "does the port expect TLS?"
+    elif options.tls.certificate is None:
+        guess = "does it want a certificate of ours (tls = { certificate = ..., key = ... })?"
+    else:
+        guess = "does it not accept our certificate?"
+    return NoAnswerError(
+        f"broker {options.address} closed the connection without an answer: is it an MQTT broker, {guess}"
+    )
+
+
 def failed_dial(options: MqttOptions, error: Exception) -> LinkError:
     """The error for a connection that did not come about."""
     where = f"broker {options.address}"
@@ -126,6 +139,8 @@ def failed_dial(options: MqttOptions, error: Exception) -> LinkError:
         )
     if isinstance(error, TimeoutError):
         return LinkError(f"{where} has not answered within {options.timeout:g} s")
+    if isinstance(error, ConnectionError) and options.tls is not None:
+        return LinkError(f"{where} broke the TLS handshake off ({_system(error)}): does the port speak TLS?")
     return LinkError(f"{where}: {_system(error)}")
 
 
@@ -135,7 +150,10 @@ def lost(options: MqttOptions, error: OSError | None) -> LinkError:
     if isinstance(error, ssl.SSLError):
         return RefusedError(f"{where}: {_tls(options, error)}")
     if error is None:
-        return LinkError(f"{where} closed the connection")
+        return LinkError(
+            f"{where} closed the connection without a reason: it was stopped, or another client has connected with our"
+            f' client id "{options.client_id}"'
+        )
     if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
         return LinkError(
             f"{where}: the link swallows what is sent (no TCP acknowledgement for {options.user_timeout:g} s)"
@@ -147,7 +165,7 @@ def _tls(options: MqttOptions, error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         name = (options.tls and options.tls.server_name) or options.host
         words = _VERIFY.get(error.verify_code, f"the broker's certificate is not accepted: {error.verify_message}")
-        return words.format(name=name)
+        return words.replace("{name}", name)
     why = error.reason or str(error)
     if why in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING", "EOF occurred"):
         return f"the port does not speak TLS ({why}): correct port, or leave tls out"

@@ -2,8 +2,9 @@
 
 from pydantic import field_validator, model_validator
 
-from gateway.config.base import DeviceConfig, Secret, SinkConfig, TagConfig, ValueType
+from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig, TagConfig, ValueType
 from gateway.config.fields import Deadband, Duration, Field, FilePath, Size, TopicTemplate
+from gateway.config.secrets import resolve
 from gateway.core import quality
 from gateway.core.errors import DeviceError, LinkError, RefusedError
 from gateway.core.readings import Exact, Readings
@@ -32,6 +33,7 @@ __all__ = [
     "Record",
     "RefusedError",
     "Secret",
+    "Section",
     "Sink",
     "SinkConfig",
     "SinkHost",
@@ -45,4 +47,5 @@ __all__ = [
     "field_validator",
     "model_validator",
     "quality",
+    "resolve",
 ]

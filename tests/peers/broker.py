@@ -5,6 +5,7 @@ with Broker(tmp_path) as broker, Subscriber(broker) as subscriber:
     subscriber.wait_for(10)
 """
 
+import getpass
 import os
 import shutil
 import signal
@@ -72,7 +73,8 @@ class Broker:
         """Start, on the same port as before, and wait until it listens."""
         config = self.directory / f"mosquitto-{self.port}.conf"
         anonymous = [] if any("allow_anonymous" in line for line in self._lines) else ["allow_anonymous true"]
-        common = ["persistence false", "max_queued_messages 0", "log_dest stderr", "log_type all", *anonymous]
+        user = [f"user {getpass.getuser()}"]  # else a mosquitto of root's gives up the right to read our files
+        common = [*user, "persistence false", "max_queued_messages 0", "log_dest stderr", "log_type all", *anonymous]
         config.write_text("\n".join([*common, f"listener {self.port} 127.0.0.1", *self._lines, ""]))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen([_program("mosquitto"), "-c", str(config)], stdout=log, stderr=log)

@@ -1,0 +1,66 @@
+"""What the configuration says of a broker. Imports no protocol library, so that checking is fast."""
+
+from typing import Literal
+
+from gateway.plugin import Duration, Field, FilePath, Secret, Section, SinkConfig, TopicTemplate, model_validator
+
+
+class Tls(Section):
+    ca: FilePath | None = None
+    """Certificates (PEM) of the authorities that may have signed the broker's certificate. Default: those of the system."""
+
+    certificate: FilePath | None = None
+    """The gateway's own certificate (PEM), for a broker that asks for one."""
+
+    key: FilePath | None = None
+    """The key of certificate (PEM). Default: it stands in the same file."""
+
+    server_name: str = ""
+    """Name in the broker's certificate, if another than host."""
+
+    @model_validator(mode="after")
+    def _pair(self) -> "Tls":
+        if self.key is not None and self.certificate is None:
+            raise ValueError("key: needs certificate")
+        return self
+
+
+class MqttConfig(SinkConfig):
+    host: str = Field(min_length=1)
+    """Name or address of the broker."""
+
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """TCP port. Default: 1883, with tls 8883."""
+
+    client_id: str = Field(default="", max_length=256)
+    """Name of this client, unique at the broker. Default: the gateway's name."""
+
+    user: str = ""
+    """User at the broker. Default: anonymous."""
+
+    password: Secret | None = None
+    """The user's password, such as { credential = "mqtt-password" }."""
+
+    tls: bool | Tls = False
+    """true: encrypted, the broker's certificate checked against the system's authorities; or a table that says more, such as
+    { ca = "plant-ca.pem" }."""
+
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    """MQTT version. auto: 5, and 3.1.1 with a broker that refuses 5."""
+
+    keep_alive: Duration = Field(default=15.0, ge=1, le=65535)
+    """Silence after which gateway and broker ask whether the other is there. The broker gives the gateway up, and announces
+    it as offline, after one and a half times as long."""
+
+    topic: TopicTemplate = "{enterprise}/{site}/{area}/{line}/{device}"
+    """Topic of a device's messages. Levels that are empty are left out."""
+
+    per_tag: bool = False
+    """One message per reading, with the tag's name as a further level of the topic, instead of one per record. Costs far
+    more work here, at the broker and at the receivers."""
+
+    @model_validator(mode="after")
+    def _login(self) -> "MqttConfig":
+        if self.password is not None and not self.user:
+            raise ValueError("password: needs user")
+        return self

@@ -1,0 +1,129 @@
+"""The MQTT sink. A record is acknowledged when the broker has acknowledged all messages that it became."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.plugin import Device, Lane, Message, Record, Sink, SinkHost, resolve
+from gateway.plugin.mqtt import MqttOptions, MqttSession, Outgoing, TlsOptions, Will, is_final
+
+from .config import MqttConfig, Tls
+
+FAREWELL = 1.0
+"""Seconds that a broker gets to take the last messages."""
+
+
+class _Delivery:
+    """One attempt to deliver a record; what comes back with the answer to each of its messages."""
+
+    __slots__ = ("_missing", "record")
+
+    def __init__(self, record: Record, messages: int) -> None:
+        self.record = record
+        self._missing = messages
+
+    def one_taken(self) -> bool:
+        """Count an acknowledgement. Whether the record is now delivered."""
+        self._missing -= 1
+        return self._missing == 0
+
+    def refuse(self) -> bool:
+        """Give this attempt up. Whether it was still open."""
+        was_open = self._missing > 0
+        self._missing = 0
+        return was_open
+
+
+class MqttSink(Sink[MqttConfig]):
+    def __init__(self, config: MqttConfig, host: SinkHost) -> None:
+        super().__init__(config, host)
+        self._encoder = host.encoder(config.topic, config.per_tag)
+        will = self._encoder.gateway_state(online=False)
+        self._session = MqttSession(
+            session_options(config, host.gateway),
+            will=Will(will.topic, will.payload),
+            on_acknowledged=self._acknowledged,
+            on_refused=self._refused,
+        )
+        self._told: dict[str, tuple[Message, bool, str]] = {}
+        """What was last retained of each device: description, whether online, reason."""
+
+    @property
+    def window(self) -> int:
+        """Two of the broker's own windows keep it busy; more would wait here, where no alarm can overtake it."""
+        return min(self.config.window, 2 * self._session.receive_maximum)
+
+    @property
+    def promise(self) -> Mapping[str, Any]:
+        return {**self._session.promise, **self._session.status()}
+
+    async def connect(self) -> None:
+        await self._session.connect()
+        self._retain(self._encoder.gateway_state(online=True))
+
+    async def serve(self) -> None:
+        raise await self._session.closed()
+
+    def send(self, records: Sequence[Record]) -> None:
+        data: list[Outgoing] = []
+        alarms: list[Outgoing] = []
+        for record in records:
+            messages = self._encoder.messages(record)
+            if not messages:
+                self.host.acknowledged([record])
+            delivery = _Delivery(record, len(messages))
+            lane = alarms if record.lane is Lane.ALARM else data
+            lane += [(message.topic, message.payload, False, delivery) for message in messages]
+        self._session.publish_many(alarms, urgent=True)
+        self._session.publish_many(data)
+
+    def device_changed(self, device: Device, online: bool, reason: str) -> None:
+        description = self._encoder.description(device)
+        before = self._told.get(device.name)
+        self._told[device.name] = (description, online, reason)
+        if before is None or before[0] != description:
+            self._retain(description)
+        if before is None or before[1:] != (online, reason):
+            self._retain(self._encoder.state(device, online, reason))
+
+    def _retain(self, message: Message) -> None:
+        self._session.publish_many([(message.topic, message.payload, True, None)])
+
+    def _acknowledged(self, deliveries: list["_Delivery | None"]) -> None:
+        done = [each.record for each in deliveries if each is not None and each.one_taken()]
+        if done:
+            self.host.acknowledged(done)
+
+    def _refused(self, delivery: "_Delivery | None", code: int, reason: str) -> None:
+        if delivery is None:
+            self.log.warning("the broker does not take a description or state", reason=reason)
+        elif delivery.refuse():
+            self.host.refused(delivery.record, reason, is_final(code))
+
+    async def close(self) -> None:
+        """Say that the gateway is offline, which the broker says only when no good-bye comes, and good-bye."""
+        if not self._session.is_closed:
+            self._session.forget_waiting()
+            self._retain(self._encoder.gateway_state(online=False))
+            await self._session.settle(FAREWELL)
+        await self._session.disconnect(FAREWELL)
+
+
+def session_options(config: MqttConfig, gateway: str) -> MqttOptions:
+    """The session that this configuration means. Raises RefusedError for a password that is not where it should be."""
+    return MqttOptions(
+        host=config.host,
+        port=config.port or (8883 if config.tls else 1883),
+        client_id=config.client_id or gateway,
+        user=config.user,
+        password=None if config.password is None else resolve(config.password),
+        tls=_tls(config.tls),
+        protocol=config.protocol,
+        keep_alive=config.keep_alive,
+        user_timeout=config.ack_timeout,
+    )
+
+
+def _tls(tls: bool | Tls) -> TlsOptions | None:
+    if isinstance(tls, Tls):
+        return TlsOptions(tls.ca, tls.certificate, tls.key, tls.server_name)
+    return TlsOptions() if tls else None
