@@ -2,7 +2,8 @@
 
 Every answer must carry the transaction id of an open request and fit it in unit, function and length; else the
 connection is dropped, since nothing that follows could be trusted. Only the answer to a request that was given up
-meanwhile (timed out) is expected late, by its id, and thrown away.
+meanwhile (timed out) is expected late, by its id, and thrown away; when several were given up and nothing at all came in
+between, the connection is taken for dead.
 """
 
 import asyncio
@@ -16,6 +17,9 @@ from .frames import Answer, Request, answer_to, split
 
 MAX_LATE = 64
 """How many given-up requests are remembered. An answer to an older one drops the connection."""
+
+MAX_SILENT = 4
+"""Reads given up one after the other, without a byte received, that end the connection."""
 
 UNREACHABLE = frozenset((10, 11))
 """Exceptions by which a gateway says that it does not reach the unit; the unit's further requests are not sent then."""
@@ -55,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._queue: deque[_Exchange] = deque()
         self._open: dict[int, tuple[_Exchange, int]] = {}
         self._late: dict[int, None] = {}
+        self._silent = 0
         self._id = 0
         self._rest = b""
         self._error = ""
@@ -86,6 +91,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        self._silent = 0
         try:
             frames, self._rest = split(self._rest + data if self._rest else data)
             for frame in frames:
@@ -139,12 +145,16 @@ class Connection(asyncio.Protocol):
     def _give_up(self, exchange: _Exchange) -> None:
         if exchange in self._queue:
             self._queue.remove(exchange)
-        for number in [number for number, (owner, _) in self._open.items() if owner is exchange]:
+        given_up = [number for number, (owner, _) in self._open.items() if owner is exchange]
+        for number in given_up:
             del self._open[number]
             self._late[number] = None
         while len(self._late) > MAX_LATE:
             del self._late[next(iter(self._late))]
-        if not self._error:
+        self._silent += bool(given_up)
+        if self._silent >= MAX_SILENT:
+            self._fail(f"{self._peer}: connected, but no answer to the last {MAX_SILENT} reads")
+        elif not self._error:
             self._send()
 
     def _fail(self, reason: str) -> None:

@@ -52,11 +52,12 @@ class Decoder:
         if len(self._bit_rows):
             value[self._bit_rows] = (raw[self._bit_bytes] >> self._bit_shifts) & 1
         ordered = raw[self._gather]
-        for type_, part, rows in self._groups:
-            column = ordered[part].view(FORMATS[type_])
-            value[rows] = column
-            if type_ in ("int64", "uint64"):
-                exact |= _large(column, np.arange(len(value))[rows])
+        with np.errstate(invalid="ignore"):  # widening a signalling NaN warns
+            for type_, part, rows in self._groups:
+                column = ordered[part].view(FORMATS[type_])
+                value[rows] = column
+                if type_ in ("int64", "uint64"):
+                    exact |= _large(column, np.arange(len(value))[rows])
         if exact:
             value[list(exact)] = np.nan
         value.flags.writeable = False

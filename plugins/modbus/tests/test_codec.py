@@ -4,7 +4,7 @@ import math
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.client.mixin import ModbusClientMixin
 
@@ -32,6 +32,7 @@ def pymodbus_wire(value: float, type_: str, words: str) -> bytes:
 def test_wire_bytes_stand_as_the_order_spells_them(type_: str, order: str) -> None:
     spelled = {"ABCD": "ABCDEFGH", "CDAB": "GHEFCDAB", "BADC": "BADCFEHG", "DCBA": "HGFEDCBA"}
 
+    @settings(deadline=None)
     @given(values_of(type_))
     def check(value: float) -> None:
         big = pymodbus_wire(value, type_, "big")
@@ -45,6 +46,7 @@ def test_wire_bytes_stand_as_the_order_spells_them(type_: str, order: str) -> No
 
 @pytest.mark.parametrize("type_", [type_ for type_ in FORMATS if size_of(type_) > 2])
 def test_abcd_and_cdab_are_the_word_orders_of_pymodbus(type_: str) -> None:
+    @settings(deadline=None)
     @given(values_of(type_))
     def check(value: float) -> None:
         assert encode(value, type_, "ABCD") == pymodbus_wire(value, type_, "big")

@@ -1,6 +1,7 @@
 """The line against a device that misbehaves in every way; nothing wrong may ever come out as good."""
 
 import asyncio
+import gc
 import struct
 from collections.abc import Callable
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.plugin import Device, DeviceError, LinkError, Readings, quality
+from gateway.plugin import Device, DeviceError, LinkError, Readings, Tags, quality
+from plugins.modbus.connection import MAX_SILENT
 from plugins.modbus.driver import Modbus
 from plugins.modbus.tests.fakes import RawDevice, connected, exception, make_device, registers, words
 
@@ -124,6 +126,27 @@ async def test_a_late_answer_is_thrown_away_only_once() -> None:
                 await read(driver, device)
 
 
+async def test_a_connection_that_stays_silent_is_taken_for_dead() -> None:
+    async with RawDevice(lambda request: b"") as raw:
+        device = device_at(raw)
+        async with connected(device) as driver:
+            for _ in range(MAX_SILENT):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(read(driver, device), 0.02)
+            with pytest.raises(LinkError, match="connected, but no answer to the last 4 reads"):
+                await read(driver, device)
+
+
+async def test_a_silent_unit_does_not_end_the_line_of_the_others() -> None:
+    async with RawDevice(lambda request: registers(request) if request[6] == 2 else b"") as raw:
+        silent, alive = device_at(raw, unit=1), make_device(words(0), name="other", port=raw.port, unit=2)
+        async with connected(silent, alive) as driver:
+            for _ in range(2 * MAX_SILENT):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(driver.read(silent.tags), 0.02)
+                assert await read(driver, alive) == [0]
+
+
 async def test_a_read_given_up_makes_room_for_the_next() -> None:
     async with RawDevice(lambda request: registers(request) if request[6] == 2 else b"") as raw:
         dead, alive = device_at(raw, unit=1), make_device(words(0), name="other", port=raw.port, unit=2)
@@ -154,6 +177,16 @@ async def test_what_a_gateway_reached_is_given_though_the_rest_failed() -> None:
             readings = await driver.read(device.tags)
             assert isinstance(readings, Readings)
             assert readings.quality.tolist() == [0, quality.BAD_NO_COMMUNICATION, quality.BAD_NO_COMMUNICATION]
+
+
+async def test_reads_on_request_leave_nothing_behind() -> None:
+    async with RawDevice(registers) as raw:
+        device = device_at(raw)
+        async with connected(device) as driver:
+            for _ in range(3):
+                assert len(await driver.read(Tags(device.name, device.tags[:2]))) == 2  # type: ignore[arg-type]
+            gc.collect()
+            assert len(driver._plans) == 0
 
 
 async def test_transaction_ids_wrap_around() -> None:

@@ -2,7 +2,7 @@ import struct
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.plugin import LinkError
@@ -51,6 +51,7 @@ def test_what_cannot_be_modbus_ends_the_line(data: bytes) -> None:
         split(data)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(min_size=3, max_size=254), max_size=6), st.data())
 def test_frames_come_out_whole_however_they_are_cut(bodies: list[bytes], data: st.DataObject) -> None:
     frames = [struct.pack(">HHH", number, 0, len(body)) + body for number, body in enumerate(bodies)]
@@ -64,6 +65,7 @@ def test_frames_come_out_whole_however_they_are_cut(bodies: list[bytes], data: s
     assert (found, rest) == (frames, b"")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=600))
 def test_any_bytes_give_frames_or_a_link_error(data: bytes) -> None:
     with suppress(LinkError):
@@ -71,6 +73,7 @@ def test_any_bytes_give_frames_or_a_link_error(data: bytes) -> None:
         assert b"".join(frames) + rest == data
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=9, max_size=260), st.integers(1, 125), st.sampled_from([INPUT_REGISTERS, COILS]))
 def test_no_frame_is_taken_for_good_unless_it_is_what_was_asked_for(frame: bytes, count: int, area: object) -> None:
     request = Request(1, area, 0, count)  # type: ignore[arg-type]
@@ -83,6 +86,7 @@ def test_no_frame_is_taken_for_good_unless_it_is_what_was_asked_for(frame: bytes
             assert frame[6:8] == bytes([1, area.function | 0x80])  # type: ignore[attr-defined]
 
 
+@settings(deadline=None)
 @given(st.integers(2, 8), st.integers(1, 255))
 def test_a_flipped_header_byte_is_never_good(at: int, flip: int) -> None:
     broken = bytearray(GOOD)

@@ -5,7 +5,8 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.plugin import Device, Readings, quality
@@ -51,6 +52,7 @@ def plan_of(device: Device) -> ReadPlan:
     return ReadPlan(device, device.tags, now=0.0)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_mix_of_tags_decodes_as_each_value_alone(data: st.DataObject) -> None:
     raw = data.draw(st.binary(min_size=200, max_size=200))
@@ -199,6 +201,7 @@ def test_halving_keeps_to_the_requests_it_may_spend_and_goes_on_at_the_next_scan
 
 
 def test_any_set_of_missing_addresses_is_found_exactly() -> None:
+    @settings(deadline=None)
     @given(st.sets(st.integers(0, 80), max_size=20), st.integers(0, 6))
     def check(missing: set[int], gap: int) -> None:
         offsets = [at for at in range(80) if at % 5 != 3]
@@ -221,6 +224,7 @@ def test_a_refusal_of_another_kind_passes_with_the_block_undivided() -> None:
     assert len(plan.requests) == 2
 
 
-def test_not_a_number_from_the_device_is_bad() -> None:
-    values = Memory(bytes.fromhex("7FC00000")).scan(plan_of(make_device(floats(1))))
+@pytest.mark.parametrize("number", ["7FC00000", "7F800001", "FFFFFFFF"], ids=["quiet", "signalling", "all ones"])
+def test_not_a_number_from_the_device_is_bad(number: str) -> None:
+    values = Memory(bytes.fromhex(number)).scan(plan_of(make_device(floats(1))))
     assert values.quality.tolist() == [quality.BAD_SENSOR_FAILURE]

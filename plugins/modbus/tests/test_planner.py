@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.plugin import Device
@@ -41,6 +41,7 @@ def test_bits_and_other_views_of_the_same_register_are_read_once() -> None:
     assert plan(make_device(tags)) == ["40006-40007"]
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 400), st.sampled_from(["uint16", "float32", "float64"])), min_size=1, max_size=60
