@@ -10,9 +10,9 @@ from gateway.config.base import SinkConfig
 from gateway.core.errors import LinkError
 from gateway.core.record import Record
 from gateway.core.tag import Device
+from gateway.outbox import Reader
 from gateway.plugin.sink import Sink
 from gateway.publish.host import Host, Surroundings
-from gateway.publish.reader import Reader
 from gateway.publish.suspects import Suspects
 from gateway.publish.tally import Tally
 from gateway.publish.window import Window

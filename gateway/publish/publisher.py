@@ -12,10 +12,10 @@ from gateway.config.model import GatewaySection
 from gateway.core.clock import Clock
 from gateway.core.live import LiveTable
 from gateway.core.tag import Device
+from gateway.outbox import Outbox
 from gateway.plugin.sink import Sink
 from gateway.publish.connection import Connection
 from gateway.publish.host import Surroundings
-from gateway.publish.reader import Log
 from gateway.publish.suspects import Suspects
 from gateway.publish.tally import Tally
 from gateway.supervise import Backoff, Health, keep_running
@@ -32,7 +32,7 @@ class Publisher:
         config: SinkConfig,
         sink_type: type[Sink[Any]],
         *,
-        outbox: Log,
+        outbox: Outbox,
         live: LiveTable,
         gateway: GatewaySection,
         clock: Clock,

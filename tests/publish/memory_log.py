@@ -8,7 +8,7 @@ from gateway.core.record import Record
 
 
 class MemoryLog:
-    """Implements `gateway.publish.reader.Log` and `Reader`."""
+    """What a publisher needs of `gateway.outbox.Outbox` and its `Reader`."""
 
     def __init__(self) -> None:
         self.waiting: list[Record] = []
