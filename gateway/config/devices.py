@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.config.base import DeviceConfig, TagConfig
-from gateway.config.mistakes import check
+from gateway.config.mistakes import MISSING, check
 from gateway.config.model import DeviceSpec, PluginTypes
 from gateway.config.plugins import driver_types
 from gateway.config.source import Source, key, title
@@ -92,11 +92,10 @@ class _Tags:
             self._source.wrong_below(place, [self._at_key(problem, place, where, name) for problem in error.problems])
             return
         self._source.hashed(path, data)
-        self._source.wrong_below(place, problems)
         if not rows and not problems:
             self._source.wrong(place, where, f"{name} names no tag")
-        for row in rows:
-            self._source.wrong_below(place, self._row(row, shown))
+        problems += [problem for row in rows for problem in self._row(row, shown)]
+        self._source.wrong_below(place, sorted(problems, key=lambda problem: problem.line))
 
     def _at_key(self, problem: Problem, place: Steps, where: str, name: str) -> Problem:
         """A file that cannot be opened is a mistake of the key that names it."""
@@ -113,18 +112,14 @@ class _Tags:
         tag, mistakes = check(self._tag_type, row.options, self._source.base)
         if tag:
             self.good[row.name] = tag
-        messages = [(f'{where}: column "{key(mistake.path[:1])}"', mistake.message) for mistake in mistakes]
-        if message := _wrong_name(row.name):
-            messages.insert(0, (where, message))
-        return [
-            Problem(
-                shown,
-                row.line,
-                place,
-                message.replace("required key is missing", "needed, but empty or no such column"),
-            )
-            for place, message in messages
-        ]
+        found = [Problem(shown, row.line, where, _wrong_name(row.name))] if _wrong_name(row.name) else []
+        for mistake in mistakes:
+            column, message = key(mistake.path[:1]), mistake.message
+            if message != MISSING:
+                found.append(Problem(shown, row.line, f'{where}: column "{column}"', message))
+            elif column in row.columns:
+                found.append(Problem(shown, row.line, f'{where}: column "{column}"', "must not be empty"))
+        return found
 
 
 def _required(tag_type: type[TagConfig]) -> list[str]:

@@ -23,7 +23,7 @@ __all__ = [
     "write_size",
 ]
 
-_NAME = r"^[^\s/+#$\x00-\x1f][^/+#\x00-\x1f]*$"
+_NAME = r"^[^\s/+#\x24\x00-\x1f][^/+#\x00-\x1f]*$"
 _SHORTEST_PERIOD = 0.01
 
 
@@ -70,8 +70,12 @@ def _path(value: Any, info: ValidationInfo) -> Path:
 
 
 def _name(value: str) -> str:
-    if not re.match(_NAME, value):
-        raise ValueError(f'must not be empty, nor begin with a space or "$", nor hold "/", "+" or "#": {value!r}')
+    if not value:
+        raise ValueError("must not be empty")
+    if value[0] == "$" or value[0].isspace():
+        raise ValueError('must not begin with a space or "$"')
+    if bad := re.search(r"[/+#\x00-\x1f]", value):
+        raise ValueError(f"must not hold {bad[0]!r}: it becomes a level of topics")
     return value
 
 

@@ -5,6 +5,7 @@ plugin's for a `[[device]]`, its tags and a `[[sink]]`. Only when all are right 
 """
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,8 +100,8 @@ def _check_top_level(source: Source) -> None:
 def _meant(key: str, value: Any, known: Sequence[str]) -> str:
     if not isinstance(value, Mapping | list):
         for name, section in (("gateway", GatewaySection), ("outbox", OutboxSection)):
-            if key in section.model_fields:
-                return f": {key} belongs under [{name}]"
+            if near := get_close_matches(key, section.model_fields, 1, 0.8):
+                return f": {near[0]} belongs under [{name}]"
     return did_you_mean(key, known)
 
 

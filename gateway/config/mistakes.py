@@ -17,8 +17,9 @@ from gateway.config.toml_lines import Steps
 M = TypeVar("M", bound=BaseModel)
 
 
+MISSING = "required key is missing"
 _PLAIN = {
-    "missing": "required key is missing",
+    "missing": MISSING,
     "string_type": "write a text in quotes, not {input}",
     "int_type": "write a whole number, not {input}",
     "int_from_float": "write a whole number, not {input}",

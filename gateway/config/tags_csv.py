@@ -4,7 +4,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +28,8 @@ class Row:
     line: int
     name: str
     options: dict[str, Any]
+    columns: Sequence[str]
+    """All columns of the table."""
 
 
 def read_tags(path: Path, shown: str, model: type[BaseModel]) -> tuple[list[Row], list[Problem], bytes]:
@@ -58,25 +60,27 @@ class _Table:
     def __init__(self, shown: str, model: type[BaseModel]) -> None:
         self._shown = shown
         self._kinds = _kinds(model)
+        self._needed = [key for key, field in model.model_fields.items() if field.is_required()]
         self.problems: list[Problem] = []
         self.line = 0
+        """Where the row begins that is read or checked."""
 
     def rows(self, text: str) -> Iterator[Row]:
         lines = list(io.StringIO(text, newline=""))
         delimiter, skip = _delimiter(lines)
         reader = csv.reader(lines[skip:], delimiter=delimiter, strict=True)
         header: list[str] | None = None
-        first = skip + 1
-        for cells in reader:
-            self.line, first = first, skip + reader.line_num + 1
-            cells = [cell.strip() for cell in cells]
-            if not any(cells) or cells[0].startswith("#"):
-                continue
-            if header is None:
-                header = self._header(cells)
-            elif row := self._row(header, cells, decimal_comma=delimiter != ","):
-                yield row
+        self.line = skip + 1
+        for record in reader:
+            cells = [cell.strip() for cell in record]
+            if any(cells) and not cells[0].startswith("#"):
+                if header is None:
+                    header = self._header(cells)
+                elif row := self._row(header, cells, decimal_comma=delimiter != ","):
+                    yield row
+            self.line = skip + reader.line_num + 1
         if header is None:
+            self.line = 1
             self._wrong("", 'is empty: the first row names the columns, such as "name" and "address"')
 
     def _header(self, cells: list[str]) -> list[str]:
@@ -88,8 +92,9 @@ class _Table:
                 self._wrong(f'column "{cell}"', f"unknown column{did_you_mean(cell, known)}")
             elif cell in cells[: number - 1]:
                 self._wrong(f'column "{cell}"', "stands twice")
-        if "name" not in cells:
-            self._wrong("", 'the column "name" is missing in the first row')
+        for needed in ("name", *self._needed):
+            if needed not in cells:
+                self._wrong("", f'the column "{needed}" is missing in the first row')
         return cells
 
     def _row(self, header: list[str], cells: list[str], decimal_comma: bool) -> Row | None:
@@ -108,7 +113,7 @@ class _Table:
         for column, cell in named.items():
             if cell and column in self._kinds:
                 options[column] = _value(cell, self._kinds[column], decimal_comma)
-        return Row(self.line, name, options)
+        return Row(self.line, name, options, header)
 
     def _wrong(self, where: str, message: str) -> None:
         self.problems.append(Problem(self._shown, self.line, where, message))

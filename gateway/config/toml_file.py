@@ -43,7 +43,7 @@ def read_bytes(path: Path) -> bytes:
 def explain(text: str, error: tomli.TOMLDecodeError) -> str:
     """A syntax error in words: what to write instead where the line shows what was meant, else the parser's message."""
     line = [*text.split("\n"), ""][error.lineno - 1]
-    hint = _twice(text, error, line) or _by_message(error.msg, line) or _misplaced(line) or _unquoted(line)
+    hint = _twice(error, line) or _by_message(error.msg, line) or _misplaced(line) or _unquoted(line)
     return f"not valid TOML at column {error.colno}: {hint or error.msg[:1].lower() + error.msg[1:]}"
 
 
@@ -51,16 +51,15 @@ def _refusal(path: Path, line: int, message: str) -> ConfigError:
     return ConfigError([Problem(str(path), line, "", message)])
 
 
-def _twice(text: str, error: tomli.TOMLDecodeError, line: str) -> str:
+def _twice(error: tomli.TOMLDecodeError, line: str) -> str:
+    if not error.msg.startswith("Cannot"):
+        return ""
     if match := re.match(r"\s*\[\[?\s*(device|sink|model)\s*\]", line):
         return f"every {match[1]} begins with [[{match[1]}]], in two pairs of brackets, also the first"
     if match := re.match(r"Cannot declare \('([^']+)',\) twice", error.msg):
         return f"[{match[1]}] stands twice: put all its keys under one"
-    if error.msg == "Cannot overwrite a value":
-        # The parser notices it behind the value, so the key is the last one that begins before the place.
-        keys = [match[1] for match in _PAIR.finditer(text[: error.pos])]
-        return f"the key {keys[-1]} stands twice in this table" if keys else ""
-    return ""
+    match = _PAIR.match(line)
+    return f"the key {match[1]} stands twice in this table" if match else ""
 
 
 def _by_message(message: str, line: str) -> str:

@@ -1,0 +1,67 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.cli import main
+
+CONFIG = """
+[gateway]
+name = "g1"
+[[sink]]
+name = "central"
+plugin = "mqtt"
+host = "broker.plant.local"
+user = "gw"
+password = { env = "GW_NOT_SET" }
+[[device]]
+name = "press-1"
+driver = "modbus"
+host = "192.168.10.21"
+[device.tags]
+oil_temp = { address = "40001", type = "float32" }
+oil_pressure = { address = "40003", type = "float32" }
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+def test_check_tells_what_will_be_read_and_how(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--config", str(config)]) == 0
+    told = capsys.readouterr().out
+    assert "1 device, 2 tags, 1 sink, 0 models" in told
+    assert "40001-40004" in told
+    assert 'warning sink "central": password: secret: the environment variable GW_NOT_SET is not set' in told
+
+
+def test_check_names_every_problem_and_exits_with_1(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text(CONFIG.replace("host =", "hots =").replace('"float32"', '"flaot32"'))
+    assert main(["check", "--config", str(config)]) == 1
+    told = capsys.readouterr().out
+    assert told.count('did you mean "host"?') == 2
+    assert told.count('did you mean "float32"?') == 2
+    assert told.endswith("6 problems\n")
+
+
+def test_check_answers_in_json(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--json", "--config", str(config)]) == 0
+    good = json.loads(capsys.readouterr().out)
+    assert (good["ok"], good["devices"][0]["tags"], len(good["hash"])) == (True, 2, 64)
+    config.write_text(CONFIG.replace("[gateway]", "[gatewya]"))
+    assert main(["check", "--json", "--config", str(config)]) == 1
+    bad = json.loads(capsys.readouterr().out)
+    assert bad["ok"] is False
+    assert bad["problems"][-1]["line"] == 2
+    assert bad["problems"][-1]["where"] == "gatewya"
+
+
+def test_schema_is_printed_or_written(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "--config", str(config)]) == 0
+    assert "device-modbus" in json.loads(capsys.readouterr().out)["definitions"]
+    assert main(["schema", "--config", str(tmp_path / "none.toml"), "--output", str(tmp_path / "s.json")]) == 0
+    assert "sink-mqtt" in json.loads((tmp_path / "s.json").read_text())["definitions"]
