@@ -19,7 +19,8 @@ from gateway.core.readings import Readings
 from gateway.core.record import Record
 from gateway.core.tag import Device
 from gateway.outbox import Outbox
-from gateway.plugin.sink import SinkConfig
+from gateway.plugin.driver import option_types
+from gateway.plugin.sink import Sink
 from gateway.publish import Publisher, connection, publisher
 from gateway.testing.link import eventually
 
@@ -73,14 +74,21 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def gateway(directory: Path, broker: Broker, **options: Any) -> AsyncIterator[Running]:
+    async with outbox_into(broker.sink_type(), directory, {"plugin": "far", **options}) as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def outbox_into(sink_type: type[Sink[Any]], directory: Path, options: dict[str, Any]) -> AsyncIterator[Running]:
     clock = SystemClock()
     outbox = Outbox.open(directory, OutboxSection(), clock=clock, config_hash="0badcafe" * 8)
     spec = DeviceSpec(DeviceConfig(name="d", driver="test"), {"a": Number()}, 1)
     device = outbox.bind(spec, PLACE)
-    sink = SinkConfig.model_validate({"name": "central", "plugin": "far", **options})
+    (options_type,) = option_types(sink_type)
+    sink = options_type.model_validate({"name": "central", **options})
     subject = Publisher(
         sink,
-        broker.sink_type(),
+        sink_type,
         outbox=outbox,
         live=LiveTable([device]),
         gateway=GATEWAY,
