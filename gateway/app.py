@@ -251,7 +251,7 @@ class Gateway:
         await self._acquirer.apply(kept)
         for name in set(self._publishers) - {sink.name for sink in new.sinks if sink in self.config.sinks}:
             await self._stop_publisher(name)
-        self._outbox.config_hash = new.short_hash
+        self._outbox.configured(new.hash)
         self._publish_to(new)
         known = {spec.config.name: spec for spec in kept}
         for name in [
