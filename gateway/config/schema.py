@@ -1,9 +1,11 @@
 """A JSON Schema of the whole file, for editors: completion, help and red underlines while one types.
 
-Only the words of draft 4 are used, because the TOML language server knows no others.
+Of draft 7, the newest that TOML editors understand. A device's table is judged by its driver's schema alone, chosen by
+if/then, so that an editor underlines the wrong key and not the whole table; for completion, which does not look into
+if/then, the keys of all drivers stand beside it with what they have in common.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,13 +23,13 @@ _DROPPED = ("title", "default", "examples", "discriminator")
 def schema(plugins: PluginTypes) -> Schema:
     """The schema of a configuration with the installed plugins; one that does not load is left out."""
     definitions: Schema = {}
-    drivers = [_device(name, plugins, definitions) for name in _loadable(plugins.drivers(), plugins.driver_types)]
-    sinks = [_sink(name, plugins, definitions) for name in _loadable(plugins.sinks(), plugins.sink_type)]
+    drivers = {name: _device(name, plugins, definitions) for name in _loadable(plugins.drivers(), plugins.driver_types)}
+    sinks = {name: _sink(name, plugins, definitions) for name in _loadable(plugins.sinks(), plugins.sink_type)}
     sections = {option.key: _core(option.type, option.key, definitions) for option in options(CoreSections)}
-    sections["device"] = {"type": "array", "minItems": 1, "items": _any_of(drivers)}
-    sections["sink"] = {"type": "array", "items": _any_of(sinks)}
+    sections["device"] = {"type": "array", "minItems": 1, "items": _one_of("driver", drivers, definitions)}
+    sections["sink"] = {"type": "array", "items": _one_of("plugin", sinks, definitions)}
     return {
-        "$schema": "http://json-schema.org/draft-04/schema#",
+        "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Configuration of edge-gateway",
         "type": "object",
         "properties": sections,
@@ -37,8 +39,32 @@ def schema(plugins: PluginTypes) -> Schema:
     }
 
 
-def _any_of(choices: Sequence[Schema]) -> Schema:
-    return {"anyOf": list(choices)} if choices else {"type": "object"}
+def _one_of(key: str, choices: Mapping[str, str], definitions: Schema) -> Schema:
+    """A table whose key names the definition that holds for it."""
+    return {
+        "type": "object",
+        "required": [key],
+        "properties": {
+            **_in_common(choices.values(), definitions),
+            key: {"type": "string", "enum": list(choices) or [""]},
+        },
+        "allOf": [
+            {"if": {"properties": {key: {"enum": [name]}}}, "then": {"$ref": f"#/definitions/{definition}"}}
+            for name, definition in choices.items()
+        ]
+        or [{}],
+    }
+
+
+def _in_common(names: Iterable[str], definitions: Schema) -> Schema:
+    """All keys of these tables; of one that means different things in them, only that it exists."""
+    common: Schema = {}
+    for name in names:
+        for key, entry in definitions[name]["properties"].items():
+            known = common.setdefault(key, entry)
+            if known != entry:
+                common[key] = {"description": known["description"]} if "description" in known else {}
+    return common
 
 
 def _loadable(names: Sequence[str], types: Callable[[str], object]) -> Iterator[str]:
@@ -59,34 +85,29 @@ def _core(hint: Any, key: str, definitions: Schema) -> Schema:
     return reference if single else {"type": "array", "items": reference}
 
 
-def _device(name: str, plugins: PluginTypes, definitions: Schema) -> Schema:
+def _device(name: str, plugins: PluginTypes, definitions: Schema) -> str:
     device_type, tag_type = plugins.driver_types(name)
     tag = _define(f"tag-{name}", tag_type, definitions)
-    reference = _define(f"device-{name}", device_type, definitions)
-    properties = definitions[f"device-{name}"]["properties"]
-    properties["driver"] = {**properties["driver"], "enum": [name]}
+    _define(f"device-{name}", device_type, definitions)
     inline, file = TAG_TABLES
-    properties[inline] = {"type": "object", "description": "The tags by name.", "additionalProperties": tag}
-    properties[file] = {
-        "type": "string",
-        "description": "A CSV file with tags: one row a tag, the columns its options.",
+    definitions[f"device-{name}"]["properties"] |= {
+        inline: {"type": "object", "description": "The tags by name.", "additionalProperties": tag},
+        file: {"type": "string", "description": "A CSV file with tags: one row a tag, the columns its options."},
     }
-    return reference
+    return f"device-{name}"
 
 
-def _sink(name: str, plugins: PluginTypes, definitions: Schema) -> Schema:
-    reference = _define(f"sink-{name}", plugins.sink_type(name), definitions)
-    properties = definitions[f"sink-{name}"]["properties"]
-    properties["plugin"] = {**properties["plugin"], "enum": [name]}
-    return reference
+def _sink(name: str, plugins: PluginTypes, definitions: Schema) -> str:
+    _define(f"sink-{name}", plugins.sink_type(name), definitions)
+    return f"sink-{name}"
 
 
 def _define(name: str, model: type[BaseModel], definitions: Schema) -> Schema:
     """Adds a table type, and those within it under names of their own; returns the reference to it."""
     whole = model.model_json_schema(ref_template="#/definitions/" + name + "-{model}")
     for inner, definition in whole.pop("$defs", {}).items():
-        definitions[f"{name}-{inner}"] = _draft4(definition)
-    definition = _draft4(whole)
+        definitions[f"{name}-{inner}"] = _plain(definition)
+    definition = _plain(whole)
     for option in options(model):
         if option.default is not None:
             definition["properties"][option.key]["default"] = option.default
@@ -94,10 +115,10 @@ def _define(name: str, model: type[BaseModel], definitions: Schema) -> Schema:
     return {"$ref": f"#/definitions/{name}"}
 
 
-def _draft4(node: Any) -> Any:
-    """A schema in the words of draft 4, without the titles that only repeat the keys. TOML has no null."""
+def _plain(node: Any) -> Any:
+    """A schema in the words of draft 7, without the titles that only repeat the keys. TOML has no null."""
     if isinstance(node, list):
-        return [_draft4(item) for item in node]
+        return [_plain(item) for item in node]
     if not isinstance(node, Mapping):
         return node
     node = {key: _keyed(key, value) for key, value in node.items() if key not in _DROPPED}
@@ -106,18 +127,14 @@ def _draft4(node: Any) -> Any:
     if "prefixItems" in node:
         node["items"] = node.pop("prefixItems")
         node["additionalItems"] = False
-    for bound in ("Minimum", "Maximum"):
-        if f"exclusive{bound}" in node:
-            node[bound.lower()] = node[f"exclusive{bound}"]
-            node[f"exclusive{bound}"] = True
     return _without_null(node)
 
 
 def _keyed(key: str, value: Any) -> Any:
     """The value of a schema's word; names of properties are no words of the schema."""
     if key in ("properties", "patternProperties"):
-        return {name: _draft4(entry) for name, entry in value.items()}
-    return value if key in ("enum", "required") else _draft4(value)
+        return {name: _plain(entry) for name, entry in value.items()}
+    return value if key in ("enum", "required") else _plain(value)
 
 
 def _without_null(node: Schema) -> Schema:

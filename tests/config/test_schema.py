@@ -11,10 +11,10 @@ from gateway.config.schema import schema
 from gateway.plugin.discovery import Plugins
 from tests.config.sample_plugins import GOOD, SamplePlugins
 
-DRAFT_4 = {
-    "$ref", "$schema", "additionalItems", "additionalProperties", "anyOf", "default", "definitions", "description", "enum",
-    "exclusiveMaximum", "exclusiveMinimum", "items", "maxItems", "maxLength", "maximum", "minItems", "minLength", "minimum",
-    "multipleOf", "pattern", "properties", "required", "title", "type",
+DRAFT_7 = {
+    "$ref", "$schema", "additionalItems", "additionalProperties", "allOf", "anyOf", "default", "definitions", "description",
+    "enum", "exclusiveMaximum", "exclusiveMinimum", "if", "items", "maxItems", "maxLength", "maximum", "minItems",
+    "minLength", "minimum", "multipleOf", "pattern", "properties", "required", "then", "title", "type",
 }  # fmt: skip
 
 
@@ -42,9 +42,9 @@ def accepts(text: str) -> bool:
     return True
 
 
-def test_only_words_of_draft_4_are_used() -> None:
-    assert set(words(schema(SamplePlugins()))) <= DRAFT_4
-    assert set(words(schema(Plugins()))) <= DRAFT_4
+def test_only_words_of_draft_7_are_used() -> None:
+    assert set(words(schema(SamplePlugins()))) <= DRAFT_7
+    assert set(words(schema(Plugins()))) <= DRAFT_7
 
 
 def test_the_schema_accepts_what_the_gateway_accepts() -> None:
