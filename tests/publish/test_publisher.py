@@ -311,6 +311,23 @@ async def test_devices_are_told_before_any_record_and_when_they_change() -> None
         await eventually(lambda: len(far.sink.told) == 3)
 
 
+async def test_a_change_while_records_are_being_fetched_is_told_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    far, log = Far(), MemoryLog()
+    async with publishing(far, log) as subject:
+        await eventually(lambda: far.sinks and far.sink.told)
+        fetch = log.take
+
+        async def take(limit: int) -> Sequence[Record]:
+            records = await fetch(limit)
+            subject.device_changed(COATER, False, "no answer")
+            return records
+
+        monkeypatch.setattr(log, "take", take)
+        log.append(*numbered(1))
+        await eventually(lambda: log.taken)
+        assert far.sink.story == ["device coater-1", "device coater-1", "record 1"]
+
+
 async def test_a_change_without_a_connection_is_asked_for_by_the_next_one() -> None:
     far, log = Far(), MemoryLog()
     subject = build(far, log)
