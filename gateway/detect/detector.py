@@ -85,10 +85,15 @@ class Detector:
         if not self._models:
             await asyncio.get_running_loop().create_future()
         await asyncio.gather(*(self._load(model) for model in self._models))
-        async with asyncio.TaskGroup() as group:
-            while True:
-                self.tick(group.create_task)
-                await asyncio.sleep(self._pause())
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    self.tick(group.create_task)
+                    await asyncio.sleep(self._pause())
+        finally:
+            for model in self._models:
+                if model.watch:
+                    model.watch.abandon(self._clock.wall_ns())
 
     def tick(self, spawn: Spawn) -> None:
         """Score what has become due; slow models are run by `spawn`."""
@@ -177,6 +182,8 @@ class Detector:
 
     def _fail(self, model: Model, reason: str) -> None:
         log.warning("model failed", model=model.name, file=str(model.section.file), reason=reason)
+        if model.watch:
+            model.watch.abandon(self._clock.wall_ns())
         model.failure, model.watch = reason, None
         detail = {"file": str(model.section.file), "gateway_version": self._version, **(model.identity or {})}
         self._emit(events.failed(model.name, reason, self._clock.wall_ns(), detail))

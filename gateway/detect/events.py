@@ -76,6 +76,12 @@ def cleared(source: Source, finding: Finding, begin: Event) -> Event:
     return _anomaly(source, finding, begin.id, "cleared", f"{finding.device} behaves as usual again, after {lasted}")
 
 
+def abandoned(source: Source, begin: Event, t_ns: int) -> Event:
+    """The anomaly that `begin` raised is no longer watched: its end will not be seen."""
+    message = f'{begin.device} is no longer watched by model "{source.model}"; its anomaly had not ended'
+    return Event(begin.id, "anomaly", "abandoned", begin.device, t_ns, message, source.card.severity, source.detail())
+
+
 def failed(model: str, reason: str, t_ns: int, detail: dict[str, Any], device: str = "") -> Event:
     """A model that cannot be used, or not for one device."""
     scope = f" for {device}" if device else ""

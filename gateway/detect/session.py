@@ -1,10 +1,10 @@
 """A model that is ready to score: an onnxruntime session that has passed the checks at load.
 
 One intra-op thread and no spinning (spinning threads cost a third of a core at ten calls a second); no memory arena (it
-keeps what one large call needed). onnxruntime reports to its vendor unless told not to before it is imported.
+keeps what one large call needed). onnxruntime reports to its vendor unless it is told not to before its import, which
+`gateway/__init__.py` does; a test watches that it writes nothing and dials nobody.
 """
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,7 +97,6 @@ class Session:
 
 def _load(file: OnnxFile, card: Card) -> tuple[Callable[[Floats], list[Any]], list[str]]:
     """A function that runs the graph on one array, and the names of the outputs it gives."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # later, or disable_telemetry_events() alone, is too late
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
@@ -105,7 +104,6 @@ def _load(file: OnnxFile, card: Card) -> tuple[Callable[[Floats], list[Any]], li
         RuntimeError, ValueError, errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf,
         errors.NotImplemented, errors.RuntimeException, errors.EPFail, errors.EngineError, errors.NoModel,
     )  # fmt: skip
-    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -119,6 +119,12 @@ class Watch:
             self._score[rest] = np.nan
         return complete
 
+    def abandon(self, t_ns: int) -> None:
+        """Close what is raised, as nobody will see its end; at a stop, a failure or an exchange of the model."""
+        for begin in self._raised.values():
+            self._emit(events.abandoned(self.source, begin, t_ns))
+        self._raised.clear()
+
     async def _score_in_thread(self, tick: "_Tick") -> None:
         try:
             scores = await in_own_thread(lambda: self.session.score(tick.windows), ANSWER_SECONDS)
