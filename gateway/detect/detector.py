@@ -84,7 +84,7 @@ class Detector:
         """Load the models, then score until cancelled."""
         if not self._models:
             await asyncio.get_running_loop().create_future()
-        await asyncio.gather(*(self._load(model) for model in self._models))
+        await self.load()
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
@@ -94,6 +94,10 @@ class Detector:
             for model in self._models:
                 if model.watch:
                     model.watch.abandon(self._clock.wall_ns())
+
+    async def load(self) -> None:
+        """Load all models, each in a thread of its own; `run` does it first."""
+        await asyncio.gather(*(self._load(model) for model in self._models))
 
     def tick(self, spawn: Spawn) -> None:
         """Score what has become due; slow models are run by `spawn`."""

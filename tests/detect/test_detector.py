@@ -38,9 +38,6 @@ class Plant:
             sections, devices, emit=self.events.append, clock=self.clock, version="0.1.0", base=base
         )  # fmt: skip
 
-    async def load(self):
-        await asyncio.gather(*(self.detector._load(model) for model in self.detector._models))
-
     def seconds(self, count, devices, temp=50.0, flow=10.0, quality=GOOD):
         for _ in range(count):
             self.clock.advance(1)
@@ -66,7 +63,7 @@ class Plant:
 @asynccontextmanager
 async def plant(tmp_path, models, devices):
     made = Plant(models, devices, tmp_path)
-    await made.load()
+    await made.detector.load()
     yield made
     await asyncio.gather(*made.tasks)
 
