@@ -1,1 +1,1 @@
-"""trust"""
+"""What lets others believe the gateway: the audit trail."""
