@@ -23,7 +23,6 @@ from gateway.config.model import Config, DeviceSpec, GatewaySection
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.context import Context
 from gateway.core.errors import ConfigError, GatewayError
-from gateway.core.event import Event
 from gateway.core.live import LiveDevice, LiveTable
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
@@ -41,9 +40,6 @@ from gateway.supervise.watchdog import Watchdog
 from gateway.trust.audit import AuditTrail
 
 log = structlog.get_logger()
-
-DRAIN = 2.0
-"""Seconds that publishers get at a stop to send what was just accepted; the rest stays in the outbox."""
 
 
 def look_up(section: GatewaySection) -> Plugins:
@@ -98,7 +94,6 @@ class Gateway:
                         ready()
                         await stop.wait()
                         notify(STOPPING=1)
-                await self._drain()
         finally:
             await self._outbox.close()
             self._audit.write("gateway.stop", "system", version=__version__)
@@ -140,22 +135,16 @@ class Gateway:
 
     def _watchdog(self) -> Watchdog:
         return Watchdog(
-            {"acquisition": self._acquirer.wheel.late, "outbox": self._outbox.late},
+            {"acquisition": self._acquirer.wheel.late},
             status=lambda: answers.summary(self._acquirer.sources, self._sinks()),
         )
 
     def _clock_watch(self) -> ClockWatch:
         def stepped(seconds: float) -> None:
             log.warning("the clock was set", seconds=round(seconds, 3))
+            # The outbox notices by itself and tells the far side.
             self._audit.write("clock.step", "system", seconds=round(seconds, 3))
-            self._outbox.clock_stepped()
             self._acquirer.wheel.align()
-            message = f"the clock of the gateway was set by {seconds:+.3f} s"
-            name = f"clock-{self._clock.wall_ns() // 1_000_000}"
-            detail = {"seconds": round(seconds, 3)}
-            self._outbox.append_event(
-                Event(name, "clock", "stepped", "", self._clock.wall_ns(), message, "advisory", detail)
-            )
 
         return ClockWatch(self._clock, stepped)
 
@@ -181,14 +170,6 @@ class Gateway:
         task = self._tasks.pop(name)
         task.cancel()
         await asyncio.wait([task])
-
-    async def _drain(self) -> None:
-        """At a stop: let connected publishers send what is left, for a moment."""
-        end = asyncio.get_running_loop().time() + DRAIN
-        while asyncio.get_running_loop().time() < end and any(
-            publisher.sending for publisher in self._publishers.values()
-        ):
-            await asyncio.sleep(0.02)
 
     # What people ask for.
 
