@@ -97,7 +97,7 @@ async def main() -> None:
     )
     for assets in (1, 100, 500):
         spent, status = await measure(assets, seconds)
-        assert status["state"] == "running" and status["batched"], status
+        assert status["state"] == "up" and status["batched"], status
         scoring = await scoring_alone(assets, 200)
         feed, tick = (spent[part] / seconds * 1e3 for part in ("feed", "tick"))
         share, each = (feed + tick) / 10, (feed + tick) * 1e3 / assets

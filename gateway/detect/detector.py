@@ -3,7 +3,7 @@
 import asyncio
 import fnmatch
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ class Model:
     devices: tuple[str, ...]
     watch: Watch | None = None
     failure: str = ""
-    identity: dict[str, Any] | None = None
+    identity: dict[str, Any] = field(default_factory=dict)
+    """What its events carry once the file has been read."""
 
 
 class Detector:
@@ -122,16 +123,12 @@ class Detector:
 
     def _model_status(self, model: Model) -> dict[str, Any]:
         watch = model.watch
-        state = "failed" if model.failure else "running" if watch else "loading"
-        status: dict[str, Any] = {
-            "model": model.name,
-            "file": str(model.section.file),
-            "state": state,
-            "reason": model.failure,
-            **(model.identity or {}),
-        }
+        state, reason = _state(model)
+        status: dict[str, Any] = {"name": model.name, "file": str(model.section.file), "state": state, "reason": reason}
         if watch:
             status |= {
+                "version": watch.source.card.version,
+                "sha256": watch.source.sha256,
                 "batched": watch.session.batched,
                 "score_ms": round(watch.seconds * 1e3, 3),
                 "late": watch.grid.late,
@@ -181,15 +178,14 @@ class Detector:
         reason = unfit.get(device.name)
         if reason and reason != before:
             log.warning("model does not fit", model=model.name, device=device.name, reason=reason)
-            detail = model.identity or {}
-            self._emit(events.failed(model.name, reason, self._clock.wall_ns(), detail, device.name))
+            self._emit(events.failed(model.name, reason, self._clock.wall_ns(), model.identity, device.name))
 
     def _fail(self, model: Model, reason: str) -> None:
         log.warning("model failed", model=model.name, file=str(model.section.file), reason=reason)
         if model.watch:
             model.watch.abandon(self._clock.wall_ns())
         model.failure, model.watch = reason, None
-        detail = {"file": str(model.section.file), "gateway_version": self._version, **(model.identity or {})}
+        detail = {"file": str(model.section.file), "gateway_version": self._version, **model.identity}
         self._emit(events.failed(model.name, reason, self._clock.wall_ns(), detail))
 
     def _emit(self, event: Event) -> None:
@@ -200,6 +196,18 @@ class Detector:
         """Seconds to the next tick: half of the shortest period, so that no cell is closed much after its time."""
         periods = [model.watch.source.card.period_ms for model in self._models if model.watch]
         return min(max(min(periods, default=2000) / 2000, 0.05), 1.0)
+
+
+def _state(model: Model) -> tuple[str, str]:
+    """In the words of `gateway.supervise.Health`, with the reason."""
+    if model.failure:
+        return "faulted", model.failure
+    if model.watch is None:
+        return "starting", ""
+    unfit = model.watch.binding.unfit
+    if len(unfit) == len(model.devices):
+        return "faulted", "; ".join(f"{name}: {reason}" for name, reason in unfit.items())
+    return "up", ""
 
 
 def matching(patterns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:

@@ -157,7 +157,7 @@ async def test_a_broken_model_says_so_once_and_the_others_go_on(tmp_path):
         assert any('model "lost" cannot be used: no device is named press-*' in message for message in failures)
         made.seconds(8, devices, temp=65.0)
         assert made.told()[3:] == [("anomaly", "raised", "oven-1"), ("anomaly", "raised", "oven-2")]
-        assert [status["state"] for status in made.detector.status()] == ["failed"] * 3 + ["running"]
+        assert [status["state"] for status in made.detector.status()] == ["faulted"] * 3 + ["up"]
 
 
 async def test_a_device_that_does_not_fit_is_left_out_with_one_event(tmp_path):
@@ -181,6 +181,7 @@ async def test_a_device_that_tells_its_units_only_when_connected_is_given_the_ti
     async with plant(tmp_path, [("oven.onnx", {"devices": ("oven-1",)})], [untold]) as made:
         made.seconds(3, [untold])
         assert made.told() == [("model", "failed", "oven-1")]
+        assert made.detector.status()[0]["state"] == "faulted"
         assert 'has no unit; the model was trained in °C: write unit = "°C"' in made.events[0].message
 
 
