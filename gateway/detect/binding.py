@@ -22,7 +22,7 @@ class Binding:
         self._wanted = [tag_names.get(tag, tag) for tag in card.tags]
         self._row = {name: row for row, name in enumerate(devices)}
         self._ids: dict[int, NDArray[np.uint32]] = {}
-        self._sorted_ids = np.empty(0, np.uint32)
+        self._sorted_ids: NDArray[np.uint32] | None = None
         self._slots = np.empty(0, np.intp)
 
     def bind(self, device: Device, described: bool) -> bool:
@@ -49,12 +49,18 @@ class Binding:
         before = self._ids.pop(row, None)
         if ids is not None:
             self._ids[row] = ids
-        inputs = np.arange(len(self._wanted))
-        all_ids = np.concatenate([np.empty(0, np.uint32), *self._ids.values()])
-        all_slots = np.concatenate([np.empty(0, np.intp), *(row * len(inputs) + inputs for row in self._ids)])
-        order = np.argsort(all_ids)
-        self._sorted_ids, self._slots = all_ids[order], all_slots[order]
+        self._sorted_ids = None
         return before is not None and (ids is None or bool((before != ids).any()))
+
+    def _look_up(self) -> NDArray[np.uint32]:
+        """The bound tags' ids, ascending; `_slots` goes with them. Made anew after a change."""
+        if self._sorted_ids is None:
+            inputs = np.arange(len(self._wanted))
+            ids = np.concatenate([np.empty(0, np.uint32), *self._ids.values()])
+            slots = np.concatenate([np.empty(0, np.intp), *(row * len(inputs) + inputs for row in self._ids)])
+            order = np.argsort(ids)
+            self._sorted_ids, self._slots = ids[order], slots[order]
+        return self._sorted_ids
 
     def samples(
         self,
@@ -65,10 +71,11 @@ class Binding:
         boot_ns: Times,
     ) -> Samples | None:
         """The rows that are inputs of this model; None when there are none."""
-        if not len(self._sorted_ids):
+        ids = self._look_up()
+        if not len(ids):
             return None
-        place = np.minimum(np.searchsorted(self._sorted_ids, tag), len(self._sorted_ids) - 1)
-        mine = self._sorted_ids[place] == tag
+        place = np.minimum(np.searchsorted(ids, tag), len(ids) - 1)
+        mine = ids[place] == tag
         if mine.all():
             return Samples(self._slots[place], t_ns, value, quality, boot_ns)
         return Samples(self._slots[place[mine]], t_ns[mine], value[mine], quality[mine], boot_ns[mine])
