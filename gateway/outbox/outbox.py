@@ -29,7 +29,7 @@ from gateway.outbox.losses import Away, loss_body, segment_body, skip_body
 from gateway.outbox.progress import Progress
 from gateway.outbox.reader import Order, Reader, Track
 from gateway.outbox.reading import Hole, Span, Stored, read
-from gateway.outbox.retention import default_max_size, done_with, low_watermark, surplus
+from gateway.outbox.retention import default_max_size, done_with, surplus
 from gateway.outbox.segment import Growth, Segment
 from gateway.outbox.writer import Batch, Writer
 from gateway.plugin.driver import Found
@@ -251,8 +251,7 @@ class Outbox:
     def _tick(self) -> None:
         self._write_losses()
         for lane in self._lanes.values():
-            marks = [reader.settled_below(lane.lane) for reader in self._readers.values()]
-            below = low_watermark(marks, lane.written_seq)
+            below = min((reader.settled_below(lane.lane) for reader in self._readers.values()), default=0)
             lane.settled(below)
             done = done_with(lane.segments, below, self._clock.wall_ns() - int(self._section.keep * 1e9))
             if done:

@@ -30,11 +30,6 @@ def surplus(lanes: Mapping[Lane, Sequence[Segment]], excess: int) -> list[Segmen
     return given_up
 
 
-def low_watermark(marks: Sequence[int], otherwise: int) -> int:
-    """Below this number every sink is done; `otherwise` when there is no sink."""
-    return min(marks, default=otherwise)
-
-
 def default_max_size(free: int, own: int) -> int:
     """A quarter of the disk that is free or the log's own already, at most 8 GiB."""
     return min((free + own) // 4, 8 * 2**30)

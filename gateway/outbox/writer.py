@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -65,6 +65,7 @@ class Writer(threading.Thread):
         self._directory = directory
         self._numbers = numbers
         self._files = {lane: LaneFile(directory / lane.word, log_id, lane, segment_size) for lane in Lane}
+        self._write_at_most = segment_size // 4
         self._interval = commit_interval
         self._tell = tell
         self._events = events
@@ -128,14 +129,18 @@ class Writer(threading.Thread):
         if batch.definitions:
             self._persist(partial(self._append_definitions, batch.definitions))
         for lane, entries in batch.lanes.items():
-            growth = self._persist(partial(self._append, lane, entries))
-            if lane is Lane.ALARM:
-                self._persist(self._commit)
-            elif self._due is None:
-                self._due = time.monotonic() + self._interval
-            if growth is not None:
-                self._tell(partial(self._events.written, lane, growth))
+            for part in parts(entries, self._write_at_most):
+                self._write_part(lane, part)
         self._tell(partial(self._events.batch_done, batch))
+
+    def _write_part(self, lane: Lane, entries: Sequence[Entry]) -> None:
+        growth = self._persist(partial(self._append, lane, entries))
+        if lane is Lane.ALARM:
+            self._persist(self._commit)
+        elif self._due is None:
+            self._due = time.monotonic() + self._interval
+        if growth is not None:
+            self._tell(partial(self._events.written, lane, growth))
 
     def _append(self, lane: Lane, entries: Sequence[Entry]) -> Growth:
         last = entries[-1].seq
@@ -206,3 +211,15 @@ class Writer(threading.Thread):
         if not self.unwritten:
             self._numbers.write(numbers)
         self._numbers.close()
+
+
+def parts(entries: Sequence[Entry], size: int) -> Iterator[Sequence[Entry]]:
+    """The entries in runs of about `size` bytes, so that no file grows far beyond its size."""
+    start = taken = 0
+    for number, entry in enumerate(entries):
+        taken += len(entry.frame)
+        if taken >= size:
+            yield entries[start : number + 1]
+            start, taken = number + 1, 0
+    if start < len(entries):
+        yield entries[start:]

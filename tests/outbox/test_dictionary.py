@@ -1,0 +1,101 @@
+import dataclasses
+
+from gateway.config.base import DeviceConfig, TagConfig
+from gateway.config.model import DeviceSpec
+from gateway.core.context import Context
+from gateway.plugin.driver import Found
+from tests.outbox.making import block, fill, spec, take
+
+
+def ids(device):
+    return {tag.name: tag.id for tag in device.tags}
+
+
+async def test_the_same_definition_has_the_same_id_for_ever(log, context):
+    async with log.opened() as outbox:
+        device = outbox.bind(spec(), context)
+        other = outbox.bind(spec("press-2"), context)
+        assert not set(ids(device).values()) & set(ids(other).values())
+        await fill(outbox, device, range(1))
+    async with log.opened() as outbox:
+        assert ids(outbox.bind(spec(), context)) == ids(device)
+
+
+async def test_a_changed_definition_has_a_new_id_and_the_old_one_is_never_reused(log, context):
+    async with log.opened() as outbox:
+        old = outbox.bind(spec(unit="°C"), context)
+        await fill(outbox, old, range(1))
+    async with log.opened("0badcafe") as outbox:
+        new = outbox.bind(spec(unit="K"), context)
+        assert not set(ids(old).values()) & set(ids(new).values())
+        await fill(outbox, new, range(1, 2))
+    async with log.opened() as outbox:
+        first, second = await take(outbox.reader("central"), 2)
+        assert [tag.unit for tag in first.readings.device.tags] == ["°C"] * 3
+        assert [tag.unit for tag in second.readings.device.tags] == ["K"] * 3
+        assert (first.config, second.config) == ("c0ffee00", "0badcafe")
+        assert ids(outbox.bind(spec(unit="°C"), context)) == ids(old)
+
+
+async def test_data_keeps_the_context_it_was_taken_in(log, context):
+    async with log.opened() as outbox:
+        device = outbox.bind(spec(), context)
+        await fill(outbox, device, range(1))
+        batch = dataclasses.replace(device, context=dataclasses.replace(context, batch="B-17"))
+        await fill(outbox, batch, range(1, 2))
+    async with log.opened() as outbox:
+        records = await take(outbox.reader("central"), 2)
+        assert [record.readings.device.context.batch for record in records] == ["", "B-17"]
+
+
+async def test_what_a_device_told_is_remembered(log, context):
+    tags = {"level": TagConfig(), "flow": TagConfig(unit="l/h"), "speed": TagConfig(scale=0.5)}
+    table = DeviceSpec(DeviceConfig(name="tank", driver="fake"), tags, 1)
+    found = {name: Found("uint16", "m", "as the device says") for name in tags}
+    async with log.opened() as outbox:
+        unknown = outbox.bind(table, context)
+        known = outbox.bind(table, context, found)
+        assert [tag.type for tag in unknown.tags] == ["", "", "float64"]
+        await fill(outbox, known, range(1))
+    async with log.opened() as outbox:
+        again = outbox.bind(table, context)
+        assert [(tag.type, tag.unit) for tag in again.tags] == [("uint16", "m"), ("uint16", "l/h"), ("float64", "m")]
+        assert ids(again) == ids(known)
+        assert again.tags[2].scaling == "× 0.5 + 0"
+
+
+async def test_a_lost_dictionary_is_made_anew_from_the_segments(log, context):
+    async with log.opened() as outbox:
+        device = outbox.bind(spec(unit="bar"), context)
+        await fill(outbox, device, range(2))
+    for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(b"x" + path.read_bytes()[1:])):
+        damage(log.directory / "tags")
+        async with log.opened() as outbox:
+            assert ids(outbox.bind(spec(unit="bar"), context)) == ids(device)
+            records = await take(outbox.reader("central"), 2)
+            assert records[0].readings.device.tags[0].unit == "bar"
+            outbox.reader("central").rewind()
+
+
+async def test_a_segment_can_be_read_alone(log, context):
+    """Each file has the definitions of what is in it, also those written long before."""
+    async with log.opened(segment_size=64 * 1024) as outbox:
+        device = outbox.bind(spec(tags=50), context)
+        outbox.reader("central")
+        await fill(outbox, device, range(600))
+    assert len(log.files()) > 2
+    for path in log.files()[:-1]:
+        path.unlink()
+    (log.directory / "tags").unlink()
+    async with log.opened() as outbox:
+        records = await take(outbox.reader("other"), 1)
+        assert records[0].readings.device.context == Context(site="north", line="coating")
+        assert len(records[0].readings.device.tags) == 50
+
+
+async def test_a_device_that_was_never_bound_is_defined_when_it_comes(log, context):
+    async with log.opened() as outbox:
+        device = dataclasses.replace(outbox.bind(spec(), context), name="press-1")
+        outbox.append(block(device, 1))
+        (record,) = await take(outbox.reader("central"), 1)
+        assert record.readings.device is device

@@ -1,0 +1,234 @@
+"""What goes when there is too much of it, and what is said of it."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.core.record import Kind, Lane
+from gateway.outbox import outbox as outbox_module
+from gateway.outbox import segment as segment_module
+from gateway.outbox.retention import default_max_size, done_with, surplus
+from gateway.outbox.segment import Segment
+from tests.outbox.making import Log, block, fill, spec, take, until
+
+ROOT = Path(__file__).parents[2]
+
+
+def segments(lane: Lane, count: int, size: int = 100) -> list[Segment]:
+    return [
+        Segment(Path(f"{lane.word}{i}"), lane, 10 * i + 1, 0, 10 * i + 10, 0, 10, 0, wall_to=1000 * (i + 1), size=size)
+        for i in range(count)
+    ]
+
+
+def test_the_oldest_data_goes_first_then_alarms_and_never_what_is_being_written():
+    lanes = {Lane.ALARM: segments(Lane.ALARM, 3), Lane.DATA: segments(Lane.DATA, 3)}
+    assert [s.path.name for s in surplus(lanes, 0)] == []
+    assert [s.path.name for s in surplus(lanes, 101)] == ["data0", "data1"]
+    assert [s.path.name for s in surplus(lanes, 10_000)] == ["data0", "data1", "alarm0", "alarm1"]
+
+
+def test_a_file_goes_when_all_of_it_is_settled_and_old_enough():
+    files = segments(Lane.DATA, 4)
+    assert [s.path.name for s in done_with(files, 21, 10_000)] == ["data0", "data1"]
+    assert [s.path.name for s in done_with(files, 20, 10_000)] == ["data0"]
+    assert [s.path.name for s in done_with(files, 21, 1500)] == ["data0"]
+    assert [s.path.name for s in done_with(files, 1000, 10_000)] == ["data0", "data1", "data2"]
+
+
+def test_by_default_it_takes_a_quarter_of_the_free_disk_and_at_most_8_gib():
+    assert default_max_size(free=3000, own=1000) == 1000
+    assert default_max_size(free=2**40, own=0) == 8 * 2**30
+
+
+async def test_beyond_its_size_the_oldest_goes_and_each_loss_is_a_record(log, context):
+    async with log.opened(max_size=1024 * 1024, segment_size=64 * 1024, min_free=0) as outbox:
+        device = outbox.bind(spec(tags=50), context)
+        reader = outbox.reader("central", "strict")
+        for start in range(0, 6000, 500):
+            await fill(outbox, device, range(start, start + 500))
+        await until(lambda: outbox.size <= 1024 * 1024)
+        data, lost, losses = [], set(), []
+        while len(data) + len(lost) < 6000:
+            for record in await take(reader, 1):
+                reader.acknowledged([record])
+                if record.lane is Lane.DATA:
+                    data.append(record.seq)
+                else:
+                    losses.append(record.body)
+                    lost |= {seq for low, high in record.body["ranges"] for seq in range(low, high + 1)}
+        assert sorted(lost) + data == list(range(1, 6001)), "the oldest are lost, the rest comes in sequence"
+        assert sum(loss["rows"] for loss in losses) == 50 * len(lost)
+        assert all(loss["from_ns"] and loss["reason"] == "the outbox reached its 1.0 MiB" for loss in losses)
+        lane = reader.status()["lanes"]["data"]
+        assert lane["dropped"] == {"the outbox reached its 1.0 MiB": 50 * len(lost)}
+        assert lane["accepted"] == lane["acknowledged"] + 50 * len(lost) == 300_000
+
+
+async def test_a_sink_that_had_it_already_loses_nothing(log, context):
+    async with log.opened(max_size=1024 * 1024, segment_size=64 * 1024, min_free=0) as outbox:
+        device = outbox.bind(spec(tags=50), context)
+        quick, dead = outbox.reader("quick"), outbox.reader("dead")
+        for start in range(0, 6000, 500):
+            await fill(outbox, device, range(start, start + 500))
+            quick.acknowledged(await take(quick, 500, limit=1000))
+        await until(lambda: outbox.size <= 1024 * 1024)
+        assert quick.status()["lanes"]["data"]["dropped"] == {}
+        assert sum(dead.status()["lanes"]["data"]["dropped"].values()) > 0
+        (loss,) = [record.body for record in await take(quick, 1) if record.kind is Kind.LOSS][:1]
+        assert list(loss["sinks"]) == ["dead"]
+
+
+async def test_acknowledged_data_stays_as_long_as_keep_wishes(log, context):
+    async with log.opened(segment_size=64 * 1024, keep=3600.0) as outbox:
+        device = outbox.bind(spec(tags=50), context)
+        reader = outbox.reader("central")
+        await fill(outbox, device, range(1000))
+        reader.acknowledged(await take(reader, 1000, limit=2000))
+        many = len(log.files())
+        outbox._tick()
+        await until(lambda: outbox.status()["free"] is not None)
+        assert len(log.files()) == many > 3
+        log.clock.advance(3700)
+        await until(lambda: len(log.files()) == 1)
+
+
+class FullDisk:
+    """Makes every write to a segment fail, as a full disk does, while it is full."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.full = False
+        self._write = os.pwrite
+        monkeypatch.setattr(segment_module.os, "pwrite", self._pwrite)
+
+    def _pwrite(self, file: int, data: bytes, offset: int) -> int:
+        if self.full:
+            half = len(data) // 2
+            if half:
+                self._write(file, bytes(data)[:half], offset)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self._write(file, data, offset)
+
+
+async def test_a_full_disk_kills_nothing_and_what_waits_in_memory_is_written_when_there_is_room(
+    log, context, monkeypatch
+):
+    disk = FullDisk(monkeypatch)
+    async with log.opened(min_free=0) as outbox:
+        device = outbox.bind(spec(), context)
+        reader = outbox.reader("central", "strict")
+        await fill(outbox, device, range(10))
+        disk.full = True
+        for number in range(10, 20):
+            outbox.append(block(device, number))
+        await until(lambda: "No space" in outbox.status()["disk"])
+        assert outbox.status()["lanes"]["data"]["accepted"] == 30
+        disk.full = False
+        await until(lambda: outbox.status()["disk"] == "ok")
+        records = await take(reader, 20)
+        assert [record.seq for record in records] == list(range(1, 21))
+    assert log.files()[0].stat().st_size < 20_000
+
+
+async def test_a_full_disk_makes_the_oldest_file_go(log, context, monkeypatch):
+    disk = FullDisk(monkeypatch)
+    async with log.opened(min_free=0, segment_size=64 * 1024) as outbox:
+        device = outbox.bind(spec(tags=50), context)
+        reader = outbox.reader("central", "strict")
+        await fill(outbox, device, range(1000))
+        files = len(log.files())
+        disk.full = True
+        outbox.append(block(device, 1000))
+        await until(lambda: len(log.files()) < files)
+        disk.full = False
+        await until(lambda: outbox.status()["disk"] == "ok")
+        await until(lambda: reader.pending["alarm"])
+        lane = reader.status()["lanes"]["data"]
+        assert lane["accepted"] == lane["pending"] + lane["dropped"]["disk full"] == 1001 * 50
+
+
+async def test_when_memory_is_full_too_readings_are_turned_away_and_counted(log, context, monkeypatch):
+    disk = FullDisk(monkeypatch)
+    monkeypatch.setattr(outbox_module, "QUEUED_AT_MOST", 10_000)
+    async with log.opened(min_free=0) as outbox:
+        device = outbox.bind(spec(), context)
+        reader = outbox.reader("central", "strict")
+        disk.full = True
+        for number in range(500):
+            outbox.append(block(device, number))
+            if number % 20 == 0:
+                outbox._flush()
+        away = outbox.status()["not_accepted"]
+        assert 0 < away < 1500
+        disk.full = False
+        await until(lambda: reader.pending["alarm"])
+        records = await take(reader, 1)
+        loss = next(record.body for record in records if record.kind is Kind.LOSS)
+        assert (loss["rows"], loss["accepted"], loss["ranges"]) == (away, False, [])
+        assert reader.status()["lanes"]["data"]["accepted"] == 1500 - away
+
+
+async def test_a_stop_with_a_full_disk_ends_and_the_next_start_tells_the_skip(log, context, monkeypatch):
+    disk = FullDisk(monkeypatch)
+    monkeypatch.setattr(outbox_module, "_PATIENCE", 0.2)
+    async with log.opened(min_free=0) as outbox:
+        device = outbox.bind(spec(), context)
+        outbox.reader("central")
+        await fill(outbox, device, range(5))
+        disk.full = True
+        outbox.append(block(device, 5))
+    disk.full = False
+    async with log.opened(min_free=0) as outbox:
+        reader = outbox.reader("central", "strict")
+        records = await take(reader, 7)
+        assert [record.seq for record in records if record.lane is Lane.DATA] == [1, 2, 3, 4, 5]
+        assert {record.kind for record in records if record.lane is Lane.ALARM} == {Kind.SKIP}
+
+
+@pytest.mark.timeout(60)
+def test_a_disk_that_refuses_writes_loses_nothing_that_was_accepted(tmp_path):
+    command = [sys.executable, "-m", "tests.outbox.full_disk_child", str(tmp_path / "outbox"), str(40_000)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=40, cwd=ROOT, check=False)
+    assert result.returncode == 0, result.stderr
+    told = json.loads(result.stdout.splitlines()[-1])
+    assert told["values"] == list(range(300))
+    assert told["lane"]["accepted"] == told["lane"]["acknowledged"] == 30_000
+
+
+@pytest.mark.slow
+async def test_a_small_file_system_fills_up_and_comes_free(tmp_path, context):
+    """On a real full disk: a tmpfs of 4 MB, filled by someone else and freed again."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(mount)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("needs the right to mount: run as root, for instance with sudo make test-all")
+    try:
+        log = Log(mount / "outbox")
+        async with log.opened(min_free=0, max_size=64 * 2**20, segment_size=64 * 1024) as outbox:
+            device = outbox.bind(spec(tags=100), context)
+            reader = outbox.reader("central", "strict")
+            await fill(outbox, device, range(500))
+            hog = mount / "hog"
+            with hog.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+                while True:
+                    file.write(bytes(4096))
+            for number in range(500, 5000):
+                outbox.append(block(device, number))
+                if number % 50 == 0:
+                    outbox._flush()
+            await until(lambda: reader.status()["lanes"]["data"]["dropped"])
+            hog.unlink()
+            await until(lambda: outbox.status()["lanes"]["data"]["queued"] == 0)
+            lane = reader.status()["lanes"]["data"]
+            dropped = sum(lane["dropped"].values())
+            assert lane["accepted"] == lane["pending"] + dropped == 500_000
+    finally:
+        subprocess.run(["umount", "-l", str(mount)], check=True)
