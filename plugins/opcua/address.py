@@ -6,7 +6,7 @@ import re
 import uuid
 from dataclasses import dataclass
 
-_PARTS = re.compile(r"(?:ns=(?P<index>\d+);|nsu=(?P<uri>[^;]+);)?(?P<kind>[isgb])=(?P<text>.+)", re.DOTALL)
+_PARTS = re.compile(r"(?:ns=(?P<index>\d+);|nsu=(?P<uri>[^;]+);)?(?P<kind>[isgb])=(?P<text>.+)", re.DOTALL | re.ASCII)
 _EXAMPLES = '"nsu=http://vendor.example/line;s=Boiler.Temp", "ns=2;s=Boiler.Temp" or "ns=3;i=1001"'
 
 
@@ -35,7 +35,7 @@ class Address:
 
 def parse_address(text: str) -> Address:
     """The address that `text` means. Raises ValueError with the ways to write one."""
-    parts = _PARTS.fullmatch(text.strip())
+    parts = _PARTS.fullmatch(text)
     if not parts:
         raise ValueError(f"write a node id such as {_EXAMPLES}, not {text!r}")
     namespace: int | str = int(parts["index"] or 0)

@@ -1,5 +1,6 @@
 """What servers and the library say when something fails, in words for the person who can mend it."""
 
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,6 +70,11 @@ def in_words(doing: str, certificate: str = "its certificate") -> Iterator[None]
     except TimeoutError as error:
         raise LinkError(f"{doing}: the server did not answer in time") from error
     except OSError as error:
-        raise LinkError(f"{doing}: {error.strerror or error}") from error
+        raise LinkError(f"{doing}: {_reason(error)}") from error
     except NOT_UNDERSTOOD as error:
         raise LinkError(f"{doing}: the server's answer makes no sense ({type(error).__name__}: {error})") from error
+
+
+def _reason(error: OSError) -> str:
+    """asyncio writes its own words into strerror; the system's are better. Negative numbers are the resolver's."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)

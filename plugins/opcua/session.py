@@ -80,7 +80,7 @@ class Session:
             if self.identity:
                 await self._secure(self.identity)
             try:
-                await self._client.connect_sessionless()
+                await self._connect_channel()
                 self._plan_renewal()
                 await self._client.create_session()
                 self._check_password(password)
@@ -89,6 +89,14 @@ class Session:
             except BaseException:
                 await self.close(polite=True)
                 raise
+
+    async def _connect_channel(self) -> None:
+        try:
+            await self._client.connect_sessionless()
+        except AssertionError as error:  # so the library reports that the server refused to open the channel
+            trust = f"most likely it does not trust the gateway's certificate: let it trust {self.certificate}"
+            unprotected = 'it may not allow security = "none"'
+            raise RefusedError(f"the server refused the channel; {trust if self.identity else unprotected}") from error
 
     async def _secure(self, identity: Identity) -> None:
         """Look at what the server offers over a channel of its own, and prepare the protected one."""

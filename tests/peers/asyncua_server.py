@@ -104,9 +104,11 @@ async def obey(server: Server, nodes: dict[str, Any], order: dict[str, Any]) -> 
     if "sessions" in order:
         subscriptions = server.iserver.subscription_service.subscriptions
         return {"sessions": len(server.iserver._external_sessions), "subscriptions": len(subscriptions)}
-    if "remove" in order:
-        await server.delete_nodes([nodes.pop(order["remove"])])
-        return {"set": order["remove"]}
+    if "add" in order:
+        index = await server.get_namespace_index(NAMESPACE)
+        name = ua.QualifiedName(order["add"], index)
+        nodes[order["add"]] = await server.nodes.objects.add_variable(ua.NodeId(order["add"], index), name, 1.0)
+        return {"set": order["add"]}
     node = nodes[order["name"]]
     kind = getattr(ua.VariantType, order["type"]) if "type" in order else await node.read_data_type_as_variant_type()
     time = datetime.fromtimestamp(order["time"] / 1000, UTC) if "time" in order else datetime.now(UTC)
@@ -124,6 +126,7 @@ async def main() -> None:
     parser.add_argument("--user")
     parser.add_argument("--tick", type=float, default=100)
     parser.add_argument("--limit", type=int, default=0)
+    parser.add_argument("--shift", action="store_true")
     options = parser.parse_args()
     server = Server(user_manager=OneUser(*options.user.split(":")) if options.user else None)
     await server.init()
@@ -132,6 +135,8 @@ async def main() -> None:
     if options.user:
         server.set_identity_tokens([ua.UserNameIdentityToken])
     await secure(server, options.security.split(","), options.pki)
+    if options.shift:
+        await server.register_namespace("http://peer.example/other")
     nodes = await add_variables(server)
     async with server:
         counting = asyncio.create_task(count(nodes["Count"], options.tick / 1000))

@@ -44,7 +44,8 @@ def wait_until(condition: Callable[[], bool], what: str, timeout: float = 15.0) 
 
 
 class Broker:
-    """mosquitto on a free port of 127.0.0.1; queues without limit, so that its drops are not taken for ours.
+    """mosquitto on a free port of 127.0.0.1; queues ten million messages, so that its drops are not taken for ours. (Without
+    any limit, mosquitto 2.0.11 ends the connection after each message that it refuses.)
 
     `lines` are added to its configuration; those before the first listener line of theirs belong to the default one.
     """
@@ -74,7 +75,14 @@ class Broker:
         config = self.directory / f"mosquitto-{self.port}.conf"
         anonymous = [] if any("allow_anonymous" in line for line in self._lines) else ["allow_anonymous true"]
         user = [f"user {getpass.getuser()}"]  # else a mosquitto of root's gives up the right to read our files
-        common = [*user, "persistence false", "max_queued_messages 0", "log_dest stderr", "log_type all", *anonymous]
+        common = [
+            *user,
+            "persistence false",
+            "max_queued_messages 10000000",
+            "log_dest stderr",
+            "log_type all",
+            *anonymous,
+        ]
         config.write_text("\n".join([*common, f"listener {self.port} 127.0.0.1", *self._lines, ""]))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen([_program("mosquitto"), "-c", str(config)], stdout=log, stderr=log)

@@ -74,13 +74,13 @@ class OpcUaPeer:
     async def __aexit__(self, *_: object) -> None:
         await self.kill()
 
-    async def start(self) -> None:
-        """Start, and wait until it serves."""
+    async def start(self, *more: str) -> None:
+        """Start, with further options, and wait until it serves."""
         program = {
             "node-opcua": ["node", str(HERE / "opcua/server.js")],
             "asyncua": [sys.executable, str(HERE / "asyncua_server.py")],
         }[self.kind]
-        options = ["--port", str(self.port), "--pki", str(self._folder), *self._options]
+        options = ["--port", str(self.port), "--pki", str(self._folder), *self._options, *more]
         self._process = await asyncio.create_subprocess_exec(
             *program, *options, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=None
         )
@@ -90,9 +90,9 @@ class OpcUaPeer:
         """Set a variable: `status` is a status code's name, `time` the source time in ms since 1970."""
         await self._tell({"name": name, "value": value, **more})
 
-    async def remove(self, name: str) -> None:
-        """Delete a variable (asyncua only)."""
-        await self._tell({"remove": name})
+    async def add(self, name: str) -> None:
+        """Add a variable of type Double with the value 1."""
+        await self._tell({"add": name})
 
     async def sessions(self) -> dict[str, int]:
         """How many sessions and subscriptions are open."""

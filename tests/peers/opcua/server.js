@@ -1,10 +1,13 @@
 // An OPC UA server for the tests, built on node-opcua: one variable of each scalar type, a counter, and some odd ones.
 //
 //   node server.js --port N --pki DIR [--security None,Basic256Sha256] [--user name:password] [--tick ms] [--limit n]
+//                  [--shift] [--distrust]
+//
+// --limit bounds the nodes in one request, --shift registers another namespace first, --distrust trusts no certificate.
 //
 // Prints one line {"ready": port, "certificate": file} when it serves. Each line on standard input sets a variable:
 // {"name": "Double", "value": 1.5, "status": "Good", "time": 1700000000000}; the answer is a line {"set": "Double"}.
-// {"sessions": true} is answered with the number of open sessions and subscriptions.
+// {"add": "Late"} adds a variable. {"sessions": true} is answered with the number of open sessions and subscriptions.
 
 const readline = require("node:readline");
 const { parseArgs } = require("node:util");
@@ -16,7 +19,7 @@ const {
 const { values: options } = parseArgs({
     options: {
         port: { type: "string" }, pki: { type: "string" }, security: { type: "string", default: "None" },
-        user: { type: "string" }, tick: { type: "string", default: "100" }, limit: { type: "string", default: "0" },
+        user: { type: "string" }, shift: { type: "boolean" }, distrust: { type: "boolean" }, tick: { type: "string", default: "100" }, limit: { type: "string", default: "0" },
     },
 });
 
@@ -30,12 +33,13 @@ const SCALARS = {
 };
 
 async function certificates(folder) {
-    const manager = new OPCUACertificateManager({ automaticallyAcceptUnknownCertificate: true, rootFolder: folder });
+    const manager = new OPCUACertificateManager({ automaticallyAcceptUnknownCertificate: !options.distrust, rootFolder: folder });
     await manager.initialize();
     return manager;
 }
 
 function addVariables(server) {
+    if (options.shift) server.engine.addressSpace.registerNamespace("http://peer.example/other");
     const namespace = server.engine.addressSpace.registerNamespace(NAMESPACE);
     const folder = namespace.addFolder("ObjectsFolder", { browseName: "Plant" });
     const variables = {};
@@ -61,6 +65,7 @@ function addVariables(server) {
         description: "inlet air", engineeringUnitsRange: { low: 0, high: 200 }, engineeringUnits: standardUnits.degree_celsius,
         value: { dataType: DataType.Double, value: 21.5 },
     });
+    variables.add = (name) => add(name, "Double", 1);
     return variables;
 }
 
@@ -75,6 +80,7 @@ function answer(server, variables, line) {
         const { currentSessionCount, currentSubscriptionCount } = server.engine;
         return { sessions: currentSessionCount, subscriptions: currentSubscriptionCount };
     }
+    if (order.add) return { set: variables.add(order.add).browseName.name };
     const variable = variables[order.name];
     const { dataType } = variable.readValue().value;
     const value = new Variant({ arrayType: VariantArrayType.Scalar, dataType: order.type ? DataType[order.type] : dataType, value: order.value });

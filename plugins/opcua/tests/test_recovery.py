@@ -1,0 +1,166 @@
+"""Links that break between the driver and real servers: noticed in time, reported, and taken up again by a new driver."""
+
+import asyncio
+import itertools
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.plugin import LinkError, quality
+from plugins.opcua import feed as feed_module
+from plugins.opcua import session as session_module
+from plugins.opcua.session import Session
+from tests.peers.opcua_servers import OpcUaPeer
+from tests.peers.proxy import FaultProxy, half
+
+from .conftest import make_device, streaming
+
+pytestmark = pytest.mark.timeout(120)  # the first run installs node-opcua
+
+
+@pytest.fixture
+async def link(serve):
+    """A counting server, and a proxy in front of it."""
+    peer = await serve("--tick", "100")
+    async with FaultProxy("127.0.0.1", peer.port) as proxy:
+        yield peer, proxy
+
+
+def counting(proxy: FaultProxy, **options):
+    """A device with keep-alives every 300 ms, which is given up after 0.9 s of silence."""
+    defaults = {"scan": "100ms", "sampling": "50ms", "stale_after": "600ms"}
+    return make_device(f"opc.tcp://127.0.0.1:{proxy.port}", ["Count", "Double"], **defaults | options)
+
+
+def without_gap(numbers: list) -> bool:
+    return all(after == before + 1 for before, after in itertools.pairwise(numbers))
+
+
+async def test_a_cut_ends_the_stream_at_once_and_a_new_driver_goes_on(link):
+    _, proxy = link
+    async with streaming(counting(proxy)) as collector:
+        await collector.until(lambda: len(collector.values("Count")) > 3)
+        proxy.cut()
+        assert isinstance(await collector.ended(within=1.0), LinkError)
+    await proxy.restore()
+    async with streaming(counting(proxy)) as collector:
+        await collector.until(lambda: len(collector.values("Count")) > 3 and collector.values("Double") == [2.25])
+
+
+async def test_a_frozen_link_is_given_up_after_three_keep_alives(link):
+    peer, proxy = link
+    async with streaming(counting(proxy)) as collector:
+        await collector.until(lambda: len(collector.values("Count")) > 3)
+        proxy.freeze()
+        frozen = asyncio.get_running_loop().time()
+        error = await collector.ended(within=3.0)
+        took = asyncio.get_running_loop().time() - frozen
+    assert isinstance(error, LinkError)
+    assert "keep-alives" in str(error)
+    assert 0.5 < took < 1.5
+    await proxy.restore()
+    async with streaming(counting(proxy)) as collector:
+        await collector.until(lambda: len(collector.values("Count")) > 3)
+        async with asyncio.timeout(5):  # the old session was said goodbye to, and the thawed link delivered that
+            while await peer.sessions() != {"sessions": 1, "subscriptions": 1}:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_short_freeze_loses_nothing(link):
+    _, proxy = link
+    async with streaming(counting(proxy, stale_after="5s")) as collector:
+        await collector.until(lambda: len(collector.values("Count")) > 3)
+        proxy.freeze()
+        await asyncio.sleep(1.5)
+        await proxy.restore()
+        last = collector.values("Count")[-1]
+        await collector.until(lambda: collector.values("Count")[-1] > last + 20)
+        assert without_gap(collector.values("Count"))
+
+
+async def test_a_slow_link_loses_nothing(link):
+    _, proxy = link
+    async with streaming(counting(proxy, stale_after="5s")) as collector:
+        await collector.until(lambda: len(collector.values("Count")) > 3)
+        proxy.delay = 0.3
+        await collector.until(lambda: len(collector.values("Count")) > 30)
+        assert without_gap(collector.values("Count"))
+
+
+async def test_garbage_ends_the_stream(link):
+    _, proxy = link
+    async with streaming(counting(proxy)) as collector:
+        await collector.until(lambda: len(collector.values("Count")) > 3)
+        proxy.garbage()
+        assert isinstance(await collector.ended(within=3.0), LinkError)
+
+
+async def test_half_an_answer_ends_the_stream(link):
+    _, proxy = link
+    async with streaming(counting(proxy)) as collector:
+        await collector.until(lambda: len(collector.values("Count")) > 3)
+        proxy.spoil_next(half)
+        assert isinstance(await collector.ended(within=3.0), LinkError)
+
+
+async def test_a_killed_and_restarted_server_is_taken_up_though_its_namespaces_moved(serve):
+    peer: OpcUaPeer = await serve()
+    device = make_device(peer.url, ["Count", "Double"])
+    async with streaming(device) as collector:
+        await collector.until(lambda: collector.values("Count"))
+        await peer.kill()
+        assert isinstance(await collector.ended(within=2.0), LinkError)
+    await peer.start("--shift")
+    async with streaming(device) as collector:
+        await collector.until(lambda: collector.values("Count") and collector.values("Double") == [2.25])
+
+
+async def test_a_refused_node_is_tried_again_and_taken_up_when_it_appears(serve, monkeypatch):
+    monkeypatch.setattr(feed_module, "FIRST_RETRY", 0.2)
+    peer: OpcUaPeer = await serve()
+    async with streaming(make_device(peer.url, ["Late", "Count"])) as collector:
+        await collector.until(lambda: collector.rows("Late"))
+        await peer.add("Late")
+        await collector.until(lambda: collector.values("Late") == [1.0])
+        assert [code for _, _, code in collector.rows("Late")] == [quality.BAD_NODE_ID_UNKNOWN, quality.GOOD]
+
+
+async def test_the_channel_is_renewed_without_a_gap(serve, monkeypatch):
+    monkeypatch.setattr(session_module, "CHANNEL_LIFETIME", 1.0)
+    peer: OpcUaPeer = await serve("--security", "Basic256Sha256")
+    renewals = []
+    renew = Session.renew
+
+    async def counted(session):
+        await renew(session)
+        renewals.append(session)
+
+    monkeypatch.setattr(Session, "renew", counted)
+    options = {"security": "auto", "server_thumbprint": peer.thumbprint, "sampling": "50ms"}
+    async with streaming(make_device(peer.url, ["Count"], **options)) as collector:
+        await collector.until(lambda: len(renewals) >= 2, within=40)
+        seen = len(collector.values("Count"))
+        await collector.until(lambda: len(collector.values("Count")) > seen + 5)
+        assert without_gap(collector.values("Count"))
+
+
+async def test_a_full_queue_on_the_server_is_told(serve):
+    peer: OpcUaPeer = await serve("--tick", "50")
+    if peer.kind == "asyncua":
+        pytest.skip("the asyncua server does not mark what its queue lost")
+    device = make_device(peer.url, ["Count"], scan="1s", sampling="50ms", queue_size=3)
+    with capture_logs() as logs:
+        async with streaming(device) as collector:
+            await collector.until(lambda: len(collector.blocks) >= 3)
+    assert any("queue was full" in entry["event"] for entry in logs)
+    assert all(code & quality.BAD == 0 for _, _, code in collector.rows("Count"))
+
+
+async def test_sessions_do_not_pile_up_over_many_connections(link):
+    peer, proxy = link
+    for _ in range(4):
+        async with streaming(counting(proxy)) as collector:
+            await collector.until(lambda: collector.values("Count"))
+    async with asyncio.timeout(5):
+        while await peer.sessions() != {"sessions": 0, "subscriptions": 0}:
+            await asyncio.sleep(0.05)

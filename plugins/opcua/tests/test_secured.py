@@ -1,0 +1,184 @@
+"""Logging in to real servers: policies, pinned certificates, users. A wrong setting gets one clear answer."""
+
+import asyncio
+import hashlib
+import stat
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.plugin import LinkError, RefusedError
+from plugins.opcua import OpcUa
+from tests.peers.opcua_servers import OpcUaPeer, require_node_opcua
+
+from .conftest import make_device, streaming
+
+pytestmark = pytest.mark.timeout(120)  # the first run installs node-opcua
+
+ALL = "Basic256Sha256,Aes128_Sha256_RsaOaep,Aes256_Sha256_RsaPss"
+
+
+def secret(monkeypatch, value):
+    monkeypatch.setenv("OPCUA_TEST_PASSWORD", value)
+    return {"env": "OPCUA_TEST_PASSWORD"}
+
+
+async def refusal(device, error=RefusedError) -> str:
+    driver = OpcUa([device])
+    with pytest.raises(error) as caught:
+        await driver.connect()
+    await driver.close()
+    driver.release()
+    return str(caught.value)
+
+
+async def assert_streams(device):
+    async with streaming(device) as collector:
+        await collector.until(lambda: collector.values("Double") == [2.25])
+
+
+@pytest.mark.parametrize("security", ALL.split(","))
+async def test_each_policy_signs_and_encrypts(serve, security):
+    peer = await serve("--security", ALL)
+    await assert_streams(make_device(peer.url, ["Double"], security=security, server_thumbprint=peer.thumbprint))
+
+
+async def test_mode_sign_protects_without_encrypting(serve):
+    peer = await serve("--security", "Basic256Sha256")
+    await assert_streams(
+        make_device(peer.url, ["Double"], security="auto", mode="sign", server_thumbprint=peer.thumbprint)
+    )
+
+
+async def test_an_unknown_certificate_is_refused_with_the_line_to_paste(serve):
+    peer = await serve("--security", "Basic256Sha256")
+    message = await refusal(make_device(peer.url, ["Double"], security="auto"))
+    assert f'server_thumbprint = "{peer.thumbprint}"' in message
+    assert await peer.sessions() == {"sessions": 0, "subscriptions": 0}
+
+
+async def test_another_certificate_than_the_pinned_one_is_refused(serve):
+    peer = await serve("--security", "Basic256Sha256")
+    message = await refusal(make_device(peer.url, ["Double"], security="auto", server_thumbprint="ab" * 32))
+    assert "another certificate" in message
+    assert peer.thumbprint in message
+
+
+async def test_the_certificate_can_be_pinned_by_sha1_or_by_file(serve, tmp_path):
+    peer = await serve("--security", "Basic256Sha256")
+    sha1 = hashlib.sha1(peer.certificate_der).hexdigest()
+    file = tmp_path / "server.der"
+    file.write_bytes(peer.certificate_der)
+    await assert_streams(make_device(peer.url, ["Double"], security="auto", server_thumbprint=sha1))
+    await assert_streams(make_device(peer.url, ["Double"], security="auto", server_certificate=str(file)))
+
+
+async def test_auto_never_falls_back_to_an_unprotected_connection(serve):
+    peer = await serve("--security", "None")
+    message = await refusal(make_device(peer.url, ["Double"], security="auto", server_thumbprint="ab" * 32))
+    assert 'security = "none"' in message
+
+
+async def test_a_policy_that_the_server_lacks_is_named_with_those_it_has(serve):
+    peer = await serve("--security", "Basic256Sha256")
+    message = await refusal(make_device(peer.url, ["Double"], security="Aes256_Sha256_RsaPss"))
+    assert "does not offer Aes256_Sha256_RsaPss" in message
+    assert 'security = "Basic256Sha256" with mode = "sign_and_encrypt"' in message
+
+
+async def test_the_right_password_opens_and_a_wrong_one_is_told(serve, monkeypatch):
+    peer = await serve("--security", "Basic256Sha256", "--user", "op:secret")
+    options = {"security": "auto", "server_thumbprint": peer.thumbprint, "user": "op"}
+    await assert_streams(make_device(peer.url, ["Double"], **options, password=secret(monkeypatch, "secret")))
+    message = await refusal(make_device(peer.url, ["Double"], **options, password=secret(monkeypatch, "wrong")))
+    assert "check user and password" in message
+    assert "wrong" not in message
+    async with asyncio.timeout(5):
+        while (await peer.sessions())["sessions"]:
+            await asyncio.sleep(0.05)
+
+
+async def test_anonymous_is_told_that_the_server_wants_a_user(serve):
+    peer = await serve("--security", "Basic256Sha256", "--user", "op:secret")
+    message = await refusal(make_device(peer.url, ["Double"], security="auto", server_thumbprint=peer.thumbprint))
+    assert "user" in message
+
+
+async def test_a_password_crosses_an_unprotected_network_only_when_that_is_allowed(serve, monkeypatch):
+    peer = await serve("--security", "None,Basic256Sha256", "--user", "op:secret")
+    word = secret(monkeypatch, "secret")
+    with pytest.raises(ValueError, match="allow_plain_password"):
+        make_device(peer.url, ["Double"], user="op", password=word)
+    await assert_streams(make_device(peer.url, ["Double"], user="op", password=word, allow_plain_password=True))
+
+
+async def test_the_gateways_certificate_is_made_once_and_its_key_kept_private(serve, state_directory):
+    peer = await serve("--security", "Basic256Sha256")
+    device = make_device(peer.url, ["Double"], security="auto", server_thumbprint=peer.thumbprint)
+    await assert_streams(device)
+    own = state_directory / "pki/opcua/own"
+    first = (own / "certificate.der").read_bytes()
+    await assert_streams(device)
+    assert (own / "certificate.der").read_bytes() == first
+    assert stat.S_IMODE((own / "private_key.pem").stat().st_mode) == 0o600
+    assert stat.S_IMODE(own.stat().st_mode) == 0o700
+    given = make_device(
+        peer.url,
+        ["Double"],
+        security="auto",
+        server_thumbprint=peer.thumbprint,
+        certificate=str(own / "certificate.der"),
+        private_key=str(own / "private_key.pem"),
+    )
+    await assert_streams(given)
+
+
+async def test_a_server_that_does_not_trust_the_gateway_is_told_with_the_file_to_trust(server_keys, state_directory):
+    require_node_opcua()
+    options = ("--security", "Basic256Sha256", "--distrust")
+    async with OpcUaPeer("node-opcua", server_keys / "distrusting", *options) as peer:
+        device = make_device(peer.url, ["Double"], security="auto", server_thumbprint=peer.thumbprint)
+        message = await refusal(device)
+    assert str(state_directory / "pki/opcua/own/certificate.der") in message
+    assert "trust" in message
+
+
+async def test_nobody_at_the_port_is_a_lost_link_with_the_address(unused_tcp_port):
+    message = await refusal(make_device(f"opc.tcp://127.0.0.1:{unused_tcp_port}", ["Double"]), LinkError)
+    assert f"127.0.0.1:{unused_tcp_port}" in message
+    assert "refused" in message.lower()
+
+
+@asynccontextmanager
+async def stranger(answer: bytes | None):
+    """A server that answers the first bytes of a client with these; with None it says nothing. Yields its port."""
+    visits = []
+
+    async def serve(reader, writer):
+        visits.append(asyncio.current_task())
+        await reader.read(10)
+        if answer is None:
+            await reader.read()
+        else:
+            writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+    await asyncio.wait_for(asyncio.gather(*visits, return_exceptions=True), 5)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", bytes(range(256)), b"ACKF\x1c\x00\x00\x00junk"]
+)
+async def test_something_that_is_no_opcua_server_is_a_lost_link(answer):
+    async with stranger(answer) as port:
+        device = make_device(f"opc.tcp://127.0.0.1:{port}", ["Double"], timeout="500ms")
+        assert f"127.0.0.1:{port}" in await refusal(device, LinkError)
+
+
+async def test_a_server_that_says_nothing_is_a_lost_link_within_the_time_out():
+    async with stranger(None) as port:
+        device = make_device(f"opc.tcp://127.0.0.1:{port}", ["Double"], timeout="200ms")
+        assert "did not answer in time" in await refusal(device, LinkError)
