@@ -22,6 +22,7 @@ from paho.mqtt.packettypes import PacketTypes
 
 from gateway.mqtt.options import MqttOptions, Will
 from gateway.mqtt.packets import Answer, Outgoing, long_puback, packed_length, packed_topic, read_length
+from gateway.mqtt.words import FAILURE, NO_SUBSCRIBERS
 
 TESTED = "2.2."
 HOOKS = ("_sock_recv", "_packet_queue", "_mid_generate", "_in_packet")
@@ -49,6 +50,8 @@ class PlainClient(Client):
         """Packet identifiers of messages that the broker has taken, in order; emptied by the reader."""
         self.answered: list[Answer] = []
         """The other answers; emptied by the reader."""
+        self.unheard = 0
+        """Accepted messages to which, the broker said, nobody subscribes."""
         self.max_inflight_messages_set(0)
         self.connect_timeout = options.timeout
         if options.user:
@@ -73,8 +76,9 @@ class PlainClient(Client):
             self.loop_read()
 
     def _published(self, client: Client, userdata: Any, mid: int, code: Any, properties: Any) -> None:
-        if code.value == 0:
+        if code.value < FAILURE:
             self.accepted.append(mid)
+            self.unheard += code.value == NO_SUBSCRIBERS
         else:
             self.answered.append(Answer(mid, code.value, getattr(properties, "ReasonString", "")))
 
@@ -87,6 +91,7 @@ class BatchedClient(PlainClient):
     def __init__(self, options: MqttOptions, will: Will | None, version: MQTTProtocolVersion) -> None:
         super().__init__(options, will, version)
         self._five = version == MQTTProtocolVersion.MQTTv5
+        self._mid = 0
         self._input = bytearray()
         self._greeted = False
         self._ended = False
@@ -107,9 +112,9 @@ class BatchedClient(PlainClient):
 
     def _mid_generate(self) -> int:
         while True:
-            mid = super()._mid_generate()
-            if self.is_mid_free(mid):
-                return mid
+            self._mid = self._mid % 0xFFFF + 1
+            if self.is_mid_free(self._mid):
+                return self._mid
 
     def receive(self) -> None:
         self._fill()
@@ -174,6 +179,11 @@ class BatchedClient(PlainClient):
                 self.accepted.append(data[at + 2] << 8 | data[at + 3])
                 at += 4
                 continue
+            if data[at + 1] == 3 and end - at >= 5 and data[at + 4] == NO_SUBSCRIBERS:
+                self.accepted.append(data[at + 2] << 8 | data[at + 3])
+                self.unheard += 1
+                at += 5
+                continue
             length = read_length(data, at + 1)
             if length is None or sum(length) > end:
                 break
@@ -182,7 +192,9 @@ class BatchedClient(PlainClient):
                 data[at] = _MALFORMED
                 break
             at = start + size
-            self.answered.append(long_puback(bytes(data[start:at])))
+            answer = long_puback(bytes(data[start:at]))
+            self.answered.append(answer)
+            self.unheard += answer.code == NO_SUBSCRIBERS
         return at
 
     def _refuse(self, error: OSError) -> None:

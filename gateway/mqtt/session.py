@@ -11,7 +11,6 @@ from gateway.mqtt.options import MqttOptions, Will
 from gateway.mqtt.packets import Outgoing, packed_topic
 from gateway.mqtt.words import (
     FAILURE,
-    NO_SUBSCRIBERS,
     TOO_LARGE,
     TOPIC_INVALID,
     NoAnswerError,
@@ -58,8 +57,6 @@ class MqttSession:
         """Messages that may be on their way at once, by the broker's and our own limit; known once connected."""
         self.acknowledged = 0
         self.refused = 0
-        self.unheard = 0
-        """Acknowledged messages to which, the broker said, nobody subscribes."""
         self._will = will
         self._on_acknowledged = on_acknowledged
         self._on_refused = on_refused
@@ -138,7 +135,7 @@ class MqttSession:
             "oldest_unacknowledged": self.oldest_unacknowledged,
             "acknowledged": self.acknowledged,
             "refused": self.refused,
-            "no_subscribers": self.unheard,
+            "no_subscribers": self._link.client.unheard if self._link else 0,
             "client": self._link.client.way if self._link else "",
         }
 
@@ -238,7 +235,6 @@ class MqttSession:
         if code >= FAILURE:
             self._refuse(sent[0], code, reason(code, text))
         else:
-            self.unheard += code == NO_SUBSCRIBERS
             tokens.append(sent[0])
 
     def _refuse_unsent(self, token: Any, code: int, words: str) -> None:

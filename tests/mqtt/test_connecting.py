@@ -5,6 +5,7 @@ import datetime
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from gateway.mqtt import TlsOptions
 from gateway.mqtt.client import BatchedClient, PlainClient
 from tests.mqtt.fake_broker import CONNECT, WELCOME_5, WELCOME_311, Packet, fake_broker, packet
 from tests.mqtt.noted import connected, noted_session
-from tests.peers.broker import Broker, Subscriber, free_port
+from tests.peers.broker import Broker, Subscriber, free_port, wait_until
 from tests.peers.certificates import Authority
 
 
@@ -141,6 +142,32 @@ async def test_an_old_broker_is_spoken_to_in_311_and_the_weaker_promise_is_told(
         assert "protocol version not supported" in str(error) or "without an answer" in str(error)
 
 
+async def test_a_real_broker_that_speaks_only_311(tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("amqtt")
+    if not program.exists():
+        pytest.skip("amqtt is not installed: pip install amqtt")
+    port = free_port()
+    settings = tmp_path / "amqtt.yaml"
+    settings.write_text(
+        f"listeners: {{default: {{type: tcp, bind: '127.0.0.1:{port}'}}}}\n"
+        "plugins: {amqtt.plugins.authentication.AnonymousAuthPlugin: {allow_anonymous: true}}\n"
+    )
+    with subprocess.Popen([program, "-c", settings], stderr=subprocess.DEVNULL) as broker:
+        try:
+            wait_until(lambda: listens(port), "amqtt listens")
+            async with connected(port) as noted:
+                assert noted.session.protocol == "3.1.1"
+                noted.session.publish_many([("a", b"x", False, n) for n in range(100)])
+                await noted.until(lambda: len(noted.acknowledged) == 100)
+        finally:
+            broker.kill()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 async def test_311_is_not_tried_when_the_broker_refuses_for_another_reason() -> None:
     async with fake_broker(lambda heard: packet(0x20, bytes((0, 0x86, 0)))) as broker:
         await refusal(broker.port)
@@ -252,6 +279,13 @@ async def test_tls_files_that_are_missing_or_wrong(tmp_path: Path, authority: Au
     assert "tls ca" in str(await refusal(1, tls=TlsOptions(ca=nonsense)))
     own, other = authority.issue("a"), authority.issue("b")
     assert "the key does not fit" in str(await refusal(1, tls=TlsOptions(certificate=own.certificate, key=other.key)))
+
+
+async def test_a_dead_peer_is_noticed_by_the_kernel_in_time_and_small_packets_are_not_held_back(broker: Broker) -> None:
+    async with connected(broker.port, user_timeout=4.5) as noted:
+        sock: Any = noted.session._connected.client.socket()
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 4500
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_a_welcome_without_wishes_leaves_our_own_limit() -> None:

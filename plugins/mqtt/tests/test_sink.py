@@ -1,0 +1,250 @@
+"""The MQTT sink with the gateway's own encoding, a real mosquitto, and mosquitto_sub."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.config.model import GatewaySection
+from gateway.core.clock import FakeClock
+from gateway.core.context import Context
+from gateway.plugin import DeviceConfig, Kind, RefusedError, TagConfig
+from gateway.publish.encoder import JsonEncoder
+from gateway.testing import FakeSinkHost, bind, build_sink_config, eventually, records
+from plugins.mqtt import MqttSink
+from plugins.mqtt.sink import session_options
+from tests.mqtt.fake_broker import CONNECT, PUBLISH, WELCOME_5, fake_broker, packet, puback
+from tests.peers.broker import Broker, Subscriber
+from tests.peers.certificates import Authority
+
+COATER = bind(
+    DeviceConfig(name="coater-1", driver="modbus"),
+    {"inlet_temp": TagConfig(unit="°C"), "speed": TagConfig()},
+    context=Context(site="north", line="coating"),
+)
+
+
+class Host(FakeSinkHost):
+    """A host with the gateway's own encoder."""
+
+    def encoder(self, topic: str, per_tag: bool) -> JsonEncoder:
+        section = GatewaySection(name="line3-gw1", site="north")
+        return JsonEncoder(
+            topic, per_tag, gateway=section, version="1.2.3", clock=FakeClock(), devices=lambda: self.all_devices
+        )
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    with Broker(tmp_path) as running:
+        yield running
+
+
+def config(broker_port: int, **options: Any) -> Any:
+    return build_sink_config(MqttSink, {"name": "central", "host": "127.0.0.1", "port": broker_port, **options})
+
+
+@asynccontextmanager
+async def connected(port: int, host: Host, **options: Any) -> AsyncIterator[MqttSink]:
+    sink = MqttSink(config(port, **options), host)
+    await sink.connect()
+    serving = asyncio.create_task(sink.serve())
+    try:
+        yield sink
+    finally:
+        serving.cancel()
+        await asyncio.wait({serving})
+        await sink.close()
+
+
+async def test_records_arrive_under_the_plants_topic_and_are_acknowledged(broker: Broker) -> None:
+    host = Host([COATER], gateway="line3-gw1")
+    sent = records(COATER, 100)
+    with Subscriber(broker, "north/coating/coater-1") as subscriber:
+        async with connected(broker.port, host) as sink:
+            sink.send(sent)
+            await eventually(lambda: len(host.taken) == 100)
+        received = subscriber.wait_for(100)
+    assert host.taken == [record.id for record in sent]
+    bodies = [json.loads(message.payload) for message in received]
+    assert [body["id"] for body in bodies] == host.taken
+    assert bodies[0]["values"] == {"inlet_temp": 1.0, "speed": 2.0}
+    assert not any(message.retained for message in received)
+
+
+async def test_state_and_description_are_retained_and_the_will_says_offline(broker: Broker) -> None:
+    host = Host([COATER], gateway="line3-gw1")
+    async with connected(broker.port, host) as sink:
+        sink.device_changed(COATER, True, "")
+        sink.device_changed(COATER, True, "")
+        sink.device_changed(COATER, False, "no answer")
+        await sink._session.settle(5)
+        with Subscriber(broker) as late:
+            retained = {message.topic: json.loads(message.payload) for message in late.wait_for(3)}
+            assert all(message.retained for message in late.received)
+            assert retained["north/line3-gw1/_state"]["online"] is True
+            device = retained["north/coating/coater-1/_state"]
+            assert (device["online"], device["reason"]) == (False, "no answer")
+            assert retained["north/coating/coater-1/_tags"]["tags"]["inlet_temp"]["unit"] == "°C"
+            sink._session._connected.close()  # as when the process dies
+            assert json.loads(late.wait_for(4)[3].payload)["online"] is False
+    assert sink._session.acknowledged == 4  # gateway, description, two states; the unchanged one was not sent
+
+
+async def test_a_good_end_says_offline_itself(broker: Broker) -> None:
+    host = Host([COATER], gateway="line3-gw1")
+    async with connected(broker.port, host):
+        pass
+    with Subscriber(broker) as late:
+        state = json.loads(late.wait_for(1)[0].payload)
+    assert (state["online"], state["gateway"]) == (False, "line3-gw1")
+
+
+async def test_one_message_per_tag_is_acknowledged_when_all_are(broker: Broker) -> None:
+    host = Host([COATER], gateway="line3-gw1")
+    with Subscriber(broker, "north/coating/#") as subscriber:
+        async with connected(broker.port, host, per_tag=True) as sink:
+            sink.send(records(COATER, 50))
+            await eventually(lambda: len(host.taken) == 50)
+        topics = {message.topic for message in subscriber.wait_for(100)}
+    assert topics == {"north/coating/coater-1/inlet_temp", "north/coating/coater-1/speed"}
+    assert len(set(host.taken)) == 50
+
+
+async def test_an_event_overtakes_records_that_wait(broker: Broker) -> None:
+    host = Host([COATER], gateway="line3-gw1")
+    async with connected(broker.port, host) as sink:
+        assert sink.window == 40  # twice mosquitto's receive maximum
+        sink.send(records(COATER, 500))
+        (event,) = records(COATER, 1, first=9000, kind=Kind.EVENT)
+        sink.send([event])
+        await eventually(lambda: len(host.taken) == 501)
+    assert host.taken.index(event.id) < 60
+
+
+async def test_a_record_that_is_refused_for_now_counts_only_its_new_messages_when_it_comes_again() -> None:
+    """The second message of the first attempt is acknowledged late, and must not stand for one of the second attempt."""
+    late: list[int] = []
+
+    def answer(heard: Any) -> bytes:
+        if heard.kind == CONNECT:
+            return WELCOME_5
+        if heard.kind != PUBLISH or b"_state" in heard.body:
+            return puback(heard.mid) if heard.kind == PUBLISH else b""
+        late.append(heard.mid)
+        return puback(heard.mid, 0x97, "quota of the test") if len(late) == 1 else b""
+
+    host = Host([COATER], gateway="line3-gw1")
+    (record,) = records(COATER, 1)
+    async with fake_broker(answer) as broker, connected(broker.port, host, per_tag=True) as sink:
+        sink.send([record])
+        await eventually(lambda: len(host.refusals) == 1 and len(late) == 2)
+        assert host.refusals == [(record.id, "quota exceeded (quota of the test)", False)]
+        sink.send([record])
+        await eventually(lambda: len(late) == 4)
+        broker.writers[0].write(puback(late[1]) + puback(late[2]))
+        await eventually(lambda: sink._session.status()["in_flight"] == 1)
+        assert host.taken == []
+        broker.writers[0].write(puback(late[3]))
+        await eventually(lambda: host.taken == [record.id])
+
+
+@pytest.mark.parametrize(("code", "final"), [(0x87, True), (0x83, False)])
+async def test_refusals_are_reported_with_their_reason(code: int, final: bool) -> None:
+    def answer(heard: Any) -> bytes:
+        if heard.kind == CONNECT:
+            return WELCOME_5
+        return puback(heard.mid, code) if heard.kind == PUBLISH else b""
+
+    host = Host([COATER], gateway="line3-gw1")
+    async with fake_broker(answer) as broker, connected(broker.port, host) as sink:
+        sink.send(records(COATER, 1))
+        await eventually(lambda: bool(host.refusals))
+        assert host.refusals[0][2] == final
+
+
+async def test_a_record_too_large_for_the_broker_is_a_dead_letter_and_the_rest_goes_on(tmp_path: Path) -> None:
+    wide = bind(DeviceConfig(name="wide", driver="test"), {f"tag-{n}": TagConfig() for n in range(500)})
+    host = Host([COATER, wide], gateway="line3-gw1")
+    with Broker(tmp_path, ["max_packet_size 2000"]) as broker:
+        async with connected(broker.port, host) as sink:
+            sink.send([*records(wide, 1, first=77), *records(COATER, 1)])
+            await eventually(lambda: bool(host.taken and host.refusals))
+    assert host.taken == ["testlog:data:1"]
+    ((refused, reason, final),) = host.refusals
+    assert (refused, final) == ("testlog:data:77", True)
+    assert "the broker takes 2000 at most" in reason
+
+
+async def test_status_tells_what_the_connection_promises(broker: Broker) -> None:
+    host = Host([COATER], gateway="line3-gw1")
+    sink = MqttSink(config(broker.port), host)
+    assert "protocol" not in sink.promise
+    async with connected(broker.port, host) as sink:
+        assert sink.promise["protocol"] == "MQTT 5"
+        assert sink.promise["receive_maximum"] == 20
+    async with connected(broker.port, host, protocol="3.1.1") as sink:
+        assert "weaker" in sink.promise
+
+
+async def test_serving_ends_with_the_reason() -> None:
+    def answer(heard: Any) -> bytes:
+        return WELCOME_5 if heard.kind == CONNECT else packet(0xE0, b"\x8e\0")
+
+    host = Host([COATER], gateway="line3-gw1")
+    async with fake_broker(answer) as broker:
+        sink = MqttSink(config(broker.port), host)
+        await sink.connect()
+        with pytest.raises(RefusedError, match='client id "line3-gw1"'):
+            await asyncio.wait_for(sink.serve(), 5)
+        await sink.close()
+
+
+async def test_tls_user_and_password_by_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    own = authority.issue("127.0.0.1")
+    monkeypatch.setenv("MQTT_PASSWORD", "secret")
+    with Broker(tmp_path, [f"certfile {own.certificate}", f"keyfile {own.key}"]) as broker:
+        host = Host([COATER], gateway="line3-gw1")
+        options = {
+            "tls": {"ca": str(authority.certificate)},
+            "user": "gw",
+            "password": {"env": "MQTT_PASSWORD"},
+        }
+        async with connected(broker.port, host, **options) as sink:
+            assert sink.promise["encryption"].startswith("TLS")
+        assert session_options(sink.config, "gw").password == "secret"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"password": {"env": "X"}}, "password: needs user"),
+        ({"tls": {"key": "k.pem"}}, "key: needs certificate"),
+        ({"port": 0}, "port"),
+        ({"host": ""}, "host"),
+        ({"topic": "plant/data"}, "the topic must contain {device}"),
+        ({"hots": "x"}, "hots"),
+    ],
+)
+def test_mistakes_in_the_configuration_are_named(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words.replace("{", r"\{")):
+        config(1883, **options)
+
+
+def test_defaults_follow_from_tls_and_the_gateways_name() -> None:
+    plain = session_options(build_sink_config(MqttSink, {"host": "b"}), "line3-gw1")  # type: ignore[arg-type]
+    secure = session_options(build_sink_config(MqttSink, {"host": "b", "tls": True}), "x")  # type: ignore[arg-type]
+    assert (plain.port, plain.client_id, plain.tls) == (1883, "line3-gw1", None)
+    assert secure.port == 8883
+    assert secure.tls is not None
+
+
+def test_a_missing_password_says_where_to_put_it() -> None:
+    options = {"host": "b", "user": "gw", "password": {"env": "NO_SUCH_VARIABLE"}}
+    with pytest.raises(RefusedError, match="NO_SUCH_VARIABLE is not set"):
+        session_options(build_sink_config(MqttSink, options), "gw")  # type: ignore[arg-type]
