@@ -2,33 +2,31 @@
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gateway.cli.client import AnswerError, UnreachableError, call, socket_path
 from gateway.cli.terminal import fail
 
+UNREACHABLE = 3
 
-def ask(args: argparse.Namespace, show: Callable[[Any], int], command: str, **arguments: Any) -> int:
-    """Ask, and show the answer, or print it as JSON. The exit code is that of `show`, also with --json."""
+
+def ask(
+    args: argparse.Namespace,
+    command: str,
+    lines: Callable[[Any], Iterable[str]],
+    is_ok: Callable[[Any], bool] = lambda _: True,
+    **arguments: Any,
+) -> int:
+    """Ask, and print the answer as `lines` for a person, or as JSON. Returns the exit code: 0 if `is_ok` says so of the
+    answer, else 1."""
     try:
         answer = call(socket_path(args.socket), command, **arguments)
     except UnreachableError as error:
         fail(str(error))
-        return 3
+        return UNREACHABLE
     except AnswerError as error:
         fail(str(error))
         return 1
-    if args.json:
-        print(json.dumps(answer, ensure_ascii=False, indent=2))
-        return show_silently(show, answer)
-    return show(answer)
-
-
-def show_silently(show: Callable[[Any], int], answer: Any) -> int:
-    """The exit code that showing would have."""
-    import contextlib
-    import io
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        return show(answer)
+    print(json.dumps(answer, ensure_ascii=False, indent=2) if args.json else "\n".join(lines(answer)))
+    return 0 if is_ok(answer) else 1

@@ -1,4 +1,4 @@
-"""`edge-gateway read`."""
+"""`edge-gateway read`: have the gateway read tags now."""
 
 import argparse
 from typing import Any
@@ -13,29 +13,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Have the gateway read now, and show what came."""
+    """Show what came; 1 if any of it is not good."""
     pairs = [name.partition("/") for name in args.tags]
     devices = {device for device, _, _ in pairs}
-    if len(devices) != 1 or not all(slash and tag for _, slash, tag in pairs):
+    if len(devices) != 1 or not all(device and tag for device, _, tag in pairs):
         fail("name tags of one device, as DEVICE/TAG")
         return 2
-    return ask(args, show, "read", device=devices.pop(), tags=[tag for _, _, tag in pairs])
+    tags = [tag for _, _, tag in pairs]
+    return ask(args, "read", lines, lambda rows: all(row["good"] for row in rows), device=devices.pop(), tags=tags)
 
 
-def show(rows: list[dict[str, Any]]) -> int:
-    """One line per tag; 1 if any is not good."""
+def lines(rows: list[dict[str, Any]]) -> list[str]:
+    """One line per tag."""
     cells = [
         (
             f"{row['device']}/{row['tag']}",
             f"{number(row['value'])} {row['unit']}".rstrip(),
             row["quality"],
-            _address(row),
+            f"{row['address']} {row['type']}".strip(),
         )
         for row in rows
     ]
-    print("\n".join(table(cells, right=(1,))))
-    return 0 if all(row["good"] for row in rows) else 1
-
-
-def _address(row: dict[str, Any]) -> str:
-    return f"{row['address']} {row['type']}".strip()
+    return table(cells, right=(1,))

@@ -1,7 +1,6 @@
-"""`edge-gateway reload`."""
+"""`edge-gateway reload`: have the gateway read its configuration again."""
 
 import argparse
-import sys
 from typing import Any
 
 from gateway.cli.asking import ask
@@ -12,15 +11,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Have the gateway read its file again; returns when it runs as the file says, or has refused it."""
-    return ask(args, show, "reload")
+    """Returns when the gateway runs as the file says, or has refused it."""
+    return ask(args, "reload", lines, lambda answer: bool(answer["applied"]))
 
 
-def show(answer: dict[str, Any]) -> int:
-    """What changed, or every mistake."""
-    if not answer["applied"]:
-        print("\n".join(answer["problems"]), file=sys.stderr)
-        print("nothing was changed; the gateway runs on with the old configuration", file=sys.stderr)
-        return 1
-    print("\n".join(answer["changes"]) or "nothing has changed")
-    return 0
+def lines(answer: dict[str, Any]) -> list[str]:
+    """What was changed, or every mistake."""
+    if answer["applied"]:
+        return answer["changes"] or ["nothing has changed"]
+    return [*answer["problems"], "nothing was changed; the gateway runs on with the old configuration"]

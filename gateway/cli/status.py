@@ -1,15 +1,19 @@
-"""`edge-gateway status`."""
+"""`edge-gateway status`: how the running gateway is doing, what is broken first."""
 
 import argparse
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from gateway.cli.asking import ask
-from gateway.cli.terminal import colour
+from gateway.cli.sink_status import sink_lines, sink_troubles
+from gateway.cli.terminal import colour, count, sentence, table
 from gateway.core.amounts import format_duration, format_size
 
-_COLOURS = {"up": "green", "starting": "yellow", "running": "green", "warmup": "yellow"}
+COLOURS = {"up": "green", "starting": "yellow", "stopped": "grey"}
+SETTLED = 60.0
+"""Seconds of running after which the growth of the outbox tells how long its room lasts."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,50 +22,102 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask and show; 1 if anything is not as it should be."""
-    return ask(args, show, "status")
+    return ask(args, "status", lambda answer: lines(answer, time.time()), lambda answer: not list(troubles(answer)))
 
 
-def show(answer: dict[str, Any]) -> int:
-    """What is broken first; 1 if anything is."""
-    print("\n".join(lines(answer)))
-    return 0 if all(part["state"] == "up" for part in [*answer["devices"], *answer["sinks"]]) else 1
-
-
-def lines(answer: dict[str, Any]) -> Iterator[str]:
-    """The whole status for a person."""
-    config, devices = answer["config"], answer["devices"]
-    loaded = datetime.fromtimestamp(config["loaded"] / 1000).strftime("%Y-%m-%d %H:%M")
-    up = sum(device["state"] == "up" for device in devices)
-    yield f"{colour(answer['gateway'], 'bold')}  running {format_duration(answer['uptime_s'])}  version {answer['version']}"
-    yield f"  config   {config['path']}  {config['hash']}, loaded {loaded}"
-    yield f"  devices  {up} of {len(devices)} up, {sum(device['good'] for device in devices)} tags good"
-    for device in sorted(devices, key=lambda device: device["state"] == "up"):
-        yield f"    {_state(device)} {device['name']}: {device['tags']} tags by {device['driver']}{_trouble(device)}"
-    yield f"  outbox   {_outbox(answer['outbox'])}"
+def lines(answer: dict[str, Any], now: float) -> Iterator[str]:
+    """The whole status for a person; `now` in seconds since 1970."""
+    wrong = list(troubles(answer))
+    said = colour(f"{count(len(wrong), 'thing')} to look at", "red") if wrong else colour("all is well", "green")
+    yield f"{colour(answer['gateway'], 'bold')} {answer['version']}, running {format_duration(answer['uptime_s'])}: {said}"
+    yield from (f"  {line}" for trouble in wrong for line in trouble)
+    yield from _devices(answer["devices"])
     for sink in answer["sinks"]:
-        yield f"  sink     {_state(sink)} {sink['name']}{_trouble(sink)}{_sink(sink)}"
-    for model in answer["models"]:
-        yield f"  model    {_state(model)} {model['name']}{_trouble(model)}"
+        yield from sink_lines(sink, now)
+    yield from _outbox(answer["outbox"], answer["uptime_s"])
+    yield from _models(answer["models"])
+    yield from _config(answer["config"])
+
+
+def troubles(answer: dict[str, Any]) -> Iterator[list[str]]:
+    """Everything that is not as it should be, each as a line or more; the worst first."""
+    outbox = answer["outbox"]
+    if outbox["disk"] != "ok":
+        yield [colour(f"outbox: the disk does not take what is read: {outbox['disk']}", "red")]
+    if outbox["not_accepted"]:
+        yield [colour(f"outbox: {count(outbox['not_accepted'], 'reading')} not accepted and lost", "red")]
+    for kind in ("device", "sink", "model"):
+        for part in answer[f"{kind}s"]:
+            if part["state"] != "up":
+                yield [f"{kind} {part['name']} {_state(part)}{_since(part)}{_reason(part)}"]
+    for sink in answer["sinks"]:
+        yield from ([colour(text, "red")] for text in sink_troubles(sink))
+    if damaged := [*outbox["recovered"]["damaged"], *outbox["recovered"]["unreadable"]]:
+        yield [f"outbox: damaged files were found at the start, and set aside: {', '.join(damaged)}"]
 
 
 def _state(part: dict[str, Any]) -> str:
-    state = part["state"]
-    return colour(state, _COLOURS.get(state, "red"))
+    return colour(part["state"], COLOURS.get(part["state"], "red"))
 
 
-def _trouble(part: dict[str, Any]) -> str:
-    since = (
-        f" for {format_duration(part['since_s'])}" if part["state"] != "up" and part.get("since_s") is not None else ""
-    )
-    return f"{since}{': ' + part['reason'] if part.get('reason') else ''}"
+def _since(part: dict[str, Any]) -> str:
+    return f" for {format_duration(part['since_s'])}" if part.get("since_s") is not None else ""
 
 
-def _outbox(outbox: dict[str, Any]) -> str:
-    return f"{outbox}"
+def _reason(part: dict[str, Any]) -> str:
+    return f": {part['reason']}" if part["reason"] else ""
 
 
-def _sink(sink: dict[str, Any]) -> str:
-    return ""
+def _devices(devices: list[dict[str, Any]]) -> Iterator[str]:
+    up = sum(device["state"] == "up" for device in devices)
+    good, tags = sum(device["good"] for device in devices), sum(device["tags"] for device in devices)
+    yield f"  devices  {up} of {len(devices)} up, {good} of {count(tags, 'tag')} good"
+    cells = [
+        (
+            device["name"],
+            device["driver"],
+            device["state"],
+            f"{device['good']}/{device['tags']} good",
+            _work(device),
+        )
+        for device in devices
+    ]
+    yield from (f"           {line}" for line in table(cells))
 
 
-_ = format_size
+def _work(device: dict[str, Any]) -> str:
+    said = [count(device["polls"], "poll")] if device["polls"] else []
+    said += [count(device["errors"], "error")] if device["errors"] else []
+    said += [f"{device['skipped']} skipped: slower than its scan"] if device["skipped"] else []
+    return ", ".join(said)
+
+
+def _outbox(outbox: dict[str, Any], uptime: float) -> Iterator[str]:
+    held, bound = outbox["size"], outbox["max_size"]
+    said = [f"{format_size(held)} of {format_size(bound)}", f"{format_size(outbox['free'])} free on the disk"]
+    if uptime >= SETTLED and outbox["written_bytes"]:
+        room = max(0, min(bound - held, outbox["free"])) / (outbox["written_bytes"] / uptime)
+        said.append(f"room for {format_duration(room)} without a sink, as it goes now")
+    yield f"  outbox   {sentence(said)}"
+    found = outbox["recovered"]
+    if found["torn_bytes"]:
+        yield f"           {format_size(found['torn_bytes'])} half written before the start, cut off"
+
+
+def _models(models: list[dict[str, Any]]) -> Iterator[str]:
+    for model in models:
+        yield f"  model    {model['name']} {model.get('version', '')}".rstrip() + f", {model['state']}"
+        for device in model.get("devices", []):
+            yield f"           {device['device']} {_watched(device)}"
+
+
+def _watched(device: dict[str, Any]) -> str:
+    said = [device["state"] + _reason(device)]
+    said += [f"score {device['score']:g}"] if device["score"] is not None else []
+    said += [colour(f"event {device['event']} raised", "red")] if device["event"] else []
+    return sentence(said)
+
+
+def _config(config: dict[str, Any]) -> Iterator[str]:
+    loaded = datetime.fromtimestamp(config["loaded"] / 1000).strftime("%Y-%m-%d %H:%M")
+    yield f"  config   {config['path']} ({config['hash']}), loaded {loaded}"

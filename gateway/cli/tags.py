@@ -1,42 +1,39 @@
-"""`edge-gateway tags`."""
+"""`edge-gateway tags`: the last values."""
 
 import argparse
 import sys
 import time
+from shutil import get_terminal_size
 from typing import Any
 
 from gateway.cli.asking import ask
-from gateway.cli.terminal import colour, number, table
+from gateway.cli.terminal import colour, number, redrawn, table
 from gateway.core.amounts import format_duration
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own options."""
-    parser.add_argument("device", nargs="?", help="only this device")
+    parser.add_argument("device", nargs="?", metavar="DEVICE", help="only this device")
     parser.add_argument("--watch", action="store_true", help="refresh every second until Ctrl-C")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show the last values, once or again and again."""
+    """Show them, once or again and again."""
     chosen = {"device": args.device} if args.device else {}
     if not args.watch:
-        return ask(args, show, "tags", **chosen)
+        return ask(args, "tags", lines, **chosen)
+    show = _screen if sys.stdout.isatty() else lines
     try:
-        while (code := ask(args, _show_anew, "tags", **chosen)) == 0:
+        while (code := ask(args, "tags", show, **chosen)) == 0:
+            sys.stdout.flush()
             time.sleep(1)
     except KeyboardInterrupt:
         return 0
     return code
 
 
-def show(rows: list[dict[str, Any]]) -> int:
-    """One line per tag."""
-    print("\n".join(lines(rows)))
-    return 0
-
-
 def lines(rows: list[dict[str, Any]]) -> list[str]:
-    """The table of values."""
+    """A table with a line per tag."""
     cells = [("NAME", "VALUE", "UNIT", "QUALITY", "AGE")]
     for row in rows:
         age = "never" if row["age_s"] is None else format_duration(row["age_s"])
@@ -48,8 +45,5 @@ def lines(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _show_anew(rows: list[dict[str, Any]]) -> int:
-    if sys.stdout.isatty():
-        print("\033[H\033[2J", end="")
-    print("\n".join(lines(rows)), flush=True)
-    return 0
+def _screen(rows: list[dict[str, Any]]) -> list[str]:
+    return redrawn(lines(rows), get_terminal_size().lines - 1)

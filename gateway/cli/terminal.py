@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 CODES = {"red": 31, "green": 32, "yellow": 33, "grey": 90, "bold": 1}
@@ -30,6 +30,13 @@ def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]
     ]
 
 
+def redrawn(lines: Sequence[str], height: int) -> list[str]:
+    """The lines as they are printed to replace the last screen, without flicker; no more than `height` of them."""
+    if len(lines) > height:
+        lines = [*lines[: height - 1], f"… and {len(lines) - height + 1} more"]
+    return ["\033[H" + "\033[K\n".join(lines) + "\033[J"]
+
+
 def number(value: object) -> str:
     """A value for a person: six digits are enough on a screen."""
     if value is None:
@@ -39,6 +46,16 @@ def number(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value)
+
+
+def count(number: int, word: str) -> str:
+    """How many there are, as in "1 tag" or "12 345 tags"."""
+    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}") + f" {word}{'' if number == 1 else 's'}"
+
+
+def sentence(parts: Iterable[str]) -> str:
+    """The parts that say something, with commas between them."""
+    return ", ".join(part for part in parts if part)
 
 
 def config_path(given: str | None) -> Path:

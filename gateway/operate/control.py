@@ -6,6 +6,7 @@ or {"error": "…"}. Whoever may open the socket may ask; who it was is read fro
 
 import asyncio
 import contextlib
+import inspect
 import os
 import pwd
 import socket
@@ -20,32 +21,53 @@ import structlog
 from gateway.core.errors import GatewayError
 
 LINE_LIMIT = 1 << 20
+"""Bytes of a request."""
 CLIENTS = 32
-TIMEOUT = 60.0
+"""Connections at a time."""
+PATIENCE = 5.0
+"""Seconds that a client may take to send its request, and to take the answer."""
+
+_JSON = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
 Command = Callable[..., Awaitable[Any]]
 """Called with `who` and the request's arguments; returns a JSON value, or raises GatewayError for the person."""
 
 
 class ControlServer:
-    """Answers on a Unix socket while it is entered."""
+    """Answers on a Unix socket, readable and writable by owner and group, while it is entered.
 
-    def __init__(self, path: Path, commands: Mapping[str, Command]) -> None:
+    Entering raises GatewayError when another gateway answers there, or the socket cannot be made.
+    """
+
+    def __init__(self, path: Path, commands: Mapping[str, Command], patience: float = PATIENCE) -> None:
         self._path = path
         self._commands = commands
+        self._patience = patience
         self._clients: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> "ControlServer":
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._make_room()
+            self._server = await self._listen()
+        except OSError as error:
+            reason = error.strerror or error
+            raise GatewayError(f"control socket {self._path}: {reason}; --socket names another place") from error
+        return self
+
+    def _make_room(self) -> None:
+        """Remove the socket that a killed gateway has left; nothing else."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         if _answers(self._path):
             raise GatewayError(f"another gateway answers on {self._path}; stop it first (systemctl stop edge-gateway)")
-        self._path.unlink(missing_ok=True)
+        if self._path.is_socket():
+            self._path.unlink()
+
+    async def _listen(self) -> asyncio.Server:
         mask = os.umask(0o117)
         try:
-            self._server = await asyncio.start_unix_server(self._client, self._path, limit=LINE_LIMIT)
+            return await asyncio.start_unix_server(self._client, self._path, limit=LINE_LIMIT)
         finally:
             os.umask(mask)
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
@@ -59,15 +81,9 @@ class ControlServer:
         assert task is not None
         self._clients.add(task)
         try:
-            if len(self._clients) > CLIENTS:
-                answer: dict[str, Any] = {"error": "too many clients on the control socket"}
-            else:
-                async with asyncio.timeout(TIMEOUT):
-                    answer = await self._answer(await reader.readline(), _peer(writer))
-            writer.write(orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY) + b"\n")
-            await writer.drain()
-        except (OSError, TimeoutError, ValueError):
-            pass
+            await self._serve(reader, writer)
+        except (OSError, TimeoutError):
+            pass  # the client went away, or does not read
         except asyncio.CancelledError:
             # The server is closing; asyncio would report the cancelled task of a connection as an error.
             pass
@@ -77,28 +93,53 @@ class ControlServer:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def _answer(self, line: bytes, who: str) -> dict[str, Any]:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await self._answer(reader, _peer(writer)) + b"\n")
+        async with asyncio.timeout(self._patience):
+            await writer.drain()
+
+    async def _answer(self, reader: asyncio.StreamReader, who: str) -> bytes:
+        if len(self._clients) > CLIENTS:
+            return _refusal(f"too many clients on the control socket: {CLIENTS} at a time")
+        try:
+            async with asyncio.timeout(self._patience):
+                line = await reader.readline()
+        except ValueError:
+            return _refusal(f"the request is too long: {LINE_LIMIT} bytes at most")
+        except TimeoutError:
+            return _refusal(f"no request came within {self._patience:g} s")
+        return await self._call(line, who)
+
+    async def _call(self, line: bytes, who: str) -> bytes:
         try:
             request = orjson.loads(line)
-            command, arguments = request["command"], request.get("arguments", {})
-            known = self._commands[command]
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-            return {"error": f"not understood; the gateway knows: {', '.join(self._commands)}"}
+            name = request["command"]
+            command, arguments = self._commands[name], {**request.get("arguments", {}), "who": who}
+            inspect.signature(command).bind(**arguments)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return _refusal(f"not understood; the gateway knows: {', '.join(self._commands)}")
         try:
-            return {"result": await known(who=who, **arguments)}
+            return orjson.dumps({"result": await command(**arguments)}, option=_JSON)
         except GatewayError as error:
-            return {"error": str(error)}
+            return _refusal(str(error))
         except Exception as error:  # noqa: BLE001 - a bug in one answer must not stop the gateway
-            structlog.get_logger().error("a command failed", command=command, exc_info=error)
-            return {"error": f"{type(error).__name__}: {error} (a bug; the traceback is in the gateway's log)"}
+            structlog.get_logger().error("a command failed", command=name, exc_info=error)
+            return _refusal(f"{type(error).__name__}: {error} (a bug; the traceback is in the gateway's log)")
+
+
+def _refusal(reason: str) -> bytes:
+    return orjson.dumps({"error": reason})
 
 
 def _answers(path: Path) -> bool:
     """Whether somebody listens there; a socket left behind by a killed gateway does not answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
         try:
             probe.connect(str(path))
-        except OSError:
+        except TimeoutError:
+            return True
+        except (FileNotFoundError, ConnectionRefusedError):
             return False
     return True
 

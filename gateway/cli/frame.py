@@ -1,0 +1,76 @@
+"""The frame of the command line: all commands, and the options that stand before or after each of them."""
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from gateway import __version__
+
+COMMANDS = {
+    "run": "run the gateway in the foreground, as the service does",
+    "check": "find every mistake in the configuration; --connect dials devices and brokers",
+    "demo": "see it work: simulated devices, a broker, a fault and its explained event",
+    "status": "how the running gateway is doing",
+    "tags": "last values of all tags, or of one device",
+    "read": "read tags from a device now",
+    "reload": "apply the changed configuration file without stopping",
+    "audit": "verify the audit trail",
+    "plugin": "list the plugins, or start a new one",
+    "schema": "print the JSON Schema of the configuration, for editors",
+}
+HIDDEN = {"docs": "write config.example.toml and the reference pages anew; for developers"}
+
+EPILOG = """exit codes: 0 ok, 1 problems found, 2 wrong usage, 3 no gateway answers, 78 `run` with a bad configuration
+first steps: edge-gateway demo --keep DIR, then edge-gateway check --config DIR/config.toml"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser; that of a command imports the command's module when it is called."""
+
+    module = ""
+    """Where a command's own options are declared, until they are."""
+
+    def declare(self) -> None:
+        """Have the module declare its options."""
+        name, self.module = self.module, ""
+        if name:
+            import_module(f"gateway.cli.{name}").arguments(self)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[Any, list[str]]:
+        self.declare()
+        return super().parse_known_args(args, namespace)
+
+
+def frame() -> Parser:
+    """The parser of the whole command line; a command's own options are declared when it is called."""
+    parser = Parser(
+        "edge-gateway",
+        description="Edge gateway for plant-floor devices.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[shared()],
+    )
+    parser.add_argument("--version", action="version", version=f"edge-gateway {__version__}")
+    parser.set_defaults(json=False, config=None, socket=None)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    for name, text in COMMANDS.items():
+        commands.add_parser(name, description=_sentence(text), parents=[shared()], help=text).module = name
+    for name, text in HIDDEN.items():
+        commands.add_parser(name, description=_sentence(text), parents=[shared()]).module = name
+    return parser
+
+
+def shared() -> Parser:
+    """The options that every command knows. Without a default: it would hide what stands before the command."""
+    options = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument("--json", action="store_true", help="answer in JSON, for scripts")
+    options.add_argument("--config", metavar="FILE", help="the configuration (default: /etc/edge-gateway/config.toml)")
+    options.add_argument("--socket", metavar="PATH", help="control socket of the gateway to ask")
+    return options
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

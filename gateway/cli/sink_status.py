@@ -1,0 +1,51 @@
+"""What `status` says of a sink: what it promises, and whether data leaves."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.cli.terminal import colour, count, sentence
+from gateway.core.amounts import format_duration
+
+
+def sink_lines(sink: dict[str, Any], now: float) -> Iterator[str]:
+    """A sink for a person; `now` in seconds since 1970."""
+    promise = sink["promise"]
+    spoken = [str(promise[key]) for key in ("protocol",) if key in promise]
+    if "encryption" in promise:
+        plain = promise["encryption"] == "none"
+        spoken.append(colour("not encrypted", "yellow") if plain else str(promise["encryption"]))
+    yield f"  sink     {sink['name']}: {sentence([sink['plugin'], *spoken, sink['state']])}"
+    yield f"           {sentence([_acknowledged(sink), _waiting(sink, now)])}"
+    if weaker := promise.get("weaker"):
+        yield colour(f"           weaker promise: {weaker}", "yellow")
+    if sink["refused_for_now"]:
+        yield f"           {count(sink['refused_for_now'], 'record')} refused at first and sent again"
+
+
+def sink_troubles(sink: dict[str, Any]) -> Iterator[str]:
+    """What this sink has lost, in readings, and what it was refused for good since the start, in records."""
+    dropped: dict[str, int] = {}
+    for lane in sink["outbox"]["lanes"].values():
+        for reason, readings in lane["dropped"].items():
+            dropped[reason] = dropped.get(reason, 0) + readings
+    for reason, readings in dropped.items():
+        yield f"sink {sink['name']}: {count(readings, 'reading')} will not be delivered: {reason}"
+    if sink["refused_for_good"] and not dropped:
+        yield f"sink {sink['name']}: {count(sink['refused_for_good'], 'record')} refused for good: {sink['last_refusal']}"
+
+
+def _acknowledged(sink: dict[str, Any]) -> str:
+    age = sink["last_acknowledged_s"]
+    if age is None:
+        return "nothing acknowledged since the start"
+    return f"last acknowledgement {format_duration(age)} ago, {count(sink['acknowledged_readings'], 'reading')} in all"
+
+
+def _waiting(sink: dict[str, Any], now: float) -> str:
+    lanes = sink["outbox"]["lanes"].values()
+    pending = sum(lane["pending"] for lane in lanes)
+    if not pending:
+        return "nothing waiting"
+    oldest = min((lane["oldest"] for lane in lanes if lane["oldest"]), default=None)
+    age = f", the oldest for {format_duration(max(0.0, now - oldest / 1e9))}" if oldest else ""
+    return f"{count(pending, 'reading')} waiting{age}"
