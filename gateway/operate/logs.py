@@ -19,7 +19,7 @@ def set_up(level: str) -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
     if _stderr_is_journal():
-        shared += [structlog.processors.format_exc_info, _Journal()]
+        shared += [structlog.processors.format_exc_info, _to_journal]
         factory: Any = structlog.ReturnLoggerFactory()
     else:
         stamp = structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S")
@@ -33,8 +33,15 @@ def set_up(level: str) -> None:
         logger_factory=factory,
         cache_logger_on_first_use=False,
     )
-    # Libraries log by the standard module; what they warn of is seen, their chatter is not.
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(name)s: %(message)s")
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[_Libraries()], force=True)
+
+
+class _Libraries(logging.Handler):
+    """Libraries log by the standard module: what they warn of is seen among our lines, their chatter is not."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        trace = {"exc_info": record.exc_info} if record.exc_info else {}
+        structlog.get_logger().log(record.levelno, record.getMessage(), library=record.name, **trace)
 
 
 def _stderr_is_journal() -> bool:
@@ -47,23 +54,19 @@ def _stderr_is_journal() -> bool:
     return wanted == f"{stat.st_dev}:{stat.st_ino}"
 
 
-class _Journal:
+def _to_journal(_: Any, __: str, entry: MutableMapping[str, Any]) -> str:
     """Sends each line by the journal's own protocol (systemd-journald, "Native Journal Protocol"); to stderr, with the
     level in front, when that fails."""
-
-    def __init__(self) -> None:
-        self._out = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-
-    def __call__(self, _: Any, __: str, entry: MutableMapping[str, Any]) -> str:
-        priority = _PRIORITY.get(entry.get("level", "info"), 6)
-        message = sentence(entry)
-        try:
-            self._out.sendto(_datagram(message, priority, entry), JOURNAL)
-        except OSError:
-            for line in message.splitlines():
-                sys.stderr.write(f"<{priority}>{line}\n")
-            sys.stderr.flush()
-        return ""
+    priority = _PRIORITY.get(entry.get("level", "info"), 6)
+    message = sentence(entry)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+            out.sendto(_datagram(message, priority, entry), JOURNAL)
+    except OSError:
+        for line in message.splitlines():
+            sys.stderr.write(f"<{priority}>{line}\n")
+        sys.stderr.flush()
+    return ""
 
 
 def sentence(entry: Mapping[str, Any]) -> str:

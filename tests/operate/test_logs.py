@@ -1,0 +1,112 @@
+import io
+import logging
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from gateway.operate import logs
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A socket in the place of journald's, and a standard error that leads to it."""
+    path = tmp_path / "journal"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(path))
+        receiver.settimeout(5)
+        monkeypatch.setattr(logs, "JOURNAL", str(path))
+        monkeypatch.setenv("JOURNAL_STREAM", f"{os.fstat(2).st_dev}:{os.fstat(2).st_ino}")
+        yield receiver
+
+
+def fields(datagram: bytes) -> dict[str, str]:
+    """The fields of a datagram, read as systemd's page on the native protocol says."""
+    found = {}
+    stream = io.BytesIO(datagram)
+    while line := stream.readline():
+        name, equals, value = line.rstrip(b"\n").partition(b"=")
+        if not equals:
+            (size,) = struct.unpack("<Q", stream.read(8))
+            value = stream.read(size)
+            assert stream.read(1) == b"\n"
+        found[name.decode()] = value.decode()
+    return found
+
+
+def test_the_journal_gets_a_sentence_and_fields_to_search_by(journal: socket.socket) -> None:
+    logs.set_up("info")
+    structlog.get_logger().bind(device="press-4").warning("down", reason="connection refused")
+    assert fields(journal.recv(65536)) == {
+        "MESSAGE": 'down device=press-4 reason="connection refused"',
+        "PRIORITY": "4",
+        "SYSLOG_IDENTIFIER": "edge-gateway",
+        "GATEWAY_DEVICE": "press-4",
+        "GATEWAY_REASON": "connection refused",
+    }
+
+
+def test_a_traceback_arrives_as_one_entry_of_several_lines(journal: socket.socket) -> None:
+    logs.set_up("info")
+    try:
+        raise ValueError("word order")
+    except ValueError as error:
+        structlog.get_logger().error("faulted", exc_info=error)
+    entry = fields(journal.recv(65536))
+    assert entry["PRIORITY"] == "3"
+    first, *_, last = entry["MESSAGE"].splitlines()
+    assert (first, last) == ("faulted", "ValueError: word order")
+
+
+def test_warnings_of_libraries_arrive_and_their_chatter_does_not(journal: socket.socket) -> None:
+    logs.set_up("info")
+    logging.getLogger("paho").info("chatter")
+    logging.getLogger("asyncua.client").warning("the server has closed %s", "channel 7")
+    entry = fields(journal.recv(65536))
+    assert entry["MESSAGE"] == "the server has closed channel 7 library=asyncua.client"
+    assert entry["PRIORITY"] == "4"
+
+
+def test_without_a_journal_lines_go_to_stderr_with_their_priority(
+    journal: socket.socket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logs, "JOURNAL", str(Path(logs.JOURNAL).with_name("nobody")))
+    logs.set_up("info")
+    structlog.get_logger().error("first\nsecond")
+    assert capsys.readouterr().err == "<3>first\n<3>second\n"
+
+
+def test_a_person_gets_a_line_with_time_level_and_fields(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    logs.set_up("warning")
+    structlog.get_logger().info("not this")
+    structlog.get_logger().warning("down", device="press-4")
+    told = capsys.readouterr().err
+    assert "down device=press-4" in told
+    assert "[warning " in told
+    assert "not this" not in told
+    assert "\033" not in told
+
+
+def test_a_journal_stream_that_is_not_our_stderr_is_not_taken_for_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "1:2")
+    logs.set_up("info")
+    structlog.get_logger().info("up", device="press-4")
+    assert "up device=press-4" in capsys.readouterr().err
