@@ -95,9 +95,12 @@ def _work(device: dict[str, Any]) -> str:
 def _outbox(outbox: dict[str, Any], uptime: float) -> Iterator[str]:
     held, bound = outbox["size"], outbox["max_size"]
     said = [f"{format_size(held)} of {format_size(bound)}", f"{format_size(outbox['free'])} free on the disk"]
-    if uptime >= SETTLED and outbox["written_bytes"]:
-        room = max(0, min(bound - held, outbox["free"])) / (outbox["written_bytes"] / uptime)
-        said.append(f"room for {format_duration(room)} without a sink, as it goes now")
+    room = min(bound - held, outbox["free"])
+    if room <= 0:
+        said.append("full: the oldest is given up")
+    elif uptime >= SETTLED and outbox["written_bytes"]:
+        seconds = room / (outbox["written_bytes"] / uptime)
+        said.append(f"room for {format_duration(seconds)} without a sink, as it goes now")
     yield f"  outbox   {sentence(said)}"
     found = outbox["recovered"]
     if found["torn_bytes"]:

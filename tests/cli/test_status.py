@@ -1,0 +1,195 @@
+import copy
+import time
+from typing import Any
+
+import pytest
+
+from gateway.cli import main
+from gateway.cli.status import lines, troubles
+
+from .conftest import Asked
+
+NOW = 1_795_314_800.0
+LANE: dict[str, Any] = {
+    "accepted": 440,
+    "acknowledged": 440,
+    "pending": 0,
+    "dropped": {},
+    "under_way": 0,
+    "oldest": None,
+}
+WATCHED: dict[str, Any] = {"device": "press-1", "state": "running", "reason": "", "score": None, "event": None}
+WELL: dict[str, Any] = {
+    "gateway": "line3-gw1",
+    "version": "0.1.0",
+    "uptime_s": 533_000.0,
+    "config": {"path": "/etc/edge-gateway/config.toml", "hash": "5ff6ed76", "loaded": 1_795_314_791_568},
+    "devices": [
+        {
+            "name": "press-1", "driver": "modbus", "state": "up", "reason": "", "since_s": 532_000.0, "tags": 8, "good": 8,
+            "polls": 1_066_000, "skipped": 0, "errors": 0,
+        },
+        {
+            "name": "bioreactor-1", "driver": "opcua", "state": "up", "reason": "", "since_s": 532_000.0, "tags": 9,
+            "good": 9, "polls": 0, "skipped": 0, "errors": 0,
+        },
+    ],
+    "sinks": [
+        {
+            "name": "central", "plugin": "mqtt", "state": "up", "reason": "", "since_s": 532_000.0,
+            "promise": {"protocol": "MQTT 5", "encryption": "TLSv1.3"},
+            "window": 40, "open": 0, "oldest_open_s": None, "last_acknowledged_s": 0.4, "acknowledged_records": 57,
+            "acknowledged_readings": 440, "refused_for_now": 0, "refused_for_good": 0, "last_refusal": "",
+            "outbox": {"sink": "central", "order": "live-first", "lanes": {"alarm": LANE, "data": LANE}},
+        }
+    ],
+    "outbox": {
+        "log": "abe9bff122864448", "size": 3 * 2**20, "max_size": 2**30, "free": 30 * 2**30, "disk": "ok", "not_accepted": 0,
+        "written_bytes": 533_000 * 1000, "syncs": 57,
+        "recovered": {"torn_bytes": 0, "damaged": [], "unreadable": [], "skipped": {}},
+    },
+    "models": [
+        {
+            "name": "coater-nozzle", "file": "coater.onnx", "state": "up", "reason": "", "version": "1.0.0",
+            "devices": [{"device": "press-1", "state": "running", "reason": "", "score": 0.12, "event": None}],
+        }
+    ],
+}  # fmt: skip
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """The answer of a gateway that is well, but for values at paths such as `devices__0__state`."""
+    answer = copy.deepcopy(WELL)
+    for path, value in changes.items():
+        *steps, last = (int(step) if step.isdigit() else step for step in path.split("__"))
+        part: Any = answer
+        for step in steps:
+            part = part[step]
+        part[last] = value
+    return answer
+
+
+@pytest.fixture(autouse=True)
+def local_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+def test_a_gateway_that_is_well_says_so_first_and_then_what_it_does() -> None:
+    assert list(lines(WELL, NOW)) == [
+        "line3-gw1 0.1.0, running 6 d 4 h: all is well",
+        "  devices  2 of 2 up, 17 of 17 tags good",
+        "           press-1       modbus  up  8/8 good  1\u202f066\u202f000 polls",
+        "           bioreactor-1  opcua   up  9/9 good",
+        "  sink     central: mqtt, MQTT 5, TLSv1.3, up",
+        "           last acknowledgement 0.4 s ago, 440 readings in all, nothing waiting",
+        "  outbox   3.0 MiB of 1.0 GiB, 30.0 GiB free on the disk, room for 12 d 9 h without a sink, as it goes now",
+        "  model    coater-nozzle 1.0.0, up",
+        "           press-1 running, score 0.12",
+        "  config   /etc/edge-gateway/config.toml (5ff6ed76), loaded 2026-11-22 02:33",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {
+                "devices__1__state": "down",
+                "devices__1__since_s": 200.0,
+                "devices__1__reason": "connection refused; is the port right?",
+            },
+            "device bioreactor-1 down for 3 min 20 s: connection refused; is the port right?",
+        ),
+        (
+            {"devices__0__state": "starting", "devices__0__since_s": 0.3, "devices__0__reason": ""},
+            "device press-1 starting for 0.3 s",
+        ),
+        (
+            {"sinks__0__state": "faulted", "sinks__0__since_s": 60.0, "sinks__0__reason": "KeyError: 'x'"},
+            "sink central faulted for 1 min: KeyError: 'x'",
+        ),
+        (
+            {"models__0__state": "faulted", "models__0__reason": 'input "a" is no tag of press-1'},
+            'model coater-nozzle faulted: input "a" is no tag of press-1',
+        ),
+        (
+            {"outbox__disk": "No space left on device"},
+            "outbox: the disk does not take what is read: No space left on device",
+        ),
+        ({"outbox__not_accepted": 1200}, "outbox: 1\u202f200 readings not accepted and lost"),
+        (
+            {"sinks__0__outbox__lanes__data": LANE | {"dropped": {"older than max_size allows": 1}}},
+            "sink central: 1 reading will not be delivered: older than max_size allows",
+        ),
+        (
+            {"sinks__0__refused_for_good": 2, "sinks__0__last_refusal": "packet too large"},
+            "sink central: 2 records refused for good: packet too large",
+        ),
+        (
+            {"outbox__recovered__damaged": ["data-0001.log"], "outbox__recovered__unreadable": ["x.log"]},
+            "outbox: damaged files were found at the start, and set aside: data-0001.log, x.log",
+        ),
+    ],
+)
+def test_what_is_wrong_stands_first_with_its_reason(changes: dict[str, Any], told: str) -> None:
+    head, first, *_ = lines(changed(**changes), NOW)
+    assert head.endswith("1 thing to look at")
+    assert first.strip() == told
+
+
+def test_everything_that_is_wrong_is_counted() -> None:
+    answer = changed(devices__0__state="down", sinks__0__state="down", outbox__not_accepted=7)
+    assert next(lines(answer, NOW)).endswith("3 things to look at")
+    assert len(list(troubles(answer))) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"models__0__devices__0": WATCHED | {"state": "degraded", "reason": "a is stale"}}, "press-1 degraded: a is stale"),
+        ({"models__0__devices__0": WATCHED | {"score": 3.5, "event": "e-7"}}, "press-1 running, score 3.5, event e-7 raised"),
+        ({"sinks__0__promise__encryption": "none"}, "central: mqtt, MQTT 5, not encrypted, up"),
+        ({"sinks__0__promise": {}, "sinks__0__state": "down"}, "central: mqtt, down"),
+        ({"sinks__0__promise__weaker": "MQTT 3.1.1: no reasons"}, "weaker promise: MQTT 3.1.1: no reasons"),
+        ({"sinks__0__last_acknowledged_s": None}, "nothing acknowledged since the start, nothing waiting"),
+        ({"sinks__0__refused_for_now": 3}, "3 records refused at first and sent again"),
+        (
+            {"sinks__0__outbox__lanes__data": LANE | {"pending": 1800, "oldest": int((NOW - 125) * 1e9)}},
+            "1\u202f800 readings waiting, the oldest for 2 min 5 s",
+        ),
+        ({"sinks__0__outbox__lanes__alarm": LANE | {"pending": 1}}, ", 1 reading waiting"),
+        ({"devices__0__good": 6, "devices__0__errors": 2}, "6/8 good  1\u202f066\u202f000 polls, 2 errors"),
+        ({"devices__0__skipped": 4}, "4 skipped: slower than its scan"),
+        ({"outbox__recovered__torn_bytes": 100}, "100 B half written before the start, cut off"),
+    ],
+)  # fmt: skip
+def test_particulars_are_said_in_their_place(changes: dict[str, Any], told: str) -> None:
+    assert any(line.endswith(told) for line in lines(changed(**changes), NOW)), "\n".join(
+        lines(changed(**changes), NOW)
+    )
+
+
+def test_how_long_the_room_lasts_is_not_guessed_from_the_first_minute() -> None:
+    assert "room for" not in "\n".join(lines(changed(uptime_s=59.0), NOW))
+
+
+def test_the_room_is_what_bound_and_disk_leave() -> None:
+    assert "room for 1 h 44 min" in "\n".join(lines(changed(outbox__free=1000 * 6250), NOW))
+    assert "full: the oldest is given up" in "\n".join(lines(changed(outbox__size=2**31), NOW))
+
+
+def test_a_gateway_without_sinks_models_or_devices_is_shown() -> None:
+    told = "\n".join(lines(changed(devices=[], sinks=[], models=[]), NOW))
+    assert "0 of 0 up, 0 of 0 tags good" in told
+
+
+def test_status_exits_with_0_when_all_is_well_and_with_1_when_not(
+    gateway: Asked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.answers["status"] = WELL
+    assert main(["status"]) == 0
+    assert "all is well" in capsys.readouterr().out
+    gateway.answers["status"] = changed(devices__0__state="down")
+    assert main(["status"]) == 1
+    assert main(["status", "--json"]) == 1
