@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from gateway.trust.chain import BrokenRecordError, Head, read
 
@@ -106,3 +107,21 @@ def set_aside(path: Path, number: int, torn: bytes) -> Path:
     aside.touch(0o640)
     aside.write_bytes(torn)
     return aside
+
+
+def tail(path: Path, count: int) -> list[dict[str, Any]]:
+    """The last records, oldest first; in place of a broken line {"broken": why and what}. Raises OSError."""
+    records: list[dict[str, Any]] = []
+    for part in reversed(parts(path) or [path]):
+        for line in lines_backwards(part):
+            if len(records) >= count:
+                break
+            records.append(_shown(line))
+    return records[::-1]
+
+
+def _shown(line: bytes) -> dict[str, Any]:
+    try:
+        return read(line)
+    except BrokenRecordError as error:
+        return {"broken": f"{error}: {line.decode(errors='replace').rstrip()[:200]}"}

@@ -38,7 +38,10 @@ def verify(path: Path) -> Verdict:
         parts = files.parts(path)
         if not parts and files.read_head(path) is None:
             raise FileNotFoundError(2, "there is no audit trail", str(path))
-        verdict = _verify(path, parts)
+        try:
+            verdict = _verify(path, parts)
+        except FileNotFoundError:
+            continue  # renamed as a new part was begun
         if parts == files.parts(path):  # else a new part was begun meanwhile
             return verdict
 

@@ -1,0 +1,106 @@
+"""`edge-gateway audit`: shows the audit trail, and verifies its chain. Needs no running gateway."""
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from gateway.cli.terminal import colour, config_path, fail
+from gateway.trust.audit import Verdict, verify
+from gateway.trust.files import tail
+
+SERVICE = Path("/var/lib/edge-gateway")
+FILE = "audit.jsonl"
+_OWN = ("n", "ts", "tz", "prev", "hash", "action", "who")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=["show", "verify"], help="the last records, or whether all are as written")
+    parser.add_argument("file", nargs="?", type=Path, help="an audit.jsonl, or the state directory that holds it")
+    parser.add_argument("-n", dest="count", type=int, default=20, metavar="COUNT", help="show so many (default 20)")
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        path = trail(args.file, config_path(args.config))
+        return _show(path, args.count, args.json) if args.what == "show" else _verify(path, args.json)
+    except PermissionError as error:
+        fail(f"you may not read {error.filename}: try  sudo edge-gateway audit {args.what}")
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}; name the file:  edge-gateway audit {args.what} FILE")
+    return 1
+
+
+def trail(given: Path | None, config: Path) -> Path:
+    """The trail that is meant: as given, of the gateway that the configuration describes, or of the service."""
+    if given is not None:
+        return given / FILE if given.is_dir() else given
+    return _state_dir(config) / FILE
+
+
+def _state_dir(config: Path) -> Path:
+    try:
+        section = tomli.loads(config.read_text(encoding="utf-8"))["gateway"]
+        name, said = str(section["name"]), section.get("state_dir")
+    except (OSError, ValueError, KeyError, TypeError):
+        return SERVICE
+    if said is not None:
+        return config.absolute().parent / str(said)
+    own = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "edge-gateway" / name
+    return own if own.is_dir() else SERVICE
+
+
+def _verify(path: Path, as_json: bool) -> int:
+    verdict = verify(path)
+    if as_json:
+        print(json.dumps(_plain(verdict)))
+    else:
+        print("\n".join(_words(verdict)))
+    return 0 if verdict.ok else 1
+
+
+def _plain(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "ok": verdict.ok,
+        "file": str(verdict.path),
+        "records": verdict.records,
+        "hash": verdict.end.hash,
+        "torn": verdict.torn,
+        "problem": asdict(verdict.problem) if verdict.problem else None,
+    }
+
+
+def _words(verdict: Verdict) -> list[str]:
+    if verdict.problem:
+        sound = f"sound up to record {verdict.records}" if verdict.records else "no sound record before it"
+        return [colour(str(verdict.problem), "red"), sound]
+    lines = [
+        colour(f"{verdict.records} records, all as they were written", "green"),
+        f"last: record {verdict.end.n}, hash {verdict.end.hash}",
+    ]
+    if verdict.torn:
+        lines.append(f"{verdict.torn} bytes of a half-written line follow; the next start sets them aside")
+    return lines
+
+
+def _show(path: Path, count: int, as_json: bool) -> int:
+    for record in tail(path, count):
+        print(json.dumps(record, ensure_ascii=False) if as_json else _line(record))
+    return 0
+
+
+def _line(record: dict[str, Any]) -> str:
+    if "broken" in record:
+        return colour(f"     ?  {record['broken']}", "red")
+    rest = "  ".join(f"{key}={_value(value)}" for key, value in record.items() if key not in _OWN)
+    return (
+        f"{record['n']:6}  {record['ts'][:19].replace('T', ' ')}Z  {record['who']}  {record['action']}  {rest}".rstrip()
+    )
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

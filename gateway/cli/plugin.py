@@ -1,0 +1,74 @@
+"""`edge-gateway plugin`: lists the plugins that there are, or starts a new one."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from gateway.cli.terminal import colour, config_path, fail, table
+from gateway.config.load import plugin_places
+from gateway.core.errors import ConfigError, PluginError
+from gateway.plugin.discovery import PluginInfo, Plugins
+from gateway.plugin.scaffold import write_scaffold
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    listing = actions.add_parser(
+        "list", help="all plugins: shipped, in plugin_dirs, pip-installed; broken ones with why"
+    )
+    listing.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="answer in JSON, for scripts")
+    new = actions.add_parser("new", help="write a folder with a driver, or a sink, that works and is tested")
+    new.add_argument("name", help="as the configuration will name it, such as acme_scale")
+    new.add_argument("--sink", action="store_true", help="a sink rather than a driver")
+    new.add_argument("--dir", type=Path, default=Path(), metavar="DIR", help="where to (default: this folder)")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.what == "new":
+        return _new(args.name, args.dir, args.sink)
+    return _list(plugins(config_path(args.config)).all(), args.json)
+
+
+def plugins(config: Path) -> Plugins:
+    """Those the gateway of this configuration would find; without one, the shipped and the pip-installed."""
+    try:
+        places = plugin_places(config)
+    except ConfigError:
+        return Plugins()
+    return Plugins(places.plugin_dirs, places.replaces)
+
+
+def _list(infos: Sequence[PluginInfo], as_json: bool) -> int:
+    if as_json:
+        print(json.dumps([asdict(info) for info in infos], indent=1))
+    else:
+        print("\n".join(_words(infos)))
+    return 1 if any(info.error for info in infos) else 0
+
+
+def _words(infos: Sequence[PluginInfo]) -> list[str]:
+    working = [info for info in infos if not info.error]
+    rows = [(info.name, info.kind, info.version, _place(info), info.doc) for info in working]
+    parked = [colour(f"not usable: {info.error}", "red") for info in infos if info.error]
+    return [*table(rows), *parked]
+
+
+def _place(info: PluginInfo) -> str:
+    return info.origin if info.source == "directory" else info.source
+
+
+def _new(name: str, directory: Path, sink: bool) -> int:
+    try:
+        written = write_scaffold(name, directory, sink=sink)
+    except PluginError as error:
+        fail(str(error))
+        return 1
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
+        return 1
+    print("\n".join(str(path) for path in written))
+    print(f"\ntest it:   python -m pytest {directory / name}")
+    print(f'use it:    plugin_dirs = ["{directory.absolute()}"] in [gateway], and the table from sample.toml')
+    return 0
