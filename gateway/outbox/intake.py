@@ -1,7 +1,7 @@
 """From what is handed in to what is written: stamps, numbers, bytes."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import orjson
@@ -25,12 +25,6 @@ ROWS_AT_MOST = 16_384
 """A larger block becomes several records."""
 
 
-class _Gathered(NamedTuple):
-    kind: Kind
-    content: Readings | bytes
-    stamp: Stamp
-
-
 class Intake:
     """Gathers records, then numbers and encodes them for one write."""
 
@@ -45,27 +39,38 @@ class Intake:
         self.epoch = epoch
         self.offset = clock.wall_ns() - clock.boot_ns()
         """Wall clock less boot clock, ns."""
-        self.config = 0
-        """First 32 bits of the configuration's hash."""
-        self._gathered: list[_Gathered] = []
+        self._config = 0
+        self._config_text = ""
+        self.configured("")
+        self._gathered: list[tuple[Kind, Readings | bytes]] = []
+
+    def configured(self, config_hash: str) -> None:
+        """From now on records carry the first 32 bits of this hash."""
+        self._config = int(config_hash[:8] or "0", 16)
+        self._config_text = f"{self._config:08x}"
+
+    @property
+    def config(self) -> str:
+        """Short form of the configuration's hash."""
+        return self._config_text
 
     def __bool__(self) -> bool:
         return bool(self._gathered)
 
     def readings(self, readings: Readings) -> None:
         """Take a block."""
-        stamp = self._stamp()
-        if len(readings) <= ROWS_AT_MOST:
-            self._gathered.append(_Gathered(Kind.READINGS, readings, stamp))
+        n = len(readings)
+        if n <= ROWS_AT_MOST:
+            self._gathered.append((Kind.READINGS, readings))
             return
-        for start in range(0, len(readings), ROWS_AT_MOST):
-            part = readings.take(np.arange(start, min(start + ROWS_AT_MOST, len(readings))))
-            self._gathered.append(_Gathered(Kind.READINGS, part, stamp))
+        for start in range(0, n, ROWS_AT_MOST):
+            part = readings.take(np.arange(start, min(start + ROWS_AT_MOST, n)))
+            self._gathered.append((Kind.READINGS, part))
 
     def body(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """Take an event, loss or skip."""
         payload = orjson.dumps(body, default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
-        self._gathered.append(_Gathered(kind, payload, self._stamp()))
+        self._gathered.append((kind, payload))
 
     def _stamp(self) -> Stamp:
         wall_ns, boot_ns = self._clock.wall_ns(), self._clock.boot_ns()
@@ -75,7 +80,7 @@ class Intake:
         if abs(step) >= STEP_NS:
             self.epoch += 1
             self._stepped(step / 1e9, wall_ns)
-        return Stamp(wall_ns, boot_ns, self._boot, self.epoch, self.config)
+        return Stamp(wall_ns, boot_ns, self._boot, self.epoch, self._config)
 
     def _stepped(self, seconds: float, wall_ns: int) -> None:
         message = f"The clock was set {'forward' if seconds > 0 else 'back'} by {abs(seconds):.1f} s."
@@ -85,43 +90,42 @@ class Intake:
         self.body(Kind.EVENT, event.body())
 
     def batch(self) -> Batch:
-        """All that was gathered, numbered; empty afterwards."""
+        """All that was gathered, numbered and stamped with this moment; empty afterwards."""
+        stamp = self._stamp()
         gathered, self._gathered = self._gathered, []
-        batch = Batch({lane: [] for lane in Lane})
+        lanes: dict[Lane, list[Entry]] = {lane: [] for lane in Lane}
         with np.errstate(over="ignore"):
-            for item in gathered:
-                entry = self._entry(item)
-                batch.lanes[Lane.DATA if item.kind is Kind.READINGS else Lane.ALARM].append(entry)
-                batch.size += len(entry.frame)
-        batch.lanes = {lane: entries for lane, entries in batch.lanes.items() if entries}
-        batch.definitions = self._dictionary.take_fresh()
-        return batch
+            for kind, content in gathered:
+                lane = Lane.DATA if kind is Kind.READINGS else Lane.ALARM
+                lanes[lane].append(self._entry(lane, kind, content, stamp))
+        filled = {lane: entries for lane, entries in lanes.items() if entries}
+        size = sum(len(entry.frame) for entries in filled.values() for entry in entries)
+        return Batch(filled, self._dictionary.take_fresh(), size)
 
-    def _entry(self, item: _Gathered) -> Entry:
+    def _entry(self, lane: Lane, kind: Kind, content: Readings | bytes, stamp: Stamp) -> Entry:
         source: Source | None = None
         readings: Readings | None = None
         body: Mapping[str, Any] | None = None
-        if isinstance(item.content, Readings):
-            readings, lane, codec, rows = item.content, Lane.DATA, columns.CODEC, len(item.content)
-            source = self._dictionary.source(readings.device, f"{self.config:08x}")
+        if isinstance(content, Readings):
+            readings, codec, rows = content, columns.CODEC, len(content)
+            source = self._dictionary.source(readings.device, self._config_text)
             shape, payload = columns.encode(readings, source.tag_bytes)
         else:
-            lane, codec, rows, shape, payload = Lane.ALARM, JSON, 1, 0, item.content
+            codec, rows, shape, payload = JSON, 1, 0, content
             body = orjson.loads(payload)
-        stamp = item.stamp
         lane_log = self._lanes[lane]
         seq = lane_log.next_seq
-        config = f"{stamp.config:08x}"
+        wall_ns, boot_ns, boot, epoch, _ = stamp
         record = Record(
             self._log_id,
             lane,
             seq,
-            item.kind,
-            stamp.wall_ns,
-            stamp.boot_ns,
-            stamp.boot,
-            stamp.epoch,
-            config,
+            kind,
+            wall_ns,
+            boot_ns,
+            boot,
+            epoch,
+            self._config_text,
             rows,
             readings,
             body,
@@ -129,7 +133,7 @@ class Intake:
         total = lane_log.number(record)
         data = frame(
             lane,
-            item.kind,
+            kind,
             payload,
             seq=seq,
             total=total,
@@ -139,4 +143,4 @@ class Intake:
             shape=shape,
             stamp=stamp,
         )
-        return Entry(seq, total, rows, stamp.wall_ns, source, data)
+        return Entry(seq, total, rows, wall_ns, source, data)

@@ -21,6 +21,10 @@ class IntervalSet:
         """Put in [low, high); says how many numbers were new."""
         if low >= high:
             return 0
+        if self._highs and low == self._highs[-1]:
+            self._highs[-1] = high
+            self.count += high - low
+            return high - low
         first = bisect_left(self._highs, low)
         last = bisect_right(self._lows, high)
         held = 0

@@ -100,7 +100,7 @@ class Outbox:
 
     def configured(self, config_hash: str) -> None:
         """From now on records carry this configuration's hash."""
-        self._intake.config = int(config_hash[:8] or "0", 16)
+        self._intake.configured(config_hash)
 
     def bind(self, spec: DeviceSpec, context: Context, found: Mapping[str, Found] | None = None) -> Device:
         """The device of a `[[device]]` table, with its tags numbered: the same definition has the same id for ever.
@@ -108,7 +108,7 @@ class Outbox:
         `found` (by tag name) fills type, unit and description where the config leaves them open; without it, what was
         found the last time for the same options counts. A scaled tag is a float64.
         """
-        return self._state.dictionary.bind(spec, context, found or {}, f"{self._intake.config:08x}")
+        return self._state.dictionary.bind(spec, context, found or {}, self._intake.config)
 
     def append(self, readings: Readings) -> None:
         """Take a block; accepted once it is written. Returns at once and never raises for trouble with the disk."""

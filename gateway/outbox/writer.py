@@ -4,8 +4,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -25,13 +25,14 @@ RESERVED = {Lane.ALARM: 1024, Lane.DATA: 65_536}
 _RETRY = (0.1, 1.0)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Batch:
     """What was gathered for one write."""
 
-    lanes: dict[Lane, list[Entry]] = field(default_factory=dict)
-    definitions: Sequence[bytes] = ()
-    size: int = 0
+    lanes: Mapping[Lane, Sequence[Entry]]
+    definitions: Sequence[bytes]
+    size: int
+    """Bytes of all frames."""
 
 
 R = TypeVar("R")

@@ -192,9 +192,10 @@ async def test_a_step_of_the_wall_clock_opens_an_epoch_and_is_told(log, context)
     async with log.opened() as outbox:
         device = outbox.bind(spec(), context)
         reader = outbox.reader("central")
-        outbox.append(block(device, 1))
+        await fill(outbox, device, range(1))
         log.clock.step(-3600)
-        outbox.append(block(device, 2))
+        await fill(outbox, device, range(1, 2))
+        await until(lambda: reader.pending["alarm"])
         records = await take(reader, 3)
         assert [(record.seq, record.epoch) for record in records if record.lane is Lane.DATA] == [(1, 0), (2, 1)]
         event = next(record.body for record in records if record.kind is Kind.EVENT)
