@@ -93,8 +93,8 @@ def decode_publish(data: Any) -> Notification:
 def as_readings(device: Device, ids: NDArray[np.uint32], values: Sequence[ua.DataValue], now_ns: int) -> Readings:
     """One block of values, one for each of the tag ids. `now_ns` stands in where the server gives no time.
 
-    A bad value is NaN with the server's status code. A good NaN becomes out of range, an array or a structure not
-    supported: neither is a value that a tag can have.
+    A bad value is NaN with the server's status code. A good NaN becomes a sensor failure, an array or a structure
+    not supported: neither is a value that a tag can have.
     """
     count = len(values)
     t_ns = np.empty(count, np.int64)
@@ -109,7 +109,7 @@ def as_readings(device: Device, ids: NDArray[np.uint32], values: Sequence[ua.Dat
             if isinstance(value, float):
                 column[row] = value
                 if isnan(value):
-                    code = quality.BAD_OUT_OF_RANGE
+                    code = quality.BAD_SENSOR_FAILURE
             elif value is None:
                 code = quality.BAD_NOT_SUPPORTED if is_unsupported(data.Value) else BAD_NO_DATA
             else:

@@ -3,6 +3,7 @@ import, is imported at the first connect."""
 
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from gateway.plugin import Device, Driver, Found, LinkError, Readings, Tag, Tags, resolve
@@ -68,7 +69,8 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
             self._broken = True
             raise
         finally:
-            feed.stop()
+            if not self._broken:
+                await feed.stop()
 
     async def read(self, tags: Tags) -> Readings:
         from .nodes import read_tags
@@ -78,8 +80,9 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     async def browse(self) -> AsyncIterator[tuple[str, Found]]:
         from .nodes import browse_variables
 
-        async for found in browse_variables(self._open()):
-            yield found
+        async with aclosing(browse_variables(self._open())) as variables:
+            async for found in variables:
+                yield found
 
     async def close(self) -> None:
         if self._session is not None:

@@ -6,6 +6,7 @@ A publish answer is acknowledged only after its readings were taken.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 from asyncua import ua
-from asyncua.ua.uaerrors import BadTimeout, BadTooManyPublishRequests
+from asyncua.ua.uaerrors import BadNoSubscription, BadTimeout, BadTooManyPublishRequests
 
 from gateway.plugin import Device, LinkError, Readings, quality
 
@@ -21,11 +22,14 @@ from .address import parse_address
 from .config import OpcUaConfig
 from .decode import OVERFLOW, Notification, as_readings, decode_publish, kind_of
 from .errors import in_words, name_of
+from .publishing import Answer
 from .session import SESSION_TIMEOUT, Session
 
 SPARE_REQUESTS = 2
 """Publish requests under way beyond one for each subscription, so that the server never has to wait for one."""
 SILENT_KEEP_ALIVES = 3
+GOODBYE = 1.0
+"""Seconds that the server has to end the subscriptions."""
 FIRST_RETRY, LAST_RETRY = 10.0, 300.0
 """Seconds after which refused nodes are tried again; doubling."""
 
@@ -65,10 +69,8 @@ class Feed:
         self._refused: dict[int, int] = {}
         self._retry_after = FIRST_RETRY
         self._retry_at = float("inf")
-        self._window = 0
-        self._under_way: set[asyncio.Task[object]] = set()
-        self._answers: asyncio.Queue[asyncio.Task[object]] = asyncio.Queue()
-        self._acknowledgements: list[ua.SubscriptionAcknowledgement] = []
+        self._publishing = session.publishing
+        self._started = asyncio.get_running_loop().time()
         self._told: set[str] = set()
 
     async def start(self) -> Readings | None:
@@ -80,34 +82,32 @@ class Feed:
         for scan, rows in by_scan.items():
             subscription = await self._subscribe(scan)
             self._home.update(dict.fromkeys(rows, subscription))
-            self._request_publishes()
+            self._publishing.fill()
             refused |= await self._monitor(subscription, rows)
         return self._park(refused)
 
     async def next(self) -> Readings | None:
         """The next block; None for a mere sign of life. Raises LinkError when the session is of no more use."""
-        self._request_publishes()
+        self._publishing.fill()
         now = asyncio.get_running_loop().time()
         if now >= self._session.renew_at:
             await self._session.renew()
         if now >= self._retry_at:
             return await self._retry()
-        if self._answers.empty():
+        if not self._publishing.answered:
             self._check_silence(now)
         try:
             async with asyncio.timeout_at(self._next_duty()):
-                answer = await self._answers.get()
+                answer = await self._publishing.next()
         except TimeoutError:
             return None
         return self._take(answer)
 
-    def stop(self) -> None:
-        """Forget the requests under way."""
-        for task in self._under_way:
-            task.remove_done_callback(self._answers.put_nowait)
-            task.add_done_callback(_ignore)
-            task.cancel()
-        self._under_way.clear()
+    async def stop(self) -> None:
+        """Delete the subscriptions, if the server is still there to hear it."""
+        with contextlib.suppress(LinkError, TimeoutError):
+            async with asyncio.timeout(GOODBYE):
+                await self._session.unsubscribe(list(self._subscriptions))
 
     def _next_duty(self) -> float:
         deadlines = [subscription.deadline for subscription in self._subscriptions.values()]
@@ -121,23 +121,19 @@ class Feed:
                     f"{SILENT_KEEP_ALIVES} keep-alives"
                 )
 
-    def _request_publishes(self) -> None:
-        while len(self._under_way) < self._window:
-            acknowledgements, self._acknowledgements = self._acknowledgements, []
-            task = asyncio.create_task(self._session.publish(acknowledgements))
-            self._under_way.add(task)
-            task.add_done_callback(self._answers.put_nowait)
-
-    def _take(self, answer: asyncio.Task[object]) -> Readings | None:
-        self._under_way.discard(answer)
+    def _take(self, answer: Answer) -> Readings | None:
         with in_words("subscription", self._session.certificate):
             try:
-                notification = decode_publish(answer.result())
+                notification = decode_publish(answer.outcome.result())
             except BadTooManyPublishRequests:
-                self._window = max(1, self._window - 1)
+                self._publishing.window = max(1, self._publishing.window - 1)
                 return None
             except BadTimeout:
                 return None
+            except BadNoSubscription:
+                if answer.sent < self._started:
+                    return None
+                raise
         subscription = self._subscriptions.get(notification.subscription)
         if subscription is None:
             return None
@@ -155,9 +151,7 @@ class Feed:
         subscription.sequence = notification.sequence
         if not notification.keep_alive:
             subscription.sequence = notification.sequence % 0xFFFF_FFFF + 1
-            self._acknowledgements.append(
-                ua.SubscriptionAcknowledgement(notification.subscription, notification.sequence)
-            )
+            self._publishing.acknowledge(notification.subscription, notification.sequence)
 
     def _readings(self, notification: Notification) -> Readings:
         handles = np.array(notification.handles, np.intp)
@@ -207,7 +201,7 @@ class Feed:
         deadline = asyncio.get_running_loop().time() + silence
         subscription = Subscription(int(given.SubscriptionId), silence, deadline)
         self._subscriptions[subscription.id] = subscription
-        self._window = len(self._subscriptions) + SPARE_REQUESTS
+        self._publishing.window = len(self._subscriptions) + SPARE_REQUESTS
         return subscription
 
     async def _monitor(self, subscription: Subscription, rows: Sequence[int]) -> dict[int, int]:
@@ -282,9 +276,3 @@ class Feed:
             del self._refused[row]
             self._log.info("the server accepts a tag again", tag=self._device.tags[row].name)
         return self._park(refused)
-
-
-def _ignore(task: asyncio.Task[object]) -> None:
-    """Take note of how a forgotten request ended, so that asyncio does not complain."""
-    if not task.cancelled():
-        task.exception()

@@ -1,6 +1,6 @@
 """What a server tells of its nodes: types, units, descriptions, and which variables there are."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from asyncua import ua
@@ -86,7 +86,7 @@ async def _units(session: Session, nodes: Sequence[ua.NodeId]) -> list[str]:
     return units
 
 
-async def browse_variables(session: Session) -> AsyncIterator[tuple[str, Found]]:
+async def browse_variables(session: Session) -> AsyncGenerator[tuple[str, Found], None]:
     """All variables below Objects, the server's own left out: address with namespace URI, and what is known of it."""
     seen = {_OBJECTS, _SERVER}
     level = [_OBJECTS]

@@ -21,6 +21,7 @@ from .address import Address
 from .certificate import Identity
 from .config import OpcUaConfig
 from .errors import in_words
+from .publishing import Publishing
 from .security import check_pinned, choose_endpoint, first_certificate, sends_plain_password
 
 SESSION_TIMEOUT = 30.0
@@ -58,6 +59,7 @@ class Session:
         self.renew_at = 0.0
         """Loop time at which the channel's token wants to be renewed."""
         self._client = self._new_client()
+        self.publishing = Publishing(self._publish)
 
     @property
     def certificate(self) -> str:
@@ -161,7 +163,7 @@ class Session:
         answer.ResponseHeader.ServiceResult.check()
         return answer
 
-    async def publish(self, acknowledgements: Sequence[ua.SubscriptionAcknowledgement]) -> Any:
+    async def _publish(self, acknowledgements: Sequence[ua.SubscriptionAcknowledgement]) -> Any:
         """One PublishRequest. Returns the answer's undecoded bytes, however long it takes."""
         request = ua.PublishRequest()
         request.Parameters.SubscriptionAcknowledgements = list(acknowledgements)
@@ -209,6 +211,13 @@ class Session:
         with in_words("subscribing", self.certificate):
             return await self.in_chunks("subscribe", items, call)
 
+    async def unsubscribe(self, subscriptions: Sequence[int]) -> None:
+        """Delete subscriptions."""
+        request = ua.DeleteSubscriptionsRequest()
+        request.Parameters.SubscriptionIds = list(subscriptions)
+        with in_words("unsubscribing", self.certificate):
+            await self.request(request, ua.DeleteSubscriptionsResponse)
+
     async def renew(self) -> None:
         """Renew the channel's token."""
         with in_words("renewing the secure channel", self.certificate):
@@ -229,8 +238,8 @@ class Session:
     async def close(self, *, polite: bool) -> None:
         """End session, subscriptions and channel. Without `polite` the goodbye is sent, but no answer awaited: when a
         frozen network thaws, the server still hears it."""
-        protocol = self._client.uaclient.protocol
-        if protocol is None:
+        self.publishing.stop()
+        if self._client.uaclient.protocol is None:
             return
         with contextlib.suppress(ua.UaError, OSError, TimeoutError):
             async with asyncio.timeout(1.0 if polite else 0.0):

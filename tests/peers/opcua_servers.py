@@ -1,7 +1,6 @@
 """OPC UA servers in other processes: node-opcua, which is not our own code, and asyncua."""
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import shutil
@@ -45,8 +44,7 @@ class OpcUaPeer:
         self.port = port or free_port()
         self._options = options
         self._folder = folder
-        self._process: asyncio.subprocess.Process | None = None
-        self._turn = asyncio.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
         self.certificate = Path()
 
     @property
@@ -72,7 +70,7 @@ class OpcUaPeer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.kill()
+        self.kill()
 
     async def start(self, *more: str) -> None:
         """Start, with further options, and wait until it serves."""
@@ -81,10 +79,8 @@ class OpcUaPeer:
             "asyncua": [sys.executable, str(HERE / "asyncua_server.py")],
         }[self.kind]
         options = ["--port", str(self.port), "--pki", str(self._folder), *self._options, *more]
-        self._process = await asyncio.create_subprocess_exec(
-            *program, *options, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=None
-        )
-        self.certificate = Path((await self._answer())["certificate"])
+        self._process = subprocess.Popen([*program, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.certificate = Path((await asyncio.to_thread(self._answer))["certificate"])
 
     async def set(self, name: str, value: Any, **more: Any) -> None:
         """Set a variable: `status` is a status code's name, `time` the source time in ms since 1970."""
@@ -98,29 +94,29 @@ class OpcUaPeer:
         """How many sessions and subscriptions are open."""
         return await self._tell({"sessions": True})
 
-    async def kill(self) -> None:
+    def kill(self) -> None:
         """End it at once, without a word to its clients."""
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None:
             self._process.kill()
-            await self._process.wait()
-            with contextlib.suppress(AttributeError):
-                self._process._transport.close()  # type: ignore[attr-defined]
+            self._process.communicate()
         self._process = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     async def _tell(self, order: dict[str, Any]) -> Any:
         assert self._process is not None
         assert self._process.stdin is not None
-        async with self._turn:
-            self._process.stdin.write(json.dumps(order).encode() + b"\n")
-            return await self._answer()
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        self._process.stdin.flush()
+        return await asyncio.to_thread(self._answer)
 
-    async def _answer(self) -> Any:
+    def _answer(self) -> Any:
         """The next line of JSON; what else the server prints is passed over."""
         assert self._process is not None
         assert self._process.stdout is not None
-        while True:
-            line = await self._process.stdout.readline()
-            if not line:
-                raise RuntimeError(f"the {self.kind} server has ended with {await self._process.wait()}")
+        for line in self._process.stdout:
             if line.startswith(b"{"):
                 return json.loads(line)
+        raise RuntimeError(f"the {self.kind} server has ended with {self._process.wait()}")

@@ -32,20 +32,30 @@ def server_keys(tmp_path_factory):
     return tmp_path_factory.mktemp("server-keys")
 
 
-@pytest.fixture
-async def serve(kind, server_keys):
-    """Starts servers: `await serve("--security", "Basic256Sha256")`."""
-    peers = []
+@pytest.fixture(scope="session")
+def servers():
+    """Servers that run, by kind and options; a test that kills one leaves the next test a new one."""
+    running: dict[tuple[str, ...], OpcUaPeer] = {}
+    yield running
+    for peer in running.values():
+        peer.kill()
 
-    async def start(*options: str) -> OpcUaPeer:
-        peer = OpcUaPeer(kind, server_keys / f"{kind}-{len(peers)}", *options)
-        peers.append(peer)
-        await peer.start()
+
+@pytest.fixture
+async def serve(kind, servers, server_keys):
+    """Gives servers: `await serve("--security", "Basic256Sha256")`. Several tests share one, and leave Double as it is; a
+    fresh one has no sessions from before."""
+
+    async def start(*options: str, fresh: bool = False) -> OpcUaPeer:
+        peer = servers.get((kind, *options))
+        if peer is not None and fresh:
+            peer.kill()
+        if peer is None or not peer.running:
+            peer = servers[kind, *options] = OpcUaPeer(kind, server_keys / kind, *options)
+            await peer.start()
         return peer
 
-    yield start
-    for peer in peers:
-        await peer.kill()
+    return start
 
 
 def make_device(url: str, tags: dict[str, dict] | list[str], **options) -> Device:

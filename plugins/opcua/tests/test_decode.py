@@ -90,7 +90,7 @@ def test_the_reserved_bits_of_a_status_code_never_pass_for_the_gateways_flags():
 
 
 def test_what_cannot_be_a_value_is_never_good():
-    assert one(value_of(V.Double, math.nan))[2] == quality.BAD_OUT_OF_RANGE
+    assert one(value_of(V.Double, math.nan))[2] == quality.BAD_SENSOR_FAILURE
     assert one(value_of(V.Double, [1.0, 2.0]))[2] == quality.BAD_NOT_SUPPORTED
     assert one(value_of(V.ExtensionObject, ua.Range(0.0, 1.0)))[2] == quality.BAD_NOT_SUPPORTED
     assert one(ua.DataValue(StatusCode=ua.StatusCode(0)))[2] >= quality.BAD

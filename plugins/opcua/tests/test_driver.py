@@ -50,17 +50,18 @@ async def test_every_scalar_type_arrives_with_its_type_value_and_good_quality(se
 
 async def test_source_time_and_status_code_come_from_the_server_unchanged(serve):
     peer = await serve()
-    async with streaming(make_device(peer.url, ["Double"])) as collector:
-        await collector.until(lambda: collector.rows("Double"))
-        await peer.set("Double", 7.5, time=1_700_000_000_123)
-        await peer.set("Double", 8.5, status="UncertainInitialValue", time=1_700_000_001_000)
-        await collector.until(lambda: len(collector.rows("Double")) >= 2)
-        await peer.set("Double", 9.5, status="BadSensorFailure", time=1_700_000_002_000)
-        await collector.until(lambda: collector.rows("Double")[-1][0] == 1_700_000_002_000_000_000)
-        last = collector.rows("Double")
+    async with streaming(make_device(peer.url, ["Float"])) as collector:
+        await collector.until(lambda: collector.rows("Float"))
+        await peer.set("Float", 7.5, time=1_700_000_000_123)
+        await peer.set("Float", 8.5, status="UncertainInitialValue", time=1_700_000_001_000)
+        await collector.until(lambda: len(collector.rows("Float")) >= 2)
+        await peer.set("Float", 9.5, status="BadSensorFailure", time=1_700_000_002_000)
+        await collector.until(lambda: collector.rows("Float")[-1][0] == 1_700_000_002_000_000_000)
+        last = collector.rows("Float")
         assert math.isnan(last[-1][1])
         assert last[-1][2] == quality.BAD_SENSOR_FAILURE
         assert (1_700_000_001_000_000_000, 8.5, 0x40920000) in last
+        await peer.set("Float", 1.5)
 
 
 async def test_unit_and_description_are_learned_from_the_server(serve):
@@ -115,7 +116,7 @@ async def test_operation_limits_of_the_server_are_kept(serve):
 
 
 async def test_tags_with_a_scan_of_their_own_get_a_subscription_of_their_own(serve):
-    peer = await serve()
+    peer = await serve(fresh=True)
     async with streaming(make_device(peer.url, {"Count": {}, "Double": {"scan": "300ms"}})) as collector:
         await collector.until(lambda: collector.rows("Count") and collector.rows("Double"))
         assert (await peer.sessions())["subscriptions"] == 2
@@ -157,7 +158,7 @@ async def test_a_quiet_server_gives_signs_of_life_and_no_readings(serve):
 
 
 async def test_closing_leaves_no_session_behind(serve):
-    peer = await serve()
+    peer = await serve(fresh=True)
     async with streaming(make_device(peer.url, ["Count"])) as collector:
         await collector.until(lambda: collector.rows("Count"))
         assert await peer.sessions() == {"sessions": 1, "subscriptions": 1}

@@ -26,6 +26,14 @@ async def link(serve):
         yield peer, proxy
 
 
+@pytest.fixture
+async def fresh_link(serve):
+    """The same, on a server without sessions from before."""
+    peer = await serve("--tick", "100", fresh=True)
+    async with FaultProxy("127.0.0.1", peer.port) as proxy:
+        yield peer, proxy
+
+
 def counting(proxy: FaultProxy, **options):
     """A device with keep-alives every 300 ms, which is given up after 0.9 s of silence."""
     defaults = {"scan": "100ms", "sampling": "50ms", "stale_after": "600ms"}
@@ -47,8 +55,8 @@ async def test_a_cut_ends_the_stream_at_once_and_a_new_driver_goes_on(link):
         await collector.until(lambda: len(collector.values("Count")) > 3 and collector.values("Double") == [2.25])
 
 
-async def test_a_frozen_link_is_given_up_after_three_keep_alives(link):
-    peer, proxy = link
+async def test_a_frozen_link_is_given_up_after_three_keep_alives(fresh_link):
+    peer, proxy = fresh_link
     async with streaming(counting(proxy)) as collector:
         await collector.until(lambda: len(collector.values("Count")) > 3)
         proxy.freeze()
@@ -104,15 +112,16 @@ async def test_half_an_answer_ends_the_stream(link):
 
 
 async def test_a_killed_and_restarted_server_is_taken_up_though_its_namespaces_moved(serve):
-    peer: OpcUaPeer = await serve()
+    peer: OpcUaPeer = await serve("--tick", "50")
     device = make_device(peer.url, ["Count", "Double"])
     async with streaming(device) as collector:
         await collector.until(lambda: collector.values("Count"))
-        await peer.kill()
+        peer.kill()
         assert isinstance(await collector.ended(within=2.0), LinkError)
     await peer.start("--shift")
     async with streaming(device) as collector:
         await collector.until(lambda: collector.values("Count") and collector.values("Double") == [2.25])
+    peer.kill()
 
 
 async def test_a_refused_node_is_tried_again_and_taken_up_when_it_appears(serve, monkeypatch):
@@ -156,8 +165,8 @@ async def test_a_full_queue_on_the_server_is_told(serve):
     assert all(code & quality.BAD == 0 for _, _, code in collector.rows("Count"))
 
 
-async def test_sessions_do_not_pile_up_over_many_connections(link):
-    peer, proxy = link
+async def test_sessions_do_not_pile_up_over_many_connections(fresh_link):
+    peer, proxy = fresh_link
     for _ in range(4):
         async with streaming(counting(proxy)) as collector:
             await collector.until(lambda: collector.values("Count"))
