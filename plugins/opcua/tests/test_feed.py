@@ -1,0 +1,144 @@
+"""What the feed makes of answers that real servers give only on bad days."""
+
+import asyncio
+
+import pytest
+import structlog
+from asyncua import ua
+from asyncua.ua import uaerrors
+from structlog.testing import capture_logs
+
+from gateway.plugin import LinkError
+from plugins.opcua.config import OpcUaConfig
+from plugins.opcua.feed import Feed, keep_alive_count
+from plugins.opcua.session import Session
+
+from .conftest import make_device
+from .fakes import FakeSession, notification
+
+
+@pytest.fixture
+async def session():
+    session = FakeSession()
+    yield session
+    session.publishing.stop()
+
+
+async def started(session: FakeSession, **options) -> tuple[Feed, list[str]]:
+    signs: list[str] = []
+    device = make_device("opc.tcp://plc", ["A"], **options)
+    feed = Feed(session, device, lambda: signs.append("alive"), structlog.get_logger())
+    assert await feed.start() is None
+    return feed, signs
+
+
+async def take(feed: Feed, count: int) -> list[float]:
+    """The values of the next answers."""
+    values: list[float] = []
+    for _ in range(count):
+        async with asyncio.timeout(2):
+            readings = await feed.next()
+        values += readings.value.tolist() if readings is not None else []
+        await asyncio.sleep(0)  # lets requests that were just made be sent
+    return values
+
+
+async def test_answers_are_delivered_in_order_and_acknowledged_after_they_were_taken(session):
+    session.answers += [notification(1, 1.0), notification(2, 2.0, 3.0), notification(3)]
+    feed, signs = await started(session)
+    assert await take(feed, 2) == [1.0, 2.0, 3.0]
+    assert session.acknowledged == [1]
+    assert await take(feed, 1) == []
+    assert session.acknowledged == [1, 2]
+    assert len(signs) == 3
+
+
+async def test_missing_notifications_are_counted_and_told(session):
+    session.answers += [notification(1, 1.0), notification(4, 4.0), notification(5)]
+    feed, _ = await started(session)
+    with capture_logs() as logs:
+        assert await take(feed, 3) == [1.0, 4.0]
+    assert [(entry["event"], entry["count"]) for entry in logs] == [("notifications of the server are missing", 2)]
+
+
+async def test_the_message_after_the_highest_number_is_number_one(session):
+    session.answers += [notification(2**32 - 1, 1.0), notification(1, 2.0)]
+    feed, _ = await started(session)
+    next(iter(feed._subscriptions.values())).sequence = 2**32 - 1
+    with capture_logs() as logs:
+        assert await take(feed, 2) == [1.0, 2.0]
+    assert logs == []
+
+
+async def test_a_server_that_bears_fewer_publish_requests_gets_fewer(session):
+    session.answers += [
+        uaerrors.BadTooManyPublishRequests(),
+        uaerrors.BadTooManyPublishRequests(),
+        notification(1, 1.0),
+    ]
+    feed, _ = await started(session)
+    assert session.publishing.window == 3
+    assert await take(feed, 3) == [1.0]
+    assert session.publishing.window == 1
+
+
+async def test_answers_for_a_subscription_of_before_are_passed_over(session):
+    session.answers += [notification(9, 9.0, subscription=6), notification(1, 1.0)]
+    feed, _ = await started(session)
+    assert await take(feed, 2) == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (uaerrors.BadNoSubscription(), "ended the subscription"),
+        (uaerrors.BadSessionIdInvalid(), "ended the session"),
+        (ConnectionError("connection lost"), "connection lost"),
+    ],
+)
+async def test_an_ended_subscription_session_or_connection_is_a_lost_link(session, answer, told):
+    session.answers.append(answer)
+    feed, _ = await started(session)
+    with pytest.raises(LinkError, match=told):
+        await take(feed, 1)
+
+
+async def test_a_status_change_is_a_lost_link_with_the_servers_reason(session):
+    ended = notification(1)
+    status = ua.StatusChangeNotification(Status=ua.StatusCode(ua.StatusCodes.BadTimeout))
+    ended.Parameters.NotificationMessage.NotificationData = [status]
+    session.answers.append(ended)
+    feed, _ = await started(session)
+    with pytest.raises(LinkError, match="BadTimeout"):
+        await take(feed, 1)
+
+
+async def test_silence_is_a_lost_link_even_while_requests_are_under_way(session):
+    feed, _ = await started(session, scan="20ms", stale_after="40ms")
+    with pytest.raises(LinkError, match="3 keep-alives"):
+        async with asyncio.timeout(2):
+            while True:
+                await feed.next()
+
+
+@pytest.mark.parametrize(
+    ("scan", "stale_after", "count"),
+    [(1.0, None, 2), (0.1, None, 10), (0.5, None, 5), (10.0, None, 1), (1.0, 60.0, 10)],
+)
+def test_two_keep_alives_come_before_the_tags_would_go_stale(scan, stale_after, count):
+    assert keep_alive_count(scan, stale_after) == count
+
+
+async def test_requests_that_are_too_large_are_halved_until_they_fit():
+    config = OpcUaConfig.model_validate({"name": "plc", "driver": "opcua", "url": "opc.tcp://plc", "security": "none"})
+    session = Session(config, None)
+    sizes = []
+
+    async def call(chunk):
+        sizes.append(len(chunk))
+        if len(chunk) > 300:
+            raise uaerrors.BadTooManyOperations
+        return chunk
+
+    assert await session.in_chunks("read", list(range(1200)), call) == list(range(1200))
+    assert sizes == [1000, 500, 250, 250, 250, 250, 200]
