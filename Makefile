@@ -29,7 +29,7 @@ lint: $(VENV)/.dev ## format, and check style, types and imports
 	$(RUN)/lint-imports
 
 docs: $(VENV)/.dev ## write config.example.toml and the reference pages anew
-	$(RUN)/edge-gateway docs --write
+	$(RUN)/edge-gateway docs
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(RUN)/python -m pip wheel --no-deps -w dist .

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from gateway.cli.frame import shared
 from gateway.cli.terminal import colour, config_path, fail, table
 from gateway.config.load import plugin_places
 from gateway.core.errors import ConfigError, PluginError
@@ -15,11 +16,10 @@ from gateway.plugin.scaffold import write_scaffold
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
-    listing = actions.add_parser(
-        "list", help="all plugins: shipped, in plugin_dirs, pip-installed; broken ones with why"
-    )
-    listing.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="answer in JSON, for scripts")
-    new = actions.add_parser("new", help="write a folder with a driver, or a sink, that works and is tested")
+    everything = "all plugins: shipped, in plugin_dirs, pip-installed; broken ones with why"
+    actions.add_parser("list", parents=[shared()], help=everything)
+    scaffold = "write a folder with a driver, or a sink, that works and is tested"
+    new = actions.add_parser("new", parents=[shared()], help=scaffold)
     new.add_argument("name", help="as the configuration will name it, such as acme_scale")
     new.add_argument("--sink", action="store_true", help="a sink rather than a driver")
     new.add_argument("--dir", type=Path, default=Path(), metavar="DIR", help="where to (default: this folder)")
