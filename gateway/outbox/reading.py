@@ -57,7 +57,7 @@ def read(span: Span, limit: int, log: str, dictionary: Dictionary) -> list[Store
     seq, total, offset, count = span.seq, span.total, span.offset, 0
     try:
         for head, payload, offset in _frames(span):
-            if not is_record(head):
+            if not is_record(head) or head.seq < seq:
                 continue
             if head.seq > seq:
                 items.append(Hole((seq, head.seq), (total, head.total)))

@@ -1,7 +1,6 @@
 """What stands in a log's directory at a start. Nothing here refuses to start: what is damaged is set aside, and told."""
 
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -133,12 +132,6 @@ def _in_order(segments: list[Segment]) -> list[Segment]:
         else:
             kept.append(segment)
     return kept
-
-
-def definitions(segments: Callable[[], Iterator[Segment]]) -> Iterator[bytes]:
-    """The payloads of all definition frames, read from the files from end to end."""
-    for segment in segments():
-        yield from definitions_of(segment.path)
 
 
 def definitions_of(path: Path) -> list[bytes]:
