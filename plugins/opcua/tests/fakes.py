@@ -1,7 +1,6 @@
 """A session whose answers the test writes."""
 
 import asyncio
-from collections import deque
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
@@ -11,15 +10,20 @@ from plugins.opcua.publishing import Publishing
 
 
 class FakeSession:
-    """Stands in for `Session`: accepts every item, and answers publish requests with what `answers` holds."""
+    """Stands in for `Session`: accepts every item, and answers publish requests with what the test lets it say."""
 
     certificate = "own.der"
     renew_at = float("inf")
 
     def __init__(self) -> None:
-        self.answers: deque[ua.PublishResponse | Exception] = deque()
+        self._answers: asyncio.Queue[ua.PublishResponse | Exception] = asyncio.Queue()
         self.acknowledged: list[int] = []
         self.publishing = Publishing(self._publish)
+
+    def say(self, *answers: ua.PublishResponse | Exception) -> None:
+        """Answer the next publish requests so."""
+        for answer in answers:
+            self._answers.put_nowait(answer)
 
     def node_id(self, address) -> ua.NodeId:
         return ua.NodeId(1)
@@ -43,9 +47,7 @@ class FakeSession:
 
     async def _publish(self, acknowledgements):
         self.acknowledged += [each.SequenceNumber for each in acknowledgements]
-        if not self.answers:
-            await asyncio.Event().wait()
-        answer = self.answers.popleft()
+        answer = await self._answers.get()
         if isinstance(answer, Exception):
             raise answer
         return Buffer(struct_to_binary(answer))

@@ -39,25 +39,25 @@ async def take(feed: Feed, count: int) -> list[float]:
         async with asyncio.timeout(2):
             readings = await feed.next()
         values += readings.value.tolist() if readings is not None else []
-        for _ in range(5):
-            await asyncio.sleep(0)  # lets requests that were just made be sent, and answered
     return values
 
 
-async def test_answers_are_delivered_in_order_and_acknowledged_after_they_were_taken(session):
-    session.answers += [notification(1, 1.0), notification(2, 2.0, 3.0), notification(3)]
+async def test_answers_are_delivered_in_order_and_acknowledged_when_the_next_is_wanted(session):
     feed, signs = await started(session)
+    session.say(notification(1, 1.0))
     assert await take(feed, 1) == [1.0]
     assert session.acknowledged == []
+    session.say(notification(2, 2.0, 3.0))
     assert await take(feed, 1) == [2.0, 3.0]
     assert session.acknowledged == [1]
+    session.say(notification(3))
     assert await take(feed, 1) == []
     assert session.acknowledged == [1, 2]
     assert len(signs) == 3
 
 
 async def test_missing_notifications_are_counted_and_told(session):
-    session.answers += [notification(1, 1.0), notification(4, 4.0), notification(5)]
+    session.say(notification(1, 1.0), notification(4, 4.0), notification(5))
     feed, _ = await started(session)
     with capture_logs() as logs:
         assert await take(feed, 3) == [1.0, 4.0]
@@ -65,7 +65,7 @@ async def test_missing_notifications_are_counted_and_told(session):
 
 
 async def test_the_message_after_the_highest_number_is_number_one(session):
-    session.answers += [notification(2**32 - 1, 1.0), notification(1, 2.0)]
+    session.say(notification(2**32 - 1, 1.0), notification(1, 2.0))
     feed, _ = await started(session)
     next(iter(feed._subscriptions.values())).sequence = 2**32 - 1
     with capture_logs() as logs:
@@ -74,11 +74,8 @@ async def test_the_message_after_the_highest_number_is_number_one(session):
 
 
 async def test_a_server_that_bears_fewer_publish_requests_gets_fewer(session):
-    session.answers += [
-        uaerrors.BadTooManyPublishRequests(),
-        uaerrors.BadTooManyPublishRequests(),
-        notification(1, 1.0),
-    ]
+    too_many = uaerrors.BadTooManyPublishRequests()
+    session.say(too_many, too_many, notification(1, 1.0))
     feed, _ = await started(session)
     assert session.publishing.window == 3
     assert await take(feed, 3) == [1.0]
@@ -86,7 +83,7 @@ async def test_a_server_that_bears_fewer_publish_requests_gets_fewer(session):
 
 
 async def test_answers_for_a_subscription_of_before_are_passed_over(session):
-    session.answers += [notification(9, 9.0, subscription=6), notification(1, 1.0)]
+    session.say(notification(9, 9.0, subscription=6), notification(1, 1.0))
     feed, _ = await started(session)
     assert await take(feed, 2) == [1.0]
 
@@ -100,7 +97,7 @@ async def test_answers_for_a_subscription_of_before_are_passed_over(session):
     ],
 )
 async def test_an_ended_subscription_session_or_connection_is_a_lost_link(session, answer, told):
-    session.answers.append(answer)
+    session.say(answer)
     feed, _ = await started(session)
     with pytest.raises(LinkError, match=told):
         await take(feed, 1)
@@ -110,7 +107,7 @@ async def test_a_status_change_is_a_lost_link_with_the_servers_reason(session):
     ended = notification(1)
     status = ua.StatusChangeNotification(Status=ua.StatusCode(ua.StatusCodes.BadTimeout))
     ended.Parameters.NotificationMessage.NotificationData = [status]
-    session.answers.append(ended)
+    session.say(ended)
     feed, _ = await started(session)
     with pytest.raises(LinkError, match="BadTimeout"):
         await take(feed, 1)
