@@ -9,6 +9,7 @@ from typing import Any
 
 import tomli
 
+from gateway.cli.frame import shared
 from gateway.cli.terminal import colour, config_path, fail
 from gateway.trust.audit import Verdict, verify
 from gateway.trust.files import tail
@@ -19,12 +20,17 @@ _OWN = ("n", "ts", "tz", "prev", "hash", "action", "who")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=["show", "verify"], help="the last records, or whether all are as written")
-    parser.add_argument("file", nargs="?", type=Path, help="an audit.jsonl, or the state directory that holds it")
-    parser.add_argument("-n", dest="count", type=int, default=20, metavar="COUNT", help="show so many (default 20)")
+    """What to do with the trail, and which one."""
+    actions = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    verifying = actions.add_parser("verify", parents=[shared()], help="whether all records are as they were written")
+    showing = actions.add_parser("show", parents=[shared()], help="the last records")
+    showing.add_argument("-n", dest="count", type=int, default=20, metavar="COUNT", help="how many (default 20)")
+    for action in (verifying, showing):
+        action.add_argument("file", nargs="?", type=Path, help="an audit.jsonl, or the state directory that holds it")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Verify or show; 1 for a trail that is changed or cannot be read."""
     try:
         path = trail(args.file, config_path(args.config))
         return _show(path, args.count, args.json) if args.what == "show" else _verify(path, args.json)

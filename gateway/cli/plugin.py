@@ -26,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """List or begin; 1 when something listed is not usable, or nothing could be written."""
     if args.what == "new":
         return _new(args.name, args.dir, args.sink)
     return _list(plugins(config_path(args.config)).all(), args.json)
