@@ -47,7 +47,7 @@ class OneUser:
 
     def get_user(
         self, iserver: object, username: str | None = None, password: str | None = None, certificate: object = None
-    ):
+    ) -> User | None:
         good = (username, password) == (self.name, self.password)
         return User(role=UserRole.User, name=username) if good else None
 

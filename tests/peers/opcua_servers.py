@@ -92,7 +92,8 @@ class OpcUaPeer:
 
     async def sessions(self) -> dict[str, int]:
         """How many sessions and subscriptions are open."""
-        return await self._tell({"sessions": True})
+        counted: dict[str, int] = await self._tell({"sessions": True})
+        return counted
 
     def kill(self) -> None:
         """End it at once, without a word to its clients."""
