@@ -102,7 +102,7 @@ class Gateway:
     # The road of the readings.
 
     def bind(self, spec: DeviceSpec, found: Mapping[str, Found]) -> Device:
-        """See `gateway.acquire.source.Road`, also for the next four."""
+        """See `gateway.acquire.source.Road`, also for the next five."""
         return self._outbox.bind(spec, _context(self.config.gateway, spec), found)
 
     def define(self, device: Device) -> LiveDevice:
@@ -114,6 +114,9 @@ class Gateway:
 
     def keep(self, readings: Readings) -> None:
         self._outbox.append(readings)
+
+    def settle(self) -> None:
+        self._outbox.flush()
 
     def device_changed(self, device: Device, health: Health) -> None:
         online = health.state == "up"
@@ -135,7 +138,7 @@ class Gateway:
 
     def _watchdog(self) -> Watchdog:
         return Watchdog(
-            {"acquisition": self._acquirer.wheel.late},
+            {"acquisition": self._acquirer.wheel.late, "outbox": self._outbox.late},
             status=lambda: answers.summary(self._acquirer.sources, self._sinks()),
         )
 
@@ -170,6 +173,7 @@ class Gateway:
         task = self._tasks.pop(name)
         task.cancel()
         await asyncio.wait([task])
+        self._outbox.release(name)
 
     # What people ask for.
 

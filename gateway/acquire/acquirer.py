@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-from gateway.acquire.line import Line
+from gateway.acquire.line import Line, Slot
 from gateway.acquire.source import Road, Source
 from gateway.acquire.wheel import Wheel
 from gateway.config.model import DeviceSpec
@@ -16,7 +16,8 @@ from gateway.plugin.driver import Driver
 from gateway.supervise import Deadlines, Running, running
 
 DIALS_AT_ONCE = 32
-LOOK_EVERY = 0.5
+SWEEP_EVERY = 0.4
+LOOK_EVERY = 1.0
 
 DriverTypes = Callable[[str], type[Driver[Any, Any]]]
 
@@ -30,6 +31,7 @@ class Acquirer:
         self._clock = clock
         self.wheel = Wheel(clock)
         self._deadlines = Deadlines()
+        self._slot = Slot(road.settle)
         self._dial = asyncio.Semaphore(DIALS_AT_ONCE)
         self._lines: dict[Hashable, Line] = {}
         self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
@@ -42,7 +44,9 @@ class Acquirer:
 
     async def run(self) -> None:
         """Read, until cancelled."""
-        async with running(self.wheel.run(), self._deadlines.sweep(), self._look()) as self._running:
+        self.wheel.add(self._deadlines.sweep, SWEEP_EVERY, "", align=True)
+        self.wheel.add(self._look, LOOK_EVERY, "", align=True)
+        async with running(self.wheel.run()) as self._running:
             for key in self._lines:
                 self._start(key)
             await asyncio.Event().wait()
@@ -84,6 +88,7 @@ class Acquirer:
             [Source(spec, self._road, self._clock, driver_type.subscribes()) for spec in specs],
             wheel=self.wheel,
             deadlines=self._deadlines,
+            slot=self._slot,
             dial=self._dial,
             clock=self._clock,
         )
@@ -99,11 +104,9 @@ class Acquirer:
             task.cancel()
             await asyncio.wait([task])
 
-    async def _look(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            for source in self.sources:
-                source.look()
+    def _look(self) -> None:
+        for source in self.sources:
+            source.look()
 
 
 def _specs(line: Line) -> list[DeviceSpec]:

@@ -147,7 +147,7 @@ class Conditioner:
             bool((self._factor != self._divisor)[order].any() or self._offset[order].any()),
             bool(np.isfinite(self._low[order]).any()),
             bool(self._filtered[order].any()),
-            len(np.unique(order)) < len(order),
+            len(set(order.tolist())) < len(order),
         )
         if not ids.flags.writeable:
             if len(self._known) > 64:

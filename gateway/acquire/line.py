@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any
 
@@ -32,6 +32,24 @@ class Request:
         self.answer: asyncio.Future[Readings] = asyncio.get_running_loop().create_future()
 
 
+class Slot:
+    """Counts the scans that are due or under way on all lines, and tells when the last one is answered."""
+
+    def __init__(self, settled: Callable[[], None]) -> None:
+        self._settled = settled
+        self._open = 0
+
+    def begin(self) -> None:
+        """A scan has fallen due."""
+        self._open += 1
+
+    def end(self) -> None:
+        """A scan was answered, or given up."""
+        self._open -= 1
+        if not self._open:
+            self._settled()
+
+
 class Line:
     """Dials, polls or subscribes, and dials again; see `gateway.plugin.Driver` for what it calls when."""
 
@@ -42,6 +60,7 @@ class Line:
         *,
         wheel: Wheel,
         deadlines: Deadlines,
+        slot: Slot,
         dial: AbstractAsyncContextManager[Any],
         clock: Clock,
     ) -> None:
@@ -50,6 +69,7 @@ class Line:
         self._driver_type = driver_type
         self._wheel = wheel
         self._deadlines = deadlines
+        self._slot = slot
         self._dial = dial
         self._timeout = sources[0].spec.config.timeout
         self._in_flight = sources[0].spec.config.max_in_flight
@@ -129,7 +149,7 @@ class Line:
             if isinstance(item, Request) and not item.answer.done():
                 item.answer.set_exception(LinkError(f"the line to {item.source.name} was lost"))
             elif isinstance(item, Scan):
-                item.pending = False
+                self._end(item)
         self._due.clear()
 
     def _alive(self) -> None:
@@ -163,7 +183,6 @@ class Line:
         for source in self.sources.values():
             source.rest_until = 0.0
             for scan in source.scans:
-                scan.pending = False
                 self._fall_due(scan)
                 turns.append(self._turn(source, scan))
         try:
@@ -186,8 +205,13 @@ class Line:
         if rest and asyncio.get_running_loop().time() < rest:
             return
         scan.pending = True
+        self._slot.begin()
         self._due.append(scan)
         self._wake.set()
+
+    def _end(self, scan: Scan) -> None:
+        scan.pending = False
+        self._slot.end()
 
     async def _reader(self, driver: Driver[Any, Any]) -> None:
         while True:
@@ -215,7 +239,7 @@ class Line:
             self.health.up()
             source.take(scan.tags, values)
         finally:
-            scan.pending = False
+            self._end(scan)
 
     async def _read_request(self, driver: Driver[Any, Any], request: Request) -> None:
         source = request.source

@@ -35,6 +35,10 @@ class Road(Protocol):
         """The readings to be stored and published."""
         ...
 
+    def settle(self) -> None:
+        """All polls that were due are answered: nothing is to come that would be worth waiting for."""
+        ...
+
     def device_changed(self, device: Device, health: Health) -> None:
         """The device's state has changed."""
         ...

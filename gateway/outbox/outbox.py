@@ -7,6 +7,7 @@ encoded, and handed to the writer's thread as one batch; the thread tells when i
 import asyncio
 import errno
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,7 @@ class Outbox:
         self._away = Away()
         self._turned_away = 0
         self._queued = 0
+        self._progress = time.monotonic()
         self._trouble = ""
         self._free: int | None = None
         self._failure: BaseException | None = None
@@ -137,10 +139,25 @@ class Outbox:
             self._timer.cancel()
         self._timer = self._loop.call_soon(self._flush)
 
+    def flush(self) -> None:
+        """Write what was appended without gathering any longer: the caller knows that no more comes now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._flush()
+
+    def late(self) -> float:
+        """Seconds for which the writer has not finished a batch that it was given; 0 when it has nothing to do. A disk that
+        refuses does not count: the writer tries on."""
+        if not self._queued or self._trouble:
+            return 0.0
+        return time.monotonic() - self._progress
+
     def _flush(self) -> None:
         self._timer = None
         if self._intake:
             batch = self._intake.batch()
+            if not self._queued:
+                self._progress = time.monotonic()
             self._queued += batch.size
             self._writer.write(batch)
 
@@ -205,6 +222,7 @@ class Outbox:
     def batch_done(self, batch: Batch) -> None:
         """All of it is on disk, or given up at a stop."""
         self._queued -= batch.size
+        self._progress = time.monotonic()
         if self._trouble and not self._writer.unwritten:
             log.info("The disk takes the outbox again")
             self._trouble = ""

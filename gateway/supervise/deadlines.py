@@ -7,11 +7,10 @@ from types import TracebackType
 class Deadlines:
     """Cancels tasks that have been in a `within` block for too long, and turns that into TimeoutError there.
 
-    `sweep` must be run beside it; a time-out comes up to one interval late.
+    `sweep` must be called now and then; a time-out comes late by the time between two calls.
     """
 
-    def __init__(self, interval: float = 0.1) -> None:
-        self._interval = interval
+    def __init__(self) -> None:
         self._until: dict[asyncio.Task[object], float] = {}
         self._late: set[asyncio.Task[object]] = set()
 
@@ -19,16 +18,15 @@ class Deadlines:
         """A context manager for the current task; blocks of one task must not be nested."""
         return _Within(self, seconds)
 
-    async def sweep(self) -> None:
-        """Watch, until cancelled."""
-        clock = asyncio.get_running_loop().time
-        while True:
-            await asyncio.sleep(self._interval)
-            now = clock()
-            for task in [task for task, until in self._until.items() if until < now]:
-                del self._until[task]
-                self._late.add(task)
-                task.cancel()
+    def sweep(self) -> None:
+        """Cancel what is over its time."""
+        if not self._until:
+            return
+        now = asyncio.get_running_loop().time()
+        for task in [task for task, until in self._until.items() if until < now]:
+            del self._until[task]
+            self._late.add(task)
+            task.cancel()
 
 
 class _Within:

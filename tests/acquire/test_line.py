@@ -76,6 +76,7 @@ class Road:
         self.kept: list[Readings] = []
         self.states: list[tuple[str, str, str]] = []
         self.live = LiveTable()
+        self.settled = 0
         self._ids: dict = {}
         self.new = asyncio.Event()
 
@@ -96,6 +97,9 @@ class Road:
     def keep(self, readings):
         self.kept.append(readings)
         self.new.set()
+
+    def settle(self):
+        self.settled += 1
 
     def device_changed(self, device, health):
         self.states.append((device.name, health.state, health.reason))
@@ -348,3 +352,22 @@ async def test_a_device_that_stops_answering_without_an_error_goes_stale(plant):
     async with await rig.run(spec(timeout="20s", stale_after="100ms")):
         await rig.road.until(lambda: len(rig.road.kept) == 2)
     assert rig.road.kept[1].quality[0] & STALE
+
+
+async def test_the_end_of_a_slot_is_told_when_the_last_answer_is_in(plant):
+    rig = Rig(plant)
+    open_reads = 0
+
+    async def on_read(tags):
+        nonlocal open_reads
+        open_reads += 1
+        await asyncio.sleep(0.001)
+        open_reads -= 1
+        return [1.0] * len(tags)
+
+    plant.on_read = on_read
+    settle = rig.road.settle
+    rig.road.settle = lambda: (settle(), None if open_reads == 0 else pytest.fail("a read is still under way"))[0]
+    async with await rig.run(spec("one"), spec("two"), spec("three")):
+        await rig.road.until(lambda: len(rig.road.kept) >= 9)
+    assert rig.road.settled >= 2
