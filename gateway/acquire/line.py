@@ -94,7 +94,8 @@ class Line:
         if driver.subscribes():
             if type(driver).read is Driver.read:
                 raise DeviceError(f"{device} is subscribed; its driver cannot read at once, so the last value stands")
-            values = await asyncio.wait_for(driver.read(tags), self._timeout)
+            async with asyncio.timeout(self._timeout):
+                values = await driver.read(tags)
             return source.conditioned(as_readings(source.device, tags, values, source.now()))
         request = Request(source, tags)
         self._due.appendleft(request)
@@ -117,7 +118,8 @@ class Line:
     async def _connected(self, driver: Driver[Any, Any]) -> AsyncIterator[None]:
         async with self._dial:
             try:
-                await asyncio.wait_for(driver.connect(), self._timeout)
+                async with asyncio.timeout(self._timeout):
+                    await driver.connect()
             except TimeoutError as error:
                 raise LinkError(str(error) or f"no connection within {self._timeout:g} s") from error
         try:
@@ -130,7 +132,8 @@ class Line:
                 driver.log.warning("closing took too long, the connection was left", seconds=CLOSE_TIMEOUT)
 
     async def _describe(self, driver: Driver[Any, Any]) -> None:
-        found = await asyncio.wait_for(driver.describe(), max(self._timeout, 10.0))
+        async with asyncio.timeout(max(self._timeout, 10.0)):
+            found = await driver.describe()
         for source in self.sources.values():
             source.describe({tag.name: what for tag, what in found.items() if tag.device == source.name})
         driver.devices = tuple(source.device for source in self.sources.values())

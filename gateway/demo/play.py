@@ -46,7 +46,8 @@ class Play:
                 await self._act(running)
                 self._screen.values(self._observer, time.monotonic(), "Ctrl-C ends the demonstration.")
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), 0.5)
+                    async with asyncio.timeout(0.5):
+                        await self._stop.wait()
             await session.disconnect()
         for line in summary(self._observer, time.monotonic() - started):
             say(line)

@@ -9,6 +9,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -259,10 +260,9 @@ class Outbox:
         self._flush_soon()
         while not self._ended.is_set():
             self._tick()
-            try:
-                await asyncio.wait_for(self._ended.wait(), _TICK)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TICK):
+                    await self._ended.wait()
         if self._failure is not None:
             raise self._failure
 

@@ -371,3 +371,13 @@ async def test_the_end_of_a_slot_is_told_when_the_last_answer_is_in(plant):
     async with await rig.run(spec("one"), spec("two"), spec("three")):
         await rig.road.until(lambda: len(rig.road.kept) >= 9)
     assert rig.road.settled >= 2
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_stop_in_the_very_moment_of_connecting_is_a_stop(plant, steps):
+    rig = Rig(plant)
+    async with asyncio.timeout(5):
+        async with await rig.run(spec()):
+            for _ in range(steps):
+                await asyncio.sleep(0)
+    assert plant.connects == plant.closes
