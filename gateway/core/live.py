@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gateway.core.quality import BAD_NO_COMMUNICATION
 from gateway.core.readings import Exact, Readings
@@ -38,24 +37,27 @@ class LiveDevice:
         self._order = np.argsort(device.tags.ids)
         self._sorted = device.tags.ids[self._order]
 
-    def rows(self, ids: NDArray[np.uint32]) -> NDArray[np.intp]:
-        """The rows of these tag ids; all must belong to the device."""
-        if ids is self.device.tags.ids:
-            return np.arange(len(ids))
-        return self._order[np.searchsorted(self._sorted, ids)]
-
     def update(self, readings: Readings, boot_ns: int) -> None:
         """Take over a block. Of several readings of a tag in one block the last one stays."""
-        rows = self.rows(readings.tag)
+        if readings.tag is self.device.tags.ids and not (self.exact or readings.exact):
+            self.t_ns, self.value, self.quality = readings.t_ns, readings.value, readings.quality
+            self.seen_ns.fill(boot_ns)
+            return
+        self._own_columns()
+        rows = self._order[np.searchsorted(self._sorted, readings.tag)]
+        self.seen_ns[rows] = boot_ns
         self.t_ns[rows] = readings.t_ns
         self.value[rows] = readings.value
         self.quality[rows] = readings.quality
-        self.seen_ns[rows] = boot_ns
         if self.exact:
             for row in rows.tolist():
                 self.exact.pop(row, None)
         for row, value in readings.exact.items():
             self.exact[int(rows[row])] = value
+
+    def _own_columns(self) -> None:
+        """Columns may be those of a block that covered all tags, and blocks are never changed."""
+        self.t_ns, self.value, self.quality = self.t_ns.copy(), self.value.copy(), self.quality.copy()
 
     def __iter__(self) -> Iterator[Live]:
         for row, tag in enumerate(self.device.tags):

@@ -44,7 +44,11 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
     async def read(self, tags: Tags) -> Values:
         plan = self._plans.get(tags) or self._new_plan(tags)
         plan.prepare(time.monotonic())
-        answers = await self._ask(plan)
+        answers = await self._connection.exchange(plan.requests)
+        values = plan.quick(answers, time.time_ns())
+        if values is not None:
+            return values
+        answers = await self._ask(plan, answers)
         if any(answer in UNREACHABLE for answer in answers) and all(type(answer) is int for answer in answers):
             code = next(answer for answer in answers if answer in UNREACHABLE)
             raise DeviceError(f"unit {plan.requests[0].unit}: {words_of(int(code))}")
@@ -62,9 +66,8 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
         plan = self._plans[tags] = ReadPlan(device, tags, time.monotonic())
         return plan
 
-    async def _ask(self, plan: ReadPlan) -> list[Answer]:
-        """All answers of a scan; refused blocks are halved and asked again as far as one scan may."""
-        answers = await self._connection.exchange(plan.requests)
+    async def _ask(self, plan: ReadPlan, answers: list[Answer]) -> list[Answer]:
+        """All answers of a scan, given the first; refused blocks are halved and asked again as far as one scan may."""
         spend = EXTRA_REQUESTS
         while spend > 0 and any(type(answer) is int for answer in answers):
             halved = plan.halve(answers, spend // 2)

@@ -68,11 +68,23 @@ class ReadPlan:
         self._use(blocks)
         return left
 
+    def quick(self, answers: Sequence[Answer], t_ns: int) -> NDArray[np.float64] | Readings | None:
+        """`values`, for a scan in which nothing was refused, as most are; else None."""
+        if not self._whole or self.refused:
+            return None
+        try:
+            payload = b"".join(answers)  # type: ignore[arg-type]  # a code among them is the exception
+        except TypeError:
+            return None
+        return self._taken(payload, t_ns)
+
     def values(self, answers: Sequence[Answer], now: float, t_ns: int) -> NDArray[np.float64] | Readings:
         """One value per tag if all is good, else Readings with the source time `t_ns`. `answers` are those to `requests`."""
         if not self._whole or self.refused or any(type(answer) is int for answer in answers):
             answers = self._settle(answers, now)
-        payload = b"".join(answers)  # type: ignore[arg-type]  # no codes are left
+        return self._taken(b"".join(answers), t_ns)  # type: ignore[arg-type]  # no codes are left
+
+    def _taken(self, payload: bytes, t_ns: int) -> NDArray[np.float64] | Readings:
         if payload != self._payload:
             self._value, self._exact = self._decode(payload)
             self._plain = not np.isnan(self._value).any()
