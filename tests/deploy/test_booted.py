@@ -1,0 +1,232 @@
+"""The service in a really booted systemd, installed as INSTALL.md says."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.demo import scenario
+from gateway.demo.scenario import Ports
+
+from .booted import Booted, booted
+from .conftest import UNITS
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+PYTHON = "/usr/bin/python3"
+CONFIG = """\
+[gateway]
+name = "line3-gw1"
+
+[[sink]]
+name = "central"
+plugin = "mqtt"
+host = "127.0.0.1"
+port = 9
+
+[[device]]
+name = "mixer-1"
+driver = "simulated"
+scan = "500ms"
+[device.tags]
+temperature = { wave = "sine", mean = 60, amplitude = 5, period = "2min" }
+"""
+QUICK = "[Service]\nWatchdogSec=3s\nTimeoutAbortSec=2s\n"
+"""So that a test need not wait for half a minute."""
+
+
+@pytest.fixture(scope="module")
+def system(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
+    """Booted, with the service installed, started, and its watchdog made quick."""
+    _skip_unless_debians_python_can_use_our_packages()
+    base = tmp_path_factory.mktemp("booted")
+    _stage(base / "stage", wheel)
+    with booted(base / "run", base / "stage") as system:
+        for command in _install_notes():
+            system.run(command)
+        _write(system, CONFIG)
+        system.run("systemctl enable --now edge-gateway")
+        yield system
+
+
+def _skip_unless_debians_python_can_use_our_packages() -> None:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if not Path(PYTHON).exists():
+        pytest.skip("the service runs on the distribution's Python: apt-get install python3")
+    asked = [PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    theirs = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    if theirs != version:
+        pytest.skip(f"{PYTHON} is {theirs}, the tests run on {version}: make clean test-all PYTHON={PYTHON}")
+
+
+def _stage(stage: Path, wheel: Path) -> None:
+    ours = stage / "srv/wheels"
+    ours.mkdir(parents=True)
+    shutil.copy(wheel, ours)
+    leave_out = shutil.ignore_patterns("__pycache__", "_edge_gateway.pth", "edge_gateway-*", "mypy*", "hypothesis*")
+    shutil.copytree(sysconfig.get_path("purelib"), stage / "srv/site-packages", ignore=leave_out, symlinks=True)
+    config = stage / "etc/edge-gateway"
+    config.mkdir(parents=True)
+    scenario.write(config, Ports(1883, 5020, 4840), PYTHON, "mosquitto")
+    (config / "config.toml").rename(config / "demo.toml")
+    dropins = stage / "etc/systemd/system/edge-gateway.service.d"
+    dropins.mkdir(parents=True)
+    (dropins / "quick.conf").write_text(QUICK)
+
+
+def _install_notes() -> Iterator[str]:
+    """The indented blocks of INSTALL.md up to the one that starts the service; packages come from this machine."""
+    blocks = re.findall(r"(?:^ {4}.*\n)+", (UNITS / "INSTALL.md").read_text(), re.MULTILINE)
+    site = "$(echo /opt/edge-gateway/lib/python3*/site-packages)"
+    pip = f"{sys.executable} -m pip --python /opt/edge-gateway/bin/python install --quiet --no-index --no-deps"
+    for block in blocks[:2]:
+        block = block.replace("-m venv", "-m venv --without-pip").replace("python3 -m venv", f"{PYTHON} -m venv")
+        yield re.sub(
+            r"/opt/edge-gateway/bin/pip install.*", f"cp -a /srv/site-packages/. {site}\n{pip} /srv/wheels/*.whl", block
+        )
+
+
+@pytest.fixture
+def running(system: Booted) -> Iterator[Booted]:
+    """The service, started and with its first configuration, whatever a test before has done."""
+    _write(system, CONFIG)
+    system.run("systemctl reset-failed edge-gateway; systemctl restart edge-gateway")
+    yield system
+    _write(system, CONFIG)
+
+
+def _write(system: Booted, config: str) -> None:
+    system.run(f"cat >/etc/edge-gateway/config.toml <<'END'\n{config}END")
+
+
+def _pid(system: Booted) -> str:
+    return system.property("MainPID")
+
+
+def test_start_returns_when_the_gateway_is_ready(running: Booted) -> None:
+    assert running.property("ActiveState") == "active"
+    assert running.property("SubState") == "running"
+    running.until(lambda: running.run("edge-gateway read mixer-1/temperature", check=False).returncode == 0, "a value")
+
+
+def test_systemctl_status_says_in_a_sentence_how_it_is(running: Booted) -> None:
+    running.until(lambda: "1/1 devices up" in running.property("StatusText"), "the status line")
+    assert "central down" in running.run("systemctl status edge-gateway").stdout
+
+
+def test_it_runs_as_its_own_user_and_writes_only_where_it_may(running: Booted) -> None:
+    assert running.run(f"stat -c %U /proc/{_pid(running)}").stdout.strip() == "gateway"
+    assert running.run("stat -c '%U %a' /run/edge-gateway/control.sock").stdout.strip() == "gateway 660"
+    running.run("test -f /var/lib/edge-gateway/audit.jsonl")
+    running.run("edge-gateway audit verify /var/lib/edge-gateway")
+
+
+def test_a_member_of_the_group_may_ask_and_a_stranger_is_told_how_to_become_one(running: Booted) -> None:
+    running.run("id tech >/dev/null 2>&1 || useradd --groups gateway tech; id guest1 >/dev/null 2>&1 || useradd guest1")
+    told = running.run("runuser -u tech -- edge-gateway status", check=False)
+    assert "line3-gw1" in told.stdout
+    stranger = running.run("runuser -u guest1 -- edge-gateway status", check=False)
+    assert stranger.returncode == 3
+    assert "usermod -aG gateway" in stranger.stderr
+
+
+def test_a_killed_gateway_is_started_again(running: Booted) -> None:
+    before = _pid(running)
+    running.run(f"kill -9 {before}")
+    running.until(
+        lambda: running.property("ActiveState") == "active" and _pid(running) not in ("0", before), "a new process"
+    )
+    assert running.property("NRestarts") == "1"
+
+
+def test_a_stopped_process_is_ended_by_the_watchdog_and_started_again(running: Booted) -> None:
+    before = _pid(running)
+    running.until(lambda: bool(running.property("StatusText")), "the first sign of life")
+    running.run(f"kill -STOP {before}")
+    running.until(
+        lambda: running.property("ActiveState") == "active" and _pid(running) not in ("0", before), "a new process"
+    )
+    assert "Watchdog timeout" in running.journal()
+
+
+def test_a_bad_reload_fails_says_why_and_leaves_the_gateway_running(running: Booted) -> None:
+    before = _pid(running)
+    _write(running, CONFIG.replace("scan =", "scna ="))
+    assert running.run("systemctl reload edge-gateway", check=False).returncode != 0
+    assert running.property("ActiveState") == "active"
+    assert _pid(running) == before
+    assert 'did you mean "scan"?' in running.journal()
+
+
+def test_a_good_reload_applies_the_change_without_a_restart(running: Booted) -> None:
+    before = _pid(running)
+    _write(running, CONFIG.replace('"mixer-1"', '"mixer-2"'))
+    running.run("systemctl reload edge-gateway")
+    assert _pid(running) == before
+    assert "mixer-2" in running.run("edge-gateway status", check=False).stdout
+
+
+def test_a_bad_configuration_stops_it_once_with_exit_code_78(running: Booted) -> None:
+    _write(running, CONFIG.replace("scan =", "scna ="))
+    running.run("systemctl restart edge-gateway", check=False)
+    running.until(lambda: running.property("ActiveState") == "failed", "the failed state")
+    assert running.property("ExecMainStatus") == "78"
+    assert running.property("NRestarts") == "0"
+    running.until(
+        lambda: "has failed and was not started again" in running.journal("-t edge-gateway"), "word of the failure"
+    )
+
+
+def test_it_stops_in_good_order(running: Booted) -> None:
+    running.run("systemctl stop edge-gateway")
+    assert running.property("Result") == "success"
+    assert running.property("ExecMainStatus") == "0"
+    assert "gateway.stop" in running.run("tail -n 1 /var/lib/edge-gateway/audit.jsonl").stdout
+
+
+def test_nothing_in_the_journal_complains_of_the_units_fences(running: Booted) -> None:
+    running.until(lambda: "1/1 devices up" in running.property("StatusText"), "the status line")
+    said = running.journal("-u edge-gateway -p warning")
+    assert "not permitted" not in said
+    assert "Permission denied" not in said
+    assert "Read-only file system" not in said
+    assert "Unknown key" not in running.journal("-p warning")
+
+
+def test_the_journal_is_searched_by_device_and_part(running: Booted) -> None:
+    running.until(lambda: "down" in running.journal("-u edge-gateway 'GATEWAY_PART=sink central'"), "the sink's line")
+    running.until(lambda: "up" in running.journal("-u edge-gateway GATEWAY_DEVICE=mixer-1"), "the device's line")
+
+
+def test_all_of_it_works_behind_the_units_fences_without_a_warning(running: Booted) -> None:
+    """Modbus, OPC UA, a model, and a broker: the demonstration's, served from outside the unit."""
+    if running.run("command -v mosquitto", check=False).returncode:
+        pytest.skip("needs a broker: apt-get install mosquitto")
+    python = "systemd-run --collect --quiet /opt/edge-gateway/bin/python -m gateway.demo"
+    running.run(f"{python}.serve_coater --port 5020; {python}.serve_bioreactor --port 4840")
+    running.run("systemd-run --collect --quiet $(command -v mosquitto) -p 1883")
+    listening = " && ".join(f"ss -Htln 'sport = {port}' | grep -q ." for port in (1883, 5020, 4840))
+    running.until(lambda: not running.run(listening, check=False).returncode, "servers that listen")
+    _write(running, running.run("grep -v state_dir /etc/edge-gateway/demo.toml").stdout)
+    running.run("systemctl restart edge-gateway")
+
+    def is_well() -> bool:
+        told = running.run("edge-gateway status --json", check=False).stdout
+        return bool(told) and _is_well(json.loads(told))
+
+    running.until(is_well, "devices, sink and model up, and a score", 60)
+    run = running.property("InvocationID")
+    assert running.journal(f"-p warning _SYSTEMD_INVOCATION_ID={run} + INVOCATION_ID={run}") == ""
+
+
+def _is_well(status: dict[str, Any]) -> bool:
+    parts = [*status["devices"], *status["sinks"], *status["models"]]
+    scores = [device["score"] for model in status["models"] for device in model.get("devices", [])]
+    return all(part["state"] == "up" for part in parts) and len(scores) == 1 and scores[0] is not None
