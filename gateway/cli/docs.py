@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.cli import command_reference
 from gateway.config.model import PluginTypes
 from gateway.config.reference import MARKDOWN_MARKER, TOML_MARKER, markdown, renewed, toml
 from gateway.plugin.discovery import Plugins
@@ -11,6 +12,7 @@ from gateway.plugin.discovery import Plugins
 _PAGES: tuple[tuple[str, str, Callable[[PluginTypes], str]], ...] = (
     ("config.example.toml", TOML_MARKER, toml),
     ("docs/configuration.md", MARKDOWN_MARKER, markdown),
+    ("docs/commands.md", command_reference.MARKER, lambda _: command_reference.markdown()),
 )
 
 
