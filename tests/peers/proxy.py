@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Self
 
@@ -46,6 +47,8 @@ class FaultProxy:
         """Seconds that every block takes in each direction."""
         self.accepted = 0
         """Connections made by clients so far."""
+        self.answers: list[int] = []
+        """When a block of a server was passed on to a client: wall clock, ns."""
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._spoil: Spoil | None = None
@@ -155,6 +158,8 @@ class FaultProxy:
                 if spoils and self._spoil is not None:
                     block, self._spoil = self._spoil(block), None
                 writer.write(block)
+                if spoils:
+                    self.answers.append(time.time_ns())
                 await writer.drain()
         finally:
             filling.cancel()

@@ -1,14 +1,16 @@
 // An OPC UA server for the tests, built on node-opcua: one variable of each scalar type, a counter, and some odd ones.
 //
 //   node server.js --port N --pki DIR [--security None,Basic256Sha256] [--user name:password] [--tick ms] [--limit n]
-//                  [--shift] [--distrust]
+//                  [--shift] [--distrust] [--log FILE]
 //
-// --limit bounds the nodes in one request, --shift registers another namespace first, --distrust trusts no certificate.
+// --limit bounds the nodes in one request, --shift registers another namespace first, --distrust trusts no certificate,
+// --log writes a line for each new Count: the number, and its source time in ms since 1970.
 //
 // Prints one line {"ready": port, "certificate": file} when it serves. Each line on standard input sets a variable:
 // {"name": "Double", "value": 1.5, "status": "Good", "time": 1700000000000}; the answer is a line {"set": "Double"}.
 // {"add": "Late"} adds a variable. {"sessions": true} is answered with the number of open sessions and subscriptions.
 
+const fs = require("node:fs");
 const readline = require("node:readline");
 const { parseArgs } = require("node:util");
 const {
@@ -19,7 +21,8 @@ const {
 const { values: options } = parseArgs({
     options: {
         port: { type: "string" }, pki: { type: "string" }, security: { type: "string", default: "None" },
-        user: { type: "string" }, shift: { type: "boolean" }, distrust: { type: "boolean" }, tick: { type: "string", default: "100" }, limit: { type: "string", default: "0" },
+        user: { type: "string" }, shift: { type: "boolean" }, distrust: { type: "boolean" }, tick: { type: "string", default: "100" }, log: { type: "string" },
+        limit: { type: "string", default: "0" },
     },
 });
 
@@ -71,7 +74,11 @@ function addVariables(server) {
 
 function startCounter(count, interval) {
     let n = 0;
-    setInterval(() => count.setValueFromSource({ dataType: DataType.UInt32, value: ++n }), interval);
+    setInterval(() => {
+        const now = new Date();
+        count.setValueFromSource({ dataType: DataType.UInt32, value: ++n }, StatusCodes.Good, now);
+        if (options.log) fs.appendFileSync(options.log, `${n} ${now.getTime()}\n`);
+    }, interval);
 }
 
 function answer(server, variables, line) {

@@ -1,0 +1,202 @@
+"""Judges what arrived at a broker by what the devices had, from the messages and the devices' own logs alone.
+
+Each function asserts one sentence of the guarantee. Times are wall clock, ns.
+"""
+
+import json
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.peers.broker import Received
+
+MS = 1_000_000
+ACCEPTED_WITHIN = 250 * MS
+"""After the poll; what was read later than this before a kill -9 may be gone."""
+UNDER_WAY = 150 * MS
+"""An answer that passed the proxy so shortly before or after a fault may not have got through."""
+LATE = 500 * MS
+"""From the device's answer to the time stamp that the gateway gives it, at most."""
+
+
+class Fault(NamedTuple):
+    """Something was broken on purpose."""
+
+    parts: frozenset[str]
+    """Names of the devices that could not be read."""
+    begin: int
+    end: int
+    recovery: int
+    """How much longer it may take until the devices are read again."""
+    unaccepted: int = UNDER_WAY
+    """How long before `begin` an answer may have come that was not accepted."""
+
+    def explains(self, device: str, begin: int, end: int) -> bool:
+        """Whether the device may not have been read between these times."""
+        return (
+            device in self.parts
+            and begin <= self.end + self.recovery
+            and end >= self.begin - self.unaccepted - 500 * MS
+        )
+
+    def disturbs(self, device: str, at: int) -> bool:
+        """Whether an answer at this time may not have got through."""
+        return device in self.parts and self.begin - self.unaccepted <= at <= self.end + UNDER_WAY
+
+
+class Record(NamedTuple):
+    """One message that has an id."""
+
+    topic: str
+    log: str
+    lane: str
+    seq: int
+    part: int
+    body: Mapping[str, Any]
+
+    @property
+    def device(self) -> str:
+        return self.topic.rpartition("/")[2]
+
+    def readings(self) -> Iterable[tuple[str, Any, int]]:
+        """Tag, value, source time (ns)."""
+        times = self.body.get("t", {})
+        for tag, value in self.body["values"].items():
+            yield tag, value, times.get(tag, self.body["ts"]) * MS
+
+
+class History:
+    """What a device had, and since when: the log of its counter, a line "counter time" each."""
+
+    def __init__(self, file: Path, unit: int = 1) -> None:
+        lines = [line.split() for line in file.read_text().splitlines()]
+        self.since = {int(counter): int(at) * unit for counter, at in lines}
+        self._times = sorted(self.since.values())
+        self._counters = sorted(self.since)
+
+    def at(self, time: int) -> int:
+        """The counter at a time; 0 before the first."""
+        place = bisect_right(self._times, time)
+        return self._counters[place - 1] if place else 0
+
+    def until(self, counter: int) -> int:
+        """When the counter became another one; far in the future for the last."""
+        return self.since.get(counter + 1, 2**62)
+
+
+def records(received: Iterable[Received]) -> dict[str, Record]:
+    """All messages with an id, each once. Repeats carry the same id, and no id names two contents."""
+    found: dict[str, Record] = {}
+    for message in received:
+        body = json.loads(message.payload)
+        if "id" not in body:
+            continue
+        log, lane, seq, *part = body["id"].split(":")
+        body.pop("historical", None)
+        record = Record(message.topic, log, lane, int(seq), int(part[0]) if part else 0, body)
+        assert found.setdefault(body["id"], record) == record, f"{body['id']} names two contents"
+    return found
+
+
+def in_sequence(found: Iterable[Record]) -> list[Record]:
+    """In the order of their numbers."""
+    return sorted(found, key=lambda record: (record.log, record.lane, record.seq, record.part))
+
+
+def blocks(found: Iterable[Record], device: str) -> list[Record]:
+    """A device's readings in the order of their numbers."""
+    return in_sequence(record for record in found if record.device == device and "values" in record.body)
+
+
+def every_hole_is_named(found: Mapping[str, Record]) -> dict[str, int]:
+    """Each number was used once or named by a skip or a loss; gives how many skips there are by lane."""
+    used: dict[tuple[str, str], set[int]] = defaultdict(set)
+    named: dict[tuple[str, str], set[int]] = defaultdict(set)
+    skips: dict[str, int] = defaultdict(int)
+    for record in found.values():
+        used[record.log, record.lane].add(record.seq)
+        if record.topic.endswith(("/_skip", "/_loss")):
+            lane = record.log, record.body["lane"]
+            for first, last in record.body["ranges"]:
+                named[lane] |= set(range(first, last + 1))
+            skips[lane[1]] += record.topic.endswith("/_skip")
+    for lane, numbers in used.items():
+        assert not numbers & named[lane], f"{lane}: numbers that are named as skipped were used"
+        holes = sorted(set(range(1, max(numbers) + 1)) - numbers - named[lane])
+        assert not holes, f"{lane}: holes that nobody names: {holes[:20]}"
+    return skips
+
+
+def times_never_go_back(found: Iterable[Record]) -> None:
+    """In the order of numbers, a tag's source times do not decrease."""
+    last: dict[tuple[str, str, str], int] = {}
+    for record in in_sequence(found):
+        for tag, _, time in record.readings() if "values" in record.body else ():
+            key = record.log, record.device, tag
+            assert time >= last.get(key, 0), f"{record.body['id']} {tag}: source time went back"
+            last[key] = time
+
+
+def nothing_invented(
+    found: Iterable[Record], device: str, history: History, counter_of: Callable[[str, Any], float]
+) -> set[int]:
+    """Every value is one that the device had at its source time; gives the counters that arrived."""
+    arrived = set()
+    for record in blocks(found, device):
+        for tag, value, time in record.readings():
+            where = f"{record.body['id']} {tag} = {value}"
+            assert value is not None, where
+            counter = counter_of(tag, value)
+            assert counter in history.since, f"{where}: the device never had it"
+            begin, end = history.since[int(counter)], history.until(int(counter))
+            assert begin - 2 * MS <= time <= end + LATE, f"{where}: at {time} it was another one"
+            arrived.add(int(counter))
+    return arrived
+
+
+class Balance(NamedTuple):
+    """Where a device's values went, in counters."""
+
+    had: int
+    arrived: int
+    unpolled: int
+    unaccepted: int
+
+
+def account(
+    device: str, history: History, answers: Sequence[int], arrived: set[int], faults: Sequence[Fault], end: int
+) -> Balance:
+    """Every counter between the first that arrived and `end` is one that arrived, or was not polled while something was
+    broken, or was read so shortly before a kill -9 that it was not accepted."""
+    sure, seen = set(), set()
+    for at in answers:
+        counter = history.at(at)
+        if counter and at >= history.since[counter] + UNDER_WAY:
+            seen.add(counter)
+            if not any(fault.disturbs(device, at) for fault in faults):
+                sure.add(counter)
+    had = {counter for counter in history.since if min(arrived) <= counter and history.until(counter) < end}
+    lost = (had & sure) - arrived
+    assert not lost, f"{device}: answered, and never arrived: {sorted(lost)}"
+    missing = had - arrived
+    for counter in missing:
+        begin, until = history.since[counter], history.until(counter)
+        assert any(fault.explains(device, begin, until) for fault in faults), (
+            f"{device}: {counter} was not read though nothing was broken"
+        )
+    return Balance(len(had), len(had & arrived), len(missing - seen), len(missing & seen))
+
+
+def gaps_only_at_faults(device: str, history: History, arrived: set[int], faults: Sequence[Fault], end: int) -> int:
+    """For a subscription: whatever is missing between two values that arrived, a fault lies there; gives how many values
+    were missing."""
+    had = sorted(counter for counter in history.since if min(arrived) <= counter and history.since[counter] < end)
+    missing = [counter for counter in had if counter not in arrived]
+    for counter in missing:
+        at = history.since[counter]
+        assert any(fault.explains(device, at, at) for fault in faults), (
+            f"{device}: {counter} was not delivered though the session lived"
+        )
+    return len(missing)

@@ -1,0 +1,225 @@
+"""Every value accounted for: real devices and a real broker behind links that break, and a daemon that is killed."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.peers.broker import Broker, Subscriber
+from tests.peers.opcua_servers import NAMESPACE, OpcUaPeer, require_node_opcua
+from tests.peers.proxy import FaultProxy
+
+from . import accounting
+from .accounting import ACCEPTED_WITHIN, MS, UNDER_WAY, Fault, History
+from .daemon import Daemon, all_up, device, eventually, pending, sink
+from .plant import modbus, modbus_devices, mqtt
+
+pytestmark = pytest.mark.system
+
+SECOND = 1000 * MS
+DEVICES = ("press-1", "press-2", "press-3", "reactor")
+MODBUS = DEVICES[:3]
+FLOATS = 20
+REACTOR = """
+[[device]]
+name = "reactor"
+driver = "opcua"
+url = "opc.tcp://127.0.0.1:{port}"
+security = "none"
+scan = "300ms"
+sampling = "50ms"
+timeout = "2s"
+stale_after = "2s"
+[device.tags]
+count = {{ address = "nsu={namespace};s=Count" }}
+"""
+
+
+class Plant:
+    """Devices, broker, the links to them, the daemon, and a note of everything that was broken."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.faults: list[Fault] = []
+        self.links: dict[str, FaultProxy] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Plant"]:
+        log = self.directory / "counter.log"
+        count_log = self.directory / "count.log"
+        async with AsyncExitStack() as stack:
+            ports = await stack.enter_async_context(
+                modbus_devices("--ports", "3", "--floats", str(FLOATS), "--period", "1.0", "--log", str(log))
+            )
+            peer = OpcUaPeer("node-opcua", self.directory / "pki", "--tick", "200", "--log", str(count_log))
+            await stack.enter_async_context(peer)
+            unlimited = ["max_inflight_messages 0"]  # what the broker has taken is at once on its way to the subscriber
+            self.broker = Broker(self.directory, unlimited)
+            await asyncio.to_thread(self.broker.start)
+            stack.callback(self.broker.stop)
+            servers = dict(zip(DEVICES, [*ports, peer.port], strict=True)) | {"broker": self.broker.port}
+            for name, port in servers.items():
+                self.links[name] = await stack.enter_async_context(FaultProxy("127.0.0.1", port))
+            self.subscriber = Subscriber(self.broker)
+            await asyncio.to_thread(self.subscriber.__enter__)
+            stack.callback(self.subscriber.__exit__)
+            self.daemon = await stack.enter_async_context(Daemon(self.directory / "gateway", self._config()))
+            await self.daemon.until(all_up, "everything is up")
+            yield self
+        self.counters, self.counts = History(log), History(count_log, MS)
+
+    def _config(self) -> str:
+        port = {name: link.port for name, link in self.links.items()}
+        more = 'count = { address = "ir:0", type = "uint32" }'
+        return "\n".join(
+            [
+                mqtt(port["broker"]),
+                modbus("press-1", port["press-1"], floats=FLOATS),
+                modbus("press-2", port["press-2"], floats=FLOATS, more_tags=more),
+                modbus("press-3", port["press-3"], floats=FLOATS, tag_options="deadband = 0"),
+                REACTOR.format(port=port["reactor"], namespace=NAMESPACE),
+            ]
+        )
+
+    @asynccontextmanager
+    async def broken(
+        self, *parts: str, recovery: float | None = None, unaccepted: int = UNDER_WAY
+    ) -> AsyncIterator[None]:
+        """Note that these devices cannot be read during the block. Afterwards the gateway dials again after a pause of at
+        most 1 s or twice the outage, and may need a second and a half for the dialling itself."""
+        begin = time.time_ns()
+        yield
+        end = time.time_ns()
+        allowed = recovery * SECOND if recovery is not None else 2.5 * SECOND + 2 * (end - begin)
+        self.faults.append(Fault(frozenset(parts), begin, end, int(allowed), unaccepted))
+
+    async def calm(self, seconds: float = 2.0) -> None:
+        """Everything works again, and goes on for a while."""
+        await self.daemon.until(all_up, "everything is up again", 30)
+        await asyncio.sleep(seconds)
+
+    async def nothing_waits(self) -> None:
+        await self.daemon.until(lambda status: not pending(status), "the outbox is delivered", 30)
+
+    def values(self) -> int:
+        """Readings that arrived, repeats counted once."""
+        return sum(len(each.body["values"]) for each in self.records().values() if "values" in each.body)
+
+    def records(self) -> dict[str, accounting.Record]:
+        return accounting.records(self.subscriber.received)
+
+
+async def cut_and_freeze_the_devices(plant: Plant) -> None:
+    async with plant.broken("press-1", "press-2", "reactor"):
+        plant.links["press-1"].cut()
+        plant.links["reactor"].cut()
+        plant.links["press-2"].freeze()
+        await asyncio.sleep(2.5)
+        for name in ("press-1", "press-2", "reactor"):
+            await plant.links[name].restore()
+    await plant.calm()
+    async with plant.broken("press-3", "reactor"):
+        plant.links["press-3"].drop()
+        plant.links["reactor"].freeze()
+        await plant.daemon.until(lambda status: device(status, "reactor")["state"] == "down", "the silence is noticed")
+        await plant.links["reactor"].restore()
+    await plant.calm()
+
+
+async def cut_freeze_and_kill_the_broker(plant: Plant) -> None:
+    link = plant.links["broker"]
+    link.cut()
+    await asyncio.sleep(2)
+    await link.restore()
+    await plant.calm()
+    link.freeze()
+    frozen = time.monotonic()
+    status = await plant.daemon.until(lambda status: sink(status)["state"] == "down", "the black hole is noticed")
+    assert time.monotonic() - frozen < 4, "ack_timeout is 2 s"
+    assert "swallows" in sink(status)["reason"]
+    await link.restore()
+    await plant.calm()
+    plant.broker.kill()
+    link.cut()  # until the subscriber is back, else the new broker would take messages that nobody wants
+    await asyncio.sleep(1)
+    before = plant.broker.log.read_text().count("Sending SUBACK")
+    await asyncio.to_thread(plant.broker.start)
+    await eventually(
+        lambda: plant.broker.log.read_text(errors="replace").count("Sending SUBACK") > before, "mosquitto_sub is back"
+    )
+    await link.restore()
+    await plant.calm()
+
+
+async def kill_the_daemon(plant: Plant) -> None:
+    async with plant.broken(*DEVICES, recovery=2, unaccepted=ACCEPTED_WITHIN):
+        await plant.daemon.kill()
+        await asyncio.sleep(0.5)
+        await plant.daemon.start()
+    await plant.calm()
+    plant.links["broker"].cut()
+    await asyncio.sleep(2)  # a backlog that only the disk has
+    async with plant.broken(*DEVICES, recovery=2, unaccepted=ACCEPTED_WITHIN):
+        await plant.daemon.kill()
+        await plant.daemon.start()
+    await asyncio.sleep(1)
+    await plant.links["broker"].restore()
+    await plant.calm()
+
+
+async def stop_the_daemon_in_good_order(plant: Plant) -> None:
+    async with plant.broken(*DEVICES, recovery=2):
+        assert await plant.daemon.stop() == 0
+        await plant.daemon.start()
+    await plant.calm(3)
+
+
+def counter_of(tag: str, value: Any) -> float:
+    """What the device's counter was when it had this value."""
+    return float(value) - int(tag[4:]) / 64 if tag.startswith("tag_") else float(value)
+
+
+@pytest.mark.timeout(200)
+async def test_every_value_is_accounted_for(tmp_path: Path) -> None:
+    require_node_opcua()
+    async with Plant(tmp_path).running() as plant:
+        await plant.calm()
+        await cut_and_freeze_the_devices(plant)
+        await cut_freeze_and_kill_the_broker(plant)
+        await kill_the_daemon(plant)
+        await stop_the_daemon_in_good_order(plant)
+        end = time.time_ns()
+        for name in DEVICES:
+            plant.links[name].cut()
+        await plant.daemon.until(
+            lambda status: all(each["state"] == "down" for each in status["devices"]), "all devices are lost"
+        )
+        await plant.nothing_waits()
+        status = await plant.daemon.status()
+        assert await plant.daemon.stop() == 0
+        await eventually(
+            lambda: plant.values() >= status["outbox"]["lanes"]["data"]["accepted"],
+            "every accepted reading has arrived",
+        )
+    found = plant.records()
+    assert plant.values() == status["outbox"]["lanes"]["data"]["accepted"], "more readings arrived than were accepted"
+    assert len({record.log for record in found.values()}) == 1, "one log all the time"
+    assert not [record for record in found.values() if record.topic.endswith("/_loss")]
+    assert accounting.every_hole_is_named(found)["data"] == 2, "one skip for each kill -9, none for SIGTERM"
+    accounting.times_never_go_back(found.values())
+    for name in MODBUS:
+        arrived = accounting.nothing_invented(found.values(), name, plant.counters, counter_of)
+        balance = accounting.account(name, plant.counters, plant.links[name].answers, arrived, plant.faults, end)
+        print(f"{name}: {balance}")
+        assert balance.arrived + balance.unpolled + balance.unaccepted == balance.had
+        assert balance.arrived > balance.had / 2, "a test in which little arrives proves little"
+    counts = accounting.nothing_invented(found.values(), "reactor", plant.counts, counter_of)
+    collected = end - 500 * MS  # what the server had not yet reported at the last cut is not missing
+    missing = accounting.gaps_only_at_faults("reactor", plant.counts, counts, plant.faults, collected)
+    print(f"reactor: {len(counts)} arrived, {missing} came while it was not connected")
+    assert len(counts) > missing
+    assert "Traceback" not in plant.daemon.log
