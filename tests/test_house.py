@@ -1,0 +1,115 @@
+"""The house rules that a tool can prove."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.config.load import load, remarks
+from gateway.plugin.discovery import Plugins
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+NOT_OUR_WORDS = {"south", "north", "connector", "converter", "manager", "helper", "util", "utils", "handler"}
+"""design.md §2: each of them means too many things."""
+MACHINES = re.compile(r"(?<![\w./-])/(?:work|root|tmp|home|Users|mnt)/\w")
+"""How an absolute path of somebody's machine begins."""
+INDEXES = re.compile(r'"resolved":|index-url|^\s*registry\s*=|_authToken', re.MULTILINE)
+"""Where the host name of a package index would stand."""
+
+
+def committed() -> list[Path]:
+    """The files that belong to the project, as git knows them."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("needs a git checkout, to know which files belong to the project: git clone")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def texts() -> Iterator[tuple[Path, str]]:
+    for path in committed():
+        content = path.read_bytes()
+        if b"\0" not in content:
+            yield path.relative_to(ROOT), content.decode("utf-8", errors="replace")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["mypy", "gateway", "plugins", "benchmarks"],
+        ["lint-imports"],
+    ],
+    ids=" ".join,
+)
+def test_the_tools_agree(command: list[str]) -> None:
+    told = subprocess.run(
+        [BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True, timeout=290, check=False
+    )
+    assert told.returncode == 0, (told.stdout + told.stderr)[-4000:]
+
+
+def test_no_file_names_a_path_of_somebodys_machine() -> None:
+    made_up = {Path("tests/test_house.py"), Path("tests/cli/test_asking.py")}
+    found = [
+        f"{path}: {match[0]}…" for path, text in texts() if path not in made_up and (match := MACHINES.search(text))
+    ]
+    found += [str(path) for path, text in texts() if str(ROOT) in text]
+    assert found == []
+
+
+def test_no_file_names_a_package_index() -> None:
+    found = [str(path) for path, text in texts() if path != Path("tests/test_house.py") and INDEXES.search(text)]
+    assert found == []
+
+
+def names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def words(name: str) -> set[str]:
+    """The words of snake_case and CamelCase."""
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+def test_no_name_uses_a_word_that_is_not_ours() -> None:
+    found = []
+    for path in (path for folder in ("gateway", "plugins", "benchmarks") for path in (ROOT / folder).rglob("*.py")):
+        used = [*names(ast.parse(path.read_text(encoding="utf-8"))), path.stem, path.parent.name]
+        found += [f"{path.relative_to(ROOT)}: {name}" for name in used if words(name) & NOT_OUR_WORDS]
+    assert found == []
+
+
+def test_the_readmes_configuration_is_15_lines_and_loads(tmp_path: Path) -> None:
+    (block,) = re.findall(
+        r"^```toml\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert block.count("\n") == 15
+    path = tmp_path / "press.toml"
+    path.write_text(block, encoding="utf-8")
+    config = load(path, lambda section: Plugins(section.plugin_dirs, section.replaces))
+    assert (len(config.devices), len(config.devices[0].tags), len(config.sinks)) == (1, 2, 1)
+    assert remarks(config) == []
+
+
+def test_every_link_of_the_pages_leads_somewhere() -> None:
+    links = [
+        (page, target)
+        for page in committed()
+        if page.suffix == ".md"
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    ]
+    assert len(links) > 10
+    assert [f"{page}: {target}" for page, target in links if not (page.parent / target).exists()] == []
