@@ -38,11 +38,9 @@ class Screen:
             self.say(
                 f"          {part['share']:4.0%}  {part['tag']:<20} {part['value']:>8.6g}, expected {part['expected']:.6g}"
             )
-        model = body.get("model", {})
-        if isinstance(model, dict) and model:
-            self.say(
-                f"          by model {model.get('name')} {model.get('version')}, sha256 {str(model.get('sha256'))[:12]}…"
-            )
+        if "model" in body:
+            said = f"{body['model']} {body['model_version']}, sha256 {body['model_sha256'][:12]}…"
+            self.say(f"          model {said}; score {body['score']:.3g}, threshold {body['threshold']:.3g}")
 
     def values(self, observer: Observer, now: float, note: str) -> None:
         """The live values: redrawn on a terminal, one line per device every five seconds elsewhere."""
