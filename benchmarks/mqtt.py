@@ -57,7 +57,7 @@ def our_session(client_type: type[PlainClient]) -> Run:
 
 
 async def _publish(client_type: type[PlainClient], port: int, window: int, count: int) -> tuple[float, float]:
-    answered = 0
+    answered = sent = 0
     done = asyncio.Event()
 
     def acknowledged(tokens: list[Any]) -> None:
@@ -75,7 +75,6 @@ async def _publish(client_type: type[PlainClient], port: int, window: int, count
         if answered == count:
             done.set()
 
-    sent = 0
     options = MqttOptions("127.0.0.1", port, "bench", max_in_flight=window)
     session = MqttSession(
         options, on_acknowledged=acknowledged, on_refused=lambda *refused: print(*refused), client_type=client_type

@@ -25,7 +25,7 @@ from gateway.core.record import Lane
 from gateway.core.tag import Device
 from gateway.outbox import Order, Outbox
 
-SECTION = OutboxSection(max_size="8 GiB", min_free="0 B")
+SECTION = OutboxSection(max_size=8 << 30, min_free=0)
 SLOT = 20
 """Records that come together, as those of a slot do."""
 
@@ -138,7 +138,9 @@ async def recover(directory: Path, mib: int) -> str:
         if kind == "stopped":
             await again.close()
         else:
-            again._writer.stop(again._state.numbers.numbers, 1)
+            numbers = again._state.numbers.numbers
+            assert numbers
+            again._writer.stop(numbers, 1)
             again._writer.join()
     return f"recovery of {mib} MiB, {total / 1e6:.0f} M readings: {', '.join(times)}"
 
@@ -156,12 +158,12 @@ def main() -> None:
         for kind in ("float32", "float64", "half"):
             with tempfile.TemporaryDirectory() as folder:
                 print(asyncio.run(append(Path(folder) / "outbox", rows, kind, options.records)))
-    folder = Path(tempfile.mkdtemp())
+    base = Path(tempfile.mkdtemp())
     try:
-        print(asyncio.run(send(folder / "send", 50, "live-first", options.records)))
-        print(asyncio.run(recover(folder / "recover", options.recover_mib)))
+        print(asyncio.run(send(base / "send", 50, "live-first", options.records)))
+        print(asyncio.run(recover(base / "recover", options.recover_mib)))
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(base)
 
 
 if __name__ == "__main__":

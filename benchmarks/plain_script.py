@@ -5,7 +5,8 @@ import json
 import sys
 import time
 
-import paho.mqtt.client as mqtt
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 from pymodbus.client import AsyncModbusTcpClient
 
 broker, floats, *ports = map(int, sys.argv[1:])
@@ -21,13 +22,13 @@ async def poll(client: mqtt.Client, port: int) -> None:
         answer = await plc.read_holding_registers(0, count=2 * floats)
         if answer.isError():
             continue
-        values = plc.convert_from_registers(answer.registers, plc.DATATYPE.FLOAT32)
+        values: list[float] = plc.convert_from_registers(answer.registers, plc.DATATYPE.FLOAT32)  # type: ignore[assignment]
         body = {"ts": time.time_ns() // 1_000_000, "values": {f"tag_{n:02}": value for n, value in enumerate(values)}}
         client.publish(f"plant/device-{port}", json.dumps(body), qos=1)
 
 
 async def main() -> None:
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.max_inflight_messages_set(200)
     client.connect("127.0.0.1", broker)
     client.loop_start()
