@@ -9,7 +9,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +17,36 @@ import structlog
 
 from gateway import __version__
 from gateway.acquire.acquirer import Acquirer
-from gateway.config.diff import Diff, diff
-from gateway.config.load import load
-from gateway.config.model import Config, DeviceSpec, GatewaySection
+from gateway.config.base import SinkConfig
+from gateway.config.diff import diff, kept
+from gateway.config.load import load, remarks
+from gateway.config.model import Config, DeviceSpec, GatewaySection, place
 from gateway.core.clock import Clock, SystemClock
-from gateway.core.context import Context
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.live import LiveDevice, LiveTable
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
-from gateway.detect import Detector
+from gateway.detect import Detector, matching
 from gateway.operate import answers
 from gateway.operate.clock_watch import ClockWatch
 from gateway.operate.control import ControlServer
 from gateway.outbox import Outbox
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Found
-from gateway.publish import Publisher
-from gateway.supervise import Health, running
+from gateway.publish import Publisher, Publishers
+from gateway.supervise import Health, Running, running
+from gateway.supervise.keep_running import leaves
+from gateway.supervise.owned import owned
 from gateway.supervise.systemd import notify
 from gateway.supervise.watchdog import Watchdog
-from gateway.trust.audit import AuditTrail
+from gateway.trust.audit import AuditError, AuditTrail
+from gateway.trust.versions import versions
 
 log = structlog.get_logger()
+
+UNREAD = (False, "not read yet")
+"""State of a device before its first answer."""
+RESTART = "changing this needs a restart (systemctl restart edge-gateway)"
 
 
 def look_up(section: GatewaySection) -> Plugins:
@@ -67,46 +74,102 @@ class Gateway:
         self._started_ns = self._clock.boot_ns()
         self._loaded_ns = self._clock.wall_ns()
         self._plugins = look_up(config.gateway)
-        self._publishers: dict[str, Publisher] = {}
-        self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._states: dict[str, tuple[bool, str]] = {}
+        self._audit: AuditTrail | None = None
+        self._reloading = asyncio.Lock()
+        self._reading: Running | None = None
 
     async def run(self, stop: asyncio.Event, socket: Path, ready: Callable[[], None] = lambda: None) -> None:
-        """Run until `stop` is set. Parts start from the outbox outwards to the devices, and stop the other way round."""
-        directory = state_dir(self.config.gateway)
-        directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-        self._audit = AuditTrail(directory / "audit.jsonl", self._clock)
-        self._audit.write("gateway.start", "system", version=__version__, config=self.config.hash)
-        self._outbox = Outbox.open(
-            directory / "outbox", self.config.outbox, clock=self._clock, config_hash=self.config.short_hash
-        )
-        self._acquirer = Acquirer(self, self._plugins.driver, self._clock)
-        await self._acquirer.apply(self.config.devices)
-        self._detector = self._make_detector(self.config)
+        """Run until `stop` is set. Parts start from the outbox outwards to the devices, and stop the other way round.
+        Raises GatewayError when it cannot start here, and an ExceptionGroup when a part has ended by a bug."""
+        self._directory = state_dir(self.config.gateway)
+        with owned(self._directory):
+            self._note("gateway.start", "system", **self._identity())
+            try:
+                await self._run(stop, socket, ready)
+            except Exception as error:
+                self._note("gateway.failed", "system", version=__version__, why=str(next(leaves(error))))
+                raise
+            self._note("gateway.stop", "system", version=__version__)
+            log.info("stopped")
+
+    async def _run(self, stop: asyncio.Event, socket: Path, ready: Callable[[], None]) -> None:
+        self._outbox = self._open_outbox()
         try:
-            async with running(self._outbox.run(), self._watchdog().run(), self._clock_watch().run()) as self._running:
-                self._publish_to(self.config)
-                async with running() as self._detecting:
-                    self._detecting_task = self._detecting.start(self._detector.run())
-                    async with running(self._acquirer.run()), ControlServer(socket, self._commands()):
-                        log.info("running", gateway=self.config.gateway.name, version=__version__)
-                        notify(READY=1)
-                        ready()
-                        await stop.wait()
-                        notify(STOPPING=1)
+            self._publishers = Publishers(self._make_publisher, self._outbox.release)
+            self._publishers.apply(self.config.sinks)
+            self._acquirer = Acquirer(self, lambda name: self._plugins.driver(name), self._clock)
+            await self._acquirer.apply(self.config.devices)
+            self._detector = self._make_detector()
+            async with (
+                running(self._outbox.run(), self._watchdog().run(), self._clock_watch().run()) as self._running,
+                running(self._publishers.run()),
+                running() as self._detecting,
+                running(self._acquirer.run()) as self._reading,
+                ControlServer(socket, self._commands()),
+            ):
+                self._detecting_task = self._detecting.start(self._detector.run())
+                self._say_ready()
+                ready()
+                await stop.wait()
+                self._reading = None
+                notify(STOPPING=1)
         finally:
             await self._outbox.close()
-            self._audit.write("gateway.stop", "system", version=__version__)
-            log.info("stopped")
+
+    def reload_soon(self) -> None:
+        """Reload, as the signal SIGHUP asks for; what comes of it stands in the log."""
+        if self._reading is not None:
+            self._reading.start(self.reload("SIGHUP"))
+
+    def _open_outbox(self) -> Outbox:
+        directory = self._directory / "outbox"
+        try:
+            return Outbox.open(directory, self.config.outbox, clock=self._clock, config_hash=self.config.short_hash)
+        except OSError as error:
+            raise GatewayError(f"outbox {directory}: {error.strerror or error}") from error
+
+    def _say_ready(self) -> None:
+        for remark in remarks(self.config):
+            log.warning(str(remark))
+        for reason in self._plugins.parked():
+            log.warning("a plugin is parked", reason=reason)
+        log.info("running", gateway=self.config.gateway.name, version=__version__)
+        notify(READY=1)
+
+    # What is to be known later.
+
+    def _identity(self) -> dict[str, Any]:
+        """What runs: hashes and versions."""
+        config = self.config
+        self._hashes = self._plugins.hashes(config.plugins)
+        return {
+            "version": __version__,
+            "config": config.hash,
+            "plugins": self._hashes,
+            "models": {str(model.file): config.files.get(model.file, "") for model in config.models},
+            "versions": versions(),
+        }
+
+    def _note(self, action: str, who: str, **fields: Any) -> None:
+        """Write into the audit trail, as fast as the disk is; where it takes nothing, into the log."""
+        try:
+            if self._audit is None:
+                self._audit = AuditTrail(self._directory / "audit.jsonl", self._clock)
+            self._audit.write(action, who, **fields)
+        except AuditError as error:
+            log.error(str(error), action=action, who=who, **fields)
 
     # The road of the readings.
 
     def bind(self, spec: DeviceSpec, found: Mapping[str, Found]) -> Device:
         """See `gateway.acquire.source.Road`, also for the next five."""
-        return self._outbox.bind(spec, _context(self.config.gateway, spec), found)
+        return self._outbox.bind(spec, place(self.config.gateway, spec.config), found)
 
     def define(self, device: Device) -> LiveDevice:
-        return self.live.define(device)
+        live = self.live.define(device)
+        self._publishers.tell(device, *self._states.get(device.name, UNREAD))
+        return live
 
     def seen(self, readings: Readings, boot_ns: int) -> None:
         self.live.update(readings, boot_ns)
@@ -121,64 +184,61 @@ class Gateway:
     def device_changed(self, device: Device, health: Health) -> None:
         online = health.state == "up"
         self._states[device.name] = (online, health.reason)
-        for publisher in self._publishers.values():
-            publisher.device_changed(device, online, health.reason)
+        self._publishers.tell(device, online, health.reason)
 
     # Parts.
 
-    def _make_detector(self, config: Config) -> Detector:
+    def _make_detector(self) -> Detector:
+        self._watched = self._to_watch()
         return Detector(
-            config.models,
+            self.config.models,
             [live.device for live in self.live],
             emit=self._outbox.append_event,
             clock=self._clock,
             version=__version__,
-            base=config.path.parent,
+            base=self.config.path.parent,
         )
+
+    def _to_watch(self) -> list[tuple[object, ...]]:
+        """Models, their files and their devices: while these stay the same, so may the detector."""
+        specs = {source.name: source.spec for source in self._acquirer.sources}
+        return [
+            (model, self.config.files.get(model.file), [specs[name] for name in matching(model.devices, [*specs])])
+            for model in self.config.models
+        ]
 
     def _watchdog(self) -> Watchdog:
         return Watchdog(
             {"acquisition": self._acquirer.wheel.late, "outbox": self._outbox.late},
-            status=lambda: answers.summary(self._acquirer.sources, self._sinks()),
+            status=lambda: answers.summary(self._acquirer.sources, self._publishers.status()),
         )
 
     def _clock_watch(self) -> ClockWatch:
         def stepped(seconds: float) -> None:
             log.warning("the clock was set", seconds=round(seconds, 3))
             # The outbox notices by itself and tells the far side.
-            self._audit.write("clock.step", "system", seconds=round(seconds, 3))
             self._acquirer.wheel.align()
+            self._running.start(asyncio.to_thread(self._note, "clock.step", "system", seconds=round(seconds, 3)))
 
         return ClockWatch(self._clock, stepped)
 
-    def _publish_to(self, config: Config) -> None:
-        """Start publishers for the sinks that have none."""
-        for sink in config.sinks:
-            if sink.name not in self._publishers:
-                publisher = self._publishers[sink.name] = Publisher(
-                    sink,
-                    self._plugins.sink(sink.plugin),
-                    outbox=self._outbox,
-                    live=self.live,
-                    gateway=config.gateway,
-                    clock=self._clock,
-                    version=__version__,
-                    device_state=lambda name: self._states.get(name, (False, "not read yet")),
-                    devices=lambda: [live.device for live in self.live],
-                )
-                self._tasks[sink.name] = self._running.start(publisher.run())
-
-    async def _stop_publisher(self, name: str) -> None:
-        del self._publishers[name]
-        task = self._tasks.pop(name)
-        task.cancel()
-        await asyncio.wait([task])
-        self._outbox.release(name)
+    def _make_publisher(self, sink: SinkConfig) -> Publisher:
+        return Publisher(
+            sink,
+            self._plugins.sink(sink.plugin),
+            outbox=self._outbox,
+            live=self.live,
+            gateway=self.config.gateway,
+            clock=self._clock,
+            version=__version__,
+            device_state=lambda name: self._states.get(name, UNREAD),
+            devices=lambda: [live.device for live in self.live],
+        )
 
     # What people ask for.
 
     def _commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
-        return {"status": self._status, "tags": self._tags, "read": self._read, "reload": self._reload}
+        return {"status": self._status, "tags": self._tags, "read": self._read, "reload": self.reload}
 
     async def _status(self, who: str) -> dict[str, Any]:
         return {
@@ -191,13 +251,10 @@ class Gateway:
                 "loaded": self._loaded_ns // 1_000_000,
             },
             "devices": answers.devices(self._acquirer.sources),
-            "sinks": self._sinks(),
+            "sinks": self._publishers.status(),
             "outbox": self._outbox.status(),
             "models": self._detector.status(),
         }
-
-    def _sinks(self) -> list[dict[str, Any]]:
-        return [publisher.status() for publisher in self._publishers.values()]
 
     async def _tags(self, who: str, device: str | None = None) -> list[dict[str, Any]]:
         if device is not None and device not in self.live:
@@ -212,63 +269,81 @@ class Gateway:
                 raise GatewayError(f'device "{device}" has no tag "{tag}"; it has: {", ".join(sorted(known))}')
         return answers.readings(await self._acquirer.read(device, tags))
 
-    async def _reload(self, who: str) -> dict[str, Any]:
-        """Apply the configuration file as it is now. A file with mistakes changes nothing."""
+    # Another configuration.
+
+    async def reload(self, who: str) -> dict[str, Any]:
+        """Apply the configuration file as it is now, after a reload that is under way. A file with mistakes changes
+        nothing; what cannot be applied for another reason is taken back."""
+        async with self._reloading:
+            try:
+                changes = await self._reload(who)
+            except GatewayError as error:
+                problems = [str(each) for each in error.problems] if isinstance(error, ConfigError) else [str(error)]
+                log.warning("the configuration was not applied", by=who, problems=len(problems), first=problems[0])
+                await asyncio.to_thread(self._note, "config.refused", who, why="; ".join(problems))
+                return {"applied": False, "problems": problems}
+            log.info("the configuration was applied", by=who, changes=", ".join(changes) or "none")
+            return {"applied": True, "changes": changes}
+
+    async def _reload(self, who: str) -> list[str]:
+        found: list[Plugins] = []
+
+        def look(section: GatewaySection) -> Plugins:
+            found.append(look_up(section))
+            return found[-1]
+
+        new = await asyncio.to_thread(load, self.config.path, look)
+        change = diff(self.config, new)
+        if change.gateway or change.outbox:
+            keys = [*(f"[gateway] {key}" for key in change.gateway), *(f"[outbox] {key}" for key in change.outbox)]
+            raise GatewayError(f"{', '.join(keys)}: {RESTART}")
+        changes = [*change.lines(), *self._outdated(new, found[-1])]
+        await asyncio.to_thread(self._note, "config.reload", who, old=self.config.hash, new=new.hash, changes=changes)
+        await self._exchange(new, found[-1])
+        return changes
+
+    def _outdated(self, new: Config, plugins: Plugins) -> list[str]:
+        """A plugin is imported once; one whose files were changed needs a new process."""
+        now = plugins.hashes(new.plugins)
+        self._hashes = {**now, **self._hashes}
+        outdated = [name for name in now if now[name] != self._hashes[name]]
+        return [f"plugin {name} has changed on disk: {RESTART}" for name in outdated]
+
+    async def _exchange(self, new: Config, plugins: Plugins) -> None:
+        old = self.config, self._plugins
         try:
-            new = await asyncio.to_thread(load, self.config.path, look_up)
-            change = diff(self.config, new)
-            if change.gateway or change.outbox:
-                keys = [*(f"[gateway] {key}" for key in change.gateway), *(f"[outbox] {key}" for key in change.outbox)]
-                raise GatewayError(f"{', '.join(keys)}: changing this needs a restart (systemctl restart edge-gateway)")
-        except GatewayError as error:
-            self._audit.write("config.refused", who, reason=str(error))
-            if isinstance(error, ConfigError):
-                return {"applied": False, "problems": [str(problem) for problem in error.problems]}
-            return {"applied": False, "problems": [str(error)]}
-        self._audit.write("config.reload", who, old=self.config.hash, new=new.hash, changes=change.lines())
-        await self._apply(new, change)
-        self.config, self._loaded_ns = new, self._clock.wall_ns()
-        return {"applied": True, "changes": change.lines()}
+            await self._apply(new, plugins)
+        except Exception as error:
+            log.error("the configuration could not be applied", exc_info=error)
+            await self._apply(*old)
+            raise GatewayError(
+                f"{type(error).__name__}: {error}; the gateway runs on with the old configuration"
+            ) from error
+        self._loaded_ns = self._clock.wall_ns()
 
-    async def _apply(self, new: Config, change: Diff) -> None:
-        """Exchange what changed: devices first to stop and last to start."""
-        kept = [spec for spec in self.config.devices if _same(spec, new.devices)]
-        await self._acquirer.apply(kept)
-        for name in set(self._publishers) - {sink.name for sink in new.sinks if sink in self.config.sinks}:
-            await self._stop_publisher(name)
-        self._outbox.configured(new.hash)
-        self._publish_to(new)
-        known = {spec.config.name: spec for spec in kept}
-        for name in [
-            live.device.name for live in self.live if live.device.name not in {s.config.name for s in new.devices}
-        ]:
-            self.live.forget(name)
-        await self._acquirer.apply([known.get(spec.config.name, spec) for spec in new.devices])
-        if change.models or change.devices:
-            await self._exchange_detector(new)
+    async def _apply(self, config: Config, plugins: Plugins) -> None:
+        """Run this configuration: what stays the same goes on undisturbed; of the rest, devices stop first and start last."""
+        for sink in config.sinks:
+            plugins.sink(sink.plugin)
+        specs = kept([source.spec for source in self._acquirer.sources], config.devices)
+        self.config, self._plugins = config, plugins
+        await self._acquirer.retire(specs)
+        await self._publishers.retire(config.sinks)
+        self._outbox.configured(config.hash)
+        self._publishers.apply(config.sinks)
+        self._forget_all_but({spec.config.name for spec in specs})
+        await self._acquirer.apply(specs)
+        if self._to_watch() != self._watched:
+            await self._exchange_detector()
 
-    async def _exchange_detector(self, new: Config) -> None:
+    def _forget_all_but(self, names: Collection[str]) -> None:
+        for device in [live.device for live in self.live if live.device.name not in names]:
+            self.live.forget(device.name)
+            self._states.pop(device.name, None)
+            self._publishers.tell(device, False, "removed from the configuration")
+
+    async def _exchange_detector(self) -> None:
         self._detecting_task.cancel()
         await asyncio.wait([self._detecting_task])
-        self._detector = self._make_detector(new)
+        self._detector = self._make_detector()
         self._detecting_task = self._detecting.start(self._detector.run())
-
-
-def _same(spec: DeviceSpec, others: Sequence[DeviceSpec]) -> bool:
-    """Whether an equal device stands among the others, wherever in the file."""
-    return any(spec.config == other.config and spec.tags == other.tags for other in others)
-
-
-def _context(gateway: GatewaySection, spec: DeviceSpec) -> Context:
-    """The device's place: its own words where it has any, else the gateway's."""
-    config = spec.config
-
-    def either(own: str | None, shared: str) -> str:
-        return shared if own is None else own
-
-    return Context(
-        either(config.enterprise, gateway.enterprise),
-        either(config.site, gateway.site),
-        either(config.area, gateway.area),
-        either(config.line, gateway.line),
-    )

@@ -53,14 +53,26 @@ class Acquirer:
 
     async def apply(self, specs: Sequence[DeviceSpec]) -> None:
         """Read exactly these devices: lines whose devices are the same objects go on undisturbed, the others are closed
-        and, where still wanted, made anew."""
-        wanted = self._by_line(specs)
-        for key in [key for key, line in self._lines.items() if _specs(line) != wanted.get(key)]:
-            await self._stop(key)
-        for key, members in wanted.items():
+        and, where still wanted, made anew. Raises what a plugin raises; then some of the lines are missing, which the
+        next call makes good."""
+        await self.retire(specs)
+        for key, members in self._by_line(specs).items():
             if key not in self._lines:
                 self._lines[key] = self._line(members)
                 self._start(key)
+
+    async def retire(self, specs: Sequence[DeviceSpec]) -> None:
+        """Close the lines that have no place, or other devices, when exactly these are to be read."""
+        wanted = self._by_line(specs)
+        ended = [key for key, line in self._lines.items() if _ids(line.specs) != _ids(wanted.get(key, ()))]
+        tasks = []
+        for key in ended:
+            del self._lines[key]
+            if task := self._tasks.pop(key, None):
+                task.cancel()
+                tasks.append(task)
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def read(self, device: str, names: Sequence[str]) -> Readings:
         """Read tags now, out of turn. Raises GatewayError with the reason."""
@@ -97,17 +109,10 @@ class Acquirer:
         if self._running is not None:
             self._tasks[key] = self._running.start(self._lines[key].run())
 
-    async def _stop(self, key: Hashable) -> None:
-        del self._lines[key]
-        task = self._tasks.pop(key, None)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-
     def _look(self) -> None:
         for source in self.sources:
             source.look()
 
 
-def _specs(line: Line) -> list[DeviceSpec]:
-    return [source.spec for source in line.sources.values()]
+def _ids(specs: Sequence[DeviceSpec]) -> set[int]:
+    return {id(spec) for spec in specs}

@@ -11,6 +11,7 @@ import structlog
 from gateway.acquire.source import Scan, Source
 from gateway.acquire.values import as_readings
 from gateway.acquire.wheel import Turn, Wheel
+from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
 from gateway.core.errors import DeviceError, LinkError
 from gateway.core.readings import Readings
@@ -81,6 +82,11 @@ class Line:
         log = structlog.get_logger().bind(line=self.name)
         self.health = Health(f"line of {self.name}", clock, log=log) if self.shared else sources[0].health
 
+    @property
+    def specs(self) -> list[DeviceSpec]:
+        """The devices of the line, as they were configured."""
+        return [source.spec for source in self.sources.values()]
+
     async def run(self) -> None:
         """Keep the line alive, until cancelled."""
         await keep_running(self._session, self.health)
@@ -125,11 +131,7 @@ class Line:
         try:
             yield
         finally:
-            try:
-                async with asyncio.timeout(CLOSE_TIMEOUT):
-                    await driver.close()
-            except TimeoutError:
-                driver.log.warning("closing took too long, the connection was left", seconds=CLOSE_TIMEOUT)
+            await _close(driver)
 
     async def _describe(self, driver: Driver[Any, Any]) -> None:
         async with asyncio.timeout(max(self._timeout, 10.0)):
@@ -260,6 +262,19 @@ class Line:
             readings = source.conditioned(as_readings(source.device, request.tags, values, source.now()))
             if not request.answer.done():
                 request.answer.set_result(readings)
+
+
+async def _close(driver: Driver[Any, Any]) -> None:
+    """Close, for at most so long. Never raises: how a connection ended is known already."""
+    closing = asyncio.create_task(driver.close())
+    try:
+        done, _ = await asyncio.wait([closing], timeout=CLOSE_TIMEOUT)
+    finally:
+        closing.cancel()
+    if not done:
+        driver.log.warning("closing took too long, the connection was left", seconds=CLOSE_TIMEOUT)
+    elif not closing.cancelled() and (error := closing.exception()):
+        driver.log.error("the driver's close failed", exc_info=error)
 
 
 def _stream(driver: Driver[Any, Any]) -> AsyncGenerator[Readings, None]:

@@ -3,10 +3,14 @@
 import argparse
 import asyncio
 import gc
+import os
 import signal
 import sys
+import threading
 from collections.abc import Coroutine
 from typing import Any
+
+import structlog
 
 from gateway.cli.client import socket_path
 from gateway.cli.terminal import config_path, fail
@@ -35,23 +39,46 @@ def run(args: argparse.Namespace) -> int:
         fail(f"{count} problem{'s' if count > 1 else ''} in the configuration; nothing was started")
         return BAD_CONFIG
     set_up(config.gateway.log_level)
-    gc.freeze()
 
     async def serve() -> None:
         stop = asyncio.Event()
+        gateway = Gateway(config)
+        loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-        await Gateway(config).run(stop, socket_path(args.socket))
+            loop.add_signal_handler(signum, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, gateway.reload_soon)
+        await gateway.run(stop, socket_path(args.socket), _settle)
 
+    code = 0
     try:
         _run(serve())
     except* GatewayError as errors:
-        failed = [str(error) for error in leaves(errors)]
-    else:
-        failed = []
-    for text in failed:
-        fail(text)
-    return 1 if failed else 0
+        code = 1
+        for refusal in leaves(errors):
+            fail(str(refusal))
+    except* Exception as errors:  # noqa: BLE001 - whatever it is, it must be told and end the process
+        code = 1
+        structlog.get_logger().critical("the gateway ends by a bug of its own", exc_info=errors)
+        bug = next(leaves(errors))
+        fail(f"{type(bug).__name__}: {bug} (a bug of the gateway; please report it with the traceback above)")
+    _leave(code)
+    return code
+
+
+def _settle() -> None:
+    """What was made up to now stays: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+def _leave(code: int) -> None:
+    """End at once when a plugin's thread hangs, for which Python would wait without limit."""
+    main = threading.main_thread()
+    hanging = [each.name for each in threading.enumerate() if not each.daemon and each is not main]
+    if hanging:
+        structlog.get_logger().warning("threads do not end, they are left", threads=", ".join(hanging))
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

@@ -1,6 +1,6 @@
 """What differs between two configurations, for a reload that restarts only what changed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -61,6 +61,17 @@ def diff(old: Config, new: Config) -> Diff:
         _changes({sink.name: sink for sink in old.sinks}, {sink.name: sink for sink in new.sinks}),
         _changes(_models(old), _models(new)),
     )
+
+
+def kept(old: Sequence[DeviceSpec], new: Sequence[DeviceSpec]) -> list[DeviceSpec]:
+    """The new devices, each as its old object where it says the same, wherever in the file."""
+    known = {spec.config.name: spec for spec in old}
+
+    def same(spec: DeviceSpec) -> bool:
+        before = known.get(spec.config.name)
+        return before is not None and _device(before) == _device(spec)
+
+    return [known[spec.config.name] if same(spec) else spec for spec in new]
 
 
 def _device(spec: DeviceSpec) -> tuple[object, ...]:

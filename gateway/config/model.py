@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from gateway.config.base import DeviceConfig, Section, SinkConfig, TagConfig
 from gateway.config.fields import Duration, Field, FilePath, Name, Period, Size
+from gateway.core.context import Context
 
 
 class GatewaySection(Section):
@@ -39,6 +40,20 @@ class GatewaySection(Section):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
+
+
+def place(gateway: GatewaySection, device: DeviceConfig) -> Context:
+    """Where a device stands: in its own words where it has any, else where the gateway stands."""
+
+    def either(own: str | None, shared: str) -> str:
+        return shared if own is None else own
+
+    return Context(
+        either(device.enterprise, gateway.enterprise),
+        either(device.site, gateway.site),
+        either(device.area, gateway.area),
+        either(device.line, gateway.line),
+    )
 
 
 class OutboxSection(Section):
@@ -117,6 +132,11 @@ class Config:
     def short_hash(self) -> str:
         """First 8 hex digits of the hash, as records carry it."""
         return self.hash[:8]
+
+    @property
+    def plugins(self) -> list[str]:
+        """Names of the plugins that it uses."""
+        return sorted({spec.config.driver for spec in self.devices} | {sink.plugin for sink in self.sinks})
 
 
 class PluginTypes(Protocol):

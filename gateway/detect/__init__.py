@@ -8,6 +8,6 @@
 A model is an `.onnx` file with its card in the metadata: `card.py` says what stands in it.
 """
 
-from gateway.detect.detector import Detector
+from gateway.detect.detector import Detector, matching
 
-__all__ = ["Detector"]
+__all__ = ["Detector", "matching"]

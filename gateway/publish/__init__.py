@@ -2,5 +2,6 @@
 
 from gateway.publish.encoder import JsonEncoder
 from gateway.publish.publisher import Publisher
+from gateway.publish.publishers import Publishers
 
-__all__ = ["JsonEncoder", "Publisher"]
+__all__ = ["JsonEncoder", "Publisher", "Publishers"]

@@ -24,9 +24,17 @@ async def keep_running(
     try:
         while True:
             up_for = await _once(session, health)
+            if _cancelled():
+                raise asyncio.CancelledError
             await asyncio.sleep(backoff.pause(up_for))
     finally:
         health.stopped()
+
+
+def _cancelled() -> bool:
+    """Whether this task was told to end; a session may have turned that into an error of its own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _once(session: Callable[[], Awaitable[None]], health: Health) -> float:

@@ -1,0 +1,61 @@
+"""All sinks together."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gateway.config.base import SinkConfig
+from gateway.core.tag import Device
+from gateway.publish.publisher import Publisher
+from gateway.supervise import Running, running
+
+
+class Publishers:
+    """One publisher for each sink. Sinks can be exchanged while it runs."""
+
+    def __init__(self, make: Callable[[SinkConfig], Publisher], release: Callable[[str], None]) -> None:
+        """`release` is told the name of a sink that is configured no more."""
+        self._make = make
+        self._release = release
+        self._publishers: dict[str, Publisher] = {}
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+        self._running: Running | None = None
+
+    async def run(self) -> None:
+        """Publish, until cancelled."""
+        async with running() as self._running:
+            for name in self._publishers:
+                self._start(name)
+            await asyncio.Event().wait()
+
+    def apply(self, sinks: Sequence[SinkConfig]) -> None:
+        """Publish to these sinks too."""
+        for sink in sinks:
+            if sink.name not in self._publishers:
+                self._publishers[sink.name] = self._make(sink)
+                self._start(sink.name)
+
+    async def retire(self, sinks: Sequence[SinkConfig]) -> None:
+        """Stop those that are not exactly among these."""
+        ended = [name for name, publisher in self._publishers.items() if publisher.config not in sinks]
+        tasks = [task for name in ended if (task := self._tasks.pop(name, None))]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for name in ended:
+            del self._publishers[name]
+            self._release(name)
+
+    def tell(self, device: Device, online: bool, reason: str) -> None:
+        """A device came, went, or has a new description."""
+        for publisher in self._publishers.values():
+            publisher.device_changed(device, online, reason)
+
+    def status(self) -> list[dict[str, Any]]:
+        """State and counts of each sink."""
+        return [publisher.status() for publisher in self._publishers.values()]
+
+    def _start(self, name: str) -> None:
+        if self._running is not None:
+            self._tasks[name] = self._running.start(self._publishers[name].run())
