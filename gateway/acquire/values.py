@@ -26,19 +26,21 @@ def as_readings(device: Device, tags: Tags, values: Values, t_ns: int) -> Readin
     """
     if isinstance(values, Readings):
         return values
-    if len(values) != len(tags):
-        raise PluginError(f"read returned {len(values)} values for {len(tags)} tags")
+    ids = tags.ids
+    count = len(ids)
+    if len(values) != count:
+        raise PluginError(f"read returned {len(values)} values for {count} tags")
     if isinstance(values, np.ndarray):
         column, exact = values, NO_EXACT
     else:
         column, exact = _column(values)
     bad = np.isnan(column)
-    quality = _all_good(len(tags))
+    quality = _all_good(count)
     if bad.any():
         quality = np.where(bad, np.uint32(BAD), np.uint32(GOOD))
         for row in exact:
             quality[row] = GOOD
-    return Readings(device, np.full(len(tags), t_ns, np.int64), tags.ids, column, quality, exact)
+    return Readings(device, np.full(count, t_ns, np.int64), ids, column, quality, exact)
 
 
 def _all_good(count: int) -> NDArray[np.uint32]:
