@@ -92,9 +92,9 @@ def plain(value: Exact | float, value_type: str) -> Any:
     return float(str(np.float32(value))) if value_type == "float32" else value
 
 
-def summary(states: Sequence[str], sinks: Sequence[dict[str, Any]]) -> str:
+def summary(sources: Iterable[Source], sinks: Sequence[dict[str, Any]]) -> str:
     """One sentence for `systemctl status`."""
-    up = states.count("up")
-    said = [f"{up}/{len(states)} devices up"]
+    states = [source.health.state for source in sources]
+    said = [f"{states.count('up')}/{len(states)} devices up"]
     said += [f"{sink['name']} {sink['state']}" for sink in sinks]
     return ", ".join(said)
