@@ -5,6 +5,8 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
+INSTALL := python -m pip install --quiet --disable-pip-version-check
+OFFLINE := "pip could not fetch the packages. Without internet: export PIP_FIND_LINKS=FOLDER-OF-WHEELS PIP_NO_INDEX=1, or name your mirror in PIP_INDEX_URL."
 # One test process per core would halve the time, but the tests share the machine's few cores with real servers.
 PYTEST := $(RUN)/python -m pytest
 
@@ -42,10 +44,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 	@echo "Installing the gateway into $(VENV) …"
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@$(RUN)/$(INSTALL) -e '.[demo]' || { echo $(OFFLINE); exit 1; }
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	@echo "Installing the gateway and its test tools into $(VENV) …"
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(RUN)/$(INSTALL) -e '.[dev]' || { echo $(OFFLINE); exit 1; }
 	@touch $@ $(VENV)/.demo

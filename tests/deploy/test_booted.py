@@ -85,7 +85,7 @@ def _install_notes() -> Iterator[str]:
     """The indented blocks of INSTALL.md up to the one that starts the service; packages come from this machine."""
     blocks = re.findall(r"(?:^ {4}.*\n)+", (UNITS / "INSTALL.md").read_text(), re.MULTILINE)
     site = "$(echo /opt/edge-gateway/lib/python3*/site-packages)"
-    pip = f"{sys.executable} -m pip --python /opt/edge-gateway/bin/python install --quiet --no-index --no-deps"
+    pip = "/opt/edge-gateway/bin/python -m pip install --quiet --no-index --no-deps"
     for block in blocks[:2]:
         block = block.replace("-m venv", "-m venv --without-pip").replace("python3 -m venv", f"{PYTHON} -m venv")
         yield re.sub(

@@ -1,0 +1,62 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gateway.core.clock import FakeClock
+from gateway.core.live import LiveTable
+from gateway.core.quality import BAD_NO_COMMUNICATION
+from gateway.core.readings import Readings
+from gateway.core.tag import Device, Tag, Tags
+from gateway.operate import answers
+
+TAGS = [
+    Tag(1, "press-1", "oil", "float32", "°C"),
+    Tag(2, "press-1", "count", "uint16"),
+    Tag(3, "press-1", "name", "string"),
+]
+DEVICE = Device("press-1", "modbus", Tags("press-1", TAGS))
+
+
+@pytest.mark.parametrize(
+    ("value", "type_", "told"),
+    [
+        (54.20000076293945, "float32", 54.2),
+        (54.20000076293945, "float64", 54.20000076293945),
+        (7.0, "uint16", 7),
+        (1.0, "bool", True),
+        (math.nan, "float64", None),
+        (math.nan, "int32", None),
+        (2**63 - 1, "int64", 2**63 - 1),
+        ("idle", "string", "idle"),
+        (b"\x00\xff", "bytes", "AP8="),
+    ],
+)
+def test_values_are_told_as_json_has_them(value: Any, type_: str, told: Any) -> None:
+    assert answers.plain(value, type_) == told
+    assert type(answers.plain(value, type_)) is type(told)
+
+
+def test_tags_tell_value_quality_and_ages() -> None:
+    clock, live = FakeClock(), LiveTable()
+    device = live.define(DEVICE)
+    block = Readings(
+        DEVICE,
+        np.full(3, clock.wall_ns(), np.int64),
+        np.array([1, 2, 3], np.uint32),
+        np.array([54.2, math.nan, math.nan]),
+        np.array([0, BAD_NO_COMMUNICATION, 0], np.uint32),
+        {2: "idle"},
+    )
+    live.update(block, clock.boot_ns())
+    clock.advance(2.5)
+    oil, count, name = answers.tags(device, clock)
+    assert (oil["value"], oil["unit"], oil["good"], oil["age_s"], oil["source_age_s"]) == (54.2, "°C", True, 2.5, 2.5)
+    assert (count["value"], count["good"]) == (None, False)
+    assert (name["value"], name["quality"]) == ("idle", "good")
+
+
+def test_a_tag_never_read_has_no_age() -> None:
+    told = answers.tags(LiveTable().define(DEVICE), FakeClock())
+    assert [(row["value"], row["age_s"], row["ts"]) for row in told] == [(None, None, None)] * 3
