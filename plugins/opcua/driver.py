@@ -1,5 +1,5 @@
 """The driver: what the gateway calls, handed on to session, feed and nodes. The protocol library, which costs a second to
-import, is imported at the first connect."""
+import, is imported at the first connect, in a thread: other devices are polled meanwhile."""
 
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -35,9 +35,8 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         ]
 
     async def connect(self) -> None:
-        from .session import Session
-
-        session = Session(self.config, await self._identity())
+        session_type = await self.in_thread(_session_type)
+        session = session_type(self.config, await self._identity())
         await session.open(resolve(self.config.password) if self.config.password else "")
         self._session = session
 
@@ -92,3 +91,9 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         if self._session is None:
             raise LinkError("not connected")
         return self._session
+
+
+def _session_type() -> "type[Session]":
+    from .session import Session
+
+    return Session

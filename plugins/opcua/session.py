@@ -15,7 +15,7 @@ from asyncua.crypto import uacrypto
 from asyncua.ua.ua_binary import struct_from_binary
 from asyncua.ua.uaerrors import BadEncodingLimitsExceeded, BadResponseTooLarge, BadTooManyOperations
 
-from gateway.plugin import RefusedError
+from gateway.plugin import LinkError, RefusedError
 
 from .address import Address
 from .certificate import Identity
@@ -241,9 +241,9 @@ class Session:
         self.publishing.stop()
         if self._client.uaclient.protocol is None:
             return
-        with contextlib.suppress(ua.UaError, OSError, TimeoutError):
+        with contextlib.suppress(LinkError), in_words("saying goodbye"):
             async with asyncio.timeout(1.0 if polite else 0.0):
                 await self._client.close_session()
-        with contextlib.suppress(ua.UaError, OSError, TimeoutError):
+        with contextlib.suppress(LinkError), in_words("saying goodbye"):
             await self._client.close_secure_channel()
         self._client.disconnect_socket()

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import socket
 
 import pytest
 from structlog.testing import capture_logs
@@ -173,3 +174,21 @@ async def test_sessions_do_not_pile_up_over_many_connections(fresh_link):
     async with asyncio.timeout(5):
         while await peer.sessions() != {"sessions": 0, "subscriptions": 0}:
             await asyncio.sleep(0.05)
+
+
+def test_a_connect_given_up_at_any_moment_is_no_bug_on_uvloop():
+    uvloop = pytest.importorskip("uvloop", reason="pip install uvloop")
+
+    async def give_up_after(seconds: float, port: int) -> None:
+        session = Session(make_device(f"opc.tcp://127.0.0.1:{port}", ["Count"]).config, None)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await session.open("")
+
+    async def try_all() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            for step in range(20):
+                await give_up_after(step / 10_000, silent.getsockname()[1])
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(try_all())
