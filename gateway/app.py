@@ -9,7 +9,8 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ log = structlog.get_logger()
 
 UNREAD = (False, "not read yet")
 """State of a device before its first answer."""
+LAST_WORDS = 2.0
+"""Seconds that a stop waits for the disk to take what was read last."""
 RESTART = "changing this needs a restart (systemctl restart edge-gateway)"
 
 
@@ -104,6 +107,7 @@ class Gateway:
             async with (
                 running(self._outbox.run(), self._watchdog().run(), self._clock_watch().run()) as self._running,
                 running(self._publishers.run()),
+                self._last_words(),
                 running() as self._detecting,
                 running(self._acquirer.run()) as self._reading,
                 ControlServer(socket, self._commands()),
@@ -116,6 +120,12 @@ class Gateway:
                 notify(STOPPING=1)
         finally:
             await self._outbox.close()
+
+    @asynccontextmanager
+    async def _last_words(self) -> AsyncIterator[None]:
+        """What devices and models said when they were stopped reaches the publishers before these are stopped."""
+        yield
+        await self._outbox.written_out(LAST_WORDS)
 
     def reload_soon(self) -> None:
         """Reload, as the signal SIGHUP asks for; what comes of it stands in the log."""

@@ -76,6 +76,7 @@ class Outbox:
         self._free: int | None = None
         self._failure: BaseException | None = None
         self._ended = asyncio.Event()
+        self._idle = asyncio.Event()
         free, own = _free(directory), self.size
         self._max_size = section.max_size or default_max_size(free, own)
         self._writer = Writer(
@@ -145,6 +146,15 @@ class Outbox:
         if self._timer is not None:
             self._timer.cancel()
             self._flush()
+
+    async def written_out(self, timeout: float) -> None:
+        """Wait until all that was appended is on disk, and readers may have it; at most so many seconds."""
+        self.flush()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self._queued:
+                    self._idle.clear()
+                    await self._idle.wait()
 
     def late(self) -> float:
         """Seconds for which the writer has not finished a batch that it was given; 0 when it has nothing to do. A disk that
@@ -223,6 +233,7 @@ class Outbox:
     def batch_done(self, batch: Batch) -> None:
         """All of it is on disk, or given up at a stop."""
         self._queued -= batch.size
+        self._idle.set()
         self._progress = time.monotonic()
         if self._trouble and not self._writer.unwritten:
             log.info("The disk takes the outbox again")

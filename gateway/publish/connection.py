@@ -51,7 +51,7 @@ class Connection:
         self._refusals = asyncio.Event()
         self._answer = asyncio.Event()
         self._news = asyncio.Event()
-        self._changes: dict[str, tuple[Device, bool, str]] = {}
+        self._changes: dict[Device, tuple[bool, str]] = {}
         self._sink = sink_type(config, Host(around, self.acknowledged, self.refused))
         self.window = Window(config.window)
         self.log = structlog.get_logger().bind(sink=config.name)
@@ -107,7 +107,7 @@ class Connection:
 
     def device_changed(self, device: Device, online: bool, reason: str) -> None:
         """Have the sink told, before it gets any further record."""
-        self._changes[device.name] = (device, online, reason)
+        self._changes[device] = (online, reason)
         self._news.set()
 
     def acknowledged(self, records: Iterable[Record]) -> None:
@@ -166,7 +166,8 @@ class Connection:
     def _tell_changes(self) -> None:
         self._news.clear()
         while self._changes:
-            self._sink.device_changed(*self._changes.pop(next(iter(self._changes))))
+            device = next(iter(self._changes))
+            self._sink.device_changed(device, *self._changes.pop(device))
 
     def _hand_over(self, records: Sequence[Record]) -> None:
         self._tell_changes()

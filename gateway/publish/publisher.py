@@ -48,15 +48,19 @@ class Publisher:
         self._tally = Tally()
         self._suspects = Suspects()
         self._connection: Connection | None = None
+        self._missed: dict[Device, tuple[bool, str]] = {}
 
     async def run(self) -> None:
         """Publish until cancelled; then wait shortly for the acknowledgement of what is on its way."""
         await keep_running(self._session, self.health, Backoff(FIRST_PAUSE, LONGEST_PAUSE))
 
     def device_changed(self, device: Device, online: bool, reason: str) -> None:
-        """A device came, went, or has a new description. Without a connection nothing is to do: the next one asks."""
+        """A device came, went, or has a new description. The next connection asks by itself for those that are there then,
+        and is told of those that are not."""
         if self._connection is not None:
             self._connection.device_changed(device, online, reason)
+        else:
+            self._missed[device] = (online, reason)
 
     @property
     def sending(self) -> bool:
@@ -69,11 +73,17 @@ class Publisher:
         self._connection = connection
         try:
             self.health.up(str(connection.promise.get("weaker", "")))
+            self._tell_missed(connection)
             await connection.run()
         finally:
             self._connection = None
             await connection.close()
             self._reader.rewind()
+
+    def _tell_missed(self, connection: Connection) -> None:
+        missed, self._missed = self._missed, {}
+        for device in missed.keys() - set(self._around.devices()):
+            connection.device_changed(device, *missed[device])
 
     def status(self) -> dict[str, Any]:
         """The sink's state, promise, counts since the start, and what the outbox holds for it."""

@@ -44,8 +44,8 @@ class MqttSink(Sink[MqttConfig]):
             on_acknowledged=self._acknowledged,
             on_refused=self._refused,
         )
-        self._told: dict[str, tuple[Message, bool, str]] = {}
-        """What was last retained of each device: description, whether online, reason."""
+        self._told: dict[str, tuple[int, bool, str]] = {}
+        """What was last retained under each topic of a description: its hash; and of the device: whether online, reason."""
 
     @property
     def window(self) -> int:
@@ -78,9 +78,9 @@ class MqttSink(Sink[MqttConfig]):
 
     def device_changed(self, device: Device, online: bool, reason: str) -> None:
         description = self._encoder.description(device)
-        before = self._told.get(device.name)
-        self._told[device.name] = (description, online, reason)
-        if before is None or before[0] != description:
+        before = self._told.get(description.topic)
+        self._told[description.topic] = (hash(description), online, reason)
+        if before is None or before[0] != hash(description):
             self._retain(description)
         if before is None or before[1:] != (online, reason):
             self._retain(self._encoder.state(device, online, reason))

@@ -1,0 +1,57 @@
+"""A driver that does what the test says; `Lab.bench` is what it works on, over all connections."""
+
+import asyncio
+from collections.abc import Hashable, Mapping
+
+from gateway.plugin import DeviceConfig, Driver, Found, Tag, TagConfig, Tags, Values
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.connects: list[str] = []
+        self.closes: list[str] = []
+        self.found: dict[str, Found] = {}
+        self.value = 1.0
+        self.connecting = asyncio.Event()
+        self.connecting.set()
+        self.closing = asyncio.Event()
+        self.closing.set()
+        self.deaf = False
+        """Whether closing goes on although it is cancelled."""
+        self.broken = ""
+        """Name of a device whose line cannot be told."""
+
+
+class LabConfig(DeviceConfig):
+    bus: str | None = None
+    """Devices with the same one share a line."""
+
+
+class Lab(Driver[LabConfig, TagConfig]):
+    bench: Bench
+
+    @classmethod
+    def line_key(cls, config: LabConfig) -> Hashable:
+        if config.name == cls.bench.broken:
+            raise RuntimeError("a bug in line_key")
+        return config.bus
+
+    async def connect(self) -> None:
+        self.bench.connects.append(self.config.name)
+        await self.bench.connecting.wait()
+
+    async def describe(self) -> Mapping[Tag, Found]:
+        found = self.bench.found
+        return {tag: found[tag.name] for device in self.devices for tag in device.tags if tag.name in found}
+
+    async def read(self, tags: Tags) -> Values:
+        return [self.bench.value] * len(tags)
+
+    async def close(self) -> None:
+        self.bench.closes.append(self.config.name)
+        while not self.bench.closing.is_set():
+            try:
+                await self.bench.closing.wait()
+            except asyncio.CancelledError:
+                if not self.bench.deaf:
+                    raise
