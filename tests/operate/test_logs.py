@@ -74,9 +74,9 @@ def test_a_traceback_arrives_as_one_entry_of_several_lines(journal: socket.socke
 def test_warnings_of_libraries_arrive_and_their_chatter_does_not(journal: socket.socket) -> None:
     logs.set_up("info")
     logging.getLogger("paho").info("chatter")
-    logging.getLogger("asyncua.client").warning("the server has closed %s", "channel 7")
+    logging.getLogger("acme.client").warning("the server has closed %s", "channel 7")
     entry = fields(journal.recv(65536))
-    assert entry["MESSAGE"] == "the server has closed channel 7 library=asyncua.client"
+    assert entry["MESSAGE"] == "the server has closed channel 7 library=acme.client"
     assert entry["PRIORITY"] == "4"
 
 
