@@ -56,14 +56,14 @@ class Acquirer:
         and, where still wanted, made anew. Raises what a plugin raises; then some of the lines are missing, which the
         next call makes good."""
         await self.retire(specs)
-        for key, members in self._by_line(specs).items():
+        for key, members in by_line(specs, self._driver_type).items():
             if key not in self._lines:
                 self._lines[key] = self._line(members)
                 self._start(key)
 
     async def retire(self, specs: Sequence[DeviceSpec]) -> None:
         """Close the lines that have no place, or other devices, when exactly these are to be read."""
-        wanted = self._by_line(specs)
+        wanted = by_line(specs, self._driver_type)
         ended = [key for key, line in self._lines.items() if _ids(line.specs) != _ids(wanted.get(key, ()))]
         tasks = []
         for key in ended:
@@ -85,14 +85,6 @@ class Acquirer:
                     raise GatewayError(f"{device}: {error}") from error
         raise GatewayError(f'no device "{device}"')
 
-    def _by_line(self, specs: Sequence[DeviceSpec]) -> Mapping[Hashable, list[DeviceSpec]]:
-        lines: dict[Hashable, list[DeviceSpec]] = {}
-        for spec in specs:
-            key = self._driver_type(spec.config.driver).line_key(spec.config)
-            own = ("device", spec.config.name) if key is None else (spec.config.driver, key)
-            lines.setdefault(own, []).append(spec)
-        return lines
-
     def _line(self, specs: Sequence[DeviceSpec]) -> Line:
         driver_type = self._driver_type(specs[0].config.driver)
         return Line(
@@ -112,6 +104,16 @@ class Acquirer:
     def _look(self) -> None:
         for source in self.sources:
             source.look()
+
+
+def by_line(specs: Sequence[DeviceSpec], driver_type: DriverTypes) -> Mapping[Hashable, list[DeviceSpec]]:
+    """The devices of each line. Raises what a plugin raises."""
+    lines: dict[Hashable, list[DeviceSpec]] = {}
+    for spec in specs:
+        key = driver_type(spec.config.driver).line_key(spec.config)
+        own = ("device", spec.config.name) if key is None else (spec.config.driver, key)
+        lines.setdefault(own, []).append(spec)
+    return lines
 
 
 def _ids(specs: Sequence[DeviceSpec]) -> set[int]:

@@ -131,7 +131,7 @@ class Line:
         try:
             yield
         finally:
-            await _close(driver)
+            await close(driver)
 
     async def _describe(self, driver: Driver[Any, Any]) -> None:
         async with asyncio.timeout(max(self._timeout, 10.0)):
@@ -172,8 +172,8 @@ class Line:
 
     async def _subscribe(self, driver: Driver[Any, Any]) -> None:
         try:
-            async with asyncio.timeout(self._silent_after) as self._silence, aclosing(_stream(driver)) as stream:
-                async for readings in stream:
+            async with asyncio.timeout(self._silent_after) as self._silence, aclosing(stream(driver)) as blocks:
+                async for readings in blocks:
                     self._alive()
                     self.health.up()
                     self.sources[readings.device.name].accept(readings)
@@ -264,7 +264,7 @@ class Line:
                 request.answer.set_result(readings)
 
 
-async def _close(driver: Driver[Any, Any]) -> None:
+async def close(driver: Driver[Any, Any]) -> None:
     """Close, for at most so long. Never raises: how a connection ended is known already."""
     closing = asyncio.create_task(driver.close())
     try:
@@ -277,7 +277,8 @@ async def _close(driver: Driver[Any, Any]) -> None:
         driver.log.error("the driver's close failed", exc_info=error)
 
 
-def _stream(driver: Driver[Any, Any]) -> AsyncGenerator[Readings, None]:
-    stream = driver.stream()
-    assert isinstance(stream, AsyncGenerator), "stream() must be an async generator"
-    return stream
+def stream(driver: Driver[Any, Any]) -> AsyncGenerator[Readings, None]:
+    """The driver's subscription."""
+    blocks = driver.stream()
+    assert isinstance(blocks, AsyncGenerator), "stream() must be an async generator"
+    return blocks

@@ -1,31 +1,36 @@
 """`edge-gateway check`: what a configuration says, or everything that is wrong with it."""
 
 import argparse
+import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.acquire.probe import unbound
+from gateway.cli.client import socket_path
 from gateway.cli.terminal import config_path
-from gateway.config.base import Section
+from gateway.config.base import DeviceConfig, Section, SinkConfig
 from gateway.config.load import load, remarks
-from gateway.config.model import Config, DeviceSpec, GatewaySection
+from gateway.config.model import Config, GatewaySection
 from gateway.config.secrets import named_in, resolve
 from gateway.core.errors import ConfigError, Problem, RefusedError
-from gateway.core.tag import Device, Tag, Tags
+from gateway.operate.logs import set_up
 from gateway.plugin.discovery import Plugins
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own options: none."""
+    """The command's own options."""
+    parser.add_argument("--connect", action="store_true", help="dial every device and destination, changing nothing")
 
 
 def run(args: argparse.Namespace) -> int:
-    return check(config_path(args.config), args.json)
+    return check(config_path(args.config), args.json, socket_path(args.socket) if args.connect else None)
 
 
-def check(path: Path, as_json: bool = False) -> int:
-    """Prints the summary and returns 0, or prints all problems and returns 1."""
+def check(path: Path, as_json: bool = False, connect: Path | None = None) -> int:
+    """Prints the summary and returns 0, or prints all problems and returns 1. `connect`: dial too, or ask the gateway whose
+    control socket this is."""
     looked_up: list[Plugins] = []
 
     def look_up(section: GatewaySection) -> Plugins:
@@ -38,8 +43,35 @@ def check(path: Path, as_json: bool = False) -> int:
         print(json.dumps(_failed(error.problems)) if as_json else _failed_text(error.problems))
         return 1
     summary = summarise(config, looked_up[0])
-    print(json.dumps(summary, ensure_ascii=False) if as_json else "\n".join(text(summary)))
-    return 0
+    if not as_json:
+        print("\n".join(text(summary)), flush=True)
+    if connect is not None:
+        summary["connections"] = asyncio.run(_connect(config, looked_up[0], connect, as_json))
+        summary["ok"] = all(result["ok"] for result in summary["connections"])
+    if as_json:
+        print(json.dumps(summary, ensure_ascii=False))
+    return 0 if summary["ok"] else 1
+
+
+async def _connect(config: Config, plugins: Plugins, socket: Path, quiet: bool) -> list[dict[str, Any]]:
+    """Dials, and prints each result as it comes."""
+    from gateway.cli import connections
+
+    set_up("error")
+    parts: list[DeviceConfig | SinkConfig] = [*(spec.config for spec in config.devices), *config.sinks]
+    widths = max(len(part.name) for part in parts), max(len(connections.address(part)) for part in parts)
+    results = []
+    if not quiet:
+        print("connecting", flush=True)
+    async for result in connections.results(config, plugins, socket):
+        results.append(result)
+        if not quiet:
+            print("\n".join(connections.lines(result, widths)), flush=True)
+    failed = sum(not result["ok"] for result in results)
+    if not quiet:
+        told = "all of them answer" if not failed else _count(failed, "problem")
+        print("\n".join([*connections.notes(results), told]))
+    return results
 
 
 def summarise(config: Config, plugins: Plugins) -> dict[str, Any]:
@@ -55,7 +87,7 @@ def summarise(config: Config, plugins: Plugins) -> dict[str, Any]:
                 "name": spec.config.name,
                 "driver": spec.config.driver,
                 "tags": len(spec.tags),
-                "plan": plugins.driver(spec.config.driver).plan(_device(spec)),
+                "plan": plugins.driver(spec.config.driver).plan(unbound(spec)),
             }
             for spec in config.devices
         ],
@@ -84,16 +116,6 @@ def text(summary: dict[str, Any]) -> list[str]:
     for warning in summary["warnings"]:
         lines.append("  warning " + ": ".join(part for part in (warning["where"], warning["message"]) if part))
     return lines
-
-
-def _device(spec: DeviceSpec) -> Device:
-    """The device as a driver sees it, with numbers of tags that stand in no log."""
-    name = spec.config.name
-    tags = [
-        Tag(number, name, tag, config.value_type(), config.unit, config.description, config=config)
-        for number, (tag, config) in enumerate(spec.tags.items(), 1)
-    ]
-    return Device(name, spec.config.driver, Tags(name, tags), config=spec.config)
 
 
 def _missing_secrets(config: Config) -> Sequence[Problem]:

@@ -122,5 +122,13 @@ class Sink(Generic[S]):
     def device_changed(self, device: Device, online: bool, reason: str) -> None:
         """A device's description or state has changed. Default: nothing."""
 
+    async def check(self) -> str:
+        """For `check --connect`, on an object of its own that is never sent anything: see whether the destination takes us,
+        and change nothing there, also not for a gateway that is connected. Returns in words what was found, such as the
+        protocol. Raises as `connect` does. Default: connect and close."""
+        await self.connect()
+        await self.close()
+        return ""
+
     async def close(self) -> None:
         """Close the connection in good order. Must not raise for one that is already dead."""

@@ -185,6 +185,16 @@ class SinkContract(Contract):
                 await self._in_time(sink.close())
             await link.resume()
 
+    @pytest.mark.asyncio
+    async def test_a_check_finds_the_far_side_or_says_why_not_and_leaves_nothing(self, link: Link) -> None:
+        async with self._nothing_left(link):
+            found = await self._in_time(self.sink(self.config(link.port), self.host()).check())
+            assert isinstance(found, str), "check() says in words what it found"
+            if self.has_link:
+                await link.cut()
+                with pytest.raises(LINK_LOST):
+                    await self._in_time(self.sink(self.config(link.port), self.host()).check())
+
     # How the suite works
 
     @contextlib.asynccontextmanager

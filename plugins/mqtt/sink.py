@@ -1,6 +1,7 @@
 """The MQTT sink. A record is acknowledged when the broker has acknowledged all messages that it became."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gateway.plugin import Device, Lane, Message, Record, Sink, SinkHost, resolve
@@ -98,6 +99,19 @@ class MqttSink(Sink[MqttConfig]):
             self.log.warning("the broker does not take a description or state", reason=reason)
         elif delivery.refuse():
             self.host.refused(delivery.record, reason, is_final(code))
+
+    async def check(self) -> str:
+        """Greets the broker as another client, without a will, and publishes nothing."""
+        options = session_options(self.config, self.host.gateway)
+        session = MqttSession(
+            replace(options, client_id=f"{options.client_id}-check"),
+            on_acknowledged=lambda _: None,
+            on_refused=lambda *_: None,
+        )
+        await session.connect()
+        words = {**session.promise, "encryption": f"encryption: {session.promise['encryption']}"}
+        await session.disconnect(FAREWELL)
+        return ", ".join(words.values())
 
     async def close(self) -> None:
         """Say that the gateway is offline, which the broker says only when no good-bye comes, and good-bye."""

@@ -95,6 +95,20 @@ async def test_state_and_description_are_retained_and_the_will_says_offline(brok
     assert sink._session.acknowledged == 4  # gateway, description, two states; the unchanged one was not sent
 
 
+async def test_a_check_disturbs_neither_the_connected_gateway_nor_what_is_retained(broker: Broker) -> None:
+    host = Host([COATER], gateway="line3-gw1")
+    async with connected(broker.port, host) as sink:
+        await sink._session.settle(5)
+        with Subscriber(broker) as subscriber:
+            subscriber.wait_for(1)
+            found = await MqttSink(sink.config, host).check()
+            assert found == "MQTT 5, encryption: none"
+            sink.send(records(COATER, 1))
+            heard = subscriber.wait_for(2)
+    assert [message.topic for message in heard] == ["north/line3-gw1/_state", "north/coating/coater-1"]
+    assert host.taken, "the gateway was not thrown off"
+
+
 async def test_a_good_end_says_offline_itself(broker: Broker) -> None:
     host = Host([COATER], gateway="line3-gw1")
     async with connected(broker.port, host):

@@ -1,0 +1,105 @@
+"""Dials devices and reads each once, for `check --connect`; nothing of it is kept."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.acquire.condition import Conditioner
+from gateway.acquire.line import close, stream
+from gateway.acquire.values import as_readings
+from gateway.config.model import DeviceSpec
+from gateway.core.clock import Clock
+from gateway.core.errors import DeviceError
+from gateway.core.readings import Readings
+from gateway.core.tag import Device, Tag, Tags
+from gateway.plugin.driver import Driver, Found
+from gateway.supervise.keep_running import EXPECTED
+
+DESCRIBE = 10.0
+"""Seconds that a device may take at least to describe its tags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a device said."""
+
+    device: str
+    readings: Readings | None
+    """One reading per tag, conditioned; of a device that only reports changes, those that came in time."""
+    reason: str
+    """Why there are no readings; empty when there are."""
+
+
+def unbound(spec: DeviceSpec, found: Mapping[str, Found] | None = None) -> Device:
+    """The device as a driver sees it, with numbers of tags that stand in no log."""
+    name = spec.config.name
+    tags = []
+    for number, (tag, config) in enumerate(spec.tags.items(), 1):
+        told = (found or {}).get(tag, Found(""))
+        kind = "float64" if config.scaled else config.value_type() or told.type
+        unit, description = config.unit or told.unit, config.description or told.description
+        tags.append(Tag(number, name, tag, kind, unit, description, config=config))
+    return Device(name, spec.config.driver, Tags(name, tags), config=spec.config)
+
+
+async def probe(specs: Sequence[DeviceSpec], driver_type: type[Driver[Any, Any]], clock: Clock) -> list[Answer]:
+    """What the devices of one line say, over one connection. Never raises for what a device or its driver does."""
+    driver = driver_type([unbound(spec) for spec in specs])
+    try:
+        return await _over(driver, specs, clock)
+    except Exception as error:  # noqa: BLE001 - a driver can raise anything, and the person is to see it
+        return [Answer(spec.config.name, None, _reason(error)) for spec in specs]
+    finally:
+        driver.release()
+
+
+async def _over(driver: Driver[Any, Any], specs: Sequence[DeviceSpec], clock: Clock) -> list[Answer]:
+    timeout = specs[0].config.timeout
+    async with _limit(timeout, "no connection"):
+        await driver.connect()
+    try:
+        async with _limit(max(timeout, DESCRIBE), "no description of the tags"):
+            found = await driver.describe()
+        devices = [
+            unbound(spec, {tag.name: told for tag, told in found.items() if tag.device == spec.config.name})
+            for spec in specs
+        ]
+        driver.devices = tuple(devices)
+        return [await _read(driver, device, spec, clock) for device, spec in zip(devices, specs, strict=True)]
+    finally:
+        await close(driver)
+
+
+async def _read(driver: Driver[Any, Any], device: Device, spec: DeviceSpec, clock: Clock) -> Answer:
+    try:
+        async with _limit(spec.config.timeout, "no answer"):
+            if type(driver).read is not Driver.read:
+                readings = as_readings(device, device.tags, await driver.read(device.tags), clock.wall_ns())
+            else:
+                readings = await _first(driver)
+    except DeviceError as error:
+        return Answer(device.name, None, str(error))
+    return Answer(device.name, Conditioner(device, spec.tags).scale(readings), "")
+
+
+async def _first(driver: Driver[Any, Any]) -> Readings:
+    async with aclosing(stream(driver)) as readings:
+        return await anext(readings)
+
+
+@asynccontextmanager
+async def _limit(seconds: float, what: str) -> AsyncIterator[None]:
+    """A time-out that says what did not come."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise TimeoutError(str(error) or f"{what} within {seconds:g} s") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, EXPECTED):
+        return str(error) or type(error).__name__
+    return f"{type(error).__name__}: {error} (a bug of the driver)"
