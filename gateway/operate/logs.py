@@ -1,12 +1,13 @@
 """Where log lines go: to a person on a terminal, or to the journal with fields that `journalctl` can search."""
 
+import contextlib
 import logging
 import os
 import socket
 import struct
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -26,7 +27,7 @@ def set_up(level: str) -> None:
         colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         plain = structlog.dev.plain_traceback
         shared += [stamp, structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, pad_event_to=0)]
-        factory = structlog.PrintLoggerFactory(sys.stderr)
+        factory = structlog.PrintLoggerFactory(cast(TextIO, _Stderr()))
     structlog.configure(
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -34,6 +35,18 @@ def set_up(level: str) -> None:
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[_Libraries()], force=True)
+
+
+class _Stderr:
+    """Standard error. A line that it does not take, on a full disk or without a reader, is lost and stops nothing."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 class _Libraries(logging.Handler):
@@ -64,8 +77,7 @@ def _to_journal(_: Any, __: str, entry: MutableMapping[str, Any]) -> str:
             out.sendto(_datagram(message, priority, entry), JOURNAL)
     except OSError:
         for line in message.splitlines():
-            sys.stderr.write(f"<{priority}>{line}\n")
-        sys.stderr.flush()
+            _Stderr().write(f"<{priority}>{line}\n")
     return ""
 
 

@@ -1,8 +1,10 @@
+import errno
 import io
 import logging
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,3 +112,13 @@ def test_a_journal_stream_that_is_not_our_stderr_is_not_taken_for_it(
     logs.set_up("info")
     structlog.get_logger().info("up", device="press-4")
     assert "up device=press-4" in capsys.readouterr().err
+
+
+def test_a_full_disk_under_the_log_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    logs.set_up("info")
+    structlog.get_logger().info("running")
