@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from asyncua import ua
+from asyncua.ua import ua_binary
 from asyncua.ua.ua_binary import struct_from_binary
 from numpy.typing import NDArray
 
@@ -48,6 +49,20 @@ TYPES = {
     ua.VariantType.StatusCode: "uint32",
 }
 """Built-in types that a tag can have, and what they become."""
+
+
+_unpack_array = ua_binary.unpack_uatype_array
+
+
+def _unpack_array_of_something(kind: ua.VariantType, data: Any) -> Any:
+    """The library believes an array of nulls whatever length it claims, since a null takes no byte: a damaged answer of a
+    few bytes then costs minutes and gigabytes."""
+    if kind == ua.VariantType.Null:
+        raise ua.UaError("an array of nulls, which OPC UA does not have")
+    return _unpack_array(kind, data)
+
+
+ua_binary.unpack_uatype_array = _unpack_array_of_something
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import pytest
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_to_binary
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.plugin import quality
@@ -120,6 +120,15 @@ WHOLE = answer(
 )
 
 
+def test_an_array_of_nulls_is_refused_whatever_length_it_claims():
+    null = answer(ua.DataValue(ua.Variant(None)))
+    variant = null.index(struct_to_binary(ua.DataValue(ua.Variant(None)))) + 1
+    claimed = null[:variant] + b"\x80" + (2**31 - 1).to_bytes(4, "little") + null[variant + 1 :]
+    with pytest.raises(ua.UaError, match="array of nulls"):
+        decode_publish(Buffer(claimed))
+
+
+@settings(deadline=None)
 @given(st.data())
 def test_damaged_answers_raise_only_what_is_caught(data):
     position = data.draw(st.integers(0, len(WHOLE) - 1))
