@@ -16,6 +16,9 @@ log_type error
 log_type warning
 """
 
+PROTOCOL = {"mosquitto": "auto", "amqtt": "3.1.1"}
+"""What each bears: amqtt takes the will of an MQTT 5 client for something longer, and waits for the rest of it."""
+
 
 def command(port: int, directory: Path) -> tuple[str, list[str]]:
     """Name and command line of a broker that listens on 127.0.0.1. Raises GatewayError where there is none."""

@@ -27,6 +27,7 @@ name = "central"
 plugin = "mqtt"
 host = "127.0.0.1"
 port = {mqtt}
+protocol = "{protocol}"
 
 [[device]]
 name = "coater-1"
@@ -63,8 +64,9 @@ class Ports:
     bioreactor: int
 
 
-def write(directory: Path, ports: Ports, python: str, broker: str) -> Path:
-    """Write configuration and model; returns the configuration's path."""
+def write(directory: Path, ports: Ports, python: str, broker: str, protocol: str = "auto") -> Path:
+    """Write configuration and model; returns the configuration's path. `python` and `broker` are the command lines that
+    start them again, `protocol` is the MQTT version that the broker bears."""
     (directory / "models").mkdir(parents=True, exist_ok=True)
     for model in MODELS.glob("*.onnx"):
         shutil.copy(model, directory / "models")
@@ -74,6 +76,7 @@ def write(directory: Path, ports: Ports, python: str, broker: str) -> Path:
             file=path,
             python=python,
             broker=broker,
+            protocol=protocol,
             mqtt=ports.mqtt,
             coater=ports.coater,
             bioreactor=ports.bioreactor,

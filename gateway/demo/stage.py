@@ -36,7 +36,7 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
     """Start everything in `directory`, stop it at the end. Raises GatewayError with the reason when a part fails."""
     ports = Ports(*(_free_port(wanted) for wanted in (1883, 5020, 4840)))
     name, broker_command = broker.command(ports.mqtt, directory)
-    config = scenario.write(directory, ports, sys.executable, " ".join(broker_command))
+    config = scenario.write(directory, ports, sys.executable, " ".join(broker_command), broker.PROTOCOL[name])
     control = directory / "control.sock"
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(_process(directory / "broker.log", *broker_command))

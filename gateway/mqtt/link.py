@@ -78,7 +78,7 @@ class Link:
             self.close()
             raise LinkError(
                 f"broker {self.options.address} has taken the connection, but not answered within"
-                f" {self.options.timeout:g} s: is it an MQTT broker?"
+                f' {self.options.timeout:g} s: is it an MQTT broker? An old one may bear only protocol = "3.1.1"'
             ) from None
         except BaseException:
             self.close()
