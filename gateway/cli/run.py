@@ -8,14 +8,12 @@ import signal
 import sys
 import threading
 from collections.abc import Coroutine
+from importlib import import_module
 from typing import Any
-
-import structlog
 
 from gateway.cli.client import socket_path
 from gateway.cli.terminal import config_path, fail
 from gateway.core.errors import ConfigError, GatewayError
-from gateway.supervise.keep_running import leaves
 
 BAD_CONFIG = 78
 """EX_CONFIG of sysexits(3); the unit does not restart on it."""
@@ -27,9 +25,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT."""
+    structlog = _structlog()
     from gateway.app import Gateway, look_up
     from gateway.config.load import load
     from gateway.operate.logs import set_up
+    from gateway.supervise.keep_running import leaves
 
     try:
         config = load(config_path(args.config), look_up)
@@ -65,6 +65,15 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
+def _structlog() -> Any:
+    """It imports rich where that is installed, for tracebacks that the gateway prints plain: 4 MB for nothing."""
+    if "structlog" not in sys.modules and "rich" not in sys.modules:
+        sys.modules["rich"] = None  # type: ignore[assignment]  # the import system's word for "not there"
+        import_module("structlog")
+        del sys.modules["rich"]
+    return import_module("structlog")
+
+
 def _settle() -> None:
     """What was made up to now stays: the collector need not look at it again."""
     gc.collect()
@@ -76,7 +85,7 @@ def _leave(code: int) -> None:
     main = threading.main_thread()
     hanging = [each.name for each in threading.enumerate() if not each.daemon and each is not main]
     if hanging:
-        structlog.get_logger().warning("threads do not end, they are left", threads=", ".join(hanging))
+        _structlog().get_logger().warning("threads do not end, they are left", threads=", ".join(hanging))
         sys.stderr.flush()
         os._exit(code)
 

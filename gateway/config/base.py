@@ -1,6 +1,6 @@
 """Bases of everything that stands in the configuration file; plugins derive their options from these."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -12,6 +12,13 @@ class Section(BaseModel):
     """A table of the file: unknown keys are errors, types are strict, the docstring under a field is its help."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Nobody asks which keys were written, and the set of their names costs 200 bytes for each tag."""
+        object.__setattr__(self, "__pydantic_fields_set__", _NOT_KEPT)
+
+
+_NOT_KEPT: set[str] = set()
 
 
 class Secret(Section):

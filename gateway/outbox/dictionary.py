@@ -7,8 +7,9 @@ anew from the segments if it is lost.
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import orjson
@@ -34,13 +35,18 @@ class Source:
 
     id: int
     device: Device
-    definition: bytes
-    """As JSON."""
+    packed: bytes
+    """The definition as compressed JSON."""
     tag_bytes: bytes
+
+    @property
+    def definition(self) -> bytes:
+        """As JSON."""
+        return zlib.decompress(self.packed)
 
     def frame(self) -> bytes:
         """The definition as a frame of a segment."""
-        return frame(Lane.DATA, DEFINITION, zlib.compress(self.definition), source=self.id, codec=ZLIB_JSON)
+        return frame(Lane.DATA, DEFINITION, self.packed, source=self.id, codec=ZLIB_JSON)
 
 
 class Dictionary:
@@ -51,22 +57,27 @@ class Dictionary:
         self._by_device: dict[Device, Source] = {}
         self._by_content: dict[tuple[Any, ...], Source] = {}
         self._tag_ids: dict[tuple[str, ...], int] = {}
-        self._found: dict[tuple[str, str, str], tuple[str, str, str]] = {}
-        self._asked: dict[int, str] = {}
+        self._found: dict[int, tuple[str, str, str]] = {}
+        """Type, unit and description by the hash of device, name and options: with thousands of tags, keys and values
+        cost megabytes."""
+        self._alike: dict[tuple[str, str, str], tuple[str, str, str]] = {}
         self._next_tag = 1
         self._fresh: list[Source] = []
 
     def bind(self, spec: DeviceSpec, context: Context, found: Mapping[str, Found], config: str) -> Device:
         """The device of a `[[device]]` table, its tags numbered."""
         name = spec.config.name
-        tags = [self._tag(name, tag, options, found.get(tag)) for tag, options in spec.tags.items()]
+        asked = [_asked(options) for options in spec.tags.values()]
+        tags = [
+            self._tag(name, tag, options, told, found.get(tag))
+            for (tag, options), told in zip(spec.tags.items(), asked, strict=True)
+        ]
         device = Device(name, spec.config.driver, Tags(name, tags), context, spec.config)
-        self.source(device, config)
+        self.source(device, config, asked)
         return device
 
-    def _tag(self, device: str, name: str, config: TagConfig, found: Found | None) -> Tag:
-        asked = hashlib.sha256(config.model_dump_json(exclude=_NOT_THE_POINT).encode()).hexdigest()[:8]
-        known = self._found.get((device, name, asked), ("", "", ""))
+    def _tag(self, device: str, name: str, config: TagConfig, asked: str, found: Found | None) -> Tag:
+        known = self._found.get(hash((device, name, asked)), ("", "", ""))
         if found is not None:
             known = (found.type, found.unit, found.description)
         kind = "float64" if config.scaled else config.value_type() or known[0]
@@ -75,25 +86,28 @@ class Dictionary:
         if tag_id is None:
             tag_id = self._tag_ids[parts] = self._next_tag
             self._next_tag += 1
-        self._asked[tag_id] = asked
-        self._found[device, name, asked] = (kind, parts[3], parts[4])
+        self._find(device, name, asked, (kind, parts[3], parts[4]))
         return Tag(tag_id, *parts, config)
 
-    def source(self, device: Device, config: str = "") -> Source:
+    def _find(self, device: str, name: str, asked: str, found: tuple[str, str, str]) -> None:
+        self._found[hash((device, name, asked))] = self._alike.setdefault(found, found)
+
+    def source(self, device: Device, config: str = "", asked: Sequence[str] = ()) -> Source:
         """The source of this device; a new one if the log has none with the same tags and context."""
         source = self._by_device.get(device)
         if source is None:
             content = _content(device)
             source = self._by_content.get(content)
             if source is None:
-                source = self._define(device, config)
+                source = self._define(device, config, asked)
             source.device = device
             self._by_device[device] = source
         return source
 
-    def _define(self, device: Device, config: str) -> Source:
+    def _define(self, device: Device, config: str, asked: Sequence[str]) -> Source:
         number = max(self.sources, default=0) + 1
-        source = Source(number, device, _definition(number, device, config, self._asked), device.tags.ids.tobytes())
+        packed = zlib.compress(_definition(number, device, config, asked))
+        source = Source(number, device, packed, device.tags.ids.tobytes())
         self._add(source)
         self._fresh.append(source)
         return source
@@ -110,7 +124,7 @@ class Dictionary:
                 return
             tags = [self._known(body["device"], tag) for tag in body["tags"]]
             device = Device(body["device"], body["driver"], Tags(body["device"], tags), Context(**body["context"]))
-            self._add(Source(body["source"], device, definition, device.tags.ids.tobytes()))
+            self._add(Source(body["source"], device, zlib.compress(definition), device.tags.ids.tobytes()))
         except (KeyError, TypeError) as error:
             raise ValueError(f"no definition: {error!r}") from error
 
@@ -127,8 +141,7 @@ class Dictionary:
         self._next_tag = max(self._next_tag, tag.id + 1)
         self._tag_ids[device, tag.name, tag.type, tag.unit, tag.description, tag.scaling] = tag.id
         if "asked" in body:
-            self._asked[tag.id] = body["asked"]
-            self._found[device, tag.name, body["asked"]] = (tag.type, tag.unit, tag.description)
+            self._find(device, tag.name, body["asked"], (tag.type, tag.unit, tag.description))
         return tag
 
     def take_fresh(self) -> list[bytes]:
@@ -171,9 +184,15 @@ def _content(device: Device) -> tuple[Any, ...]:
     return (device.name, device.driver, device.context, device.tags.ids.tobytes())
 
 
-def _definition(number: int, device: Device, config: str, asked: Mapping[int, str]) -> bytes:
+def _asked(config: TagConfig) -> str:
+    """What the configuration says of a tag, in short."""
+    return hashlib.sha256(config.model_dump_json(exclude=_NOT_THE_POINT).encode()).hexdigest()[:8]
+
+
+def _definition(number: int, device: Device, config: str, asked: Sequence[str]) -> bytes:
     tags = []
-    for tag in device.tags:
+    for tag, told in zip_longest(device.tags, asked, fillvalue=""):
+        assert isinstance(tag, Tag)
         body = {
             "id": tag.id,
             "name": tag.name,
@@ -181,7 +200,7 @@ def _definition(number: int, device: Device, config: str, asked: Mapping[int, st
             "unit": tag.unit,
             "description": tag.description,
             "scaling": tag.scaling,
-            "asked": asked.get(tag.id, ""),
+            "asked": told,
         }
         tags.append({key: value for key, value in body.items() if value != ""})
     return orjson.dumps(

@@ -1,7 +1,7 @@
 """A block of readings as JSON objects (docs/json.md)."""
 
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, lru_cache
 
 import numpy as np
 import orjson
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gateway.core.quality import BAD, HISTORICAL, describe
 from gateway.core.readings import Readings
-from gateway.core.tag import Device
+from gateway.core.tag import Device, Tag
 from gateway.publish.layout import Layout, Pieces
 
 MILLISECOND = 1_000_000
@@ -21,11 +21,15 @@ class BlockJson:
     """The JSON of one device's readings."""
 
     def __init__(self, device: Device) -> None:
-        self._tags = {tag.id: tag for tag in device.tags}
-        self._keys = {tag.id: orjson.dumps(tag.name) + b":" for tag in device.tags}
+        self._device = device
         said = device.context.said()
         self._end = b',"context":' + orjson.dumps(said) + b"}" if said else b"}"
         self._layouts: dict[bytes, Layout] = {}
+
+    @cached_property
+    def _tags(self) -> dict[int, Tag]:
+        """By id; made when a block does not have all tags in their order."""
+        return {tag.id: tag for tag in self._device.tags}
 
     def objects(self, readings: Readings, record: str, accepted: int) -> list[bytes]:
         """One object for all readings; a second sample of a tag opens a further one, whose id ends in ":1", and so on.
@@ -40,7 +44,8 @@ class BlockJson:
 
     def rows(self, readings: Readings, record: str, accepted: int) -> Iterator[tuple[str, bytes]]:
         """Tag name and object of every reading."""
-        pieces = self._pieces(self._layout(readings), readings)
+        layout = self._layout(readings)
+        pieces = self._pieces(layout, readings)
         times = (readings.t_ns // MILLISECOND).tolist()
         columns = zip(readings.tag.tolist(), times, pieces, readings.quality.tolist(), strict=True)
         for row, (tag, ts, value, quality) in enumerate(columns):
@@ -48,7 +53,7 @@ class BlockJson:
                 self._tags[tag].name,
                 b"".join(
                     (
-                        b'{"ts":%d,"tag":%b,"value":%b' % (ts, self._keys[tag][:-1], value),
+                        b'{"ts":%d,"tag":%b,"value":%b' % (ts, layout.key(row)[:-1], value),
                         b',"q":' + words(quality & ~HISTORICAL) if quality & ~HISTORICAL else b"",
                         b',"historical":true' if quality & HISTORICAL else b"",
                         b',"id":"%b","accepted":%d' % (_part(record, row).encode(), accepted),
@@ -82,12 +87,16 @@ class BlockJson:
         raw = readings.tag.tobytes()
         layout = self._layouts.get(raw)
         if layout is None:
-            ids = readings.tag.tolist()
-            layout = Layout([self._tags[each] for each in ids], [self._keys[each] for each in ids])
+            layout = Layout(self._tags_of(readings))
             if len(self._layouts) >= LAYOUTS:
                 del self._layouts[next(iter(self._layouts))]
             self._layouts[raw] = layout
         return layout
+
+    def _tags_of(self, readings: Readings) -> Sequence[Tag]:
+        if readings.tag is self._device.tags.ids:
+            return self._device.tags
+        return [self._tags[each] for each in readings.tag.tolist()]
 
 
 def _part(record: str, number: int) -> str:
@@ -126,7 +135,7 @@ def _member(
     if not rows:
         return b""
     shown = zip(rows, column[told].tolist(), strict=True)
-    return start + b",".join([layout.keys[row] + show(value) for row, value in shown]) + b"}"
+    return start + b",".join([layout.key(row) + show(value) for row, value in shown]) + b"}"
 
 
 @lru_cache(maxsize=4096)

@@ -61,18 +61,20 @@ _PRINTERS: dict[str, Callable[[Column], Pieces]] = {
 class Layout:
     """The JSON of blocks whose rows belong to these tags, in this order."""
 
-    def __init__(self, tags: Sequence[Tag], keys: Sequence[bytes]) -> None:
-        """`keys` are the names as JSON members, `"name":`."""
-        self.keys = keys
+    def __init__(self, tags: Sequence[Tag]) -> None:
         self.samples = _samples(tags)
-        self._template: list[bytes] = [part for key in keys for part in (b"," + key, b"")]
+        self._template: list[bytes] = [part for tag in tags for part in (b",%b:" % orjson.dumps(tag.name), b"")]
         if self._template:
-            self._template[0] = keys[0]
+            self._template[0] = self._template[0][1:]
         rows: dict[Callable[[Column], Pieces], list[int]] = {}
         for row, tag in enumerate(tags):
             rows.setdefault(_PRINTERS.get(tag.type, _float64), []).append(row)
         self._groups = [(printer, np.array(of_type, np.intp)) for printer, of_type in rows.items()]
         self._in_order = _in_order([row for of_type in rows.values() for row in of_type])
+
+    def key(self, row: int) -> bytes:
+        """A row's name as a JSON member, `"name":`."""
+        return self._template[2 * row].removeprefix(b",")
 
     def pieces(self, value: Column, exact: Mapping[int, Exact]) -> Pieces:
         """One JSON value per row."""
