@@ -36,7 +36,7 @@ def cpu() -> float:
 
 
 def make_device(outbox: Outbox, name: str, tags: int) -> Device:
-    spec = DeviceSpec(DeviceConfig(name=name, driver="none"), {f"tag{i}": TagConfig(unit="°C") for i in range(tags)}, 1)
+    spec = DeviceSpec(DeviceConfig(name=name, driver="none"), {f"tag{i}": TagConfig(unit="°C") for i in range(tags)})
     return outbox.bind(spec, Context(site="north", line="coating"))
 
 

@@ -29,7 +29,7 @@ def read_device(source: Source, place: Steps, table: Mapping[str, Any], plugins:
     config = source.check(device_type, own, place, where, TAG_TABLES)
     tags = _Tags(source, place, where, device_type, tag_type)
     tags.read(table)
-    return DeviceSpec(config, tags.good, source.line(place)) if config else None
+    return DeviceSpec(config, tags.good) if config else None
 
 
 class _Tags:
@@ -43,7 +43,8 @@ class _Tags:
         self._where = where
         self._device_type = device_type
         self._tag_type = tag_type
-        self._seen: dict[str, str] = {}
+        self._seen: dict[str, int] = {}
+        """Names that are taken: the line in the tag file, 0 for those that stand in the configuration itself."""
         self.good: dict[str, TagConfig] = {}
 
     def read(self, table: Mapping[str, Any]) -> None:
@@ -64,7 +65,7 @@ class _Tags:
 
     def _one(self, name: str, options: Any) -> None:
         place, where = (*self._place, "tags", name), f'{self._where}: tag "{name}"'
-        self._seen[name] = self._source.shown(place)
+        self._seen[name] = 0
         if not isinstance(options, Mapping):
             self._source.wrong(place, where, self._no_tag(name))
             return
@@ -106,9 +107,11 @@ class _Tags:
     def _row(self, row: Row, shown: str) -> list[Problem]:
         where = f'tag "{row.name}"'
         if row.name in self._seen:
-            message = f"this name is taken already at {self._seen[row.name]}"
+            line = self._seen[row.name]
+            at = f"{shown}:{line}" if line else self._source.shown((*self._place, "tags", row.name))
+            message = f"this name is taken already at {at}"
             return [Problem(shown, row.line, where, message)]
-        self._seen[row.name] = f"{shown}:{row.line}"
+        self._seen[row.name] = row.line
         tag, mistakes = check(self._tag_type, row.options, self._source.base)
         if tag:
             self.good[row.name] = tag

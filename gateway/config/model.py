@@ -108,8 +108,6 @@ class DeviceSpec:
 
     config: DeviceConfig
     tags: Mapping[str, TagConfig]
-    line: int
-    """Where it stands in the file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 
 import tomli
 
@@ -18,10 +19,14 @@ _PLAIN = re.compile(r"[^,\]}\n#]+")
 
 
 class Lines:
-    """Line numbers of a valid TOML text."""
+    """Line numbers of a valid TOML text, which is searched when the first one is asked for: mostly that is never."""
 
     def __init__(self, text: str) -> None:
-        self._lines = _Scan(text).lines()
+        self._text = text
+
+    @cached_property
+    def _lines(self) -> Mapping[Steps, int]:
+        return _Scan(self._text).lines()
 
     def __getitem__(self, path: Steps) -> int:
         """The 1-based line of a key, else that of the nearest table around it; 0 for the file as a whole."""

@@ -124,7 +124,7 @@ def plant():
 
 def spec(name="plc", tags=("a", "b"), **options):
     options = {"name": name, "driver": "fake", "scan": "20ms", "timeout": "200ms", **options}
-    return DeviceSpec(Bus.model_validate(options), {tag: TagConfig() for tag in tags}, 1)
+    return DeviceSpec(Bus.model_validate(options), {tag: TagConfig() for tag in tags})
 
 
 class Rig:
@@ -253,7 +253,7 @@ async def test_tags_with_scans_of_their_own_are_polled_apart(plant):
     plant.on_read = on_read
     base = spec(tags=("a", "b", "c"))
     slow = TagConfig.model_validate({"scan": "40ms"})
-    async with await rig.run(DeviceSpec(base.config, {**base.tags, "c": slow}, 1)):
+    async with await rig.run(DeviceSpec(base.config, {**base.tags, "c": slow})):
         await rig.road.until(lambda: len(rig.road.kept) >= 6)
     assert sizes == {("a", "b"), ("c",)}
 

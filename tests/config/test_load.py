@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.config.load import load, plugin_places, remarks
 from gateway.config.model import Config, GatewaySection
+from gateway.config.source import Source
 from gateway.core.errors import ConfigError, PluginError
 from tests.config.sample_plugins import GOOD, BrokerSink, PlcDevice, PlcTag, SamplePlugins, Tls, look_up
 
@@ -21,7 +22,7 @@ def test_a_good_file_becomes_typed(tmp_path: Path) -> None:
     assert (config.gateway.name, config.gateway.site, config.outbox.max_size) == ("g1", "north", 2**30)
     (device,), (sink,) = config.devices, config.sinks
     assert isinstance(device.config, PlcDevice)
-    assert (device.config.name, device.config.scan, device.config.port, device.line) == ("press-1", 0.5, 502, 16)
+    assert (device.config.name, device.config.scan, device.config.port) == ("press-1", 0.5, 502)
     assert list(device.tags) == ["oil_temp", "running"]
     tag = device.tags["oil_temp"]
     assert isinstance(tag, PlcTag)
@@ -46,7 +47,8 @@ def test_relative_paths_start_at_the_file_not_at_the_working_directory(
 def test_windows_line_ends_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
-    assert load(path, look_up).devices[0].line == 16
+    assert load(path, look_up).devices
+    assert Source(path).line(("device", 0)) == 16
 
 
 def test_tags_come_from_the_table_and_from_the_file(tmp_path: Path) -> None:

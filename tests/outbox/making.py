@@ -18,7 +18,7 @@ from gateway.outbox import Outbox, Reader
 
 def spec(name: str = "press-1", tags: int = 3, **options: object) -> DeviceSpec:
     config = DeviceConfig(name=name, driver="fake")
-    return DeviceSpec(config, {f"tag{i}": TagConfig(**options) for i in range(tags)}, 1)
+    return DeviceSpec(config, {f"tag{i}": TagConfig(**options) for i in range(tags)})
 
 
 def block(device: Device, number: float, **columns: object) -> Readings:

@@ -50,7 +50,7 @@ async def test_data_keeps_the_context_it_was_taken_in(log, context):
 
 async def test_what_a_device_told_is_remembered(log, context):
     tags = {"level": TagConfig(), "flow": TagConfig(unit="l/h"), "speed": TagConfig(scale=0.5)}
-    table = DeviceSpec(DeviceConfig(name="tank", driver="fake"), tags, 1)
+    table = DeviceSpec(DeviceConfig(name="tank", driver="fake"), tags)
     found = {name: Found("uint16", "m", "as the device says") for name in tags}
     async with log.opened() as outbox:
         unknown = outbox.bind(table, context)

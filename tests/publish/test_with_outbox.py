@@ -82,7 +82,7 @@ async def gateway(directory: Path, broker: Broker, **options: Any) -> AsyncItera
 async def outbox_into(sink_type: type[Sink[Any]], directory: Path, options: dict[str, Any]) -> AsyncIterator[Running]:
     clock = SystemClock()
     outbox = Outbox.open(directory, OutboxSection(), clock=clock, config_hash="0badcafe" * 8)
-    spec = DeviceSpec(DeviceConfig(name="d", driver="test"), {"a": Number()}, 1)
+    spec = DeviceSpec(DeviceConfig(name="d", driver="test"), {"a": Number()})
     device = outbox.bind(spec, PLACE)
     (options_type,) = option_types(sink_type)
     sink = options_type.model_validate({"name": "central", **options})
