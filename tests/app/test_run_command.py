@@ -1,0 +1,110 @@
+"""`edge-gateway run` as a process: how it ends."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.peers.broker import wait_until
+
+STUCK = """
+import asyncio, time
+from gateway.plugin import DeviceConfig, Driver, TagConfig
+
+class Stuck(Driver[DeviceConfig, TagConfig]):
+    async def connect(self):
+        self.task = asyncio.ensure_future(self.in_thread(time.sleep, 60))
+
+    async def read(self, tags):
+        return [1.0] * len(tags)
+
+    async def close(self):
+        await asyncio.sleep(60)
+"""
+CONFIG = """
+[gateway]
+name = "g1"
+state_dir = "state"
+plugin_dirs = ["plugins"]
+[[device]]
+name = "oven"
+driver = "{driver}"
+scan = "100ms"
+[device.tags]
+temp = {{}}
+"""
+BUG = """
+import sys
+from gateway.outbox import Outbox
+def broken(self): raise ZeroDivisionError("in the core")
+Outbox._tick = broken
+from gateway.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@contextmanager
+def gateway(path: Path, driver: str, *python: str) -> Iterator[subprocess.Popen[str]]:
+    """The command; its stderr goes to a file."""
+    (path / "plugins").mkdir()
+    (path / "plugins" / "stuck.py").write_text(STUCK)
+    (path / "config.toml").write_text(CONFIG.format(driver=driver))
+    run = ["run", "--config", str(path / "config.toml"), "--socket", str(path / "control.sock")]
+    with (path / "log").open("w") as log:
+        process = subprocess.Popen([sys.executable, *(python or ("-m", "gateway")), *run], stderr=log, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def log_of(path: Path) -> str:
+    return (path / "log").read_text()
+
+
+def test_it_stops_soon_though_a_driver_hangs_and_a_second_signal_comes(tmp_path: Path) -> None:
+    with gateway(tmp_path, "stuck") as process:
+        wait_until(lambda: "up" in log_of(tmp_path), "the device is up")
+        begin = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)  # in the midst of the stop
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+        assert time.monotonic() - begin < 10
+    told = log_of(tmp_path)
+    assert "closing took too long" in told
+    assert "stopped" in told
+    assert "threads do not end, they are left" in told
+
+
+def test_the_hang_up_signal_reloads(tmp_path: Path) -> None:
+    with gateway(tmp_path, "simulated") as process:
+        wait_until(lambda: "up" in log_of(tmp_path), "the device is up")
+        path = tmp_path / "config.toml"
+        path.write_text(path.read_text().replace("oven", "press"))
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "device press added" in log_of(tmp_path), "the reload")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+
+
+def test_a_bug_of_the_gateway_ends_it_with_1_a_traceback_and_a_plain_word(tmp_path: Path) -> None:
+    with gateway(tmp_path, "simulated", "-c", BUG) as process:
+        assert process.wait(15) == 1
+    told = log_of(tmp_path)
+    assert "Traceback" in told
+    assert told.splitlines()[-1] == (
+        "edge-gateway: ZeroDivisionError: in the core (a bug of the gateway; please report it with the traceback above)"
+    )
+
+
+def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    with gateway(tmp_path, "simulated") as process:
+        assert process.wait(15) == 1
+    assert "state directory" in log_of(tmp_path)
+    assert "Traceback" not in log_of(tmp_path)
