@@ -18,7 +18,7 @@ ACCEPTED_WITHIN = 250 * MS
 UNDER_WAY = 150 * MS
 """An answer that passed the proxy so shortly before or after a fault may not have got through."""
 LATE = 500 * MS
-"""From the device's answer to the time stamp that the gateway gives it, at most."""
+"""From a change in the device to its reading (a scan, or a notification, and some delay), at most."""
 
 
 class Fault(NamedTuple):
@@ -28,18 +28,15 @@ class Fault(NamedTuple):
     """Names of the devices that could not be read."""
     begin: int
     end: int
-    recovery: int
-    """How much longer it may take until the devices are read again."""
-    unaccepted: int = UNDER_WAY
+    """When it was mended."""
+    up: int
+    """When the gateway said that it reads these devices again."""
+    unaccepted: int
     """How long before `begin` an answer may have come that was not accepted."""
 
     def explains(self, device: str, begin: int, end: int) -> bool:
-        """Whether the device may not have been read between these times."""
-        return (
-            device in self.parts
-            and begin <= self.end + self.recovery
-            and end >= self.begin - self.unaccepted - 500 * MS
-        )
+        """Whether the device need not have been read between these times."""
+        return device in self.parts and begin <= self.up + LATE and end >= self.begin - self.unaccepted - LATE
 
     def disturbs(self, device: str, at: int) -> bool:
         """Whether an answer at this time may not have got through."""

@@ -45,6 +45,7 @@ class Plant:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.faults: list[Fault] = []
+        self._mended: list[tuple[Fault, float]] = []
         self.links: dict[str, FaultProxy] = {}
 
     @asynccontextmanager
@@ -87,20 +88,32 @@ class Plant:
 
     @asynccontextmanager
     async def broken(
-        self, *parts: str, recovery: float | None = None, unaccepted: int = UNDER_WAY
+        self, *parts: str, within: float | None = None, unaccepted: int = UNDER_WAY
     ) -> AsyncIterator[None]:
-        """Note that these devices cannot be read during the block. Afterwards the gateway dials again after a pause of at
-        most 1 s or twice the outage, and may need a second and a half for the dialling itself."""
+        """Note that these devices cannot be read during the block, and must be `within` so many seconds after it. A lost
+        link is dialled again after a pause of at most 1 s or twice the outage; the dialling may take a second and a half."""
         begin = time.time_ns()
         yield
         end = time.time_ns()
-        allowed = recovery * SECOND if recovery is not None else 2.5 * SECOND + 2 * (end - begin)
-        self.faults.append(Fault(frozenset(parts), begin, end, int(allowed), unaccepted))
+        fault = Fault(frozenset(parts), begin, end, 0, unaccepted)
+        self._mended.append((fault, within or 2.5 + 2 * (end - begin) / SECOND))
 
     async def calm(self, seconds: float = 2.0) -> None:
-        """Everything works again, and goes on for a while."""
+        """Wait until everything works again, and let it go on for a while."""
+        await self.devices_are_read()
         await self.daemon.until(all_up, "everything is up again", 30)
         await asyncio.sleep(seconds)
+
+    async def devices_are_read(self) -> None:
+        """Wait until they are, and note when that was."""
+        await self.daemon.until(
+            lambda status: all(each["state"] == "up" for each in status["devices"]), "all devices are read again", 30
+        )
+        up = time.time_ns()
+        for fault, within in self._mended:
+            assert up - fault.end < within * SECOND, f"{fault.parts} were read again only after {up - fault.end} ns"
+            self.faults.append(fault._replace(up=up))
+        self._mended.clear()
 
     async def nothing_waits(self) -> None:
         await self.daemon.until(lambda status: not pending(status), "the outbox is delivered", 30)
@@ -156,23 +169,24 @@ async def cut_freeze_and_kill_the_broker(plant: Plant) -> None:
 
 
 async def kill_the_daemon(plant: Plant) -> None:
-    async with plant.broken(*DEVICES, recovery=2, unaccepted=ACCEPTED_WITHIN):
+    async with plant.broken(*DEVICES, within=4, unaccepted=ACCEPTED_WITHIN):
         await plant.daemon.kill()
         await asyncio.sleep(0.5)
         await plant.daemon.start()
     await plant.calm()
     plant.links["broker"].cut()
     await asyncio.sleep(2)  # a backlog that only the disk has
-    async with plant.broken(*DEVICES, recovery=2, unaccepted=ACCEPTED_WITHIN):
+    async with plant.broken(*DEVICES, within=4, unaccepted=ACCEPTED_WITHIN):
         await plant.daemon.kill()
         await plant.daemon.start()
+    await plant.devices_are_read()
     await asyncio.sleep(1)
     await plant.links["broker"].restore()
     await plant.calm()
 
 
 async def stop_the_daemon_in_good_order(plant: Plant) -> None:
-    async with plant.broken(*DEVICES, recovery=2):
+    async with plant.broken(*DEVICES, within=4):
         assert await plant.daemon.stop() == 0
         await plant.daemon.start()
     await plant.calm(3)
