@@ -123,6 +123,22 @@ async def test_a_driver_whose_close_hangs_does_not_hold_up_the_stop(site: Site, 
     site.bench.closing.set()
 
 
+async def test_a_close_that_fails_is_logged_and_does_not_hold_up_the_stop(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def close(self) -> None:
+        raise RuntimeError("a bug in close")
+
+    site.write(sink(), device("oven"))
+    monkeypatch.setattr(load_plugin(site.path / "plugins" / "lab.py"), "close", close)
+    with capture_logs() as logs:
+        async with site.running():
+            await site.heard("north/oven")
+    assert [entry for entry in logs if entry["event"] == "the driver's close failed"]
+    states = [body["online"] for topic, body in site.far.story if topic == "north/oven/_state"]
+    assert states[-1] is False
+
+
 async def test_a_driver_that_turns_a_cancellation_into_an_error_does_not_hold_up_the_stop(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
