@@ -141,9 +141,9 @@ class NumbersFile:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         data = os.pread(self._file, 2 * _SLOT_SIZE, 0)
-        slots = [slot for i in (0, 1) if (slot := _unpack(data[i * _SLOT_SIZE : (i + 1) * _SLOT_SIZE]))]
-        self._count = max((slot[0] for slot in slots), default=0)
-        self.numbers: Numbers | None = dict(slots).get(self._count)
+        slots = _slots(data)
+        self._count = max(slots, default=0)
+        self.numbers: Numbers | None = slots.get(self._count)
         """What the file said; None for a new or wholly damaged one."""
         self.is_new = not data
 
@@ -165,6 +165,17 @@ class NumbersFile:
 
     def close(self) -> None:
         os.close(self._file)
+
+
+def read_numbers(path: Path) -> Numbers | None:
+    """What the file says, without touching it; None for a new or wholly damaged one. Raises OSError."""
+    slots = _slots(path.read_bytes())
+    return slots[max(slots)] if slots else None
+
+
+def _slots(data: bytes) -> dict[int, Numbers]:
+    """By the count of writes; the greatest is the one that holds."""
+    return dict(slot for i in (0, 1) if (slot := _unpack(data[i * _SLOT_SIZE : (i + 1) * _SLOT_SIZE])))
 
 
 def _unpack(data: bytes) -> tuple[int, Numbers] | None:

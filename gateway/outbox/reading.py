@@ -56,7 +56,7 @@ def read(span: Span, limit: int, log: str, dictionary: Dictionary) -> list[Store
     items: list[Stored | Hole] = []
     seq, total, offset, count = span.seq, span.total, span.offset, 0
     try:
-        for head, payload, offset in _frames(span):
+        for head, payload, offset in frames(span.path, span.offset, span.end):
             if not is_record(head) or head.seq < seq:
                 continue
             if head.seq > seq:
@@ -74,15 +74,15 @@ def read(span: Span, limit: int, log: str, dictionary: Dictionary) -> list[Store
     return items
 
 
-def _frames(span: Span) -> Iterator[tuple[Head, memoryview, int]]:
-    """Every whole frame of the span, and the offset behind it."""
-    with span.path.open("rb", buffering=0) as file:
-        base, data, at = span.offset, b"", 0
-        while (place := base + at) < span.end:
+def frames(path: Path, offset: int, end: int) -> Iterator[tuple[Head, memoryview, int]]:
+    """Every whole frame between two offsets, damage leapt over, and the offset behind it."""
+    with path.open("rb", buffering=0) as file:
+        base, data, at = offset, b"", 0
+        while (place := base + at) < end:
             head = peek(data, at)
             need = HEAD_SIZE if head is None else head.size
-            if len(data) - at < need <= span.end - place:
-                data = _fetch(file, place, min(max(need, _CHUNK), span.end - place))
+            if len(data) - at < need <= end - place:
+                data = _fetch(file, place, min(max(need, _CHUNK), end - place))
                 if len(data) < need:
                     return
                 base, at = place, 0

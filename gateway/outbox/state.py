@@ -114,10 +114,18 @@ def _load_cursors(directory: Path, log_id: str) -> dict[str, dict[Lane, Progress
     cursors = {}
     for path in sorted(directory.glob("*.json")):
         try:
-            body = orjson.loads(path.read_bytes())
-            if body["log"] != log_id:
-                raise ValueError(f"it belongs to log {body['log']}")
-            cursors[unquote(path.stem)] = {lane: Progress.load(body["lanes"][lane.word]) for lane in Lane}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            cursors[unquote(path.stem)] = read_cursor(path, log_id)
+        except (OSError, ValueError) as error:
             log.warning("A cursor is damaged; its sink gets again what is on disk", file=str(path), error=str(error))
     return cursors
+
+
+def read_cursor(path: Path, log_id: str) -> dict[Lane, Progress]:
+    """How far a sink has come. Raises OSError, and ValueError for a damaged file or one of another log."""
+    try:
+        body = orjson.loads(path.read_bytes())
+        if body["log"] != log_id:
+            raise ValueError(f"it belongs to log {body['log']}")
+        return {lane: Progress.load(body["lanes"][lane.word]) for lane in Lane}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no cursor: {error!r}") from error
