@@ -2,19 +2,16 @@
 
 import argparse
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import tomli
-
 from gateway.cli.frame import shared
+from gateway.cli.places import state_dir
 from gateway.cli.terminal import colour, config_path, fail
 from gateway.trust.audit import Verdict, verify
 from gateway.trust.files import tail
 
-SERVICE = Path("/var/lib/edge-gateway")
 FILE = "audit.jsonl"
 _OWN = ("n", "ts", "tz", "prev", "hash", "action", "who")
 
@@ -45,19 +42,7 @@ def trail(given: Path | None, config: Path) -> Path:
     """The trail that is meant: as given, of the gateway that the configuration describes, or of the service."""
     if given is not None:
         return given / FILE if given.is_dir() else given
-    return _state_dir(config) / FILE
-
-
-def _state_dir(config: Path) -> Path:
-    try:
-        section = tomli.loads(config.read_text(encoding="utf-8"))["gateway"]
-        name, said = str(section["name"]), section.get("state_dir")
-    except (OSError, ValueError, KeyError, TypeError):
-        return SERVICE
-    if said is not None:
-        return config.absolute().parent / str(said)
-    own = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "edge-gateway" / name
-    return own if own.is_dir() else SERVICE
+    return state_dir(config) / FILE
 
 
 def _verify(path: Path, as_json: bool) -> int:

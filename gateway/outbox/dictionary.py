@@ -170,9 +170,16 @@ class Dictionary:
         """Take over definition frames of a segment; a damaged one is passed over."""
         for payload in payloads:
             try:
-                self.learn(zlib.decompress(payload))
-            except (ValueError, zlib.error) as error:
+                self.learn_packed(payload)
+            except ValueError as error:
                 log.warning("A definition in the outbox cannot be read", error=str(error))
+
+    def learn_packed(self, payload: bytes) -> None:
+        """Take over a definition frame of a segment. Raises ValueError."""
+        try:
+            self.learn(zlib.decompress(payload))
+        except zlib.error as error:
+            raise ValueError(str(error)) from error
 
 
 def line(definition: bytes) -> bytes:

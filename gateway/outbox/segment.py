@@ -27,7 +27,8 @@ _HEADER = struct.Struct("<8sHBB16sQQI")
 HEADER_SIZE = _HEADER.size
 _FOOTER = struct.Struct("<QQQQQqq")
 _TRAILER = struct.Struct("<QQ8s")
-_TRAILER_MAGIC = b"EGWEND1\n"
+TRAILER_SIZE = _TRAILER.size
+TRAILER_MAGIC = b"EGWEND1\n"
 INDEX_STEP = 128 * 1024
 
 
@@ -104,7 +105,7 @@ def footer(segment: Segment) -> bytes:
     s = segment
     fixed = _FOOTER.pack(s.first, s.last, s.start, s.end, s.records, s.wall_from, s.wall_to)
     framed = frame(s.lane, FOOTER, fixed + s.index.tobytes())
-    return framed + _TRAILER.pack(s.size, zlib.crc32(s.size.to_bytes(8, "little")), _TRAILER_MAGIC)
+    return framed + _TRAILER.pack(s.size, zlib.crc32(s.size.to_bytes(8, "little")), TRAILER_MAGIC)
 
 
 def read_footer(path: Path, file: int) -> Segment | None:
@@ -114,7 +115,7 @@ def read_footer(path: Path, file: int) -> Segment | None:
     if len(trailer) < _TRAILER.size:
         return None
     offset, crc, magic = _TRAILER.unpack(trailer)
-    if magic != _TRAILER_MAGIC or crc != zlib.crc32(offset.to_bytes(8, "little")) or offset > size:
+    if magic != TRAILER_MAGIC or crc != zlib.crc32(offset.to_bytes(8, "little")) or offset > size:
         return None
     data = os.pread(file, size - offset, offset)
     head = peek(data, 0)
