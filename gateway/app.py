@@ -142,6 +142,8 @@ class Gateway:
     def _say_ready(self) -> None:
         for remark in remarks(self.config):
             log.warning(str(remark))
+        for problem in self.config.parked:
+            log.error("left out, its plugin does not load", reason=str(problem))
         for reason in self._plugins.parked():
             log.warning("a plugin is parked", reason=reason)
         log.info("running", gateway=self.config.gateway.name, version=__version__)
@@ -264,6 +266,7 @@ class Gateway:
             "sinks": self._publishers.status(),
             "outbox": self._outbox.status(),
             "models": self._detector.status(),
+            "parked": [str(problem) for problem in self.config.parked],
         }
 
     async def _tags(self, who: str, device: str | None = None) -> list[dict[str, Any]]:
@@ -303,6 +306,9 @@ class Gateway:
             return found[-1]
 
         new = await asyncio.to_thread(load, self.config.path, look)
+        known = {problem.where for problem in self.config.parked}
+        if newly_parked := [problem for problem in new.parked if problem.where not in known]:
+            raise ConfigError(newly_parked)
         change = diff(self.config, new)
         if change.gateway or change.outbox:
             keys = [*(f"[gateway] {key}" for key in change.gateway), *(f"[outbox] {key}" for key in change.outbox)]

@@ -47,9 +47,11 @@ def check(path: Path, as_json: bool = False, connect: Path | None = None) -> int
         print("\n".join(text(summary)), flush=True)
     if connect is not None:
         summary["connections"] = asyncio.run(_connect(config, looked_up[0], connect, as_json))
-        summary["ok"] = all(result["ok"] for result in summary["connections"])
+        summary["ok"] &= all(result["ok"] for result in summary["connections"])
     if as_json:
         print(json.dumps(summary, ensure_ascii=False))
+    elif config.parked:
+        print(_failed_text(config.parked))
     return 0 if summary["ok"] else 1
 
 
@@ -59,7 +61,10 @@ async def _connect(config: Config, plugins: Plugins, socket: Path, quiet: bool) 
 
     set_up("error")
     parts: list[DeviceConfig | SinkConfig] = [*(spec.config for spec in config.devices), *config.sinks]
-    widths = max(len(part.name) for part in parts), max(len(connections.address(part)) for part in parts)
+    widths = (
+        max((len(part.name) for part in parts), default=0),
+        max((len(connections.address(part)) for part in parts), default=0),
+    )
     results = []
     if not quiet:
         print("connecting", flush=True)
@@ -78,7 +83,8 @@ def summarise(config: Config, plugins: Plugins) -> dict[str, Any]:
     """What a configuration will do, as JSON; each driver tells how it will read."""
     warnings = [*remarks(config), *_missing_secrets(config)]
     return {
-        "ok": True,
+        "ok": not config.parked,
+        "problems": [_entry(problem) for problem in config.parked],
         "path": str(config.path),
         "hash": config.hash,
         "gateway": config.gateway.name,
@@ -105,8 +111,8 @@ def text(summary: dict[str, Any]) -> list[str]:
         _count(len(devices), "device"), _count(sum(device["tags"] for device in devices), "tag"),
         _count(len(sinks), "sink"), _count(len(models), "model"),
     )  # fmt: skip
-    lines = [f"{summary['path']}  ok  {', '.join(counts)}  hash {summary['hash'][:8]}"]
-    width = max(len(part["name"]) for part in [*devices, *sinks])
+    lines = [f"{summary['path']}  {'ok' if summary['ok'] else 'FAIL'}  {', '.join(counts)}  hash {summary['hash'][:8]}"]
+    width = max((len(part["name"]) for part in [*devices, *sinks]), default=0)
     for device in devices:
         lines.append(f"  device  {device['name']:{width}}  {device['driver']}, {_count(device['tags'], 'tag')}")
         lines += [f"          {line}" for line in device["plan"]]

@@ -46,6 +46,7 @@ def troubles(answer: dict[str, Any]) -> Iterator[list[str]]:
         yield [colour(f"outbox: the disk does not take what is read: {outbox['disk']}", "red")]
     if outbox["not_accepted"]:
         yield [colour(f"outbox: {count(outbox['not_accepted'], 'reading')} not accepted and lost", "red")]
+    yield from ([colour(f"left out, its plugin does not load: {problem}", "red")] for problem in answer["parked"])
     for kind in ("device", "sink", "model"):
         for part in answer[f"{kind}s"]:
             if part["state"] != "up":

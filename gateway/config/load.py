@@ -35,7 +35,8 @@ _NO_DEVICE = 'no [[device]]: add one with name = "…", driver = "…" and its t
 
 
 def load(path: Path, look_up: LookUp) -> Config:
-    """The configuration in a file. Raises ConfigError with every mistake, in the order of the file."""
+    """The configuration in a file. Raises ConfigError with every mistake, in the order of the file. A device or sink whose
+    plugin does not load is no mistake of the file: it stands in `parked`."""
     source = Source(path)
     _check_top_level(source)
     gateway = _single(source, "gateway", GatewaySection)
@@ -48,7 +49,9 @@ def load(path: Path, look_up: LookUp) -> Config:
     source.raise_if_wrong()
     assert gateway
     assert outbox
-    return Config(path, source.hash(), gateway, outbox, tuple(devices), sinks, models, source.files)
+    return Config(
+        path, source.hash(), gateway, outbox, tuple(devices), sinks, models, tuple(source.parked), source.files
+    )
 
 
 def plugin_places(path: Path) -> GatewaySection:

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from gateway.config.base import DeviceConfig, Section, SinkConfig, TagConfig
 from gateway.config.fields import Duration, Field, FilePath, Name, Period, Size
 from gateway.core.context import Context
+from gateway.core.errors import Problem
 
 
 class GatewaySection(Section):
@@ -123,6 +124,9 @@ class Config:
     devices: tuple[DeviceSpec, ...]
     sinks: tuple[SinkConfig, ...]
     models: tuple[ModelSection, ...]
+    parked: tuple[Problem, ...] = ()
+    """Devices and sinks that are left out because their plugin does not load; the others are not held up by them."""
+
     files: Mapping[Path, str] = field(default_factory=dict)
     """SHA-256, in hex, of every file that was read; empty for a model file that is not there."""
 

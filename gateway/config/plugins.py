@@ -16,9 +16,12 @@ T = TypeVar("T")
 def driver_types(
     source: Source, place: Steps, where: str, table: Mapping[str, Any], plugins: PluginTypes
 ) -> tuple[type[DeviceConfig], type[TagConfig]] | None:
-    """The device and tag options of a device's driver; None, with the mistake noted, when there is no such driver."""
+    """The device and tag options of a device's driver; None, with the mistake noted, when there is no such driver, or it
+    does not load."""
     try:
         return _ask(table, "driver", plugins.driver_types, plugins.drivers)
+    except PluginError as error:
+        source.park((*place, "driver"), where, str(error))
     except _UnknownError as unknown:
         message = str(unknown)
         if table.get("driver") in plugins.sinks():
@@ -30,9 +33,11 @@ def driver_types(
 def sink_type(
     source: Source, place: Steps, where: str, table: Mapping[str, Any], plugins: PluginTypes
 ) -> type[SinkConfig] | None:
-    """The options of a sink's plugin; None, with the mistake noted, when there is no such sink."""
+    """The options of a sink's plugin; None, with the mistake noted, when there is no such sink, or it does not load."""
     try:
         return _ask(table, "plugin", plugins.sink_type, plugins.sinks)
+    except PluginError as error:
+        source.park((*place, "plugin"), where, str(error))
     except _UnknownError as unknown:
         message = str(unknown)
         if table.get("plugin") in plugins.drivers():
@@ -57,5 +62,3 @@ def _ask(table: Mapping[str, Any], key: str, types: Callable[[str], T], names: C
     except KeyError:
         near = did_you_mean(name, names()).replace("; known:", "; installed:")
         raise _UnknownError(f'no {kind} "{name}"{near}') from None
-    except PluginError as error:
-        raise _UnknownError(str(error)) from None

@@ -26,6 +26,7 @@ class Source:
         self.files: dict[Path, str] = {}
         self.hashed(path.absolute(), data)
         self._lines = Lines(text)
+        self.parked: list[Problem] = []
         self._found: list[tuple[int, int, Problem]] = []
 
     def line(self, place: Steps) -> int:
@@ -43,6 +44,10 @@ class Source:
     def hash(self) -> str:
         """SHA-256, in hex, over the hashes of all files; where they lie does not matter."""
         return hashlib.sha256("\n".join(self.files.values()).encode()).hexdigest()
+
+    def park(self, place: Steps, where: str, message: str) -> None:
+        """Note that a table names a plugin that does not load: the rest of the file is none the worse for it."""
+        self.parked.append(Problem(str(self.path), self.line(place), where, message))
 
     def wrong(self, place: Steps, where: str, message: str) -> None:
         """Note a mistake at a table or key."""
@@ -65,9 +70,12 @@ class Source:
         return checked
 
     def raise_if_wrong(self) -> None:
-        """Raises ConfigError with all mistakes, in the order of the file."""
+        """Raises ConfigError with all mistakes, in the order of the file, and what would be parked among them."""
         if self._found:
-            raise ConfigError([problem for _, _, problem in sorted(self._found, key=lambda found: found[:2])])
+            parked = [(problem.line, len(self._found), problem) for problem in self.parked]
+            raise ConfigError(
+                [problem for _, _, problem in sorted([*self._found, *parked], key=lambda found: found[:2])]
+            )
 
 
 def key(path: Steps) -> str:

@@ -109,6 +109,30 @@ async def test_remarks_and_parked_plugins_are_logged_at_the_start(site: Site) ->
     assert any("scale.py" in warning and "parked" in warning for warning in warnings)
 
 
+async def test_a_device_whose_plugin_does_not_load_is_left_out_and_the_others_run(site: Site) -> None:
+    (site.path / "plugins" / "scale.py").write_text("import acme_library_that_is_not_there\n")
+    site.write(sink(), device("oven"), '[[device]]\nname = "scale-1"\ndriver = "scale"\n[device.tags]\nweight = {}\n')
+    with capture_logs() as logs:
+        async with site.running() as gateway:
+            await site.heard("north/oven")
+            (left_out,) = (await gateway._status("test"))["parked"]
+            assert (await gateway.reload("test"))["applied"], "it was left out before, so nothing gets worse"
+    assert 'device "scale-1"' in left_out
+    assert "acme_library_that_is_not_there" in left_out
+    assert any(entry.get("reason") == left_out for entry in logs if entry["log_level"] == "error")
+
+
+async def test_a_reload_that_would_leave_a_running_device_out_changes_nothing(site: Site) -> None:
+    site.write(sink(), device("oven"))
+    async with site.running() as gateway:
+        (site.path / "plugins" / "scale.py").write_text("import acme_library_that_is_not_there\n")
+        site.write(sink(), device("oven").replace('"lab"', '"scale"'))
+        answer = await gateway.reload("test")
+        assert not answer["applied"]
+        assert "acme_library_that_is_not_there" in answer["problems"][0]
+        await site.heard("north/oven")
+
+
 @pytest.mark.parametrize("deaf", [False, True])
 async def test_a_driver_whose_close_hangs_does_not_hold_up_the_stop(site: Site, deaf: bool) -> None:
     site.write(device("oven"), device("press"))
@@ -208,7 +232,7 @@ async def test_commands_answer_in_the_shapes_that_scripts_rely_on(site: Site) ->
         status = await site.ask("status")
         tags = await site.ask("tags", device="oven")
         readings = await site.ask("read", device="oven", tags=["temp"])
-    assert set(status) == {"gateway", "version", "uptime_s", "config", "devices", "sinks", "outbox", "models"}
+    assert set(status) == {"gateway", "version", "uptime_s", "config", "devices", "sinks", "outbox", "models", "parked"}
     assert status["devices"][0]["state"] == "up"
     assert status["devices"][0]["good"] == 2
     assert status["sinks"][0]["name"] == "central"

@@ -54,6 +54,7 @@ WELL: dict[str, Any] = {
             "devices": [{"device": "press-1", "state": "running", "reason": "", "score": 0.12, "event": None}],
         }
     ],
+    "parked": [],
 }  # fmt: skip
 
 
@@ -177,6 +178,13 @@ def test_how_long_the_room_lasts_is_not_guessed_from_the_first_minute() -> None:
 def test_the_room_is_what_bound_and_disk_leave() -> None:
     assert "room for 1 h 44 min" in "\n".join(lines(changed(outbox__free=1000 * 6250), NOW))
     assert "full: the oldest is given up" in "\n".join(lines(changed(outbox__size=2**31), NOW))
+
+
+def test_what_was_left_out_for_its_plugin_stands_among_the_troubles() -> None:
+    problem = 'c.toml:6: device "scale-1": plugin "scale": scale.py:3: no module named acme'
+    told = "\n".join(lines(changed(parked=[problem]), NOW))
+    assert "1 thing to look at" in told
+    assert f"its plugin does not load: {problem}" in told
 
 
 def test_a_gateway_without_sinks_models_or_devices_is_shown() -> None:

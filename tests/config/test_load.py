@@ -89,11 +89,22 @@ def test_plugin_folders_count_also_while_other_keys_of_the_gateway_are_wrong(tmp
     assert plugin_places(path).plugin_dirs == (tmp_path / "own",)
 
 
-def test_a_plugin_that_does_not_load_leaves_the_other_mistakes_visible(tmp_path: Path) -> None:
-    class Broken(SamplePlugins):
-        def driver_types(self, name: str) -> tuple[type, type]:
-            raise PluginError("plc.py:1: no module named plc")
+class Broken(SamplePlugins):
+    def driver_types(self, name: str) -> tuple[type, type]:
+        raise PluginError("plc.py:1: no module named plc")
 
+
+def test_a_device_whose_plugin_does_not_load_is_parked_and_the_rest_stands(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    config = load(path, lambda section: Broken())
+    assert config.devices == ()
+    assert config.sinks == load(path, look_up).sinks
+    assert {problem.message for problem in config.parked} == {"plc.py:1: no module named plc"}
+    assert 'device "' in config.parked[0].where
+    assert config.parked[0].line > 0
+
+
+def test_a_plugin_that_does_not_load_leaves_the_other_mistakes_visible(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"plc\.py:1(.|\n)*") as caught:
         load(write(tmp_path, GOOD + '[[sink]]\nname = "x"\n'), lambda section: Broken())
     assert [problem.line for problem in caught.value.problems] == [18, 24]
