@@ -1,5 +1,6 @@
 """What state a part is in, said once when it changes."""
 
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -7,6 +8,8 @@ import structlog
 
 from gateway.core.amounts import format_duration
 from gateway.core.clock import Clock
+
+_NUMBER = re.compile(r"\b(0x[0-9a-fA-F]+|\d+)\b")
 
 State = Literal["starting", "up", "down", "faulted", "stopped"]
 
@@ -51,7 +54,7 @@ class Health:
     def down(self, reason: str) -> None:
         """It does not work, for a reason that lies outside the gateway."""
         self.failures += 1
-        if (self.state, self.reason) != ("down", reason):
+        if self.state != "down" or _gist(self.reason) != _gist(reason):
             self._log.warning("down", reason=reason)
         self._set("down", reason)
 
@@ -73,3 +76,8 @@ class Health:
             self.since_ns = self._clock.boot_ns()
         self.state, self.reason = state, reason
         self._on_change(self)
+
+
+def _gist(reason: str) -> str:
+    """A reason without its numbers, which may differ at every attempt while the trouble is the same."""
+    return _NUMBER.sub("#", reason)

@@ -57,6 +57,15 @@ async def test_a_new_reason_is_said_again():
     assert [line["reason"] for line in logs if "reason" in line] == ["refused", "no route"]
 
 
+def test_a_reason_of_which_only_numbers_change_is_said_once():
+    health = Health("plc", FakeClock())
+    with capture_logs() as logs:
+        for number in (17, 4711):
+            health.down(f"an answer that was not asked for (transaction id {number})")
+    assert len(logs) == 1
+    assert "4711" in health.reason
+
+
 async def test_a_bug_is_faulted_with_its_traceback_and_tried_again():
     health = Health("plc", FakeClock())
     seen = []
