@@ -70,12 +70,12 @@ class Health:
         self._set("stopped", "")
 
     def _set(self, state: State, reason: str) -> None:
-        if (state, reason) == (self.state, self.reason):
-            return
+        same = state == self.state and _gist(reason) == _gist(self.reason)
         if state != self.state:
             self.since_ns = self._clock.boot_ns()
         self.state, self.reason = state, reason
-        self._on_change(self)
+        if not same:
+            self._on_change(self)
 
 
 def _gist(reason: str) -> str:
