@@ -116,21 +116,23 @@ class Line:
                 self._driver = driver
                 await (self._subscribe(driver) if driver.subscribes() else self._poll(driver))
         finally:
-            self._driver = None
             driver.release()
-            self._drop()
 
     @asynccontextmanager
     async def _connected(self, driver: Driver[Any, Any]) -> AsyncIterator[None]:
-        async with self._dial:
-            try:
-                async with asyncio.timeout(self._timeout):
-                    await driver.connect()
-            except TimeoutError as error:
-                raise LinkError(str(error) or f"no connection within {self._timeout:g} s") from error
+        try:
+            async with self._dial, asyncio.timeout(self._timeout):
+                await driver.connect()
+        except TimeoutError as error:
+            self._drop()
+            raise LinkError(str(error) or f"no connection within {self._timeout:g} s") from error
+        except BaseException:
+            self._drop()
+            raise
         try:
             yield
         finally:
+            self._drop()
             await close(driver)
 
     async def _describe(self, driver: Driver[Any, Any]) -> None:
@@ -141,7 +143,8 @@ class Line:
         driver.devices = tuple(source.device for source in self.sources.values())
 
     def _drop(self) -> None:
-        """The connection is gone: values go stale, waiting requests fail."""
+        """The connection is gone: values go stale at once, waiting requests fail."""
+        self._driver = None
         task = asyncio.current_task()
         stopping = task is not None and task.cancelling() > 0
         for source in self.sources.values():

@@ -381,3 +381,22 @@ async def test_a_stop_in_the_very_moment_of_connecting_is_a_stop(plant, steps):
             for _ in range(steps):
                 await asyncio.sleep(0)
     assert plant.connects == plant.closes
+
+
+async def test_values_go_stale_before_a_close_that_takes_its_time(plant, monkeypatch):
+    rig = Rig(plant)
+    closing = asyncio.Event()
+
+    async def on_read(tags):
+        if rig.road.kept:
+            raise LinkError("cable pulled")
+        return [1.0] * len(tags)
+
+    async def close(driver):
+        closing.set()
+        assert rig.road.kept[-1].quality[0] & STALE
+
+    plant.on_read = on_read
+    monkeypatch.setattr("gateway.acquire.line.close", close)
+    async with await rig.run(spec()):
+        await asyncio.wait_for(closing.wait(), 5)
