@@ -7,6 +7,7 @@ between, the connection is taken for dead.
 """
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Sequence
 from typing import cast
@@ -60,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._open: dict[int, tuple[_Exchange, int]] = {}
         self._late: dict[int, None] = {}
         self._silent = 0
+        self._heard = False
         self._id = 0
         self._rest = b""
         self._error = ""
@@ -92,6 +94,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._silent = 0
+        self._heard = True
         try:
             frames, self._rest = split(self._rest + data if self._rest else data)
             for frame in frames:
@@ -103,7 +106,8 @@ class Connection(asyncio.Protocol):
                 self._send()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._fail(f"{self._peer}: " + (f"connection lost: {error}" if error else "the device closed the connection"))
+        never = " before any answer; is this its Modbus TCP port, and has it a connection left?"
+        self._fail(f"{self._peer}: {_loss(error)}{'' if self._heard else never}")
         self._lost.set_result(None)
 
     def _take(self, frame: bytes) -> None:
@@ -153,7 +157,7 @@ class Connection(asyncio.Protocol):
             del self._late[next(iter(self._late))]
         self._silent += bool(given_up)
         if self._silent >= MAX_SILENT:
-            self._fail(f"{self._peer}: connected, but no answer to the last {MAX_SILENT} reads")
+            self._fail(f"{self._peer}: connected, but no answer to the last {MAX_SILENT} reads; is unit right?")
         elif not self._error:
             self._send()
 
@@ -168,3 +172,10 @@ class Connection(asyncio.Protocol):
         for exchange in waiting.values():
             if not exchange.done.done():
                 exchange.done.set_exception(LinkError(reason))
+
+
+def _loss(error: Exception | None) -> str:
+    if error is None:
+        return "the device closed the connection"
+    number = error.errno if isinstance(error, OSError) else None
+    return f"connection lost ({os.strerror(number) if number else error})"

@@ -86,9 +86,9 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
         log = self.log.bind(device=device)
         new = sorted(plan.refused.keys() - before.keys(), key=lambda span: (plan.refused[span], *_place(span)))
         for code, spans in groupby(new, key=lambda span: plan.refused[span]):
-            log.warning("The device refuses addresses", reason=words_of(code), **_named(plan, list(spans)))
+            log.warning("the device refuses addresses", reason=words_of(code), **_named(plan, list(spans)))
         if ended := sorted(before.keys() - plan.refused.keys(), key=_place):
-            log.info("The device answers addresses again", **_named(plan, ended))
+            log.info("the device answers addresses again", **_named(plan, ended))
 
 
 def _place(span: Span) -> tuple[str, int]:

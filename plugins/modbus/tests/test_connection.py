@@ -87,6 +87,22 @@ async def test_a_lost_connection_fails_the_waiting_reads_at_once(half: bytes) ->
                     await asyncio.wait_for(reading, 5)
 
 
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_peer_that_ends_the_connection_before_any_answer_may_not_speak_modbus(answered: bool) -> None:
+    async with RawDevice(registers) as raw:
+        device = device_at(raw)
+        async with connected(device) as driver:
+            if answered:
+                await read(driver, device)
+            raw.answer = lambda request: b""
+            reading = asyncio.create_task(read(driver, device))
+            await raw.wait_for_requests(1 + answered)
+            raw.writers[-1].close()
+            with pytest.raises(LinkError) as caught:
+                await asyncio.wait_for(reading, 5)
+            assert ("is this its Modbus TCP port" in str(caught.value)) is not answered
+
+
 async def test_only_as_many_requests_as_allowed_are_under_way() -> None:
     async with RawDevice(lambda request: b"") as raw:
         device = make_device(words(0, 10, 20, 30, 40), port=raw.port, max_in_flight=3)
