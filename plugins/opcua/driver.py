@@ -29,8 +29,8 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
             scan = tag.config.scan or config.scan
             scans[scan] = scans.get(scan, 0) + 1
         return [
-            f"subscription of {count} tags: reported every {scan:g} s, looked at every {config.sampling or scan:g} s, "
-            f"up to {config.queue_size} values of each kept by the server"
+            f"subscription of {count} tag{'' if count == 1 else 's'}: reported every {scan:g} s, "
+            f"looked at every {config.sampling or scan:g} s, up to {config.queue_size} values of each kept by the server"
             for scan, count in sorted(scans.items())
         ]
 

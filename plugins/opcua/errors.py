@@ -13,8 +13,8 @@ _REFUSED = {
     "BadUserAccessDenied": "the server refuses this user: check user and password, and the user's rights on the server",
     "BadIdentityTokenRejected": "the server refuses this user: check user and password",
     "BadIdentityTokenInvalid": "the server accepts no login of this kind: it may want a user and password, or none at all",
-    "BadSecurityPolicyRejected": "the server refuses this security policy: choose another with security",
-    "BadSecurityModeRejected": "the server refuses this security mode: choose another with mode",
+    "BadSecurityPolicyRejected": "the server refuses this security policy: check security",
+    "BadSecurityModeRejected": "the server does not allow this kind of connection: check security and mode",
     "BadSecurityChecksFailed": "the server refuses the gateway's certificate: let it trust {certificate}",
     "BadCertificateUntrusted": "the server does not trust the gateway's certificate: let it trust {certificate}",
     "BadCertificateUriInvalid": "the server finds a wrong application URI in the gateway's certificate {certificate}",
@@ -81,4 +81,6 @@ def in_words(doing: str, certificate: str = "its certificate") -> Iterator[None]
 
 def _reason(error: OSError) -> str:
     """asyncio writes its own words into strerror; the system's are better. Negative numbers are the resolver's."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused; is the port in url right, and the server running?"
     return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)

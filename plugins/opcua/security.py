@@ -38,7 +38,9 @@ def choose_endpoint(
             if endpoint.SecurityPolicyUri == policy.URI and endpoint.SecurityMode == MODES[mode]:
                 return policy, endpoint
     wanted = f'{"a safe policy" if security == "auto" else security} with mode = "{mode}"'
-    raise RefusedError(f"the server does not offer {wanted}; it offers {_offered(endpoints)}")
+    raise RefusedError(
+        f"the server does not offer {wanted}; it offers {_offered(endpoints)}: switch it on there, or take one of these"
+    )
 
 
 def _offered(endpoints: Sequence[ua.EndpointDescription]) -> str:
@@ -81,11 +83,11 @@ def check_pinned(certificate: bytes, config: OpcUaConfig) -> None:
     if config.server_certificate or config.server_thumbprint:
         raise RefusedError(
             f"the server shows another certificate ({subject}) than the configured one; "
-            f"if it was really given a new one, write into device {config.name!r}: {line}"
+            f'if it was really given a new one, write into device "{config.name}": {line}'
         )
     raise RefusedError(
         f"the server's certificate ({subject}) is not known; "
-        f"if it is the right one, write into device {config.name!r}: {line}"
+        f'if it is the right one, write into device "{config.name}": {line}'
     )
 
 
