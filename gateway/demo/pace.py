@@ -1,6 +1,8 @@
 """What both simulated devices need: simulated time that follows the clock, and commands on standard input."""
 
 import asyncio
+import os
+import stat
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +25,10 @@ class Pace:
 
 
 async def commands() -> AsyncIterator[str]:
-    """Lines from standard input, until it ends: the parent is gone, and so should we be."""
+    """Lines from standard input, until it ends: the parent is gone, and so should we be. From /dev/null and files come
+    none, and no end."""
+    if not sys.stdin.isatty() and (stat.S_ISCHR(mode := os.fstat(0).st_mode) or stat.S_ISREG(mode)):
+        await asyncio.Future()
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
