@@ -15,6 +15,7 @@ COMMANDS = {
     "tags": "last values of all tags, or of one device",
     "read": "read tags from a device now",
     "reload": "apply the changed configuration file without stopping",
+    "outbox": "look at the store-and-forward log: status, verify, peek, export",
     "audit": "show the audit trail, or verify its chain",
     "plugin": "list the plugins, or start a new one",
     "schema": "print the JSON Schema of the configuration, for editors",

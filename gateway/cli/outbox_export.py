@@ -1,0 +1,84 @@
+"""`edge-gateway outbox export`: readings as a table."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+from gateway.cli.progress import Bar
+from gateway.cli.terminal import count
+from gateway.core.record import Lane
+from gateway.core.times import parse_time, rfc3339
+from gateway.outbox.export import EARLIEST, LATEST, Exported, Wanted, export_csv
+from gateway.outbox.files import LogFiles
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which readings, and where to."""
+    parser.add_argument("--format", choices=["csv"], default="csv", help="the kind of file (default: csv)")
+    parser.add_argument(
+        "--from",
+        dest="from_ns",
+        type=_time,
+        default=EARLIEST,
+        metavar="TIME",
+        help="earliest source time, as 2026-11-22, 2026-11-22T02:33 (local) or 2026-11-22T02:33:00Z",
+    )
+    parser.add_argument("--to", dest="to_ns", type=_time, default=LATEST, metavar="TIME", help="up to this source time")
+    parser.add_argument(
+        "--device",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only of this device; * and ? allowed, may be repeated",
+    )
+    parser.add_argument("-o", dest="out", type=Path, metavar="FILE", help="write to a file (default: standard output)")
+
+
+def _time(text: str) -> int:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def run(args: argparse.Namespace, log: LogFiles) -> int:
+    """Export; 1 if readings that should stand in the log cannot be read."""
+    wanted = Wanted(args.device, args.from_ns, args.to_ns)
+    size = sum(path.stat().st_size for path in log.paths(Lane.DATA) if path.exists())
+    with _target(args.out) as out, Bar("exporting", size) as bar:
+        exported = export_csv(log, wanted, out, bar)
+    told = json.dumps(asdict(exported)) if args.json else "\n".join(_words(exported, args.out))
+    print(told, file=sys.stderr if args.out is None else sys.stdout)
+    return 1 if exported.missing else 0
+
+
+@contextmanager
+def _target(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that appears only when it is complete."""
+    if path is None:
+        yield sys.stdout
+        return
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _words(exported: Exported, path: Path | None) -> Iterator[str]:
+    said = count(exported.readings, "reading")
+    if exported.first_ns is not None and exported.last_ns is not None:
+        said += f", {rfc3339(exported.first_ns)} to {rfc3339(exported.last_ns)}"
+    yield f"{path}: {said}" if path is not None else said
+    if exported.missing:
+        missing = count(exported.missing, "reading")
+        yield f"{missing} between them cannot be read: damaged or given up"
+        yield "what is damaged is told by  edge-gateway outbox verify"
