@@ -30,6 +30,9 @@ def sink_troubles(sink: dict[str, Any]) -> Iterator[str]:
             dropped[reason] = dropped.get(reason, 0) + readings
     for reason, readings in dropped.items():
         yield f"sink {sink['name']}: {count(readings, 'reading')} will not be delivered: {reason}"
+    if sink["waiting_after_refusal"]:
+        kept = f"{count(sink['waiting_after_refusal'], 'record')} kept and sent again"
+        yield f"sink {sink['name']}: the far side refuses data: {sink['last_refusal']}; {kept}"
     if sink["refused_for_good"] and not dropped:
         yield f"sink {sink['name']}: {count(sink['refused_for_good'], 'record')} refused for good: {sink['last_refusal']}"
 

@@ -171,7 +171,7 @@ class MqttSession:
             return TOPIC_INVALID, str(error)
         limit = self._welcome.maximum_packet_size
         if size > limit:
-            return TOO_LARGE, f"a message of {size} bytes, but the broker takes {limit} at most"
+            return TOO_LARGE, f"a message is too large: the broker takes {limit} bytes at most"
         return None
 
     def _send(self) -> None:

@@ -10,11 +10,13 @@ from gateway.mqtt.options import MqttOptions
 NO_SUBSCRIBERS = 0x10
 FAILURE = 0x80
 UNSUPPORTED_PROTOCOL = 0x84
+NOT_AUTHORISED = 0x87
 TAKEN_OVER = 0x8E
 TOPIC_INVALID = 0x90
 TOO_LARGE = 0x95
 
-_FINAL = {0x87, TOPIC_INVALID, TOO_LARGE, 0x99}
+
+_FINAL = {TOPIC_INVALID, TOO_LARGE, 0x99}
 
 # Reason codes of MQTT 5 (section 2.4), as far as a broker can send them to a publisher.
 _REASONS = {
@@ -25,7 +27,7 @@ _REASONS = {
     UNSUPPORTED_PROTOCOL: "protocol version not supported",
     0x85: "client id not accepted",
     0x86: "wrong user or password",
-    0x87: "not authorised",
+    NOT_AUTHORISED: "not authorised",
     0x88: "server unavailable",
     0x89: "server busy",
     0x8A: "banned",
@@ -81,7 +83,7 @@ class WrongProtocolError(RefusedError):
 
 
 def is_final(code: int) -> bool:
-    """Whether a refused message will be refused for ever: not authorised, topic, size or payload format."""
+    """Whether a refused message will be refused for ever: topic, size or payload format. Access rights can be mended."""
     return code in _FINAL
 
 

@@ -75,6 +75,8 @@ class Outbox:
         self._trouble = ""
         self._free: int | None = None
         self._failure: BaseException | None = None
+        self._told: set[tuple[str, str]] = set()
+        """Sinks and reasons of losses that were logged; what follows is counted, and recorded."""
         self._ended = asyncio.Event()
         self._idle = asyncio.Event()
         free, own = _free(directory), self.size
@@ -291,7 +293,10 @@ class Outbox:
     def _write_losses(self) -> None:
         for reader in self._readers.values():
             for loss in reader.take_losses():
-                log.error("Readings will not be delivered", sink=reader.sink, rows=loss.rows, reason=loss.reason)
+                told = (reader.sink, loss.reason)
+                if told not in self._told:
+                    self._told.add(told)
+                    log.error("readings will not be delivered", sink=reader.sink, readings=loss.rows, reason=loss.reason)
                 self._append_body(Kind.LOSS, loss_body(loss, reader.sink))
 
     def _give_up(self, segments: list[Segment], reason: str) -> None:

@@ -191,7 +191,6 @@ class Connection:
 
     def _dead(self, record: Record, reason: str) -> None:
         self._tally.not_taken(reason, True)
-        self.log.error("a record will never be delivered", record=record.id, readings=record.rows, reason=reason)
         self._reader.refused(record, reason, True)
 
     async def _watch(self) -> None:

@@ -35,6 +35,11 @@ class Window:
         return max(0, self.size - len(self._open) - len(self._refused))
 
     @property
+    def waiting_after_refusal(self) -> int:
+        """Records that the far side has refused for now."""
+        return len(self._refused)
+
+    @property
     def oldest_ns(self) -> int | None:
         """Boot time at which the oldest unanswered record was handed over."""
         return next(iter(self._open.values()))[0] if self._open else None

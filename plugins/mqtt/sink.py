@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.plugin import Device, Lane, Message, Record, Sink, SinkHost, resolve
-from gateway.plugin.mqtt import MqttOptions, MqttSession, Outgoing, TlsOptions, Will, is_final
+from gateway.plugin.mqtt import NOT_AUTHORISED, MqttOptions, MqttSession, Outgoing, TlsOptions, Will, is_final
 
 from .config import MqttConfig, Tls
 
@@ -47,6 +47,8 @@ class MqttSink(Sink[MqttConfig]):
         )
         self._told: dict[str, tuple[int, bool, str]] = {}
         """What was last retained under each topic of a description: its hash; and of the device: whether online, reason."""
+        self._said: set[str] = set()
+        """Why descriptions or states were refused, as far as it was logged."""
 
     @property
     def window(self) -> int:
@@ -96,8 +98,14 @@ class MqttSink(Sink[MqttConfig]):
 
     def _refused(self, delivery: "_Delivery | None", code: int, reason: str) -> None:
         if delivery is None:
-            self.log.warning("the broker does not take a description or state", reason=reason)
+            if reason not in self._said:
+                self._said.add(reason)
+                self.log.warning("the broker does not take descriptions or states", reason=reason)
         elif delivery.refuse():
+            if code == NOT_AUTHORISED:
+                who = f'user "{self.config.user}"' if self.config.user else "anonymous clients"
+                topic = self._encoder.messages(delivery.record)[0].topic
+                reason = f"{reason}: let {who} write to {topic} at the broker, or set another topic"
             self.host.refused(delivery.record, reason, is_final(code))
 
     async def check(self) -> str:

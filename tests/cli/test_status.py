@@ -39,7 +39,8 @@ WELL: dict[str, Any] = {
             "name": "central", "plugin": "mqtt", "state": "up", "reason": "", "since_s": 532_000.0,
             "promise": {"protocol": "MQTT 5", "encryption": "TLSv1.3"},
             "window": 40, "open": 0, "oldest_open_s": None, "last_acknowledged_s": 0.4, "acknowledged_records": 57,
-            "acknowledged_readings": 440, "refused_for_now": 0, "refused_for_good": 0, "last_refusal": "",
+            "acknowledged_readings": 440, "waiting_after_refusal": 0,
+            "refused_for_now": 0, "refused_for_good": 0, "last_refusal": "",
             "outbox": {"sink": "central", "order": "live-first", "lanes": {"alarm": LANE, "data": LANE}},
         }
     ],
@@ -122,6 +123,10 @@ def test_a_gateway_that_is_well_says_so_first_and_then_what_it_does() -> None:
         (
             {"sinks__0__outbox__lanes__data": LANE | {"dropped": {"older than max_size allows": 1}}},
             "sink central: 1 reading will not be delivered: older than max_size allows",
+        ),
+        (
+            {"sinks__0__waiting_after_refusal": 2, "sinks__0__last_refusal": "quota exceeded"},
+            "sink central: the far side refuses data: quota exceeded; 2 records kept and sent again",
         ),
         (
             {"sinks__0__refused_for_good": 2, "sinks__0__last_refusal": "packet too large"},

@@ -45,7 +45,7 @@ def welcome(properties: str) -> bytes:
 @BOTH
 @pytest.mark.parametrize(
     ("code", "final"),
-    [(0x97, False), (0x83, False), (0x80, False), (0x87, True), (0x90, True), (0x99, True)],
+    [(0x97, False), (0x83, False), (0x80, False), (0x87, False), (0x90, True), (0x99, True)],
 )
 async def test_a_refused_message_is_not_delivered(client_type: type[PlainClient], code: int, final: bool) -> None:
     async with (
@@ -94,7 +94,7 @@ async def test_a_message_larger_than_the_broker_takes_is_refused_before_it_is_se
         await noted.until(lambda: bool(noted.acknowledged and noted.refused))
         token, code, words = noted.refused[0]
         assert (token, is_final(code)) == ("big", True)
-        assert "the broker takes 100 at most" in words
+        assert "the broker takes 100 bytes at most" in words
         assert [len(heard.body) < 100 for heard in broker.packets if heard.kind == PUBLISH] == [True]
 
 

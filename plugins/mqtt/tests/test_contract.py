@@ -15,14 +15,12 @@ class TestMqttSink(SinkContract):
 
     @pytest_asyncio.fixture
     async def server(self, tmp_path: Path) -> AsyncIterator[int]:
-        rights = tmp_path / "rights"
-        rights.write_text("topic readwrite #\ntopic deny forbidden/#\n")
-        with Broker(tmp_path, [f"acl_file {rights}"]) as broker:
+        with Broker(tmp_path, ["max_packet_size 2000"]) as broker:
             yield broker.port
 
     def config(self, port: int) -> SinkConfig:
         return build_sink_config(self.sink, {"host": "127.0.0.1", "port": port, "topic": "{device}"})
 
     def refusable(self, device: Device) -> Record | None:
-        forbidden = bind(DeviceConfig(name="forbidden", driver="test"), {"left": TagConfig()})
-        return records(forbidden, 1)[0]
+        wide = bind(DeviceConfig(name="wide", driver="test"), {f"tag-{n}": TagConfig() for n in range(500)})
+        return records(wide, 1)[0]

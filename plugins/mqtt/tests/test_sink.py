@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.config.model import GatewaySection
 from gateway.core.clock import FakeClock
@@ -167,7 +168,7 @@ async def test_a_record_that_is_refused_for_now_counts_only_its_new_messages_whe
         await eventually(lambda: host.taken == [record.id])
 
 
-@pytest.mark.parametrize(("code", "final"), [(0x87, True), (0x83, False)])
+@pytest.mark.parametrize(("code", "final"), [(0x99, True), (0x83, False)])
 async def test_refusals_are_reported_with_their_reason(code: int, final: bool) -> None:
     def answer(heard: Any) -> bytes:
         if heard.kind == CONNECT:
@@ -191,7 +192,23 @@ async def test_a_record_too_large_for_the_broker_is_a_dead_letter_and_the_rest_g
     assert host.taken == ["testlog:data:1"]
     ((refused, reason, final),) = host.refusals
     assert (refused, final) == ("testlog:data:77", True)
-    assert "the broker takes 2000 at most" in reason
+    assert "the broker takes 2000 bytes at most" in reason
+
+
+async def test_a_topic_that_the_broker_does_not_allow_costs_nothing_and_is_named(tmp_path: Path) -> None:
+    rights = tmp_path / "rights"
+    rights.write_text("topic write elsewhere/#\n")
+    rights.chmod(0o600)
+    host = Host([COATER], gateway="line3-gw1")
+    with Broker(tmp_path, [f"acl_file {rights}"]) as broker, capture_logs() as logs:
+        async with connected(broker.port, host) as sink:
+            sink.device_changed(COATER, True, "")
+            sink.send(records(COATER, 1))
+            await eventually(lambda: bool(host.refusals))
+    ((_, reason, final),) = host.refusals
+    assert not final
+    assert "not authorised: let anonymous clients write to north/coating/coater-1 at the broker" in reason
+    assert [entry["reason"] for entry in logs if entry["log_level"] == "warning"] == ["not authorised"]
 
 
 async def test_status_tells_what_the_connection_promises(broker: Broker) -> None:
