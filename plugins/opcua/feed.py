@@ -30,6 +30,8 @@ SPARE_REQUESTS = 2
 SILENT_KEEP_ALIVES = 3
 GOODBYE = 1.0
 """Seconds that the server has to end the subscriptions."""
+SHOWN = 5
+"""Tags that one line of the log names."""
 FIRST_RETRY, LAST_RETRY = 10.0, 300.0
 """Seconds after which refused nodes are tried again; doubling."""
 
@@ -246,12 +248,29 @@ class Feed:
             self._retry_after = min(LAST_RETRY, 2 * self._retry_after)
         else:
             self._retry_at, self._retry_after = float("inf"), FIRST_RETRY
-        for row, code in fresh.items():
-            tag = self._device.tags[row]
-            self._log.warning(
-                "the server refuses a tag", tag=tag.name, address=tag.config.address, reason=name_of(code)
-            )
+        self._say_refused(fresh)
         return self._bad_rows(fresh) if fresh else None
+
+    def _say_refused(self, refused: Mapping[int, int]) -> None:
+        """One line for each reason, with the first tags that it concerns."""
+        reasons: dict[str, list[str]] = {}
+        for row, code in refused.items():
+            tag = self._device.tags[row]
+            reasons.setdefault(self._why_refused(tag.config.address, code), []).append(
+                f"{tag.name} ({tag.config.address})"
+            )
+        for reason, tags in reasons.items():
+            more = f" and {len(tags) - SHOWN} more" if len(tags) > SHOWN else ""
+            self._log.warning("the server refuses tags", tags=", ".join(tags[:SHOWN]) + more, reason=reason)
+
+    def _why_refused(self, address: str, code: int) -> str:
+        parsed = parse_address(address)
+        if self._session.node_id(parsed) is None:
+            known = ", ".join(self._session.namespaces[1:]) or "none"
+            return f"the server has no namespace {parsed.namespace}; it has: {known}"
+        if name_of(code) == "BadNodeIdUnknown":
+            return "the server has no such node: compare address with its address space (BadNodeIdUnknown)"
+        return name_of(code)
 
     def _bad_rows(self, codes: Mapping[int, int]) -> Readings:
         rows = np.array(list(codes), np.intp)

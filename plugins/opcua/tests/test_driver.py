@@ -5,11 +5,12 @@ import math
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.plugin import Found, quality
 from plugins.opcua import OpcUa
 
-from .conftest import make_device, node, streaming
+from .conftest import NAMESPACE, make_device, node, streaming
 
 pytestmark = pytest.mark.timeout(120)  # the first run installs node-opcua
 
@@ -165,3 +166,17 @@ async def test_closing_leaves_no_session_behind(serve):
     async with asyncio.timeout(5):
         while await peer.sessions() != {"sessions": 0, "subscriptions": 0}:
             await asyncio.sleep(0.05)
+
+
+async def test_refused_tags_are_told_with_the_reason_and_once_for_each_reason(serve):
+    peer = await serve()
+    elsewhere = {name: {"address": f"nsu=http://peer.example/plannt;s={name}"} for name in ("Float", "Int16")}
+    device = make_device(peer.url, {"Double": {}, "Nowhere": {}, **elsewhere})
+    with capture_logs() as logs:
+        async with streaming(device) as collector:
+            await collector.until(lambda: collector.values("Double") and collector.rows("Nowhere"))
+    told = {entry["tags"].partition(" ")[0]: entry["reason"] for entry in logs if entry["log_level"] == "warning"}
+    assert told.keys() == {"Nowhere", "Float"}
+    assert "no such node" in told["Nowhere"]
+    assert told["Float"].startswith("the server has no namespace http://peer.example/plannt; it has: ")
+    assert NAMESPACE in told["Float"]
