@@ -92,25 +92,27 @@ class Card:
 
         `units` and `types` by tag of the device; `names`: input → tag, where they differ.
         """
-        unknown = [f'[model.tags] "{name}": the model has no such input' for name in names if name not in self.tags]
-        return unknown + [
-            problem
-            for entry in self.inputs
-            if (problem := _misfit(entry, names.get(entry.tag, entry.tag), units, types))
-        ]
+        problems = [f'[model.tags] "{name}": the model has no such input' for name in names if name not in self.tags]
+        wanted = [(names.get(entry.tag, entry.tag), entry) for entry in self.inputs]
+        if missing := [f'"{tag}"' for tag, _ in wanted if tag not in units]:
+            one = len(missing) == 1
+            which = (
+                f"tag {missing[0]} is missing: add it" if one else f"tags {', '.join(missing)} are missing: add them"
+            )
+            problems.append(f"{which} to the device, or name others in [model.tags]")
+        present = (_misfit(entry, tag, units[tag], types.get(tag)) for tag, entry in wanted if tag in units)
+        return problems + [problem for problem in present if problem]
 
 
-def _misfit(entry: Input, tag: str, units: Mapping[str, str], types: Mapping[str, str]) -> str | None:
-    if tag not in units:
-        return f'tag "{tag}" is missing: add it to the device, or name another in [model.tags]'
-    if types.get(tag) in ("string", "bytes"):
-        return f'tag "{tag}" is {types[tag]}, the model needs a number'
-    if units[tag] == entry.unit:
+def _misfit(entry: Input, tag: str, unit: str, type_: str | None) -> str | None:
+    if type_ in ("string", "bytes"):
+        return f'tag "{tag}" is {type_}, the model needs a number'
+    if unit == entry.unit:
         return None
-    if not units[tag]:
+    if not unit:
         return f'tag "{tag}" has no unit; the model was trained in {entry.unit}: write unit = "{entry.unit}"'
     trained = f"in {entry.unit}" if entry.unit else "without a unit"
-    return f'tag "{tag}" is in {units[tag]}, the model was trained {trained}: scale the tag'
+    return f'tag "{tag}" is in {unit}, the model was trained {trained}: scale the tag'
 
 
 def parse_card(metadata: Mapping[str, str]) -> Card:

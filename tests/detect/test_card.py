@@ -75,7 +75,8 @@ def test_a_device_with_the_right_tags_and_units_fits():
 @pytest.mark.parametrize(
     ("units", "types", "names", "told"),
     [
-        ({"flow": "l/min"}, TYPES, {}, 'tag "temp" is missing'),
+        ({"flow": "l/min"}, TYPES, {}, 'tag "temp" is missing: add it'),
+        ({}, TYPES, {}, '"temp", "flow" are missing: add them'),
         ({**UNITS, "temp": "°F"}, TYPES, {}, "is in °F, the model was trained in °C"),
         ({**UNITS, "temp": ""}, TYPES, {}, 'write unit = "°C"'),
         (UNITS, {**TYPES, "flow": "string"}, {}, "is string, the model needs a number"),
