@@ -41,7 +41,8 @@ def _acknowledged(sink: dict[str, Any]) -> str:
     age = sink["last_acknowledged_s"]
     if age is None:
         return "nothing acknowledged since the start"
-    return f"last acknowledgement {format_duration(age)} ago, {count(sink['acknowledged_readings'], 'reading')} in all"
+    when = f"{format_duration(age)} ago" if age else "just now"
+    return f"last acknowledgement {when}, {count(sink['acknowledged_readings'], 'reading')} in all"
 
 
 def _waiting(sink: dict[str, Any], now: float) -> str:

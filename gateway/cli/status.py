@@ -51,10 +51,19 @@ def troubles(answer: dict[str, Any]) -> Iterator[list[str]]:
         for part in answer[f"{kind}s"]:
             if part["state"] != "up":
                 yield [f"{kind} {part['name']} {_state(part)}{_since(part)}{_reason(part)}"]
+    yield from ([text] for device in answer["devices"] if (text := _not_good(device)))
     for sink in answer["sinks"]:
         yield from ([colour(text, "red")] for text in sink_troubles(sink))
     if damaged := [*outbox["recovered"]["damaged"], *outbox["recovered"]["unreadable"]]:
         yield [f"outbox: damaged files were found at the start, and set aside: {', '.join(damaged)}"]
+
+
+def _not_good(device: dict[str, Any]) -> str:
+    bad = device["tags"] - device["good"]
+    if device["state"] != "up" or not bad:
+        return ""
+    which = f"{bad} of {count(device['tags'], 'tag')} {colour('not good', 'red')}"
+    return f"device {device['name']}: {which}: edge-gateway tags {device['name']}"
 
 
 def _state(part: dict[str, Any]) -> str:

@@ -124,6 +124,7 @@ def test_a_gateway_that_is_well_says_so_first_and_then_what_it_does() -> None:
             {"sinks__0__outbox__lanes__data": LANE | {"dropped": {"older than max_size allows": 1}}},
             "sink central: 1 reading will not be delivered: older than max_size allows",
         ),
+        ({"devices__0__good": 6}, "device press-1: 2 of 8 tags not good: edge-gateway tags press-1"),
         (
             {"sinks__0__waiting_after_refusal": 2, "sinks__0__last_refusal": "quota exceeded"},
             "sink central: the far side refuses data: quota exceeded; 2 records kept and sent again",
