@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import math
+import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -52,7 +54,7 @@ class Play:
         for line in summary(self._observer, time.monotonic() - started):
             say(line)
         if kept:
-            say(f"Kept: {running.config}. Go on with: edge-gateway check --config {running.config}")
+            say(f"Kept: {running.config}. Go on with: {_command()} check --config {running.config}")
         return self._observer.values > 0 and not (self._until_shown and not self._raised)
 
     async def _watch(self, running: Stage) -> MqttSession:
@@ -90,3 +92,8 @@ class Play:
             return True
         cleared = any(event["state"] == "cleared" for event in self._observer.events)
         return self._until_shown and self._cleaned > 0 and cleared
+
+
+def _command() -> str:
+    """How to call the command: by its name where that is found, else by its path."""
+    return "edge-gateway" if shutil.which("edge-gateway") else str(Path(sys.executable).with_name("edge-gateway"))

@@ -1,6 +1,7 @@
 """How the demonstration looks: a table that refreshes on a terminal, plain lines elsewhere."""
 
 import os
+import shutil
 import sys
 from datetime import datetime
 from typing import Any
@@ -46,7 +47,8 @@ class Screen:
         """The live values: redrawn on a terminal, one line per device every five seconds elsewhere."""
         if self.live:
             self._wipe()
-            lines = [*self._table(observer, now), "", self._paint(_GREY, note)]
+            height = shutil.get_terminal_size().lines - 3  # the note, the line above it, and the cursor's own
+            lines = [*self._table(observer, now)[: max(1, height)], "", self._paint(_GREY, note)]
             print("\n".join(lines), flush=True)
             self._drawn = len(lines)
         elif now >= self._next_line and observer.latest:
