@@ -172,7 +172,7 @@ class Dictionary:
             try:
                 self.learn_packed(payload)
             except ValueError as error:
-                log.warning("A definition in the outbox cannot be read", error=str(error))
+                log.warning("a definition in the outbox cannot be read", error=str(error))
 
     def learn_packed(self, payload: bytes) -> None:
         """Take over a definition frame of a segment. Raises ValueError."""

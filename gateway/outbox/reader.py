@@ -200,7 +200,7 @@ class Reader:
         try:
             items = [place] if isinstance(place, Hole) else await self._fetch(place, max(count, _AHEAD))
         except OSError as error:
-            self._log.warning("The outbox cannot be read; trying again", error=str(error))
+            self._log.warning("the outbox cannot be read; trying again", error=str(error))
             asyncio.get_running_loop().call_later(_REST, self.wake)
             return False
         if age == self._age:

@@ -43,7 +43,7 @@ def recover(directory: Path, log_id: str) -> Found:
             try:
                 segment = _recover_file(path, log_id, lane, found)
             except (OSError, ValueError) as error:
-                log.error("A file of the outbox cannot be read and is set aside", file=str(path), error=str(error))
+                log.error("a file of the outbox cannot be read and is set aside", file=str(path), error=str(error))
                 found.unreadable.append(str(path))
                 _set_aside(directory, path, move=True)
                 continue
@@ -81,11 +81,11 @@ def _scan_file(path: Path, file: int, segment: Segment, found: Found) -> Segment
             segment.note(head, offset)
     segment.size = end
     if leapt:
-        log.error("A file of the outbox is damaged; what can be read of it is kept", file=str(path), bytes=leapt)
+        log.error("a file of the outbox is damaged; what can be read of it is kept", file=str(path), bytes=leapt)
         found.damaged.append(str(path))
         _set_aside(path.parent.parent, path, move=False)
     if len(data) > end:
-        log.warning("The end of a file of the outbox was cut off half written", file=str(path), bytes=len(data) - end)
+        log.warning("the end of a file of the outbox was cut off half written", file=str(path), bytes=len(data) - end)
         found.torn_bytes += len(data) - end
     if not segment.records:
         path.unlink()
@@ -103,7 +103,7 @@ def _finish(file: int, segment: Segment) -> None:
         os.fdatasync(file)
         segment.footer = len(end)
     except OSError as error:
-        log.warning("A file of the outbox could not be finished", file=str(segment.path), error=str(error))
+        log.warning("a file of the outbox could not be finished", file=str(segment.path), error=str(error))
 
 
 def _set_aside(directory: Path, path: Path, *, move: bool) -> None:
@@ -120,7 +120,7 @@ def _set_aside(directory: Path, path: Path, *, move: bool) -> None:
         for entry in kept[:-_QUARANTINED_AT_MOST]:
             entry.unlink()
     except OSError as error:
-        log.warning("A damaged file could not be set aside", file=str(path), error=str(error))
+        log.warning("a damaged file could not be set aside", file=str(path), error=str(error))
 
 
 def _in_order(segments: list[Segment]) -> list[Segment]:
@@ -128,7 +128,7 @@ def _in_order(segments: list[Segment]) -> list[Segment]:
     kept: list[Segment] = []
     for segment in sorted(segments, key=lambda segment: segment.first):
         if kept and (segment.first <= kept[-1].last or segment.start < kept[-1].end):
-            log.error("A file of the outbox repeats numbers of another and is left alone", file=str(segment.path))
+            log.error("a file of the outbox repeats numbers of another and is left alone", file=str(segment.path))
         else:
             kept.append(segment)
     return kept

@@ -89,13 +89,13 @@ def _load_dictionary(directory: Path, found: Found) -> Dictionary:
     except FileNotFoundError:
         whole = not any(found.lanes.values())
     if not whole:
-        log.warning("The outbox's tag dictionary is damaged; it is made anew from the segments", file=str(path))
+        log.warning("the outbox's tag dictionary is damaged; it is made anew from the segments", file=str(path))
         for segment in found.lanes[Lane.DATA]:
             dictionary.learn_all(definitions_of(segment.path))
         try:
             write_whole(path, dictionary.dump())
         except OSError as error:
-            log.warning("The tag dictionary cannot be written", file=str(path), error=str(error))
+            log.warning("the tag dictionary cannot be written", file=str(path), error=str(error))
     return dictionary
 
 
@@ -116,7 +116,7 @@ def _load_cursors(directory: Path, log_id: str) -> dict[str, dict[Lane, Progress
         try:
             cursors[unquote(path.stem)] = read_cursor(path, log_id)
         except (OSError, ValueError) as error:
-            log.warning("A cursor is damaged; its sink gets again what is on disk", file=str(path), error=str(error))
+            log.warning("a cursor is damaged; its sink gets again what is on disk", file=str(path), error=str(error))
     return cursors
 
 

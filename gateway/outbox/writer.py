@@ -193,13 +193,13 @@ class Writer(threading.Thread):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
-                log.warning("A file of the outbox cannot be removed", file=str(path), error=str(error))
+                log.warning("a file of the outbox cannot be removed", file=str(path), error=str(error))
 
     def _save(self, path: Path, data: bytes) -> None:
         try:
             write_whole(path, data, sync=False)
         except OSError as error:
-            log.warning("A cursor of the outbox cannot be written; a crash now would cause repeats", error=str(error))
+            log.warning("a cursor of the outbox cannot be written; a crash now would cause repeats", error=str(error))
 
     def _measure(self) -> None:
         stat = os.statvfs(self._directory)
