@@ -87,7 +87,8 @@ def decode(payload: memoryview, shape: int, n: int, device: Device) -> Readings:
             raise ValueError(f"{n} rows do not fit the {len(device.tags)} tags of {device}")
         tag = device.tags.ids
     elif shape & TAG_RANGE:
-        tag = np.arange(tag[0], int(tag[0]) + n, dtype=np.uint32)
+        first = int(tag[0])
+        tag = np.arange(first, first + n, dtype=np.uint32)
     return Readings(
         device,
         np.full(n, time[0]) if shape & ONE_TIME else time,  # type: ignore[arg-type]

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -41,7 +41,13 @@ def blocks(draw):
     )
 
 
+def one(tag: int) -> Readings:
+    zero = np.zeros(1, np.int64)
+    return Readings(device, zero, np.array([tag], np.uint32), zero.astype(np.float64), zero.astype(np.uint32))
+
+
 @given(blocks())
+@example(one(tag=2**32 - 1))
 def test_a_block_comes_back_bit_for_bit(readings):
     with np.errstate(over="ignore", invalid="ignore"):
         shape, payload = columns.encode(readings, device.tags.ids.tobytes())
