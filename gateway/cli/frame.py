@@ -17,6 +17,7 @@ COMMANDS = {
     "reload": "apply the changed configuration file without stopping",
     "outbox": "look at the store-and-forward log: status, verify, peek, export",
     "audit": "show the audit trail, or verify its chain",
+    "selftest": "try on this machine and disk that the log loses nothing, and report",
     "plugin": "list the plugins, or start a new one",
     "schema": "print the JSON Schema of the configuration, for editors",
 }

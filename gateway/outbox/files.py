@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-import orjson
-
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane, Record
 from gateway.outbox.dictionary import Dictionary
 from gateway.outbox.frames import FOOTER, Head, is_record
-from gateway.outbox.identity import Numbers, read_numbers
+from gateway.outbox.identity import Numbers, read_identity, read_numbers
 from gateway.outbox.progress import Progress
 from gateway.outbox.reading import frames, record
 from gateway.outbox.segment import HEADER_SIZE, Segment, read_footer, read_header
@@ -124,10 +122,10 @@ class LogFiles:
 def _log_id(directory: Path) -> str:
     path = directory / "log.json"
     try:
-        return str(orjson.loads(path.read_bytes())["log"])
+        return read_identity(path)[0]
     except FileNotFoundError:
         raise GatewayError(f"{directory} is no outbox: it has no log.json") from None
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
         raise GatewayError(f"{path} is damaged: the log's id cannot be read") from None
 
 

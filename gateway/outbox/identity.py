@@ -26,23 +26,40 @@ def log_id(directory: Path) -> str:
     path = directory / "log.json"
     here = _place(directory)
     try:
-        identity = orjson.loads(path.read_bytes())
-        known, was = str(identity["log"]), identity["place"]
+        known, was = read_identity(path)
     except FileNotFoundError:
         return _new(path, here)
-    except (ValueError, KeyError, TypeError):
-        log.error("The outbox's identity file is damaged; a new log begins", file=str(path))
+    except ValueError:
+        log.error("the outbox's identity file is damaged; a new log begins", file=str(path))
         return _set_aside(directory, path, here, "unknown")
     differs = [name for name in here if here[name] and was.get(name) and here[name] != was[name]]
     if not differs:
         return known
-    log.warning("This outbox was copied from another place; a new log begins", differs=differs, old=known)
+    log.warning("this outbox was copied from another place; a new log begins", differs=differs, old=known)
     return _set_aside(directory, path, here, known)
+
+
+def read_identity(path: Path) -> tuple[str, dict[str, str]]:
+    """Id and place of the log that this file describes. Raises OSError, and ValueError for a damaged file."""
+    try:
+        identity = orjson.loads(path.read_bytes())
+        name, place = str(identity["log"]), dict(identity["place"])
+        if identity.get("check") != _check(name, place):
+            raise ValueError("checksum")
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no identity: {error!r}") from error
+    return name, place
+
+
+def _check(name: str, place: dict[str, str]) -> str:
+    """A wrong id would make every file of the log somebody else's."""
+    return f"{zlib.crc32(orjson.dumps([name, place])):08x}"
 
 
 def _new(path: Path, here: dict[str, str]) -> str:
     name = uuid.uuid4().hex[:16]
-    write_whole(path, orjson.dumps({"format": FORMAT, "log": name, "place": here}, option=orjson.OPT_INDENT_2))
+    identity = {"format": FORMAT, "log": name, "place": here, "check": _check(name, here)}
+    write_whole(path, orjson.dumps(identity, option=orjson.OPT_INDENT_2))
     return name
 
 
@@ -52,7 +69,7 @@ def _set_aside(directory: Path, path: Path, here: dict[str, str], old: str) -> s
     for entry in list(directory.iterdir()):
         if entry.name != "set-aside":
             entry.rename(aside / entry.name)
-    log.warning("The old outbox was set aside; what it had not delivered stays there", directory=str(aside))
+    log.warning("the old outbox was set aside; what it had not delivered stays there", directory=str(aside))
     return _new(path, here)
 
 

@@ -1,13 +1,7 @@
 """What a stop without warning, a torn write, a flipped bit or a copied directory leaves behind."""
 
-import asyncio
 import shutil
-import subprocess
-import sys
-import time
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from gateway.core.record import Kind, Lane
@@ -15,8 +9,6 @@ from gateway.outbox import Outbox
 from gateway.outbox.frames import HEAD_SIZE, scan
 from gateway.outbox.segment import HEADER_SIZE
 from tests.outbox.making import Log, block, fill, spec, take, until, values
-
-ROOT = Path(__file__).parents[2]
 
 
 async def unclean(log: Log, context, count: int = 5) -> bytes:
@@ -203,61 +195,3 @@ async def test_a_step_of_the_wall_clock_opens_an_epoch_and_is_told(log, context)
     async with log.opened() as outbox:
         outbox.append(block(device, 3))
         assert max(record.epoch for record in await take(outbox.reader("other", "strict"), 4)) == 1
-
-
-class Killed:
-    """What the lives of a writing process told before each SIGKILL."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.accepted = 0
-        self.sent: dict[int, int] = {}
-        self.acknowledged: set[int] = set()
-
-    def live(self, seconds: float) -> None:
-        command = [sys.executable, "-m", "tests.outbox.writing_child", str(self.directory), str(self.accepted)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
-            lines = [child.stdout.readline()]
-            time.sleep(seconds)
-            child.kill()
-            lines += child.stdout.readlines()
-        assert lines[0], "the process did not start"
-        for text in lines:
-            if text.endswith("\n") and text.startswith(("sent ", "accepted ", "acknowledged ")):
-                word, *numbers = text.split()
-                self.take(word, [int(number) for number in numbers])
-
-    def take(self, word: str, numbers: list[int]) -> None:
-        if word == "sent":
-            seq, value = numbers
-            assert self.sent.setdefault(seq, value) == value, f"number {seq} names two records"
-        elif word == "accepted":
-            self.accepted = numbers[0]
-        else:
-            self.acknowledged.update(numbers)
-
-
-async def everything(directory: Path) -> dict[int, int]:
-    """Number and value of each record that is left in the log."""
-    found: dict[int, int] = {}
-    async with Log(directory).opened(min_free=0) as outbox:
-        reader = outbox.reader("examiner", "strict")
-        while reader.pending["data"]:
-            await reader.wait()
-            records = await reader.take(1000)
-            reader.acknowledged(records)
-            found |= {record.seq: int(record.readings.value[0]) for record in records if record.readings is not None}
-        assert reader.status()["lanes"]["data"]["dropped"] == {}
-    return found
-
-
-@pytest.mark.timeout(120)
-def test_kill_9_loses_no_accepted_record_and_reuses_no_number(tmp_path):
-    killed = Killed(tmp_path / "outbox")
-    for pause in np.random.default_rng().uniform(0.02, 0.3, 12):
-        killed.live(pause)
-    found = asyncio.run(everything(killed.directory))
-    assert killed.accepted > 100
-    assert all(found[seq] == value for seq, value in killed.sent.items() if seq in found)
-    gone = set(range(killed.accepted)) - set(found.values())
-    assert gone <= killed.acknowledged, "an accepted value is neither in the log nor was it acknowledged"

@@ -1,0 +1,175 @@
+"""A disk that takes nothing, and one that is full."""
+
+import asyncio
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gateway.core.record import Kind, Lane, Record
+from gateway.operate.selftest.check import Check, Progress
+from gateway.operate.selftest.logs import ROWS, bind, block, event, number_of, opened
+from gateway.operate.selftest.process import answer
+from gateway.outbox import Outbox, Reader
+from gateway.outbox.intervals import IntervalSet
+
+_LIMIT = 512 * 1024
+BYTES = 100
+"""Of a record on disk, about."""
+_TMPFS = 3 * 1024 * 1024
+_DEADLINE = 120.0
+_MOUNTED = ("unshare", "--user", "--mount", "--map-root-user", "sh", "-c")
+
+
+def quota(directory: Path, progress: Progress) -> Check:
+    """Files may not grow beyond a limit for a while: everything waits in memory, and nothing is lost."""
+    check = Check("a disk that refuses writes for a while")
+    progress(check.name, 0, 1)
+    said = _told(check, ["quota", str(directory / "quota"), str(_LIMIT)], directory)
+    if said is not None:
+        check.figures = {"records accepted": said["records"], "writes refused": "yes" if said["refused"] else "no"}
+        check.expect(said["refused"], "no write was refused: the check proves nothing here")
+        check.expect(said["complete"], "not all records were delivered, once each and in order")
+        _balanced(check, said["balance"], said["records"] * ROWS)
+    return check.done()
+
+
+def full(directory: Path, progress: Progress) -> Check:
+    """A real full disk, as small as it can be had: a memory disk of a few MiB in a namespace of its own."""
+    check = Check("a full disk")
+    progress(check.name, 0, 1)
+    place = directory / "full"
+    place.mkdir()
+    mount = [*_MOUNTED, f'mount -t tmpfs -o size={_TMPFS} tmpfs "$0" && exec "$@"', str(place)]
+    if not _may_mount(mount):
+        check.note = "not tried: this user may not mount a small disk (unshare --user --mount)"
+        return check.done()
+    check.note = f"on a memory disk of {_TMPFS // 2**20} MiB"
+    said = _told(check, ["full", str(place / "log"), "60000"], directory, mount)
+    if said is not None:
+        _judge_full(check, said)
+    return check.done()
+
+
+def _judge_full(check: Check, said: Mapping[str, Any]) -> None:
+    check.figures = {
+        "records offered": said["offered"],
+        "delivered": said["delivered"],
+        "given up, oldest first": said["given_up"],
+        "not accepted": said["turned_away"] // ROWS,
+        "loss records": said["losses"],
+    }
+    check.expect(said["given_up"] > 0, "nothing was given up: the check proves nothing here")
+    check.expect(not said["unnamed"], f"{said['unnamed']} records are gone, and no loss record names them")
+    check.expect(said["oldest_first"], "newer records were given up before older ones")
+    check.expect(said["events"], "an event was given up before readings were")
+    accepted = (said["delivered"] + said["given_up"]) * ROWS
+    _balanced(check, said["balance"], accepted)
+    check.expect(
+        accepted + said["turned_away"] == said["offered"] * ROWS,
+        "accepted and not accepted do not add up to what was offered",
+    )
+
+
+def _may_mount(mount: list[str]) -> bool:
+    if shutil.which(mount[0]) is None:
+        return False
+    return subprocess.run([*mount, "true"], capture_output=True, check=False).returncode == 0
+
+
+def _told(check: Check, arguments: list[str], directory: Path, before: Sequence[str] = ()) -> dict[str, Any] | None:
+    told = answer(arguments, directory, _DEADLINE, before)
+    if isinstance(told, str):
+        check.fail(told)
+        return None
+    return told[-1]
+
+
+def _balanced(check: Check, balance: Mapping[str, Any], accepted: int) -> None:
+    said = balance["acknowledged"] + balance["pending"] + sum(balance["dropped"].values())
+    check.expect(balance["accepted"] == accepted, f"accepted: {balance['accepted']} readings, and should be {accepted}")
+    check.expect(said == balance["accepted"], f"the balance does not add up: {balance}")
+
+
+# In the child:
+
+
+async def run_into_quota(directory: Path, limit: int) -> dict[str, Any]:
+    """Fill a log whose files may not grow beyond `limit` bytes, then lift that, and take all of it."""
+    records = 2 * limit // BYTES
+    async with opened(directory, segment_size=4 * limit) as outbox:
+        device, reader = bind(outbox), outbox.reader("prompt", "strict")
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        await _offer(outbox, records, lambda number: outbox.append(block(device, number)))
+        refused = await _within(lambda: outbox.status()["disk"] != "ok", 10)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        await _within(lambda: outbox.status()["lanes"]["data"]["queued"] == 0 and outbox.status()["disk"] == "ok", 30)
+        taken = await _take_all(reader)
+        values = [number_of(record) for record in taken if record.kind is Kind.READINGS]
+        balance = reader.status()["lanes"]["data"]
+    return {"records": records, "refused": refused, "complete": values == list(range(records)), "balance": balance}
+
+
+async def fill_up(directory: Path, records: int) -> dict[str, Any]:
+    """Offer more than the disk holds while the sink takes nothing, then take what is left."""
+    async with opened(directory) as outbox:
+        device, reader = bind(outbox), outbox.reader("prompt", "strict")
+        for number in range(10):
+            outbox.append_event(event(number))
+        await _offer(outbox, records, lambda number: outbox.append(block(device, number)))
+        await _within(lambda: outbox.status()["lanes"]["data"]["queued"] == 0, 60)
+        await outbox.written_out(10)
+        taken = await _take_all(reader)
+        return {"offered": records, "turned_away": outbox.status()["not_accepted"], **_accounts(taken, reader)}
+
+
+def _accounts(taken: list[Record], reader: Reader) -> dict[str, Any]:
+    data = [record for record in taken if record.kind is Kind.READINGS]
+    losses = [record.body for record in taken if record.kind is Kind.LOSS and record.body is not None]
+    named = IntervalSet()
+    for body in losses:
+        for low, high in body["ranges"] if body["lane"] == Lane.DATA.word else ():
+            named.add(low, high + 1)
+    seqs = IntervalSet((record.seq, record.seq + 1) for record in data)
+    gone = seqs.missing(1, seqs.end)
+    return {
+        "delivered": len(data),
+        "given_up": named.count,
+        "losses": len(losses),
+        "unnamed": sum(high - low for low, high in gone if not named.covers(low, high)),
+        "oldest_first": all(high <= data[0].seq for _, high in named.pairs()) if data else True,
+        "events": [number_of(record) for record in taken if record.kind is Kind.EVENT] == list(range(10)),
+        "balance": reader.status()["lanes"]["data"],
+    }
+
+
+async def _offer(outbox: Outbox, records: int, put: Callable[[int], None]) -> None:
+    for number in range(records):
+        put(number)
+        if number % 100 == 99:
+            await asyncio.sleep(0.001)
+
+
+async def _within(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether it came to hold in time."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not condition():
+        if loop.time() > end:
+            return False
+        await asyncio.sleep(0.01)
+    return True
+
+
+async def _take_all(reader: Reader) -> list[Record]:
+    taken: list[Record] = []
+    while any(reader.pending.values()):
+        async with asyncio.timeout(30):
+            await reader.wait()
+        records = await reader.take(1000)
+        reader.acknowledged(records)
+        taken += records
+    return taken

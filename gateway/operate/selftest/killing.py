@@ -1,0 +1,123 @@
+"""kill -9 at random moments under load: no accepted record is lost, no number names two things, no start is refused."""
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from gateway.core.errors import GatewayError
+from gateway.core.record import Lane
+from gateway.operate.selftest.check import Check, Progress
+from gateway.operate.selftest.logs import ROWS, SINKS
+from gateway.operate.selftest.process import answer, child
+from gateway.operate.selftest.runs import Named
+from gateway.outbox.files import LogFiles
+from gateway.outbox.intervals import IntervalSet
+from gateway.outbox.verify import verify
+
+_LIFE = (0.005, 0.25)
+_OPENING = (0.0, 0.02)
+_DRAIN = 300.0
+
+
+class Ledger:
+    """What the far side of every sink knows. Fed with what the children say."""
+
+    def __init__(self) -> None:
+        self.named = {lane.word: Named() for lane in Lane}
+        self.next = {lane.word: 0 for lane in Lane}
+        """One above the greatest value that was accepted."""
+        self.delivered = {sink: {lane.word: IntervalSet() for lane in Lane} for sink in SINKS}
+        """Values that the sink has acknowledged."""
+        self.logs: set[str] = set()
+        self.balances: dict[str, Any] = {}
+
+    def take(self, said: dict[str, Any]) -> None:
+        """Take one line."""
+        if "started" in said:
+            self.logs.add(said["started"])
+        for lane, found in said.get("got", {}).items():
+            for seq, value, count in found:
+                self.named[lane].add((seq, value, count))
+                self.next[lane] = max(self.next[lane], value + count)
+        for lane, found in said.get("done", {}).items():
+            for _, value, count in found:
+                self.delivered[said["sink"]][lane].add(max(0, value), max(0, value + count))
+        self.balances = said.get("balances", self.balances)
+
+    def judge(self, check: Check) -> None:
+        """After everything was drained."""
+        check.expect(len(self.logs) == 1, f"the log changed its id: {sorted(self.logs)}")
+        for lane in Lane:
+            named = self.named[lane.word]
+            check.add("records accepted", named.count)
+            check.add("numbers reused", named.reused)
+            if named.reused:
+                check.fail(f"{named.reused} numbers of lane {lane.word} name two things", named.reused)
+            for sink in SINKS:
+                self._judge_sink(check, sink, lane)
+
+    def _judge_sink(self, check: Check, sink: str, lane: Lane) -> None:
+        missing = self.delivered[sink][lane.word].missing(0, self.next[lane.word])
+        lost = sum(high - low for low, high in missing)
+        check.add("accepted records lost", lost)
+        if lost:
+            check.fail(f"{sink}: {lost} accepted records of lane {lane.word} are gone: {missing[:5]}", lost)
+        balance = self.balances.get(sink, {}).get(lane.word, {})
+        accepted = self.named[lane.word].count * (ROWS if lane is Lane.DATA else 1)
+        expected = {"accepted": accepted, "acknowledged": accepted, "pending": 0, "dropped": {}}
+        said = {key: balance.get(key) for key in expected}
+        check.add("balances exact to the reading", said == expected)
+        check.expect(said == expected, f"{sink}: the balance of lane {lane.word} is {said}, and should be {expected}")
+
+
+def kill_loop(directory: Path, cycles: int, chance: random.Random, progress: Progress) -> Check:
+    """The check; the log is made in `directory`."""
+    check = Check("kill -9 under load")
+    check.figures = {"kills": 0, "kills while it started": 0, "starts refused": 0}
+    ledger = Ledger()
+    log = directory / "killed"
+    for cycle in range(cycles):
+        progress(check.name, cycle, cycles)
+        _live(log, ledger, check, chance)
+        _verify(log, check, cycle)
+    _drain(log, ledger, check)
+    ledger.judge(check)
+    return check.done()
+
+
+def _live(log: Path, ledger: Ledger, check: Check, chance: random.Random) -> None:
+    """One life: from the start to a kill at a random moment, at times while it still starts."""
+    numbers = [str(ledger.next[Lane.DATA.word]), str(ledger.next[Lane.ALARM.word])]
+    early = chance.random() < 0.2
+    with child(["write", str(log), *numbers], log.parent) as running:
+        started = running.wait_for(1 if early else 2)
+        time.sleep(chance.uniform(*(_OPENING if early else _LIFE)))
+        ended = running.process.poll() is not None
+        running.kill()
+        if ended or not started:
+            check.add("starts refused", 1)
+            check.fail(f"a start was refused, or the process ended by itself: {running.complaint()}")
+        check.add("kills while it started" if early else "kills", 1)
+        for said in running.heard():
+            ledger.take(said)
+
+
+def _verify(log: Path, check: Check, cycle: int) -> None:
+    try:
+        found = verify(LogFiles(log))
+    except GatewayError as error:
+        if cycle:
+            check.fail(str(error))
+        return
+    for problem in found.problems:
+        check.fail(f"after kill {cycle + 1}: {problem}")
+
+
+def _drain(log: Path, ledger: Ledger, check: Check) -> None:
+    told = answer(["drain", str(log)], log.parent, _DRAIN)
+    if isinstance(told, str):
+        check.fail(f"what was left could not be read: {told}")
+        return
+    for said in told:
+        ledger.take(said)

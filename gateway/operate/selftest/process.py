@@ -1,0 +1,76 @@
+"""Starts children of the self-test, and hears what they say."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+CHILD = [sys.executable, "-m", "gateway.operate.selftest.child"]
+_STARTED = 60.0
+"""Seconds that a child has for its first words."""
+
+
+class Child:
+    """A child that writes what it says into a file, so that it never waits for somebody to listen."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", said: Path, errors: Path) -> None:
+        self.process = process
+        self._said = said
+        self._errors = errors
+
+    def heard(self) -> list[dict[str, Any]]:
+        """What it has said so far; the line that a kill has cut is none."""
+        return [json.loads(line) for line in self._said.read_bytes().split(b"\n")[:-1]]
+
+    def wait_for(self, lines: int) -> bool:
+        """Whether it has said so much before it ended, or time was up."""
+        end = time.monotonic() + _STARTED
+        while self._said.read_bytes().count(b"\n") < lines:
+            if self.process.poll() is not None or time.monotonic() > end:
+                return self._said.read_bytes().count(b"\n") >= lines
+            time.sleep(0.001)
+        return True
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        self.process.kill()
+        self.process.wait()
+
+    def complaint(self) -> str:
+        """The last line of what it complained about."""
+        lines = self._errors.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+
+@contextmanager
+def child(arguments: Sequence[str], directory: Path, before: Sequence[str] = ()) -> Iterator[Child]:
+    """A child, and its words in `directory`; it is dead when the block ends."""
+    said, errors = directory / "said", directory / "errors"
+    with (
+        said.open("wb") as words,
+        errors.open("wb") as complaints,
+        subprocess.Popen(
+            [*before, *CHILD, *arguments], stdout=words, stderr=complaints, start_new_session=True
+        ) as process,
+    ):
+        running = Child(process, said, errors)
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def answer(
+    arguments: Sequence[str], directory: Path, timeout: float, before: Sequence[str] = ()
+) -> list[dict[str, Any]] | str:
+    """All that a child says until it ends by itself; a sentence if it does not, or ends with an error."""
+    with child(arguments, directory, before) as running:
+        try:
+            code = running.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return f"no end within {timeout:g} s"
+        return running.heard() if code == 0 else f"the process ended with an error: {running.complaint()}"
