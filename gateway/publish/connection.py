@@ -128,6 +128,8 @@ class Connection:
         else:
             self._tally.not_taken(reason, False)
             self._refusals.set()
+            if self.window.give_back(record):
+                self._reader.refused(record, reason, False)
         self._answered()
 
     def _answered(self) -> None:

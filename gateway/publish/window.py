@@ -65,6 +65,14 @@ class Window:
             self._refused[record] = None
         return True
 
+    def give_back(self, record: Record) -> bool:
+        """Whether more than half of the window waits after a refusal. Then this record does so no longer: what the far side
+        does take needs the other half."""
+        if len(self._refused) <= max(1, self.size // 2):
+            return False
+        del self._refused[record]
+        return True
+
     def again(self) -> tuple[list[Record], bool]:
         """The records refused for now, to be handed over again, and whether one of them was among the last ones."""
         records = list(self._refused)

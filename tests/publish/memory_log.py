@@ -47,9 +47,11 @@ class MemoryLog:
             self.taken.append(record.id)
 
     def refused(self, record: Record, reason: str, final: bool) -> None:
-        assert final
         del self.out[record.id]
-        self.dead[record.id] = reason
+        if final:
+            self.dead[record.id] = reason
+        else:
+            asyncio.get_running_loop().call_later(0.1, self.append, record)
 
     def rewind(self) -> None:
         again = sorted(self.out.values(), key=lambda record: record.seq)
