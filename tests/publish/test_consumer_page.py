@@ -1,0 +1,175 @@
+"""The program of docs/consumer.md, as it stands there, behind a real broker, while the gateway's link is cut."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.core.record import Kind
+from gateway.outbox.frames import HEAD_SIZE, scan
+from gateway.outbox.segment import HEADER_SIZE
+from gateway.publish import publisher
+from gateway.testing import eventually, load_plugin
+from tests.peers.broker import Broker, Subscriber, wait_until
+from tests.peers.proxy import FaultProxy, swallow
+
+from .test_with_outbox import Running, outbox_into
+
+PAGE = Path(__file__).parents[2] / "docs" / "consumer.md"
+SINK: Any = load_plugin(Path(__file__).parents[2] / "plugins/mqtt")
+PATIENCE = 0.3
+
+
+class Consumer:
+    """The page's program in a process of its own."""
+
+    def __init__(self, out: Path, complaints: Path) -> None:
+        self._out = out
+        self._complaints = complaints
+
+    @property
+    def messages(self) -> list[tuple[str, dict[str, Any]]]:
+        parted = [line.split(" ", 1) for line in self._out.read_text().split("\n")[:-1]]
+        return [(topic, json.loads(body)) for topic, body in parted]
+
+    @property
+    def missing(self) -> list[str]:
+        return self._complaints.read_text().split("\n")[:-1]
+
+    def values(self) -> Counter[int]:
+        return Counter(body["values"]["a"] for _, body in self.messages if "values" in body)
+
+    def said(self, level: str) -> list[dict[str, Any]]:
+        return [body for topic, body in self.messages if topic.endswith(level)]
+
+
+@contextmanager
+def consumer(broker: Broker, directory: Path) -> Iterator[Consumer]:
+    """Subscribed when entered, ended when left."""
+    (code,) = re.findall(r"<!-- consumer -->\n```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    program, out, complaints = (directory / f"consumer.{kind}" for kind in ("py", "out", "err"))
+    program.write_text(code, encoding="utf-8")
+    command = [sys.executable, str(program), "127.0.0.1", str(broker.port), "#", "central", str(PATIENCE)]
+    before = broker.log.read_text().count("Sending SUBACK")
+    with (
+        out.open("wb") as told,
+        complaints.open("wb") as complained,
+        subprocess.Popen(command, stdout=told, stderr=complained) as process,
+    ):
+        try:
+            wait_until(lambda: broker.log.read_text().count("Sending SUBACK") > before, "the consumer has subscribed")
+            yield Consumer(out, complaints)
+            assert process.poll() is None, "the consumer has ended"
+        finally:
+            process.kill()
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(publisher, "LONGEST_PAUSE", 0.1)
+
+
+async def killed_with_a_damaged_record(directory: Path, options: dict[str, Any], link: FaultProxy) -> int:
+    """The gateway sends 0 to 99, is cut off with 100 to 199 in its log, and is killed; one of these is damaged on disk.
+    Gives that one."""
+    async with outbox_into(SINK, directory, options) as running:
+        running.read(*range(100))
+        await eventually(lambda: running.balance()["acknowledged"] == 100)
+        link.cut()
+        for number in range(100, 200):
+            running.read(number)
+        await eventually(lambda: running.balance()["accepted"] == 200)
+        await eventually(lambda: running.publisher.health.state == "down")
+        kept = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    for path in [path for path in directory.rglob("*") if path.is_file()]:
+        path.unlink()
+    for path, data in kept.items():
+        path.write_bytes(data)
+    (path,) = (directory / "data").glob("*.seg")
+    data = bytearray(path.read_bytes())
+    records = [(at, head.seq) for at, head in scan(bytes(data), HEADER_SIZE) if head.kind == Kind.READINGS]
+    at, seq = records[150]
+    data[at + HEAD_SIZE + 4] ^= 1
+    path.write_bytes(bytes(data))
+    return seq
+
+
+async def cut_again_and_again(running: Running, link: FaultProxy, numbers: range) -> None:
+    """Readings go on while the link breaks; at times an acknowledgement is lost with it, which makes repeats."""
+    cuts = len(numbers) // 50
+    for cut in range(cuts):
+        running.read(*numbers[50 * cut : 50 * cut + 25])
+        await eventually(lambda: running.publisher.health.state == "up")
+        link.spoil_next(swallow)
+        running.read(*numbers[50 * cut + 25 : 50 * cut + 50])
+        await asyncio.sleep(0.1)
+        link.drop()
+
+
+@pytest.mark.timeout(60)
+async def test_nothing_is_lost_or_taken_twice_and_every_gap_is_named(tmp_path: Path) -> None:
+    with Broker(tmp_path) as broker, Subscriber(broker) as raw, consumer(broker, tmp_path) as subject:
+        async with FaultProxy("127.0.0.1", broker.port) as link:
+            options = {"plugin": "mqtt", "host": "127.0.0.1", "port": link.port, "ack_timeout": "500ms"}
+            damaged = await killed_with_a_damaged_record(tmp_path / "outbox", options, link)
+            await link.restore()
+            async with outbox_into(SINK, tmp_path / "outbox", options) as running:
+                await cut_again_and_again(running, link, range(200, 700))
+                await eventually(lambda: not running.publisher.sending and running.balance()["pending"] == 0, 20)
+                await eventually(lambda: len(subject.values()) == 699, 10)
+                await eventually(lambda: subject.said("/_loss") and subject.said("/_skip"))
+        got = subject.values()
+        assert set(range(700)) - set(got) == {150}, "all but the damaged one"
+        assert max(got.values()) == 1, "nothing is taken twice"
+        ids = Counter(json.loads(each.payload).get("id") for each in raw.received if "id" in json.loads(each.payload))
+        assert max(ids.values()) > 1, "a test without repeats proves nothing"
+        (loss,) = subject.said("/_loss")
+        assert (loss["ranges"], loss["reason"]) == ([[damaged, damaged]], "damaged on disk")
+        assert {skip["lane"] for skip in subject.said("/_skip")} == {"alarm", "data"}
+        before = len(subject.missing)
+        await asyncio.sleep(3 * PATIENCE)
+        assert subject.missing[before + 1 :] == [], "after all was delivered, no hole is left that nothing names"
+        print(f"{len(got)} taken, {sum(ids.values()) - len(ids)} repeats dropped, 1 named as lost")
+
+
+@pytest.mark.timeout(60)
+async def test_a_number_that_nobody_names_is_told(tmp_path: Path) -> None:
+    def message(number: int, **more: Any) -> str:
+        return json.dumps({"id": f"feed:data:{number}", "values": {"a": number}, **more})
+
+    with Broker(tmp_path) as broker, consumer(broker, tmp_path) as subject:
+        said = [("x/d", message(number)) for number in (1, 2, 2, 5, 9)]
+        other = {"id": "feed:alarm:1", "lane": "data", "ranges": [[6, 7]], "sinks": {"lake": 1}}
+        said.append(("x/gw/_loss", json.dumps(other)))
+        said.append(("x/gw/_skip", json.dumps({"id": "feed:alarm:2", "lane": "data", "ranges": [[8, 8]]})))
+        for topic, payload in said:
+            publish = [
+                "mosquitto_pub",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(broker.port),
+                "-q",
+                "1",
+                "-t",
+                topic,
+                "-m",
+                payload,
+            ]
+            await asyncio.to_thread(subprocess.run, publish, check=True, timeout=10)
+        await eventually(lambda: len(subject.messages) == 6)
+        told = {"missing: feed:data 3 to 4", "missing: feed:data 6 to 7"}
+        await eventually(lambda: set(subject.missing) >= told)
+        before = len(subject.missing)
+        publish[-3:] = ["x/d", "-m", message(3)]
+        await asyncio.to_thread(subprocess.run, publish, check=True, timeout=10)
+        await eventually(lambda: "missing: feed:data 4 to 4" in subject.missing[before:])
