@@ -99,7 +99,7 @@ class Outbox:
         outbox = cls(directory, section, clock, found)
         outbox.configured(config_hash)
         for lane, numbers in found.skipped.items():
-            log.warning("The last stop was not clean; numbers are skipped", lane=lane.word, numbers=numbers)
+            log.warning("the last stop was not clean; numbers are skipped", lane=lane.word, numbers=numbers)
             outbox._intake.body(Kind.SKIP, skip_body(lane, numbers))
         outbox._writer.start()
         return outbox
@@ -238,7 +238,7 @@ class Outbox:
         self._idle.set()
         self._progress = time.monotonic()
         if self._trouble and not self._writer.unwritten:
-            log.info("The disk takes the outbox again")
+            log.info("the disk takes the outbox again")
             self._trouble = ""
         if self._away.rows and self._queued < QUEUED_AT_MOST // 2:
             away, self._away = self._away, Away()
@@ -247,7 +247,7 @@ class Outbox:
     def disk_trouble(self, error: OSError) -> None:
         """A write failed and will be tried again; a full disk makes the oldest data go."""
         if not self._trouble:
-            log.error("The disk does not take the outbox; trying on", error=str(error))
+            log.error("the disk does not take the outbox; trying on", error=str(error))
         self._trouble = str(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             self._give_up(surplus(self._segments(), 1), "disk full")
@@ -296,14 +296,16 @@ class Outbox:
                 told = (reader.sink, loss.reason)
                 if told not in self._told:
                     self._told.add(told)
-                    log.error("readings will not be delivered", sink=reader.sink, readings=loss.rows, reason=loss.reason)
+                    log.error(
+                        "readings will not be delivered", sink=reader.sink, readings=loss.rows, reason=loss.reason
+                    )
                 self._append_body(Kind.LOSS, loss_body(loss, reader.sink))
 
     def _give_up(self, segments: list[Segment], reason: str) -> None:
         for segment in segments:
             lost = {reader.sink: rows for reader in self._readers.values() if (rows := reader.give_up(segment, reason))}
             if lost:
-                log.error("The oldest data is given up", lane=segment.lane.word, reason=reason, readings=lost)
+                log.error("the oldest data is given up", lane=segment.lane.word, reason=reason, readings=lost)
                 self._append_body(Kind.LOSS, segment_body(segment, reason, lost))
         self._remove(segments)
 
