@@ -1,0 +1,136 @@
+"""A power cut at a random moment: of the readings at most the last commit interval is lost, of the events none.
+
+`POWER_CUTS=100` makes it the full proof; the figures are printed (`pytest -rP`).
+"""
+
+import asyncio
+import os
+import random
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from gateway.core.record import Kind, Lane, Record
+from gateway.operate.selftest.logs import CLOCK, ROWS, bind, block, event, number_of, opened, silence
+from gateway.operate.selftest.restart import Restart, restarted
+from gateway.outbox.segment import LaneFile
+from tests.outbox.power_cut import Disk, Photo
+
+CUTS = int(os.environ.get("POWER_CUTS", "20"))
+INTERVAL = 0.05
+LATE = 0.1
+"""Seconds that the writer's thread may come late on a machine that is busy with other tests."""
+
+
+class Life:
+    """One life of the log, and what the far side knew when the power went."""
+
+    def __init__(self) -> None:
+        self.handed: dict[tuple[Lane, int], Record] = {}
+        self.acknowledged: set[tuple[Lane, int]] = set()
+        self.cut_ns = 0
+        self.photo: Photo | None = None
+
+    async def live(self, directory: Path, disk: Disk, chance: random.Random, number: int) -> int:
+        """Until the power goes; gives the next number."""
+        async with opened(directory, commit_interval=INTERVAL) as outbox:
+            device, reader = bind(outbox), outbox.reader("prompt", "strict")
+            end = CLOCK.monotonic() + chance.uniform(0.02, 0.4)
+            while CLOCK.monotonic() < end:
+                for _ in range(chance.randrange(1, 60)):
+                    outbox.append(block(device, number))
+                    number += 1
+                if chance.random() < 0.3:
+                    outbox.append_event(event(number))
+                records = await reader.take(1000)
+                self.handed |= {(record.lane, record.seq): record for record in records}
+                done = records[: chance.randrange(len(records) + 1)]
+                reader.acknowledged(done)
+                self.acknowledged |= {(record.lane, record.seq) for record in done}
+                if chance.random() < 0.1:
+                    outbox._tick()
+                await asyncio.sleep(chance.choice([0, 0.002, 0.01]))
+            self.photo, self.cut_ns = disk.photo(), CLOCK.boot_ns()
+        return number
+
+    def first_within(self, seconds: float) -> int:
+        """Number of the first data record that was accepted so shortly before the cut."""
+        data = {seq: record for (lane, seq), record in self.handed.items() if lane is Lane.DATA}
+        young = (seq for seq, record in data.items() if age([record], self.cut_ns) < seconds)
+        return min(young, default=max(data, default=0) + 1)
+
+    def lost(self, after: Restart) -> list[Record]:
+        """Records that the far side has not acknowledged and will never be given."""
+        given = {(record.lane, record.seq) for record in after.delivered}
+        return [record for key, record in self.handed.items() if key not in given | self.acknowledged]
+
+
+def restore(directory: Path, files: dict[Path, bytes]) -> None:
+    for path in [path for path in directory.rglob("*") if path.is_file()]:
+        path.unlink()
+    for path, data in files.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+
+
+def age(records: Iterable[Record], now_ns: int) -> float:
+    """Seconds since the oldest was accepted."""
+    return max(((now_ns - record.boot_ns) / 1e9 for record in records), default=0.0)
+
+
+def cut(directory: Path, disk: Disk, chance: random.Random, number: int) -> tuple[Life, Restart, int]:
+    """One life, the cut, and the start after it; gives the next number too."""
+    life = Life()
+    with silence():
+        number = asyncio.run(life.live(directory, disk, chance, number))
+        assert life.photo is not None
+        restore(directory, life.photo.after_the_cut(chance))
+        disk.begin()
+        return life, asyncio.run(restarted(directory, "prompt")), number
+
+
+@pytest.mark.timeout(60 + 2 * CUTS)
+def test_a_power_cut_costs_at_most_the_last_commit_interval_and_no_event(tmp_path, monkeypatch):
+    directory, chance = tmp_path / "outbox", random.Random()
+    directory.mkdir()
+    disk = Disk(directory)
+    disk.install(monkeypatch)
+    number, oldest, lost_readings, cuts_with_loss, handed = 0, 0.0, 0, 0, 0
+    for _ in range(CUTS):
+        life, after, number = cut(directory, disk, chance, number)
+        lost = life.lost(after)
+        assert [record.id for record in lost if record.lane is Lane.ALARM] == []
+        oldest = max(oldest, age(lost, life.cut_ns))
+        assert oldest < INTERVAL + LATE
+        for record in after.delivered:
+            before = life.handed.get((record.lane, record.seq))
+            same = before is None or (before.kind, number_of(before)) == (record.kind, number_of(record))
+            assert same, f"{record.id} names two records"
+        new = [record.seq for record in after.delivered if record.lane is Lane.DATA and record.boot_ns > life.cut_ns]
+        assert min(new) > max((seq for lane, seq in life.handed if lane is Lane.DATA), default=0)
+        assert list(after.imbalance(ROWS)) == []
+        told = [record.body for record in after.delivered if record.kind is Kind.LOSS and record.boot_ns > life.cut_ns]
+        first = life.first_within(INTERVAL + LATE)
+        assert all(low >= first for body in told for low, _ in body["ranges"]), "a loss is told of what was synced"
+        lost_readings += ROWS * len(lost)
+        cuts_with_loss += bool(lost)
+        handed += len(life.handed)
+    print(
+        f"{CUTS} power cuts, {handed} records handed out: no event lost; readings lost at {cuts_with_loss} cuts, "
+        f"{lost_readings} in all, the oldest {oldest * 1000:.0f} ms before the cut (commit interval {INTERVAL * 1000:.0f} ms)"
+    )
+    assert cuts_with_loss, "a test in which nothing is ever lost proves nothing"
+
+
+@pytest.mark.timeout(60)
+def test_a_log_that_does_not_sync_is_found_out(tmp_path, monkeypatch):
+    directory, chance = tmp_path / "outbox", random.Random(1)
+    directory.mkdir()
+    disk = Disk(directory)
+    disk.install(monkeypatch)
+    monkeypatch.setattr(LaneFile, "commit", lambda self: None)
+    lost: list[Record] = []
+    while not any(record.lane is Lane.ALARM for record in lost):
+        life, after, _ = cut(directory, disk, chance, 0)
+        lost += life.lost(after)
