@@ -14,8 +14,9 @@ import pytest
 from gateway.cli import main
 from gateway.core.record import Lane
 from gateway.operate.selftest import damage
+from gateway.operate.selftest.before import Before, prepare, valued
 from gateway.operate.selftest.check import Check
-from gateway.operate.selftest.damage import FLIPS, GONE, Before, prepare, torn
+from gateway.operate.selftest.damage import FLIPS, GONE, torn
 from gateway.operate.selftest.killing import Ledger, kill_loop
 from gateway.operate.selftest.logs import ROWS, SINKS, silence
 from gateway.operate.selftest.runs import Named, runs
@@ -25,7 +26,7 @@ from gateway.outbox import identity, reader, reading, state
 @pytest.fixture
 def before(tmp_path: Path) -> Before:
     with silence():
-        return asyncio.run(damage._valued(asyncio.run(prepare(tmp_path / "log"))))
+        return asyncio.run(valued(asyncio.run(prepare(tmp_path / "log"))))
 
 
 def tried(before: Before, doing: damage.Doing, trials: int = 20) -> Check:
