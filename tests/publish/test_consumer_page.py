@@ -108,11 +108,12 @@ async def cut_again_and_again(running: Running, link: FaultProxy, numbers: range
     cuts = len(numbers) // 50
     for cut in range(cuts):
         running.read(*numbers[50 * cut : 50 * cut + 25])
-        await eventually(lambda: running.publisher.health.state == "up")
+        await eventually(lambda: running.publisher.health.state == "up", 15)
         link.spoil_next(swallow)
         running.read(*numbers[50 * cut + 25 : 50 * cut + 50])
         await asyncio.sleep(0.1)
         link.drop()
+        await link.restore()  # else an unused swallow would take the broker's next greeting
 
 
 @pytest.mark.timeout(60)
