@@ -13,12 +13,12 @@ import pytest
 
 from gateway.cli import main
 from gateway.core.record import Lane
-from gateway.operate.selftest import damage
+from gateway.operate.selftest import child, damage
 from gateway.operate.selftest.before import Before, prepare, valued
 from gateway.operate.selftest.check import Check
 from gateway.operate.selftest.damage import FLIPS, GONE, torn
 from gateway.operate.selftest.killing import Ledger, kill_loop
-from gateway.operate.selftest.logs import ROWS, SINKS, silence
+from gateway.operate.selftest.logs import ROWS, SINKS, bind, block, opened, silence
 from gateway.operate.selftest.runs import Named, runs
 from gateway.outbox import identity, reader, reading, state
 
@@ -183,3 +183,32 @@ def test_runs_hold_what_each_number_names():
         clashes = sum(truth.setdefault(each, shift) != shift for each in range(seq, seq + count))
         assert named.reused - before == clashes
         assert named.count == len(truth)
+
+
+def test_no_sink_loses_what_another_one_has_while_the_rest_is_drained(tmp_path, monkeypatch):
+    """The log's upkeep removes what all sinks have; the examiner must be there with all of them."""
+    told: dict[str, object] = {}
+    monkeypatch.setattr(child, "say", told.update)
+
+    async def leave_a_log() -> None:
+        async with opened(tmp_path) as outbox:
+            for name in SINKS:
+                outbox.reader(name)
+            device = bind(outbox)
+            for number in range(3000):
+                outbox.append(block(device, number))
+                if number % 500 == 499:
+                    await outbox.written_out(10)
+
+    async def look_after_every_turn(sink: child.Sink, kept: int) -> bool:
+        found = await turn(sink, kept)
+        sink.outbox._tick()
+        return found
+
+    turn = child.Sink.turn
+    monkeypatch.setattr(child.Sink, "turn", look_after_every_turn)
+    with silence():
+        asyncio.run(leave_a_log())
+        asyncio.run(child.drain(tmp_path))
+    data = [told["balances"][sink]["data"] for sink in SINKS]
+    assert [(lane["acknowledged"], lane["dropped"]) for lane in data] == [(3000 * ROWS, {})] * 2

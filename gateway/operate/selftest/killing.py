@@ -15,7 +15,9 @@ from gateway.outbox.files import LogFiles
 from gateway.outbox.intervals import IntervalSet
 from gateway.outbox.verify import verify
 
-_LIFE = (0.005, 0.25)
+_SHORT_LIFE = (0.005, 0.25)
+_LONG_LIFE = (1.0, 2.5)
+"""Long enough that the log writes cursors and removes files, which it does every second."""
 _OPENING = (0.0, 0.02)
 _DRAIN = 300.0
 
@@ -92,7 +94,7 @@ def _live(log: Path, ledger: Ledger, check: Check, chance: random.Random) -> Non
     early = chance.random() < 0.2
     with child(["write", str(log), *numbers], log.parent) as running:
         started = running.wait_for(1 if early else 2)
-        time.sleep(chance.uniform(*(_OPENING if early else _LIFE)))
+        time.sleep(_life(chance, early))
         ended = running.process.poll() is not None
         running.kill()
         if ended or not started:
@@ -101,6 +103,12 @@ def _live(log: Path, ledger: Ledger, check: Check, chance: random.Random) -> Non
         check.add("kills while it started" if early else "kills", 1)
         for said in running.heard():
             ledger.take(said)
+
+
+def _life(chance: random.Random, early: bool) -> float:
+    if early:
+        return chance.uniform(*_OPENING)
+    return chance.uniform(*(_LONG_LIFE if chance.random() < 0.15 else _SHORT_LIFE))
 
 
 def _verify(log: Path, check: Check, cycle: int) -> None:
