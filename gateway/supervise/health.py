@@ -40,7 +40,10 @@ class Health:
         return (self._clock.boot_ns() - self.since_ns) / 1e9
 
     def up(self, note: str = "") -> None:
-        """It works."""
+        """It works. Cheap when it did before: it is called at every answer of a device."""
+        if self.state == "up" and self.reason == note:
+            self.failures = 0
+            return
         if self.state != "up":
             away = self.state in ("down", "faulted")
             tell = f"up again after {format_duration(self.age)}" if away else "up"

@@ -87,7 +87,7 @@ class ReadPlan:
     def _taken(self, payload: bytes, t_ns: int) -> NDArray[np.float64] | Readings:
         if payload != self._payload:
             self._value, self._exact = self._decode(payload)
-            self._plain = not np.isnan(self._value).any()
+            self._plain = not np.count_nonzero(np.isnan(self._value))
             self._payload = payload
         return self._value if self._plain and not self.refused else self._readings(t_ns)
 

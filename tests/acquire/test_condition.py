@@ -45,6 +45,12 @@ def test_none_and_nan_are_bad_and_spoil_no_neighbour():
         assert readings.t_ns.tolist() == [5, 5, 5]
 
 
+def test_infinities_and_the_largest_numbers_are_values_like_others():
+    of, _ = device(a={}, b={}, c={}, d={})
+    readings = as_readings(of, of.tags, np.array([np.inf, -np.inf, 1.7e308, 1.7e308]), 5)
+    assert readings.quality.tolist() == [0, 0, 0, 0]
+
+
 def test_what_a_float_cannot_hold_is_kept_exactly():
     of, _ = device(a={}, b={}, c={}, d={})
     readings = as_readings(of, of.tags, [2**60 + 1, "text", b"\x00", True], 5)
