@@ -72,6 +72,7 @@ class Writer(threading.Thread):
         self._events = events
         self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._removals: deque[Path] = deque()
+        self._saves: dict[Path, bytes] = {}
         self._room = threading.Event()
         self._due: float | None = None
         self._stopping = False
@@ -96,8 +97,9 @@ class Writer(threading.Thread):
         self._jobs.put(self._remove)
 
     def save(self, path: Path, data: bytes) -> None:
-        """Replace a small file; not synced."""
-        self._jobs.put(partial(self._save, path, data))
+        """Replace a small file, before any file goes that is removed after this call; not synced."""
+        self._saves[path] = data
+        self._jobs.put(self._save)
 
     def measure(self) -> None:
         """Tell how much room the disk has."""
@@ -190,16 +192,21 @@ class Writer(threading.Thread):
     def _remove(self) -> None:
         while self._removals:
             path = self._removals.popleft()
+            self._save()
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 log.warning("a file of the outbox cannot be removed", file=str(path), error=str(error))
 
-    def _save(self, path: Path, data: bytes) -> None:
-        try:
-            write_whole(path, data, sync=False)
-        except OSError as error:
-            log.warning("a cursor of the outbox cannot be written; a crash now would cause repeats", error=str(error))
+    def _save(self) -> None:
+        while self._saves:
+            path, data = self._saves.popitem()
+            try:
+                write_whole(path, data, sync=False)
+            except OSError as error:
+                log.warning(
+                    "a cursor of the outbox cannot be written; a crash now would cause repeats", error=str(error)
+                )
 
     def _measure(self) -> None:
         stat = os.statvfs(self._directory)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from gateway.outbox import outbox as outbox_module
 from gateway.outbox import segment as segment_module
 from gateway.outbox.retention import default_max_size, done_with, surplus
 from gateway.outbox.segment import Segment
+from gateway.outbox.state import read_cursor
+from gateway.outbox.writer import Batch, Writer
 from tests.outbox.making import Log, block, fill, spec, take, until
 
 ROOT = Path(__file__).parents[2]
@@ -232,3 +235,40 @@ async def test_a_small_file_system_fills_up_and_comes_free(tmp_path, context):
             assert lane["accepted"] == lane["pending"] + dropped == 500_000
     finally:
         subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+async def test_a_file_goes_only_after_the_cursors_that_no_longer_want_it_are_on_disk(log, context, monkeypatch):
+    """Also when the writer has other work before it: a kill -9 in between would make a loss of what was delivered."""
+    gone, held = [], threading.Event()
+    unlink, write = Path.unlink, Writer._write
+
+    def watched(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".seg":
+            cursor = read_cursor(log.directory / "cursors" / "central.json", outbox.log_id)
+            gone.append((int(path.stem, 16), cursor[Lane.DATA].seqs.gap(0)))
+        unlink(path, missing_ok=missing_ok)
+
+    def waiting(writer: Writer, batch: Batch) -> None:
+        held.wait(10)
+        write(writer, batch)
+
+    held.set()
+    for start in (0, 5):
+        async with log.opened() as outbox:
+            outbox.reader("central")
+            await fill(outbox, outbox.bind(spec(), context), range(start, start + 5))
+    async with log.opened() as outbox:
+        device, reader = outbox.bind(spec(), context), outbox.reader("central")
+        await fill(outbox, device, range(10, 15))
+        records = await take(reader, 15)
+        monkeypatch.setattr(Path, "unlink", watched)
+        monkeypatch.setattr(Writer, "_write", waiting)
+        held.clear()
+        outbox.append(block(device, 15))
+        outbox.flush()
+        reader.acknowledged(records)
+        outbox._tick()
+        held.set()
+        await until(lambda: len(gone) == 2)
+    assert [first for first, _ in gone] == [1, 6]
+    assert all(settled == 16 for _, settled in gone)
