@@ -39,7 +39,7 @@ def test_a_sound_gateway_passes_and_the_report_says_on_what(tmp_path, capsys):
     report = tmp_path / "report.txt"
     options = ["--dir", str(tmp_path / "disk"), "--cycles", "2", "--report", str(report)]
     if main(["selftest", "outbox", "--json", *options]) != 0:
-        # On a crowded machine its timed check of a full disk may see no refusal, and then rightly says that it proves nothing.
+        # On a crowded machine its timed check of a full disk may see no refusal, and then says that it proves nothing.
         assert "proves nothing here" in capsys.readouterr().out
         assert main(["selftest", "outbox", "--json", *options]) == 0
     told = json.loads(capsys.readouterr().out)
