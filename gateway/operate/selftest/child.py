@@ -2,7 +2,7 @@
 
 python -m gateway.operate.selftest.child write DIRECTORY FIRST_NUMBER FIRST_EVENT
 python -m gateway.operate.selftest.child drain DIRECTORY
-python -m gateway.operate.selftest.child quota DIRECTORY LIMIT
+python -m gateway.operate.selftest.child quota DIRECTORY RECORDS
 python -m gateway.operate.selftest.child full DIRECTORY RECORDS
 """
 

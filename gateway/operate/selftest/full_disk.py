@@ -12,22 +12,20 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.operate.selftest.check import Check, Progress
 from gateway.operate.selftest.logs import ROWS, bind, block, event, number_of, opened
 from gateway.operate.selftest.process import answer
-from gateway.outbox import Outbox, Reader
+from gateway.outbox import Reader
 from gateway.outbox.intervals import IntervalSet
 
-_LIMIT = 512 * 1024
-BYTES = 100
-"""Of a record on disk, about."""
+_RECORDS = 10_000
 _TMPFS = 3 * 1024 * 1024
 _DEADLINE = 120.0
 _MOUNTED = ("unshare", "--user", "--mount", "--map-root-user", "sh", "-c")
 
 
 def quota(directory: Path, progress: Progress) -> Check:
-    """Files may not grow beyond a limit for a while: everything waits in memory, and nothing is lost."""
+    """Files may not grow by a byte for a while: everything waits in memory, and nothing is lost."""
     check = Check("a disk that refuses writes for a while")
     progress(check.name, 0, 1)
-    said = _told(check, ["quota", str(directory / "quota"), str(_LIMIT)], directory)
+    said = _told(check, ["quota", str(directory / "quota"), str(_RECORDS)], directory)
     if said is not None:
         check.figures = {"records accepted": said["records"], "writes refused": "yes" if said["refused"] else "no"}
         check.expect(said["refused"], "no write was refused: the check proves nothing here")
@@ -96,17 +94,17 @@ def _balanced(check: Check, balance: Mapping[str, Any], accepted: int) -> None:
 # In the child:
 
 
-async def run_into_quota(directory: Path, limit: int) -> dict[str, Any]:
-    """Fill a log whose files may not grow beyond `limit` bytes, then lift that, and take all of it."""
-    records = 2 * limit // BYTES
-    async with opened(directory, segment_size=4 * limit) as outbox:
+async def run_into_quota(directory: Path, records: int) -> dict[str, Any]:
+    """Offer records, in the middle of it to files that may not grow by a byte; then lift that, and take all of them."""
+    async with opened(directory) as outbox:
         device, reader = bind(outbox), outbox.reader("prompt", "strict")
+        await _offer(range(records // 4), lambda number: outbox.append(block(device, number)))
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-        await _offer(outbox, records, lambda number: outbox.append(block(device, number)))
-        refused = await _within(lambda: outbox.status()["disk"] != "ok", 10)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        await _offer(range(records // 4, records), lambda number: outbox.append(block(device, number)))
+        refused = await _within(lambda: outbox.status()["disk"] != "ok", 30)
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        await _within(lambda: outbox.status()["lanes"]["data"]["queued"] == 0 and outbox.status()["disk"] == "ok", 30)
+        await outbox.written_out(60)
         taken = await _take_all(reader)
         values = [number_of(record) for record in taken if record.kind is Kind.READINGS]
         balance = reader.status()["lanes"]["data"]
@@ -119,9 +117,8 @@ async def fill_up(directory: Path, records: int) -> dict[str, Any]:
         device, reader = bind(outbox), outbox.reader("prompt", "strict")
         for number in range(10):
             outbox.append_event(event(number))
-        await _offer(outbox, records, lambda number: outbox.append(block(device, number)))
-        await _within(lambda: outbox.status()["lanes"]["data"]["queued"] == 0, 60)
-        await outbox.written_out(10)
+        await _offer(range(records), lambda number: outbox.append(block(device, number)))
+        await outbox.written_out(60)
         taken = await _take_all(reader)
         return {"offered": records, "turned_away": outbox.status()["not_accepted"], **_accounts(taken, reader)}
 
@@ -146,8 +143,8 @@ def _accounts(taken: list[Record], reader: Reader) -> dict[str, Any]:
     }
 
 
-async def _offer(outbox: Outbox, records: int, put: Callable[[int], None]) -> None:
-    for number in range(records):
+async def _offer(numbers: range, put: Callable[[int], None]) -> None:
+    for number in numbers:
         put(number)
         if number % 100 == 99:
             await asyncio.sleep(0.001)
