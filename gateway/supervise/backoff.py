@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 @dataclass
 class Backoff:
-    """Doubling pauses with jitter, so that many lines lost together do not return together. All in seconds."""
+    """Doubling pauses with jitter, so that many lines lost together do not return together. All in seconds.
+
+    Each second for which a session was up takes one off the next pause: a device that was lost for long and is lost again
+    soon after is not made to wait for what happened before, and one that hangs up at once waits ever longer.
+    """
 
     first: float = 1.0
     limit: float = 60.0
-    well: float = 30.0
-    """A session that was up for this long starts anew at `first`."""
     jitter: Callable[[], float] = random.random
 
     def __post_init__(self) -> None:
@@ -20,7 +22,6 @@ class Backoff:
 
     def pause(self, was_up: float) -> float:
         """The next pause, after a session that was up for `was_up`: between half and the whole of the doubling step."""
-        if was_up >= self.well:
-            self._next = self.first
-        step, self._next = self._next, min(self._next * 2, self.limit)
+        step = max(self.first, self._next - was_up)
+        self._next = min(step * 2, self.limit)
         return step * (0.5 + self.jitter() / 2)

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ _SHORT_LIFE = (0.005, 0.25)
 _LONG_LIFE = (1.0, 2.5)
 """Long enough that the log writes cursors and removes files, which it does every second."""
 _OPENING = (0.0, 0.02)
+_WORK = (50, 300)
+"""Records that a life accepts before it may be killed, so that a slow machine proves as much as a quick one."""
 _DRAIN = 300.0
 
 
@@ -81,19 +84,19 @@ def kill_loop(directory: Path, cycles: int, chance: random.Random, progress: Pro
     log = directory / "killed"
     for cycle in range(cycles):
         progress(check.name, cycle, cycles)
-        _live(log, ledger, check, chance)
+        _live(log, ledger, check, chance, early=cycle > 0 and chance.random() < 0.2)
         _verify(log, check, cycle)
     _drain(log, ledger, check)
     ledger.judge(check)
     return check.done()
 
 
-def _live(log: Path, ledger: Ledger, check: Check, chance: random.Random) -> None:
-    """One life: from the start to a kill at a random moment, at times while it still starts."""
-    numbers = [str(ledger.next[Lane.DATA.word]), str(ledger.next[Lane.ALARM.word])]
-    early = chance.random() < 0.2
-    with child(["write", str(log), *numbers], log.parent) as running:
-        started = running.wait_for(1 if early else 2)
+def _live(log: Path, ledger: Ledger, check: Check, chance: random.Random, *, early: bool) -> None:
+    """One life: from the start to a kill at a random moment, `early` while it still starts."""
+    number, event = ledger.next[Lane.DATA.word], ledger.next[Lane.ALARM.word]
+    wanted = number + chance.randint(*_WORK)
+    with child(["write", str(log), str(number), str(event)], log.parent) as running:
+        started = running.wait_until(lambda said: bool(said) if early else _accepted(said) >= wanted)
         time.sleep(_life(chance, early))
         ended = running.process.poll() is not None
         running.kill()
@@ -103,6 +106,11 @@ def _live(log: Path, ledger: Ledger, check: Check, chance: random.Random) -> Non
         check.add("kills while it started" if early else "kills", 1)
         for said in running.heard():
             ledger.take(said)
+
+
+def _accepted(said: Sequence[dict[str, Any]]) -> int:
+    """One above the greatest value that a sink was handed."""
+    return max((value + count for each in said for _, value, count in each.get("got", {}).get("data", ())), default=0)
 
 
 def _life(chance: random.Random, early: bool) -> float:

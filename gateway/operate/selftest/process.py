@@ -4,14 +4,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 CHILD = [sys.executable, "-m", "gateway.operate.selftest.child"]
 _STARTED = 60.0
-"""Seconds that a child has for its first words."""
+"""Seconds that a child has for what it is to do before it is killed."""
 
 
 class Child:
@@ -26,13 +26,13 @@ class Child:
         """What it has said so far; the line that a kill has cut is none."""
         return [json.loads(line) for line in self._said.read_bytes().split(b"\n")[:-1]]
 
-    def wait_for(self, lines: int) -> bool:
-        """Whether it has said so much before it ended, or time was up."""
+    def wait_until(self, enough: Callable[[list[dict[str, Any]]], bool]) -> bool:
+        """Whether what it has said was enough before it ended, or time was up."""
         end = time.monotonic() + _STARTED
-        while self._said.read_bytes().count(b"\n") < lines:
+        while not enough(self.heard()):
             if self.process.poll() is not None or time.monotonic() > end:
-                return self._said.read_bytes().count(b"\n") >= lines
-            time.sleep(0.001)
+                return enough(self.heard())
+            time.sleep(0.002)
         return True
 
     def kill(self) -> None:
