@@ -17,7 +17,7 @@ from gateway.outbox.frames import JSON, Stamp, frame
 from gateway.outbox.lane import LaneLog
 from gateway.outbox.segment import Entry
 from gateway.outbox.state import STEP_NS
-from gateway.outbox.writer import Batch
+from gateway.outbox.writer import Group
 
 log = structlog.get_logger()
 
@@ -89,7 +89,7 @@ class Intake:
         event = Event(f"clock-{self.epoch}", "clock", "stepped", "", wall_ns, message, "warning", detail)
         self.body(Kind.EVENT, event.body())
 
-    def batch(self) -> Batch:
+    def group(self) -> Group:
         """All that was gathered, numbered and stamped with this moment; empty afterwards."""
         stamp = self._stamp()
         gathered, self._gathered = self._gathered, []
@@ -100,7 +100,7 @@ class Intake:
                 lanes[lane].append(self._entry(lane, kind, content, stamp))
         filled = {lane: entries for lane, entries in lanes.items() if entries}
         size = sum(len(entry.frame) for entries in filled.values() for entry in entries)
-        return Batch(filled, self._dictionary.take_fresh(), size)
+        return Group(filled, self._dictionary.take_fresh(), size)
 
     def _entry(self, lane: Lane, kind: Kind, content: Readings | bytes, stamp: Stamp) -> Entry:
         source: Source | None = None

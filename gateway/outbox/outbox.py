@@ -1,7 +1,7 @@
 """The store-and-forward log as the rest of the gateway sees it.
 
 Everything here runs in the event loop and never waits for the disk: what is appended is gathered for a moment, numbered,
-encoded, and handed to the writer's thread as one batch; the thread tells when it is on disk, and then readers may have it.
+encoded, and handed to the writer's thread as one group; the thread tells when it is on disk, and then readers may have it.
 """
 
 import asyncio
@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 
 from gateway.config.model import DeviceSpec, OutboxSection
-from gateway.core.amounts import format_size
 from gateway.core.clock import Clock
 from gateway.core.context import Context
 from gateway.core.event import Event
@@ -27,13 +26,13 @@ from gateway.outbox import state
 from gateway.outbox.identity import Numbers
 from gateway.outbox.intake import Intake
 from gateway.outbox.lane import LaneLog
-from gateway.outbox.losses import Away, loss_body, segment_body, skip_body
-from gateway.outbox.progress import Progress
-from gateway.outbox.reader import Order, Reader, Track
-from gateway.outbox.reading import Hole, Span, Stored, read
-from gateway.outbox.retention import default_max_size, done_with, surplus
-from gateway.outbox.segment import Growth, Segment
-from gateway.outbox.writer import Batch, Writer
+from gateway.outbox.losses import Away, skip_body
+from gateway.outbox.reader import Order, Reader
+from gateway.outbox.readers import Readers
+from gateway.outbox.retention import default_max_size
+from gateway.outbox.segment import Growth
+from gateway.outbox.upkeep import Upkeep
+from gateway.outbox.writer import Group, Writer
 from gateway.plugin.driver import Found
 
 log = structlog.get_logger()
@@ -56,8 +55,6 @@ class Outbox:
 
     def __init__(self, directory: Path, section: OutboxSection, clock: Clock, found: state.State) -> None:
         self.log_id = found.log_id
-        self._directory = directory
-        self._section = section
         self._clock = clock
         self._state = found
         self._lanes = {
@@ -65,7 +62,7 @@ class Outbox:
             for lane in Lane
         }
         self._intake = Intake(self.log_id, self._lanes, found.dictionary, clock, found.boot, found.epoch)
-        self._readers: dict[str, Reader] = {}
+        self._readers = Readers(self._lanes, found, clock)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
         self._away = Away()
@@ -73,22 +70,30 @@ class Outbox:
         self._queued = 0
         self._progress = time.monotonic()
         self._trouble = ""
-        self._free: int | None = None
         self._failure: BaseException | None = None
-        self._told: set[tuple[str, str]] = set()
-        """Sinks and reasons of losses that were logged; what follows is counted, and recorded."""
         self._ended = asyncio.Event()
         self._idle = asyncio.Event()
-        free, own = _free(directory), self.size
-        self._max_size = section.max_size or default_max_size(free, own)
+        own = sum(lane.size for lane in self._lanes.values())
+        max_size = section.max_size or default_max_size(_free(directory), own)
         self._writer = Writer(
             directory,
             self.log_id,
             found.numbers,
-            segment_size=max(64 * 1024, min(section.segment_size, self._max_size // 16)),
+            segment_size=max(64 * 1024, min(section.segment_size, max_size // 16)),
             commit_interval=section.commit_interval,
             tell=self._tell,
             events=self,
+        )
+        self._upkeep = Upkeep(
+            directory,
+            self.log_id,
+            section,
+            clock,
+            max_size=max_size,
+            lanes=self._lanes,
+            readers=self._readers,
+            writer=self._writer,
+            append_body=self._append_body,
         )
 
     @classmethod
@@ -159,7 +164,7 @@ class Outbox:
                     await self._idle.wait()
 
     def late(self) -> float:
-        """Seconds for which the writer has not finished a batch that it was given; 0 when it has nothing to do. A disk that
+        """Seconds for which the writer has not finished a group that it was given; 0 when it has nothing to do. A disk that
         refuses does not count: the writer tries on."""
         if not self._queued or self._trouble:
             return 0.0
@@ -168,54 +173,22 @@ class Outbox:
     def _flush(self) -> None:
         self._timer = None
         if self._intake:
-            batch = self._intake.batch()
+            group = self._intake.group()
             if not self._queued:
                 self._progress = time.monotonic()
-            self._queued += batch.size
-            self._writer.write(batch)
+            self._queued += group.size
+            self._writer.write(group)
 
     def reader(self, sink: str, order: Order = "live-first") -> Reader:
         """This sink's place in the log; the same object each time. A sink that is new, or whose cursor was lost, begins
         with the oldest record on disk."""
-        reader = self._readers.get(sink)
-        if reader is not None:
-            reader.order = order
-            return reader
-        known = self._state.cursors.get(sink) or {lane: self._begin(log) for lane, log in self._lanes.items()}
-        tracks = {lane: Track(log, known[lane]) for lane, log in self._lanes.items()}
-        reader = Reader(sink, order, tracks, self._fetch, clock=self._clock, boot=self._state.boot)
-        self._readers[sink] = reader
-        for lane in Lane:
-            self._align(reader, lane)
-        return reader
+        return self._readers.reader(sink, order)
 
     def release(self, sink: str) -> None:
         """This sink is no longer configured: it holds nothing back any more. Its cursor stays on disk."""
-        reader = self._readers.pop(sink, None)
+        reader = self._readers.release(sink)
         if reader is not None:
-            self._state.cursors[sink] = {lane: track.progress for lane, track in reader.tracks.items()}
-            self._save_cursor(reader)
-
-    def _begin(self, lane: LaneLog) -> Progress:
-        progress = Progress()
-        if lane.segments:
-            progress.begin(lane.segments[0].first, lane.segments[0].start)
-        else:
-            progress.begin(lane.written_seq, lane.total)
-        return progress
-
-    def _align(self, reader: Reader, lane: Lane) -> None:
-        """Settle what the sink's cursor says is open and no file has any more."""
-        seq, total = 0, 0
-        for segment in self._lanes[lane].segments:
-            reader.lose(lane, (seq, segment.first), (total, segment.start), "not on disk")
-            seq, total = segment.last + 1, segment.end
-        if seq <= self._state.next_seq[lane]:
-            reader.lose(lane, (seq, self._state.next_seq[lane]), (total, self._state.total[lane]), "not on disk")
-        reader.tracks[lane].newest = reader.tracks[lane].progress.seqs.end
-
-    async def _fetch(self, span: Span, limit: int) -> list[Stored | Hole]:
-        return await asyncio.to_thread(read, span, limit, self.log_id, self._state.dictionary)
+            self._upkeep.save_cursor(reader)
 
     # Told by the writer's thread
 
@@ -232,9 +205,9 @@ class Outbox:
         for reader in self._readers.values():
             reader.wake()
 
-    def batch_done(self, batch: Batch) -> None:
+    def group_done(self, group: Group) -> None:
         """All of it is on disk, or given up at a stop."""
-        self._queued -= batch.size
+        self._queued -= group.size
         self._idle.set()
         self._progress = time.monotonic()
         if self._trouble and not self._writer.unwritten:
@@ -250,23 +223,16 @@ class Outbox:
             log.error("the disk does not take the outbox; trying on", error=str(error))
         self._trouble = str(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            self._give_up(surplus(self._segments(), 1), "disk full")
+            self._upkeep.disk_full()
 
     def measured(self, free: int) -> None:
         """So many bytes of the disk are free."""
-        self._free = free
-        floor = self._section.min_free - free
-        if floor > 0:
-            self._give_up(surplus(self._segments(), floor), "the disk's free space is below min_free")
-        excess = self.size - self._max_size
-        self._give_up(surplus(self._segments(), excess), f"the outbox reached its {format_size(self._max_size)}")
+        self._upkeep.measured(free)
 
     def ended(self, error: BaseException | None) -> None:
         """The thread has ended."""
         self._failure = error
         self._ended.set()
-
-    # Upkeep
 
     async def run(self) -> None:
         """Keep house until cancelled. Raises only if the writer's thread died of a bug."""
@@ -280,63 +246,17 @@ class Outbox:
             raise self._failure
 
     def _tick(self) -> None:
-        self._write_losses()
-        for lane in self._lanes.values():
-            below = min((reader.settled_below(lane.lane) for reader in self._readers.values()), default=0)
-            lane.settled(below)
-            done = done_with(lane.segments, below, self._clock.wall_ns() - int(self._section.keep * 1e9))
-            if done:
-                self._remove(done)
-        self._save_cursors()
-        self._writer.measure()
-
-    def _write_losses(self) -> None:
-        for reader in self._readers.values():
-            for loss in reader.take_losses():
-                told = (reader.sink, loss.reason)
-                if told not in self._told:
-                    self._told.add(told)
-                    log.error(
-                        "readings will not be delivered", sink=reader.sink, readings=loss.rows, reason=loss.reason
-                    )
-                self._append_body(Kind.LOSS, loss_body(loss, reader.sink))
-
-    def _give_up(self, segments: list[Segment], reason: str) -> None:
-        for segment in segments:
-            lost = {reader.sink: rows for reader in self._readers.values() if (rows := reader.give_up(segment, reason))}
-            if lost:
-                log.error("the oldest data is given up", lane=segment.lane.word, reason=reason, readings=lost)
-                self._append_body(Kind.LOSS, segment_body(segment, reason, lost))
-        self._remove(segments)
-
-    def _remove(self, segments: list[Segment]) -> None:
-        """Cursors first: a file must not be gone while a cursor still wants it."""
-        if segments:
-            self._save_cursors()
-            for segment in segments:
-                self._lanes[segment.lane].segments.remove(segment)
-            self._writer.remove([segment.path for segment in segments])
-
-    def _save_cursors(self) -> None:
-        for reader in self._readers.values():
-            if reader.changed:
-                self._save_cursor(reader)
-
-    def _save_cursor(self, reader: Reader) -> None:
-        reader.changed = False
-        tracks = {lane: track.progress for lane, track in reader.tracks.items()}
-        data = state.dump_cursor(self.log_id, tracks)
-        self._writer.save(state.cursor_path(self._directory, reader.sink), data)
+        self._upkeep.tick()
 
     async def close(self) -> None:
         """Write and commit what is open, then end. With a disk in trouble it gives up after some seconds; the next start
         then counts this as an unclean stop."""
         self._loop = asyncio.get_running_loop()
-        self._write_losses()
+        self._upkeep.write_losses()
         if self._timer is not None:
             self._timer.cancel()
         self._flush()
-        self._save_cursors()
+        self._upkeep.save_cursors()
         alarm, data = self._lanes[Lane.ALARM], self._lanes[Lane.DATA]
         self._writer.stop(
             Numbers(
@@ -355,13 +275,10 @@ class Outbox:
 
     # What is told
 
-    def _segments(self) -> dict[Lane, list[Segment]]:
-        return {lane: log.segments for lane, log in self._lanes.items()}
-
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(lane.size for lane in self._lanes.values())
+        return self._upkeep.size
 
     def status(self) -> dict[str, Any]:
         """For people and metrics: sizes in bytes, everything else in readings or records."""
@@ -369,8 +286,8 @@ class Outbox:
         return {
             "log": self.log_id,
             "size": self.size,
-            "max_size": self._max_size,
-            "free": self._free,
+            "max_size": self._upkeep.max_size,
+            "free": self._upkeep.free,
             "disk": self._trouble or "ok",
             "not_accepted": self._turned_away,
             "lanes": {

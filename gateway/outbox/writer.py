@@ -26,7 +26,7 @@ _RETRY = (0.1, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Group:
     """What was gathered for one write."""
 
     lanes: Mapping[Lane, Sequence[Entry]]
@@ -42,7 +42,7 @@ class Events(Protocol):
     """What the thread tells; each is called in the event loop."""
 
     def written(self, lane: Lane, growth: Growth) -> None: ...
-    def batch_done(self, batch: Batch) -> None: ...
+    def group_done(self, group: Group) -> None: ...
     def disk_trouble(self, error: OSError) -> None: ...
     def measured(self, free: int) -> None: ...
     def ended(self, error: BaseException | None) -> None: ...
@@ -86,9 +86,9 @@ class Writer(threading.Thread):
         """Bytes that went into segment files since the start."""
         return sum(file.written_bytes for file in self._files.values())
 
-    def write(self, batch: Batch) -> None:
-        """Write these records; `written` and `batch_done` tell when."""
-        self._jobs.put(partial(self._write, batch))
+    def write(self, group: Group) -> None:
+        """Write these records; `written` and `group_done` tell when."""
+        self._jobs.put(partial(self._write, group))
 
     def remove(self, paths: Sequence[Path]) -> None:
         """Delete these files, also while a write waits for room."""
@@ -128,13 +128,13 @@ class Writer(threading.Thread):
         if self._due is not None and time.monotonic() >= self._due:
             self._persist(self._commit)
 
-    def _write(self, batch: Batch) -> None:
-        if batch.definitions:
-            self._persist(partial(self._append_definitions, batch.definitions))
-        for lane, entries in batch.lanes.items():
+    def _write(self, group: Group) -> None:
+        if group.definitions:
+            self._persist(partial(self._append_definitions, group.definitions))
+        for lane, entries in group.lanes.items():
             for part in parts(entries, self._write_at_most):
                 self._write_part(lane, part)
-        self._tell(partial(self._events.batch_done, batch))
+        self._tell(partial(self._events.group_done, group))
 
     def _write_part(self, lane: Lane, entries: Sequence[Entry]) -> None:
         growth = self._persist(partial(self._append, lane, entries))

@@ -16,7 +16,7 @@ from gateway.outbox import segment as segment_module
 from gateway.outbox.retention import default_max_size, done_with, surplus
 from gateway.outbox.segment import Segment
 from gateway.outbox.state import read_cursor
-from gateway.outbox.writer import Batch, Writer
+from gateway.outbox.writer import Group, Writer
 from tests.outbox.making import Log, block, fill, spec, take, until
 
 ROOT = Path(__file__).parents[2]
@@ -248,9 +248,9 @@ async def test_a_file_goes_only_after_the_cursors_that_no_longer_want_it_are_on_
             gone.append((int(path.stem, 16), cursor[Lane.DATA].seqs.gap(0)))
         unlink(path, missing_ok=missing_ok)
 
-    def waiting(writer: Writer, batch: Batch) -> None:
+    def waiting(writer: Writer, group: Group) -> None:
         held.wait(10)
-        write(writer, batch)
+        write(writer, group)
 
     held.set()
     for start in (0, 5):

@@ -1,0 +1,129 @@
+"""Keeping house: what is delivered goes, what is too much is given up, losses and cursors are written down.
+
+Decided in the event loop, done by the writer's thread.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from gateway.config.model import OutboxSection
+from gateway.core.amounts import format_size
+from gateway.core.clock import Clock
+from gateway.core.record import Kind, Lane
+from gateway.outbox import state
+from gateway.outbox.lane import LaneLog
+from gateway.outbox.losses import loss_body, segment_body
+from gateway.outbox.reader import Reader
+from gateway.outbox.retention import done_with, surplus
+from gateway.outbox.segment import Segment
+from gateway.outbox.writer import Writer
+
+log = structlog.get_logger()
+
+
+class Upkeep:
+    """Of one log; `append_body` takes what it has to say."""
+
+    def __init__(
+        self,
+        directory: Path,
+        log_id: str,
+        section: OutboxSection,
+        clock: Clock,
+        *,
+        max_size: int,
+        lanes: Mapping[Lane, LaneLog],
+        readers: Mapping[str, Reader],
+        writer: Writer,
+        append_body: Callable[[Kind, Mapping[str, Any]], None],
+    ) -> None:
+        self.max_size = max_size
+        self.free: int | None = None
+        """Bytes of the disk that are free; None until it was asked."""
+        self._directory = directory
+        self._log_id = log_id
+        self._section = section
+        self._clock = clock
+        self._lanes = lanes
+        self._readers = readers
+        self._writer = writer
+        self._append_body = append_body
+        self._told: set[tuple[str, str]] = set()
+        """Sinks and reasons of losses that were logged; what follows is counted, and recorded."""
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(lane.size for lane in self._lanes.values())
+
+    def tick(self) -> None:
+        """Once a second."""
+        self.write_losses()
+        for lane in self._lanes.values():
+            below = min((reader.settled_below(lane.lane) for reader in self._readers.values()), default=0)
+            lane.settled(below)
+            done = done_with(lane.segments, below, self._clock.wall_ns() - int(self._section.keep * 1e9))
+            if done:
+                self._remove(done)
+        self.save_cursors()
+        self._writer.measure()
+
+    def write_losses(self) -> None:
+        """What sinks have lost since the last time becomes records."""
+        for reader in self._readers.values():
+            for loss in reader.take_losses():
+                told = (reader.sink, loss.reason)
+                if told not in self._told:
+                    self._told.add(told)
+                    log.error(
+                        "readings will not be delivered", sink=reader.sink, readings=loss.rows, reason=loss.reason
+                    )
+                self._append_body(Kind.LOSS, loss_body(loss, reader.sink))
+
+    def disk_full(self) -> None:
+        """A write found no room."""
+        self._give_up(surplus(self._segments(), 1), "disk full")
+
+    def measured(self, free: int) -> None:
+        """So many bytes of the disk are free."""
+        self.free = free
+        floor = self._section.min_free - free
+        if floor > 0:
+            self._give_up(surplus(self._segments(), floor), "the disk's free space is below min_free")
+        excess = self.size - self.max_size
+        self._give_up(surplus(self._segments(), excess), f"the outbox reached its {format_size(self.max_size)}")
+
+    def _segments(self) -> dict[Lane, list[Segment]]:
+        return {lane: log.segments for lane, log in self._lanes.items()}
+
+    def _give_up(self, segments: list[Segment], reason: str) -> None:
+        for segment in segments:
+            lost = {reader.sink: rows for reader in self._readers.values() if (rows := reader.give_up(segment, reason))}
+            if lost:
+                log.error("the oldest data is given up", lane=segment.lane.word, reason=reason, readings=lost)
+                self._append_body(Kind.LOSS, segment_body(segment, reason, lost))
+        self._remove(segments)
+
+    def _remove(self, segments: list[Segment]) -> None:
+        """Cursors first: a file must not be gone while a cursor still wants it."""
+        if segments:
+            self.save_cursors()
+            for segment in segments:
+                self._lanes[segment.lane].segments.remove(segment)
+            self._writer.remove([segment.path for segment in segments])
+
+    def save_cursors(self) -> None:
+        """Write down how far each sink has come, where that has changed."""
+        for reader in self._readers.values():
+            if reader.changed:
+                self.save_cursor(reader)
+
+    def save_cursor(self, reader: Reader) -> None:
+        """Write down how far this sink has come."""
+        reader.changed = False
+        tracks = {lane: track.progress for lane, track in reader.tracks.items()}
+        data = state.dump_cursor(self._log_id, tracks)
+        self._writer.save(state.cursor_path(self._directory, reader.sink), data)
