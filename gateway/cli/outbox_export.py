@@ -10,26 +10,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
+from gateway.cli import times
 from gateway.cli.progress import Bar
 from gateway.cli.terminal import count
 from gateway.core.record import Lane
-from gateway.core.times import parse_time, rfc3339
-from gateway.outbox.export import EARLIEST, LATEST, Exported, Wanted, export_csv
+from gateway.core.times import rfc3339
+from gateway.outbox.export import Exported, Wanted, export_csv
 from gateway.outbox.files import LogFiles
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which readings, and where to."""
     parser.add_argument("--format", choices=["csv"], default="csv", help="the kind of file (default: csv)")
-    parser.add_argument(
-        "--from",
-        dest="from_ns",
-        type=_time,
-        default=EARLIEST,
-        metavar="TIME",
-        help="earliest source time, as 2026-11-22, 2026-11-22T02:33 (local) or 2026-11-22T02:33:00Z",
-    )
-    parser.add_argument("--to", dest="to_ns", type=_time, default=LATEST, metavar="TIME", help="up to this source time")
+    times.span(parser, "source time")
     parser.add_argument(
         "--device",
         action="append",
@@ -40,15 +33,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", dest="out", type=Path, metavar="FILE", help="write to a file (default: standard output)")
 
 
-def _time(text: str) -> int:
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def run(args: argparse.Namespace, log: LogFiles) -> int:
-    """Export; 1 if readings that should stand in the log cannot be read."""
+    """Export; 1 if readings that should stand in the log cannot be read, 2 for a span of time that is none."""
+    if not times.is_span(args):
+        return 2
     wanted = Wanted(args.device, args.from_ns, args.to_ns)
     size = sum(path.stat().st_size for path in log.paths(Lane.DATA) if path.exists())
     with _target(args.out) as out, Bar("exporting", size) as bar:

@@ -15,7 +15,7 @@ from gateway.core.quality import describe, status_code
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag
-from gateway.core.times import rfc3339
+from gateway.core.times import EARLIEST, LATEST, rfc3339
 from gateway.outbox.files import LogFiles
 from gateway.outbox.frames import Head
 from gateway.outbox.segment import Segment
@@ -25,8 +25,6 @@ COLUMNS = (
     "enterprise", "site", "area", "line", "order", "batch", "phase", "config",
 )  # fmt: skip
 """`time` is the source time, `accepted` when the gateway took it; `code` the OPC UA status code behind `quality`."""
-
-EARLIEST, LATEST = -(2**63), 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
