@@ -71,7 +71,7 @@ class Conditioner:
             beyond = (clamped != value) & ~np.isnan(value)
             if beyond.any():
                 value, quality = clamped, np.where(beyond, quality | np.uint32(CLAMPED), quality)
-        return Readings(readings.device, readings.t_ns, readings.tag, value, quality, exact)
+        return Readings(readings.device, readings.t_ns, readings.tag, value, quality, exact, readings.own_time)
 
     def report(self, readings: Readings, boot_ns: int) -> Readings | None:
         """The rows to publish: all of tags without a deadband; else those that moved beyond it since the last report, or

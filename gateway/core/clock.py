@@ -2,7 +2,38 @@
 
 import time
 from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
 from typing import Protocol
+
+from gateway.core.adjtimex import read_kernel
+
+TIMESYNCD = Path("/run/systemd/timesync/synchronized")
+"""Made by systemd-timesyncd at its first synchronisation of this boot; asked where the kernel may not be."""
+
+
+class ClockState(IntEnum):
+    """How far the wall clock could be trusted when something was stamped with it."""
+
+    UNKNOWN = 0
+    SYNCHRONISED = 1
+    NOT_YET = 2
+    """A time service had not set it since the boot: it may be wrong by years."""
+    LOST = 3
+    """It was set since the boot, but long ago: it may have drifted by seconds."""
+
+    @property
+    def words(self) -> str:
+        """For people and messages."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    ClockState.UNKNOWN: "unknown",
+    ClockState.SYNCHRONISED: "synchronised",
+    ClockState.NOT_YET: "not yet synchronised",
+    ClockState.LOST: "no longer synchronised",
+}
 
 
 class Clock(Protocol):
@@ -20,6 +51,10 @@ class Clock(Protocol):
         """Seconds; the event loop's clock."""
         ...
 
+    def synchronised(self) -> bool | None:
+        """Whether a time service keeps the wall clock right; None where that cannot be known."""
+        ...
+
 
 class SystemClock:
     """The clocks of this machine."""
@@ -33,6 +68,12 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def synchronised(self) -> bool | None:
+        try:
+            return read_kernel()[0]
+        except OSError:
+            return True if TIMESYNCD.exists() else None
+
 
 @dataclass
 class FakeClock:
@@ -40,6 +81,7 @@ class FakeClock:
 
     wall: int = 1_800_000_000_000_000_000
     boot: int = 1_000_000_000_000
+    synced: bool | None = True
 
     def wall_ns(self) -> int:
         return self.wall
@@ -49,6 +91,9 @@ class FakeClock:
 
     def monotonic(self) -> float:
         return self.boot / 1e9
+
+    def synchronised(self) -> bool | None:
+        return self.synced
 
     def advance(self, seconds: float) -> None:
         """Let time pass on all clocks."""

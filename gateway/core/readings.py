@@ -36,6 +36,9 @@ class Readings:
     exact: Mapping[int, Exact] = field(default_factory=lambda: NO_EXACT)
     """Row → value, for rows whose value is no float64."""
 
+    own_time: bool = False
+    """Whether the source times were taken from the gateway's clock just now, and not given by the device."""
+
     def __len__(self) -> int:
         return len(self.tag)
 
@@ -44,4 +47,6 @@ class Readings:
         exact: Mapping[int, Exact] = NO_EXACT
         if self.exact:
             exact = {new: self.exact[old] for new, old in enumerate(rows.tolist()) if old in self.exact}
-        return Readings(self.device, self.t_ns[rows], self.tag[rows], self.value[rows], self.quality[rows], exact)
+        return Readings(
+            self.device, self.t_ns[rows], self.tag[rows], self.value[rows], self.quality[rows], exact, self.own_time
+        )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from gateway.core.clock import ClockState
 from gateway.core.readings import Readings
 
 
@@ -57,6 +58,11 @@ class Record:
     readings: Readings | None = None
     body: Mapping[str, Any] | None = None
     """JSON object of an event, loss or receipt."""
+    clock: ClockState = ClockState.SYNCHRONISED
+    """How far `wall_ns` could be trusted when it was accepted."""
+    corrected_ns: int = 0
+    """What was added to `wall_ns` at sending, and to the source times if they are the gateway's own (`Readings.own_time`),
+    because the clock was set right later in the same boot; whole milliseconds. 0 on disk, always."""
 
     @property
     def id(self) -> str:

@@ -154,6 +154,7 @@ class ReadPlan:
             np.where(good, self._value, np.nan),
             np.where(missing, np.uint32(quality.BAD_SENSOR_FAILURE), self._quality),
             self._exact,
+            own_time=True,
         )
 
     def _places(self) -> list[Place]:
