@@ -11,6 +11,9 @@ from gateway.core.adjtimex import read_kernel
 TIMESYNCD = Path("/run/systemd/timesync/synchronized")
 """Made by systemd-timesyncd at its first synchronisation of this boot; asked where the kernel may not be."""
 
+STEP_NS = 500_000_000
+"""The wall clock has stepped when it moves this much against the boot clock at once."""
+
 
 class ClockState(IntEnum):
     """How far the wall clock could be trusted when something was stamped with it."""

@@ -60,9 +60,9 @@ class Record:
     """JSON object of an event, loss or receipt."""
     clock: ClockState = ClockState.SYNCHRONISED
     """How far `wall_ns` could be trusted when it was accepted."""
-    corrected_ns: int = 0
-    """What was added to `wall_ns` at sending, and to the source times if they are the gateway's own (`Readings.own_time`),
-    because the clock was set right later in the same boot; whole milliseconds. 0 on disk, always."""
+    corrected_ns: int | None = None
+    """What was added at sending, because the clock was set right later in the same boot: to `wall_ns`, and to the source
+    times if they are the gateway's own (`Readings.own_time`); whole milliseconds. None on disk, and where nothing is known."""
 
     @property
     def id(self) -> str:

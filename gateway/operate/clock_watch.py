@@ -3,10 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from gateway.core.clock import Clock
-
-STEP_NS = 500_000_000
-"""A smaller difference is the time service slewing the clock."""
+from gateway.core.clock import STEP_NS, Clock
 
 
 class ClockWatch:

@@ -69,7 +69,7 @@ def _tags(tag: NDArray[np.uint32], device_tags: bytes, n: int) -> tuple[int, byt
     return 0, tags
 
 
-def decode(payload: memoryview, shape: int, n: int, device: Device) -> Readings:
+def decode(payload: memoryview, shape: int, n: int, device: Device, own_time: bool = False) -> Readings:
     """The block again. Raises ValueError for a payload that does not fit its shape."""
     at = 0
 
@@ -96,6 +96,7 @@ def decode(payload: memoryview, shape: int, n: int, device: Device) -> Readings:
         value.astype(np.float64, copy=False),
         _spread(quality, n),
         exact.decode(bytes(payload[at:])) if shape & EXACT else NO_EXACT,
+        own_time,
     )
 
 

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from gateway.core.clock import ClockState
 from gateway.core.record import Kind, Lane
 
 MAGIC = 0x31_57_47_45
@@ -23,6 +24,11 @@ JSON = 0
 """Codec of events, losses, receipts and skips; readings have `columns.CODEC`."""
 ZLIB_JSON = 2
 """Codec of definitions."""
+
+CLOCK = 0b11
+"""Bits of `Head.flags`: the ClockState at acceptance."""
+OWN_TIME = 0b100
+"""Bit of `Head.flags`: see `Readings.own_time`."""
 
 _BODY = struct.Struct("<IIQQqqIIIIIBBBBHH")
 _CRC = struct.Struct("<I")
@@ -53,7 +59,7 @@ class Head(NamedTuple):
     shape: int
     """The codec's own flags."""
     flags: int
-    """Of the record, such as a clock not yet synchronised; none is set so far."""
+    """Of the record: CLOCK, OWN_TIME."""
     spare: int
     crc: int
 
@@ -71,9 +77,10 @@ class Stamp(NamedTuple):
     boot: int
     epoch: int
     config: int
+    clock: ClockState
 
 
-NO_STAMP = Stamp(0, 0, 0, 0, 0)
+NO_STAMP = Stamp(0, 0, 0, 0, 0, ClockState.UNKNOWN)
 
 
 def frame(
@@ -87,10 +94,11 @@ def frame(
     source: int = 0,
     codec: int = JSON,
     shape: int = 0,
+    own_time: bool = False,
     stamp: Stamp = NO_STAMP,
 ) -> bytes:
     """The bytes of one record."""
-    wall_ns, boot_ns, boot, epoch, config = stamp
+    wall_ns, boot_ns, boot, epoch, config, clock = stamp
     body = _BODY.pack(
         MAGIC,
         len(payload),
@@ -107,7 +115,7 @@ def frame(
         kind,
         codec,
         shape,
-        0,
+        clock | OWN_TIME if own_time else clock,
         0,
     )
     return b"".join((body, _CRC.pack(zlib.crc32(payload, zlib.crc32(body))), payload))

@@ -5,10 +5,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-import structlog
 
-from gateway.core.clock import Clock
-from gateway.core.event import Event
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import columns
@@ -16,10 +13,8 @@ from gateway.outbox.dictionary import Dictionary, Source
 from gateway.outbox.frames import JSON, Stamp, frame
 from gateway.outbox.lane import LaneLog
 from gateway.outbox.segment import Entry
-from gateway.outbox.state import STEP_NS
+from gateway.outbox.stamps import Stamps
 from gateway.outbox.writer import Group
-
-log = structlog.get_logger()
 
 ROWS_AT_MOST = 16_384
 """A larger block becomes several records."""
@@ -28,21 +23,17 @@ ROWS_AT_MOST = 16_384
 class Intake:
     """Gathers records, then numbers and encodes them for one write."""
 
-    def __init__(
-        self, log_id: str, lanes: Mapping[Lane, LaneLog], dictionary: Dictionary, clock: Clock, boot: int, epoch: int
-    ) -> None:
+    def __init__(self, log_id: str, lanes: Mapping[Lane, LaneLog], dictionary: Dictionary, stamps: Stamps) -> None:
         self._log_id = log_id
         self._lanes = lanes
         self._dictionary = dictionary
-        self._clock = clock
-        self._boot = boot
-        self.epoch = epoch
-        self.offset = clock.wall_ns() - clock.boot_ns()
-        """Wall clock less boot clock, ns."""
+        self._stamps = stamps
         self._config = 0
         self._config_text = ""
         self.configured("")
         self._gathered: list[tuple[Kind, Readings | bytes]] = []
+        self._stamped: list[tuple[Stamp, list[tuple[Kind, Readings | bytes]]]] = []
+        """What was gathered before the clock changed, with the clock as it was then."""
 
     def configured(self, config_hash: str) -> None:
         """From now on records carry the first 32 bits of this hash."""
@@ -55,10 +46,22 @@ class Intake:
         return self._config_text
 
     def __bool__(self) -> bool:
-        return bool(self._gathered)
+        return bool(self._gathered or self._stamped)
+
+    def look(self) -> None:
+        """Follow the clock. To be called about once a second; what is handed in looks for steps by itself."""
+        before = self._stamps.stamp(self._config)
+        events = self._stamps.look()
+        if events and self._gathered:
+            gathered, self._gathered = self._gathered, []
+            self._stamped.append((before, gathered))
+        for event in events:
+            self.body(Kind.EVENT, event.body())
 
     def readings(self, readings: Readings) -> None:
         """Take a block."""
+        if self._stamps.stepped:
+            self.look()
         n = len(readings)
         if n <= ROWS_AT_MOST:
             self._gathered.append((Kind.READINGS, readings))
@@ -72,32 +75,18 @@ class Intake:
         payload = orjson.dumps(body, default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
         self._gathered.append((kind, payload))
 
-    def _stamp(self) -> Stamp:
-        wall_ns, boot_ns = self._clock.wall_ns(), self._clock.boot_ns()
-        offset = wall_ns - boot_ns
-        step = offset - self.offset
-        self.offset = offset
-        if abs(step) >= STEP_NS:
-            self.epoch += 1
-            self._stepped(step / 1e9, wall_ns)
-        return Stamp(wall_ns, boot_ns, self._boot, self.epoch, self._config)
-
-    def _stepped(self, seconds: float, wall_ns: int) -> None:
-        message = f"The clock was set {'forward' if seconds > 0 else 'back'} by {abs(seconds):.1f} s."
-        log.warning(message, epoch=self.epoch)
-        detail = {"step_s": seconds, "epoch": self.epoch}
-        event = Event(f"clock-{self.epoch}", "clock", "stepped", "", wall_ns, message, "warning", detail)
-        self.body(Kind.EVENT, event.body())
-
     def group(self) -> Group:
         """All that was gathered, numbered and stamped with this moment; empty afterwards."""
-        stamp = self._stamp()
-        gathered, self._gathered = self._gathered, []
+        if self._stamps.stepped:
+            self.look()
+        parts = [*self._stamped, (self._stamps.stamp(self._config), self._gathered)]
+        self._stamped, self._gathered = [], []
         lanes: dict[Lane, list[Entry]] = {lane: [] for lane in Lane}
         with np.errstate(over="ignore"):
-            for kind, content in gathered:
-                lane = Lane.DATA if kind is Kind.READINGS else Lane.ALARM
-                lanes[lane].append(self._entry(lane, kind, content, stamp))
+            for stamp, gathered in parts:
+                for kind, content in gathered:
+                    lane = Lane.DATA if kind is Kind.READINGS else Lane.ALARM
+                    lanes[lane].append(self._entry(lane, kind, content, stamp))
         filled = {lane: entries for lane, entries in lanes.items() if entries}
         size = sum(len(entry.frame) for entries in filled.values() for entry in entries)
         return Group(filled, self._dictionary.take_fresh(), size)
@@ -115,7 +104,7 @@ class Intake:
             body = orjson.loads(payload)
         lane_log = self._lanes[lane]
         seq = lane_log.next_seq
-        wall_ns, boot_ns, boot, epoch, _ = stamp
+        wall_ns, boot_ns, boot, epoch, _, clock = stamp
         record = Record(
             self._log_id,
             lane,
@@ -129,6 +118,7 @@ class Intake:
             rows,
             readings,
             body,
+            clock,
         )
         total = lane_log.number(record)
         data = frame(
@@ -141,6 +131,7 @@ class Intake:
             source=source.id if source is not None else 0,
             codec=codec,
             shape=shape,
+            own_time=readings is not None and readings.own_time,
             stamp=stamp,
         )
         return Entry(seq, total, rows, wall_ns, source, data)

@@ -31,6 +31,8 @@ from gateway.outbox.reader import Order, Reader
 from gateway.outbox.readers import Readers
 from gateway.outbox.retention import default_max_size
 from gateway.outbox.segment import Growth
+from gateway.outbox.stamps import Stamps
+from gateway.outbox.synced import synced_path
 from gateway.outbox.upkeep import Upkeep
 from gateway.outbox.writer import Group, Writer
 from gateway.plugin.driver import Found
@@ -55,13 +57,15 @@ class Outbox:
 
     def __init__(self, directory: Path, section: OutboxSection, clock: Clock, found: state.State) -> None:
         self.log_id = found.log_id
+        self._directory = directory
         self._clock = clock
         self._state = found
         self._lanes = {
             lane: LaneLog(lane, found.found.lanes[lane], found.next_seq[lane], found.total[lane], TAIL_AT_MOST[lane])
             for lane in Lane
         }
-        self._intake = Intake(self.log_id, self._lanes, found.dictionary, clock, found.boot, found.epoch)
+        self._stamps = Stamps(clock, found.boot, found.epoch, found.offset, found.synced, self._keep_clock)
+        self._intake = Intake(self.log_id, self._lanes, found.dictionary, self._stamps)
         self._readers = Readers(self._lanes, found, clock)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
@@ -86,7 +90,7 @@ class Outbox:
         )
         self._upkeep = Upkeep(
             directory,
-            self.log_id,
+            found,
             section,
             clock,
             max_size=max_size,
@@ -100,9 +104,10 @@ class Outbox:
     def open(cls, directory: Path, section: OutboxSection, *, clock: Clock, config_hash: str) -> "Outbox":
         """The log in this directory, made or recovered. Blocking. Damaged data is set aside and told, never a reason not
         to start. Raises OSError only when the directory cannot be written at all."""
-        found = state.load(directory, clock.wall_ns() - clock.boot_ns())
+        found = state.load(directory, clock.wall_ns(), clock.boot_ns())
         outbox = cls(directory, section, clock, found)
         outbox.configured(config_hash)
+        outbox._intake.look()
         for lane, numbers in found.skipped.items():
             log.warning("the last stop was not clean; numbers are skipped", lane=lane.word, numbers=numbers)
             outbox._intake.body(Kind.SKIP, skip_body(lane, numbers))
@@ -179,10 +184,10 @@ class Outbox:
             self._queued += group.size
             self._writer.write(group)
 
-    def reader(self, sink: str, order: Order = "live-first") -> Reader:
+    def reader(self, sink: str, order: Order = "live-first", backfill: float | None = None) -> Reader:
         """This sink's place in the log; the same object each time. A sink that is new, or whose cursor was lost, begins
-        with the oldest record on disk."""
-        return self._readers.reader(sink, order)
+        with the oldest record on disk. `backfill`: readings of history per second at most; None: as fast as it goes."""
+        return self._readers.reader(sink, order, backfill)
 
     def release(self, sink: str) -> None:
         """This sink is no longer configured: it holds nothing back any more. Its cursor stays on disk."""
@@ -246,6 +251,9 @@ class Outbox:
             raise self._failure
 
     def _tick(self) -> None:
+        self._intake.look()
+        if self._intake and self._timer is None:
+            self._flush_soon()
         self._upkeep.tick()
 
     async def close(self) -> None:
@@ -264,14 +272,17 @@ class Outbox:
                 next=(alarm.next_seq, data.next_seq),
                 total=(alarm.next_total, data.next_total),
                 boot=self._state.boot,
-                epoch=self._intake.epoch,
-                offset=self._intake.offset,
+                epoch=self._stamps.epoch,
+                offset=self._stamps.offset,
                 clean=True,
             ),
             _PATIENCE,
         )
         await self._ended.wait()
         await asyncio.to_thread(self._writer.join)
+
+    def _keep_clock(self, epoch: int, offset: int) -> None:
+        self._writer.note_clock(epoch, offset, synced_path(self._directory), self._state.synced.dump())
 
     # What is told
 

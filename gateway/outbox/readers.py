@@ -7,9 +7,10 @@ from gateway.core.clock import Clock
 from gateway.core.record import Lane
 from gateway.outbox.lane import LaneLog
 from gateway.outbox.progress import Progress
-from gateway.outbox.reader import Order, Reader, Track
+from gateway.outbox.reader import Order, Reader
 from gateway.outbox.reading import Hole, Span, Stored, read
 from gateway.outbox.state import State
+from gateway.outbox.track import Track
 
 
 class Readers(Mapping[str, Reader]):
@@ -30,12 +31,13 @@ class Readers(Mapping[str, Reader]):
     def __len__(self) -> int:
         return len(self._readers)
 
-    def reader(self, sink: str, order: Order) -> Reader:
+    def reader(self, sink: str, order: Order, backfill: float | None) -> Reader:
         """This sink's place in the log; the same object each time."""
         reader = self._readers.get(sink)
         if reader is None:
             reader = self._readers[sink] = self._begin(sink, order)
         reader.order = order
+        reader.backfill.per_second = backfill
         return reader
 
     def release(self, sink: str) -> Reader | None:
@@ -48,19 +50,22 @@ class Readers(Mapping[str, Reader]):
     def _begin(self, sink: str, order: Order) -> Reader:
         known = self._state.cursors.get(sink) or {lane: _oldest(log) for lane, log in self._lanes.items()}
         tracks = {lane: Track(log, known[lane]) for lane, log in self._lanes.items()}
-        reader = Reader(sink, order, tracks, self._fetch, clock=self._clock, boot=self._state.boot)
+        corrected = self._state.synced.corrected
+        reader = Reader(sink, order, tracks, self._fetch, clock=self._clock, boot=self._state.boot, corrected=corrected)
         for lane in Lane:
             self._align(reader, lane)
         return reader
 
     def _align(self, reader: Reader, lane: Lane) -> None:
         """Settle what the sink's cursor says is open and no file has any more."""
-        seq, total = 0, 0
+        seq, total, wall = 0, 0, 0
         for segment in self._lanes[lane].segments:
-            reader.lose(lane, (seq, segment.first), (total, segment.start), "not on disk")
-            seq, total = segment.last + 1, segment.end
-        if seq <= self._state.next_seq[lane]:
-            reader.lose(lane, (seq, self._state.next_seq[lane]), (total, self._state.total[lane]), "not on disk")
+            holds = (wall, segment.wall_from)
+            reader.lose(lane, (seq, segment.first), (total, segment.start), "not on disk", holds)
+            seq, total, wall = segment.last + 1, segment.end, segment.wall_to
+        end, end_total = self._state.next_seq[lane], self._state.total[lane]
+        if seq <= end:
+            reader.lose(lane, (seq, end), (total, end_total), "not on disk", (wall, self._state.loaded_ns))
         reader.tracks[lane].newest = reader.tracks[lane].progress.seqs.end
 
     async def _fetch(self, span: Span, limit: int) -> list[Stored | Hole]:

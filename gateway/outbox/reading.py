@@ -7,10 +7,11 @@ from typing import BinaryIO, NamedTuple
 
 import orjson
 
+from gateway.core.clock import ClockState
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import columns
 from gateway.outbox.dictionary import Dictionary
-from gateway.outbox.frames import HEAD_SIZE, Head, is_record, is_whole, next_magic, peek
+from gateway.outbox.frames import CLOCK, HEAD_SIZE, OWN_TIME, Head, is_record, is_whole, next_magic, peek
 from gateway.outbox.recovery import definitions_of
 
 _CHUNK = 256 * 1024
@@ -29,6 +30,8 @@ class Hole(NamedTuple):
 
     seqs: tuple[int, int]
     rows: tuple[int, int]
+    wall: tuple[int, int] = (0, 0)
+    """Accepted between these times, as the records around it tell, ns since 1970; 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class Span:
     """Running count behind it."""
     wanted: int
     """First number that the caller needs."""
+    wall: tuple[int, int] = (0, 0)
+    """When the first and the last record of the file were accepted, ns since 1970."""
 
 
 def read(span: Span, limit: int, log: str, dictionary: Dictionary) -> list[Stored | Hole]:
@@ -55,13 +60,14 @@ def read(span: Span, limit: int, log: str, dictionary: Dictionary) -> list[Store
     Raises OSError when the disk does not read."""
     items: list[Stored | Hole] = []
     seq, total, offset, count = span.seq, span.total, span.offset, 0
+    wall, wall_to = span.wall
     try:
         for head, payload, offset in frames(span.path, span.offset, span.end):
             if not is_record(head) or head.seq < seq:
                 continue
             if head.seq > seq:
-                items.append(Hole((seq, head.seq), (total, head.total)))
-            seq, total = head.seq + 1, head.total + head.rows
+                items.append(Hole((seq, head.seq), (total, head.total), (wall, head.wall_ns)))
+            seq, total, wall = head.seq + 1, head.total + head.rows, head.wall_ns
             if head.seq >= span.wanted:
                 items.append(_stored(head, payload, span.path, log, dictionary))
                 count += 1
@@ -70,7 +76,7 @@ def read(span: Span, limit: int, log: str, dictionary: Dictionary) -> list[Store
     except FileNotFoundError:
         pass
     if seq <= span.last:
-        items.append(Hole((seq, span.last + 1), (total, span.last_total)))
+        items.append(Hole((seq, span.last + 1), (total, span.last_total), (wall, wall_to)))
     return items
 
 
@@ -102,7 +108,7 @@ def _stored(head: Head, payload: memoryview, path: Path, log: str, dictionary: D
     try:
         return Stored(record(head, payload, path, log, dictionary), head.total)
     except ValueError:
-        return Hole((head.seq, head.seq + 1), (head.total, head.total + head.rows))
+        return Hole((head.seq, head.seq + 1), (head.total, head.total + head.rows), (head.wall_ns, head.wall_ns))
 
 
 def record(head: Head, payload: memoryview, path: Path, log: str, dictionary: Dictionary) -> Record:
@@ -117,7 +123,7 @@ def record(head: Head, payload: memoryview, path: Path, log: str, dictionary: Di
             source = dictionary.sources.get(head.source)
         if source is None:
             raise ValueError(f"source {head.source} is not defined")
-        readings = columns.decode(payload, head.shape, head.rows, source.device)
+        readings = columns.decode(payload, head.shape, head.rows, source.device, bool(head.flags & OWN_TIME))
     else:
         body = orjson.loads(payload)
     return Record(
@@ -133,4 +139,5 @@ def record(head: Head, payload: memoryview, path: Path, log: str, dictionary: Di
         head.rows,
         readings,
         body,
+        ClockState(head.flags & CLOCK),
     )

@@ -12,12 +12,10 @@ from gateway.outbox.dictionary import Dictionary
 from gateway.outbox.identity import Numbers, NumbersFile, boot_number, log_id, write_whole
 from gateway.outbox.progress import Progress
 from gateway.outbox.recovery import Found, definitions_of, recover
+from gateway.outbox.synced import SyncedBoots, read_synced, synced_path
 from gateway.outbox.writer import RESERVED
 
 log = structlog.get_logger()
-
-STEP_NS = 500_000_000
-"""The wall clock has stepped when it moves this much against the boot clock at once."""
 
 _FAR = 1 << 20
 """How far numbering leaps when it is not known which numbers were given out."""
@@ -34,14 +32,21 @@ class State:
     cursors: dict[str, dict[Lane, Progress]]
     boot: int
     epoch: int
+    born_ns: int
+    """When the log was made, ns since 1970."""
+    loaded_ns: int
+    """When it was loaded."""
+    offset: int
+    """Wall clock less boot clock, ns: what was known last in this boot, else now."""
+    synced: SyncedBoots
     next_seq: dict[Lane, int] = field(default_factory=dict)
     total: dict[Lane, int] = field(default_factory=dict)
     skipped: dict[Lane, tuple[int, int]] = field(default_factory=dict)
     """First and last number that will never be used, per lane."""
 
 
-def load(directory: Path, offset_ns: int) -> State:
-    """Read, recover, and promise the next numbers to the disk. `offset_ns` is the wall clock less the boot clock. Raises
+def load(directory: Path, wall_ns: int, boot_ns: int) -> State:
+    """Read, recover, and promise the next numbers to the disk; it is now this time by the wall and the boot clock. Raises
     OSError only if the directory cannot be written at all."""
     directory.mkdir(parents=True, exist_ok=True)
     name = log_id(directory)
@@ -49,16 +54,21 @@ def load(directory: Path, offset_ns: int) -> State:
     numbers = NumbersFile(directory / "numbers")
     boot = boot_number()
     cursors = _load_cursors(directory / "cursors", name)
-    state = State(name, found, numbers, _load_dictionary(directory, found), cursors, boot, 0)
+    born_ns = (directory / "log.json").stat().st_mtime_ns
+    synced = read_synced(synced_path(directory))
+    dictionary = _load_dictionary(directory, found)
+    state = State(name, found, numbers, dictionary, cursors, boot, 0, born_ns, wall_ns, wall_ns - boot_ns, synced)
     before = numbers.numbers
     if before is not None:
-        same = before.boot == boot and abs(offset_ns - before.offset) < STEP_NS
-        state.epoch = before.epoch if same else before.epoch + 1
+        if before.boot == boot:
+            state.epoch, state.offset = before.epoch, before.offset
+        else:
+            state.epoch = before.epoch + 1
     for lane in Lane:
         _go_on(state, lane, before)
     reserved = {lane: state.next_seq[lane] + RESERVED[lane] for lane in Lane}
     numbers.write(
-        Numbers(reserved=(reserved[Lane.ALARM], reserved[Lane.DATA]), boot=boot, epoch=state.epoch, offset=offset_ns)
+        Numbers(reserved=(reserved[Lane.ALARM], reserved[Lane.DATA]), boot=boot, epoch=state.epoch, offset=state.offset)
     )
     return state
 

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -100,6 +100,10 @@ class Writer(threading.Thread):
         """Replace a small file, before any file goes that is removed after this call; not synced."""
         self._saves[path] = data
         self._jobs.put(self._save)
+
+    def note_clock(self, epoch: int, offset: int, path: Path, synced: bytes) -> None:
+        """Have epoch and offset of the clock, and the file of synchronised boots, on disk and synced."""
+        self._jobs.put(partial(self._note_clock, epoch, offset, path, synced))
 
     def measure(self) -> None:
         """Tell how much room the disk has."""
@@ -207,6 +211,13 @@ class Writer(threading.Thread):
                 log.warning(
                     "a cursor of the outbox cannot be written; a crash now would cause repeats", error=str(error)
                 )
+
+    def _note_clock(self, epoch: int, offset: int, path: Path, synced: bytes) -> None:
+        numbers = self._numbers.numbers
+        assert numbers is not None
+        self._persist(partial(self._numbers.write, replace(numbers, epoch=epoch, offset=offset)))
+        self._persist(partial(write_whole, path, synced))
+        self.syncs += 2
 
     def _measure(self) -> None:
         stat = os.statvfs(self._directory)
