@@ -2,9 +2,9 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from gateway.config.fields import Deadband, Field, FilePath, Name, Period
+from gateway.config.fields import Deadband, Field, FilePath, Name, Period, WriteRate
 from gateway.core.tag import VALUE_TYPES
 
 
@@ -77,6 +77,18 @@ class TagConfig(Section):
     scan: Period | None = None
     """Poll period of this tag, if another than its device's."""
 
+    write: bool = False
+    """Whether the value may be written, with min, max and max_rate; [gateway] writes must be true too."""
+
+    min: float | None = None
+    """Lowest value that may be written, in the published unit."""
+
+    max: float | None = None
+    """Highest value that may be written, in the published unit."""
+
+    max_rate: WriteRate | None = Field(default=None, examples=["6/min"])
+    """How often the value may be written."""
+
     def value_type(self) -> str:
         """The published value's type, one of VALUE_TYPES, or empty while only the device knows it; drivers override it.
         The gateway publishes a scaled value as float64 whatever this says."""
@@ -97,6 +109,23 @@ class TagConfig(Section):
             raise ValueError("deadband: a percentage needs range = [lowest, highest]")
         if self.scale == 0:
             raise ValueError("scale: must not be 0")
+        return self
+
+    @model_validator(mode="after")
+    def _writing(self) -> "TagConfig":
+        limits = {"min": self.min, "max": self.max, "max_rate": self.max_rate}
+        if not self.write:
+            if given := [name for name, limit in limits.items() if limit is not None]:
+                raise ValueError(f"{given[0]}: only for a tag with write = true")
+            return self
+        numeric = self.scaled or self.value_type() not in ("", "bool", "string", "bytes")
+        needed = limits if numeric else {"max_rate": self.max_rate}
+        if missing := [name for name, limit in needed.items() if limit is None]:
+            raise ValueError(f"write: needs {' and '.join(missing)} too, so that nothing harmful can be written")
+        if (self.min is None) != (self.max is None) or (
+            self.min is not None and self.max is not None and not self.min <= self.max
+        ):
+            raise ValueError("min: must stand together with max, and not above it")
         return self
 
 
@@ -153,4 +182,21 @@ class SinkConfig(Section):
     """No acknowledgement for this long, with records on their way: the link is dropped and made anew."""
 
     order: Literal["live-first", "strict"] = "live-first"
-    """After an outage: new data first and the history behind it, or strictly in order."""
+    """After an outage: new data first and the history behind it, or strictly in order. Strict holds for what was refused
+    too: nothing newer goes before it is taken, apart from the one window that was on its way."""
+
+    backfill_rate: int | Literal["unlimited"] = Field(default=50_000, examples=[20_000, "unlimited"])
+    """Readings of history per second, at most, beside new data. The default brings four hours at 5,000 readings per second
+    in 24 minutes. Does not count with order = "strict"."""
+
+    @field_validator("backfill_rate")
+    @classmethod
+    def _some(cls, rate: int | str) -> int | str:
+        if isinstance(rate, int) and rate < 1:
+            raise ValueError('must be at least 1, or "unlimited"')
+        return rate
+
+    @property
+    def backfill(self) -> float | None:
+        """Readings of history per second; None: as fast as it goes."""
+        return None if isinstance(self.backfill_rate, str) else float(self.backfill_rate)

@@ -5,19 +5,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.core.record import Lane
-from gateway.outbox.reader import Loss
+from gateway.outbox.intervals import IntervalSet
 from gateway.outbox.segment import Segment
+from gateway.outbox.track import Loss
 
 
-def loss_body(loss: Loss, sink: str) -> dict[str, Any]:
-    """What one sink will not get: ranges of numbers (first and last), readings, accepted from and to."""
+def loss_body(loss: Loss, sink: str, born_ns: int) -> dict[str, Any]:
+    """What one sink will not get: ranges of numbers (first and last), readings, accepted from and to. Where no older
+    record is left, they were accepted since the log was made (`born_ns`)."""
+    wall_from = min(loss.wall_from or born_ns, loss.wall_to)
     ranges = [(low, high - 1) for low, high in loss.seqs.pairs()]
-    return _body(loss.lane, ranges, loss.rows, loss.wall_from, loss.wall_to, loss.reason, {sink: loss.rows})
+    return _body(loss.lane, ranges, loss.rows, wall_from, loss.wall_to, loss.reason, {sink: loss.rows})
 
 
-def segment_body(segment: Segment, reason: str, sinks: Mapping[str, int]) -> dict[str, Any]:
-    """A whole file that was given up, with the readings that each sink had not got."""
-    ranges = [(segment.first, segment.last)]
+def segment_body(segment: Segment, reason: str, sinks: Mapping[str, int], seqs: IntervalSet) -> dict[str, Any]:
+    """A whole file that was given up, with the readings that each sink had not got, and the numbers that some had not."""
+    ranges = [(low, high - 1) for low, high in seqs.pairs()]
     rows = max(sinks.values())
     return _body(segment.lane, ranges, rows, segment.wall_from, segment.wall_to, reason, sinks)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,11 +11,11 @@ import structlog
 from gateway.core.clock import Clock
 from gateway.core.quality import HISTORICAL
 from gateway.core.record import Kind, Lane, Record
-from gateway.outbox.intervals import IntervalSet
-from gateway.outbox.lane import LaneLog
-from gateway.outbox.progress import Progress
+from gateway.outbox.rate import Rate
 from gateway.outbox.reading import Hole, Span, Stored
+from gateway.outbox.resting import Resting
 from gateway.outbox.segment import Segment
+from gateway.outbox.track import Loss, Track
 
 Order = Literal["live-first", "strict"]
 Fetch = Callable[[Span, int], Awaitable[list[Stored | Hole]]]
@@ -27,75 +27,12 @@ _AHEAD = 64
 """Records that are read from disk at a time, at least."""
 
 _REST = 1.0
-"""Seconds until a record that was refused for now, or could not be read, is tried again."""
-
-
-@dataclass(slots=True)
-class Loss:
-    """What one sink will not get, gathered until it is written down."""
-
-    lane: Lane
-    reason: str
-    seqs: IntervalSet = field(default_factory=IntervalSet)
-    rows: int = 0
-    wall_from: int = 0
-    wall_to: int = 0
-
-
-@dataclass(slots=True)
-class _Handed:
-    total: int
-    rows: int
-    late: bool
-    resting: bool = False
-
-
-class Track:
-    """Where a reader stands in one lane."""
-
-    def __init__(self, log: LaneLog, progress: Progress) -> None:
-        self.log = log
-        self.progress = progress
-        self.handed: dict[int, _Handed] = {}
-        self.ahead: dict[int, Stored] = {}
-        self.live = log.written_seq
-        """From here on records go out as they come; what is open before it is history."""
-        self.newest = progress.seqs.end
-        """One above the greatest number that went out."""
-        self._position = 0
-        """All below is settled or handed out."""
-
-    def next(self, end: int) -> int | None:
-        """The least number below `end` that is open and not handed out."""
-        seq = self.progress.seqs.gap(self._position)
-        while seq in self.handed:
-            seq = self.progress.seqs.gap(seq + 1)
-        self._position = seq
-        return seq if seq < end else None
-
-    def hand_out(self, stored: Stored) -> Record:
-        """Mark it as handed out."""
-        seq = stored.record.seq
-        self.handed[seq] = _Handed(stored.total, stored.record.rows, seq < self.newest)
-        self.newest = max(self.newest, seq + 1)
-        return stored.record
-
-    def open_again(self, seq: int) -> None:
-        """It is to be handed out once more."""
-        if self.handed.pop(seq, None) is not None:
-            self._position = min(self._position, seq)
-
-    def rewind(self) -> None:
-        """All that was handed out and not acknowledged is open again."""
-        self.handed.clear()
-        self.ahead.clear()
-        self._position = 0
-        self.newest = self.progress.seqs.end
+"""Seconds until a record that could not be read is tried again."""
 
 
 class Reader:
-    """Hands out records to one sink: alarms first, then live data, then history, or strictly in sequence. All calls from
-    the event loop; the end of a link is told by `rewind`."""
+    """Hands out records to one sink: alarms first, then live data, then history at a bounded rate, or strictly in
+    sequence. All calls from the event loop; the end of a link is told by `rewind`."""
 
     def __init__(
         self,
@@ -106,19 +43,25 @@ class Reader:
         *,
         clock: Clock,
         boot: int,
+        corrected: Callable[[Record], Record] = lambda record: record,
     ) -> None:
         self.sink = sink
         self.order = order
         self.tracks = tracks
         self.losses: dict[tuple[Lane, str], Loss] = {}
+        self.backfill = Rate()
+        """Bounds history, and nothing else."""
         self.changed = True
         """Whether the cursor on disk is behind."""
         self._fetch = fetch
         self._clock = clock
         self._boot = boot
+        self._corrected = corrected
         self._ready = asyncio.Event()
         self._ready.set()
         self._held_back = False
+        self._resting = Resting(self.wake)
+        self._paced: asyncio.TimerHandle | None = None
         self._age = 0
         """How often it was rewound; what was asked for before is forgotten after."""
         self._log = structlog.get_logger().bind(sink=sink)
@@ -131,24 +74,32 @@ class Reader:
         """Something has changed."""
         self._ready.set()
 
-    async def take(self, limit: int) -> list[Record]:
+    async def take(self, limit: int, *, only_alarms: bool = False) -> list[Record]:
         """Up to `limit` (at least 1) records that were not handed out yet; none when there is nothing now. From memory
         while live, else read in a thread. For one caller at a time."""
         self._ready.clear()
         age = self._age
         records = await self._in_sequence(Lane.ALARM, limit)
-        if self.order == "strict":
-            records += await self._in_sequence(Lane.DATA, limit - len(records))
+        room = limit - len(records)
+        if only_alarms or self._resting.full:
+            self._held_back = True
+        elif self.order == "strict":
+            records += await self._in_sequence(Lane.DATA, room)
             self._held_back = len(records) >= limit
         else:
-            records += self._live(limit - len(records))
-            room = self._share(limit - len(records))
-            history = await self._in_sequence(Lane.DATA, room)
-            records += history
-            self._held_back = len(records) >= limit or len(history) >= room
+            records += self._live(room)
+            records += await self._history(limit - len(records), not records)
         if len(records) >= limit:
             self._ready.set()
         return records if age == self._age else []
+
+    async def _history(self, room: int, may_wait: bool) -> list[Record]:
+        """What is older than live data. The disk is only read when nothing else is to go out, so that nothing waits for
+        it."""
+        share = self._share(room)
+        records = await self._in_sequence(Lane.DATA, share, may_wait)
+        self._held_back = room <= 0 or len(records) >= share
+        return records
 
     def _share(self, room: int) -> int:
         """How much history may go out: it never takes more than half of the window, so that live data always has the
@@ -177,21 +128,42 @@ class Reader:
             return True
         return self._clock.boot_ns() - stored.record.boot_ns > LATE_NS
 
-    async def _in_sequence(self, lane: Lane, room: int) -> list[Record]:
+    async def _in_sequence(self, lane: Lane, room: int, may_wait: bool = True) -> list[Record]:
         track = self.tracks[lane]
         records: list[Record] = []
         age = self._age
+        live_first = lane is Lane.DATA and self.order == "live-first"
         while len(records) < room:
-            live_first = lane is Lane.DATA and self.order == "live-first"
             seq = track.next(min(track.live, track.log.written_seq) if live_first else track.log.written_seq)
-            if seq is None:
+            if seq is None or (live_first and self._too_fast()):
                 break
             stored = track.log.tail.get(seq) or track.ahead.pop(seq, None)
             if stored is not None:
                 records.append(self._marked(track, stored))
+                if live_first:
+                    self.backfill.passed(stored.record.rows, self._now())
+            elif not may_wait:
+                self._ready.set()
+                break
             elif not await self._read_on(track, seq, room - len(records)) or age != self._age:
                 break
         return records if age == self._age else []
+
+    def _too_fast(self) -> bool:
+        """Whether history has to wait; then `wake` is called when it need no longer."""
+        now = self._now()
+        if self.backfill.allows(now):
+            return False
+        if self._paced is None:
+            self._paced = asyncio.get_running_loop().call_later(self.backfill.wait(now), self._go_on)
+        return True
+
+    def _go_on(self) -> None:
+        self._paced = None
+        self.wake()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     async def _read_on(self, track: Track, seq: int, count: int) -> bool:
         """Read from disk; False when it does not work now."""
@@ -206,13 +178,13 @@ class Reader:
         if age == self._age:
             for item in items:
                 if isinstance(item, Hole):
-                    self.lose(track.log.lane, item.seqs, item.rows, "damaged on disk")
+                    self.lose(track.log.lane, item.seqs, item.rows, "damaged on disk", item.wall)
                 else:
                     track.ahead[item.record.seq] = item
         return bool(items)
 
     def _marked(self, track: Track, stored: Stored) -> Record:
-        record = track.hand_out(stored)
+        record = self._corrected(track.hand_out(stored))
         if record.readings is None:
             return record
         if not (track.handed[record.seq].late or self._late(stored)):
@@ -232,7 +204,8 @@ class Reader:
             self._ready.set()
 
     def refused(self, record: Record, reason: str, final: bool) -> None:
-        """The far side did not take it: final, it is counted as lost with the reason; else it goes out again in a second."""
+        """The far side did not take it: final, it is counted as lost with the reason; else it goes out again after a pause,
+        in strict order as soon as anything does."""
         track = self.tracks[record.lane]
         handed = track.handed.get(record.seq)
         if handed is None:
@@ -240,38 +213,52 @@ class Reader:
         if final:
             del track.handed[record.seq]
             rows = (handed.total, handed.total + handed.rows)
-            self.lose(record.lane, (record.seq, record.seq + 1), rows, f"refused: {reason}", record)
-        elif not handed.resting:
-            handed.resting = True
-            asyncio.get_running_loop().call_later(_REST, self._try_again, track, record.seq, handed)
+            self.lose(
+                record.lane,
+                (record.seq, record.seq + 1),
+                rows,
+                f"refused: {reason}",
+                (record.wall_ns, record.wall_ns),
+                record,
+            )
+        elif self.order == "strict":
+            track.open_again(record.seq)
+        else:
+            self._resting.add(track, record.seq, handed)
         if self._held_back:
             self._ready.set()
 
-    def _try_again(self, track: Track, seq: int, handed: _Handed) -> None:
-        if track.handed.get(seq) is handed:
-            track.open_again(seq)
-            self._ready.set()
-
     def lose(
-        self, lane: Lane, seqs: tuple[int, int], rows: tuple[int, int], reason: str, record: Record | None = None
+        self,
+        lane: Lane,
+        seqs: tuple[int, int],
+        rows: tuple[int, int],
+        reason: str,
+        wall: tuple[int, int],
+        record: Record | None = None,
     ) -> None:
-        """These numbers and readings (half-open) will not be delivered to this sink."""
-        count = self.tracks[lane].progress.drop(seqs, rows, reason)
+        """These numbers and readings (half-open), accepted between these times (0: unknown), will not be delivered to
+        this sink."""
+        progress = self.tracks[lane].progress
+        open_before = progress.seqs.missing(*seqs)
+        count = progress.drop(seqs, rows, reason)
         self.changed = True
         if not count or (record is not None and record.kind in (Kind.LOSS, Kind.SKIP)):
             return
         loss = self.losses.setdefault((lane, reason), Loss(lane, reason))
-        loss.seqs.add(*seqs)
+        for low, high in open_before:
+            loss.seqs.add(low, high)
         loss.rows += count
-        if record is not None:
-            loss.wall_from = min(loss.wall_from or record.wall_ns, record.wall_ns)
-            loss.wall_to = max(loss.wall_to, record.wall_ns)
+        loss.wall_from = wall[0] if loss.wall_from is None else min(loss.wall_from, wall[0])
+        loss.wall_to = max(loss.wall_to, wall[1] or self._clock.wall_ns())
 
-    def give_up(self, segment: Segment, reason: str) -> int:
-        """This file goes; says how many readings the sink loses by it."""
+    def give_up(self, segment: Segment, reason: str) -> tuple[int, list[tuple[int, int]]]:
+        """This file goes; says how many readings the sink loses by it, and which numbers (half-open)."""
         self.changed = True
         progress = self.tracks[segment.lane].progress
-        return progress.drop((segment.first, segment.last + 1), (segment.start, segment.end), reason)
+        seqs = (segment.first, segment.last + 1)
+        lost = progress.seqs.missing(*seqs)
+        return progress.drop(seqs, (segment.start, segment.end), reason), lost
 
     def take_losses(self) -> list[Loss]:
         """What was lost since the last call."""
@@ -281,6 +268,7 @@ class Reader:
     def rewind(self) -> None:
         """The link is lost: what was handed out and not acknowledged is pending again."""
         self._age += 1
+        self._resting.forget()
         for track in self.tracks.values():
             track.rewind()
         data = self.tracks[Lane.DATA]

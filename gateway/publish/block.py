@@ -31,18 +31,21 @@ class BlockJson:
         """By id; made when a block does not have all tags in their order."""
         return {tag.id: tag for tag in self._device.tags}
 
-    def objects(self, readings: Readings, record: str, accepted: int) -> list[bytes]:
+    def objects(self, readings: Readings, record: str, accepted: int, clock: bytes = b"") -> list[bytes]:
         """One object for all readings; a second sample of a tag opens a further one, whose id ends in ":1", and so on.
 
-        `record` is the record's id, `accepted` when the gateway took it in, in ms since 1970 UTC.
+        `record` is the record's id, `accepted` when the gateway took it in, in ms since 1970 UTC, `clock` what is said of the
+        clock, as further members.
         """
         layout = self._layout(readings)
         if len(layout.samples) < 2:
-            return [self._object(layout, readings, record, accepted)]
+            return [self._object(layout, readings, record, accepted, clock)]
         parts = (readings.take(rows) for rows in layout.samples)
-        return [self._object(self._layout(part), part, _part(record, n), accepted) for n, part in enumerate(parts)]
+        return [
+            self._object(self._layout(part), part, _part(record, n), accepted, clock) for n, part in enumerate(parts)
+        ]
 
-    def rows(self, readings: Readings, record: str, accepted: int) -> Iterator[tuple[str, bytes]]:
+    def rows(self, readings: Readings, record: str, accepted: int, clock: bytes = b"") -> Iterator[tuple[str, bytes]]:
         """Tag name and object of every reading."""
         layout = self._layout(readings)
         pieces = self._pieces(layout, readings)
@@ -57,12 +60,13 @@ class BlockJson:
                         b',"q":' + words(quality & ~HISTORICAL) if quality & ~HISTORICAL else b"",
                         b',"historical":true' if quality & HISTORICAL else b"",
                         b',"id":"%b","accepted":%d' % (_part(record, row).encode(), accepted),
+                        clock,
                         self._end,
                     )
                 ),
             )
 
-    def _object(self, layout: Layout, readings: Readings, record: str, accepted: int) -> bytes:
+    def _object(self, layout: Layout, readings: Readings, record: str, accepted: int, clock: bytes) -> bytes:
         ts, times = _times(layout, readings.t_ns, accepted)
         return b"".join(
             (
@@ -72,6 +76,7 @@ class BlockJson:
                 times,
                 _qualities(layout, readings.quality),
                 b',"id":"%b","accepted":%d' % (record.encode(), accepted),
+                clock,
                 self._end,
             )
         )

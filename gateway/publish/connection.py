@@ -8,11 +8,12 @@ import structlog
 
 from gateway.config.base import SinkConfig
 from gateway.core.errors import LinkError
-from gateway.core.record import Record
+from gateway.core.record import Lane, Record
 from gateway.core.tag import Device
 from gateway.outbox import Reader
 from gateway.plugin.sink import Sink
 from gateway.publish.host import Host, Surroundings
+from gateway.publish.poison import Poison, about
 from gateway.publish.suspects import Suspects
 from gateway.publish.tally import Tally
 from gateway.publish.window import Window
@@ -39,6 +40,7 @@ class Connection:
         reader: Reader,
         tally: Tally,
         suspects: Suspects,
+        poison: Poison,
     ) -> None:
         self._config = config
         self._around = around
@@ -46,6 +48,10 @@ class Connection:
         self._tally = tally
         self._suspects = suspects
         self._suspects.new_connection()
+        self._poison = poison
+        self._poison.new_connection()
+        self._put_by: list[Record] = []
+        """Records in doubt, taken from the reader and not handed over yet."""
         self._ended = False
         self._room = asyncio.Event()
         self._refusals = asyncio.Event()
@@ -91,6 +97,8 @@ class Connection:
         finally:
             await _cancel(tasks)
         errors = [error for task in tasks if (error := _error(task))]
+        if errors and all(isinstance(error, EXPECTED) for error in errors):
+            self._poison.link_lost(self.window.under_way)
         if errors:
             raise errors[0] if len(errors) == 1 else BaseExceptionGroup("the sink's connection ended", errors)
 
@@ -116,6 +124,7 @@ class Connection:
             return
         known = self.window.acknowledged(records)
         self._reader.acknowledged(known)
+        self._poison.acknowledged(known)
         self._tally.acknowledged(known, self._around.clock.boot_ns())
         self._answered()
 
@@ -127,6 +136,7 @@ class Connection:
             self._dead(record, reason)
         else:
             self._tally.not_taken(reason, False)
+            self._poison.acknowledged([record])
             self._refusals.set()
             if self.window.give_back(record):
                 self._reader.refused(record, reason, False)
@@ -139,13 +149,33 @@ class Connection:
     async def _forward(self) -> None:
         """Hand over what waits in the outbox, as far as the window has room."""
         while True:
-            await self._reader.wait()
+            if not self._put_by:
+                await self._reader.wait()
             await self._room.wait()
-            room = self._suspects.limit(self.window.room)
-            if room:
-                self._hand_over(await self._reader.take(room))
+            if self._put_by or self._poison.careful:
+                await self._forward_carefully()
+            elif room := self._suspects.limit(self.window.room):
+                self._hand_over(await self._reader.take(room, only_alarms=self._holds_data))
             else:
                 self._room.clear()
+
+    @property
+    def _holds_data(self) -> bool:
+        """Whether newer data must wait for what was refused."""
+        return self._config.order == "strict" and self.window.refused_of(Lane.DATA)
+
+    async def _forward_carefully(self) -> None:
+        """Hand over one record, when none is on its way; one in doubt after another was taken, or when there is no other."""
+        if self.window.on_their_way:
+            self._room.clear()
+            return
+        records = [] if self._put_by and self._poison.proven else await self._reader.take(1)
+        if not records:
+            records = [self._put_by.pop(0)] if self._put_by else []
+        elif self._poison.doubts(records[0]) and not self._poison.proven:
+            self._put_by += records
+            return
+        self._hand_over(records)
 
     async def _send_again(self) -> None:
         """Hand over anew what was refused for now, after a pause."""
@@ -176,9 +206,16 @@ class Connection:
         for record in self._suspects.hopeless(records):
             records = [other for other in records if other is not record]
             self._set_aside(record)
+        boot_ns = self._around.clock.boot_ns()
+        for record in self._poison.hopeless(records, boot_ns):
+            records = [other for other in records if other is not record]
+            self._poison.set_aside(record, boot_ns)
+            self._dead(
+                record, f"the far side ends the connection over records of {about(record)}: too large, or not allowed?"
+            )
         if not records:
             return
-        self.window.handed_over(records, self._around.clock.boot_ns())
+        self.window.handed_over(records, boot_ns)
         self._suspects.handing_over(records)
         try:
             self._sink.send(records)

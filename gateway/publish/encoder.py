@@ -12,6 +12,7 @@ from gateway.core.tag import Device
 from gateway.core.topic import check_template, fill, safe
 from gateway.plugin.sink import Message
 from gateway.publish.block import MILLISECOND, BlockJson
+from gateway.publish.clock import clock_json, clock_members
 from gateway.publish.exact import exact_json
 
 RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip")
@@ -55,11 +56,11 @@ class JsonEncoder:
         if readings is None:
             return [self._statement(record)]
         topic, block = self._block(readings.device)
-        accepted = record.wall_ns // MILLISECOND
+        accepted, clock = record.wall_ns // MILLISECOND, clock_json(record)
         if self._per_tag:
-            rows = block.rows(readings, record.id, accepted)
+            rows = block.rows(readings, record.id, accepted, clock)
             return [Message(f"{topic}/{_level(tag)}", payload) for tag, payload in rows]
-        return [Message(topic, payload) for payload in block.objects(readings, record.id, accepted)]
+        return [Message(topic, payload) for payload in block.objects(readings, record.id, accepted, clock)]
 
     def description(self, device: Device) -> Message:
         """The device's driver, context and tags, with type, unit, description and scaling where they are known."""
@@ -93,6 +94,7 @@ class JsonEncoder:
             **said,
             "id": record.id,
             "accepted": record.wall_ns // MILLISECOND,
+            **clock_members(record),
             "gateway": self._gateway.name,
         }
         device = next((each for each in self._devices() if each.name == said.get("device")), None)

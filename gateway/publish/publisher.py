@@ -16,6 +16,7 @@ from gateway.outbox import Outbox
 from gateway.plugin.sink import Sink
 from gateway.publish.connection import Connection
 from gateway.publish.host import Surroundings
+from gateway.publish.poison import Poison
 from gateway.publish.suspects import Suspects
 from gateway.publish.tally import Tally
 from gateway.supervise import Backoff, Health, keep_running
@@ -43,10 +44,11 @@ class Publisher:
         self.config = config
         self.health = Health(f"sink {config.name}", clock)
         self._sink_type = sink_type
-        self._reader = outbox.reader(config.name, config.order)
+        self._reader = outbox.reader(config.name, config.order, config.backfill)
         self._around = Surroundings(gateway, version, clock, live, devices, device_state)
         self._tally = Tally()
         self._suspects = Suspects()
+        self._poison = Poison()
         self._connection: Connection | None = None
         self._missed: dict[Device, tuple[bool, str]] = {}
 
@@ -62,13 +64,10 @@ class Publisher:
         else:
             self._missed[device] = (online, reason)
 
-    @property
-    def sending(self) -> bool:
-        """Whether it is connected and has something to send or to wait for."""
-        return self._connection is not None and self._connection.busy
-
     async def _session(self) -> None:
-        connection = Connection(self._sink_type, self.config, self._around, self._reader, self._tally, self._suspects)
+        connection = Connection(
+            self._sink_type, self.config, self._around, self._reader, self._tally, self._suspects, self._poison
+        )
         await connection.connect()
         self._connection = connection
         try:

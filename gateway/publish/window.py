@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from gateway.core.record import Record
+from gateway.core.record import Lane, Record
 
 QUIET_LOOKS = 5
 """Looks in a row without an answer after which a link counts as silent: never early, and at most a quarter of the time-out
@@ -30,6 +30,11 @@ class Window:
         return len(self._open)
 
     @property
+    def under_way(self) -> list[Record]:
+        """The same, in the order of their handing over."""
+        return list(self._open)
+
+    @property
     def room(self) -> int:
         """How many more may be handed over."""
         return max(0, self.size - len(self._open) - len(self._refused))
@@ -38,6 +43,10 @@ class Window:
     def waiting_after_refusal(self) -> int:
         """Records that the far side has refused for now."""
         return len(self._refused)
+
+    def refused_of(self, lane: Lane) -> bool:
+        """Whether a record of this lane waits after a refusal."""
+        return any(record.lane is lane for record in self._refused)
 
     @property
     def oldest_ns(self) -> int | None:

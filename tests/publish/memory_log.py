@@ -23,7 +23,7 @@ class MemoryLog:
         self.waiting += records
         self._some.set()
 
-    def reader(self, sink: str, order: str) -> "MemoryLog":
+    def reader(self, sink: str, order: str, backfill: float | None) -> "MemoryLog":
         return self
 
     @property
@@ -33,7 +33,7 @@ class MemoryLog:
     async def wait(self) -> None:
         await self._some.wait()
 
-    async def take(self, limit: int) -> Sequence[Record]:
+    async def take(self, limit: int, *, only_alarms: bool = False) -> Sequence[Record]:
         await asyncio.sleep(0)  # as from a disk
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
         self.out |= {record.id: record for record in taken}

@@ -125,7 +125,7 @@ async def test_nothing_is_lost_or_taken_twice_and_every_gap_is_named(tmp_path: P
             await link.restore()
             async with outbox_into(SINK, tmp_path / "outbox", options) as running:
                 await cut_again_and_again(running, link, range(200, 700))
-                await eventually(lambda: not running.publisher.sending and running.balance()["pending"] == 0, 20)
+                await eventually(lambda: running.delivered and running.balance()["pending"] == 0, 20)
                 await eventually(lambda: len(subject.values()) == 699, 10)
                 await eventually(lambda: subject.said("/_loss") and subject.said("/_skip"))
         got = subject.values()

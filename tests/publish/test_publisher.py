@@ -322,8 +322,8 @@ async def test_a_change_while_records_are_being_fetched_is_told_before_them(monk
         await eventually(lambda: far.sinks and far.sink.told)
         fetch = log.take
 
-        async def take(limit: int) -> Sequence[Record]:
-            records = await fetch(limit)
+        async def take(limit: int, **options: Any) -> Sequence[Record]:
+            records = await fetch(limit, **options)
             subject.device_changed(COATER, False, "no answer")
             return records
 

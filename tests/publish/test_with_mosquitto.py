@@ -42,7 +42,7 @@ def options(broker: Broker) -> dict[str, Any]:
 async def every_value_arrived(running: Running, subscriber: Subscriber, count: int) -> None:
     await eventually(lambda: len(readings(subscriber)) >= count, 15)
     assert sorted(readings(subscriber).values()) == list(range(count)), "each value under one id"
-    await eventually(lambda: not running.publisher.sending)
+    await eventually(lambda: running.delivered)
     balance = running.balance()
     assert (balance["accepted"], balance["acknowledged"], balance["pending"]) == (count, count, 0)
 

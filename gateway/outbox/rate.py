@@ -1,0 +1,30 @@
+"""How many readings of history go out per second."""
+
+_QUANTUM = 0.05
+"""Seconds that a wait lasts at least beyond what is needed, so that not each record wakes the loop."""
+_CREDIT = 0.5
+"""Seconds of the rate that may be caught up at once after a pause."""
+
+
+class Rate:
+    """A bound of readings per second over any longer time; None: no bound. Times in seconds of one clock.
+
+    Generic cell rate algorithm (ITU-T I.371): each record moves the time until which all that passed is paid for.
+    """
+
+    def __init__(self, per_second: float | None = None) -> None:
+        self.per_second = per_second
+        self._paid_until = float("-inf")
+
+    def allows(self, now: float) -> bool:
+        """Whether a record may pass now, however large it is."""
+        return self.per_second is None or self._paid_until <= now
+
+    def passed(self, rows: int, now: float) -> None:
+        """A record of so many readings has passed."""
+        if self.per_second is not None:
+            self._paid_until = max(self._paid_until, now - _CREDIT) + rows / self.per_second
+
+    def wait(self, now: float) -> float:
+        """Seconds after which it is worth asking again."""
+        return max(0.0, self._paid_until - now) + _QUANTUM

@@ -1,0 +1,74 @@
+"""Where a reader stands in one lane, and what it has lost there."""
+
+from dataclasses import dataclass, field
+
+from gateway.core.record import Lane, Record
+from gateway.outbox.intervals import IntervalSet
+from gateway.outbox.lane import LaneLog
+from gateway.outbox.progress import Progress
+from gateway.outbox.reading import Stored
+
+
+@dataclass(slots=True)
+class Loss:
+    """What one sink will not get, gathered until it is written down."""
+
+    lane: Lane
+    reason: str
+    seqs: IntervalSet = field(default_factory=IntervalSet)
+    rows: int = 0
+    wall_from: int | None = None
+    """When the first of them was accepted at the earliest, ns since 1970; 0 if no older record is left to tell."""
+    wall_to: int = 0
+
+
+@dataclass(slots=True)
+class Handed:
+    """A record that is under way."""
+
+    total: int
+    rows: int
+    late: bool
+
+
+class Track:
+    """Where a reader stands in one lane."""
+
+    def __init__(self, log: LaneLog, progress: Progress) -> None:
+        self.log = log
+        self.progress = progress
+        self.handed: dict[int, Handed] = {}
+        self.ahead: dict[int, Stored] = {}
+        self.live = log.written_seq
+        """From here on records go out as they come; what is open before it is history."""
+        self.newest = progress.seqs.end
+        """One above the greatest number that went out."""
+        self._position = 0
+        """All below is settled or handed out."""
+
+    def next(self, end: int) -> int | None:
+        """The least number below `end` that is open and not handed out."""
+        seq = self.progress.seqs.gap(self._position)
+        while seq in self.handed:
+            seq = self.progress.seqs.gap(seq + 1)
+        self._position = seq
+        return seq if seq < end else None
+
+    def hand_out(self, stored: Stored) -> Record:
+        """Mark it as handed out."""
+        seq = stored.record.seq
+        self.handed[seq] = Handed(stored.total, stored.record.rows, seq < self.newest)
+        self.newest = max(self.newest, seq + 1)
+        return stored.record
+
+    def open_again(self, seq: int) -> None:
+        """It is to be handed out once more."""
+        if self.handed.pop(seq, None) is not None:
+            self._position = min(self._position, seq)
+
+    def rewind(self) -> None:
+        """All that was handed out and not acknowledged is open again."""
+        self.handed.clear()
+        self.ahead.clear()
+        self._position = 0
+        self.newest = self.progress.seqs.end

@@ -1,0 +1,91 @@
+"""A record at which the far side ends the connection must not hold up all the others for ever.
+
+MQTT 3.1.1 has no other answer to a message that is too large or not allowed, and some brokers give none with MQTT 5.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from gateway.core.record import Record
+
+ENDS = 3
+"""Connections in a row that must end with the same record as the oldest unanswered one before it is doubted."""
+TRIALS = 3
+"""How often the connection must end over a doubted record that was alone on its way, each time after another record was
+taken by itself on the same connection: so that no bad link makes a good record look bad."""
+AT_MOST = 20
+"""Records in doubt; with more it is the link that is bad."""
+KEPT_APART_NS = 600_000_000_000
+"""How long records like a convicted one (same device, as many readings or more) are not tried."""
+
+
+class Poison:
+    """Remembers, from one connection to the next, over which records they ended."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._ends = 0
+        self._trials: dict[str, int] = {}
+        """Records in doubt."""
+        self._convicted: dict[str, tuple[int, int]] = {}
+        """What a record is about → least number of readings, and boot time until which its like is not tried."""
+        self.proven = False
+        """Whether the present connection has carried another record by itself."""
+
+    @property
+    def careful(self) -> bool:
+        """Whether records must go one at a time."""
+        return bool(self._trials)
+
+    def doubts(self, record: Record) -> bool:
+        """Whether it should go only after another one has been taken."""
+        return record.id in self._trials
+
+    def new_connection(self) -> None:
+        """The next one begins."""
+        self.proven = False
+
+    def acknowledged(self, records: Iterable[Record]) -> None:
+        """The far side has answered these."""
+        if self._trials:
+            for record in records:
+                if self._trials.pop(record.id, None) is None:
+                    self.proven = True
+
+    def link_lost(self, under_way: Sequence[Record]) -> None:
+        """The connection has ended with these unanswered, the oldest first."""
+        if not under_way:
+            return
+        oldest = under_way[0].id
+        if self._trials:
+            alone = len(under_way) == 1
+            self._trials[oldest] = self._trials.get(oldest, 0) + (alone and self.proven and oldest in self._trials)
+        else:
+            self._ends = self._ends + 1 if oldest == self._last else 1
+            self._last = oldest
+            if self._ends >= ENDS:
+                self._trials[oldest] = 0
+        if len(self._trials) > AT_MOST:
+            self._trials.clear()
+
+    def hopeless(self, records: Sequence[Record], boot_ns: int) -> list[Record]:
+        """Those of the records that are to be set aside."""
+        if not (self._trials or self._convicted):
+            return []
+        return [record for record in records if self._guilty(record) or self._alike(record, boot_ns)]
+
+    def _guilty(self, record: Record) -> bool:
+        return self._trials.get(record.id, 0) >= TRIALS
+
+    def _alike(self, record: Record, boot_ns: int) -> bool:
+        rows, until = self._convicted.get(about(record), (0, 0))
+        return boot_ns < until and record.rows >= rows
+
+    def set_aside(self, record: Record, boot_ns: int) -> None:
+        """It was."""
+        if self._trials.pop(record.id, None) is not None:
+            self._convicted[about(record)] = (record.rows, boot_ns + KEPT_APART_NS)
+
+
+def about(record: Record) -> str:
+    """The device whose readings it holds, or what else it is."""
+    return f"device {record.readings.device.name}" if record.readings is not None else record.kind.name.lower()
