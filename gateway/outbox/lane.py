@@ -79,14 +79,15 @@ class LaneLog:
         """Where to read this number, which is below `written_seq`; or the hole that it lies in."""
         at = bisect_left(self.segments, seq, key=lambda segment: segment.last)
         if at == len(self.segments):
-            end = self.segments[-1].end if self.segments else self.total
-            return Hole((seq, self.written_seq), (end, self.total))
+            end, wall = (self.segments[-1].end, self.segments[-1].wall_to) if self.segments else (self.total, 0)
+            return Hole((seq, self.written_seq), (end, self.total), (wall, 0))
         segment = self.segments[at]
         if seq < segment.first:
-            before = self.segments[at - 1].end if at else segment.start
-            return Hole((seq, segment.first), (before, segment.start))
+            before, wall = (self.segments[at - 1].end, self.segments[at - 1].wall_to) if at else (segment.start, 0)
+            return Hole((seq, segment.first), (before, segment.start), (wall, segment.wall_from))
         number, total, offset = segment.place(seq)
-        return Span(segment.path, offset, segment.size, number, total, segment.last, segment.end, seq)
+        accepted = (segment.wall_from, segment.wall_to)
+        return Span(segment.path, offset, segment.size, number, total, segment.last, segment.end, seq, accepted)
 
 
 def cost(record: Record) -> int:

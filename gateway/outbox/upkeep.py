@@ -14,6 +14,7 @@ from gateway.core.amounts import format_size
 from gateway.core.clock import Clock
 from gateway.core.record import Kind, Lane
 from gateway.outbox import state
+from gateway.outbox.intervals import IntervalSet
 from gateway.outbox.lane import LaneLog
 from gateway.outbox.losses import loss_body, segment_body
 from gateway.outbox.reader import Reader
@@ -30,7 +31,7 @@ class Upkeep:
     def __init__(
         self,
         directory: Path,
-        log_id: str,
+        found: state.State,
         section: OutboxSection,
         clock: Clock,
         *,
@@ -44,7 +45,8 @@ class Upkeep:
         self.free: int | None = None
         """Bytes of the disk that are free; None until it was asked."""
         self._directory = directory
-        self._log_id = log_id
+        self._log_id = found.log_id
+        self._born_ns = found.born_ns
         self._section = section
         self._clock = clock
         self._lanes = lanes
@@ -81,7 +83,7 @@ class Upkeep:
                     log.error(
                         "readings will not be delivered", sink=reader.sink, readings=loss.rows, reason=loss.reason
                     )
-                self._append_body(Kind.LOSS, loss_body(loss, reader.sink))
+                self._append_body(Kind.LOSS, loss_body(loss, reader.sink, self._born_ns))
 
     def disk_full(self) -> None:
         """A write found no room."""
@@ -101,11 +103,22 @@ class Upkeep:
 
     def _give_up(self, segments: list[Segment], reason: str) -> None:
         for segment in segments:
-            lost = {reader.sink: rows for reader in self._readers.values() if (rows := reader.give_up(segment, reason))}
+            lost, seqs = self._lost_by(segment, reason)
             if lost:
                 log.error("the oldest data is given up", lane=segment.lane.word, reason=reason, readings=lost)
-                self._append_body(Kind.LOSS, segment_body(segment, reason, lost))
+                self._append_body(Kind.LOSS, segment_body(segment, reason, lost, seqs))
         self._remove(segments)
+
+    def _lost_by(self, segment: Segment, reason: str) -> tuple[dict[str, int], IntervalSet]:
+        """How many readings each sink loses by this file, and the numbers that one of them loses."""
+        lost, seqs = {}, IntervalSet()
+        for reader in self._readers.values():
+            rows, ranges = reader.give_up(segment, reason)
+            if rows:
+                lost[reader.sink] = rows
+                for low, high in ranges:
+                    seqs.add(low, high)
+        return lost, seqs
 
     def _remove(self, segments: list[Segment]) -> None:
         """Cursors first: a file must not be gone while a cursor still wants it."""

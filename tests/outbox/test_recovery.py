@@ -87,6 +87,8 @@ async def test_a_flipped_byte_costs_one_record_and_is_told(log, context, where):
         assert [record.seq for record in records if record.lane is Lane.DATA] == [1, 2, 4, 5]
         loss = next(record.body for record in records if record.kind is Kind.LOSS)
         assert (loss["ranges"], loss["rows"], loss["reason"]) == ([[3, 3]], 3, "damaged on disk")
+        around = [record.wall_ns for record in records if record.lane is Lane.DATA and record.seq in (2, 4)]
+        assert [loss["from_ns"], loss["to_ns"]] == around
         status = reader.status()["lanes"]["data"]
         assert status["dropped"] == {"damaged on disk": 3}
         assert status["accepted"] == status["pending"] + 3 == 15
@@ -160,6 +162,36 @@ async def test_records_that_a_power_cut_took_after_they_were_delivered_leave_the
         lane = behind.status()["lanes"]["data"]
         assert (lane["accepted"], lane["pending"], lane["dropped"]) == (30, 18, {"not on disk": 12})
         assert values(await take(behind, 6)) == list(range(6))
+
+
+async def test_of_files_that_are_gone_the_loss_tells_between_which_times_it_lies(log, context):
+    """The records around it tell; where none is left, it lies between the making of the log and its loading."""
+    for number in range(4):
+        async with log.opened() as outbox:
+            outbox.reader("central")
+            await fill(outbox, outbox.bind(spec(), context), range(number, number + 1))
+        log.clock.advance(60)
+    files = log.files()
+    files[1].unlink()
+    lost = await _losses(log)
+    assert [(loss["ranges"], loss["rows"]) for loss in lost] == [([[2, 2]], 3)]
+    assert (lost[0]["to_ns"] - lost[0]["from_ns"]) / 1e9 == pytest.approx(120)
+    for file in log.files():
+        file.unlink()
+    born = (log.directory / "log.json").stat().st_mtime_ns
+    (loss,) = await _losses(log)
+    assert loss["ranges"] == [[1, 1], [3, 4]]
+    assert (loss["from_ns"], loss["to_ns"]) == (min(born, log.clock.wall_ns()), log.clock.wall_ns())
+
+
+async def _losses(log: Log) -> list[dict]:
+    """The bodies of the loss records that the next start writes."""
+    async with log.opened() as outbox:
+        reader = outbox.reader("central", "strict")
+        await until(lambda: reader.pending["alarm"])
+        records = await take(reader, reader.pending["alarm"])
+        reader.acknowledged(record for record in records if record.lane is Lane.ALARM)
+        return [record.body for record in records if record.kind is Kind.LOSS]
 
 
 async def test_a_copied_log_is_a_new_log(log, context, tmp_path):
