@@ -59,7 +59,12 @@ def run(args: argparse.Namespace) -> int:
         return outbox_peek.run(args, log) if args.what == "peek" else outbox_export.run(args, log)
     except PermissionError as error:
         fail(f"you may not read {error.filename}: try  sudo edge-gateway outbox {args.what}")
+    except BrokenPipeError:
+        raise
     except OSError as error:
+        if error.filename is None:
+            fail(f"outbox {args.what} could not go on: {error.strerror}")
+            return 1
         fail(f"{error.filename}: {error.strerror}; name the directory:  edge-gateway outbox {args.what} --dir DIR")
     except GatewayError as error:
         fail(f"{error}; name its directory:  edge-gateway outbox {args.what} --dir DIR")

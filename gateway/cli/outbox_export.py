@@ -4,24 +4,29 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from gateway.cli import times
 from gateway.cli.progress import Bar
-from gateway.cli.terminal import count
+from gateway.cli.terminal import count, fail
 from gateway.core.record import Lane
 from gateway.core.times import rfc3339
 from gateway.outbox.export import Exported, Wanted, export_csv
 from gateway.outbox.files import LogFiles
 
+Export = Callable[[LogFiles, Wanted, BinaryIO, Callable[[int], None]], Exported]
+
+PYARROW = "pip install 'edge-gateway[parquet]' into the gateway's environment"
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which readings, and where to."""
-    parser.add_argument("--format", choices=["csv"], default="csv", help="the kind of file (default: csv)")
+    parser.add_argument("--format", choices=["csv", "parquet"], default="csv", help="the kind of file (default: csv)")
     times.span(parser, "source time")
     parser.add_argument(
         "--device",
@@ -34,27 +39,50 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, log: LogFiles) -> int:
-    """Export; 1 if readings that should stand in the log cannot be read, 2 for a span of time that is none."""
+    """Export; 1 if readings that should stand in the log cannot be read, 2 for wrong usage."""
     if not times.is_span(args):
         return 2
+    if args.format == "parquet" and args.out is None:
+        fail("Parquet is no text: name a file for it with  -o FILE")
+        return 2
     wanted = Wanted(args.device, args.from_ns, args.to_ns)
+    try:
+        write = _export_parquet() if args.format == "parquet" else _export_csv
+    except ImportError as error:
+        fail(f"Parquet needs a library that is not installed ({error}): {PYARROW}; or take --format csv")
+        return 1
     size = sum(path.stat().st_size for path in log.paths(Lane.DATA) if path.exists())
     with _target(args.out) as out, Bar("exporting", size) as bar:
-        exported = export_csv(log, wanted, out, bar)
+        exported = write(log, wanted, out, bar)
     told = json.dumps(asdict(exported)) if args.json else "\n".join(_words(exported, args.out))
     print(told, file=sys.stderr if args.out is None else sys.stdout)
     return 1 if exported.missing else 0
 
 
+def _export_parquet() -> Export:
+    """Imported only here: it costs most of a second and 100 MB of memory."""
+    from gateway.outbox.export_parquet import export_parquet
+
+    return export_parquet
+
+
+def _export_csv(log: LogFiles, wanted: Wanted, out: BinaryIO, progress: Callable[[int], None]) -> Exported:
+    text = TextIOWrapper(out, encoding="utf-8", newline="")
+    try:
+        return export_csv(log, wanted, text, progress)
+    finally:
+        text.detach()
+
+
 @contextmanager
-def _target(path: Path | None) -> Iterator[TextIO]:
+def _target(path: Path | None) -> Iterator[BinaryIO]:
     """Standard output, or a file that appears only when it is complete."""
     if path is None:
-        yield sys.stdout
+        yield sys.stdout.buffer
         return
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="") as file:
+        with part.open("wb") as file:
             yield file
         part.replace(path)
     finally:

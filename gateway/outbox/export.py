@@ -71,13 +71,21 @@ def export_csv(log: LogFiles, wanted: Wanted, out: TextIO, progress: Callable[[i
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     exported = Exported()
+    for record, readings in blocks(log, wanted, exported, progress):
+        writer.writerows(rows(record, readings))
+    return exported
+
+
+def blocks(
+    log: LogFiles, wanted: Wanted, exported: Exported, progress: Callable[[int], None]
+) -> Iterator[tuple[Record, Readings]]:
+    """The wanted readings, at least one each time, with their record, and counted. Raises OSError."""
     for record in _records(log, wanted, exported, progress):
         assert record.readings is not None
         readings = wanted.rows(record.readings)
         if len(readings):
             exported.count(readings)
-            writer.writerows(rows(record, readings))
-    return exported
+            yield record, readings
 
 
 def _records(log: LogFiles, wanted: Wanted, exported: Exported, progress: Callable[[int], None]) -> Iterator[Record]:
@@ -158,9 +166,8 @@ _TEXTS: dict[str, Callable[[float], str]] = {"float32": _float32, "bool": _bool}
 
 
 def exact_text(value: Any) -> str:
-    """A value that no float64 holds: bytes as base64, arrays as JSON."""
-    if isinstance(value, str):
-        return value
+    """A value that no float64 holds: bytes as base64, arrays as JSON; half a character, which some PLCs send, is escaped."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
-    return json.dumps(value, ensure_ascii=False, default=exact_text)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=exact_text)
+    return text.encode("utf-8", "backslashreplace").decode()

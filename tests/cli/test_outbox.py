@@ -5,10 +5,13 @@ import csv
 import io
 import json
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow.parquet import ParquetFile, read_table
 
 from gateway.cli import main
 from gateway.config.base import DeviceConfig, TagConfig
@@ -17,6 +20,8 @@ from gateway.core.context import Context
 from gateway.core.quality import BAD_NO_COMMUNICATION, HISTORICAL
 from gateway.core.record import Kind
 from gateway.core.times import parse_time, rfc3339
+from gateway.outbox import export_parquet
+from gateway.outbox.export import COLUMNS, exact_text
 from gateway.outbox.frames import HEAD_SIZE, scan
 from gateway.outbox.segment import HEADER_SIZE
 from tests.outbox.making import Log, block, fill, spec, take, until
@@ -118,6 +123,81 @@ def test_export_to_a_file_says_what_is_in_it(directory, tmp_path, capsys):
     assert main(["outbox", "export", "--json", "--dir", str(directory), "-o", str(out)]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == {"readings": 10, "first_ns": 1_800_000_000_000_000_001, "last_ns": T0, "missing": 0}
+
+
+def parquet(directory: Path, out: Path, *arguments: str) -> pa.Table:
+    assert main(["outbox", "export", "--format", "parquet", "-o", str(out), "--dir", str(directory), *arguments]) == 0
+    return read_table(out)
+
+
+def test_parquet_holds_the_same_readings_as_the_csv_with_exact_types(directory, tmp_path, capsys):
+    table = parquet(directory, tmp_path / "readings.parquet")
+    columns = table.drop_columns(["time", "accepted"]).to_pydict()
+    rows = exported(directory, capsys)
+    for name in set(COLUMNS) - {"time", "accepted", "value", "code"}:
+        assert columns[name] == [row[name] for row in rows], name
+    for name in ("time", "accepted"):
+        assert table.schema.field(name).type == pa.timestamp("ns", tz="UTC")
+        assert table[name].cast(pa.int64()).to_pylist() == [parse_time(row[name]) for row in rows]
+    assert columns["code"] == [int(row["code"], 16) for row in rows]
+    values = dict(zip(columns["tag"][:5], zip(columns["value"][:5], columns["exact"][:5], strict=True), strict=True))
+    assert values == {
+        "temp": (21.3, None),
+        "on": (1.0, None),
+        "count": (None, str(2**63 + 1)),
+        "recipe": (None, 'A "17", b'),
+        "level": (0.1, None),
+    }
+    assert table.schema.metadata[b"log"].decode() == columns["id"][0].split(":")[0]
+
+
+def test_parquet_is_written_in_row_groups_as_the_log_is_read(directory, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_parquet, "ROW_GROUP", 3)
+    table = parquet(directory, tmp_path / "groups.parquet")
+    file = ParquetFile(tmp_path / "groups.parquet")
+    assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [5, 3, 2]
+    assert table["id"].to_pylist()[-1].endswith(":data:6")
+
+
+def test_parquet_of_nothing_has_all_columns_and_no_rows(directory, tmp_path):
+    table = parquet(directory, tmp_path / "none.parquet", "--device", "nobody")
+    assert (table.num_rows, set(COLUMNS) - set(table.column_names)) == (0, set())
+
+
+def test_parquet_of_an_outbox_that_is_being_written(tmp_path):
+    async def export_while_open() -> pa.Table:
+        log = Log(tmp_path / "outbox")
+        async with log.opened(keep=1e9) as outbox:
+            device = outbox.bind(spec("oven-1", 2), Context())
+            await fill(outbox, device, range(1, 4))
+            return await asyncio.to_thread(parquet, log.directory, tmp_path / "running.parquet")
+
+    assert asyncio.run(export_while_open())["value"].to_pylist() == [1.0, 1.0, 2.0, 2.0, 3.0, 3.0]
+
+
+def test_without_pyarrow_it_is_said_what_to_install(directory, tmp_path, monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "gateway.outbox.export_parquet", raising=False)
+    monkeypatch.delattr("gateway.outbox.export_parquet", raising=False)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    out = tmp_path / "readings.parquet"
+    assert main(["outbox", "export", "--format", "parquet", "-o", str(out), "--dir", str(directory)]) == 1
+    assert "pip install 'edge-gateway[parquet]'" in capsys.readouterr().err
+    assert not list(tmp_path.glob("readings*"))
+
+
+def test_parquet_wants_a_file(directory, capsys):
+    assert main(["outbox", "export", "--format", "parquet", "--dir", str(directory)]) == 2
+    assert "-o FILE" in capsys.readouterr().err
+
+
+def test_half_a_character_is_escaped(tmp_path):
+    assert exact_text("A\ud800") == "A\\ud800"
+    assert exact_text(["A\ud800", b"\x00"]) == '["A\\ud800", "AA=="]'
+
+
+def test_a_span_of_time_that_is_none_is_wrong_usage(directory, capsys):
+    assert main(["outbox", "export", "--dir", str(directory), "--from", "now", "--to", "2h ago"]) == 2
+    assert "is not before --to" in capsys.readouterr().err
 
 
 def damage(directory: Path) -> tuple[Path, int]:
