@@ -92,7 +92,7 @@ class Stamps:
         good = self.state is ClockState.SYNCHRONISED
         message = f"The clock is {self.state.words}; it was {was.words} before."
         (log.info if good else log.warning)(message)
-        detail = {"clock": self.state.words, "before": was.words, "epoch": self.epoch}
+        detail = {"before": was.words, "epoch": self.epoch}
         return self._event("clock-state", self.state.words, message, "info" if good else "warning", detail)
 
     def _event(self, name: str, state: str, message: str, severity: str, detail: Mapping[str, object]) -> Event:

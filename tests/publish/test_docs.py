@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 
 from gateway.config.model import GatewaySection
 from gateway.core import quality
-from gateway.core.clock import FakeClock
+from gateway.core.clock import ClockState, FakeClock
 from gateway.core.event import Contribution, Event
 from gateway.core.quality import BAD_NO_COMMUNICATION, describe
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
+from gateway.outbox.synced import SyncedBoots
 from gateway.plugin.sink import Message
 from gateway.publish import JsonEncoder
 from gateway.publish.encoder import RESERVED
@@ -59,6 +61,16 @@ def readings() -> Record:
     return record(Lane.DATA, 1041, Kind.READINGS, block(COATER, values, times_ms=times, quality=bad, exact={4: "A-17"}))
 
 
+def corrected() -> Record:
+    """Accepted a minute after a boot in 1970, sent after the first synchronisation."""
+    shift = (T0_MS - 60_000) * 1_000_000
+    wrong = record(Lane.DATA, 1041, Kind.READINGS, replace(block(COATER, [61.3], times_ms=60_000), own_time=True))
+    wrong = replace(wrong, boot=7, boot_ns=60_004_000_000, wall_ns=60_004_000_000, clock=ClockState.NOT_YET)
+    synced = SyncedBoots()
+    synced.note(7, shift)
+    return synced.corrected(wrong)
+
+
 def event() -> Record:
     said = Event(
         "coater-1.nozzle.1800000000",
@@ -77,6 +89,7 @@ def event() -> Record:
 def printed() -> dict[str, Message]:
     return {
         "readings": encoder().messages(readings())[0],
+        "corrected": encoder().messages(corrected())[0],
         "per_tag": encoder(per_tag=True).messages(readings())[3],
         "event": encoder().messages(event())[0],
         "tags": encoder().description(COATER),
@@ -84,7 +97,7 @@ def printed() -> dict[str, Message]:
     }
 
 
-@pytest.mark.parametrize("name", ["readings", "per_tag", "event", "tags", "state"])
+@pytest.mark.parametrize("name", ["readings", "corrected", "per_tag", "event", "tags", "state"])
 def test_an_example_is_what_the_encoder_prints(name: str) -> None:
     shown, true = (json.loads(text) for text in (EXAMPLES[name], printed()[name].payload))
     assert shown == true
@@ -105,6 +118,11 @@ def test_the_quality_table_is_complete_and_true() -> None:
     assert shown == {code: describe(code) for code in named}
     for flag in (quality.STALE, quality.REPEATED, quality.CLAMPED, quality.FORCED):
         assert f"| {describe(flag).removeprefix('good, ')} |" in PAGE
+
+
+def test_the_words_for_the_clock_are_those_of_the_table() -> None:
+    for state in ClockState:
+        assert state is ClockState.SYNCHRONISED or f"| {state.words} |" in PAGE
 
 
 def test_the_consumer_of_the_page_drops_repeats_and_nothing_else() -> None:
