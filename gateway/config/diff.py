@@ -34,16 +34,18 @@ class Diff:
     devices: Changes
     sinks: Changes
     models: Changes
+    alarms: Changes = Changes()
 
     def __bool__(self) -> bool:
-        return bool(self.gateway or self.outbox or self.devices or self.sinks or self.models)
+        return bool(self.lines())
 
     def lines(self) -> list[str]:
         """The difference for a person, one line for each thing."""
         lines = [f"[gateway] {key} changed" for key in self.gateway] + [
             f"[outbox] {key} changed" for key in self.outbox
         ]
-        for kind, changes in (("device", self.devices), ("sink", self.sinks), ("model", self.models)):
+        kinds = {"device": self.devices, "sink": self.sinks, "model": self.models, "alarm": self.alarms}
+        for kind, changes in kinds.items():
             for word in ("added", "removed", "changed"):
                 lines += [f"{kind} {name} {word}" for name in getattr(changes, word)]
         return lines
@@ -60,6 +62,7 @@ def diff(old: Config, new: Config) -> Diff:
         ),
         _changes({sink.name: sink for sink in old.sinks}, {sink.name: sink for sink in new.sinks}),
         _changes(_models(old), _models(new)),
+        _changes({alarm.name: alarm for alarm in old.alarms}, {alarm.name: alarm for alarm in new.alarms}),
     )
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "Period",
     "Size",
     "TopicTemplate",
+    "WriteRate",
     "write_duration",
     "write_size",
 ]
@@ -93,6 +94,20 @@ def _deadband(value: Any) -> float | str:
     raise ValueError(f'write a number in the tag\'s unit or a percentage of its range such as "0.5%", not {value!r}')
 
 
+_RATE = re.compile(r"\s*([1-9]\d*)\s*/\s*(s|min|h|d)\s*")
+
+
+def _rate(value: Any) -> tuple[int, float]:
+    found = _RATE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f'write how often at most, such as "6/min", not {value!r}')
+    return int(found[1]), parse_duration(f"1{found[2]}")
+
+
+def _write_rate(rate: tuple[int, float]) -> str:
+    return f"{rate[0]}/{write_duration(rate[1]).lstrip('1')}"
+
+
 Duration = Annotated[
     float,
     BeforeValidator(_duration),
@@ -128,6 +143,14 @@ Deadband = Annotated[
     ),
 ]
 """A change in the tag's unit, or "1%" of its range."""
+
+WriteRate = Annotated[
+    tuple[int, float],
+    BeforeValidator(_rate),
+    PlainSerializer(_write_rate, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*[1-9]\d*\s*/\s*(s|min|h|d)\s*$"}),
+]
+"""How often at most, as a count and seconds, written as "6/min"."""
 
 Name = Annotated[
     str,

@@ -14,6 +14,7 @@ from gateway.config.base import Section, SinkConfig
 from gateway.config.devices import read_device
 from gateway.config.mistakes import check, did_you_mean
 from gateway.config.model import (
+    AlarmSection,
     Config,
     CoreSections,
     DeviceSpec,
@@ -45,12 +46,14 @@ def load(path: Path, look_up: LookUp) -> Config:
     device_tables = _many(source, "device")
     devices = [spec for place, table in device_tables if (spec := read_device(source, place, table, plugins))]
     sinks = _sinks(source, plugins)
-    models = _models(source, [str(table.get("name", "")) for _, table in device_tables], devices)
+    names = [str(table.get("name", "")) for _, table in device_tables]
+    models = _models(source, names, devices)
+    alarms = _alarms(source, names, devices)
     source.raise_if_wrong()
     assert gateway
     assert outbox
     return Config(
-        path, source.hash(), gateway, outbox, tuple(devices), sinks, models, tuple(source.parked), source.files
+        path, source.hash(), gateway, outbox, tuple(devices), sinks, models, alarms, tuple(source.parked), source.files
     )
 
 
@@ -73,6 +76,7 @@ def remarks(config: Config) -> list[Problem]:
         found.append(("", "no [[sink]]: the data is kept in the outbox and sent nowhere"))
     for spec in config.devices:
         found += _of_device(spec)
+        found += _of_writing(spec, config.gateway.writes)
     for model in config.models:
         if not config.files[model.file]:
             found.append((f"model {model.file}", "cannot be read: readings flow on, unscored"))
@@ -86,6 +90,12 @@ def _of_device(spec: DeviceSpec) -> list[tuple[str, str]]:
     if spec.config.stale_after is not None and spec.config.stale_after < spec.config.scan:
         found.append((where, "stale_after is shorter than scan: the tags are stale between polls"))
     return found
+
+
+def _of_writing(spec: DeviceSpec, writes: bool) -> list[tuple[str, str]]:
+    names = [] if writes else [name for name, tag in spec.tags.items() if tag.write]
+    where = f'device "{spec.config.name}": tag "{names[0]}"' if names else ""
+    return [(where, "write = true does nothing while [gateway] writes is false")] if names else []
 
 
 def _check_top_level(source: Source) -> None:
@@ -183,13 +193,39 @@ def _content(path: Path) -> bytes | None:
 def _check_model(
     source: Source, place: Steps, where: str, model: ModelSection, names: Sequence[str], devices: Sequence[DeviceSpec]
 ) -> None:
-    for index, pattern in enumerate(model.devices):
+    for spec in _watched(source, place, where, model, names, devices):
+        for name, tag in model.tags.items():
+            if tag not in spec.tags:
+                message = f'device "{spec.config.name}" has no tag "{tag}"{did_you_mean(tag, spec.tags)}'
+                source.wrong((*place, "tags", name), f"{where}: tags.{name}", message)
+
+
+def _alarms(source: Source, names: Sequence[str], devices: Sequence[DeviceSpec]) -> tuple[AlarmSection, ...]:
+    alarms = []
+    for place, table in _many(source, "alarm"):
+        where = title("alarm", place, table)
+        alarm = source.check(AlarmSection, table, place, where)
+        if alarm is None:
+            continue
+        alarms.append(alarm)
+        for spec in _watched(source, place, where, alarm, names, devices):
+            if alarm.tag not in spec.tags:
+                message = f'device "{spec.config.name}" has no tag "{alarm.tag}"{did_you_mean(alarm.tag, spec.tags)}'
+                source.wrong((*place, "tag"), f"{where}: tag", message)
+    return tuple(alarms)
+
+
+def _watched(
+    source: Source,
+    place: Steps,
+    where: str,
+    section: ModelSection | AlarmSection,
+    names: Sequence[str],
+    devices: Sequence[DeviceSpec],
+) -> list[DeviceSpec]:
+    """The devices that a table's patterns describe; a pattern that describes none is noted."""
+    for index, pattern in enumerate(section.devices):
         if not any(fnmatchcase(name, pattern) for name in names):
             near = did_you_mean(pattern, names)
             source.wrong((*place, "devices", index), f"{where}: devices", f'no device is named "{pattern}"{near}')
-    for spec in devices:
-        if any(fnmatchcase(spec.config.name, pattern) for pattern in model.devices):
-            for name, tag in model.tags.items():
-                if tag not in spec.tags:
-                    message = f'device "{spec.config.name}" has no tag "{tag}"{did_you_mean(tag, spec.tags)}'
-                    source.wrong((*place, "tags", name), f"{where}: tags.{name}", message)
+    return [spec for spec in devices if any(fnmatchcase(spec.config.name, pattern) for pattern in section.devices)]

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from pydantic import model_validator
+
 from gateway.config.base import DeviceConfig, Section, SinkConfig, TagConfig
 from gateway.config.fields import Duration, Field, FilePath, Name, Period, Size
 from gateway.core.context import Context
@@ -38,6 +40,9 @@ class GatewaySection(Section):
 
     state_dir: FilePath | None = Field(default=None, examples=["/var/lib/edge-gateway"])
     """Where outbox and audit trail live. Default: the service's state directory, else ~/.local/state/edge-gateway."""
+
+    writes: bool = False
+    """Whether tags with write = true may be written at all."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
@@ -92,6 +97,73 @@ class ModelSection(Section):
     tags: Mapping[str, str] = Field(default_factory=dict)
     """Input of the model = tag of the device, where the names differ."""
 
+    latch: bool = False
+    """Its alarms stay active, though the device behaves as usual again, until somebody acknowledges them."""
+
+
+class AlarmSection(Section):
+    """`[[alarm]]`: a limit that a tag should keep, watched without a model. Write one of high, low, rate and no_data."""
+
+    name: Name = Field(examples=["inlet too hot"])
+    """What is wrong when it is raised; unique in this gateway."""
+
+    devices: tuple[str, ...] = Field(strict=False, min_length=1, examples=[["coater-*"]])
+    """Names of devices, `*` and `?` allowed; each has an alarm of its own."""
+
+    tag: str = Field(examples=["inlet_temp"])
+    """The tag of these devices that is watched."""
+
+    high: float | None = None
+    """Raised above this value. A bit is 0 or 1: 0.5 raises when it is set."""
+
+    low: float | None = None
+    """Raised below this value."""
+
+    rate: float | None = Field(default=None, gt=0)
+    """Raised when the value changes by more than this within `per`, up or down."""
+
+    per: Period = 60.0
+    """See rate."""
+
+    no_data: Period | None = None
+    """Raised without a good value for this long. Choose it longer than the tag's heartbeat."""
+
+    hysteresis: float = Field(default=0.0, ge=0)
+    """How far the value must be back before the alarm clears, in the tag's unit."""
+
+    on_delay: Duration = 0.0
+    """How long the limit must be exceeded before the alarm is raised."""
+
+    off_delay: Duration = 0.0
+    """How long the value must be back before the alarm clears."""
+
+    severity: Literal["info", "advisory", "warning", "alarm"] = "warning"
+    """Warnings and alarms wait until somebody acknowledges them; the others do not."""
+
+    latch: bool = False
+    """Stays active, though the value is back, until somebody acknowledges it."""
+
+    action: str = Field(default="", examples=["open the damper"])
+    """What to do about it; told with the alarm."""
+
+    @property
+    def condition(self) -> str:
+        """The key that is written: high, low, rate or no_data."""
+        return next(key for key in _CONDITIONS if getattr(self, key) is not None)
+
+    @model_validator(mode="after")
+    def _one_condition(self) -> "AlarmSection":
+        if sum(getattr(self, key) is not None for key in _CONDITIONS) != 1:
+            raise ValueError("write exactly one of high, low, rate and no_data")
+        if self.no_data is not None and self.hysteresis:
+            raise ValueError("hysteresis: no_data has no value to be back by")
+        if self.rate is not None and self.hysteresis >= self.rate:
+            raise ValueError("hysteresis: must be less than rate")
+        return self
+
+
+_CONDITIONS = ("high", "low", "rate", "no_data")
+
 
 class CoreSections(Section):
     """The file without what plugins declare; those tables are checked one by one with the plugin's types."""
@@ -101,6 +173,7 @@ class CoreSections(Section):
     sink: tuple[object, ...] = Field(default=(), strict=False)
     device: tuple[object, ...] = Field(default=(), strict=False)
     model: tuple[ModelSection, ...] = Field(default=(), strict=False)
+    alarm: tuple[AlarmSection, ...] = Field(default=(), strict=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +197,7 @@ class Config:
     devices: tuple[DeviceSpec, ...]
     sinks: tuple[SinkConfig, ...]
     models: tuple[ModelSection, ...]
+    alarms: tuple[AlarmSection, ...] = ()
     parked: tuple[Problem, ...] = ()
     """Devices and sinks that are left out because their plugin does not load; the others are not held up by them."""
 

@@ -1,13 +1,16 @@
-"""Scores windows of readings with ONNX models, and says what is unusual.
+"""Scores windows of readings with ONNX models, watches limits, and says what is unusual.
 
-    Readings ─▶ Binding ─▶ Grid ─▶ Session ─▶ Decisions ─▶ Event
-                tags →     windows  scores     raised,      in words, with the
-                inputs              (ONNX)     cleared      part of each tag
+    Readings ─┬▶ Binding ─▶ Grid ─▶ Session ─▶ Decisions ─┬▶ Alarms ─▶ Event
+              │  tags →     windows  scores     raised,    │  who has   in words, with the
+              │  inputs              (ONNX)     cleared    │  seen it   part of each tag
+              └▶ Slots ──────────▶ Limits ─────────────────┘
 
-`Detector` runs one `Watch` for each model; a Watch holds the five parts above for all devices that the model watches.
+`Detector` runs one `Watch` for each model, which holds the parts of the upper row for all devices that the model watches,
+and one `LimitWatch` for each `[[alarm]]`. `Alarms` outlives them: it is what a restart or a new model finds as it was.
 A model is an `.onnx` file with its card in the metadata: `card.py` says what stands in it.
 """
 
+from gateway.detect.alarms import Alarms
 from gateway.detect.detector import Detector, matching
 
-__all__ = ["Detector", "matching"]
+__all__ = ["Alarms", "Detector", "matching"]

@@ -1,4 +1,4 @@
-"""Which tags of which devices are the inputs of a model."""
+"""Which tags of which devices are the inputs of a model, or are watched by a limit."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,6 +8,51 @@ from numpy.typing import NDArray
 from gateway.core.tag import Device
 from gateway.detect.card import Card
 from gateway.detect.grid import Samples, Times
+
+
+class Slots:
+    """Which tag fills which slot. Row r (a device) fills the slots from r × inputs on."""
+
+    def __init__(self, inputs: int) -> None:
+        self._inputs = np.arange(inputs)
+        self._ids: dict[int, NDArray[np.uint32]] = {}
+        self._sorted_ids: NDArray[np.uint32] | None = None
+        self._slots = np.empty(0, np.intp)
+
+    def connect(self, row: int, ids: NDArray[np.uint32] | None) -> bool:
+        """Fill a row's slots with these tags, or none. Gives whether they had others before."""
+        before = self._ids.pop(row, None)
+        if ids is not None:
+            self._ids[row] = ids
+        self._sorted_ids = None
+        return before is not None and (ids is None or bool((before != ids).any()))
+
+    def _look_up(self) -> NDArray[np.uint32]:
+        """The bound tags' ids, ascending; `_slots` goes with them. Made anew after a change."""
+        if self._sorted_ids is None:
+            ids = np.concatenate([np.empty(0, np.uint32), *self._ids.values()])
+            slots = [row * len(self._inputs) + self._inputs for row in self._ids]
+            order = np.argsort(ids)
+            self._sorted_ids, self._slots = ids[order], np.concatenate([np.empty(0, np.intp), *slots])[order]
+        return self._sorted_ids
+
+    def samples(
+        self,
+        tag: NDArray[np.uint32],
+        t_ns: Times,
+        value: NDArray[np.float64],
+        quality: NDArray[np.uint32],
+        boot_ns: Times,
+    ) -> Samples | None:
+        """The rows that are bound to a slot; None when there are none."""
+        ids = self._look_up()
+        if not len(ids):
+            return None
+        place = np.minimum(np.searchsorted(ids, tag), len(ids) - 1)
+        mine = ids[place] == tag
+        if mine.all():
+            return Samples(self._slots[place], t_ns, value, quality, boot_ns)
+        return Samples(self._slots[place[mine]], t_ns[mine], value[mine], quality[mine], boot_ns[mine])
 
 
 class Binding:
@@ -21,9 +66,7 @@ class Binding:
         self._tag_names = tag_names
         self._wanted = [tag_names.get(tag, tag) for tag in card.tags]
         self._row = {name: row for row, name in enumerate(devices)}
-        self._ids: dict[int, NDArray[np.uint32]] = {}
-        self._sorted_ids: NDArray[np.uint32] | None = None
-        self._slots = np.empty(0, np.intp)
+        self.slots = Slots(len(card.tags))
 
     def bind(self, device: Device, described: bool) -> bool:
         """Connect a device's tags, or leave it out and note in `unfit` why. Gives whether its slots now mean other tags.
@@ -38,44 +81,9 @@ class Binding:
         if misfits:
             if described or not self._may_still_tell(units, types):
                 self.unfit[device.name] = "; ".join(misfits)
-            return self._connect(self._row[device.name], None)
-        return self._connect(self._row[device.name], np.array([tags[tag].id for tag in self._wanted], np.uint32))
+            return self.slots.connect(self._row[device.name], None)
+        return self.slots.connect(self._row[device.name], np.array([tags[tag].id for tag in self._wanted], np.uint32))
 
     def _may_still_tell(self, units: Mapping[str, str], types: Mapping[str, str]) -> bool:
         missing = any(tag not in units for tag in self._wanted)
         return not missing and not all(units[tag] and types[tag] for tag in self._wanted)
-
-    def _connect(self, row: int, ids: NDArray[np.uint32] | None) -> bool:
-        before = self._ids.pop(row, None)
-        if ids is not None:
-            self._ids[row] = ids
-        self._sorted_ids = None
-        return before is not None and (ids is None or bool((before != ids).any()))
-
-    def _look_up(self) -> NDArray[np.uint32]:
-        """The bound tags' ids, ascending; `_slots` goes with them. Made anew after a change."""
-        if self._sorted_ids is None:
-            inputs = np.arange(len(self._wanted))
-            ids = np.concatenate([np.empty(0, np.uint32), *self._ids.values()])
-            slots = np.concatenate([np.empty(0, np.intp), *(row * len(inputs) + inputs for row in self._ids)])
-            order = np.argsort(ids)
-            self._sorted_ids, self._slots = ids[order], slots[order]
-        return self._sorted_ids
-
-    def samples(
-        self,
-        tag: NDArray[np.uint32],
-        t_ns: Times,
-        value: NDArray[np.float64],
-        quality: NDArray[np.uint32],
-        boot_ns: Times,
-    ) -> Samples | None:
-        """The rows that are inputs of this model; None when there are none."""
-        ids = self._look_up()
-        if not len(ids):
-            return None
-        place = np.minimum(np.searchsorted(ids, tag), len(ids) - 1)
-        mine = ids[place] == tag
-        if mine.all():
-            return Samples(self._slots[place], t_ns, value, quality, boot_ns)
-        return Samples(self._slots[place[mine]], t_ns[mine], value[mine], quality[mine], boot_ns[mine])

@@ -1,4 +1,4 @@
-"""All models of the gateway: feeds them, lets them tick, and reports on them."""
+"""All models and limits of the gateway: feeds them, lets them tick, and reports on them."""
 
 import asyncio
 import fnmatch
@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import structlog
 
-from gateway.config.model import ModelSection
+from gateway.config.model import AlarmSection, ModelSection
 from gateway.core.clock import Clock
 from gateway.core.event import Event
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.detect import events
+from gateway.detect.alarms import Alarms
 from gateway.detect.card import Card, parse_card
+from gateway.detect.limit_watch import LimitWatch
 from gateway.detect.onnx_file import ModelError, OnnxFile, read_onnx
 from gateway.detect.own_thread import in_own_thread
 from gateway.detect.session import Session
@@ -26,6 +28,8 @@ LOAD_SECONDS = 30.0
 """A model that is not ready after this long has failed."""
 MAX_WAITING = 20_000
 """Blocks that wait while models are loading; beyond, the oldest go."""
+LIMIT_SECONDS = 0.25
+"""How often limits are looked at, at least."""
 
 log = structlog.get_logger()
 
@@ -44,7 +48,7 @@ class Model:
 
 
 class Detector:
-    """Scores the readings it is fed and emits events of the kinds "anomaly" and "model".
+    """Scores the readings it is fed, tells `alarms` what is raised and cleared, and emits events of the kind "model".
 
     A model that cannot be loaded, does not fit, fails or hangs is put aside with one event; the others go on.
     """
@@ -55,12 +59,15 @@ class Detector:
         devices: Sequence[Device],
         *,
         emit: Callable[[Event], None],
+        alarms: Alarms,
+        limits: Sequence[AlarmSection] = (),
         clock: Clock,
         version: str,
         base: Path,
     ) -> None:
         """`emit` is called in the event loop; `version` is the gateway's; relative model files start at `base`."""
         self._emit_out = emit
+        self._alarms = alarms
         self._clock = clock
         self._version = version
         self._base = base
@@ -69,12 +76,16 @@ class Detector:
             Model(section, section.name or section.file.stem, matching(section.devices, [*self._devices]))
             for section in models
         ]
-        self._watched = frozenset(name for model in self._models for name in model.devices)
+        self._limits = [
+            LimitWatch(limit, matching(limit.devices, [*self._devices]), alarms, clock, version) for limit in limits
+        ]
+        parts: list[Model | LimitWatch] = [*self._models, *self._limits]
+        self._watched = frozenset(name for part in parts for name in part.devices)
         self._described: dict[str, Device] = {}
         self._fed: list[tuple[Readings, int]] = []
 
     def feed(self, readings: Readings) -> None:
-        """Take a block; cheap, and nothing for a device that no model watches."""
+        """Take a block; cheap, and nothing for a device that nothing watches."""
         if readings.device.name in self._watched:
             self._fed.append((readings, self._clock.boot_ns()))
             if len(self._fed) > MAX_WAITING:
@@ -82,23 +93,23 @@ class Detector:
                 log.warning("models cannot keep up, readings were not scored", blocks=MAX_WAITING // 2)
 
     async def run(self) -> None:
-        """Load the models, then score until cancelled."""
-        if not self._models:
-            await asyncio.get_running_loop().create_future()
+        """Load the models, then score until cancelled. What is raised then stays so, for the detector that comes after."""
         await self.load()
-        try:
-            async with asyncio.TaskGroup() as group:
-                while True:
-                    self.tick(group.create_task)
-                    await asyncio.sleep(self._pause())
-        finally:
-            for model in self._models:
-                if model.watch:
-                    model.watch.abandon(self._clock.wall_ns())
+        if not self._models and not self._limits:
+            await asyncio.get_running_loop().create_future()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self.tick(group.create_task)
+                await asyncio.sleep(self._pause())
 
     async def load(self) -> None:
         """Load all models, each in a thread of its own; `run` does it first."""
+        for limit in self._limits:
+            for name in limit.devices:
+                limit.bind(self._devices[name])
         await asyncio.gather(*(self._load(model) for model in self._models))
+        watches: list[Watch | LimitWatch] = [*self._limits, *(model.watch for model in self._models if model.watch)]
+        self._alarms.retain({watch.key(device) for watch in watches for device in watch.devices})
 
     def tick(self, spawn: Spawn) -> None:
         """Score what has become due; slow models are run by `spawn`."""
@@ -111,15 +122,21 @@ class Detector:
             if watch is None:
                 continue
             try:
-                watch.advance(watch.binding.samples(*columns) if columns else None, boot_ns, spawn)
+                watch.advance(watch.binding.slots.samples(*columns) if columns else None, boot_ns, spawn)
             except ModelError as error:
                 watch.failure = str(error)
             if watch.failure:
                 self._fail(model, watch.failure)
+        for limit in self._limits:
+            limit.advance(limit.slots.samples(*columns) if columns else None, boot_ns)
 
     def status(self) -> list[dict[str, Any]]:
         """Every model with its devices, as JSON values."""
         return [self._model_status(model) for model in self._models]
+
+    def limits(self) -> list[dict[str, Any]]:
+        """Every limit with its devices, as JSON values."""
+        return [limit.status() for limit in self._limits]
 
     def _model_status(self, model: Model) -> dict[str, Any]:
         watch = model.watch
@@ -155,7 +172,9 @@ class Detector:
         model.name = model.section.name or card.name
         source = events.Source(model.name, card, file.sha256, self._version)
         model.identity = source.detail()
-        model.watch = Watch(source, session, seconds, model.devices, model.section.tags, self._emit)
+        model.watch = Watch(
+            source, session, seconds, model.devices, model.section.tags, self._alarms, model.section.latch
+        )
         log.info("model loaded", **model.identity, devices=len(model.devices), score_ms=round(seconds * 1e3, 3))
         for name in model.devices:
             self._bind(model, self._devices[name], described=False)
@@ -169,6 +188,9 @@ class Detector:
                 for model in self._models:
                     if model.watch and device.name in model.devices:
                         self._bind(model, device, described=True)
+                for limit in self._limits:
+                    if device.name in limit.devices:
+                        limit.bind(device)
 
     def _bind(self, model: Model, device: Device, described: bool) -> None:
         assert model.watch is not None
@@ -177,25 +199,24 @@ class Detector:
         model.watch.bind(device, described)
         reason = unfit.get(device.name)
         if reason and reason != before:
-            log.warning("model does not fit", model=model.name, device=device.name, reason=reason)
             self._emit(events.failed(model.name, reason, self._clock.wall_ns(), model.identity, device.name))
 
     def _fail(self, model: Model, reason: str) -> None:
-        log.warning("model failed", model=model.name, file=str(model.section.file), reason=reason)
         if model.watch:
-            model.watch.abandon(self._clock.wall_ns())
+            for name in model.devices:
+                self._alarms.abandon(model.watch.key(name))
         model.failure, model.watch = reason, None
         detail = {"file": str(model.section.file), "gateway_version": self._version, **model.identity}
         self._emit(events.failed(model.name, reason, self._clock.wall_ns(), detail))
 
     def _emit(self, event: Event) -> None:
-        log.info("event", kind=event.kind, state=event.state, device=event.device, message=event.message)
+        log.warning("event", kind=event.kind, state=event.state, device=event.device, message=event.message)
         self._emit_out(event)
 
     def _pause(self) -> float:
         """Seconds to the next tick: half of the shortest period, so that no cell is closed much after its time."""
         periods = [model.watch.source.card.period_ms for model in self._models if model.watch]
-        return min(max(min(periods, default=2000) / 2000, 0.05), 1.0)
+        return min(max(min(periods, default=2000) / 2000, 0.05), LIMIT_SECONDS if self._limits else 1.0)
 
 
 def _state(model: Model) -> tuple[str, str]:

@@ -70,16 +70,10 @@ def raised(source: Source, finding: Finding) -> Event:
     return _anomaly(source, finding, uuid4().hex, "raised", message)
 
 
-def cleared(source: Source, finding: Finding, begin: Event) -> Event:
-    """The end of the anomaly that `begin` raised."""
-    lasted = format_duration((finding.to_ns - begin.t_ns) / 1e9)
-    return _anomaly(source, finding, begin.id, "cleared", f"{finding.device} behaves as usual again, after {lasted}")
-
-
-def abandoned(source: Source, begin: Event, t_ns: int) -> Event:
-    """The anomaly that `begin` raised is no longer watched: its end will not be seen."""
-    message = f'{begin.device} is no longer watched by model "{source.model}"; its anomaly had not ended'
-    return Event(begin.id, "anomaly", "abandoned", begin.device, t_ns, message, source.card.severity, source.detail())
+def cleared(source: Source, finding: Finding, event_id: str, since_ns: int) -> Event:
+    """The end of the anomaly that was raised under this id."""
+    lasted = format_duration(max(0, finding.to_ns - since_ns) / 1e9)
+    return _anomaly(source, finding, event_id, "cleared", f"{finding.device} behaves as usual again, after {lasted}")
 
 
 def failed(model: str, reason: str, t_ns: int, detail: dict[str, Any], device: str = "") -> Event:

@@ -48,6 +48,12 @@ class Samples:
     def __len__(self) -> int:
         return len(self.slot)
 
+    def take(self, chosen: NDArray[np.bool_] | Rows) -> "Samples":
+        """These rows of it."""
+        return Samples(
+            self.slot[chosen], self.t_ns[chosen], self.value[chosen], self.quality[chosen], self.boot_ns[chosen]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Closed:

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.core.event import Contribution, Event
+from gateway.core.event import Contribution
 from gateway.core.tag import Device
 from gateway.detect import events
+from gateway.detect.alarm import Key
+from gateway.detect.alarms import Alarms
 from gateway.detect.binding import Binding
 from gateway.detect.decide import Decisions
 from gateway.detect.grid import REASONS, USABLE, Closed, Grid, Rows, Samples, Times
@@ -52,9 +54,11 @@ class Watch:
         seconds: float,
         devices: Sequence[str],
         tag_names: Mapping[str, str],
-        emit: Callable[[Event], None],
+        alarms: Alarms,
+        latch: bool = False,
     ) -> None:
-        """`seconds`: what scoring all devices was measured to take; `tag_names`: input → tag, where they differ."""
+        """`seconds`: what scoring all devices was measured to take; `tag_names`: input → tag, where they differ; `latch`:
+        its alarms stay active until somebody acknowledges them. What `alarms` knows to be raised goes on."""
         card = source.card
         count = len(devices)
         self.source = source
@@ -65,12 +69,14 @@ class Watch:
         self.skipped = 0
         """Ticks without a score because the model was still busy."""
         self.failure = ""
-        self._emit = emit
+        self._alarms = alarms
+        self._latch = latch
         self._row = {name: row for row, name in enumerate(devices)}
         ages = np.array([entry.max_age_ms for entry in card.inputs], np.int64) * 1_000_000
         self.grid = Grid(count, card.window, card.period_ms * 1_000_000, ages)
         self.decisions = Decisions(count, card.raise_at, card.clear_at)
-        self._raised: dict[int, Event] = {}
+        for name in alarms.holding("anomaly", source.model).keys() & self._row.keys():
+            self.decisions.active[self._row[name]] = True
         low, high = (np.array([getattr(entry, end) for entry in card.inputs]) for end in ("min", "max"))
         margin = RANGE_MARGIN * (high - low)
         self._low, self._high = (low - margin).astype(np.float32), (high + margin).astype(np.float32)
@@ -119,11 +125,9 @@ class Watch:
             self._score[rest] = np.nan
         return complete
 
-    def abandon(self, t_ns: int) -> None:
-        """Close what is raised, as nobody will see its end; at a stop, a failure or an exchange of the model."""
-        for begin in self._raised.values():
-            self._emit(events.abandoned(self.source, begin, t_ns))
-        self._raised.clear()
+    def key(self, device: str) -> Key:
+        """Under which a device's alarm is known."""
+        return Key("anomaly", self.source.model, device)
 
     async def _score_in_thread(self, tick: "_Tick") -> None:
         try:
@@ -145,12 +149,13 @@ class Watch:
         self._said[tick.assets] = np.select([above, below, known], [ABOVE, NORMAL, OUT_OF_RANGE], NO_NUMBER)
         raised, cleared = self.decisions.tick(tick.assets, above, below)
         for at in raised.tolist():
-            event = events.raised(self.source, self._finding(tick, scores, at))
-            self._raised[int(tick.assets[at])] = event
-            self._emit(event)
+            finding = self._finding(tick, scores, at)
+            self._alarms.raised(self.key(finding.device), events.raised(self.source, finding), self._latch)
         for at in cleared.tolist():
-            begin = self._raised.pop(int(tick.assets[at]))
-            self._emit(events.cleared(self.source, self._finding(tick, scores, at), begin))
+            finding = self._finding(tick, scores, at)
+            if begin := self._alarms.get(self.key(finding.device)):
+                event = events.cleared(self.source, finding, begin.event, begin.raised_ns)
+                self._alarms.cleared(begin.key, event)
 
     def _finding(self, tick: "_Tick", scores: Scores, at: int) -> events.Finding:
         card = self.source.card
@@ -167,13 +172,13 @@ class Watch:
         row = self._row[name]
         state, reason = self._state(row, name)
         score = float(self._score[row])
-        event = self._raised.get(row)
+        alarm = self._alarms.get(self.key(name))
         return {
             "device": name,
             "state": state,
             "reason": reason,
             "score": round(score, 4) if np.isfinite(score) else None,
-            "event": event.id if event else None,
+            "event": alarm.event if alarm and alarm.active else None,
         }
 
     def _state(self, row: int, name: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from gateway.core.quality import BAD_TIMEOUT, GOOD, STALE
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.detect import Detector, detector, watch
+from gateway.detect.alarms import Alarms
 from gateway.detect.own_thread import in_own_thread
 from gateway.detect.session import Session
 from tests.detect.graphs import CARD, save
@@ -33,10 +34,21 @@ class Plant:
         self.clock = FakeClock()
         self.events = []
         self.tasks = []
-        sections = [ModelSection(file=file, **more) for file, more in models]
-        self.detector = Detector(
-            sections, devices, emit=self.events.append, clock=self.clock, version="0.1.0", base=base
-        )  # fmt: skip
+        self.alarms = Alarms(self.events.append, self.clock)
+        self.given = [ModelSection(file=file, **more) for file, more in models], devices
+        self.base = base
+        self.detector = self.make()
+
+    def make(self, limits=()):
+        return Detector(
+            *self.given,
+            emit=lambda event: self.events.append(event),
+            alarms=self.alarms,
+            limits=limits,
+            clock=self.clock,
+            version="0.1.0",
+            base=self.base,
+        )
 
     def seconds(self, count, devices, temp=50.0, flow=10.0, quality=GOOD):
         for _ in range(count):
@@ -255,12 +267,12 @@ async def test_a_model_that_hangs_fails_and_its_open_anomaly_is_abandoned(tmp_pa
         release.set()
 
 
-async def test_run_loads_scores_and_at_the_stop_abandons_what_is_raised(tmp_path):
+async def test_run_loads_and_scores_and_what_is_raised_at_the_stop_is_cleared_after_the_next_start(tmp_path):
     save(tmp_path / "oven.onnx", card={**CARD, "period_ms": 20})
     one = device()
     made = Plant([("oven.onnx", {"devices": ("oven-1",)})], [one], tmp_path)
     heard = asyncio.Event()
-    made.detector._emit_out = lambda event: (made.events.append(event), heard.set())
+    made.alarms._emit = lambda event: (made.events.append(event), heard.set())
     running = asyncio.create_task(made.detector.run())
     for _ in range(400):
         made.clock.advance(0.02)
@@ -274,7 +286,12 @@ async def test_run_loads_scores_and_at_the_stop_abandons_what_is_raised(tmp_path
             continue
     running.cancel()
     await asyncio.wait([running])
-    assert made.told() == [("anomaly", "raised", "oven-1"), ("anomaly", "abandoned", "oven-1")]
+    assert made.told() == [("anomaly", "raised", "oven-1")]
+    made.detector = made.make()
+    await made.detector.load()
+    made.seconds(8, [one])
+    assert made.told() == [("anomaly", "raised", "oven-1"), ("anomaly", "cleared", "oven-1")]
+    assert made.events[0].id == made.events[1].id
 
 
 async def test_waiting_blocks_are_bounded_when_nothing_takes_them(tmp_path, monkeypatch):

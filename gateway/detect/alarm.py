@@ -1,0 +1,128 @@
+"""One alarm and its state, after ISA-18.2 (IEC 62682), figure "Alarm state transition diagram".
+
+    normal ──raise──▶ raised ──acknowledge──▶ acknowledged ──clear──▶ normal
+                        └──clear──▶ cleared ──acknowledge──▶ normal
+
+`raised` is the standard's "unacknowledged", `cleared` its "returned to normal, unacknowledged". An alarm that latches stays
+active after its condition has gone (`latched`) until somebody acknowledges it. Alarms of severity info and advisory need
+no acknowledgement. A shelved alarm keeps its state, unheard, until the time is over. Plain data: no clock, no I/O.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from gateway.core.event import Event
+
+UNHEARD = "info"
+"""Severity of what a shelved alarm says."""
+_ACKNOWLEDGED_BY_A_PERSON = ("warning", "alarm")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What can be wrong with what."""
+
+    kind: str
+    """"anomaly" for a model's, "alarm" for a limit's."""
+    source: str
+    """Name of the model or of the `[[alarm]]`."""
+    device: str
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.source}/{self.device}"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person said of an alarm."""
+
+    by: str
+    at_ns: int
+    words: str
+
+
+@dataclass(slots=True)
+class Alarm:
+    """One alarm, from when it is first raised; times in wall-clock nanoseconds."""
+
+    key: Key
+    latch: bool = False
+    event: str = ""
+    """Id of the present or last occurrence, the same from raise to clear."""
+    severity: str = "warning"
+    message: str = ""
+    raised_ns: int = 0
+    cleared_ns: int = 0
+    active: bool = False
+    """Raised, and not cleared since."""
+    condition: bool = False
+    """Whether what raised it still holds; differs from `active` while it latches."""
+    occurrences: int = 0
+    """How often it was raised since the last acknowledgement."""
+    acknowledged: Said | None = None
+    shelved: Said | None = None
+    shelved_until_ns: int = 0
+
+    @property
+    def state(self) -> str:
+        """See above: raised, acknowledged, latched, cleared or normal."""
+        if self.active:
+            if not self.condition:
+                return "latched"
+            return "acknowledged" if self.acknowledged else "raised"
+        return "cleared" if self.waits else "normal"
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody has yet to acknowledge it."""
+        return self.acknowledged is None and self.occurrences > 0 and self.severity in _ACKNOWLEDGED_BY_A_PERSON
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing is left to be kept of it."""
+        return not self.active and not self.waits and self.shelved is None
+
+    def raise_(self, event: Event) -> None:
+        """A new occurrence."""
+        self.event, self.severity, self.message = event.id, event.severity, event.message
+        self.raised_ns, self.cleared_ns = event.t_ns, 0
+        self.active = self.condition = True
+        self.acknowledged = None
+        self.occurrences += 1
+
+    def condition_gone(self) -> bool:
+        """Its condition has ended. Gives whether that clears it; an alarm that latches waits for a person."""
+        self.condition = False
+        return not (self.latch and self.acknowledged is None)
+
+    def clear(self, t_ns: int) -> None:
+        """The occurrence is over."""
+        self.active = self.condition = False
+        self.cleared_ns = t_ns
+        if not self.waits:
+            self.occurrences = 0
+
+    def acknowledge(self, said: Said) -> bool:
+        """A person has seen it. Gives whether that clears it, as with one that latched."""
+        self.acknowledged = said
+        if not self.condition:
+            self.occurrences = 0
+        return self.active and not self.condition
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def load_alarm(body: Mapping[str, Any]) -> Alarm:
+    """What `dump` gave. Raises TypeError and KeyError for anything else."""
+    known = {field.name for field in fields(Alarm)}
+    values = {name: value for name, value in body.items() if name in known}
+    values["key"] = Key(**body["key"])
+    for name in ("acknowledged", "shelved"):
+        if values.get(name) is not None:
+            values[name] = Said(**values[name])
+    return Alarm(**values)

@@ -1,0 +1,300 @@
+"""All alarms of the gateway: what is raised, who has seen it, what is shelved. Kept on disk, so a restart changes nothing.
+
+What changes is written to a file first and said as an event then. A gateway that was killed in between says at its next
+start what is raised, under the same ids; so the far side may hear a raise twice, and never misses one.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import structlog
+
+from gateway.config.mistakes import did_you_mean
+from gateway.core.amounts import format_duration
+from gateway.core.clock import Clock
+from gateway.core.errors import GatewayError
+from gateway.core.event import Event
+from gateway.detect.alarm import UNHEARD, Alarm, Key, Said, load_alarm
+from gateway.outbox.identity import write_whole
+
+FORMAT = 1
+LOOK_SECONDS = 5.0
+"""How often the time of shelved alarms is looked at."""
+PATIENCE = 2.0
+"""Seconds that an event waits for the disk, at most."""
+LONGEST_SHELF = 30 * 86_400.0
+"""Seconds; nothing is shelved for ever."""
+SHORTEST_PREFIX = 4
+_ORDER = ("raised", "latched", "cleared", "acknowledged", "normal")
+
+log = structlog.get_logger()
+
+
+class Alarms:
+    """The alarms that are raised, wait to be acknowledged, or are shelved. Only for one thread, the event loop's."""
+
+    def __init__(self, emit: Callable[[Event], None], clock: Clock, path: Path | None = None) -> None:
+        """Reads `path`, where there is one; without, nothing is kept and events are said at once."""
+        self._emit = emit
+        self._clock = clock
+        self._path = path
+        self._alarms: dict[Key, Alarm] = {}
+        self._unsaid: list[Event] = []
+        self._changed = asyncio.Event()
+        self._unsaved = False
+        self._saving: asyncio.Task[None] | None = None
+        self._watched: frozenset[Key] = frozenset()
+        if path is not None:
+            self._alarms = _read(path)
+
+    def get(self, key: Key) -> Alarm | None:
+        """The alarm, if there is anything to be said of it."""
+        return self._alarms.get(key)
+
+    # What models and limits say.
+
+    def raised(self, key: Key, event: Event, latch: bool = False) -> None:
+        """A condition has begun. One that latched and is still active goes on under its first event."""
+        alarm = self._alarms.setdefault(key, Alarm(key))
+        alarm.latch = latch
+        if alarm.active:
+            alarm.condition = True
+            self._note()
+            return
+        alarm.raise_(event)
+        self._say(alarm, event)
+
+    def cleared(self, key: Key, event: Event) -> None:
+        """The condition has ended; `event` bears the id that it was raised under."""
+        alarm = self._alarms.get(key)
+        if alarm is None or not alarm.active:
+            return
+        if alarm.condition_gone():
+            alarm.clear(event.t_ns)
+            self._say(alarm, event)
+        else:
+            self._note()
+
+    def holding(self, kind: str, source: str) -> dict[str, Alarm]:
+        """By device, the alarms of one model or limit whose condition still holds, as far as is known."""
+        return {
+            key.device: alarm
+            for key, alarm in self._alarms.items()
+            if (key.kind, key.source) == (kind, source) and alarm.condition
+        }
+
+    def retain(self, watched: Collection[Key]) -> None:
+        """From now on these are watched. What is raised of others ends: nobody would see its end."""
+        self._watched = frozenset(watched)
+        for key in [key for key in self._alarms if key not in self._watched]:
+            self.abandon(key)
+
+    def abandon(self, key: Key) -> None:
+        """End one that is no longer watched."""
+        alarm = self._alarms.get(key)
+        if alarm is None or not alarm.active:
+            return
+        now = self._clock.wall_ns()
+        alarm.clear(now)
+        watcher = "model" if key.kind == "anomaly" else "alarm"
+        message = f'{key.device} is no longer watched by {watcher} "{key.source}"; what it had raised had not ended'
+        self._say(alarm, _of(alarm, "abandoned", now, message))
+
+    # What people say.
+
+    def find(self, which: str) -> Alarm:
+        """The alarm of this name ("model/device") or whose event's id begins so, also one that is normal. Raises GatewayError
+        for none or several."""
+        for key in self._watched - self._alarms.keys():
+            if key.name == which:
+                return Alarm(key)
+        found = [
+            alarm
+            for alarm in self._alarms.values()
+            if which == alarm.key.name or (len(which) >= SHORTEST_PREFIX and alarm.event.startswith(which.lower()))
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise GatewayError(f'"{which}" means several alarms: {", ".join(alarm.event for alarm in found)}')
+        names = sorted({key.name for key in self._alarms.keys() | self._watched})
+        raise GatewayError(f'no alarm "{which}"{did_you_mean(which, names)}')
+
+    def acknowledge(self, alarm: Alarm, who: str, comment: str) -> None:
+        """Somebody has seen it. Raises GatewayError when nothing waits for that."""
+        if not alarm.waits:
+            told = f"{alarm.acknowledged.by} has acknowledged it" if alarm.acknowledged else f"it is {alarm.state}"
+            raise GatewayError(f"{alarm.key.name}: nothing to acknowledge: {told}")
+        now = self._clock.wall_ns()
+        ends = alarm.acknowledge(Said(who, now, comment))
+        message = f"{who} has acknowledged: {alarm.message}"
+        self._say(alarm, _of(alarm, "acknowledged", now, message, by=who, comment=comment))
+        if ends:
+            alarm.clear(now)
+            self._say(alarm, _of(alarm, "cleared", now, f"{alarm.key.name} is over, and was acknowledged"))
+
+    def shelve(self, alarm: Alarm, who: str, seconds: float, reason: str) -> None:
+        """Make it unheard for a time. Raises GatewayError for no reason or too long."""
+        if not reason.strip():
+            raise GatewayError("say why it is shelved: --reason")
+        if not 0 < seconds <= LONGEST_SHELF:
+            raise GatewayError(f"an alarm is shelved for {format_duration(LONGEST_SHELF)} at most")
+        now = self._clock.wall_ns()
+        self._alarms[alarm.key] = alarm
+        alarm.shelved, alarm.shelved_until_ns = Said(who, now, reason), now + int(seconds * 1e9)
+        message = f"{who} has shelved {alarm.key.name} for {format_duration(seconds)}: {reason}"
+        until = alarm.shelved_until_ns // 1_000_000
+        alarm.event = alarm.event or uuid4().hex
+        self._say(alarm, _of(alarm, "shelved", now, message, by=who, reason=reason, until=until))
+
+    def unshelve(self, alarm: Alarm, who: str) -> None:
+        """Make it heard again, before its time. Raises GatewayError when it is not shelved."""
+        if alarm.shelved is None:
+            raise GatewayError(f"{alarm.key.name} is not shelved")
+        alarm.shelved = None
+        self._say(alarm, _of(alarm, "unshelved", self._clock.wall_ns(), f"{alarm.key.name} is heard again", by=who))
+        self._restate(alarm)
+
+    def listed(self) -> list[dict[str, Any]]:
+        """All of them as JSON values, those that need somebody first."""
+        ordered = sorted(self._alarms.values(), key=lambda alarm: (_ORDER.index(alarm.state), -alarm.raised_ns))
+        return [_plain(alarm) for alarm in ordered]
+
+    # What lasts.
+
+    async def run(self) -> None:
+        """Say what is raised since before the start, then save and say what changes, until cancelled."""
+        for alarm in self._alarms.values():
+            self._restate(alarm)
+        try:
+            while True:
+                await self._keep()
+                await self._next_change()
+                self._end_shelving()
+        finally:
+            if self._saving is not None:
+                await asyncio.wait([self._saving], timeout=PATIENCE)
+            self._save_now()
+
+    async def _next_change(self) -> None:
+        if self._unsaid:
+            return
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    def _end_shelving(self) -> None:
+        now = self._clock.wall_ns()
+        for alarm in tuple(self._alarms.values()):
+            if alarm.shelved is not None and now >= alarm.shelved_until_ns:
+                self.unshelve(alarm, "system")
+
+    async def _keep(self) -> None:
+        """Write the file, then say what is unsaid; not later than a disk that hangs may hold it up."""
+        unsaid, self._unsaid = self._unsaid, []
+        try:
+            if self._unsaved and self._path and (self._saving is None or self._saving.done()):
+                self._unsaved = False
+                self._saving = asyncio.create_task(asyncio.to_thread(_write, self._path, self._dump()))
+            if self._saving is not None:
+                await asyncio.wait([self._saving], timeout=PATIENCE)
+        finally:
+            for event in unsaid:
+                self._emit(event)
+
+    def _save_now(self) -> None:
+        if self._unsaved and self._path is not None:
+            _write(self._path, self._dump())
+        for event in self._unsaid:
+            self._emit(event)
+        self._unsaid = []
+
+    def _dump(self) -> bytes:
+        return orjson.dumps({"format": FORMAT, "alarms": [alarm.dump() for alarm in self._alarms.values()]})
+
+    def _restate(self, alarm: Alarm) -> None:
+        if alarm.active and alarm.shelved is None and not alarm.acknowledged:
+            self._say(alarm, _of(alarm, "raised", alarm.raised_ns, alarm.message, restated=True))
+
+    def _say(self, alarm: Alarm, event: Event) -> None:
+        if alarm.shelved is not None and event.state in ("raised", "cleared"):
+            event = replace(event, severity=UNHEARD, detail={**event.detail, "shelved": True})
+        log.info("event", kind=event.kind, state=event.state, device=event.device, message=event.message)
+        self._unsaid.append(event)
+        if alarm.is_over:
+            self._alarms.pop(alarm.key, None)
+        self._note()
+
+    def _note(self) -> None:
+        """Something has changed."""
+        if self._path is None:
+            self._save_now()
+        else:
+            self._unsaved = True
+            self._changed.set()
+
+
+def _of(alarm: Alarm, state: str, t_ns: int, message: str, **detail: Any) -> Event:
+    source = {"model" if alarm.key.kind == "anomaly" else "alarm": alarm.key.source}
+    return Event(
+        alarm.event, alarm.key.kind, state, alarm.key.device, t_ns, message, alarm.severity, {**source, **detail}
+    )
+
+
+def _plain(alarm: Alarm) -> dict[str, Any]:
+    def said(what: Said | None, word: str) -> dict[str, Any] | None:
+        return {"by": what.by, "at": what.at_ns // 1_000_000, word: what.words} if what else None
+
+    shelved = said(alarm.shelved, "reason")
+    return {
+        "event": alarm.event,
+        "name": alarm.key.name,
+        "kind": alarm.key.kind,
+        "source": alarm.key.source,
+        "device": alarm.key.device,
+        "state": alarm.state,
+        "active": alarm.active,
+        "severity": alarm.severity,
+        "message": alarm.message,
+        "raised": alarm.raised_ns // 1_000_000,
+        "cleared": alarm.cleared_ns // 1_000_000 or None,
+        "occurrences": alarm.occurrences,
+        "acknowledged": said(alarm.acknowledged, "comment"),
+        "shelved": shelved and {**shelved, "until": alarm.shelved_until_ns // 1_000_000},
+    }
+
+
+def _read(path: Path) -> dict[Key, Alarm]:
+    try:
+        body = orjson.loads(path.read_bytes())
+        if body["format"] != FORMAT:
+            raise ValueError(f"it has format {body['format']}")
+        alarms = [load_alarm(entry) for entry in body["alarms"]]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.error("the alarms of before are not known: their file cannot be read", file=str(path), error=str(error))
+        _set_aside(path)
+        return {}
+    return {alarm.key: alarm for alarm in alarms}
+
+
+def _set_aside(path: Path) -> None:
+    with suppress(OSError):
+        path.replace(path.with_name(f"{path.name}.damaged"))
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        log.error("alarms are not kept for the next start", file=str(path), error=str(error))

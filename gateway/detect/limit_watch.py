@@ -1,0 +1,131 @@
+"""One `[[alarm]]` over the devices it watches: from broken limits to alarms, in words."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from gateway.config.model import AlarmSection
+from gateway.core.amounts import format_duration
+from gateway.core.clock import Clock
+from gateway.core.event import Event
+from gateway.core.tag import Device
+from gateway.detect.alarm import Key
+from gateway.detect.alarms import Alarms
+from gateway.detect.binding import Slots
+from gateway.detect.grid import Samples
+from gateway.detect.limits import Change, Limit, Limits
+
+
+class LimitWatch:
+    """Binds the devices' tags to one limit, and tells `alarms` what it finds. What they know to be raised goes on."""
+
+    def __init__(
+        self, section: AlarmSection, devices: Sequence[str], alarms: Alarms, clock: Clock, gateway_version: str
+    ) -> None:
+        self.section = section
+        self.devices = tuple(devices)
+        self.slots = Slots(1)
+        self._row = {name: row for row, name in enumerate(devices)}
+        self._limits = Limits(limit_of(section), len(devices))
+        self._units = [""] * len(devices)
+        self._alarms = alarms
+        self._clock = clock
+        self._version = gateway_version
+        for name in alarms.holding("alarm", section.name).keys() & self._row.keys():
+            self._limits.broken[self._row[name]] = True
+
+    def key(self, device: str) -> Key:
+        """Under which a device's alarm is known."""
+        return Key("alarm", self.section.name, device)
+
+    def bind(self, device: Device) -> None:
+        """Watch the tag of this device as it is now described."""
+        row = self._row[device.name]
+        tag = next((tag for tag in device.tags if tag.name == self.section.tag), None)
+        if self.slots.connect(row, None if tag is None else np.array([tag.id], np.uint32)):
+            self._limits.forget(row)
+        self._units[row] = tag.unit if tag else ""
+
+    def advance(self, samples: Samples | None, boot_ns: int) -> None:
+        """Take samples, let the time pass, and tell what changed."""
+        for change in self._limits.advance(samples, boot_ns):
+            for at in range(len(change.rows)):
+                self._tell(change, at)
+
+    def _tell(self, change: Change, at: int) -> None:
+        row, value = int(change.rows[at]), float(change.value[at])
+        t_ns = self._clock.wall_ns() if self.section.condition == "no_data" else int(change.t_ns[at])
+        key = self.key(self.devices[row])
+        if change.broken[at]:
+            message = _broken(self.section, key.device, value, self._units[row])
+            event = self._event(uuid4().hex, "raised", row, t_ns, value, message)
+            self._alarms.raised(key, event, self.section.latch)
+        elif begin := self._alarms.get(key):
+            lasted = format_duration(max(0, t_ns - begin.raised_ns) / 1e9)
+            message = f"{key.device} {self.section.tag} is as it should be again, after {lasted}"
+            self._alarms.cleared(key, self._event(begin.event, "cleared", row, t_ns, value, message))
+
+    def _event(self, event_id: str, state: str, row: int, t_ns: int, value: float, message: str) -> Event:
+        section = self.section
+        detail: dict[str, Any] = {
+            "alarm": section.name,
+            "tag": section.tag,
+            "condition": section.condition,
+            "limit": getattr(section, section.condition),
+            "value": value if np.isfinite(value) else None,
+            "unit": self._units[row],
+            "gateway_version": self._version,
+        }
+        if section.action:
+            detail["action"] = section.action
+        return Event(event_id, "alarm", state, self.devices[row], t_ns, message, section.severity, detail)
+
+    def status(self) -> dict[str, Any]:
+        """The limit and its devices, as JSON values."""
+        section = self.section
+        return {
+            "name": section.name,
+            "tag": section.tag,
+            "condition": section.condition,
+            "limit": getattr(section, section.condition),
+            "devices": [
+                {
+                    "device": name,
+                    "broken": bool(self._limits.broken[row]),
+                    "value": float(self._limits.value[row]) if np.isfinite(self._limits.value[row]) else None,
+                }
+                for name, row in self._row.items()
+            ],
+        }
+
+
+def limit_of(section: AlarmSection) -> Limit:
+    """What a `[[alarm]]` says, in nanoseconds."""
+    limit = float(getattr(section, section.condition))
+    return Limit(
+        section.condition,
+        limit * 1e9 if section.condition == "no_data" else limit,
+        section.hysteresis,
+        round(section.per * 1e9),
+        round(section.on_delay * 1e9),
+        round(section.off_delay * 1e9),
+    )
+
+
+def _broken(section: AlarmSection, device: str, value: float, unit: str) -> str:
+    def amount(number: float) -> str:
+        return f"{number:.4g} {unit}".rstrip()
+
+    what = f"{section.name}: {device} {section.tag}"
+    match section.condition:
+        case "high":
+            told = f"{what} is {amount(value)}, above {amount(section.high or 0)}"
+        case "low":
+            told = f"{what} is {amount(value)}, below {amount(section.low or 0)}"
+        case "rate":
+            told = f"{what} has changed by {amount(value)} within {format_duration(section.per)}"
+        case _:
+            told = f"{what} has had no good value for {format_duration(section.no_data or 0)}"
+    return f"{told}; {section.action}" if section.action else told
