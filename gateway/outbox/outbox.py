@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from gateway.config.model import DeviceSpec, OutboxSection
-from gateway.core.clock import Clock
+from gateway.core.clock import Clock, ClockState
 from gateway.core.context import Context
 from gateway.core.event import Event
 from gateway.core.readings import Readings
@@ -285,6 +285,11 @@ class Outbox:
         self._writer.note_clock(epoch, offset, synced_path(self._directory), self._state.synced.dump())
 
     # What is told
+
+    @property
+    def clock_state(self) -> ClockState:
+        """How far the wall clock can be trusted now."""
+        return self._stamps.state
 
     @property
     def size(self) -> int:
