@@ -50,6 +50,10 @@ class OpcUaConfig(DeviceConfig):
     queue_size: int = Field(default=100, ge=1, le=100_000)
     """Values that the server keeps of each tag until the gateway has taken them. Many servers allow less and say so."""
 
+    hold: Duration = 120.0
+    """How long the server keeps the session, and what it collects, while the link is down. It is a wish: servers may
+    grant less."""
+
     @field_validator("url")
     @classmethod
     def _url(cls, url: str) -> str:

@@ -73,11 +73,18 @@ class Notification:
     sequence: int
     """Number of the message; for a keep-alive the number that the next message will have."""
     keep_alive: bool
+    more: bool
+    """The server has further messages waiting."""
     handles: list[int]
     """Client handle of each value."""
     values: list[ua.DataValue]
     ended: int | None
     """The status code with which the server ended the subscription; None while it lives."""
+
+    @property
+    def acknowledgement(self) -> ua.SubscriptionAcknowledgement:
+        """What lets the server forget it."""
+        return ua.SubscriptionAcknowledgement(self.subscription, self.sequence)
 
 
 def decode_publish(data: Any) -> Notification:
@@ -85,7 +92,11 @@ def decode_publish(data: Any) -> Notification:
     response = struct_from_binary(ua.PublishResponse, data)
     response.ResponseHeader.ServiceResult.check()
     result = response.Parameters
-    message = result.NotificationMessage
+    return decode_message(int(result.SubscriptionId), result.NotificationMessage, more=bool(result.MoreNotifications))
+
+
+def decode_message(subscription: int, message: ua.NotificationMessage, *, more: bool = False) -> Notification:
+    """The message of a publish answer, or one that was asked for again."""
     handles: list[int] = []
     values: list[ua.DataValue] = []
     ended = None
@@ -95,14 +106,8 @@ def decode_publish(data: Any) -> Notification:
             values += [item.Value for item in part.MonitoredItems]
         elif isinstance(part, ua.StatusChangeNotification):
             ended = int(part.Status.value)
-    return Notification(
-        int(result.SubscriptionId),
-        int(message.SequenceNumber),
-        not message.NotificationData,
-        handles,
-        values,
-        ended,
-    )
+    keep_alive = not message.NotificationData
+    return Notification(subscription, int(message.SequenceNumber), keep_alive, more, handles, values, ended)
 
 
 def as_readings(device: Device, ids: NDArray[np.uint32], values: Sequence[ua.DataValue], now_ns: int) -> Readings:

@@ -4,7 +4,9 @@ import, is imported at the first connect, in a thread: other devices are polled 
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from gateway.plugin import Device, Driver, Found, LinkError, Readings, Tag, Tags, resolve
 
@@ -13,13 +15,18 @@ from .config import NodeConfig, OpcUaConfig
 if TYPE_CHECKING:
     from .certificate import Identity
     from .session import Session
+    from .subscription import Left
+
+_left: "WeakKeyDictionary[Device, Left]" = WeakKeyDictionary()
+"""Device whose connection was lost → what the server still has of it."""
 
 
 class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     """One session with an OPC UA server, whose subscriptions report changed values."""
 
     _session: "Session | None" = None
-    _broken = False
+    _left: "Left | None" = None
+    """What to leave to the next connection."""
 
     @classmethod
     def plan(cls, device: Device) -> list[str]:
@@ -37,8 +44,10 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     async def connect(self) -> None:
         session_type = await self.in_thread(_session_type)
         session = session_type(self.config, await self._identity())
-        await session.open(resolve(self.config.password) if self.config.password else "")
+        left = _left.get(self.devices[0])
+        await session.open(resolve(self.config.password) if self.config.password else "", left.ticket if left else None)
         self._session = session
+        self._left = replace(left, ticket=session.ticket) if left and session.continued else left
 
     async def _identity(self) -> "Identity | None":
         from .certificate import own_identity, read_identity, state_folder
@@ -59,16 +68,17 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
 
         feed = Feed(self._open(), self.devices[0], self.alive, self.log)
         try:
-            readings = await feed.start()
+            await feed.start(self._left)
+            self._left = None
             while True:
+                readings = await feed.next()
                 if readings is not None:
                     yield readings
-                readings = await feed.next()
         except LinkError:
-            self._broken = True
+            self._left = self._left or feed.left()
             raise
         finally:
-            if not self._broken:
+            if self._left is None:
                 await feed.stop()
 
     async def read(self, tags: Tags) -> Readings:
@@ -84,8 +94,13 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
                 yield found
 
     async def close(self) -> None:
+        device = self.devices[0]
+        if self._left is None:
+            _left.pop(device, None)
+        else:
+            _left[device] = self._left
         if self._session is not None:
-            await self._session.close(polite=not self._broken)
+            await self._session.close(goodbye=self._left is None)
 
     def _open(self) -> "Session":
         if self._session is None:

@@ -1,58 +1,42 @@
-"""The subscriptions of one session: created, kept under watch, and turned into readings.
+"""The subscriptions of one session: created or taken over, kept under watch, and turned into readings.
 
 There is no background task. `next` waits for the first of several publish answers under way, and between two answers it
 does what has fallen due: renew the channel, try refused nodes again, and give the session up when the server is silent.
-A publish answer is acknowledged only after its readings were taken.
+A publish answer is acknowledged only after its readings were taken. A number that is left out among the answers was sent
+into the void, as happens when a connection breaks: it is asked for again before what came after it is handed on.
 """
 
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import structlog
-from asyncua import ua
 from asyncua.ua.uaerrors import BadNoSubscription, BadTimeout, BadTooManyPublishRequests
 
-from gateway.plugin import Device, LinkError, Readings, quality
+from gateway.plugin import Device, LinkError, Readings, Tags, quality
 
 from .address import parse_address
 from .config import OpcUaConfig
-from .decode import OVERFLOW, Notification, as_readings, decode_publish, kind_of
+from .decode import OVERFLOW, Notification, as_readings, decode_message, decode_publish, kind_of
 from .errors import in_words, name_of
+from .nodes import read_tags
 from .publishing import Answer
-from .session import SESSION_TIMEOUT, Session
+from .services import monitor, republish, take_over, unsubscribe
+from .session import Session
+from .subscription import SILENT_KEEP_ALIVES, Left, Subscription, item, say_revised, subscribe
 
 SPARE_REQUESTS = 2
 """Publish requests under way beyond one for each subscription, so that the server never has to wait for one."""
-SILENT_KEEP_ALIVES = 3
 GOODBYE = 1.0
 """Seconds that the server has to end the subscriptions."""
 SHOWN = 5
 """Tags that one line of the log names."""
 FIRST_RETRY, LAST_RETRY = 10.0, 300.0
 """Seconds after which refused nodes are tried again; doubling."""
-
-
-@dataclass(slots=True)
-class Subscription:
-    """One subscription on the server: the tags with the same scan."""
-
-    id: int
-    silence: float
-    """Seconds without any answer after which the session is given up."""
-    deadline: float
-    sequence: int = 1
-    """Number of the next message."""
-
-
-def keep_alive_count(scan: float, stale_after: float | None) -> int:
-    """Publishing intervals after which a server with nothing to report says that it lives: two such signs before the
-    tags would go stale, but at most ten intervals."""
-    stale = stale_after or max(5.0, 3 * scan)
-    return max(1, min(10, int(stale / 2 / scan)))
 
 
 class Feed:
@@ -66,8 +50,11 @@ class Feed:
         self._config: OpcUaConfig = device.config
         self._alive = alive
         self._log = log
+        self._ready: deque[Readings] = deque()
         self._subscriptions: dict[int, Subscription] = {}
         self._home: dict[int, Subscription] = {}
+        self._unconfirmed: dict[int, set[int]] = {}
+        """Subscription taken over → rows whose last value nothing has confirmed since."""
         self._refused: dict[int, int] = {}
         self._retry_after = FIRST_RETRY
         self._retry_at = float("inf")
@@ -75,27 +62,61 @@ class Feed:
         self._started = asyncio.get_running_loop().time()
         self._told: set[str] = set()
 
-    async def start(self) -> Readings | None:
-        """Subscribe. Returns the rows of the tags that the server refuses, if any."""
-        by_scan: dict[float, list[int]] = {}
-        for row, tag in enumerate(self._device.tags):
-            by_scan.setdefault(tag.config.scan or self._config.scan, []).append(row)
+    async def start(self, left: Left | None = None) -> None:
+        """Go on where the last connection ended, as far as the server still can; subscribe the rest."""
+        if left is not None and left.namespaces == self._session.namespaces:
+            await self._take_over(left)
+        rows = [row for row in range(len(self._device.tags)) if row not in self._home]
         refused: dict[int, int] = {}
-        for scan, rows in by_scan.items():
-            subscription = await self._subscribe(scan)
+        for scan, members in groupby(sorted(rows, key=self._scan), self._scan):
+            subscription = await subscribe(self._session, self._config, scan, self._log)
+            self._watch(subscription)
+            refused |= await self._monitor(subscription, list(members))
+        self._park(refused)
+
+    def _scan(self, row: int) -> float:
+        scan: float = self._device.tags[row].config.scan or self._config.scan
+        return scan
+
+    def _watch(self, subscription: Subscription) -> None:
+        subscription.deadline = asyncio.get_running_loop().time() + subscription.silence
+        self._subscriptions[subscription.id] = subscription
+        self._publishing.window = len(self._subscriptions) + SPARE_REQUESTS
+        self._publishing.fill()
+
+    async def _take_over(self, left: Left) -> None:
+        living = await take_over(self._session, [subscription.id for subscription in left.subscriptions])
+        self._publishing.acknowledge(*(each for each in left.acknowledgements if each.SubscriptionId in living))
+        taken = [subscription for subscription in left.subscriptions if subscription.id in living]
+        for subscription in taken:
+            while await self._fetch(subscription):
+                pass
+            rows = {row for row, home in left.home.items() if home is subscription}
             self._home.update(dict.fromkeys(rows, subscription))
-            self._publishing.fill()
-            refused |= await self._monitor(subscription, rows)
-        return self._park(refused)
+            self._refused |= {row: code for row, code in left.refused.items() if row in rows}
+            self._unconfirmed[subscription.id] = rows - left.refused.keys()
+        for subscription in taken:
+            self._watch(subscription)
+        if len(taken) < len(left.subscriptions):
+            self._log.warning("the server no longer had the subscriptions; what it kept meanwhile is lost")
+
+    def left(self) -> Left:
+        """What the next connection can take over."""
+        subscriptions = list(self._subscriptions.values())
+        unheard = self._publishing.unheard()
+        return Left(self._session.ticket, self._session.namespaces, subscriptions, self._home, self._refused, unheard)
 
     async def next(self) -> Readings | None:
         """The next block; None for a mere sign of life. Raises LinkError when the session is of no more use."""
+        if self._ready:
+            return self._ready.popleft()
         self._publishing.fill()
         now = asyncio.get_running_loop().time()
         if now >= self._session.renew_at:
             await self._session.renew()
         if now >= self._retry_at:
-            return await self._retry()
+            await self._retry()
+            return None
         if not self._publishing.answered:
             self._check_silence(now)
         try:
@@ -103,13 +124,15 @@ class Feed:
                 answer = await self._publishing.next()
         except TimeoutError:
             return None
-        return self._take(answer)
+        if notification := self._decoded(answer):
+            await self._take(notification)
+        return self._ready.popleft() if self._ready else None
 
     async def stop(self) -> None:
         """Delete the subscriptions, if the server is still there to hear it."""
         with contextlib.suppress(LinkError, TimeoutError):
             async with asyncio.timeout(GOODBYE):
-                await self._session.unsubscribe(list(self._subscriptions))
+                await unsubscribe(self._session, list(self._subscriptions))
 
     def _next_duty(self) -> float:
         deadlines = [subscription.deadline for subscription in self._subscriptions.values()]
@@ -123,37 +146,60 @@ class Feed:
                     f"{SILENT_KEEP_ALIVES} keep-alives"
                 )
 
-    def _take(self, answer: Answer) -> Readings | None:
+    def _decoded(self, answer: Answer) -> Notification | None:
+        """The answer, unless it only says that a request was not wanted."""
         with in_words("subscription", self._session.certificate):
             try:
-                notification = decode_publish(answer.outcome.result())
+                return decode_publish(answer.outcome.result())
             except BadTooManyPublishRequests:
                 self._publishing.window = max(1, self._publishing.window - 1)
-                return None
             except BadTimeout:
-                return None
+                pass
             except BadNoSubscription:
-                if answer.sent < self._started:
-                    return None
-                raise
+                if answer.sent >= self._started:
+                    raise
+        return None
+
+    async def _take(self, notification: Notification) -> None:
         subscription = self._subscriptions.get(notification.subscription)
         if subscription is None:
-            return None
+            return
         self._alive()
         subscription.deadline = asyncio.get_running_loop().time() + subscription.silence
-        self._count(subscription, notification)
+        while subscription.missing(notification.sequence):
+            if not await self._fetch(subscription):
+                count = subscription.missing(notification.sequence)
+                self._log.warning("notifications of the server are missing", count=count)
+                subscription.sequence = notification.sequence
+        if not notification.keep_alive:
+            self._keep(subscription, notification)
+        if subscription.id in self._unconfirmed and not notification.more:
+            await self._confirm(self._unconfirmed.pop(subscription.id))
+
+    async def _fetch(self, subscription: Subscription) -> bool:
+        """Ask once more for the message whose turn it is. False if the server has none of that number."""
+        message = await republish(self._session, subscription.id, subscription.sequence)
+        if message is None:
+            return False
+        with in_words("subscription", self._session.certificate):
+            notification = decode_message(subscription.id, message)
+        self._keep(subscription, notification)
+        return True
+
+    def _keep(self, subscription: Subscription, notification: Notification) -> None:
         if notification.ended is not None:
             raise LinkError(f"the server has ended the subscription ({name_of(notification.ended)})")
-        return self._readings(notification) if notification.handles else None
+        subscription.passed(notification.sequence)
+        self._publishing.acknowledge(notification.acknowledgement)
+        if notification.handles:
+            self._ready.append(self._readings(notification))
 
-    def _count(self, subscription: Subscription, notification: Notification) -> None:
-        missing = (notification.sequence - subscription.sequence) & 0xFFFF_FFFF
-        if 0 < missing < 0x8000_0000:
-            self._log.warning("notifications of the server are missing", count=missing)
-        subscription.sequence = notification.sequence
-        if not notification.keep_alive:
-            subscription.sequence = notification.sequence % 0xFFFF_FFFF + 1
-            self._publishing.acknowledge(notification.subscription, notification.sequence)
+    async def _confirm(self, rows: set[int]) -> None:
+        """Values that did not change while the link was down are not reported again: read them, so that they are fresh."""
+        if not rows:
+            return
+        tags = Tags(self._device.name, [self._device.tags[row] for row in sorted(rows)])
+        self._ready.append(await read_tags(self._session, self._device, tags, time.time_ns()))
 
     def _readings(self, notification: Notification) -> Readings:
         handles = np.array(notification.handles, np.intp)
@@ -161,6 +207,8 @@ class Feed:
         readings = as_readings(self._device, ids, notification.values, time.time_ns())
         if readings.quality.any():
             self._remark(readings.quality, notification)
+        if notification.subscription in self._unconfirmed:
+            self._unconfirmed[notification.subscription].difference_update(notification.handles)
         return readings
 
     def _remark(self, codes: np.ndarray[tuple[int], np.dtype[np.uint32]], notification: Notification) -> None:
@@ -178,69 +226,22 @@ class Feed:
             self._told.add(f"{tag.name} {what}")
             self._log.warning(what, tag=tag.name)
 
-    async def _subscribe(self, scan: float) -> Subscription:
-        count = keep_alive_count(scan, self._config.stale_after)
-        request = ua.CreateSubscriptionRequest()
-        request.Parameters = ua.CreateSubscriptionParameters(
-            RequestedPublishingInterval=scan * 1000,
-            RequestedMaxKeepAliveCount=count,
-            RequestedLifetimeCount=max(3 * count, int(SESSION_TIMEOUT / scan)),
-            MaxNotificationsPerPublish=0,
-            PublishingEnabled=True,
-        )
-        with in_words("subscribing", self._session.certificate):
-            response = await self._session.request(request, ua.CreateSubscriptionResponse)
-        given = response.Parameters
-        interval = given.RevisedPublishingInterval / 1000
-        if abs(interval - scan) > 1e-3 or given.RevisedMaxKeepAliveCount != count:
-            self._log.info(
-                "the server revised the subscription",
-                scan=scan,
-                publishing_interval=interval,
-                keep_alive=given.RevisedMaxKeepAliveCount * interval,
-            )
-        silence = SILENT_KEEP_ALIVES * max(1, given.RevisedMaxKeepAliveCount) * interval
-        deadline = asyncio.get_running_loop().time() + silence
-        subscription = Subscription(int(given.SubscriptionId), silence, deadline)
-        self._subscriptions[subscription.id] = subscription
-        self._publishing.window = len(self._subscriptions) + SPARE_REQUESTS
-        return subscription
-
     async def _monitor(self, subscription: Subscription, rows: Sequence[int]) -> dict[int, int]:
         """Ask for these rows' values. Returns row → status code of those that the server refuses."""
+        self._home.update(dict.fromkeys(rows, subscription))
         nodes = {row: self._session.node_id(parse_address(self._device.tags[row].config.address)) for row in rows}
         refused = {row: quality.BAD_NODE_ID_UNKNOWN for row, node in nodes.items() if node is None}
         wanted = [(row, node) for row, node in nodes.items() if node is not None]
-        results = await self._session.monitor(subscription.id, [self._item(row, node) for row, node in wanted])
-        self._say_revised(results)
+        items = [item(row, node, self._config) for row, node in wanted]
+        results = await monitor(self._session, subscription.id, items)
+        say_revised(results, self._config, self._log.info)
         for (row, _), result in zip(wanted, results, strict=True):
             if not result.StatusCode.is_good():
                 refused[row] = int(result.StatusCode.value)
         return refused
 
-    def _item(self, row: int, node: ua.NodeId) -> ua.MonitoredItemCreateRequest:
-        sampling = self._config.sampling
-        return ua.MonitoredItemCreateRequest(
-            ItemToMonitor=ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value),
-            MonitoringMode=ua.MonitoringMode.Reporting,
-            RequestedParameters=ua.MonitoringParameters(
-                ClientHandle=row,
-                SamplingInterval=-1.0 if sampling is None else sampling * 1000,
-                QueueSize=self._config.queue_size,
-            ),
-        )
-
-    def _say_revised(self, results: Sequence[ua.MonitoredItemCreateResult]) -> None:
-        good = [result for result in results if result.StatusCode.is_good()]
-        queue = min((int(result.RevisedQueueSize) for result in good), default=self._config.queue_size)
-        sampling = max((float(result.RevisedSamplingInterval) for result in good), default=0.0) / 1000
-        if queue < self._config.queue_size:
-            self._log.info("the server keeps fewer values", queue_size=queue, wished=self._config.queue_size)
-        if self._config.sampling is not None and sampling > self._config.sampling:
-            self._log.info("the server looks less often", sampling=sampling, wished=self._config.sampling)
-
-    def _park(self, refused: Mapping[int, int]) -> Readings | None:
-        """Set refused rows aside until their next try. Returns the bad rows of those whose reason is new."""
+    def _park(self, refused: Mapping[int, int]) -> None:
+        """Set refused rows aside until their next try; those whose reason is new become bad rows."""
         fresh = {row: code for row, code in refused.items() if self._refused.get(row) != code}
         self._refused |= refused
         if self._refused:
@@ -249,7 +250,8 @@ class Feed:
         else:
             self._retry_at, self._retry_after = float("inf"), FIRST_RETRY
         self._say_refused(fresh)
-        return self._bad_rows(fresh) if fresh else None
+        if fresh:
+            self._ready.append(self._bad_rows(fresh))
 
     def _say_refused(self, refused: Mapping[int, int]) -> None:
         """One line for each reason, with the first tags that it concerns."""
@@ -283,7 +285,7 @@ class Feed:
             np.array(list(codes.values()), np.uint32) & np.uint32(~quality.FLAGS & 0xFFFF_FFFF),
         )
 
-    async def _retry(self) -> Readings | None:
+    async def _retry(self) -> None:
         """Ask once more for what was refused; the rest of the tags is not touched."""
         by_subscription: dict[int, list[int]] = {}
         for row in self._refused:
@@ -294,4 +296,4 @@ class Feed:
         for row in [row for row in self._refused if row not in refused]:
             del self._refused[row]
             self._log.info("the server accepts a tag again", tag=self._device.tags[row].name)
-        return self._park(refused)
+        self._park(refused)

@@ -10,6 +10,7 @@ from gateway.plugin import Device, Found, Readings, Tag, Tags, quality
 from .address import parse_address
 from .decode import TYPES, as_readings, plain
 from .errors import in_words
+from .services import read
 from .session import Session
 
 _OBJECTS = ua.NodeId(ua.ObjectIds.ObjectsFolder)
@@ -31,14 +32,14 @@ async def describe_tags(session: Session, tags: Sequence[Tag]) -> Mapping[Tag, F
 async def read_tags(session: Session, device: Device, tags: Tags, now_ns: int) -> Readings:
     """What the server says of these tags now."""
     nodes = [session.node_id(parse_address(tag.config.address)) for tag in tags]
-    answers = iter(await session.read([(node, ua.AttributeIds.Value) for node in nodes if node is not None]))
+    answers = iter(await read(session, [(node, ua.AttributeIds.Value) for node in nodes if node is not None]))
     unknown = ua.DataValue(StatusCode=ua.StatusCode(quality.BAD_NODE_ID_UNKNOWN))
     return as_readings(device, tags.ids, [unknown if node is None else next(answers) for node in nodes], now_ns)
 
 
 async def describe_nodes(session: Session, nodes: Sequence[ua.NodeId]) -> list[Found | None]:
     """What is known of each node; None for one that is no variable with a value that a tag can have."""
-    answers = await session.read([(node, attribute) for node in nodes for attribute in _ATTRIBUTES])
+    answers = await read(session, [(node, attribute) for node in nodes for attribute in _ATTRIBUTES])
     units = await _units(session, nodes)
     width = len(_ATTRIBUTES)
     described = [answers[row * width : (row + 1) * width] for row in range(len(nodes))]
@@ -77,7 +78,7 @@ async def _units(session: Session, nodes: Sequence[ua.NodeId]) -> list[str]:
     with in_words("looking for units", session.certificate):
         paths = await session.in_chunks("translate", nodes, call)
     targets = {row: path.Targets[0].TargetId for row, path in enumerate(paths) if path.Targets}
-    answers = await session.read([(target, ua.AttributeIds.Value) for target in targets.values()])
+    answers = await read(session, [(target, ua.AttributeIds.Value) for target in targets.values()])
     units = [""] * len(nodes)
     for row, answer in zip(targets, answers, strict=True):
         unit = answer.Value.Value if answer.Value is not None else None

@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncua import ua
 
+Acknowledgements = list[ua.SubscriptionAcknowledgement]
 Send = Callable[[Sequence[ua.SubscriptionAcknowledgement]], Awaitable[Any]]
 
 
@@ -28,28 +29,34 @@ class Publishing:
         self.window = 0
         """Requests to be kept under way."""
         self._send = send
-        self._under_way: set[asyncio.Future[Any]] = set()
+        self._under_way: dict[asyncio.Future[Any], Acknowledgements] = {}
         self._answers: asyncio.Queue[Answer] = asyncio.Queue()
-        self._acknowledgements: list[ua.SubscriptionAcknowledgement] = []
+        self._acknowledgements: Acknowledgements = []
 
-    def acknowledge(self, subscription: int, sequence: int) -> None:
-        """Let the server forget a notification; it hears of it with the next request."""
-        self._acknowledgements.append(ua.SubscriptionAcknowledgement(subscription, sequence))
+    def acknowledge(self, *messages: ua.SubscriptionAcknowledgement) -> None:
+        """Let the server forget messages; it hears of it with the next request."""
+        self._acknowledgements += messages
+
+    def unheard(self) -> Acknowledgements:
+        """What the server may not have heard yet."""
+        return [each for sent in self._under_way.values() for each in sent] + self._acknowledgements
 
     def fill(self) -> None:
         """Send requests until as many as wished are under way."""
         while len(self._under_way) < self.window:
             acknowledgements, self._acknowledgements = self._acknowledgements, []
             request = asyncio.ensure_future(self._send(acknowledgements))
-            self._under_way.add(request)
+            self._under_way[request] = acknowledgements
             sent = asyncio.get_running_loop().time()
             request.add_done_callback(partial(self._arrived, sent))
 
     def _arrived(self, sent: float, outcome: asyncio.Future[Any]) -> None:
-        self._under_way.discard(outcome)
-        if not outcome.cancelled():
-            outcome.exception()  # whoever does not come for it any more has left on purpose
-            self._answers.put_nowait(Answer(sent, outcome))
+        acknowledgements = self._under_way.pop(outcome)
+        if outcome.cancelled():
+            return
+        if outcome.exception() is not None:
+            self._acknowledgements = acknowledgements + self._acknowledgements
+        self._answers.put_nowait(Answer(sent, outcome))
 
     @property
     def answered(self) -> bool:
@@ -62,5 +69,5 @@ class Publishing:
 
     def stop(self) -> None:
         """Forget the requests under way."""
-        for request in self._under_way:
+        for request in list(self._under_way):
             request.cancel()

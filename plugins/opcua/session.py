@@ -1,13 +1,15 @@
-"""One secure channel and one session with a server: made once, never repaired.
+"""One secure channel, and the session that it carries: made once, never repaired.
 
 The library's own `connect` is not used: it starts a reconnecting supervisor and a probe that reads every second. Here the
-feed watches the age of the last publish answer instead, and the gateway dials anew.
+feed watches the age of the last publish answer instead, and the gateway dials anew. A session outlives its channel on the
+server, so the next channel continues it by its ticket (OPC 10000-4 §6.7): nothing of what the server collected is lost.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from asyncua import Client, ua
@@ -24,9 +26,9 @@ from .errors import in_words
 from .publishing import Publishing
 from .security import check_pinned, choose_endpoint, first_certificate, sends_plain_password
 
-SESSION_TIMEOUT = 30.0
-"""Seconds that the server keeps a session it no longer hears from; short, so that lost ones do not pile up there."""
 CHANNEL_LIFETIME = 3600.0
+GOODBYE = 1.0
+"""Seconds that the server has to end a session."""
 MOST_OPERATIONS = 1000
 """Nodes in one request, unless the server's limit is lower."""
 
@@ -48,12 +50,25 @@ R = TypeVar("R")
 logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What it takes to continue a session over another channel."""
+
+    token: ua.NodeId
+    nonce: bytes | None
+    certificate: bytes | None
+    login: Any
+    """The kinds of login that the server offered."""
+
+
 class Session:
     """An activated session. All errors of its methods are LinkError or RefusedError."""
 
     def __init__(self, config: OpcUaConfig, identity: Identity | None) -> None:
         self.config = config
         self.identity = identity
+        self.continued = False
+        """Whether it is the session of a ticket; else a new one."""
         self.namespaces: list[str] = []
         self.limits = dict.fromkeys(_LIMITS, MOST_OPERATIONS)
         self.renew_at = 0.0
@@ -70,27 +85,56 @@ class Session:
         client = Client(self.config.url, timeout=self.config.timeout)
         client.name = "edge-gateway"
         client.description = f"edge-gateway {self.config.name}"
-        client.session_timeout = int(SESSION_TIMEOUT * 1000)
+        client.session_timeout = int(self.config.hold * 1000)
         client.secure_channel_timeout = int(CHANNEL_LIFETIME * 1000)
         if self.identity:
             client.application_uri = self.identity.uri
         return client
 
-    async def open(self, password: str) -> None:
-        """Connect and log in. Leaves nothing open when it fails."""
+    async def open(self, password: str, ticket: Ticket | None = None) -> None:
+        """Connect, and continue the session of the ticket where the server still has it; else log in. Leaves nothing open
+        when it fails."""
         with in_words(f"connecting to {self.config.url}", self.certificate):
             if self.identity:
                 await self._secure(self.identity)
             try:
                 await self._connect_channel()
                 self._plan_renewal()
-                await self._client.create_session()
-                self._check_password(password)
-                await self._client.activate_session(self.config.user, password or None)
+                self.continued = ticket is not None and await self._continue(ticket, password)
+                if not self.continued:
+                    await self._log_in(password)
                 await self._learn()
             except BaseException:
-                await self.close(polite=True)
+                await self.close(goodbye=not self.continued)
                 raise
+
+    @property
+    def ticket(self) -> Ticket:
+        """What another channel needs to continue this session."""
+        client = self._client
+        token = client.uaclient.session.authentication_token
+        return Ticket(token, client._server_nonce, client.security_policy.peer_certificate, client._policy_ids)
+
+    async def _continue(self, ticket: Ticket, password: str) -> bool:
+        client = self._client
+        client.uaclient.session.restore_authentication_token(ticket.token)
+        client._server_nonce, client._policy_ids = ticket.nonce, ticket.login
+        if self.identity is None:
+            client.security_policy.peer_certificate = ticket.certificate
+        try:
+            await client.activate_session(self.config.user, password or None)
+        except ua.UaStatusCodeError:
+            client.uaclient.session.reset_authentication_token()
+            client._server_nonce = None
+            if self.identity is None:
+                client.security_policy.peer_certificate = None
+            return False
+        return True
+
+    async def _log_in(self, password: str) -> None:
+        await self._client.create_session()
+        self._check_password(password)
+        await self._client.activate_session(self.config.user, password or None)
 
     async def _connect_channel(self) -> None:
         try:
@@ -184,40 +228,6 @@ class Session:
                 self.limits[operation] = size // 2
         return results
 
-    async def read(self, wanted: Sequence[tuple[ua.NodeId, ua.AttributeIds]]) -> list[ua.DataValue]:
-        """Attributes of nodes, in order."""
-
-        async def call(chunk: Sequence[tuple[ua.NodeId, ua.AttributeIds]]) -> Sequence[ua.DataValue]:
-            parameters = ua.ReadParameters(TimestampsToReturn=ua.TimestampsToReturn.Both)
-            parameters.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=attribute) for node, attribute in chunk]
-            values: list[ua.DataValue] = await self._client.uaclient.session.read(parameters)
-            return values
-
-        with in_words("reading", self.certificate):
-            return await self.in_chunks("read", wanted, call)
-
-    async def monitor(
-        self, subscription: int, items: Sequence[ua.MonitoredItemCreateRequest]
-    ) -> list[ua.MonitoredItemCreateResult]:
-        """Add items to a subscription. Returns the server's word on each, in order."""
-
-        async def call(chunk: Sequence[ua.MonitoredItemCreateRequest]) -> Sequence[ua.MonitoredItemCreateResult]:
-            parameters = ua.CreateMonitoredItemsParameters(subscription, ua.TimestampsToReturn.Both, list(chunk))
-            results: list[ua.MonitoredItemCreateResult] = await self._client.uaclient.session.create_monitored_items(
-                parameters
-            )
-            return results
-
-        with in_words("subscribing", self.certificate):
-            return await self.in_chunks("subscribe", items, call)
-
-    async def unsubscribe(self, subscriptions: Sequence[int]) -> None:
-        """Delete subscriptions."""
-        request = ua.DeleteSubscriptionsRequest()
-        request.Parameters.SubscriptionIds = list(subscriptions)
-        with in_words("unsubscribing", self.certificate):
-            await self.request(request, ua.DeleteSubscriptionsResponse)
-
     async def renew(self) -> None:
         """Renew the channel's token."""
         with in_words("renewing the secure channel", self.certificate):
@@ -235,15 +245,16 @@ class Session:
             raise ConnectionError("the connection is closed")
         return protocol
 
-    async def close(self, *, polite: bool) -> None:
-        """End session, subscriptions and channel. Without `polite` the goodbye is sent, but no answer awaited: when a
-        frozen network thaws, the server still hears it."""
+    async def close(self, *, goodbye: bool) -> None:
+        """Close the channel. With a goodbye the session and its subscriptions end too; without one the server keeps them
+        for whoever has the ticket."""
         self.publishing.stop()
         if self._client.uaclient.protocol is None:
             return
-        with contextlib.suppress(LinkError), in_words("saying goodbye"):
-            async with asyncio.timeout(1.0 if polite else 0.0):
-                await self._client.close_session()
-        with contextlib.suppress(LinkError), in_words("saying goodbye"):
-            await self._client.close_secure_channel()
+        if goodbye:
+            with contextlib.suppress(LinkError), in_words("saying goodbye"):
+                async with asyncio.timeout(GOODBYE):
+                    await self._client.close_session()
+            with contextlib.suppress(LinkError), in_words("saying goodbye"):
+                await self._client.close_secure_channel()
         self._client.disconnect_socket()

@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 
 import pytest
 
-from gateway.plugin import Device, Readings, Tag, Tags, quality
+from gateway.plugin import Device, LinkError, Readings, Tag, Tags, quality
 from plugins.opcua import OpcUa
 from plugins.opcua.config import NodeConfig, OpcUaConfig
 from tests.peers.opcua_servers import NAMESPACE, OpcUaPeer, require_node_opcua
@@ -81,6 +81,10 @@ class Collector:
 
     def __init__(self, driver: OpcUa) -> None:
         self.driver = driver
+        self.forgiving = False
+        """Whether `until` waits on though the stream has ended."""
+        self.lost: list[BaseException] = []
+        """Errors after which `kept_alive` dialled anew."""
         self.blocks: list[Readings] = []
         self.error: BaseException | None = None
         self._names = {tag.id: tag.name for tag in driver.devices[0].tags}
@@ -112,7 +116,7 @@ class Collector:
         """Wait until `reached()` holds; looks each time that something has come."""
         async with asyncio.timeout(within):
             while not reached():
-                if self.error and not isinstance(self.error, asyncio.CancelledError):
+                if self.error and not self.forgiving and not isinstance(self.error, asyncio.CancelledError):
                     raise AssertionError(f"the stream has ended: {self.error!r}") from self.error
                 self._changed.clear()
                 await self._changed.wait()
@@ -146,3 +150,36 @@ async def streaming(device: Device, alive: Callable[[], None] = lambda: None):
             await driver.close()
     finally:
         driver.release()
+
+
+@asynccontextmanager
+async def kept_alive(device: Device, pause: float = 0.2):
+    """As the gateway does it: a driver that streams, and after each lost link a new one for the same device."""
+    collector = Collector(OpcUa([device]))
+    collector.forgiving = True
+
+    async def run() -> None:
+        while True:
+            collector.driver = OpcUa([device])
+            collector.error = None
+            try:
+                async with asyncio.timeout(3):
+                    await collector.driver.connect()
+                try:
+                    await collector.run()
+                finally:
+                    await collector.driver.close()
+            except (OSError, LinkError) as error:
+                collector.error = error
+            finally:
+                collector.driver.release()
+            collector.lost.append(collector.error)
+            await asyncio.sleep(pause)
+
+    task = asyncio.create_task(run())
+    try:
+        yield collector
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -4,6 +4,7 @@ import asyncio
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
+from asyncua.ua import uaerrors
 from asyncua.ua.ua_binary import struct_to_binary
 
 from plugins.opcua.publishing import Publishing
@@ -14,10 +15,16 @@ class FakeSession:
 
     certificate = "own.der"
     renew_at = float("inf")
+    continued = True
+    ticket = None
+    namespaces: list[str] = []
 
     def __init__(self) -> None:
         self._answers: asyncio.Queue[ua.PublishResponse | Exception] = asyncio.Queue()
         self.acknowledged: list[int] = []
+        self.asked: list[object] = []
+        self.kept: dict[int, ua.PublishResponse] = {}
+        """Messages that can be asked for again."""
         self.publishing = Publishing(self._publish)
 
     def say(self, *answers: ua.PublishResponse | Exception) -> None:
@@ -29,21 +36,34 @@ class FakeSession:
         return ua.NodeId(1)
 
     async def request(self, request, response):
+        """Any service; subscriptions and items are granted as wished."""
+        self.asked.append(request)
+        answer = getattr(self, f"_{type(request).__name__}", None)
+        return answer(request) if answer else response()
+
+    async def in_chunks(self, operation, items, call):
+        return await call(items)
+
+    def _CreateSubscriptionRequest(self, request):
         result = ua.CreateSubscriptionResponse()
         result.Parameters.SubscriptionId = 7
         result.Parameters.RevisedPublishingInterval = request.Parameters.RequestedPublishingInterval
         result.Parameters.RevisedMaxKeepAliveCount = request.Parameters.RequestedMaxKeepAliveCount
         return result
 
-    async def monitor(self, subscription, items):
-        parameters = [item.RequestedParameters for item in items]
-        return [
+    def _CreateMonitoredItemsRequest(self, request):
+        wishes = [item.RequestedParameters for item in request.Parameters.ItemsToCreate]
+        results = [
             ua.MonitoredItemCreateResult(RevisedSamplingInterval=each.SamplingInterval, RevisedQueueSize=each.QueueSize)
-            for each in parameters
+            for each in wishes
         ]
+        return ua.CreateMonitoredItemsResponse(Results=results)
 
-    async def unsubscribe(self, subscriptions) -> None:
-        pass
+    def _RepublishRequest(self, request):
+        message = self.kept.get(request.Parameters.RetransmitSequenceNumber)
+        if message is None:
+            raise uaerrors.BadMessageNotAvailable
+        return ua.RepublishResponse(NotificationMessage=message.Parameters.NotificationMessage)
 
     async def _publish(self, acknowledgements):
         self.acknowledged += [each.SequenceNumber for each in acknowledgements]

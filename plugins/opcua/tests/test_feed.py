@@ -10,8 +10,9 @@ from structlog.testing import capture_logs
 
 from gateway.plugin import LinkError
 from plugins.opcua.config import OpcUaConfig
-from plugins.opcua.feed import Feed, keep_alive_count
+from plugins.opcua.feed import Feed
 from plugins.opcua.session import Session
+from plugins.opcua.subscription import keep_alive_count
 
 from .conftest import make_device
 from .fakes import FakeSession, notification
@@ -28,7 +29,7 @@ async def started(session: FakeSession, **options) -> tuple[Feed, list[str]]:
     signs: list[str] = []
     device = make_device("opc.tcp://plc", ["A"], **options)
     feed = Feed(session, device, lambda: signs.append("alive"), structlog.get_logger())
-    assert await feed.start() is None
+    await feed.start()
     return feed, signs
 
 

@@ -1,0 +1,111 @@
+"""Outages between driver and real servers: nothing that the server still holds is lost, and its sessions do not pile up."""
+
+import asyncio
+
+import pytest
+
+from gateway.plugin import quality
+from tests.peers.opcua_servers import OpcUaPeer
+from tests.peers.proxy import FaultProxy
+
+from .conftest import kept_alive, make_device
+
+pytestmark = pytest.mark.timeout(150)  # the first run installs node-opcua
+
+TICK = 0.1
+
+
+@pytest.fixture
+async def link(serve):
+    """A server that counts ten times a second, without sessions from before, and a proxy in front of it."""
+    peer = await serve("--tick", "100", fresh=True)
+    async with FaultProxy("127.0.0.1", peer.port) as proxy:
+        yield peer, proxy
+
+
+def counting(proxy: FaultProxy, **options):
+    """A device with keep-alives every 400 ms, which is given up after 1.2 s of silence."""
+    defaults = {"scan": "200ms", "sampling": "50ms", "stale_after": "1s", "timeout": "3s"}
+    return make_device(f"opc.tcp://127.0.0.1:{proxy.port}", ["Count", "Double", "Nothing"], **defaults | options)
+
+
+def missing(collector) -> set[int]:
+    """Numbers that never came, though a higher one did."""
+    numbers = {int(number) for number in collector.values("Count")}
+    return set(range(min(numbers), max(numbers))) - numbers
+
+
+async def through(collector, proxy: FaultProxy, outage: str, seconds: float) -> None:
+    """An outage, and on until twenty numbers that are newer have come."""
+    await collector.until(lambda: len(collector.values("Count")) > 5, within=20)
+    proxy.cut() if outage == "cut" else proxy.freeze()
+    await asyncio.sleep(seconds)
+    before = collector.values("Count")[-1]
+    await proxy.restore()
+    await collector.until(lambda: collector.values("Count")[-1] > before + seconds / TICK + 20, within=60)
+
+
+LONG = [pytest.param("cut", 3, marks=pytest.mark.slow), pytest.param("cut", 8, marks=pytest.mark.slow),
+        pytest.param("freeze", 5, marks=pytest.mark.slow)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("outage", "seconds"), [("cut", 1), ("freeze", 2), *LONG])
+async def test_nothing_is_lost_in_an_outage_and_the_session_goes_on(link, outage, seconds):
+    peer, proxy = link
+    async with kept_alive(counting(proxy)) as collector:
+        await through(collector, proxy, outage, seconds)
+        assert collector.lost
+        assert missing(collector) == set()
+        assert await peer.sessions() == {"sessions": 1, "subscriptions": 1}
+
+
+async def test_values_that_did_not_change_meanwhile_are_confirmed_after_an_outage(link):
+    _, proxy = link
+    async with kept_alive(counting(proxy)) as collector:
+        await through(collector, proxy, "cut", 1)
+        await collector.until(lambda: len(collector.rows("Double")) == 2, within=20)
+        first, again = collector.rows("Double")
+        assert first == again
+        assert first[1:] == (2.25, quality.GOOD)
+
+
+async def test_outages_one_after_the_other_lose_nothing_and_leave_one_session(link):
+    peer, proxy = link
+    async with kept_alive(counting(proxy)) as collector:
+        for _ in range(4):
+            await through(collector, proxy, "cut", 0.2)
+        assert missing(collector) == set()
+        assert await peer.sessions() == {"sessions": 1, "subscriptions": 1}
+
+
+@pytest.mark.slow
+async def test_after_the_session_has_ended_a_new_one_takes_the_subscriptions_over(serve):
+    peer: OpcUaPeer = await serve("--tick", "100", fresh=True)
+    async with FaultProxy("127.0.0.1", peer.port) as proxy, kept_alive(counting(proxy, hold="5s")) as collector:
+        await through(collector, proxy, "cut", 9)
+        if peer.kind == "node-opcua":  # the other ends subscriptions with their session, so that it holds nothing
+            assert missing(collector) == set()
+        assert await peer.sessions() == {"sessions": 1, "subscriptions": 1}
+
+
+async def test_a_restarted_server_is_taken_up_though_its_namespaces_moved(serve):
+    peer: OpcUaPeer = await serve("--tick", "50")
+    async with FaultProxy("127.0.0.1", peer.port) as proxy, kept_alive(counting(proxy)) as collector:
+        await collector.until(lambda: collector.values("Count"), within=20)
+        peer.kill()
+        await collector.until(lambda: collector.lost, within=20)
+        blocks = len(collector.blocks)
+        await peer.start("--shift")
+        await collector.until(lambda: len(collector.values("Double")) == 2 and len(collector.blocks) > blocks + 3, 30)
+        assert collector.values("Double") == [2.25, 2.25]
+    peer.kill()
+
+
+async def test_a_secured_session_goes_on_over_another_channel(serve):
+    peer: OpcUaPeer = await serve("--security", "Basic256Sha256", "--tick", "100")
+    async with FaultProxy("127.0.0.1", peer.port) as proxy:
+        device = counting(proxy, security="auto", server_thumbprint=peer.thumbprint)
+        async with kept_alive(device) as collector:
+            await through(collector, proxy, "cut", 1)
+            assert missing(collector) == set()
+            assert collector.driver._session.continued
