@@ -21,16 +21,19 @@ from gateway.acquire.acquirer import Acquirer
 from gateway.config.base import SinkConfig
 from gateway.config.diff import diff, kept
 from gateway.config.load import load, remarks
-from gateway.config.model import Config, DeviceSpec, GatewaySection, place
-from gateway.core.clock import Clock, SystemClock
+from gateway.config.model import AlarmSection, Config, DeviceSpec, GatewaySection, ModelSection, place
+from gateway.core.clock import Clock, ClockState, SystemClock
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.live import LiveDevice, LiveTable
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
-from gateway.detect import Detector, matching
-from gateway.operate import answers
+from gateway.detect import Alarms, Detector, matching
+from gateway.detect.alarm import Alarm
+from gateway.operate import answers, writes
 from gateway.operate.clock_watch import ClockWatch
 from gateway.operate.control import ControlServer
+from gateway.operate.dead_letters import DeadLetterCommands
+from gateway.operate.writes import Writes
 from gateway.outbox import Outbox
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Found
@@ -49,6 +52,7 @@ UNREAD = (False, "not read yet")
 """State of a device before its first answer."""
 LAST_WORDS = 2.0
 """Seconds that a stop waits for the disk to take what was read last."""
+UNSYNCHRONISED = "records say so; set up a time service (chrony, systemd-timesyncd), or see docs/clocks.md"
 RESTART = "changing this needs a restart (systemctl restart edge-gateway)"
 
 
@@ -103,11 +107,13 @@ class Gateway:
             self._publishers.apply(self.config.sinks)
             self._acquirer = Acquirer(self, lambda name: self._plugins.driver(name), self._clock)
             await self._acquirer.apply(self.config.devices)
+            self._alarms = Alarms(self._outbox.append_event, self._clock, self._directory / "alarms.json")
             self._detector = self._make_detector()
             async with (
                 running(self._outbox.run(), self._watchdog().run(), self._clock_watch().run()) as self._running,
                 running(self._publishers.run()),
                 self._last_words(),
+                running(self._alarms.run()),
                 running() as self._detecting,
                 running(self._acquirer.run()) as self._reading,
                 ControlServer(socket, self._commands()),
@@ -146,6 +152,8 @@ class Gateway:
             log.error("left out, its plugin does not load", reason=str(problem))
         for reason in self._plugins.parked():
             log.warning("a plugin is parked", reason=reason)
+        if self._outbox.clock_state is not ClockState.SYNCHRONISED:
+            log.warning(f"the clock is {self._outbox.clock_state.words}: {UNSYNCHRONISED}")
         log.info("running", gateway=self.config.gateway.name, version=__version__)
         notify(READY=1)
 
@@ -166,11 +174,18 @@ class Gateway:
     def _note(self, action: str, who: str, **fields: Any) -> None:
         """Write into the audit trail, as fast as the disk is; where it takes nothing, into the log."""
         try:
-            if self._audit is None:
-                self._audit = AuditTrail(self._directory / "audit.jsonl", self._clock)
-            self._audit.write(action, who, **fields)
+            self._note_or_raise(action, who, **fields)
         except AuditError as error:
             log.error(str(error), action=action, who=who, **fields)
+
+    def _note_or_raise(self, action: str, who: str, **fields: Any) -> None:
+        if self._audit is None:
+            self._audit = AuditTrail(self._directory / "audit.jsonl", self._clock)
+        self._audit.write(action, who, **fields)
+
+    async def _noted(self, action: str, who: str, **fields: Any) -> None:
+        """In the audit trail when it returns. Raises AuditError."""
+        await asyncio.to_thread(self._note_or_raise, action, who, **fields)
 
     # The road of the readings.
 
@@ -206,18 +221,22 @@ class Gateway:
             self.config.models,
             [live.device for live in self.live],
             emit=self._outbox.append_event,
+            alarms=self._alarms,
+            limits=self.config.alarms,
             clock=self._clock,
             version=__version__,
             base=self.config.path.parent,
         )
 
     def _to_watch(self) -> list[tuple[object, ...]]:
-        """Models, their files and their devices: while these stay the same, so may the detector."""
+        """Models, their files, limits, and their devices: while these stay the same, so may the detector."""
         specs = {source.name: source.spec for source in self._acquirer.sources}
-        return [
-            (model, self.config.files.get(model.file), [specs[name] for name in matching(model.devices, [*specs])])
-            for model in self.config.models
-        ]
+
+        def watched(section: ModelSection | AlarmSection) -> list[DeviceSpec]:
+            return [specs[name] for name in matching(section.devices, [*specs])]
+
+        models = [(model, self.config.files.get(model.file), watched(model)) for model in self.config.models]
+        return [*models, *((limit, watched(limit)) for limit in self.config.alarms)]
 
     def _watchdog(self) -> Watchdog:
         return Watchdog(
@@ -232,7 +251,16 @@ class Gateway:
             self._acquirer.wheel.align()
             self._running.start(asyncio.to_thread(self._note, "clock.step", "system", seconds=round(seconds, 3)))
 
-        return ClockWatch(self._clock, stepped)
+        def state_changed(state: ClockState) -> None:
+            self._running.start(asyncio.to_thread(self._note, "clock.state", "system", state=state.words))
+
+        return ClockWatch(
+            self._clock,
+            stepped,
+            offset=self._outbox.offset_before,
+            state=lambda: self._outbox.clock_state,
+            on_state=state_changed,
+        )
 
     def _make_publisher(self, sink: SinkConfig) -> Publisher:
         return Publisher(
@@ -250,7 +278,30 @@ class Gateway:
     # What people ask for.
 
     def _commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
-        return {"status": self._status, "tags": self._tags, "read": self._read, "reload": self.reload}
+        return {
+            "status": self._status,
+            "tags": self._tags,
+            "read": self._read,
+            "write": self._writes().write,
+            "reload": self.reload,
+            **DeadLetterCommands(self._outbox, self._noted).commands(),
+            "alarms": self._list_alarms,
+            "acknowledge": self._acknowledge,
+            "shelve": self._shelve,
+            "unshelve": self._unshelve,
+        }
+
+    def _writes(self) -> Writes:
+        return Writes(
+            writes.Road(
+                lambda: self.config.gateway.writes,
+                self.live,
+                self._acquirer,
+                self._noted,
+                self._outbox.append_event,
+                self._clock,
+            )
+        )
 
     async def _status(self, who: str) -> dict[str, Any]:
         return {
@@ -262,12 +313,38 @@ class Gateway:
                 "hash": self.config.short_hash,
                 "loaded": self._loaded_ns // 1_000_000,
             },
+            "clock": {"state": self._outbox.clock_state.words, "epoch": self._outbox.epoch},
             "devices": answers.devices(self._acquirer.sources),
             "sinks": self._publishers.status(),
             "outbox": self._outbox.status(),
             "models": self._detector.status(),
+            "alarms": self._alarms.listed(),
             "parked": [str(problem) for problem in self.config.parked],
         }
+
+    async def _list_alarms(self, who: str) -> list[dict[str, Any]]:
+        return self._alarms.listed()
+
+    async def _acknowledge(self, who: str, alarm: str, comment: str = "") -> list[dict[str, Any]]:
+        found = self._alarms.find(alarm)
+        await self._note_of_alarm("alarm.acknowledge", who, found, why=comment)
+        self._alarms.acknowledge(found, who, comment)
+        return self._alarms.listed()
+
+    async def _shelve(self, who: str, alarm: str, seconds: float, reason: str) -> list[dict[str, Any]]:
+        found = self._alarms.find(alarm)
+        await self._note_of_alarm("alarm.shelve", who, found, why=reason, seconds=seconds)
+        self._alarms.shelve(found, who, seconds, reason)
+        return self._alarms.listed()
+
+    async def _unshelve(self, who: str, alarm: str) -> list[dict[str, Any]]:
+        found = self._alarms.find(alarm)
+        await self._note_of_alarm("alarm.unshelve", who, found)
+        self._alarms.unshelve(found, who)
+        return self._alarms.listed()
+
+    async def _note_of_alarm(self, action: str, who: str, alarm: Alarm, **fields: Any) -> None:
+        await asyncio.to_thread(self._note, action, who, target=alarm.key.name, event=alarm.event, **fields)
 
     async def _tags(self, who: str, device: str | None = None) -> list[dict[str, Any]]:
         if device is not None and device not in self.live:

@@ -1,7 +1,8 @@
 """All lines together."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from gateway.acquire.line import Line, Slot
@@ -11,7 +12,7 @@ from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.readings import Readings
-from gateway.core.tag import Tags
+from gateway.core.tag import Tag, Tags
 from gateway.plugin.driver import Driver
 from gateway.supervise import Deadlines, Running, running
 
@@ -76,14 +77,21 @@ class Acquirer:
 
     async def read(self, device: str, names: Sequence[str]) -> Readings:
         """Read tags now, out of turn. Raises GatewayError with the reason."""
+        with _in_words(device):
+            line = self._line_of(device)
+            tags = [tag for tag in line.sources[device].device.tags if tag.name in names]
+            return await line.read(device, Tags(device, tags))
+
+    async def write(self, tag: Tag, value: float | bool | int | str) -> None:
+        """Write a value in the device's own unit, before all waiting reads. Raises GatewayError with the reason."""
+        with _in_words(tag.device):
+            await self._line_of(tag.device).write(tag.device, tag, value)
+
+    def _line_of(self, device: str) -> Line:
         for line in self._lines.values():
             if device in line.sources:
-                tags = [tag for tag in line.sources[device].device.tags if tag.name in names]
-                try:
-                    return await line.read(device, Tags(device, tags))
-                except (TimeoutError, OSError) as error:
-                    raise GatewayError(f"{device}: {error}") from error
-        raise GatewayError(f'no device "{device}"')
+                return line
+        raise GatewayError(f'no device "{device}"; there are: {", ".join(source.name for source in self.sources)}')
 
     def _line(self, specs: Sequence[DeviceSpec]) -> Line:
         driver_type = self._driver_type(specs[0].config.driver)
@@ -104,6 +112,14 @@ class Acquirer:
     def _look(self) -> None:
         for source in self.sources:
             source.look()
+
+
+@contextmanager
+def _in_words(device: str) -> Iterator[None]:
+    try:
+        yield
+    except (TimeoutError, OSError) as error:
+        raise GatewayError(f"{device}: {error}") from error
 
 
 def by_line(specs: Sequence[DeviceSpec], driver_type: DriverTypes) -> Mapping[Hashable, list[DeviceSpec]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
 from gateway.core.errors import DeviceError, LinkError
 from gateway.core.readings import Readings
-from gateway.core.tag import Tags
+from gateway.core.tag import Tag, Tags
 from gateway.plugin.driver import Driver
 from gateway.supervise import Deadlines, Health, keep_running, running
 
@@ -24,13 +24,16 @@ SILENCE = 10
 """A subscription without a sign of life for this many scans, and at least 30 s, is torn down."""
 
 
-class Request:
-    """A read that a person asked for; it goes before waiting scans."""
+Call = Callable[[Driver[Any, Any]], Awaitable[Any]]
 
-    def __init__(self, source: Source, tags: Tags) -> None:
+
+class Request:
+    """A read or write that a person asked for; it goes before waiting scans."""
+
+    def __init__(self, source: Source, call: Call) -> None:
         self.source = source
-        self.tags = tags
-        self.answer: asyncio.Future[Readings] = asyncio.get_running_loop().create_future()
+        self.call = call
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
 class Slot:
@@ -74,7 +77,8 @@ class Line:
         self._dial = dial
         self._timeout = sources[0].spec.config.timeout
         self._in_flight = sources[0].spec.config.max_in_flight
-        self._due: deque[Scan | Request] = deque()
+        self._due: deque[Scan] = deque()
+        self._asked: deque[Request] = deque()
         self._wake = asyncio.Event()
         self._driver: Driver[Any, Any] | None = None
         # A line of one device has that device's health; a shared one has its own beside theirs.
@@ -94,17 +98,26 @@ class Line:
     async def read(self, device: str, tags: Tags) -> Readings:
         """Read now, out of turn. Raises DeviceError or LinkError with the reason."""
         source = self.sources[device]
+        if self._driver_type.subscribes() and self._driver_type.read is Driver.read:
+            raise DeviceError(f"{device} is subscribed; its driver cannot read at once, so the last value stands")
+        values = await self._ask(source, lambda driver: driver.read(tags))
+        return source.conditioned(as_readings(source.device, tags, values, source.now()))
+
+    async def write(self, device: str, tag: Tag, value: float | bool | int | str) -> None:
+        """Write a value in the device's own unit, before all waiting reads. Raises DeviceError or LinkError."""
+        if self._driver_type.write is Driver.write:
+            raise DeviceError(f"{device} cannot be written: its driver does not write")
+        await self._ask(self.sources[device], lambda driver: driver.write(tag, value))
+
+    async def _ask(self, source: Source, call: Call) -> Any:
         driver = self._driver
         if driver is None:
-            raise LinkError(f"{device} is not connected: {self.health.reason or 'connecting'}")
+            raise LinkError(f"{source.name} is not connected: {self.health.reason or 'connecting'}")
         if driver.subscribes():
-            if type(driver).read is Driver.read:
-                raise DeviceError(f"{device} is subscribed; its driver cannot read at once, so the last value stands")
             async with asyncio.timeout(self._timeout):
-                values = await driver.read(tags)
-            return source.conditioned(as_readings(source.device, tags, values, source.now()))
-        request = Request(source, tags)
-        self._due.appendleft(request)
+                return await call(driver)
+        request = Request(source, call)
+        self._asked.append(request)
         self._wake.set()
         return await request.answer
 
@@ -153,11 +166,12 @@ class Line:
             elif self.shared:
                 source.health.down("its line is down")
             source.go_stale()
-        for item in self._due:
-            if isinstance(item, Request) and not item.answer.done():
-                item.answer.set_exception(LinkError(f"the line to {item.source.name} was lost"))
-            elif isinstance(item, Scan):
-                self._end(item)
+        for request in self._asked:
+            if not request.answer.done():
+                request.answer.set_exception(LinkError(f"the line to {request.source.name} was lost"))
+        for scan in self._due:
+            self._end(scan)
+        self._asked.clear()
         self._due.clear()
 
     def _alive(self) -> None:
@@ -223,14 +237,13 @@ class Line:
 
     async def _reader(self, driver: Driver[Any, Any]) -> None:
         while True:
-            while not self._due:
+            while not (self._due or self._asked):
                 self._wake.clear()
                 await self._wake.wait()
-            item = self._due.popleft()
-            if isinstance(item, Scan):
-                await self._read_scan(driver, item)
+            if self._asked:
+                await self._do(driver, self._asked.popleft())
             else:
-                await self._read_request(driver, item)
+                await self._read_scan(driver, self._due.popleft())
 
     async def _read_scan(self, driver: Driver[Any, Any], scan: Scan) -> None:
         source = scan.source
@@ -249,11 +262,10 @@ class Line:
         finally:
             self._end(scan)
 
-    async def _read_request(self, driver: Driver[Any, Any], request: Request) -> None:
-        source = request.source
+    async def _do(self, driver: Driver[Any, Any], request: Request) -> None:
         try:
             with self._deadlines.within(self._timeout):
-                values = await driver.read(request.tags)
+                answer = await request.call(driver)
         except BaseException as error:
             if not request.answer.done():
                 request.answer.set_exception(
@@ -262,9 +274,8 @@ class Line:
             if not isinstance(error, DeviceError):
                 raise
         else:
-            readings = source.conditioned(as_readings(source.device, request.tags, values, source.now()))
             if not request.answer.done():
-                request.answer.set_result(readings)
+                request.answer.set_result(answer)
 
 
 async def close(driver: Driver[Any, Any]) -> None:

@@ -14,6 +14,7 @@ COMMANDS = {
     "status": "how the running gateway is doing",
     "tags": "last values of all tags, or of one device",
     "read": "read tags from a device now",
+    "write": "write a value to a tag that may be written",
     "reload": "apply the changed configuration file without stopping",
     "outbox": "look at the store-and-forward log: status, verify, peek, export",
     "audit": "show the audit trail, or verify its chain",

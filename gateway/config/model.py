@@ -72,6 +72,17 @@ class OutboxSection(Section):
     min_free: Size = 256 * 1024 * 1024
     """Free disk below which the oldest data goes too."""
 
+    when_full: Literal["drop_oldest", "drop_newest"] = "drop_oldest"
+    """What goes when `max_size` is reached or the disk is nearly full: the oldest readings, or the newest, which are then
+    not accepted any more. Each loss is counted and recorded."""
+
+    events_when_full: Literal["drop_oldest", "drop_newest"] = "drop_oldest"
+    """The same for events, once no readings are left to go."""
+
+    ballast: Size = 1024 * 1024
+    """Room that is kept free inside `max_size`, and used when the disk is full, so that events, losses and cursors can
+    still be written. "0 B" for none; at most a sixteenth of `max_size`."""
+
     keep: Duration = 0.0
     """How long acknowledged data stays, for replay and learning. Default: not at all."""
 

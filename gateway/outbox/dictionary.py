@@ -25,8 +25,8 @@ from gateway.plugin.driver import Found
 
 log = structlog.get_logger()
 
-_NOT_THE_POINT = {"scan", "range", "deadband", "heartbeat"}
-"""Options that say when a tag is published, not what it is."""
+_NOT_THE_POINT = {"scan", "range", "deadband", "heartbeat", "write", "min", "max", "max_rate"}
+"""Options that say when a tag is published, or what may be written to it, not what it is."""
 
 
 @dataclass(slots=True, eq=False)

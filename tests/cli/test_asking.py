@@ -240,3 +240,37 @@ def on_a_terminal(no_color: str, *words: str, until: bytes = b"") -> bytes:
     os.close(ours)
     command.wait(10)
     return shown
+
+
+WRITTEN = {
+    "device": "press-1", "tag": "speed", "unit": "1/min", "old": 40.0, "new": 42.5, "read": 42.5, "result": "confirmed",
+}  # fmt: skip
+
+
+def test_write_sends_the_value_with_the_reason_and_shows_what_was_read_back(gateway: Asked, capsys) -> None:
+    gateway.answers["write"] = WRITTEN
+    assert main(["write", "press-1/speed", "42.5", "--reason", "batch 7"]) == 0
+    assert capsys.readouterr().out == "press-1/speed: 40 -> 42.5 1/min: confirmed\n"
+    wanted = {"device": "press-1", "tag": "speed", "value": 42.5, "reason": "batch 7"}
+    assert gateway.requests == [("write", wanted)]
+
+
+def test_write_fails_when_the_device_has_another_value_after_it(gateway: Asked, capsys) -> None:
+    gateway.answers["write"] = WRITTEN | {"result": "differs", "read": 41.0}
+    assert main(["write", "press-1/speed", "42.5", "--reason", "batch 7"]) == 1
+    assert "the device took it, and reads 41" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("-3", -3), ("1e3", 1000.0), ("open", "open"), ("[1]", "[1]")]
+)
+def test_write_takes_numbers_truth_and_texts(gateway: Asked, text: str, value: object) -> None:
+    gateway.answers["write"] = WRITTEN
+    main(["write", "press-1/speed", "--reason", "x", "--", text])
+    assert gateway.requests[0][1]["value"] == value
+
+
+@pytest.mark.parametrize("options", [["speed", "1", "--reason", "x"], ["press-1/speed", "1", "--reason", " "]])
+def test_write_wants_device_tag_and_a_reason(gateway: Asked, options: list[str]) -> None:
+    assert main(["write", *options]) == 2
+    assert gateway.requests == []

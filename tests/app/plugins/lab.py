@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Hashable, Mapping
 
-from gateway.plugin import DeviceConfig, Driver, Found, Tag, TagConfig, Tags, Values
+from gateway.plugin import DeviceConfig, DeviceError, Driver, Found, Tag, TagConfig, Tags, Values
 
 
 class Bench:
@@ -18,6 +18,9 @@ class Bench:
         self.closing.set()
         self.deaf = False
         """Whether closing goes on although it is cancelled."""
+        self.written: list[tuple[str, object]] = []
+        self.sticks = True
+        """Whether a written value can be read back."""
         self.broken = ""
         """Name of a device whose line cannot be told."""
 
@@ -46,6 +49,13 @@ class Lab(Driver[LabConfig, TagConfig]):
 
     async def read(self, tags: Tags) -> Values:
         return [self.bench.value] * len(tags)
+
+    async def write(self, tag: Tag, value: float | bool | int | str) -> None:
+        if value == 13:
+            raise DeviceError("the interlock is closed")
+        self.bench.written.append((tag.name, value))
+        if self.bench.sticks:
+            self.bench.value = float(value)
 
     async def close(self) -> None:
         self.bench.closes.append(self.config.name)

@@ -1,0 +1,169 @@
+"""Writing to devices: only what the configuration allows, in the audit trail before it is sent, and read back after.
+
+Two switches must be on, `[gateway] writes` and the tag's `write`, and the value must keep the tag's min, max and max_rate;
+everything else is refused with the reason. Where the audit trail cannot be written, nothing is.
+"""
+
+import asyncio
+import math
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gateway.config.base import TagConfig
+from gateway.core.clock import Clock
+from gateway.core.errors import GatewayError
+from gateway.core.event import Event
+from gateway.core.live import LiveDevice, LiveTable
+from gateway.core.quality import describe
+from gateway.core.readings import Readings
+from gateway.core.tag import Tag
+from gateway.operate.answers import plain, readings
+
+Value = float | bool | int | str
+
+
+class Devices(Protocol):
+    """What carries reads and writes to the devices."""
+
+    async def read(self, device: str, names: list[str]) -> Readings: ...
+    async def write(self, tag: Tag, value: Value) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Road:
+    """What a write needs of the gateway."""
+
+    allowed: Callable[[], bool]
+    """Whether `[gateway] writes` is on."""
+    live: LiveTable
+    devices: Devices
+    note: Callable[..., Awaitable[None]]
+    """Writes into the audit trail; raises GatewayError when it cannot."""
+    emit: Callable[[Event], None]
+    clock: Clock
+
+
+class Writes:
+    """Guards every write. One at a time per device."""
+
+    def __init__(self, road: Road) -> None:
+        self._road = road
+        self._alone: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._recent: dict[str, deque[float]] = defaultdict(deque)
+
+    async def write(self, who: str, device: str, tag: str, value: Value, reason: str) -> dict[str, Any]:
+        """Write a value in the published unit; what came of it: `result` is "confirmed", "differs" or "not confirmed".
+        Raises GatewayError for what is refused, or fails."""
+        live, found = self._target(device, tag)
+        wanted = allowed(found, value)
+        raw = unscaled(found.config, wanted)
+        async with self._alone[device]:
+            self._within_rate(found)
+            old = _present(live, found)
+            said = {"target": str(found), "old": old, "new": wanted, "why": reason}
+            await self._road.note("write", who, **said)
+            try:
+                await self._road.devices.write(found, raw)
+            except GatewayError as error:
+                await self._tell(who, found, {**said, "result": f"failed: {error}"})
+                raise
+            read, result = await self._read_back(found, wanted)
+            await self._tell(who, found, {**said, "read": read, "result": result})
+        return {
+            "device": device,
+            "tag": tag,
+            "unit": found.unit,
+            "old": old,
+            "new": wanted,
+            "read": read,
+            "result": result,
+        }
+
+    def _target(self, device: str, tag: str) -> tuple[LiveDevice, Tag]:
+        live = self._road.live
+        if device not in live:
+            raise GatewayError(f'no device "{device}"; there are: {", ".join(each.device.name for each in live)}')
+        tags = live[device].device.tags
+        found = next((each for each in tags if each.name == tag), None)
+        if found is None:
+            raise GatewayError(f'device "{device}" has no tag "{tag}"; it has: {", ".join(each.name for each in tags)}')
+        if not self._road.allowed():
+            raise GatewayError("writing is switched off: [gateway] writes = true allows it")
+        if not found.config.write:
+            raise GatewayError(f"{found} may not be written: only a tag with write = true, min, max and max_rate may")
+        return live[device], found
+
+    def _within_rate(self, tag: Tag) -> None:
+        """Counts this write, or refuses it. The count begins anew with the gateway."""
+        count, seconds = tag.config.max_rate
+        recent, now = self._recent[str(tag)], self._road.clock.boot_ns() / 1e9
+        while recent and recent[0] <= now - seconds:
+            recent.popleft()
+        if len(recent) >= count:
+            wait = recent[0] + seconds - now
+            raise GatewayError(f"{tag} may be written {count} times in {seconds:g} s: try again in {wait:.1f} s")
+        recent.append(now)
+
+    async def _read_back(self, tag: Tag, wanted: Value) -> tuple[Any, str]:
+        try:
+            (row,) = readings(await self._road.devices.read(tag.device, [tag.name]))
+        except GatewayError as error:
+            return None, f"not confirmed: {error}"
+        if not row["good"]:
+            return None, f"not confirmed: it was read back as {row['quality']}"
+        return row["value"], "confirmed" if about(row["value"], wanted, tag.config) else "differs"
+
+    async def _tell(self, who: str, tag: Tag, said: dict[str, Any]) -> None:
+        """The result, to the audit trail and to the far side. The device has it by now, whatever becomes of this."""
+        now = self._road.clock.wall_ns()
+        message = (
+            f"{who} wrote {said['new']} {tag.unit}".rstrip() + f" to {tag} (before: {said['old']}): {said['result']}."
+        )
+        severity = "info" if said["result"] == "confirmed" else "warning"
+        detail = {"tag": tag.name, "who": who, **said}
+        self._road.emit(Event(f"write-{now}", "write", "done", tag.device, now, message, severity, detail))
+        await self._road.note("write.result", who, **said)
+
+
+def allowed(tag: Tag, value: Value) -> Value:
+    """The value as it will be written. Raises GatewayError for one of the wrong type, or beyond the tag's limits."""
+    config: TagConfig = tag.config
+    if tag.type == "bytes":
+        raise GatewayError(f"{tag} holds bytes, which cannot be written")
+    if isinstance(value, str) != (tag.type == "string") or isinstance(value, bool) != (tag.type == "bool"):
+        raise GatewayError(f"{tag} is a {tag.type or 'number'}; {value!r} is none")
+    if isinstance(value, str | bool):
+        return value
+    if not math.isfinite(value):
+        raise GatewayError(f"{tag}: {value} is no number to write")
+    if config.min is None or config.max is None:
+        raise GatewayError(f"{tag} is a number: give it min and max in the configuration before it can be written")
+    if not config.min <= float(value) <= config.max:
+        raise GatewayError(f"{tag}: {value} is outside {config.min:g} to {config.max:g} {tag.unit}".rstrip())
+    if "int" in tag.type and value != int(value):
+        raise GatewayError(f"{tag} is a whole number; {value} is none")
+    return int(value) if "int" in tag.type else float(value)
+
+
+def unscaled(config: TagConfig, value: Value) -> Value:
+    """The value in the device's own unit; what misses a whole number by rounding alone becomes one."""
+    if not config.scaled or isinstance(value, str):
+        return value
+    raw = (value - config.offset) / config.scale
+    return float(round(raw)) if math.isclose(raw, round(raw), rel_tol=1e-9, abs_tol=1e-9) else raw
+
+
+def about(read: Any, wanted: Value, config: TagConfig) -> bool:
+    """Whether the device has taken the value: exactly, or as nearly as its float32 or its steps can hold it."""
+    if isinstance(wanted, bool | str) or not isinstance(read, int | float):
+        return bool(read == wanted)
+    step = abs(config.scale) / 2 if config.scaled else 0.0
+    return math.isclose(read, wanted, rel_tol=1e-6, abs_tol=step + 1e-12)
+
+
+def _present(live: LiveDevice, tag: Tag) -> Any:
+    """The last value that was read, or its quality in words."""
+    row = next(row for row in live if row.tag.id == tag.id)
+    return plain(row.value, tag.type) if row.quality < 0x4000_0000 else describe(row.quality)
