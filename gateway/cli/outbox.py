@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gateway.cli import outbox_export, outbox_peek, outbox_status
+from gateway.cli import outbox_dead, outbox_export, outbox_peek, outbox_status
 from gateway.cli.frame import shared
 from gateway.cli.places import state_dir
 from gateway.cli.progress import Bar
@@ -46,6 +46,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     export = what.add_parser("export", parents=parents, help="readings as a table, one row each")
     outbox_export.arguments(export)
+    dead = what.add_parser("dead", help="records that a sink refused for good: look, send again, drop")
+    outbox_dead.arguments(dead, log)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.what == "status":
             return outbox_status.run(args, _directory(args))
+        if args.what == "dead":
+            return outbox_dead.run(args, _directory(args) if args.do in ("list", "show") else None)
         log = LogFiles(_directory(args))
         if args.what == "verify":
             return _verify(log, args.json)

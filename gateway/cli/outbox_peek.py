@@ -24,7 +24,7 @@ def run(args: argparse.Namespace, log: LogFiles) -> int:
             sound = False
             print(json.dumps({"problem": record}) if args.json else colour(record, "red"))
         else:
-            print(json.dumps(_plain(record), ensure_ascii=False) if args.json else "\n".join(_lines(record)))
+            print(json.dumps(plain(record), ensure_ascii=False) if args.json else "\n".join(lines(record)))
     return 0 if sound else 1
 
 
@@ -48,7 +48,8 @@ def _records(log: LogFiles, lane: Lane, from_seq: int | None, count: int) -> Ite
             yield f"{lane.word} {head.seq}: {error}"
 
 
-def _plain(record: Record) -> dict[str, Any]:
+def plain(record: Record) -> dict[str, Any]:
+    """A record as JSON."""
     told: dict[str, Any] = {
         "id": record.id,
         "lane": record.lane.word,
@@ -70,7 +71,8 @@ def _plain(record: Record) -> dict[str, Any]:
     return {**told, "device": device.name, "context": device.context.said(), "readings": cells}
 
 
-def _lines(record: Record) -> Iterator[str]:
+def lines(record: Record) -> Iterator[str]:
+    """A record for a person."""
     head = f"{record.lane.word} {record.seq}  {rfc3339(record.wall_ns)}  {record.kind.name.lower()}"
     if record.readings is None:
         body = record.body or {}

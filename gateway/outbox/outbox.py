@@ -5,10 +5,9 @@ encoded, and handed to the writer's thread as one group; the thread tells when i
 """
 
 import asyncio
-import errno
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,16 @@ from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane
 from gateway.core.tag import Device
 from gateway.outbox import state
+from gateway.outbox.admission import Admission
+from gateway.outbox.ballast import NO_ROOM, Ballast
+from gateway.outbox.dead import DeadLetters
 from gateway.outbox.identity import Numbers
 from gateway.outbox.intake import Intake
 from gateway.outbox.lane import LaneLog
-from gateway.outbox.losses import Away, skip_body
+from gateway.outbox.losses import skip_body
 from gateway.outbox.reader import Order, Reader
 from gateway.outbox.readers import Readers
+from gateway.outbox.replays import Replays
 from gateway.outbox.retention import default_max_size
 from gateway.outbox.segment import Growth
 from gateway.outbox.stamps import Stamps
@@ -41,9 +44,6 @@ log = structlog.get_logger()
 
 GATHER = 0.002
 """Seconds that a slot's first record waits for the others."""
-
-QUEUED_AT_MOST = 16 * 1024 * 1024
-"""Bytes that wait in memory for a disk that takes nothing; beyond, readings are turned away and counted."""
 
 TAIL_AT_MOST = {Lane.ALARM: 512 * 1024, Lane.DATA: 4 * 1024 * 1024}
 """Bytes of memory for records that live sinks read without the disk."""
@@ -66,12 +66,9 @@ class Outbox:
         }
         self._stamps = Stamps(clock, found.boot, found.epoch, found.offset, found.synced, self._keep_clock)
         self._intake = Intake(self.log_id, self._lanes, found.dictionary, self._stamps)
-        self._readers = Readers(self._lanes, found, clock)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
-        self._away = Away()
-        self._turned_away = 0
-        self._queued = 0
+        self._admission = Admission(clock)
         self._progress = time.monotonic()
         self._trouble = ""
         self._failure: BaseException | None = None
@@ -79,21 +76,34 @@ class Outbox:
         self._idle = asyncio.Event()
         own = sum(lane.size for lane in self._lanes.values())
         max_size = section.max_size or default_max_size(_free(directory), own)
+        self._ballast = Ballast(directory / "ballast", min(section.ballast, max_size // 16))
         self._writer = Writer(
             directory,
             self.log_id,
             found.numbers,
+            self._ballast,
             segment_size=max(64 * 1024, min(section.segment_size, max_size // 16)),
             commit_interval=section.commit_interval,
             tell=self._tell,
             events=self,
         )
+        self.dead = DeadLetters(
+            directory,
+            save=self._writer.save,
+            remove=self._writer.remove,
+            report=self.append_event,
+            wall_ns=clock.wall_ns,
+        )
+        self._readers = Readers(self._lanes, found, clock, self.dead)
+        self.replays = Replays(self._lanes, self._readers, found, clock)
         self._upkeep = Upkeep(
             directory,
             found,
             section,
             clock,
             max_size=max_size,
+            ballast=self._ballast,
+            admission=self._admission,
             lanes=self._lanes,
             readers=self._readers,
             writer=self._writer,
@@ -130,9 +140,7 @@ class Outbox:
         """Take a block; accepted once it is written. Returns at once and never raises for trouble with the disk."""
         if not len(readings):
             return
-        if self._queued > QUEUED_AT_MOST:
-            self._away.add(len(readings), self._clock.wall_ns())
-            self._turned_away += len(readings)
+        if not self._admission.admits(Lane.DATA, len(readings)):
             return
         self._intake.readings(readings)
         if self._timer is None:
@@ -141,7 +149,8 @@ class Outbox:
 
     def append_event(self, event: Event) -> None:
         """Take an event into the alarm lane; written and committed at once."""
-        self._append_body(Kind.EVENT, event.body())
+        if self._admission.admits(Lane.ALARM, 1):
+            self._append_body(Kind.EVENT, event.body())
 
     def _append_body(self, kind: Kind, body: Mapping[str, Any]) -> None:
         self._intake.body(kind, body)
@@ -164,14 +173,14 @@ class Outbox:
         self.flush()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while self._queued:
+                while self._admission.queued:
                     self._idle.clear()
                     await self._idle.wait()
 
     def late(self) -> float:
         """Seconds for which the writer has not finished a group that it was given; 0 when it has nothing to do. A disk that
         refuses does not count: the writer tries on."""
-        if not self._queued or self._trouble:
+        if not self._admission.queued or self._trouble:
             return 0.0
         return time.monotonic() - self._progress
 
@@ -179,15 +188,42 @@ class Outbox:
         self._timer = None
         if self._intake:
             group = self._intake.group()
-            if not self._queued:
+            if not self._admission.queued:
                 self._progress = time.monotonic()
-            self._queued += group.size
+            for lane, entries in group.lanes.items():
+                self._admission.taken(lane, sum(len(entry.frame) for entry in entries))
             self._writer.write(group)
 
     def reader(self, sink: str, order: Order = "live-first", backfill: float | None = None) -> Reader:
         """This sink's place in the log; the same object each time. A sink that is new, or whose cursor was lost, begins
         with the oldest record on disk. `backfill`: readings of history per second at most; None: as fast as it goes."""
         return self._readers.reader(sink, order, backfill)
+
+    async def revive(self, ids: Sequence[str] = (), sink: str | None = None) -> list[str]:
+        """Send dead letters once more: those with these ids (all, if none are given), of this sink (any). Gives the ids of
+        those that are tried now; a sink that is not configured gets none."""
+        tried = []
+        for name, whose in self.dead.named(ids, sink).items():
+            if whose in self._readers:
+                try:
+                    letter = await asyncio.to_thread(self.dead.read, name)
+                except (OSError, ValueError) as error:
+                    log.warning("a dead letter cannot be read", file=name, error=str(error))
+                    continue
+                self._readers[whose].revive(letter)
+                tried.append(letter.record.id)
+        return tried
+
+    def marks(self) -> dict[str, int]:
+        """The running counts of readings, by lane, behind all that was appended so far."""
+        self.flush()
+        return {lane.lane.word: lane.next_total for lane in self._lanes.values()}
+
+    def pending_below(self, sink: str, marks: Mapping[str, int]) -> int:
+        """Readings that were appended before these marks and that the sink is not done with. Raises KeyError for a sink
+        that is not configured."""
+        tracks = self._readers[sink].tracks
+        return sum(track.progress.pending_below(marks[lane.word]) for lane, track in tracks.items())
 
     def release(self, sink: str) -> None:
         """This sink is no longer configured: it holds nothing back any more. Its cursor stays on disk."""
@@ -212,23 +248,20 @@ class Outbox:
 
     def group_done(self, group: Group) -> None:
         """All of it is on disk, or given up at a stop."""
-        self._queued -= group.size
+        self._admission.queued -= group.size
         self._idle.set()
         self._progress = time.monotonic()
         if self._trouble and not self._writer.unwritten:
             log.info("the disk takes the outbox again")
             self._trouble = ""
-        if self._away.rows and self._queued < QUEUED_AT_MOST // 2:
-            away, self._away = self._away, Away()
-            self._append_body(Kind.LOSS, away.body())
 
-    def disk_trouble(self, error: OSError) -> None:
+    def disk_trouble(self, error: OSError, lane: Lane) -> None:
         """A write failed and will be tried again; a full disk makes the oldest data go."""
         if not self._trouble:
             log.error("the disk does not take the outbox; trying on", error=str(error))
         self._trouble = str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            self._upkeep.disk_full()
+        if error.errno in NO_ROOM:
+            self._upkeep.disk_full(lane)
 
     def measured(self, free: int) -> None:
         """So many bytes of the disk are free."""
@@ -260,7 +293,7 @@ class Outbox:
         """Write and commit what is open, then end. With a disk in trouble it gives up after some seconds; the next start
         then counts this as an unclean stop."""
         self._loop = asyncio.get_running_loop()
-        self._upkeep.write_losses()
+        self._upkeep.write_losses(all_of_them=True)
         if self._timer is not None:
             self._timer.cancel()
         self._flush()
@@ -292,6 +325,16 @@ class Outbox:
         return self._stamps.state
 
     @property
+    def epoch(self) -> int:
+        """Grows by one at each step of the wall clock, and at each boot."""
+        return self._stamps.epoch
+
+    @property
+    def offset_before(self) -> int:
+        """Wall clock less boot clock (ns) when the log was closed, or, in a new boot, opened."""
+        return self._state.offset
+
+    @property
     def size(self) -> int:
         """Bytes on disk."""
         return self._upkeep.size
@@ -305,7 +348,9 @@ class Outbox:
             "max_size": self._upkeep.max_size,
             "free": self._upkeep.free,
             "disk": self._trouble or "ok",
-            "not_accepted": self._turned_away,
+            "not_accepted": self._admission.turned_away,
+            "turning_away": self._admission.status(),
+            "ballast": {"size": self._ballast.taken, "given_back": self._ballast.given_back},
             "lanes": {
                 lane.lane.word: {
                     "next": lane.next_seq,
@@ -315,6 +360,7 @@ class Outbox:
                 }
                 for lane in self._lanes.values()
             },
+            "dead": self.dead.status(),
             "readers": [reader.status() for reader in self._readers.values()],
             "written_bytes": self._writer.written_bytes,
             "syncs": self._writer.syncs,

@@ -36,9 +36,21 @@ class Progress:
             self.dropped[reason] = self.dropped.get(reason, 0) + lost
         return lost
 
+    def regain(self, rows: int, reason: str) -> None:
+        """So many readings that were dropped for this reason have been acknowledged after all."""
+        rows = min(rows, self.dropped.get(reason, 0))
+        self.acknowledged += rows
+        left = self.dropped.pop(reason, 0) - rows
+        if left:
+            self.dropped[reason] = left
+
     def pending(self, total: int) -> int:
         """Readings accepted and neither acknowledged nor dropped, at this count of the lane."""
         return total - self.rows.count
+
+    def pending_below(self, total: int) -> int:
+        """The same of those before a count of the lane."""
+        return sum(high - low for low, high in self.rows.missing(0, total))
 
     def balance(self, total: int) -> dict[str, Any]:
         """accepted = acknowledged + pending + dropped, in readings."""

@@ -11,9 +11,13 @@ import structlog
 from gateway.core.clock import Clock
 from gateway.core.quality import HISTORICAL
 from gateway.core.record import Kind, Lane, Record
+from gateway.outbox.dead import DeadLetters
+from gateway.outbox.dead_letter import Letter
 from gateway.outbox.rate import Rate
 from gateway.outbox.reading import Hole, Span, Stored
+from gateway.outbox.replay import Replay
 from gateway.outbox.resting import Resting
+from gateway.outbox.revived import Revived
 from gateway.outbox.segment import Segment
 from gateway.outbox.track import Loss, Track
 
@@ -22,6 +26,9 @@ Fetch = Callable[[Span, int], Awaitable[list[Stored | Hole]]]
 
 LATE_NS = 10_000_000_000
 """A reading sent later than this after its acceptance is marked historical."""
+
+REFUSED = "refused: "
+"""What the reason of a drop begins with when the far side said it."""
 
 _AHEAD = 64
 """Records that are read from disk at a time, at least."""
@@ -43,6 +50,7 @@ class Reader:
         *,
         clock: Clock,
         boot: int,
+        dead: DeadLetters,
         corrected: Callable[[Record], Record] = lambda record: record,
     ) -> None:
         self.sink = sink
@@ -51,6 +59,8 @@ class Reader:
         self.losses: dict[tuple[Lane, str], Loss] = {}
         self.backfill = Rate()
         """Bounds history, and nothing else."""
+        self.replay: Replay | None = None
+        """The last one; it may have ended."""
         self.changed = True
         """Whether the cursor on disk is behind."""
         self._fetch = fetch
@@ -61,6 +71,8 @@ class Reader:
         self._ready.set()
         self._held_back = False
         self._resting = Resting(self.wake)
+        self._revived = Revived()
+        self._dead = dead
         self._paced: asyncio.TimerHandle | None = None
         self._age = 0
         """How often it was rewound; what was asked for before is forgotten after."""
@@ -80,6 +92,7 @@ class Reader:
         self._ready.clear()
         age = self._age
         records = await self._in_sequence(Lane.ALARM, limit)
+        records += self._revived.take(limit - len(records))
         room = limit - len(records)
         if only_alarms or self._resting.full:
             self._held_back = True
@@ -89,6 +102,8 @@ class Reader:
         else:
             records += self._live(room)
             records += await self._history(limit - len(records), not records)
+        if self.replay is not None and not only_alarms and not self._resting.full:
+            records += self.replay.take(self._under_way + limit, limit - len(records))
         if len(records) >= limit:
             self._ready.set()
         return records if age == self._age else []
@@ -104,9 +119,12 @@ class Reader:
     def _share(self, room: int) -> int:
         """How much history may go out: it never takes more than half of the window, so that live data always has the
         other half. The window is what is under way and what the caller has room for."""
-        handed = sum(len(track.handed) for track in self.tracks.values())
         late = sum(entry.late for entry in self.tracks[Lane.DATA].handed.values())
-        return max(0, min(room, max(1, (handed + room) // 2) - late))
+        return max(0, min(room, max(1, (self._under_way + room) // 2) - late))
+
+    @property
+    def _under_way(self) -> int:
+        return sum(len(track.handed) for track in self.tracks.values())
 
     def _live(self, room: int) -> list[Record]:
         track = self.tracks[Lane.DATA]
@@ -196,28 +214,37 @@ class Reader:
         """The far side has these. One that is not under way (a late answer after a rewind) is passed over."""
         for record in records:
             track = self.tracks[record.lane]
-            handed = track.handed.pop(record.seq, None)
-            if handed is not None:
+            if letter := self._revived.answered(record):
+                track.progress.regain(record.rows, REFUSED + letter.reason)
+                self._dead.drop([letter.name])
+            elif handed := track.handed.pop(record.seq, None):
                 track.progress.acknowledge(record.seq, handed.total, handed.rows)
+            elif self.replay is not None:
+                self.replay.acknowledged(record)
         self.changed = True
         if self._held_back:
             self._ready.set()
 
     def refused(self, record: Record, reason: str, final: bool) -> None:
-        """The far side did not take it: final, it is counted as lost with the reason; else it goes out again after a pause,
-        in strict order as soon as anything does."""
+        """The far side did not take it: final, it is counted as lost with the reason, and kept as a dead letter; else it goes
+        out again after a pause, in strict order as soon as anything does. A dead letter just stays one."""
         track = self.tracks[record.lane]
         handed = track.handed.get(record.seq)
+        if self._revived.answered(record):
+            return
         if handed is None:
+            if self.replay is not None:
+                self.replay.refused(record, final)
             return
         if final:
             del track.handed[record.seq]
+            self._dead.add(self.sink, record, reason)
             rows = (handed.total, handed.total + handed.rows)
             self.lose(
                 record.lane,
                 (record.seq, record.seq + 1),
                 rows,
-                f"refused: {reason}",
+                REFUSED + reason,
                 (record.wall_ns, record.wall_ns),
                 record,
             )
@@ -227,6 +254,11 @@ class Reader:
             self._resting.add(track, record.seq, handed)
         if self._held_back:
             self._ready.set()
+
+    def revive(self, letter: Letter) -> None:
+        """Send a dead letter of this sink once more."""
+        self._revived.add(letter)
+        self.wake()
 
     def lose(
         self,
@@ -269,6 +301,9 @@ class Reader:
         """The link is lost: what was handed out and not acknowledged is pending again."""
         self._age += 1
         self._resting.forget()
+        self._revived.rewind()
+        if self.replay is not None:
+            self.replay.rewind()
         for track in self.tracks.values():
             track.rewind()
         data = self.tracks[Lane.DATA]
@@ -285,23 +320,15 @@ class Reader:
 
     def settled_below(self, lane: Lane) -> int:
         """The least number of the lane that this sink is not done with."""
-        return self.tracks[lane].progress.seqs.gap(0)
+        return self.tracks[lane].settled_below
+
+    def needed_from(self, lane: Lane) -> int:
+        """The least number of the lane whose file must stay for this sink."""
+        replayed = self.replay.needs(lane) if self.replay is not None else None
+        below = self.settled_below(lane)
+        return below if replayed is None else min(below, replayed)
 
     def status(self) -> dict[str, Any]:
         """The balance per lane in readings, and how many records are under way."""
-        lanes = {}
-        for lane, track in self.tracks.items():
-            balance = track.progress.balance(track.log.total)
-            lanes[lane.word] = {**balance, "under_way": len(track.handed), "oldest": self._oldest(lane)}
-        return {"sink": self.sink, "order": self.order, "lanes": lanes}
-
-    def _oldest(self, lane: Lane) -> int | None:
-        """About when the oldest pending record was accepted, ns since 1970; None if nothing is pending."""
-        track = self.tracks[lane]
-        seq = self.settled_below(lane)
-        if seq >= track.log.written_seq:
-            return None
-        stored = track.log.tail.get(seq)
-        if stored is not None:
-            return stored.record.wall_ns
-        return next((segment.wall_from for segment in track.log.segments if segment.last >= seq), None)
+        lanes = {lane.word: track.status() for lane, track in self.tracks.items()}
+        return {"sink": self.sink, "order": self.order, "backfill_rate": self.backfill.per_second, "lanes": lanes}

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from gateway.core.clock import Clock
 from gateway.core.record import Lane
+from gateway.outbox.dead import DeadLetters
 from gateway.outbox.lane import LaneLog
 from gateway.outbox.progress import Progress
 from gateway.outbox.reader import Order, Reader
@@ -16,10 +17,11 @@ from gateway.outbox.track import Track
 class Readers(Mapping[str, Reader]):
     """One reader for each sink that is configured, by the sink's name."""
 
-    def __init__(self, lanes: Mapping[Lane, LaneLog], found: State, clock: Clock) -> None:
+    def __init__(self, lanes: Mapping[Lane, LaneLog], found: State, clock: Clock, dead: DeadLetters) -> None:
         self._lanes = lanes
         self._state = found
         self._clock = clock
+        self._dead = dead
         self._readers: dict[str, Reader] = {}
 
     def __getitem__(self, sink: str) -> Reader:
@@ -44,14 +46,24 @@ class Readers(Mapping[str, Reader]):
         """This sink holds nothing back any more; where it stood is known if it comes back."""
         reader = self._readers.pop(sink, None)
         if reader is not None:
+            if reader.replay is not None:
+                reader.replay.end("its sink was changed or removed")
             self._state.cursors[sink] = {lane: track.progress for lane, track in reader.tracks.items()}
         return reader
 
     def _begin(self, sink: str, order: Order) -> Reader:
         known = self._state.cursors.get(sink) or {lane: _oldest(log) for lane, log in self._lanes.items()}
         tracks = {lane: Track(log, known[lane]) for lane, log in self._lanes.items()}
-        corrected = self._state.synced.corrected
-        reader = Reader(sink, order, tracks, self._fetch, clock=self._clock, boot=self._state.boot, corrected=corrected)
+        reader = Reader(
+            sink,
+            order,
+            tracks,
+            self._fetch,
+            clock=self._clock,
+            boot=self._state.boot,
+            dead=self._dead,
+            corrected=self._state.synced.corrected,
+        )
         for lane in Lane:
             self._align(reader, lane)
         return reader

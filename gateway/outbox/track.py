@@ -1,6 +1,7 @@
 """Where a reader stands in one lane, and what it has lost there."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.core.record import Lane, Record
 from gateway.outbox.intervals import IntervalSet
@@ -60,6 +61,26 @@ class Track:
         self.handed[seq] = Handed(stored.total, stored.record.rows, seq < self.newest)
         self.newest = max(self.newest, seq + 1)
         return stored.record
+
+    @property
+    def settled_below(self) -> int:
+        """The least number that the sink is not done with."""
+        return self.progress.seqs.gap(0)
+
+    def status(self) -> dict[str, Any]:
+        """The balance in readings, how many records are under way, and about when the oldest pending one was accepted."""
+        balance = self.progress.balance(self.log.total)
+        return {**balance, "under_way": len(self.handed), "oldest": self._oldest()}
+
+    def _oldest(self) -> int | None:
+        """In ns since 1970; None if nothing is pending."""
+        seq = self.settled_below
+        if seq >= self.log.written_seq:
+            return None
+        stored = self.log.tail.get(seq)
+        if stored is not None:
+            return stored.record.wall_ns
+        return next((segment.wall_from for segment in self.log.segments if segment.last >= seq), None)
 
     def open_again(self, seq: int) -> None:
         """It is to be handed out once more."""

@@ -1,0 +1,44 @@
+"""What people do with dead letters, by the control socket."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from gateway.core.errors import GatewayError
+from gateway.outbox import Outbox
+
+Noted = Callable[..., Awaitable[None]]
+"""Writes into the audit trail: action, who, fields."""
+
+
+class DeadLetterCommands:
+    """Retry and drop; both are audited before they begin."""
+
+    def __init__(self, outbox: Outbox, noted: Noted) -> None:
+        self._outbox = outbox
+        self._noted = noted
+
+    def commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+        """By their names on the socket."""
+        return {"dead_retry": self.retry, "dead_drop": self.drop}
+
+    async def retry(self, who: str, ids: Sequence[str] = (), sink: str | None = None) -> dict[str, Any]:
+        """Send them once more. Raises GatewayError when there are none such."""
+        self._some(ids, sink)
+        await self._noted("outbox.dead.retry", who, ids=list(ids) or "all", sink=sink or "any")
+        return {"retried": await self._outbox.revive(ids, sink)}
+
+    async def drop(self, who: str, ids: Sequence[str] = (), sink: str | None = None) -> dict[str, Any]:
+        """Keep them no longer. Raises GatewayError when there are none such."""
+        names = self._some(ids, sink)
+        await self._noted("outbox.dead.drop", who, ids=list(ids) or "all", sink=sink or "any")
+        self._outbox.dead.drop(names)
+        return {"dropped": len(names)}
+
+    def _some(self, ids: Sequence[str], sink: str | None) -> Sequence[str]:
+        names = list(self._outbox.dead.named(ids, sink))
+        if not names:
+            which = f"with {'these ids' if len(ids) > 1 else f'id {ids[0]}'}" if ids else "at all"
+            raise GatewayError(
+                f"no dead letter {which}{f' of sink {sink}' if sink else ''}: edge-gateway outbox dead list"
+            )
+        return names
