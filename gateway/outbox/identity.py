@@ -180,6 +180,11 @@ class NumbersFile:
         reserved[lane] = up_to
         self.write(replace(self.numbers, reserved=(reserved[0], reserved[1])))
 
+    def note_clock(self, epoch: int, offset: int) -> None:
+        """The wall clock was set, or has become trustworthy. Raises OSError."""
+        assert self.numbers is not None
+        self.write(replace(self.numbers, epoch=epoch, offset=offset))
+
     def close(self) -> None:
         os.close(self._file)
 

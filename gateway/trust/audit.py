@@ -126,7 +126,9 @@ def _now(clock: Clock) -> dict[str, str]:
     ahead, minutes = divmod(abs(time.localtime(seconds).tm_gmtoff) // 60, 60)
     sign = "-" if time.localtime(seconds).tm_gmtoff < 0 else "+"
     utc = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return {"ts": f"{utc}.{rest // 1_000_000:03d}Z", "tz": f"{sign}{ahead:02d}:{minutes:02d}"}
+    now = {"ts": f"{utc}.{rest // 1_000_000:03d}Z", "tz": f"{sign}{ahead:02d}:{minutes:02d}"}
+    synchronised = clock.synchronised()
+    return now if synchronised else {**now, "clock": "unknown" if synchronised is None else "not synchronised"}
 
 
 class _File:

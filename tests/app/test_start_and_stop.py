@@ -232,7 +232,19 @@ async def test_commands_answer_in_the_shapes_that_scripts_rely_on(site: Site) ->
         status = await site.ask("status")
         tags = await site.ask("tags", device="oven")
         readings = await site.ask("read", device="oven", tags=["temp"])
-    assert set(status) == {"gateway", "version", "uptime_s", "config", "devices", "sinks", "outbox", "models", "parked"}
+    assert set(status) == {
+        "gateway",
+        "version",
+        "alarms",
+        "uptime_s",
+        "config",
+        "clock",
+        "devices",
+        "sinks",
+        "outbox",
+        "models",
+        "parked",
+    }
     assert status["devices"][0]["state"] == "up"
     assert status["devices"][0]["good"] == 2
     assert status["sinks"][0]["name"] == "central"

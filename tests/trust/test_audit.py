@@ -1,6 +1,7 @@
 """What was written into the audit trail stays provably as it was, through restarts, power cuts and full disks; what was
 changed is named with its line."""
 
+import json
 import os
 import re
 import shutil
@@ -361,3 +362,11 @@ def test_the_umask_does_not_open_the_files(path):
     finally:
         os.umask(old)
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(("synced", "said"), [(True, None), (False, "not synchronised"), (None, "unknown")])
+def test_a_record_says_when_the_clock_behind_its_time_was_not_synchronised(tmp_path, synced, said):
+    trail = AuditTrail(tmp_path / "audit.jsonl", FakeClock(synced=synced))
+    trail.write("gateway.start", "system")
+    (line,) = (tmp_path / "audit.jsonl").read_text().splitlines()
+    assert json.loads(line).get("clock") == said
