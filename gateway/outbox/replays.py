@@ -38,8 +38,8 @@ class Replays:
     def prepare(self, sink: str, asked: Asked) -> tuple[Asked, list[Part]]:
         """What a replay would go through, up to now. Raises GatewayError for one that cannot be."""
         if sink not in self._readers:
-            there = f"there are: {', '.join(self._readers)}" if self._readers else "none is configured"
-            raise GatewayError(f'no sink "{sink}"; {there}')
+            known = f"there are: {', '.join(self._readers)}" if self._readers else "none is configured"
+            raise GatewayError(f'no sink "{sink}"; {known}')
         running = self._readers[sink].replay
         if running is not None and not running.outcome:
             raise GatewayError(

@@ -1,0 +1,120 @@
+"""What people ask of the log while the gateway runs: whether a sink is through, and history once more (docs/history.md)."""
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from gateway.core.errors import GatewayError
+from gateway.core.times import rfc3339
+from gateway.outbox import Outbox
+from gateway.outbox.history import Asked
+from gateway.outbox.replay import RATE, Replay
+
+log = structlog.get_logger()
+
+Noted = Callable[..., Awaitable[None]]
+
+
+class HistoryCommands:
+    """`noted` writes the audit trail, `start` runs what nobody waits for, `sinks` tells state and reason of each sink."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        noted: Noted,
+        start: Callable[[Coroutine[Any, Any, None]], Any],
+        sinks: Callable[[], Sequence[Mapping[str, Any]]],
+    ) -> None:
+        self._outbox = outbox
+        self._noted = noted
+        self._start = start
+        self._sinks = sinks
+
+    def commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+        """By their names on the control socket."""
+        return {
+            "drain": self.drain,
+            "replay": self.replay,
+            "replay_status": self.replay_status,
+            "replay_cancel": self.replay_cancel,
+        }
+
+    async def drain(self, who: str, sink: str | None = None, marks: Mapping[str, int] | None = None) -> dict[str, Any]:
+        """How much of what was appended before `marks` (default: before now) each sink is not done with, in readings, and
+        what it has dropped since it began. Changes nothing."""
+        sinks = [each for each in self._sinks() if sink in (None, each["name"])]
+        if not sinks:
+            raise GatewayError(self._no_sink(sink))
+        marks = self._checked(marks) if marks is not None else self._outbox.marks()
+        return {
+            "marks": marks,
+            "sinks": [
+                {
+                    "sink": each["name"],
+                    "state": each["state"],
+                    "reason": each["reason"],
+                    "pending": self._outbox.pending_below(each["name"], marks),
+                    "dropped": sum(sum(lane["dropped"].values()) for lane in each["outbox"]["lanes"].values()),
+                }
+                for each in sinks
+            ],
+        }
+
+    def _no_sink(self, sink: str | None) -> str:
+        names = ", ".join(str(each["name"]) for each in self._sinks())
+        return f'no sink "{sink}"; there are: {names}' if names else "no sink is configured: nothing is ever sent"
+
+    def _checked(self, marks: Any) -> dict[str, int]:
+        known = self._outbox.marks()
+        if not isinstance(marks, Mapping) or marks.keys() != known.keys():
+            raise GatewayError(f"marks must name the lanes {', '.join(known)}")
+        if not all(isinstance(mark, int) for mark in marks.values()):
+            raise GatewayError("marks must be whole numbers")
+        return {lane: min(mark, known[lane]) for lane, mark in marks.items()}
+
+    async def replay(
+        self,
+        who: str,
+        sink: str,
+        from_ns: int,
+        to_ns: int,
+        devices: Sequence[str] = (),
+        rate: float | None = RATE,
+    ) -> dict[str, Any]:
+        """Send what was accepted in [from_ns, to_ns) to this sink once more; audited before it starts. `rate`: readings per
+        second; None: no bound."""
+        if not isinstance(from_ns, int) or not isinstance(to_ns, int):
+            raise GatewayError("times must be whole nanoseconds since 1970")
+        if rate is not None and not rate > 0:
+            raise GatewayError("the rate must be above 0")
+        asked = Asked(from_ns, to_ns, tuple(devices))
+        asked, _ = self._outbox.replays.prepare(sink, asked)
+        told = {"from": rfc3339(max(asked.from_ns, 0)), "to": rfc3339(asked.to_ns), "devices": list(devices)}
+        await self._noted("replay.start", who, target=sink, **told, rate=rate)
+        replay = self._outbox.replays.start(sink, asked, self._ended, rate)
+        log.info("a replay begins", sink=sink, by=who, **told)
+        return replay.status()
+
+    async def replay_status(self, who: str, sink: str) -> dict[str, Any]:
+        """How far the last replay to this sink is, or how it ended."""
+        return self._outbox.replays.named(sink).status()
+
+    async def replay_cancel(self, who: str, sink: str) -> dict[str, Any]:
+        """End it. What is on its way stays on its way."""
+        replay = self._outbox.replays.named(sink)
+        replay.end(f"cancelled by {who}")
+        return replay.status()
+
+    def _ended(self, replay: Replay) -> None:
+        told = {"outcome": replay.outcome, "records": replay.sent_records, "readings": replay.sent_readings}
+        if replay.missing:
+            told["missing"] = replay.missing
+        log.info("a replay has ended", sink=replay.sink, **told)
+        self._start(self._note_end(replay.sink, told))
+
+    async def _note_end(self, sink: str, told: Mapping[str, Any]) -> None:
+        try:
+            await self._noted("replay.end", "system", target=sink, **told)
+        except GatewayError as error:
+            log.error(str(error), action="replay.end", target=sink)
