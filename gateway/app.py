@@ -33,6 +33,7 @@ from gateway.operate import answers, writes
 from gateway.operate.clock_watch import ClockWatch
 from gateway.operate.control import ControlServer
 from gateway.operate.dead_letters import DeadLetterCommands
+from gateway.operate.history import HistoryCommands
 from gateway.operate.writes import Writes
 from gateway.outbox import Outbox
 from gateway.plugin.discovery import Plugins
@@ -123,6 +124,7 @@ class Gateway:
                 ready()
                 await stop.wait()
                 self._reading = None
+                self._outbox.replays.stop("the gateway stopped")
                 notify(STOPPING=1)
         finally:
             await self._outbox.close()
@@ -285,6 +287,7 @@ class Gateway:
             "write": self._writes().write,
             "reload": self.reload,
             **DeadLetterCommands(self._outbox, self._noted).commands(),
+            **HistoryCommands(self._outbox, self._noted, self._running.start, self._publishers.status).commands(),
             "alarms": self._list_alarms,
             "acknowledge": self._acknowledge,
             "shelve": self._shelve,
