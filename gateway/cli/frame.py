@@ -15,6 +15,7 @@ COMMANDS = {
     "tags": "last values of all tags, or of one device",
     "read": "read tags from a device now",
     "write": "write a value to a tag that may be written",
+    "alarms": "what is raised; acknowledge it, or shelve it for a time",
     "reload": "apply the changed configuration file without stopping",
     "outbox": "look at the store-and-forward log: status, verify, peek, export",
     "audit": "show the audit trail, or verify its chain",

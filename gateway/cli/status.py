@@ -31,11 +31,13 @@ def lines(answer: dict[str, Any], now: float) -> Iterator[str]:
     said = colour(f"{count(len(wrong), 'thing')} to look at", "red") if wrong else colour("all is well", "green")
     yield f"{colour(answer['gateway'], 'bold')} {answer['version']}, running {format_duration(answer['uptime_s'])}: {said}"
     yield from (f"  {line}" for trouble in wrong for line in trouble)
+    yield from _clock(answer["clock"])
     yield from _devices(answer["devices"])
     for sink in answer["sinks"]:
         yield from sink_lines(sink, now)
     yield from _outbox(answer["outbox"], answer["uptime_s"])
     yield from _models(answer["models"])
+    yield from _alarms(answer["alarms"])
     yield from _config(answer["config"])
 
 
@@ -76,6 +78,11 @@ def _since(part: dict[str, Any]) -> str:
 
 def _reason(part: dict[str, Any]) -> str:
     return f": {part['reason']}" if part["reason"] else ""
+
+
+def _clock(clock: dict[str, Any]) -> Iterator[str]:
+    if clock["state"] != "synchronised":
+        yield f"  clock    {colour(clock['state'], 'yellow')}: is there a time service (NTP)? Messages say so: docs/clocks.md"
 
 
 def _devices(devices: list[dict[str, Any]]) -> Iterator[str]:
@@ -129,6 +136,13 @@ def _watched(device: dict[str, Any]) -> str:
     said += [f"score {device['score']:g}"] if device["score"] is not None else []
     said += [colour(f"event {device['event']} raised", "red")] if device["event"] else []
     return sentence(said)
+
+
+def _alarms(alarms: list[dict[str, Any]]) -> Iterator[str]:
+    active = sum(alarm["active"] for alarm in alarms)
+    waiting = sum(alarm["state"] in ("raised", "latched", "cleared") and not alarm["shelved"] for alarm in alarms)
+    if alarms:
+        yield f"  alarms   {active} active, {waiting} to be looked at: edge-gateway alarms"
 
 
 def _config(config: dict[str, Any]) -> Iterator[str]:

@@ -52,6 +52,7 @@ class Alarms:
         self._watched: frozenset[Key] = frozenset()
         if path is not None:
             self._alarms = _read(path)
+        self._of_before = tuple(self._alarms.values())
 
     def get(self, key: Key) -> Alarm | None:
         """The alarm, if there is anything to be said of it."""
@@ -170,7 +171,7 @@ class Alarms:
 
     async def run(self) -> None:
         """Say what is raised since before the start, then save and say what changes, until cancelled."""
-        for alarm in self._alarms.values():
+        for alarm in self._of_before:
             self._restate(alarm)
         try:
             while True:

@@ -39,7 +39,10 @@ def serving(asked: Asked) -> Iterator[None]:
     """Serve until the block ends."""
     ready, stop = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
-    commands = {name: asked.command(name) for name in ("status", "tags", "read", "write", "reload")}
+    commands = {
+        name: asked.command(name)
+        for name in ("status", "tags", "read", "write", "reload", "alarms", "acknowledge", "shelve", "unshelve")
+    }
 
     async def serve() -> None:
         async with ControlServer(asked.path, commands):

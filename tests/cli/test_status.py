@@ -55,6 +55,7 @@ WELL: dict[str, Any] = {
             "devices": [{"device": "press-1", "state": "running", "reason": "", "score": 0.12, "event": None}],
         }
     ],
+    "alarms": [],
     "parked": [],
 }  # fmt: skip
 
