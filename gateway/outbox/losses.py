@@ -1,7 +1,6 @@
 """What a loss record says. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.core.record import Lane
@@ -55,31 +54,3 @@ def _body(
         "sinks": dict(sinks),
         "message": f"{rows} readings will not be delivered to {', '.join(sinks)}: {reason}.",
     }
-
-
-@dataclass(slots=True)
-class Away:
-    """Readings that could not be accepted because the disk took nothing and memory was full. They have no numbers."""
-
-    rows: int = 0
-    wall_from: int = 0
-    wall_to: int = 0
-
-    def add(self, rows: int, wall_ns: int) -> None:
-        """Count a block."""
-        self.rows += rows
-        self.wall_from = self.wall_from or wall_ns
-        self.wall_to = wall_ns
-
-    def body(self) -> dict[str, Any]:
-        """The loss record of them."""
-        return {
-            "lane": Lane.DATA.word,
-            "ranges": [],
-            "rows": self.rows,
-            "from_ns": self.wall_from,
-            "to_ns": self.wall_to,
-            "reason": "the disk took nothing",
-            "accepted": False,
-            "message": f"{self.rows} readings could not be accepted: the disk took nothing.",
-        }

@@ -1,9 +1,15 @@
 """Which files of the log go. Pure: decided in the event loop, done by the writer's thread."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from gateway.core.record import Lane
 from gateway.outbox.segment import Segment
+
+Policy = Literal["drop_oldest", "drop_newest"]
+
+LEAST_FIRST = (Lane.DATA, Lane.ALARM)
+"""The lanes in the order in which they give up files."""
 
 
 def done_with(segments: Sequence[Segment], below: int, kept_from_ns: int) -> list[Segment]:
@@ -18,16 +24,34 @@ def done_with(segments: Sequence[Segment], below: int, kept_from_ns: int) -> lis
 
 
 def surplus(lanes: Mapping[Lane, Sequence[Segment]], excess: int) -> list[Segment]:
-    """The files to give up so that `excess` bytes come free: the oldest data first, alarms last, never the one being
-    written. Fewer bytes if there are no more files."""
+    """The files of these lanes to give up so that `excess` bytes come free: the oldest of the least important lane first,
+    alarms last, never the one being written. Fewer bytes if there are no more files."""
     given_up: list[Segment] = []
-    for lane in (Lane.DATA, Lane.ALARM):
-        for segment in lanes[lane][:-1]:
+    for lane in LEAST_FIRST:
+        for segment in lanes.get(lane, ())[:-1]:
             if excess <= 0:
                 return given_up
             given_up.append(segment)
             excess -= segment.size + segment.footer
     return given_up
+
+
+def yielding(policies: Mapping[Lane, Policy], wanted_by: Lane | None = None) -> list[Lane]:
+    """The lanes that give up old files when there is too little room, least important first. No lane does it for one that
+    is less important: neither for one that keeps its own, nor for the one whose record wants to be written."""
+    lanes: list[Lane] = []
+    for lane in LEAST_FIRST:
+        if policies[lane] == "drop_newest":
+            break
+        lanes.append(lane)
+        if lane is wanted_by:
+            break
+    return lanes
+
+
+def data_share(max_size: int) -> int:
+    """Bytes that data takes up at most where it keeps its old: the rest stays for alarms."""
+    return max_size - max_size // 8
 
 
 def default_max_size(free: int, own: int) -> int:

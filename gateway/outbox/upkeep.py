@@ -3,7 +3,7 @@
 Decided in the event loop, done by the writer's thread.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,19 @@ from gateway.core.amounts import format_size
 from gateway.core.clock import Clock
 from gateway.core.record import Kind, Lane
 from gateway.outbox import state
+from gateway.outbox.admission import Admission
+from gateway.outbox.ballast import Ballast
 from gateway.outbox.intervals import IntervalSet
 from gateway.outbox.lane import LaneLog
 from gateway.outbox.losses import loss_body, segment_body
 from gateway.outbox.reader import Reader
-from gateway.outbox.retention import done_with, surplus
+from gateway.outbox.retention import Policy, data_share, done_with, surplus, yielding
 from gateway.outbox.segment import Segment
 from gateway.outbox.writer import Writer
 
 log = structlog.get_logger()
+
+_BELOW_FLOOR = "the disk's free space is below min_free"
 
 
 class Upkeep:
@@ -36,6 +40,8 @@ class Upkeep:
         clock: Clock,
         *,
         max_size: int,
+        ballast: Ballast,
+        admission: Admission,
         lanes: Mapping[Lane, LaneLog],
         readers: Mapping[str, Reader],
         writer: Writer,
@@ -48,6 +54,12 @@ class Upkeep:
         self._log_id = found.log_id
         self._born_ns = found.born_ns
         self._section = section
+        self._policies: dict[Lane, Policy] = {
+            Lane.DATA: section.when_full,
+            Lane.ALARM: section.events_when_full,
+        }
+        self._ballast = ballast
+        self._admission = admission
         self._clock = clock
         self._lanes = lanes
         self._readers = readers
@@ -59,7 +71,7 @@ class Upkeep:
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(lane.size for lane in self._lanes.values())
+        return sum(lane.size for lane in self._lanes.values()) + self._ballast.taken
 
     def tick(self) -> None:
         """Once a second."""
@@ -67,14 +79,17 @@ class Upkeep:
         for lane in self._lanes.values():
             below = min((reader.settled_below(lane.lane) for reader in self._readers.values()), default=0)
             lane.settled(below)
-            done = done_with(lane.segments, below, self._clock.wall_ns() - int(self._section.keep * 1e9))
+            needed = min((reader.needed_from(lane.lane) for reader in self._readers.values()), default=0)
+            done = done_with(lane.segments, needed, self._clock.wall_ns() - int(self._section.keep * 1e9))
             if done:
                 self._remove(done)
         self.save_cursors()
         self._writer.measure()
 
-    def write_losses(self) -> None:
-        """What sinks have lost since the last time becomes records."""
+    def write_losses(self, *, all_of_them: bool = False) -> None:
+        """What sinks have lost since the last time becomes records, and what was turned away, where that is due."""
+        for body in self._admission.losses(all_of_them=all_of_them):
+            self._append_body(Kind.LOSS, body)
         for reader in self._readers.values():
             for loss in reader.take_losses():
                 told = (reader.sink, loss.reason)
@@ -85,21 +100,47 @@ class Upkeep:
                     )
                 self._append_body(Kind.LOSS, loss_body(loss, reader.sink, self._born_ns))
 
-    def disk_full(self) -> None:
-        """A write found no room."""
-        self._give_up(surplus(self._segments(), 1), "disk full")
+    def disk_full(self, lane: Lane) -> None:
+        """A write of this lane found no room."""
+        self._give_up(surplus(self._segments(yielding(self._policies, lane)), 1), "disk full")
 
     def measured(self, free: int) -> None:
         """So many bytes of the disk are free."""
         self.free = free
         floor = self._section.min_free - free
         if floor > 0:
-            self._give_up(surplus(self._segments(), floor), "the disk's free space is below min_free")
-        excess = self.size - self.max_size
-        self._give_up(surplus(self._segments(), excess), f"the outbox reached its {format_size(self.max_size)}")
+            self._give_up(surplus(self._segments(yielding(self._policies)), floor), _BELOW_FLOOR)
+        self._give_up(surplus(self._segments(self._droppable()), self._excess()), self._reached)
+        self._set_room(floor)
 
-    def _segments(self) -> dict[Lane, list[Segment]]:
-        return {lane: log.segments for lane, log in self._lanes.items()}
+    @property
+    def _reached(self) -> str:
+        return f"the outbox reached its {format_size(self.max_size)}"
+
+    def _droppable(self) -> list[Lane]:
+        return [lane for lane, policy in self._policies.items() if policy == "drop_oldest"]
+
+    def _excess(self) -> int:
+        """Bytes beyond the bound; where data keeps its old, alarms answer only for their own share."""
+        excess = self.size - self.max_size
+        if self._policies[Lane.DATA] == "drop_oldest":
+            return excess
+        return min(excess, self._lanes[Lane.ALARM].size - self.max_size + data_share(self.max_size))
+
+    def _set_room(self, floor: int) -> None:
+        for lane, policy in self._policies.items():
+            if policy == "drop_oldest":
+                continue
+            room = self.max_size - self.size
+            if lane is Lane.DATA:
+                room = min(room, data_share(self.max_size) - self._lanes[lane].size)
+            if floor > 0:
+                self._admission.set_room(lane, -floor, _BELOW_FLOOR)
+            else:
+                self._admission.set_room(lane, room - self._admission.queued, self._reached)
+
+    def _segments(self, lanes: Iterable[Lane]) -> dict[Lane, list[Segment]]:
+        return {lane: self._lanes[lane].segments for lane in lanes}
 
     def _give_up(self, segments: list[Segment], reason: str) -> None:
         for segment in segments:

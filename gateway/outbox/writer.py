@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from gateway.core.record import Lane
+from gateway.outbox.ballast import NO_ROOM, Ballast
 from gateway.outbox.identity import Numbers, NumbersFile, write_whole
 from gateway.outbox.segment import Entry, Growth, LaneFile
 
@@ -43,7 +44,7 @@ class Events(Protocol):
 
     def written(self, lane: Lane, growth: Growth) -> None: ...
     def group_done(self, group: Group) -> None: ...
-    def disk_trouble(self, error: OSError) -> None: ...
+    def disk_trouble(self, error: OSError, lane: Lane) -> None: ...
     def measured(self, free: int) -> None: ...
     def ended(self, error: BaseException | None) -> None: ...
 
@@ -56,6 +57,7 @@ class Writer(threading.Thread):
         directory: Path,
         log_id: str,
         numbers: NumbersFile,
+        ballast: Ballast,
         *,
         segment_size: int,
         commit_interval: float,
@@ -65,14 +67,17 @@ class Writer(threading.Thread):
         super().__init__(name="outbox-writer", daemon=True)
         self._directory = directory
         self._numbers = numbers
+        self._ballast = ballast
         self._files = {lane: LaneFile(directory / lane.word, log_id, lane, segment_size) for lane in Lane}
         self._write_at_most = segment_size // 4
         self._interval = commit_interval
         self._tell = tell
         self._events = events
+        self._urgent: deque[Sequence[Entry]] = deque()
+        """Alarms, which overtake data that waits for the disk."""
         self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._removals: deque[Path] = deque()
-        self._saves: dict[Path, bytes] = {}
+        self._saves: deque[tuple[Path, bytes]] = deque()
         self._room = threading.Event()
         self._due: float | None = None
         self._stopping = False
@@ -88,6 +93,9 @@ class Writer(threading.Thread):
 
     def write(self, group: Group) -> None:
         """Write these records; `written` and `group_done` tell when."""
+        if alarms := group.lanes.get(Lane.ALARM):
+            self._urgent.append(alarms)
+            self._room.set()
         self._jobs.put(partial(self._write, group))
 
     def remove(self, paths: Sequence[Path]) -> None:
@@ -97,8 +105,9 @@ class Writer(threading.Thread):
         self._jobs.put(self._remove)
 
     def save(self, path: Path, data: bytes) -> None:
-        """Replace a small file, before any file goes that is removed after this call; not synced."""
-        self._saves[path] = data
+        """Replace a small file, after those of earlier calls, and before any file goes that is removed after this call; not
+        synced."""
+        self._saves.append((path, data))
         self._jobs.put(self._save)
 
     def note_clock(self, epoch: int, offset: int, path: Path, synced: bytes) -> None:
@@ -117,6 +126,7 @@ class Writer(threading.Thread):
     def run(self) -> None:
         failure: BaseException | None = None
         try:
+            self._ballast.try_to_make()
             while not self._stopping:
                 self._step()
         except BaseException as error:  # noqa: BLE001 - the loop raises it
@@ -130,26 +140,35 @@ class Writer(threading.Thread):
         except Empty:
             pass
         if self._due is not None and time.monotonic() >= self._due:
-            self._persist(self._commit)
+            self._persist(self._commit, Lane.DATA)
 
     def _write(self, group: Group) -> None:
+        self._write_urgent()
         if group.definitions:
-            self._persist(partial(self._append_definitions, group.definitions))
-        for lane, entries in group.lanes.items():
-            for part in parts(entries, self._write_at_most):
-                self._write_part(lane, part)
+            self._persist(partial(self._append_definitions, group.definitions), Lane.DATA)
+        self._write_lane(Lane.DATA, group.lanes.get(Lane.DATA, ()))
         self._tell(partial(self._events.group_done, group))
 
+    def _write_urgent(self) -> None:
+        while self._urgent:
+            self._write_lane(Lane.ALARM, self._urgent.popleft())
+
+    def _write_lane(self, lane: Lane, entries: Sequence[Entry]) -> None:
+        for part in parts(entries, self._write_at_most):
+            self._write_part(lane, part)
+
     def _write_part(self, lane: Lane, entries: Sequence[Entry]) -> None:
-        growth = self._persist(partial(self._append, lane, entries))
+        growth = self._persist(partial(self._append, lane, entries), lane)
         if lane is Lane.ALARM:
-            self._persist(self._commit)
+            self._persist(partial(self._commit_lane, lane), lane)
         elif self._due is None:
             self._due = time.monotonic() + self._interval
         if growth is not None:
             self._tell(partial(self._events.written, lane, growth))
 
     def _append(self, lane: Lane, entries: Sequence[Entry]) -> Growth:
+        if lane is Lane.DATA:
+            self._ballast.make()
         last = entries[-1].seq
         numbers = self._numbers.numbers
         assert numbers is not None
@@ -172,13 +191,18 @@ class Writer(threading.Thread):
 
     def _commit(self) -> None:
         self._due = None
-        for file in self._files.values():
-            if file.unsynced:
-                file.commit()
-                self.syncs += 1
+        for lane in Lane:
+            self._commit_lane(lane)
 
-    def _persist(self, action: Callable[[], R]) -> R | None:
-        """Do it, and again until the disk lets it; the event loop is told of each refusal and may make room."""
+    def _commit_lane(self, lane: Lane) -> None:
+        file = self._files[lane]
+        if file.unsynced:
+            file.commit()
+            self.syncs += 1
+
+    def _persist(self, action: Callable[[], R], lane: Lane) -> R | None:
+        """Do it, and again until the disk lets it; the event loop is told of each refusal and may make room. Alarms find
+        room in the ballast, and go on while data waits."""
         pause = _RETRY[0]
         while not self.unwritten:
             self._remove()
@@ -186,9 +210,13 @@ class Writer(threading.Thread):
             try:
                 return action()
             except OSError as error:
-                self._tell(partial(self._events.disk_trouble, error))
+                if lane is Lane.ALARM and error.errno in NO_ROOM and self._ballast.give_back():
+                    continue
+                self._tell(partial(self._events.disk_trouble, error, lane))
             if time.monotonic() > self._give_up_at:
                 self.unwritten = True
+            if lane is not Lane.ALARM:
+                self._write_urgent()
             self._room.wait(pause)
             pause = min(2 * pause, _RETRY[1])
         return None
@@ -204,29 +232,36 @@ class Writer(threading.Thread):
 
     def _save(self) -> None:
         while self._saves:
-            path, data = self._saves.popitem()
+            path, data = self._saves.popleft()
             try:
-                write_whole(path, data, sync=False)
+                self._replace(path, data)
             except OSError as error:
                 log.warning(
                     "a cursor of the outbox cannot be written; a crash now would cause repeats", error=str(error)
                 )
 
     def _note_clock(self, epoch: int, offset: int, path: Path, synced: bytes) -> None:
-        numbers = self._numbers.numbers
-        assert numbers is not None
-        self._persist(partial(self._numbers.write, replace(numbers, epoch=epoch, offset=offset)))
-        self._persist(partial(write_whole, path, synced))
+        self._persist(partial(self._numbers.note_clock, epoch, offset), Lane.ALARM)
+        self._persist(partial(write_whole, path, synced), Lane.ALARM)
         self.syncs += 2
 
+    def _replace(self, path: Path, data: bytes) -> None:
+        try:
+            write_whole(path, data, sync=False)
+        except OSError as error:
+            if error.errno not in NO_ROOM or not self._ballast.give_back():
+                raise
+            write_whole(path, data, sync=False)
+
     def _measure(self) -> None:
+        self._ballast.try_to_make()
         stat = os.statvfs(self._directory)
         self._tell(partial(self._events.measured, stat.f_bavail * stat.f_frsize))
 
     def _finish(self, numbers: Numbers) -> None:
         self._stopping = True
-        for file in self._files.values():
-            self._persist(file.finish)
+        for lane, file in self._files.items():
+            self._persist(file.finish, lane)
         if not self.unwritten:
             self._numbers.write(numbers)
         self._numbers.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.record import Kind, Lane
+from gateway.outbox import admission as admission_module
 from gateway.outbox import outbox as outbox_module
 from gateway.outbox import segment as segment_module
 from gateway.outbox.retention import default_max_size, done_with, surplus
@@ -157,7 +158,7 @@ async def test_a_full_disk_makes_the_oldest_file_go(log, context, monkeypatch):
 
 async def test_when_memory_is_full_too_readings_are_turned_away_and_counted(log, context, monkeypatch):
     disk = FullDisk(monkeypatch)
-    monkeypatch.setattr(outbox_module, "QUEUED_AT_MOST", 10_000)
+    monkeypatch.setattr(admission_module, "QUEUED_AT_MOST", {Lane.DATA: 10_000, Lane.ALARM: 20_000})
     async with log.opened(min_free=0) as outbox:
         device = outbox.bind(spec(), context)
         reader = outbox.reader("central", "strict")
