@@ -18,6 +18,10 @@ def sink_lines(sink: dict[str, Any], now: float) -> Iterator[str]:
     yield f"           {sentence([_acknowledged(sink), _waiting(sink, now)])}"
     if weaker := promise.get("weaker"):
         yield colour(f"           weaker promise: {weaker}", "yellow")
+    if unheard := promise.get("no_subscribers"):
+        yield colour(
+            f"           {count(unheard, 'message')} taken by the broker, though no client subscribes to them", "yellow"
+        )
     if sink["refused_for_now"]:
         yield f"           {count(sink['refused_for_now'], 'record')} refused at first and sent again"
 

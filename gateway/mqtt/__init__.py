@@ -3,6 +3,9 @@
 from gateway.mqtt.options import MqttOptions, TlsOptions, Will
 from gateway.mqtt.packets import Outgoing
 from gateway.mqtt.session import MqttSession
-from gateway.mqtt.words import NOT_AUTHORISED, is_final
+from gateway.mqtt.words import NOT_AUTHORISED, TOO_LARGE, TOPIC_INVALID, CutOffError, cut_off_again, is_final
 
-__all__ = ["NOT_AUTHORISED", "MqttOptions", "MqttSession", "Outgoing", "TlsOptions", "Will", "is_final"]
+__all__ = [
+    "NOT_AUTHORISED", "TOO_LARGE", "TOPIC_INVALID", "CutOffError", "MqttOptions", "MqttSession", "Outgoing", "TlsOptions",
+    "Will", "cut_off_again", "is_final",
+]  # fmt: skip

@@ -50,8 +50,8 @@ class PlainClient(Client):
         """Packet identifiers of messages that the broker has taken, in order; emptied by the reader."""
         self.answered: list[Answer] = []
         """The other answers; emptied by the reader."""
-        self.unheard = 0
-        """Accepted messages to which, the broker said, nobody subscribes."""
+        self.unheard: list[int] = []
+        """Those of the accepted messages to which, the broker said, nobody subscribes; emptied by the reader."""
         self.max_inflight_messages_set(0)
         self.connect_timeout = options.timeout
         if options.user:
@@ -78,7 +78,8 @@ class PlainClient(Client):
     def _published(self, client: Client, userdata: Any, mid: int, code: Any, properties: Any) -> None:
         if code.value < FAILURE:
             self.accepted.append(mid)
-            self.unheard += code.value == NO_SUBSCRIBERS
+            if code.value == NO_SUBSCRIBERS:
+                self.unheard.append(mid)
         else:
             self.answered.append(Answer(mid, code.value, getattr(properties, "ReasonString", "")))
 
@@ -181,7 +182,7 @@ class BatchedClient(PlainClient):
                 continue
             if data[at + 1] == 3 and end - at >= 5 and data[at + 4] == NO_SUBSCRIBERS:
                 self.accepted.append(data[at + 2] << 8 | data[at + 3])
-                self.unheard += 1
+                self.unheard.append(self.accepted[-1])
                 at += 5
                 continue
             length = read_length(data, at + 1)
@@ -194,7 +195,8 @@ class BatchedClient(PlainClient):
             at = start + size
             answer = long_puback(bytes(data[start:at]))
             self.answered.append(answer)
-            self.unheard += answer.code == NO_SUBSCRIBERS
+            if answer.code == NO_SUBSCRIBERS:
+                self.unheard.append(answer.mid)
         return at
 
     def _refuse(self, error: OSError) -> None:

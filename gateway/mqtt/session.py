@@ -6,17 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gateway.core.errors import LinkError, RefusedError
+from gateway.core.errors import RefusedError
 from gateway.mqtt.options import MqttOptions, Will
 from gateway.mqtt.packets import Outgoing, packed_topic
-from gateway.mqtt.words import (
-    FAILURE,
-    TOO_LARGE,
-    TOPIC_INVALID,
-    NoAnswerError,
-    WrongProtocolError,
-    reason,
-)
+from gateway.mqtt.questions import Questions
+from gateway.mqtt.words import FAILURE, TOO_LARGE, TOPIC_INVALID, NoAnswerError, WrongProtocolError, reason
 
 if TYPE_CHECKING:
     from gateway.mqtt.client import PlainClient
@@ -57,6 +51,8 @@ class MqttSession:
         """Messages that may be on their way at once, by the broker's and our own limit; known once connected."""
         self.acknowledged = 0
         self.refused = 0
+        self.unheard = 0
+        """Messages with a token that the broker has taken, though nobody subscribes to them; only MQTT 5 tells."""
         self._will = will
         self._on_acknowledged = on_acknowledged
         self._on_refused = on_refused
@@ -67,7 +63,7 @@ class MqttSession:
         self._urgent: deque[Outgoing] = deque()
         self._waiting: deque[Outgoing] = deque()
         self._in_flight: dict[int, tuple[Any, float]] = {}
-        self._answers: dict[int, asyncio.Future[list[int]]] = {}
+        self._questions = Questions()
         self._settled = asyncio.Event()
 
     async def connect(self) -> None:
@@ -82,7 +78,7 @@ class MqttSession:
             link = Link(self.options, self._will, version, self._client_type or client_type(), self._input)
             link.client.is_mid_free = self._is_free
             link.client.on_message = self._message
-            link.client.on_subscribe = link.client.on_unsubscribe = self._answered
+            link.client.on_subscribe = link.client.on_unsubscribe = self._questions.answered
             self._link = link
             try:
                 self._welcome = await link.open()
@@ -99,7 +95,7 @@ class MqttSession:
             raise RefusedError(f"broker {self.options.address} does not take QoS 1, so nothing can be acknowledged")
         self.protocol = version
         self.receive_maximum = min(self._welcome.receive_maximum, self.options.max_in_flight)
-        self._connected.ended.add_done_callback(self._abandon_answers)
+        self._connected.ended.add_done_callback(self._abandon)
 
     @property
     def _connected(self) -> "Link":
@@ -135,7 +131,7 @@ class MqttSession:
             "oldest_unacknowledged": self.oldest_unacknowledged,
             "acknowledged": self.acknowledged,
             "refused": self.refused,
-            "no_subscribers": self._link.client.unheard if self._link else 0,
+            "no_subscribers": self.unheard,
             "client": self._link.client.way if self._link else "",
         }
 
@@ -201,12 +197,13 @@ class MqttSession:
         return messages
 
     def _is_free(self, mid: int) -> bool:
-        return mid not in self._in_flight and mid not in self._answers
+        return mid not in self._in_flight and mid not in self._questions
 
     def _input(self) -> None:
         """Something came in: settle what was answered, and use the room that it made."""
         client = self._connected.client
         if client.accepted or client.answered:
+            self._count_unheard(client.unheard)
             tokens = self._take_accepted(client.accepted)
             answered = client.answered[:]
             client.answered.clear()
@@ -218,6 +215,10 @@ class MqttSession:
                 self._on_acknowledged(tokens)
             if not self._in_flight:
                 self._settled.set()
+
+    def _count_unheard(self, mids: list[int]) -> None:
+        self.unheard += sum(1 for mid in mids if mid in self._in_flight and self._in_flight[mid][0] is not None)
+        mids.clear()
 
     def _take_accepted(self, mids: list[int]) -> list[Any]:
         tokens = []
@@ -248,7 +249,9 @@ class MqttSession:
     async def subscribe(self, *filters: str, qos: int = 1) -> None:
         """Subscribe to these topic filters. Raises RefusedError for one that the broker does not grant, LinkError when
         the session ends first."""
-        codes = await self._ask(lambda client: client.subscribe([(topic, qos) for topic in filters]))
+        codes = await self._questions.ask(
+            self._connected, lambda client: client.subscribe([(topic, qos) for topic in filters])
+        )
         for topic, code in zip(filters, codes, strict=False):
             if code >= FAILURE:
                 raise RefusedError(f'broker {self.options.address} refuses to subscribe "{topic}": {reason(code)}')
@@ -259,28 +262,10 @@ class MqttSession:
         It unsubscribes a filter that was never subscribed; the broker must answer that (MQTT-3.10.4-5), and answers in
         the order of the one stream. Raises LinkError when the session ends first.
         """
-        await self._ask(lambda client: client.unsubscribe(_BARRIER_FILTER))
+        await self._questions.ask(self._connected, lambda client: client.unsubscribe(_BARRIER_FILTER))
 
-    async def _ask(self, call: Callable[[Any], tuple[int, int | None]]) -> list[int]:
-        if not self.is_closed:
-            _, mid = call(self._connected.client)
-            if mid is not None:
-                answer = self._answers[mid] = asyncio.get_running_loop().create_future()
-                self._connected.flush()
-                codes: list[int] = await answer
-                return codes
-        raise self._connected.ended.result() if self.is_closed else LinkError("the session has ended")
-
-    def _answered(self, client: Any, userdata: Any, mid: int, codes: Any, properties: Any) -> None:
-        answer = self._answers.pop(mid, None)
-        if answer is not None and not answer.done():
-            answer.set_result([code.value for code in codes])
-
-    def _abandon_answers(self, closed: asyncio.Future[Exception]) -> None:
-        for answer in self._answers.values():
-            if not answer.done():
-                answer.set_exception(closed.result())
-        self._answers.clear()
+    def _abandon(self, ended: asyncio.Future[Exception]) -> None:
+        self._questions.abandon(ended)
         self._settled.set()
 
     def _message(self, client: Any, userdata: Any, message: Any) -> None:

@@ -74,6 +74,10 @@ _VERIFY = {
 }
 
 
+class CutOffError(LinkError):
+    """The broker closed an established connection without a word."""
+
+
 class NoAnswerError(LinkError):
     """The broker closed the connection instead of answering our CONNECT; old ones do so when they do not know MQTT 5."""
 
@@ -108,11 +112,24 @@ def disconnected(options: MqttOptions, code: int, text: str = "") -> LinkError:
     """The error for a DISCONNECT that the broker sent."""
     message = f"broker {options.address} ended the session: {reason(code, text)}"
     if code == TAKEN_OVER:
-        message += (
-            f'; another client has connected with our client id "{options.client_id}":'
-            " give each gateway its own name, or set client_id"
-        )
+        message += f"; {twin(options)}"
     return (RefusedError if code in _PERSON_MUST_ACT else LinkError)(message)
+
+
+def twin(options: MqttOptions) -> str:
+    """What to do about a client id that two clients use."""
+    return (
+        f'another client has connected with our client id "{options.client_id}": is there another gateway of this name,'
+        " or a copied disk? Give each gateway its own name, or set client_id"
+    )
+
+
+def cut_off_again(options: MqttOptions, times: int) -> LinkError:
+    """The error for a broker that has closed so many connections in a row without a word, each soon after its start."""
+    return RefusedError(
+        f"broker {options.address} has closed {times} connections in a row soon after their start, without a reason:"
+        f" either {twin(options)}; or it takes offence at a message of ours (too large, topic not allowed); its log tells"
+    )
 
 
 def no_answer(options: MqttOptions) -> NoAnswerError:
@@ -152,7 +169,7 @@ def lost(options: MqttOptions, error: OSError | None) -> LinkError:
     if isinstance(error, ssl.SSLError):
         return RefusedError(f"{where}: {_tls(options, error)}")
     if error is None:
-        return LinkError(
+        return CutOffError(
             f"{where} closed the connection without a reason: it was stopped, or another client has connected with our"
             f' client id "{options.client_id}"'
         )

@@ -1,5 +1,29 @@
 """The MQTT session for sinks and drivers that speak it."""
 
-from gateway.mqtt import NOT_AUTHORISED, MqttOptions, MqttSession, Outgoing, TlsOptions, Will, is_final
+from gateway.mqtt import (
+    NOT_AUTHORISED,
+    TOO_LARGE,
+    TOPIC_INVALID,
+    CutOffError,
+    MqttOptions,
+    MqttSession,
+    Outgoing,
+    TlsOptions,
+    Will,
+    cut_off_again,
+    is_final,
+)
 
-__all__ = ["NOT_AUTHORISED", "MqttOptions", "MqttSession", "Outgoing", "TlsOptions", "Will", "is_final"]
+__all__ = [
+    "NOT_AUTHORISED",
+    "TOO_LARGE",
+    "TOPIC_INVALID",
+    "CutOffError",
+    "MqttOptions",
+    "MqttSession",
+    "Outgoing",
+    "TlsOptions",
+    "Will",
+    "cut_off_again",
+    "is_final",
+]

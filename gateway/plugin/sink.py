@@ -51,6 +51,8 @@ class SinkHost(Protocol):
 
     version: str
     context: Context
+    memory: dict[str, Any]
+    """What one connection of this sink leaves for the next; empty when the gateway starts."""
 
     def acknowledged(self, records: Iterable[Record]) -> None:
         """The far side has taken these for good."""

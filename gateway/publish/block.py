@@ -75,6 +75,7 @@ class BlockJson:
                 b"}",
                 times,
                 _qualities(layout, readings.quality),
+                layout.form,
                 b',"id":"%b","accepted":%d' % (record.encode(), accepted),
                 clock,
                 self._end,

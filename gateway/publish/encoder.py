@@ -88,7 +88,7 @@ class JsonEncoder:
         return self._message(self._own_topic, "_state", body, self._context)
 
     def _statement(self, record: Record) -> Message:
-        """An event, under its device's topic; a loss, receipt or skip under the gateway's."""
+        """An event or receipt, under its device's topic; a loss or skip under the gateway's."""
         said = record.body or {}
         body: dict[str, Any] = {
             **said,
@@ -97,6 +97,8 @@ class JsonEncoder:
             **clock_members(record),
             "gateway": self._gateway.name,
         }
+        if record.kind is Kind.RECEIPT:
+            return self._receipt(body)
         device = next((each for each in self._devices() if each.name == said.get("device")), None)
         if record.kind is not Kind.EVENT:
             return self._message(self._own_topic, f"_{record.kind.name.lower()}", body, self._context)
@@ -104,6 +106,11 @@ class JsonEncoder:
             return self._message(self._topic(device), "_event", body, device.context)
         topic = self._fill(self._context, said["device"]) if said.get("device") else self._own_topic
         return self._message(topic, "_event", body, self._context)
+
+    def _receipt(self, body: dict[str, Any]) -> Message:
+        """Under its device's topic, and with the context of its readings."""
+        context = Context(**body.pop("context", {}))
+        return self._message(self._fill(context, body["device"]), "_receipt", body, context)
 
     def _message(self, topic: str, level: str, body: Mapping[str, Any], context: Context) -> Message:
         said = context.said()

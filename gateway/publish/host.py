@@ -1,7 +1,8 @@
 """What a sink may ask of the gateway."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.config.model import GatewaySection
 from gateway.core.clock import Clock
@@ -22,6 +23,8 @@ class Surroundings:
     live: LiveTable
     devices: Callable[[], Sequence[Device]]
     device_state: Callable[[str], tuple[bool, str]]
+    memory: dict[str, Any] = field(default_factory=dict)
+    """Of one sink, over its connections."""
 
 
 class Host:
@@ -36,6 +39,7 @@ class Host:
         self.gateway = around.gateway.name
         self.version = around.version
         self.context = own_context(around.gateway)
+        self.memory = around.memory
         self.acknowledged = acknowledged
         self.refused = refused
         self._around = around

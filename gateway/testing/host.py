@@ -22,6 +22,7 @@ class FakeSinkHost:
     gateway: str = "gateway-1"
     version: str = "0"
     context: Context = field(default_factory=Context)
+    memory: dict[str, Any] = field(default_factory=dict)
     taken: list[str] = field(default_factory=list)
     """Ids of acknowledged records, in the order of their acknowledgement."""
     refusals: list[tuple[str, str, bool]] = field(default_factory=list)

@@ -1,16 +1,34 @@
 """The MQTT sink. A record is acknowledged when the broker has acknowledged all messages that it became."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gateway.plugin import Device, Lane, Message, Record, Sink, SinkHost, resolve
-from gateway.plugin.mqtt import NOT_AUTHORISED, MqttOptions, MqttSession, Outgoing, TlsOptions, Will, is_final
+from gateway.plugin import Device, Lane, LinkError, Message, Record, Sink, SinkHost, resolve
+from gateway.plugin.mqtt import (
+    NOT_AUTHORISED,
+    TOO_LARGE,
+    TOPIC_INVALID,
+    CutOffError,
+    MqttOptions,
+    MqttSession,
+    Outgoing,
+    TlsOptions,
+    Will,
+    cut_off_again,
+    is_final,
+)
 
 from .config import MqttConfig, Tls
 
 FAREWELL = 1.0
 """Seconds that a broker gets to take the last messages."""
+SOON, OFTEN = 60.0, 3
+"""A connection that the broker closes within so many seconds, so often in a row, has a cause that can be named."""
+
+CUT_OFF, UNHEARD, SAID_UNHEARD = "cut_off", "unheard", "said_unheard"
+"""What one connection leaves for the next: ends in a row, messages that nobody subscribes to, whether that was logged."""
 
 
 class _Delivery:
@@ -49,6 +67,7 @@ class MqttSink(Sink[MqttConfig]):
         """What was last retained under each topic of a description: its hash; and of the device: whether online, reason."""
         self._said: set[str] = set()
         """Why descriptions or states were refused, as far as it was logged."""
+        self._begun = 0.0
 
     @property
     def window(self) -> int:
@@ -57,14 +76,27 @@ class MqttSink(Sink[MqttConfig]):
 
     @property
     def promise(self) -> Mapping[str, Any]:
-        return {**self._session.promise, **self._session.status()}
+        unheard = self.host.memory.get(UNHEARD, 0) + self._session.unheard
+        return {**self._session.promise, **self._session.status(), "no_subscribers": unheard}
 
     async def connect(self) -> None:
-        await self._session.connect()
+        try:
+            await self._session.connect()
+        except LinkError:
+            self.host.memory[CUT_OFF] = 0
+            raise
+        self._begun = asyncio.get_running_loop().time()
         self._retain(self._encoder.gateway_state(online=True))
 
     async def serve(self) -> None:
-        raise await self._session.closed()
+        raise self._explained(await self._session.closed())
+
+    def _explained(self, error: Exception) -> Exception:
+        """The reason for the end; once it has happened often, what such ends have in common."""
+        lived = asyncio.get_running_loop().time() - self._begun
+        again = isinstance(error, CutOffError) and lived < SOON
+        times = self.host.memory[CUT_OFF] = self.host.memory.get(CUT_OFF, 0) + 1 if again else 0
+        return cut_off_again(self._session.options, times) if times >= OFTEN else error
 
     def send(self, records: Sequence[Record]) -> None:
         data: list[Outgoing] = []
@@ -95,6 +127,9 @@ class MqttSink(Sink[MqttConfig]):
         done = [each.record for each in deliveries if each is not None and each.one_taken()]
         if done:
             self.host.acknowledged(done)
+        if self._session.unheard and not self.host.memory.get(SAID_UNHEARD):
+            self.host.memory[SAID_UNHEARD] = True
+            self.log.warning("the broker takes what is sent, and no client subscribes to it", topic=self.config.topic)
 
     def _refused(self, delivery: "_Delivery | None", code: int, reason: str) -> None:
         if delivery is None:
@@ -102,11 +137,19 @@ class MqttSink(Sink[MqttConfig]):
                 self._said.add(reason)
                 self.log.warning("the broker does not take descriptions or states", reason=reason)
         elif delivery.refuse():
-            if code == NOT_AUTHORISED:
-                who = f'user "{self.config.user}"' if self.config.user else "anonymous clients"
-                topic = self._encoder.messages(delivery.record)[0].topic
-                reason = f"{reason}: let {who} write to {topic} at the broker, or set another topic"
-            self.host.refused(delivery.record, reason, is_final(code))
+            self.host.refused(delivery.record, self._with_fix(delivery.record, code, reason), is_final(code))
+
+    def _with_fix(self, record: Record, code: int, reason: str) -> str:
+        """A refusal in words, with what a person can do."""
+        if code == TOO_LARGE:
+            return f"{reason}: raise that limit at the broker, or spread the device's tags over several [[device]]"
+        if code not in (NOT_AUTHORISED, TOPIC_INVALID):
+            return reason
+        topic = self._encoder.messages(record)[0].topic
+        if code == TOPIC_INVALID:
+            return f'{reason}: "{topic}": set another topic for this sink, or allow it at the broker'
+        who = f'user "{self.config.user}"' if self.config.user else "anonymous clients"
+        return f"{reason}: let {who} write to {topic} at the broker, or set another topic"
 
     async def check(self) -> str:
         """Greets the broker as another client, without a will, and publishes nothing."""
@@ -123,6 +166,7 @@ class MqttSink(Sink[MqttConfig]):
 
     async def close(self) -> None:
         """Say that the gateway is offline, which the broker says only when no good-bye comes, and good-bye."""
+        self.host.memory[UNHEARD] = self.host.memory.get(UNHEARD, 0) + self._session.unheard
         if not self._session.is_closed:
             self._session.forget_waiting()
             self._retain(self._encoder.gateway_state(online=False))

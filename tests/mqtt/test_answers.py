@@ -175,7 +175,11 @@ async def test_acknowledgements_that_come_byte_by_byte_are_read() -> None:
 @pytest.mark.parametrize(
     ("code", "person", "words"),
     [
-        (0x8E, True, 'another client has connected with our client id "press-gw": give each gateway its own name'),
+        (
+            0x8E,
+            True,
+            'another client has connected with our client id "press-gw": is there another gateway of this name, or a copied disk? Give each gateway its own name',
+        ),
         (0x8B, False, "server shutting down"),
         (0x93, False, "receive maximum exceeded"),
         (0x98, False, "ended by an administrator (maintenance)"),

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from gateway.config.model import GatewaySection
 from gateway.core.clock import FakeClock
 from gateway.core.context import Context
-from gateway.plugin import DeviceConfig, Kind, RefusedError, TagConfig
+from gateway.plugin import DeviceConfig, Kind, LinkError, RefusedError, TagConfig
 from gateway.publish.encoder import JsonEncoder
 from gateway.testing import FakeSinkHost, bind, build_sink_config, eventually, records
 from plugins.mqtt import MqttSink
@@ -192,7 +192,76 @@ async def test_a_record_too_large_for_the_broker_is_a_dead_letter_and_the_rest_g
     assert host.taken == ["testlog:data:1"]
     ((refused, reason, final),) = host.refusals
     assert (refused, final) == ("testlog:data:77", True)
-    assert "the broker takes 2000 bytes at most" in reason
+    assert "the broker takes 2000 bytes at most: raise that limit" in reason
+
+
+async def test_a_topic_that_the_broker_finds_invalid_is_a_dead_letter_with_the_fix() -> None:
+    def answer(heard: Any) -> bytes:
+        if heard.kind == CONNECT:
+            return WELCOME_5
+        return puback(heard.mid, 0x90) if heard.kind == PUBLISH else b""
+
+    host = Host([COATER], gateway="line3-gw1")
+    async with fake_broker(answer) as broker, connected(broker.port, host) as sink:
+        sink.send(records(COATER, 1))
+        await eventually(lambda: bool(host.refusals))
+    ((_, reason, final),) = host.refusals
+    assert final
+    assert reason == (
+        'topic not allowed: "north/coating/coater-1": set another topic for this sink, or allow it at the broker'
+    )
+
+
+async def test_that_nobody_subscribes_is_counted_and_said_once_over_all_connections(broker: Broker) -> None:
+    host = Host([COATER], gateway="line3-gw1")
+    with capture_logs() as logs:
+        for number in (1, 2):
+            async with connected(broker.port, host) as sink:
+                sink.send(records(COATER, 5, first=10 * number))
+                await eventually(lambda number=number: len(host.taken) == 5 * number)
+                assert sink.promise["no_subscribers"] == 5 * number, "descriptions and states do not count"
+    assert [entry["event"] for entry in logs if entry["log_level"] == "warning"] == [
+        "the broker takes what is sent, and no client subscribes to it"
+    ]
+    with Subscriber(broker):
+        async with connected(broker.port, host) as sink:
+            sink.send(records(COATER, 5, first=100))
+            await eventually(lambda: len(host.taken) == 15)
+            assert sink.promise["no_subscribers"] == 10
+
+
+async def test_a_broker_that_closes_each_connection_soon_after_its_start_is_explained() -> None:
+    """What MQTT 3.1.1 brokers do to two clients of one name, and some with a message that they do not like."""
+    host = Host([COATER], gateway="line3-gw1")
+    welcome = bytes.fromhex("20 02 00 00")
+    reasons = []
+    async with fake_broker(lambda heard: welcome if heard.kind == CONNECT else None) as broker:
+        for _ in range(4):
+            sink = MqttSink(config(broker.port, protocol="3.1.1"), host)
+            await sink.connect()
+            with pytest.raises(LinkError) as ended:
+                await sink.serve()
+            reasons.append(str(ended.value))
+            await sink.close()
+    assert all("was stopped, or another client" in reason for reason in reasons[:2])
+    for reason in reasons[2:]:
+        assert 'another client has connected with our client id "line3-gw1": is there another gateway' in reason
+        assert "copied disk" in reason
+        assert "too large" in reason
+
+
+async def test_a_broker_that_is_away_for_a_while_is_no_twin(broker: Broker) -> None:
+    host = Host([COATER], gateway="line3-gw1")
+    for _ in range(4):
+        sink = MqttSink(config(broker.port, protocol="3.1.1"), host)
+        await sink.connect()
+        broker.stop()
+        with pytest.raises(LinkError, match="was stopped, or another client"):
+            await sink.serve()
+        await sink.close()
+        with pytest.raises(LinkError):
+            await MqttSink(config(broker.port, protocol="3.1.1"), host).connect()
+        broker.start()
 
 
 async def test_a_topic_that_the_broker_does_not_allow_costs_nothing_and_is_named(tmp_path: Path) -> None:
