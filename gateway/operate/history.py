@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from gateway.core.errors import GatewayError
-from gateway.core.times import rfc3339
+from gateway.core.times import EARLIEST, LATEST, rfc3339
 from gateway.outbox import Outbox
 from gateway.outbox.history import Asked
 from gateway.outbox.replay import RATE, Replay
@@ -89,8 +89,12 @@ class HistoryCommands:
         if rate is not None and not rate > 0:
             raise GatewayError("the rate must be above 0")
         asked = Asked(from_ns, to_ns, tuple(devices))
-        asked, _ = self._outbox.replays.prepare(sink, asked)
-        told = {"from": rfc3339(max(asked.from_ns, 0)), "to": rfc3339(asked.to_ns), "devices": list(devices)}
+        self._outbox.replays.prepare(sink, asked)
+        told = {
+            "from": "the beginning" if from_ns <= EARLIEST else rfc3339(from_ns),
+            "to": "now" if to_ns >= LATEST else rfc3339(to_ns),
+            "devices": list(devices) or "all",
+        }
         await self._noted("replay.start", who, target=sink, **told, rate=rate)
         replay = self._outbox.replays.start(sink, asked, self._ended, rate)
         log.info("a replay begins", sink=sink, by=who, **told)

@@ -95,7 +95,7 @@ class Outbox:
             wall_ns=clock.wall_ns,
         )
         self._readers = Readers(self._lanes, found, clock, self.dead)
-        self.replays = Replays(self._lanes, self._readers, found, clock)
+        self.replays = Replays(self._lanes, self._readers, found)
         self._upkeep = Upkeep(
             directory,
             found,

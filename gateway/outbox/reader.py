@@ -103,7 +103,8 @@ class Reader:
             records += self._live(room)
             records += await self._history(limit - len(records), not records)
         if self.replay is not None and not only_alarms and not self._resting.full:
-            records += self.replay.take(self._under_way + limit, limit - len(records))
+            room = limit - len(records)
+            records += self.replay.take(self._under_way + room, room)
         if len(records) >= limit:
             self._ready.set()
         return records if age == self._age else []

@@ -80,10 +80,15 @@ class Replay:
         """Records that were handed out and not answered."""
         return len(self._out)
 
+    @property
+    def waiting(self) -> int:
+        """Records in memory that wait for their turn."""
+        return len(self._waiting)
+
     def take(self, window: int, room: int) -> list[Record]:
-        """Up to `room` records to be sent now, of a window of so many."""
+        """Up to `room` records to be sent now. `window`: how many records there may be under way, but for this replay's."""
         records: list[Record] = []
-        room = min(room, max(1, window // SHARE) - len(self._out))
+        room = min(room, max(1, (window + len(self._out)) // SHARE) - len(self._out))
         now = asyncio.get_running_loop().time()
         while self._waiting and len(records) < room and self._rate.allows(now):
             record = self._waiting.popleft()

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
 from gateway.core.times import rfc3339
@@ -19,11 +18,10 @@ from gateway.outbox.state import State
 class Replays:
     """One replay for each sink at a time; the last one of each is remembered."""
 
-    def __init__(self, lanes: Mapping[Lane, LaneLog], readers: Readers, found: State, clock: Clock) -> None:
+    def __init__(self, lanes: Mapping[Lane, LaneLog], readers: Readers, found: State) -> None:
         self._lanes = lanes
         self._readers = readers
         self._state = found
-        self._clock = clock
 
     def __iter__(self) -> Iterator[Replay]:
         return (reader.replay for reader in self._readers.values() if reader.replay is not None)
@@ -35,8 +33,8 @@ class Replays:
                 return replay
         raise GatewayError(f'there was no replay to "{sink}" since the gateway started')
 
-    def prepare(self, sink: str, asked: Asked) -> tuple[Asked, list[Part]]:
-        """What a replay would go through, up to now. Raises GatewayError for one that cannot be."""
+    def prepare(self, sink: str, asked: Asked) -> list[Part]:
+        """The files that a replay would go through, as long as they are now. Raises GatewayError for one that cannot be."""
         if sink not in self._readers:
             known = f"there are: {', '.join(self._readers)}" if self._readers else "none is configured"
             raise GatewayError(f'no sink "{sink}"; {known}')
@@ -46,17 +44,16 @@ class Replays:
                 f'a replay to "{sink}" is under way; wait, or  edge-gateway outbox replay --cancel --sink "{sink}"'
             )
         self._check_devices(asked)
-        asked = replace(asked, to_ns=min(asked.to_ns, self._clock.wall_ns()))
         segments = {lane: log.segments for lane, log in self._lanes.items()}
         there = list(parts(segments, asked))
         if not there:
             raise GatewayError(f"nothing was accepted in this time; {_reach(segments)}")
-        return asked, there
+        return there
 
     def start(self, sink: str, asked: Asked, ended: Callable[[Replay], None], rate: float | None = RATE) -> Replay:
         """Begin; `ended` is called once, at the end. `rate`: readings per second; None: no bound. Raises GatewayError as
         `prepare` does."""
-        asked, there = self.prepare(sink, asked)
+        there = self.prepare(sink, asked)
         reader = self._readers[sink]
         reader.replay = Replay(
             sink,
