@@ -1,5 +1,8 @@
 """How many readings of history go out per second."""
 
+import asyncio
+from collections.abc import Callable
+
 _QUANTUM = 0.05
 """Seconds that a wait lasts at least beyond what is needed, so that not each record wakes the loop."""
 _CREDIT = 0.5
@@ -28,3 +31,29 @@ class Rate:
     def wait(self, now: float) -> float:
         """Seconds after which it is worth asking again."""
         return max(0.0, self._paid_until - now) + _QUANTUM
+
+
+class Pace:
+    """Holds something to a rate, by the event loop's clock; `wake` is called when what was held may go on."""
+
+    def __init__(self, rate: Rate, wake: Callable[[], None]) -> None:
+        self._rate = rate
+        self._wake = wake
+        self._timer: asyncio.TimerHandle | None = None
+
+    def allows(self) -> bool:
+        """Whether a record may pass now; if not, `wake` comes later."""
+        loop = asyncio.get_running_loop()
+        if self._rate.allows(loop.time()):
+            return True
+        if self._timer is None:
+            self._timer = loop.call_later(self._rate.wait(loop.time()), self._go_on)
+        return False
+
+    def passed(self, rows: int) -> None:
+        """A record of so many readings has passed."""
+        self._rate.passed(rows, asyncio.get_running_loop().time())
+
+    def _go_on(self) -> None:
+        self._timer = None
+        self._wake()

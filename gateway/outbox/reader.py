@@ -13,7 +13,7 @@ from gateway.core.quality import HISTORICAL
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox.dead import DeadLetters
 from gateway.outbox.dead_letter import Letter
-from gateway.outbox.rate import Rate
+from gateway.outbox.rate import Pace, Rate
 from gateway.outbox.reading import Hole, Span, Stored
 from gateway.outbox.replay import Replay
 from gateway.outbox.resting import Resting
@@ -73,7 +73,7 @@ class Reader:
         self._resting = Resting(self.wake)
         self._revived = Revived()
         self._dead = dead
-        self._paced: asyncio.TimerHandle | None = None
+        self._pace = Pace(self.backfill, self.wake)
         self._age = 0
         """How often it was rewound; what was asked for before is forgotten after."""
         self._log = structlog.get_logger().bind(sink=sink)
@@ -120,8 +120,8 @@ class Reader:
     def _share(self, room: int) -> int:
         """How much history may go out: it never takes more than half of the window, so that live data always has the
         other half. The window is what is under way and what the caller has room for."""
-        late = sum(entry.late for entry in self.tracks[Lane.DATA].handed.values())
-        return max(0, min(room, max(1, (self._under_way + room) // 2) - late))
+        history = sum(entry.history for entry in self.tracks[Lane.DATA].handed.values())
+        return max(0, min(room, max(1, (self._under_way + room) // 2) - history))
 
     @property
     def _under_way(self) -> int:
@@ -154,35 +154,19 @@ class Reader:
         live_first = lane is Lane.DATA and self.order == "live-first"
         while len(records) < room:
             seq = track.next(min(track.live, track.log.written_seq) if live_first else track.log.written_seq)
-            if seq is None or (live_first and self._too_fast()):
+            if seq is None or (live_first and not self._pace.allows()):
                 break
             stored = track.log.tail.get(seq) or track.ahead.pop(seq, None)
             if stored is not None:
-                records.append(self._marked(track, stored))
+                records.append(self._marked(track, stored, live_first))
                 if live_first:
-                    self.backfill.passed(stored.record.rows, self._now())
+                    self._pace.passed(stored.record.rows)
             elif not may_wait:
                 self._ready.set()
                 break
             elif not await self._read_on(track, seq, room - len(records)) or age != self._age:
                 break
         return records if age == self._age else []
-
-    def _too_fast(self) -> bool:
-        """Whether history has to wait; then `wake` is called when it need no longer."""
-        now = self._now()
-        if self.backfill.allows(now):
-            return False
-        if self._paced is None:
-            self._paced = asyncio.get_running_loop().call_later(self.backfill.wait(now), self._go_on)
-        return True
-
-    def _go_on(self) -> None:
-        self._paced = None
-        self.wake()
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
 
     async def _read_on(self, track: Track, seq: int, count: int) -> bool:
         """Read from disk; False when it does not work now."""
@@ -202,8 +186,8 @@ class Reader:
                     track.ahead[item.record.seq] = item
         return bool(items)
 
-    def _marked(self, track: Track, stored: Stored) -> Record:
-        record = self._corrected(track.hand_out(stored))
+    def _marked(self, track: Track, stored: Stored, history: bool = False) -> Record:
+        record = self._corrected(track.hand_out(stored, history))
         if record.readings is None:
             return record
         if not (track.handed[record.seq].late or self._late(stored)):

@@ -30,6 +30,9 @@ class Handed:
     total: int
     rows: int
     late: bool
+    """Whether a later one had gone out before."""
+    history: bool
+    """Whether it went out as history."""
 
 
 class Track:
@@ -55,10 +58,10 @@ class Track:
         self._position = seq
         return seq if seq < end else None
 
-    def hand_out(self, stored: Stored) -> Record:
+    def hand_out(self, stored: Stored, history: bool) -> Record:
         """Mark it as handed out."""
         seq = stored.record.seq
-        self.handed[seq] = Handed(stored.total, stored.record.rows, seq < self.newest)
+        self.handed[seq] = Handed(stored.total, stored.record.rows, seq < self.newest, history)
         self.newest = max(self.newest, seq + 1)
         return stored.record
 

@@ -115,3 +115,16 @@ async def test_what_is_refused_again_and_again_rests_longer_and_is_never_lost(lo
         records = []
         await drained(reader, records)
         assert sorted(values(records)) == [0, 1, 2]
+
+
+async def test_history_leaves_half_of_the_window_free_also_before_any_live_data_came(log, context):
+    async with log.opened() as outbox:
+        device = outbox.bind(spec(), context)
+        reader = outbox.reader("central")
+        await fill(outbox, device, range(100))
+        log.clock.advance(60)
+        first = await reader.take(20)
+        second = await reader.take(20 - len(first))
+        assert len(first + second) == 10
+        await fill(outbox, device, range(100, 105))
+        assert values(await reader.take(10)) == [100, 101, 102, 103, 104]
