@@ -14,6 +14,7 @@ from gateway.config.base import DeviceConfig, Section, SinkConfig
 from gateway.config.load import load, remarks
 from gateway.config.model import Config, GatewaySection
 from gateway.config.secrets import named_in, resolve
+from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, Problem, RefusedError
 from gateway.operate.logs import set_up
 from gateway.plugin.discovery import Plugins
@@ -99,6 +100,7 @@ def summarise(config: Config, plugins: Plugins) -> dict[str, Any]:
         ],
         "sinks": [{"name": sink.name, "plugin": sink.plugin} for sink in config.sinks],
         "models": [{"file": str(model.file), "devices": list(model.devices)} for model in config.models],
+        "clock": SystemClock().synchronised(),
         "parked_plugins": plugins.parked(),
         "warnings": [_entry(warning) for warning in warnings],
     }
@@ -118,6 +120,9 @@ def text(summary: dict[str, Any]) -> list[str]:
         lines += [f"          {line}" for line in device["plan"]]
     lines += [f"  sink    {sink['name']:{width}}  {sink['plugin']}" for sink in sinks]
     lines += [f"  model   {model['file']}  watches {', '.join(model['devices'])}" for model in models]
+    if not summary["clock"]:
+        known = "is not synchronised" if summary["clock"] is not None else "may or may not be synchronised"
+        lines.append(f"  clock   of this machine {known}: is there a time service (NTP)? timedatectl tells")
     lines += [f"  parked  {error}" for error in summary["parked_plugins"]]
     for warning in summary["warnings"]:
         lines.append("  warning " + ": ".join(part for part in (warning["where"], warning["message"]) if part))

@@ -59,6 +59,7 @@ def plain(record: Record) -> dict[str, Any]:
         "boot": record.boot,
         "boot_ns": record.boot_ns,
         "epoch": record.epoch,
+        "clock": record.clock.words,
         "config": record.config,
         "rows": record.rows,
     }

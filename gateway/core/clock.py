@@ -8,8 +8,9 @@ from typing import Protocol
 
 from gateway.core.adjtimex import read_kernel
 
-TIMESYNCD = Path("/run/systemd/timesync/synchronized")
-"""Made by systemd-timesyncd at its first synchronisation of this boot; asked where the kernel may not be."""
+TIMESYNCD = Path("/run/systemd/timesync")
+"""Folder of systemd-timesyncd, asked where the kernel may not be (as under systemd's ProtectClock): there is a file
+`synchronized` in it after the first synchronisation of this boot."""
 
 STEP_NS = 500_000_000
 """The wall clock has stepped when it moves this much against the boot clock at once."""
@@ -75,7 +76,7 @@ class SystemClock:
         try:
             return read_kernel()[0]
         except OSError:
-            return True if TIMESYNCD.exists() else None
+            return (TIMESYNCD / "synchronized").exists() if TIMESYNCD.exists() else None
 
 
 @dataclass

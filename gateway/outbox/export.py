@@ -22,9 +22,10 @@ from gateway.outbox.segment import Segment
 
 COLUMNS = (
     "time", "device", "tag", "value", "unit", "type", "quality", "code", "accepted", "id",
-    "enterprise", "site", "area", "line", "order", "batch", "phase", "config",
+    "enterprise", "site", "area", "line", "order", "batch", "phase", "config", "clock",
 )  # fmt: skip
-"""`time` is the source time, `accepted` when the gateway took it; `code` the OPC UA status code behind `quality`."""
+"""`time` is the source time, `accepted` when the gateway took it; `code` the OPC UA status code behind `quality`; `clock` how
+far the gateway's clock could be trusted then. Times are those of the log, which are never corrected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def rows(record: Record, readings: Readings) -> Iterator[tuple[str, ...]]:
     """The rows of a block of this record, in the order of COLUMNS."""
     tags = {tag.id: _tag_cells(tag) for tag in readings.device.tags}
     accepted = (rfc3339(record.wall_ns), record.id)
-    place = (*_context_cells(readings.device), record.config)
+    place = (*_context_cells(readings.device), record.config, record.clock.words)
     qualities = {code: (describe(code), f"0x{status_code(code):08X}") for code in np.unique(readings.quality).tolist()}
     columns = zip(
         readings.t_ns.tolist(), readings.tag.tolist(), readings.value.tolist(), readings.quality.tolist(), strict=True

@@ -41,6 +41,7 @@ SCHEMA = pa.schema(
         ("id", pa.string()),
         *((name, pa.string()) for name in _PLACES),
         ("config", pa.string()),
+        ("clock", pa.string()),
     ]
 )
 
@@ -121,6 +122,7 @@ class _RowGroup:
         cells = {
             "id": pa.array([record.id for record in records]),
             "config": pa.array([record.config for record in records]),
+            "clock": pa.array([record.clock.words for record in records]),
             "accepted": pa.array([record.wall_ns for record in records], pa.int64()).cast(_TIME),
             **{name: pa.array(column) for name, column in zip(_PLACES, zip(*contexts, strict=True), strict=True)},
         }

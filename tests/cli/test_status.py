@@ -24,6 +24,7 @@ WELL: dict[str, Any] = {
     "version": "0.1.0",
     "uptime_s": 533_000.0,
     "config": {"path": "/etc/edge-gateway/config.toml", "hash": "5ff6ed76", "loaded": 1_795_314_791_568},
+    "clock": {"state": "synchronised", "epoch": 3},
     "devices": [
         {
             "name": "press-1", "driver": "modbus", "state": "up", "reason": "", "since_s": 532_000.0, "tags": 8, "good": 8,
@@ -208,3 +209,11 @@ def test_status_exits_with_0_when_all_is_well_and_with_1_when_not(
     gateway.answers["status"] = changed(devices__0__state="down")
     assert main(["status"]) == 1
     assert main(["status", "--json"]) == 1
+
+
+@pytest.mark.parametrize("state", ["not yet synchronised", "no longer synchronised", "unknown"])
+def test_a_clock_that_is_not_synchronised_is_said_with_what_to_do_and_one_that_is_not_at_all(state: str) -> None:
+    assert not [line for line in lines(WELL, NOW) if "clock" in line]
+    (line,) = (line for line in lines({**WELL, "clock": {"state": state, "epoch": 0}}, NOW) if "clock" in line)
+    assert state in line
+    assert "NTP" in line

@@ -65,3 +65,13 @@ def test_schema_is_printed_or_written(config: Path, tmp_path: Path, capsys: pyte
     assert "device-modbus" in json.loads(capsys.readouterr().out)["definitions"]
     assert main(["schema", "--config", str(tmp_path / "none.toml"), "--output", str(tmp_path / "s.json")]) == 0
     assert "sink-mqtt" in json.loads((tmp_path / "s.json").read_text())["definitions"]
+
+
+@pytest.mark.parametrize(("synced", "said"), [(False, "is not synchronised"), (None, "may or may not"), (True, "")])
+def test_check_says_when_this_machines_clock_is_not_synchronised(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, synced: bool | None, said: str
+) -> None:
+    monkeypatch.setattr("gateway.core.clock.SystemClock.synchronised", lambda _: synced)
+    assert main(["check", "--config", str(config)]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  clock ")]
+    assert [said in line for line in told] == ([True] if said else [])

@@ -1,5 +1,7 @@
 """The clock may be wrong, be set, and be trusted only later: order, times and flags of the log all the same."""
 
+import csv
+import io
 import random
 
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.core.clock import ClockState
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import Outbox, state
+from gateway.outbox.export import Wanted, export_csv
 from gateway.outbox.files import LogFiles
 from gateway.outbox.frames import scan
 from gateway.outbox.identity import read_numbers
@@ -262,6 +265,20 @@ async def test_the_correction_outlives_the_boot_and_does_not_pass_to_another(dea
         await until(lambda: 3 in read_synced(synced_path(log.directory)))
         records = data(await take(outbox.reader("central", "strict"), 4))
         assert [record.corrected_ns for record in records] == [YEARS_56 * 10**9, None], "boot 2 was never synchronised"
+
+
+async def test_an_export_gives_the_times_of_the_log_and_the_state_of_its_clock(dead_battery, context):
+    log = dead_battery
+    async with log.opened() as outbox:
+        outbox.append(now(log, outbox.bind(spec(tags=1), context), 1))
+        await accepted(outbox, 1)
+        log.clock.step(YEARS_56)
+        log.clock.synced = True
+        await until(synced_path(log.directory).exists)
+        out = io.StringIO()
+        export_csv(LogFiles(log.directory), Wanted(), out, lambda _: None)
+    (row,) = csv.DictReader(io.StringIO(out.getvalue()))
+    assert (row["time"], row["clock"]) == ("1970-01-01T00:00:20.000000000Z", "not yet synchronised")
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", b'{"boots": [["00000001", 5]], "check": "00000000"}', b"{}"])
