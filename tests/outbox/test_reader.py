@@ -143,8 +143,9 @@ async def test_a_refused_record_goes_out_again_unless_that_is_final(log, context
         reader.refused(first, "quota exceeded", final=False)
         reader.refused(second, "packet too large", final=True)
         reader.acknowledged([third])
-        records = await take(reader, 2)
+        records = await take(reader, 3)
         assert values(records) == [0.0]
+        assert [record.kind for record in records].count(Kind.EVENT) == 1, "the report of the dead letter"
         loss = next(record for record in records if record.kind is Kind.LOSS)
         assert loss.body["ranges"] == [[2, 2]]
         assert loss.body["rows"] == 3

@@ -195,9 +195,11 @@ async def test_a_refused_record_becomes_a_loss_that_is_itself_published(tmp_path
         await eventually(lambda: broker.received)
         broker.refuse = {int(broker.received[0]["id"].rsplit(":", 1)[1]) + 1}
         running.read(2, 3)
-        await eventually(lambda: any("values" not in message for message in broker.received))
-        (loss,) = (message for message in broker.received if "values" not in message)
+        await eventually(lambda: sum("values" not in message for message in broker.received) == 2)
+        (loss,) = (message for message in broker.received if "ranges" in message)
         assert "packet too large" in loss["reason"]
+        (event,) = (message for message in broker.received if "event" in message)
+        assert event["state"] == "dead-letter"
         assert broker.numbers() == [1, 3]
         balance = running.balance()
         assert balance["accepted"] == balance["acknowledged"] + balance["pending"] + sum(balance["dropped"].values())
