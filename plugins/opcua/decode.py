@@ -1,7 +1,6 @@
-"""From the server's data values to columns.
+"""From the data values that the library decodes to columns: the plain road, for any kind of value.
 
-The library decodes a whole publish answer into objects, which are taken apart here. Everything that knows of its layout
-is in this file, so that a decoder of our own can take its place.
+What comes in bulk takes the road of `fast.py`, which gives the same columns; it comes here for values of rare kinds.
 """
 
 from collections.abc import Sequence
@@ -13,13 +12,14 @@ from typing import Any
 import numpy as np
 from asyncua import ua
 from asyncua.ua import ua_binary
-from asyncua.ua.ua_binary import struct_from_binary
 from numpy.typing import NDArray
 
 from gateway.plugin import Device, Exact, Readings, quality
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_FIRST, _LAST = _EPOCH, datetime(2200, 1, 1, tzinfo=UTC)
+"""Times outside are none: servers without a clock send the beginning or the end of the calendar."""
 _EXACT_INT = 2**53
 _NAN = float("nan")
 OVERFLOW = 0x0480
@@ -66,76 +66,55 @@ ua_binary.unpack_uatype_array = _unpack_array_of_something
 
 
 @dataclass(slots=True)
-class Notification:
-    """One publish answer."""
+class Block:
+    """Values as columns, one row for each data value."""
 
-    subscription: int
-    sequence: int
-    """Number of the message; for a keep-alive the number that the next message will have."""
-    keep_alive: bool
-    more: bool
-    """The server has further messages waiting."""
-    handles: list[int]
-    """Client handle of each value."""
-    values: list[ua.DataValue]
-    ended: int | None
-    """The status code with which the server ended the subscription; None while it lives."""
+    t_ns: NDArray[np.int64]
+    value: NDArray[np.float64]
+    quality: NDArray[np.uint32]
+    exact: dict[int, Exact]
+    unusable: dict[int, str]
+    """Row → what it is, in words, for values of a kind that no tag can have."""
 
-    @property
-    def acknowledgement(self) -> ua.SubscriptionAcknowledgement:
-        """What lets the server forget it."""
-        return ua.SubscriptionAcknowledgement(self.subscription, self.sequence)
+    def readings(self, device: Device, ids: NDArray[np.uint32]) -> Readings:
+        """The block as readings of tags with these ids, one for each row."""
+        return Readings(device, self.t_ns, ids, self.value, self.quality, self.exact)
 
-
-def decode_publish(data: Any) -> Notification:
-    """A publish answer from its bytes. Raises what the library raises, see `errors.NOT_UNDERSTOOD`."""
-    response = struct_from_binary(ua.PublishResponse, data)
-    response.ResponseHeader.ServiceResult.check()
-    result = response.Parameters
-    return decode_message(int(result.SubscriptionId), result.NotificationMessage, more=bool(result.MoreNotifications))
-
-
-def decode_message(subscription: int, message: ua.NotificationMessage, *, more: bool = False) -> Notification:
-    """The message of a publish answer, or one that was asked for again."""
-    handles: list[int] = []
-    values: list[ua.DataValue] = []
-    ended = None
-    for part in message.NotificationData or ():
-        if isinstance(part, ua.DataChangeNotification):
-            handles += [item.ClientHandle for item in part.MonitoredItems]
-            values += [item.Value for item in part.MonitoredItems]
-        elif isinstance(part, ua.StatusChangeNotification):
-            ended = int(part.Status.value)
-    keep_alive = not message.NotificationData
-    return Notification(subscription, int(message.SequenceNumber), keep_alive, more, handles, values, ended)
-
-
-def as_readings(device: Device, ids: NDArray[np.uint32], values: Sequence[ua.DataValue], now_ns: int) -> Readings:
-    """One block of values, one for each of the tag ids. `now_ns` stands in where the server gives no time.
-
-    A bad value is NaN with the server's status code. A good NaN becomes a sensor failure, an array or a structure
-    not supported: neither is a value that a tag can have.
-    """
-    count = len(values)
-    t_ns = np.empty(count, np.int64)
-    column = np.full(count, _NAN)
-    codes = np.empty(count, np.uint32)
-    exact: dict[int, Exact] = {}
-    for row, data in enumerate(values):
-        t_ns[row] = _time(data, now_ns)
+    def put(self, row: int, data: ua.DataValue, now_ns: int) -> None:
+        """Fill one row. `now_ns` stands in where the server gives no time."""
         code = int(data.StatusCode.value) if data.StatusCode is not None else quality.GOOD
         if code < quality.BAD:
             value = plain(data.Value)
             if isinstance(value, float):
-                column[row] = value
+                self.value[row] = value
                 if isnan(value):
                     code = quality.BAD_SENSOR_FAILURE
-            elif value is None:
-                code = quality.BAD_NOT_SUPPORTED if is_unsupported(data.Value) else BAD_NO_DATA
+            elif value is not None:
+                self.exact[row] = value
+            elif data.Value is not None and is_unsupported(data.Value):
+                code = quality.BAD_NOT_SUPPORTED
+                self.unusable[row] = kind_of(data.Value)
             else:
-                exact[row] = value
-        codes[row] = code & ~quality.FLAGS
-    return Readings(device, t_ns, ids, column, codes, exact)
+                code = BAD_NO_DATA
+        self.t_ns[row] = _time(data, now_ns)
+        self.quality[row] = code & ~quality.FLAGS
+
+
+def empty_block(count: int) -> Block:
+    """A block whose rows are still to be filled; values are NaN until then."""
+    return Block(np.empty(count, np.int64), np.full(count, _NAN), np.empty(count, np.uint32), {}, {})
+
+
+def as_block(values: Sequence[ua.DataValue], now_ns: int) -> Block:
+    """Values as columns.
+
+    A bad value is NaN with the server's status code. A good NaN becomes a sensor failure, a value of a kind that no tag can
+    have not supported, and no value at all no data.
+    """
+    block = empty_block(len(values))
+    for row, data in enumerate(values):
+        block.put(row, data, now_ns)
+    return block
 
 
 BAD_NO_DATA = 0x809B_0000
@@ -188,7 +167,7 @@ def kind_of(variant: ua.Variant) -> str:
 
 
 def _time(data: ua.DataValue, now_ns: int) -> int:
-    told = data.SourceTimestamp or data.ServerTimestamp
-    if told is None:
-        return now_ns
-    return int((told - _EPOCH) // _MICROSECOND) * 1000
+    for told in (data.SourceTimestamp, data.ServerTimestamp):
+        if told is not None and _FIRST <= told < _LAST:
+            return int((told - _EPOCH) // _MICROSECOND) * 1000
+    return now_ns

@@ -21,9 +21,11 @@ from gateway.plugin import Device, LinkError, Readings, Tags, quality
 
 from .address import parse_address
 from .config import OpcUaConfig
-from .decode import OVERFLOW, Notification, as_readings, decode_message, decode_publish, kind_of
+from .decode import OVERFLOW
 from .errors import in_words, name_of
+from .fast import Decoder
 from .nodes import read_tags
+from .notification import Notification, decode_message, decode_publish
 from .publishing import Answer
 from .services import monitor, republish, take_over, unsubscribe
 from .session import Session
@@ -50,6 +52,7 @@ class Feed:
         self._config: OpcUaConfig = device.config
         self._alive = alive
         self._log = log
+        self._decoder = Decoder()
         self._ready: deque[Readings] = deque()
         self._subscriptions: dict[int, Subscription] = {}
         self._home: dict[int, Subscription] = {}
@@ -150,7 +153,7 @@ class Feed:
         """The answer, unless it only says that a request was not wanted."""
         with in_words("subscription", self._session.certificate):
             try:
-                return decode_publish(answer.outcome.result())
+                return decode_publish(answer.outcome.result(), self._decoder, time.time_ns())
             except BadTooManyPublishRequests:
                 self._publishing.window = max(1, self._publishing.window - 1)
             except BadTimeout:
@@ -182,7 +185,7 @@ class Feed:
         if message is None:
             return False
         with in_words("subscription", self._session.certificate):
-            notification = decode_message(subscription.id, message)
+            notification = decode_message(subscription.id, message, time.time_ns())
         self._keep(subscription, notification)
         return True
 
@@ -191,7 +194,7 @@ class Feed:
             raise LinkError(f"the server has ended the subscription ({name_of(notification.ended)})")
         subscription.passed(notification.sequence)
         self._publishing.acknowledge(notification.acknowledgement)
-        if notification.handles:
+        if len(notification.handles):
             self._ready.append(self._readings(notification))
 
     async def _confirm(self, rows: set[int]) -> None:
@@ -202,25 +205,18 @@ class Feed:
         self._ready.append(await read_tags(self._session, self._device, tags, time.time_ns()))
 
     def _readings(self, notification: Notification) -> Readings:
-        handles = np.array(notification.handles, np.intp)
-        ids = self._device.tags.ids[handles]
-        readings = as_readings(self._device, ids, notification.values, time.time_ns())
-        if readings.quality.any():
-            self._remark(readings.quality, notification)
+        handles, block = notification.handles, notification.block
+        if block.quality.any():
+            for row in np.flatnonzero(block.quality & OVERFLOW == OVERFLOW).tolist():
+                self._tell_once(int(handles[row]), "the server's queue was full, values are lost: raise queue_size")
+        for row, kind in block.unusable.items():
+            self._tell_once(int(handles[row]), f"{kind} cannot be a tag")
         if notification.subscription in self._unconfirmed:
-            self._unconfirmed[notification.subscription].difference_update(notification.handles)
-        return readings
-
-    def _remark(self, codes: np.ndarray[tuple[int], np.dtype[np.uint32]], notification: Notification) -> None:
-        """Say once for each tag what a status code alone does not explain."""
-        for row in np.flatnonzero(codes & OVERFLOW == OVERFLOW).tolist():
-            self._tell_once(notification.handles[row], "the server's queue was full, values are lost: raise queue_size")
-        for row in np.flatnonzero(codes == quality.BAD_NOT_SUPPORTED).tolist():
-            value = notification.values[row].Value
-            if value is not None and value.Value is not None:
-                self._tell_once(notification.handles[row], f"{kind_of(value)} cannot be a tag")
+            self._unconfirmed[notification.subscription].difference_update(handles.tolist())
+        return block.readings(self._device, self._device.tags.ids[handles])
 
     def _tell_once(self, row: int, what: str) -> None:
+        """Say once for each tag what a status code alone does not explain."""
         tag = self._device.tags[row]
         if f"{tag.name} {what}" not in self._told:
             self._told.add(f"{tag.name} {what}")

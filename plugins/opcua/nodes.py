@@ -8,7 +8,7 @@ from asyncua import ua
 from gateway.plugin import Device, Found, Readings, Tag, Tags, quality
 
 from .address import parse_address
-from .decode import TYPES, as_readings, plain
+from .decode import TYPES, as_block, plain
 from .errors import in_words
 from .services import read
 from .session import Session
@@ -34,7 +34,8 @@ async def read_tags(session: Session, device: Device, tags: Tags, now_ns: int) -
     nodes = [session.node_id(parse_address(tag.config.address)) for tag in tags]
     answers = iter(await read(session, [(node, ua.AttributeIds.Value) for node in nodes if node is not None]))
     unknown = ua.DataValue(StatusCode=ua.StatusCode(quality.BAD_NODE_ID_UNKNOWN))
-    return as_readings(device, tags.ids, [unknown if node is None else next(answers) for node in nodes], now_ns)
+    values = [unknown if node is None else next(answers) for node in nodes]
+    return as_block(values, now_ns).readings(device, tags.ids)
 
 
 async def describe_nodes(session: Session, nodes: Sequence[ua.NodeId]) -> list[Found | None]:

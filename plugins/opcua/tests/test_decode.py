@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.plugin import quality
-from plugins.opcua.decode import as_readings, decode_publish
+from plugins.opcua.decode import as_block
 from plugins.opcua.errors import NOT_UNDERSTOOD
+from plugins.opcua.fast import Decoder
+from plugins.opcua.notification import Notification, decode_publish
 
 from .conftest import make_device
 
@@ -24,8 +26,20 @@ V = ua.VariantType
 
 
 def one(value: ua.DataValue) -> tuple[int, object, int]:
-    readings = as_readings(DEVICE, np.array([100], np.uint32), [value], NOW)
+    readings = as_block([value], NOW).readings(DEVICE, np.array([100], np.uint32))
     return int(readings.t_ns[0]), readings.exact.get(0, float(readings.value[0])), int(readings.quality[0])
+
+
+def decoded(data: bytes) -> Notification:
+    return decode_publish(Buffer(data), Decoder(), NOW)
+
+
+def rows(notification: Notification) -> list[tuple[int, object, int]]:
+    block = notification.block
+    return [
+        (int(block.t_ns[row]), block.exact.get(row, float(block.value[row])), int(block.quality[row]))
+        for row in range(len(block.value))
+    ]
 
 
 def answer(*values: ua.DataValue, sequence: int = 1) -> bytes:
@@ -63,8 +77,7 @@ status_codes = st.builds(lambda high, low: high << 16 | low << 7, st.integers(0,
 @given(any_integer)
 def test_integers_arrive_exactly(typed):
     kind, number = typed
-    notification = decode_publish(Buffer(answer(value_of(kind, number))))
-    t_ns, got, code = one(notification.values[0])
+    ((t_ns, got, code),) = rows(decoded(answer(value_of(kind, number))))
     assert got == number
     assert isinstance(got, int) == (abs(number) > 2**53)
     assert (t_ns, code) == (int(WHEN.timestamp()) * 10**9 + 123_456_000, quality.GOOD)
@@ -73,9 +86,9 @@ def test_integers_arrive_exactly(typed):
 @given(st.floats(allow_nan=False), st.text(), st.binary())
 def test_floats_texts_and_bytes_arrive_exactly(number, text, raw):
     data = answer(value_of(V.Double, number), value_of(V.String, text), value_of(V.ByteString, raw))
-    notification = decode_publish(Buffer(data))
-    assert [one(value)[1] for value in notification.values] == [number, text, raw]
-    assert notification.handles == [0, 1, 2]
+    notification = decoded(data)
+    assert [value for _, value, _ in rows(notification)] == [number, text, raw]
+    assert notification.handles.tolist() == [0, 1, 2]
 
 
 @given(status_codes)
@@ -106,10 +119,10 @@ def test_a_keep_alive_and_an_ended_subscription_are_told_apart():
     response = ua.PublishResponse()
     response.Parameters.SubscriptionId = 7
     response.Parameters.NotificationMessage.SequenceNumber = 4
-    assert decode_publish(Buffer(struct_to_binary(response))).keep_alive
+    assert decoded(struct_to_binary(response)).keep_alive
     ended = ua.StatusChangeNotification(Status=ua.StatusCode(ua.StatusCodes.BadTimeout))
     response.Parameters.NotificationMessage.NotificationData = [ended]
-    assert decode_publish(Buffer(struct_to_binary(response))).ended == quality.BAD_TIMEOUT
+    assert decoded(struct_to_binary(response)).ended == quality.BAD_TIMEOUT
 
 
 WHOLE = answer(
@@ -125,7 +138,7 @@ def test_an_array_of_nulls_is_refused_whatever_length_it_claims():
     variant = null.index(struct_to_binary(ua.DataValue(ua.Variant(None)))) + 1
     claimed = null[:variant] + b"\x80" + (2**31 - 1).to_bytes(4, "little") + null[variant + 1 :]
     with pytest.raises(ua.UaError, match="array of nulls"):
-        decode_publish(Buffer(claimed))
+        decoded(claimed)
 
 
 @settings(deadline=None)
@@ -134,8 +147,8 @@ def test_damaged_answers_raise_only_what_is_caught(data):
     position = data.draw(st.integers(0, len(WHOLE) - 1))
     damaged = WHOLE[:position] + data.draw(st.binary(max_size=8)) + WHOLE[position + data.draw(st.integers(0, 8)) :]
     try:
-        notification = decode_publish(Buffer(damaged))
-        as_readings(DEVICE, np.zeros(len(notification.values), np.uint32), notification.values, NOW)
+        notification = decoded(damaged)
+        notification.block.readings(DEVICE, np.zeros(len(notification.handles), np.uint32))
     except NOT_UNDERSTOOD:
         pass
 
@@ -143,4 +156,4 @@ def test_damaged_answers_raise_only_what_is_caught(data):
 @given(st.binary(max_size=300))
 def test_random_bytes_raise_only_what_is_caught(data):
     with pytest.raises(NOT_UNDERSTOOD):
-        decode_publish(Buffer(data))
+        decoded(data)

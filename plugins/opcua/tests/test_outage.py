@@ -80,12 +80,15 @@ async def test_outages_one_after_the_other_lose_nothing_and_leave_one_session(li
 
 @pytest.mark.slow
 async def test_after_the_session_has_ended_a_new_one_takes_the_subscriptions_over(serve):
-    peer: OpcUaPeer = await serve("--tick", "100", fresh=True)
-    async with FaultProxy("127.0.0.1", peer.port) as proxy, kept_alive(counting(proxy, hold="5s")) as collector:
-        await through(collector, proxy, "cut", 9)
-        if peer.kind == "node-opcua":  # the other ends subscriptions with their session, so that it holds nothing
-            assert missing(collector) == set()
-        assert await peer.sessions() == {"sessions": 1, "subscriptions": 1}
+    peer: OpcUaPeer = await serve("--security", "Basic256Sha256", "--tick", "100", fresh=True)
+    async with FaultProxy("127.0.0.1", peer.port) as proxy:
+        device = counting(proxy, security="auto", server_thumbprint=peer.thumbprint, hold="5s")
+        async with kept_alive(device) as collector:
+            await through(collector, proxy, "cut", 9)
+            if peer.kind == "node-opcua":  # the other ends subscriptions with their session: it holds nothing any more
+                assert missing(collector) == set()
+            assert not collector.driver._session.continued
+            assert await peer.sessions() == {"sessions": 1, "subscriptions": 1}
 
 
 async def test_a_restarted_server_is_taken_up_though_its_namespaces_moved(serve):
