@@ -3,17 +3,20 @@
 from pydantic import field_validator, model_validator
 
 from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig, TagConfig, ValueType
-from gateway.config.fields import Deadband, Duration, Field, FilePath, Size, TopicTemplate
+from gateway.config.fields import Deadband, Duration, Field, FilePath, Period, Size, TopicTemplate
 from gateway.config.secrets import resolve
 from gateway.core import quality
+from gateway.core.context import Context
 from gateway.core.errors import DeviceError, LinkError, RefusedError
 from gateway.core.readings import Exact, Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
+from gateway.core.topic import device_topic, own_topic
 from gateway.plugin.driver import Driver, Found, Values
 from gateway.plugin.sink import Encoder, Message, Sink, SinkHost
 
 __all__ = [
+    "Context",
     "Deadband",
     "Device",
     "DeviceConfig",
@@ -29,6 +32,7 @@ __all__ = [
     "Lane",
     "LinkError",
     "Message",
+    "Period",
     "Readings",
     "Record",
     "RefusedError",
@@ -44,8 +48,10 @@ __all__ = [
     "TopicTemplate",
     "ValueType",
     "Values",
+    "device_topic",
     "field_validator",
     "model_validator",
+    "own_topic",
     "quality",
     "resolve",
 ]

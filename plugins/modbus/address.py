@@ -34,23 +34,27 @@ HOLDING_REGISTERS = Area("hr", "4", "holding register", 3, single_bits=False)
 AREAS = (COILS, DISCRETE_INPUTS, INPUT_REGISTERS, HOLDING_REGISTERS)
 _BY_DIGIT = {area.digit: area for area in AREAS}
 _BY_CODE = {area.code: area for area in AREAS} | {"coil": COILS}
-_FORM = re.compile(r"(?:([a-z]+):(\d+)|(\d+))(?:\.(\d+))?")
+_FORM = re.compile(r"(?:([a-z]+):(\d+)|(\d+))(?:\.(\d+)(?:-(\d+))?|\.(high|low))?")
+_BYTES = {"low": (0, 8), "high": (8, 8)}
 _ADVICE = (
-    'write it as the manual prints it ("40001", "400001", a bit as "40001.3") '
+    'write it as the manual prints it ("40001", "400001", a bit as "40001.3", bits as "40001.4-7") '
     'or raw from 0 ("hr:0", "ir:0", "co:0", "di:0")'
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A register, a bit of a register, or a single bit."""
+    """A register, some bits of a register, or a single bit."""
 
     area: Area
     offset: int
     """0 to 65535, as on the wire."""
 
     bit: int | None = None
-    """Bit of the register, 0 the least significant."""
+    """Lowest bit of the register that is meant, 0 the least significant; None for the whole."""
+
+    width: int = 1
+    """How many bits."""
 
 
 def parse_address(text: str) -> Address:
@@ -58,9 +62,11 @@ def parse_address(text: str) -> Address:
     match = _FORM.fullmatch(text.strip().lower())
     if not match:
         raise ValueError(f"{text!r} is no Modbus address; {_ADVICE}")
-    code, raw, printed, bit = match.groups()
+    code, raw, printed, first, last, byte = match.groups()
     area, offset = _raw(code, raw) if code else _printed(printed)
-    return Address(area, offset, None if bit is None else _bit(area, bit))
+    if first is None and byte is None:
+        return Address(area, offset)
+    return Address(area, offset, *(_BYTES[byte] if byte and not area.single_bits else _bits(area, first or byte, last)))
 
 
 def printed(area: Area, offset: int) -> str:
@@ -105,9 +111,13 @@ def _printed(digits: str) -> tuple[Area, int]:
     return area, number - 1
 
 
-def _bit(area: Area, digits: str) -> int:
+def _bits(area: Area, first: str, last: str | None) -> tuple[int, int]:
+    """Lowest bit and number of bits."""
     if area.single_bits:
-        raise ValueError(f"a {area.word} is one bit already; leave out .{digits}")
-    if int(digits) > 15:
-        raise ValueError(f"a register has the bits .0 (least significant) to .15, not .{digits}")
-    return int(digits)
+        raise ValueError(f"a {area.word} is one bit already; leave out .{first}")
+    low, high = int(first), int(last or first)
+    if max(low, high) > 15:
+        raise ValueError(f"a register has the bits .0 (least significant) to .15, not .{max(low, high)}")
+    if high < low:
+        raise ValueError(f"write the lower bit first: .{high}-{low}")
+    return low, high - low + 1

@@ -2,35 +2,115 @@
 
 from typing import Any, Literal
 
-from gateway.plugin import DeviceConfig, Field, TagConfig, field_validator, model_validator
+from gateway.plugin import (
+    DeviceConfig,
+    Duration,
+    Field,
+    FilePath,
+    Period,
+    Section,
+    TagConfig,
+    field_validator,
+    model_validator,
+)
 
 from .address import Address, parse_address, quotes_missing
-from .codec import ORDERS, size_of
+from .codec import ORDERS, PARTS, TEXT_ORDERS, TEXTS, published, registers_of, size_of
+from .serial_port import baud_rates
 
-Type = Literal["bool", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
+Type = Literal[
+    "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
+    "float16", "float32", "float64", "bcd16", "bcd32", "bcd64", "string", "bytes",
+]  # fmt: skip
 Order = Literal[
-    "AB", "BA", "ABCD", "CDAB", "BADC", "DCBA",
+    "A", "B", "AB", "BA", "ABCD", "CDAB", "BADC", "DCBA",
     "ABCDEFGH", "BADCFEHG", "CDABGHEF", "DCBAHGFE", "EFGHABCD", "FEHGBADC", "GHEFCDAB", "HGFEDCBA",
 ]  # fmt: skip
 
 
+class Tls(Section):
+    ca: FilePath | None = None
+    """Certificates (PEM) of the authorities that may have signed the device's certificate. Default: those of the system."""
+
+    certificate: FilePath | None = None
+    """The gateway's own certificate (PEM), which devices by the Modbus Security specification ask for."""
+
+    key: FilePath | None = None
+    """The key of certificate (PEM). Default: it stands in the same file."""
+
+    server_name: str = ""
+    """Name in the device's certificate, if another than host."""
+
+    @model_validator(mode="after")
+    def _pair(self) -> "Tls":
+        if self.key is not None and self.certificate is None:
+            raise ValueError("key: needs certificate")
+        return self
+
+
 class ModbusDevice(DeviceConfig):
-    """A Modbus device, reached over TCP; devices with the same host and port share one connection."""
+    """A Modbus device. Devices with the same host and port, or the same serial port, share one line."""
 
-    host: str = Field(min_length=1)
-    """Name or address of the device, or of the gateway in front of it."""
+    transport: Literal["tcp", "udp", "rtu-over-tcp", "ascii-over-tcp", "rtu", "ascii"] = "tcp"
+    """How it is reached: by Modbus TCP or UDP; by RTU or ASCII frames in a TCP stream, as simple serial device servers pass
+    them on; or by RTU or ASCII on a serial port."""
 
-    port: int = Field(default=502, ge=1, le=65535)
-    """TCP port."""
+    host: str = ""
+    """Name or address of the device, or of the gateway in front of it. Needed unless it is on a serial port."""
+
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """TCP or UDP port. Default: 502, with tls 802."""
+
+    tls: bool | Tls = False
+    """true: Modbus TCP Security, the device's certificate checked against the system's authorities; or a table that says
+    more, such as { ca = "plant-ca.pem" }."""
+
+    serial: str = Field(default="", examples=["/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"])
+    """The serial port of an RTU or ASCII line. The names under /dev/serial/by-id stay the same after a restart."""
+
+    baud: int = 19200
+    """Bits per second on the serial port."""
+
+    parity: Literal["none", "even", "odd"] = "even"
+    """Parity on the serial port; with "none" most devices want stop_bits = 2."""
+
+    data_bits: Literal[7, 8] = 8
+    """Data bits on the serial port. RTU has 8, ASCII mostly 7."""
+
+    stop_bits: Literal[1, 2] = 1
+    """Stop bits on the serial port."""
+
+    rs485: bool = False
+    """Have the serial port's driver switch RTS while it sends, for RS-485 adapters that need it. Most switch themselves."""
 
     unit: int = Field(default=1, ge=0, le=255)
-    """Unit id: the device's number behind a gateway; most devices with a network plug of their own take 1 or 255."""
+    """Unit id: the device's number on a serial line or behind a gateway; most devices with a network plug of their own take 1
+    or 255."""
+
+    any_unit: bool = False
+    """Take answers that carry another unit id, as some devices with a network plug send them. Only for a device that has its
+    line for itself."""
 
     order: Literal["ABCD", "CDAB", "BADC", "DCBA"] = "ABCD"
     """Byte order of 32- and 64-bit values whose tag names none. ABCD is big-endian, CDAB has its registers swapped."""
 
-    max_gap: int = Field(default=0, ge=0, le=2000)
-    """Read over up to so many unused addresses to save a request; `check` tells what it saves. Some devices refuse it."""
+    request_timeout: Period | None = None
+    """How long one request may take; `timeout` holds for all requests of a scan. Default: 1 s on serial ports, else as long
+    as `timeout`."""
+
+    retries: int | None = Field(default=None, ge=0, le=10)
+    """How often a request whose answer is lost or damaged is repeated in the same scan. Default: 1 where that happens, on
+    serial lines and by UDP, else 0."""
+
+    pause: Duration = 0.0
+    """Silence on the line after each answer of this device, for devices that need time to recover."""
+
+    pause_after_connect: Duration = 0.0
+    """Silence after the line was opened, for devices that are not ready at once."""
+
+    max_gap: int | None = Field(default=None, ge=0, le=2000)
+    """Read over up to so many unused addresses to save a request. Default: as many as save time on the line, at most 16. 0
+    for a device in which reading an unused address does harm."""
 
     max_registers: int = Field(default=125, ge=1, le=125)
     """Registers that the device gives in one request, at most. A single value is never cut."""
@@ -38,19 +118,77 @@ class ModbusDevice(DeviceConfig):
     max_bits: int = Field(default=2000, ge=1, le=2000)
     """Coils or discrete inputs that the device gives in one request, at most."""
 
+    request_per_tag: bool = False
+    """Read every tag by a request of its own, for devices that give a value only when asked for exactly it."""
+
+    write_function: Literal["auto", "multiple"] = "auto"
+    """multiple: write also a single register or coil by the functions for several (16, 15), for devices that lack 5 and 6."""
+
+    bit_writes: Literal["mask", "read-modify-write"] = "mask"
+    """How a bit of a register is written: by the function for it (22), or, for devices that lack it, by reading the register
+    and writing it back, which undoes what the device itself changes in it in between."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> "ModbusDevice":
+        if self.transport in ("rtu", "ascii"):
+            self._check_serial()
+        elif self.serial:
+            raise ValueError(f'serial: transport = "{self.transport}" goes over a network; "rtu" and "ascii" do not')
+        elif not self.host:
+            raise ValueError("host: needed; write the device's name or address")
+        if self.tls and self.transport != "tcp":
+            raise ValueError('tls: only with transport = "tcp"')
+        return self
+
+    def _check_serial(self) -> None:
+        if not self.serial:
+            raise ValueError(f'serial: needed for transport = "{self.transport}", such as serial = "/dev/ttyUSB0"')
+        if self.host or self.port:
+            raise ValueError(
+                'host: a serial line has none; write transport = "rtu-over-tcp" for RTU through a device server'
+            )
+        if self.baud not in baud_rates():
+            raise ValueError(f"baud: {self.baud} is no rate of serial ports; write one of {_few(baud_rates())}")
+        if self.transport == "rtu" and self.data_bits != 8:
+            raise ValueError("data_bits: RTU needs 8")
+        if not 1 <= self.unit <= 247:
+            raise ValueError("unit: on a serial line 1 to 247")
+
+    @property
+    def tcp_port(self) -> int:
+        """The port to dial."""
+        return self.port or (802 if self.tls else 502)
+
+    @property
+    def lossy(self) -> bool:
+        """Whether single frames get lost or damaged on this line."""
+        return self.transport in ("udp", "rtu", "ascii")
+
+
+def _few(rates: list[int]) -> str:
+    return ", ".join(str(rate) for rate in rates if 1200 <= rate <= 115200)
+
 
 class ModbusTag(TagConfig):
     """A value in a Modbus device."""
 
     address: str = Field(examples=["40001", "hr:0"])
-    """As the manual prints it ("40001", "400001", a bit as "40001.3"), or raw and counted from 0 ("hr:0", "ir:0", "co:0",
-    "di:0")."""
+    """As the manual prints it ("40001", "400001", a bit as "40001.3", several as "40001.4-7", a byte as "40001.high"), or raw
+    and counted from 0 ("hr:0", "ir:0", "co:0", "di:0")."""
 
     type: Type | None = None
-    """How to read the registers. Needed for registers; bits are bool."""
+    """How to read the registers. Needed for registers; a bit is bool; several bits are uint16 unless it says otherwise."""
 
     order: Order | None = None
-    """Byte order as it comes over the wire, A the most significant byte. Default: the device's."""
+    """Byte order as it comes over the wire, A the most significant byte. Default: the device's. Of texts it says where a
+    register has its characters: "AB" two, the first in the high byte; "BA" two, swapped; "A" or "B" one, in the high or the
+    low byte."""
+
+    length: int = Field(default=0, ge=0, le=250)
+    """Characters of a string, or of bytes."""
+
+    encoding: Literal["utf-8", "ascii", "latin-1"] = "utf-8"
+    """Encoding of a string."""
 
     @field_validator("address", mode="before")
     @classmethod
@@ -64,33 +202,62 @@ class ModbusTag(TagConfig):
     def _fitting(self) -> "ModbusTag":
         at = self.at()
         if at.area.single_bits or at.bit is not None:
-            self._check_bit(at)
+            self._check_bits(at)
         else:
             self._check_registers(at)
         return self
 
-    def _check_bit(self, at: Address) -> None:
-        if self.type not in (None, "bool"):
+    def _check_bits(self, at: Address) -> None:
+        if at.width > 1:
+            if self.type not in (None, *PARTS):
+                raise ValueError(
+                    f'type: {at.width} bits of a register are one of {", ".join(PARTS)}, not "{self.type}"'
+                )
+        elif self.type not in (None, "bool"):
             what = f"a {at.area.word}" if at.bit is None else f"bit .{at.bit} of a register"
             raise ValueError(f'type: {what} is one bit; write type = "bool" or leave type out, not "{self.type}"')
         if self.order is not None:
             raise ValueError("order: one bit has no byte order; leave order out")
+        if self.length:
+            raise ValueError("length: only a string or bytes have a length")
 
     def _check_registers(self, at: Address) -> None:
         if self.type is None:
             raise ValueError('type: say how to read the register, such as type = "uint16", "int16" or "float32"')
-        if self.type == "bool":
-            raise ValueError(f'type: a register has 16 bits; say which one, such as address = "{self.address}.0"')
-        size = size_of(self.type)
-        if self.order is not None and self.order not in ORDERS[size]:
-            fitting = ", ".join(ORDERS[size])
-            raise ValueError(f'order: "{self.order}" does not fit {self.type} of {size} bytes; write one of {fitting}')
-        if at.offset + size // 2 > 65536:
-            raise ValueError(f"address: {self.type} takes {size // 2} registers and would run over the last one, 65536")
+        if self.type in ("bool", "int8", "uint8"):
+            part = "say which one" if self.type == "bool" else "say which byte"
+            example = ".0" if self.type == "bool" else ".high"
+            raise ValueError(f'type: a register has 16 bits; {part}, such as address = "{self.address}{example}"')
+        orders = TEXT_ORDERS if self.type in TEXTS else ORDERS[size_of(self.type)]
+        if self.order is not None and self.order not in orders:
+            raise ValueError(f'order: "{self.order}" does not fit {self.type}; write one of {", ".join(orders)}')
+        self._check_length()
+        count = registers_of(self.type, self.length, self.order or "")
+        if count > 125:
+            raise ValueError(
+                "length: a request gives 125 registers at most, so 250 characters, or 125 with one a register"
+            )
+        if at.offset + count > 65536:
+            raise ValueError(f"address: {self.type} takes {count} registers and would run over the last one, 65536")
+
+    def _check_length(self) -> None:
+        if self.type in TEXTS and not self.length:
+            raise ValueError(f"length: say how many characters the {self.type} has")
+        if self.type not in TEXTS and self.length:
+            raise ValueError("length: only a string or bytes have a length")
 
     def at(self) -> Address:
         """The parsed address."""
         return parse_address(self.address)
 
     def value_type(self) -> str:
-        return self.type or "bool"
+        at = self.at()
+        if at.area.single_bits or (at.bit is not None and at.width == 1):
+            return "bool"
+        return published(self.type or "uint16")
+
+    def byte_order(self, device: ModbusDevice) -> str:
+        """The tag's order, or what holds for such a type when it says none."""
+        if self.order is not None:
+            return self.order
+        return "AB" if self.type in TEXTS or size_of(self.type or "uint16") == 2 else device.order

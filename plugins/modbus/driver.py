@@ -1,57 +1,61 @@
 """The driver: connects, reads by plan, reports what the device refuses."""
 
 import asyncio
-import os
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import groupby
 from weakref import WeakKeyDictionary
 
-from gateway.plugin import Device, DeviceError, Driver, LinkError, Tags, Values
+from gateway.plugin import Device, DeviceError, Driver, Tags, Values
 
 from .config import ModbusDevice, ModbusTag
-from .connection import UNREACHABLE, Connection
+from .connection import UNREACHABLE
+from .describe import describe
 from .exceptions import words_of
-from .frames import Answer
+from .exchange import Pace
 from .plan import ReadPlan
-from .planner import Span, address_range, describe
+from .planner import Span, address_range
+from .requests import DAMAGED, NO_ANSWER, Answer
+from .transports import open_line
+
+_WITHIN = 0.95
+"""Of the gateway's time-out: what a scan has got until then is still delivered."""
 
 EXTRA_REQUESTS = 32
 """Requests that one scan may spend on finding missing addresses; the next scan goes on from there."""
 
 
 class Modbus(Driver[ModbusDevice, ModbusTag]):
-    """One TCP connection, shared by all devices with the same host and port."""
+    """One line, shared by all devices with the same host and port, or on the same serial port."""
 
     @classmethod
     def line_key(cls, config: ModbusDevice) -> Hashable:
-        return config.host, config.port
+        return config.serial or (config.host, config.tcp_port)
 
     @classmethod
     def plan(cls, device: Device) -> list[str]:
         return describe(device)
 
     async def connect(self) -> None:
-        peer = f"{self.config.host}:{self.config.port}"
         self._plans: WeakKeyDictionary[Tags, ReadPlan] = WeakKeyDictionary()
-        try:
-            _, self._connection = await asyncio.get_running_loop().create_connection(
-                lambda: Connection(peer, self.config.max_in_flight), self.config.host, self.config.port
-            )
-        except OSError as error:
-            raise LinkError(f"cannot connect to {peer}: {_reason(error)}") from error
+        self._paces: dict[str, Pace] = {}
+        self._loop = asyncio.get_running_loop()
+        self._connection = await open_line(self.config)
+        if self.config.pause_after_connect:
+            self._connection.rest(self.config.pause_after_connect)
 
     async def read(self, tags: Tags) -> Values:
         plan = self._plans.get(tags) or self._new_plan(tags)
+        pace = self._paces[tags.device]
+        until = self._loop.time() + pace.whole
         plan.prepare(time.monotonic())
-        answers = await self._connection.exchange(plan.requests)
+        answers = await self._connection.exchange(plan.requests, pace, until)
         values = plan.quick(answers, time.time_ns())
         if values is not None:
             return values
-        answers = await self._ask(plan, answers)
-        if any(answer in UNREACHABLE for answer in answers) and all(type(answer) is int for answer in answers):
-            code = next(answer for answer in answers if answer in UNREACHABLE)
-            raise DeviceError(f"unit {plan.requests[0].unit}: {words_of(int(code))}")
+        answers = await self._ask(plan, answers, pace, until)
+        if answers and all(type(answer) is int for answer in answers):
+            _raise_if_lost(plan.requests[0].unit, answers, pace)
         before = plan.refused
         values = plan.values(answers, time.monotonic(), time.time_ns())
         if plan.refused != before:
@@ -64,9 +68,10 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
     def _new_plan(self, tags: Tags) -> ReadPlan:
         device = next(device for device in self.devices if device.name == tags.device)
         plan = self._plans[tags] = ReadPlan(device, tags, time.monotonic())
+        self._paces[device.name] = pace_of(device.config, self.config.timeout)
         return plan
 
-    async def _ask(self, plan: ReadPlan, answers: list[Answer]) -> list[Answer]:
+    async def _ask(self, plan: ReadPlan, answers: list[Answer], pace: Pace, until: float) -> list[Answer]:
         """All answers of a scan, given the first; refused blocks are halved and asked again as far as one scan may."""
         spend = EXTRA_REQUESTS
         while spend > 0 and any(type(answer) is int for answer in answers):
@@ -75,7 +80,7 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
             if not asked:
                 break
             spend -= len(asked)
-            new = await self._connection.exchange([plan.requests[at] for at in asked])
+            new = await self._connection.exchange([plan.requests[at] for at in asked], pace, until)
             for at, answer in zip(asked, new, strict=True):
                 halved[at] = answer
             answers = [answer for answer in halved if answer is not None]
@@ -91,6 +96,23 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
             log.info("the device answers addresses again", **_named(plan, ended))
 
 
+def pace_of(config: ModbusDevice, timeout: float) -> Pace:
+    """How the device is asked, on a line on which a read may take `timeout` seconds."""
+    whole = _WITHIN * timeout
+    own = config.request_timeout or (min(1.0, whole) if config.serial else whole)
+    retries = int(config.lossy) if config.retries is None else config.retries
+    return Pace(min(own, whole), whole, retries, config.pause)
+
+
+def _raise_if_lost(unit: int, answers: Sequence[Answer], pace: Pace) -> None:
+    """Raise what nothing but lost answers or a gateway's word means for the device."""
+    if NO_ANSWER in answers:
+        raise TimeoutError(f"unit {unit}: no answer within {pace.patience:g} s")
+    code = next((answer for answer in answers if answer in UNREACHABLE or answer == DAMAGED), None)
+    if code is not None:
+        raise DeviceError(f"unit {unit}: {words_of(int(code))}")
+
+
 def _place(span: Span) -> tuple[str, int]:
     return span.area.digit, span.start
 
@@ -104,11 +126,3 @@ def _named(plan: ReadPlan, spans: Sequence[Span]) -> dict[str, str]:
 def _cut(words: Sequence[str]) -> str:
     more = len(words) - 8
     return ", ".join(words) if more <= 0 else ", ".join(words[:8]) + f" and {more} more"
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused; is the port right, and Modbus TCP switched on in the device?"
-    if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    return error.strerror or str(error)

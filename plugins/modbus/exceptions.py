@@ -1,6 +1,8 @@
-"""What a device means by a Modbus exception (Modbus Application Protocol V1.1b3, §7), and the quality that follows."""
+"""What a Modbus exception means (Modbus Application Protocol V1.1b3, §7), or no answer, and the quality that follows."""
 
 from gateway.plugin import quality
+
+from .requests import DAMAGED, NO_ANSWER
 
 DIVISIBLE = frozenset((2, 3))
 """Exceptions that may be the fault of one address in a block, or of the block's size."""
@@ -15,13 +17,15 @@ _MEANINGS = {
     8: ("memory parity error: the device found its memory damaged", quality.BAD_DEVICE_FAILURE),
     10: ("path unavailable: the gateway in front of the device has no way to it", quality.BAD_NO_COMMUNICATION),
     11: ("no answer: the gateway in front of the device does not reach it", quality.BAD_NO_COMMUNICATION),
+    NO_ANSWER: ("no answer in time, though the device answers other requests", quality.BAD_TIMEOUT),
+    DAMAGED: ("answers come damaged; look at wiring, termination, baud and parity", quality.BAD_COMMUNICATION),
 }
 
 
 def words_of(code: int) -> str:
     """The exception in plain words."""
     words = _MEANINGS[code][0] if code in _MEANINGS else "an exception of its maker's own; see its manual"
-    return f"{words} (exception {code})"
+    return words if code in (NO_ANSWER, DAMAGED) else f"{words} (exception {code})"
 
 
 def quality_of(code: int) -> int:

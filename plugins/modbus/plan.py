@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from gateway.plugin import Device, Readings, Tags, quality
 
-from .config import ModbusDevice
-from .decoder import Decoder, Place
+from .config import ModbusDevice, ModbusTag
+from .decoder import Decoded, Decoder, Place
 from .exceptions import DIVISIBLE, quality_of
-from .frames import Answer, Request
 from .planner import Block, Span, blocks_of, spans_of
+from .requests import Answer, Request, read
 
 PROBE_AFTER = 60.0
 """Seconds after which a parked address is tried again."""
@@ -86,10 +86,10 @@ class ReadPlan:
 
     def _taken(self, payload: bytes, t_ns: int) -> NDArray[np.float64] | Readings:
         if payload != self._payload:
-            self._value, self._exact = self._decode(payload)
-            self._plain = not np.count_nonzero(np.isnan(self._value))
+            self._found = self._decode(payload)
+            self._plain = not np.count_nonzero(np.isnan(self._found.value))
             self._payload = payload
-        return self._value if self._plain and not self.refused else self._readings(t_ns)
+        return self._found.value if self._plain and not self.refused else self._readings(t_ns)
 
     def names(self, spans: Iterable[Span]) -> list[str]:
         """Names of the tags in these spans."""
@@ -105,10 +105,15 @@ class ReadPlan:
 
     def _use(self, blocks: Sequence[Block]) -> None:
         self.blocks = tuple(blocks)
-        self.requests: tuple[Request, ...] = tuple(block.request(self._options.unit) for block in blocks)
+        self.requests: tuple[Request, ...] = tuple(self._request(block) for block in blocks)
         self._decoder: Decoder | None = None
         self._payload = None
         self._whole = False
+
+    def _request(self, block: Block) -> Request:
+        return read(
+            self._options.unit, block.area, block.start, block.end - block.start, any_unit=self._options.any_unit
+        )
 
     def _settle(self, answers: Sequence[Answer], now: float) -> list[bytes]:
         """Note what was refused, park what is missing. Returns the payloads of the blocks that stay."""
@@ -138,23 +143,25 @@ class ReadPlan:
         for span, code in refused.items():
             self._quality[list(span.rows)] = quality_of(code)
 
-    def _decode(self, payload: bytes) -> tuple[NDArray[np.float64], Mapping[int, int]]:
+    def _decode(self, payload: bytes) -> Decoded:
         if self._decoder is None:
             self._decoder = Decoder(len(self._tags), self._places())
         return self._decoder.decode(payload)
 
     def _readings(self, t_ns: int) -> Readings:
+        found = self._found
         good = self._quality == quality.GOOD
-        missing = np.isnan(self._value) & good
-        missing[list(self._exact)] = False
+        missing = np.isnan(found.value) & good
+        missing[list(found.exact)] = False
+        verdict = np.where(missing, np.uint32(quality.BAD_SENSOR_FAILURE), self._quality)
+        verdict[found.senseless] = np.where(good[found.senseless], quality.BAD_DECODING, verdict[found.senseless])
         return Readings(
             self._device,
             np.full(len(self._tags), t_ns),
             self._ids,
-            np.where(good, self._value, np.nan),
-            np.where(missing, np.uint32(quality.BAD_SENSOR_FAILURE), self._quality),
-            self._exact,
-            own_time=True,
+            np.where(good, found.value, np.nan),
+            verdict,
+            {row: value for row, value in found.exact.items() if good[row]},
         )
 
     def _places(self) -> list[Place]:
@@ -167,11 +174,14 @@ class ReadPlan:
         return places
 
     def _place(self, row: int, begin: int, offset: int) -> Place:
-        tag = self._tags[row].config
+        tag: ModbusTag = self._tags[row].config
         at = tag.at()
         if at.area.single_bits:
             return Place(row, begin + offset // 8, "bool", bit=offset % 8)
-        if at.bit is not None:
-            return Place(row, begin + 2 * offset + (at.bit < 8), "bool", bit=at.bit % 8)
-        order = tag.order or ("AB" if tag.type in ("int16", "uint16") else self._options.order)
-        return Place(row, begin + 2 * offset, tag.type, order)
+        byte = begin + 2 * offset
+        if at.bit is None:
+            order = tag.byte_order(self._options)
+            return Place(row, byte, tag.type or "", order, length=tag.length, encoding=tag.encoding)
+        if at.width == 1:
+            return Place(row, byte + (at.bit < 8), "bool", bit=at.bit % 8)
+        return Place(row, byte, tag.type or "uint16", bit=at.bit, width=at.width)

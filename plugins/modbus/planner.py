@@ -1,17 +1,17 @@
-"""Which requests read a set of tags: neighbours share one, up to the device's limit."""
+"""Which requests read a set of tags, in the least time on the line."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from itertools import groupby
 
 from gateway.plugin import Device, Tag
 
 from .address import AREAS, Area, printed
-from .codec import size_of
+from .codec import registers_of
 from .config import ModbusDevice, ModbusTag
-from .frames import Request
-
-_SHOWN = 20
+from .requests import payload
+from .times import request_time, worth_reading_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,13 @@ class Block:
     def end(self) -> int:
         return max(span.end for span in self.spans)
 
+    @property
+    def size(self) -> int:
+        """Bytes of data in the answer."""
+        return payload(self.area.single_bits, self.end - self.start)
+
     def __str__(self) -> str:
         return address_range(self.area, self.start, self.end)
-
-    def request(self, unit: int) -> Request:
-        return Request(unit, self.area, self.start, self.end - self.start)
 
     def halves(self) -> tuple["Block", "Block"]:
         """Two smaller blocks in place of one of several spans."""
@@ -67,21 +69,31 @@ def spans_of(tags: Iterable[Tag]) -> list[Span]:
 
 
 def blocks_of(spans: Sequence[Span], device: ModbusDevice, max_gap: int | None = None) -> list[Block]:
-    """The fewest requests for these spans, which come in order, within the device's limits and gap."""
-    gap = device.max_gap if max_gap is None else max_gap
+    """The requests for these spans, which come in order, that take the least time within the device's limits."""
+    if device.request_per_tag:
+        return [Block((Span(span.area, span.start, span.end, (row,)),)) for span in spans for row in span.rows]
+    gap = allowed_gap(device) if max_gap is None else max_gap
     blocks: list[Block] = []
-    open_: list[Span] = []
-    end = 0
-    for span in spans:
-        limit = device.max_bits if span.area.single_bits else device.max_registers
-        joins = open_ and span.area is open_[0].area and span.start <= end + gap
-        if not joins or max(end, span.end) - open_[0].start > limit:
-            if open_:
-                blocks.append(Block(tuple(open_)))
-            open_, end = [], 0
-        open_.append(span)
-        end = max(end, span.end)
-    return [*blocks, Block(tuple(open_))] if open_ else blocks
+    for area, group in groupby(spans, key=lambda span: span.area):
+        limit = device.max_bits if area.single_bits else device.max_registers
+        pieces = list(_pieces(list(group), limit))
+        plans = (_greedy(pieces, limit, gap), _cheapest(pieces, limit, gap, device))
+        blocks += min(plans, key=partial(_cost, device=device))
+    return blocks
+
+
+def time_of(blocks: Sequence[Block], device: ModbusDevice) -> float:
+    """Seconds on the line."""
+    return sum(request_time(device, block.size) for block in blocks)
+
+
+def _cost(blocks: Sequence[Block], device: ModbusDevice) -> tuple[float, int]:
+    return time_of(blocks, device), len(blocks)
+
+
+def allowed_gap(device: ModbusDevice) -> int:
+    """Unused addresses that are read over."""
+    return worth_reading_over(device) if device.max_gap is None else device.max_gap
 
 
 def address_range(area: Area, start: int, end: int) -> str:
@@ -89,49 +101,79 @@ def address_range(area: Area, start: int, end: int) -> str:
     return printed(area, start) if end - start == 1 else f"{printed(area, start)}-{printed(area, end - 1)}"
 
 
-def describe(device: Device) -> list[str]:
-    """How the device's tags will be read, and what a larger max_gap would save."""
-    options: ModbusDevice = device.config
-    lines: list[str] = []
-    for scan, tags in sorted(_scans(device).items()):
-        spans = spans_of(tags)
-        blocks = blocks_of(spans, options)
-        lines.append(f"every {scan:g} s: {_count(len(blocks), 'request')} for {_count(len(tags), 'tag')}")
-        lines += [f"  {_line(block)}" for block in blocks[:_SHOWN]]
-        if len(blocks) > _SHOWN:
-            lines.append(f"  and {len(blocks) - _SHOWN} more")
-        lines += [f"  {saving}" for saving in _savings(spans, options, len(blocks))]
-    return lines
-
-
-def _width(tag: ModbusTag) -> int:
-    return 1 if tag.value_type() == "bool" else size_of(tag.value_type()) // 2
-
-
-def _scans(device: Device) -> Mapping[float, list[Tag]]:
+def by_scan(device: Device) -> Mapping[float, list[Tag]]:
+    """Period in seconds → the tags that are read together, the shortest first."""
     scans: dict[float, list[Tag]] = {}
     for tag in device.tags:
         scans.setdefault(tag.config.scan or device.config.scan, []).append(tag)
-    return scans
+    return dict(sorted(scans.items()))
 
 
-def _line(block: Block) -> str:
-    unused = block.end - block.start - len({at for span in block.spans for at in range(span.start, span.end)})
-    tags = sum(len(span.rows) for span in block.spans)
-    what = _count(block.end - block.start, block.area.word)
-    return f"{block}: {what}, {_count(tags, 'tag')}" + (f", {unused} of them unused" if unused else "")
+def _pieces(spans: Sequence[Span], limit: int) -> Iterator[Block]:
+    """Spans without a gap between them, as far as one request holds them."""
+    open_: list[Span] = []
+    end = 0
+    for span in spans:
+        if open_ and (span.start > end or max(end, span.end) - open_[0].start > limit):
+            yield Block(tuple(open_))
+            open_, end = [], 0
+        open_.append(span)
+        end = max(end, span.end)
+    if open_:
+        yield Block(tuple(open_))
 
 
-def _savings(spans: Sequence[Span], device: ModbusDevice, now: int) -> list[str]:
-    """The smallest max_gap that saves a request, and the smallest one that saves the most."""
-    gaps = {right.start - left.end for left, right in pairwise(spans) if right.area is left.area}
-    counts = {gap: len(blocks_of(spans, device, gap)) for gap in sorted(gaps) if gap > device.max_gap}
-    better = {gap: count for gap, count in counts.items() if count < now}
-    if not better:
-        return []
-    best = min(better, key=lambda gap: (better[gap], gap))
-    return [f"max_gap = {gap} would make it {_count(better[gap], 'request')}" for gap in sorted({min(better), best})]
+def _greedy(pieces: Sequence[Block], limit: int, gap: int) -> list[Block]:
+    """The fewest requests: each as long as may be."""
+    groups: list[list[Block]] = []
+    start = end = 0
+    for piece in pieces:
+        if groups and piece.start - end <= gap and max(end, piece.end) - start <= limit:
+            groups[-1].append(piece)
+            end = max(end, piece.end)
+        else:
+            groups.append([piece])
+            start, end = piece.start, piece.end
+    return [_joined(group) for group in groups]
 
 
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")
+def _cheapest(pieces: Sequence[Block], limit: int, gap: int, device: ModbusDevice) -> list[Block]:
+    """The division that takes the least time: the best one of the first n pieces, for each n in turn."""
+    extents = [(piece.start, piece.end) for piece in pieces]
+    single_bits = pieces[0].area.single_bits
+    best: list[tuple[float, int]] = [(0.0, 0)]
+    for last, (_, end) in enumerate(extents):
+        choices = []
+        for first in range(last, -1, -1):
+            start = extents[first][0]
+            if first < last:
+                if extents[first + 1][0] - extents[first][1] > gap:
+                    break
+                end = max(end, extents[first][1])
+                if end - start > limit:
+                    break
+            choices.append((best[first][0] + request_time(device, payload(single_bits, end - start)), first))
+        best.append(min(choices))
+    return _divided(pieces, [first for _, first in best[1:]])
+
+
+def _divided(pieces: Sequence[Block], begins: Sequence[int]) -> list[Block]:
+    """Blocks, given for each piece where the block that ends with it begins."""
+    blocks = []
+    last = len(pieces)
+    while last:
+        first = begins[last - 1]
+        blocks.append(_joined(pieces[first:last]))
+        last = first
+    return blocks[::-1]
+
+
+def _joined(pieces: Sequence[Block]) -> Block:
+    return pieces[0] if len(pieces) == 1 else Block(tuple(span for piece in pieces for span in piece.spans))
+
+
+def _width(tag: ModbusTag) -> int:
+    at = tag.at()
+    if at.area.single_bits or at.bit is not None:
+        return 1
+    return registers_of(tag.type or "", tag.length, tag.order or "")

@@ -19,7 +19,7 @@ from plugins.modbus.config import ModbusDevice, ModbusTag
         ({"address": "10001", "type": "float32"}, "a discrete input is one bit"),
         ({"address": "40001.3", "type": "uint16"}, "bit .3 of a register is one bit"),
         ({"address": "40001.3", "order": "BA"}, "one bit has no byte order"),
-        ({"address": "40001", "type": "int16", "order": "CDAB"}, "does not fit int16 of 2 bytes; write one of AB, BA"),
+        ({"address": "40001", "type": "int16", "order": "CDAB"}, "does not fit int16; write one of AB, BA"),
         ({"address": "40001", "type": "float32", "order": "ABCDEFGH"}, "write one of ABCD, CDAB, BADC, DCBA"),
         ({"address": "hr:65535", "type": "float32"}, "takes 2 registers and would run over the last one"),
     ],

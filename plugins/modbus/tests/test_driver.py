@@ -8,7 +8,6 @@ import pytest
 from pymodbus.client import AsyncModbusTcpClient
 
 from gateway.plugin import Readings, quality
-from plugins.modbus.codec import FORMATS
 from plugins.modbus.driver import Modbus
 from plugins.modbus.tests.fakes import connected, floats, make_device, words
 
@@ -27,7 +26,7 @@ async def test_what_pymodbus_wrote_is_read_in_every_type_and_word_order(libmodbu
     expected = []
     async with AsyncModbusTcpClient("127.0.0.1", port=port) as client:
         at = KEPT
-        for type_ in FORMATS:
+        for type_ in values:
             for order, word_order in (("ABCD", "big"), ("CDAB", "little")):
                 if type_ in ("int16", "uint16"):
                     order = "AB"

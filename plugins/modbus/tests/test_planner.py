@@ -3,7 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.plugin import Device
-from plugins.modbus.planner import blocks_of, describe, spans_of
+from plugins.modbus.describe import describe
+from plugins.modbus.planner import blocks_of, spans_of
 from plugins.modbus.tests.fakes import floats, make_device, words
 
 
@@ -30,7 +31,7 @@ def test_areas_are_read_apart_and_bits_up_to_their_own_limit() -> None:
 
 def test_gaps_are_read_over_only_as_far_as_allowed() -> None:
     tags = words(0, 3, 10)
-    assert plan(make_device(tags)) == ["40001", "40004", "40011"]
+    assert plan(make_device(tags, max_gap=0)) == ["40001", "40004", "40011"]
     assert plan(make_device(tags, max_gap=2)) == ["40001-40004", "40011"]
     assert plan(make_device(tags, max_gap=6)) == ["40001-40011"]
 
@@ -63,7 +64,7 @@ def test_every_tag_is_read_whole_once_and_within_the_limits(
 
 
 def test_check_is_told_the_requests_and_what_a_gap_would_save() -> None:
-    device = make_device(floats(2) | words(10, 30) | {"run": "co:0"}, scan="1s")
+    device = make_device(floats(2) | words(10, 30) | {"run": "co:0"}, scan="1s", max_gap=0)
     assert describe(device) == [
         "every 1 s: 4 requests for 5 tags",
         "  00001: 1 coil, 1 tag",
@@ -84,7 +85,7 @@ def test_check_is_told_the_plan_of_each_scan() -> None:
 
 
 def test_a_long_plan_is_cut() -> None:
-    assert describe(make_device(words(*range(0, 60, 2))))[-2:] == [
+    assert describe(make_device(words(*range(0, 60, 2)), max_gap=0))[-2:] == [
         "  and 10 more",
         "  max_gap = 1 would make it 1 request",
     ]

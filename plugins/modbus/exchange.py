@@ -1,0 +1,68 @@
+"""Requests whose answers somebody awaits together, and how patiently."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .requests import NO_ANSWER, Answer, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a device bears to be asked. Times in seconds."""
+
+    patience: float = 3.0
+    """How long one request may take."""
+
+    whole: float = 3.0
+    """How long all of them together may take."""
+
+    retries: int = 0
+    """How often a request without a sound answer is repeated."""
+
+    pause: float = 0.0
+    """Silence that the device wants after each of its answers."""
+
+
+class Exchange:
+    """Requests to one unit, in order. `answers` holds what has come, `done` is set when all is there."""
+
+    __slots__ = ("answers", "done", "heard", "missing", "pace", "requests", "unsent", "until")
+
+    def __init__(
+        self, requests: Sequence[Request], pace: Pace, until: float, done: "asyncio.Future[list[Answer]]"
+    ) -> None:
+        self.requests = requests
+        self.pace = pace
+        self.until = until
+        self.answers: list[Answer] = [b""] * len(requests)
+        self.done = done
+        self.missing = len(requests)
+        self.unsent = 0
+        self.heard = False
+        """Whether the unit has answered any of them."""
+
+    @property
+    def unit(self) -> int:
+        """Whom it asks."""
+        return self.requests[0].unit
+
+    def take(self, index: int, answer: Answer) -> None:
+        """One answer has come, or will not."""
+        self.answers[index] = answer
+        self.missing -= 1
+        if self.missing == 0 and not self.done.done():
+            self.done.set_result(self.answers)
+
+    def skip_rest(self, answer: Answer) -> None:
+        """Send no more of it: this stands for the other answers. To be followed by a `take`."""
+        unsent = len(self.requests) - self.unsent
+        self.answers[self.unsent :] = [answer] * unsent
+        self.unsent = len(self.requests)
+        self.missing -= unsent
+
+    def end(self) -> None:
+        """It has taken too long: what is missing stays without answer. Only for one with nothing under way."""
+        self.skip_rest(NO_ANSWER)
+        if not self.done.done():
+            self.done.set_result(self.answers)

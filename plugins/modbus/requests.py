@@ -1,0 +1,117 @@
+"""What can be asked of a unit, without the frame around it, and the check of answers (Modbus Application Protocol V1.1b3,
+§6)."""
+
+import struct
+from dataclasses import dataclass, field
+
+from gateway.plugin import LinkError
+
+from .address import Area
+
+Answer = bytes | int
+"""What came of a request: the payload of the answer, the code of a Modbus exception, NO_ANSWER or DAMAGED."""
+
+NO_ANSWER = 256
+"""In place of an answer that did not come in time."""
+
+DAMAGED = 257
+"""In place of an answer whose checksum was wrong."""
+
+_REFUSED = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A question to a unit, and what the right answer looks like."""
+
+    unit: int
+    pdu: bytes
+    """Function code and its data."""
+
+    head: bytes
+    """What a right answer has behind its unit, before the payload."""
+
+    size: int = 0
+    """Bytes of a right answer's payload."""
+
+    any_unit: bool = False
+    """Take the answer also under another unit id."""
+
+    tail: bytes = field(init=False)
+    """The Modbus TCP frame without its transaction id."""
+
+    expected: bytes = field(init=False)
+    """What a right answer in a Modbus TCP frame has between transaction id and payload."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tail", struct.pack(">HHB", 0, 1 + len(self.pdu), self.unit) + self.pdu)
+        expected = struct.pack(">HHB", 0, 1 + len(self.head) + self.size, self.unit) + self.head
+        object.__setattr__(self, "expected", expected)
+
+    @property
+    def function(self) -> int:
+        """Function code."""
+        return self.pdu[0]
+
+
+def read(unit: int, area: Area, start: int, count: int, *, any_unit: bool = False) -> Request:
+    """Read `count` registers or bits of an area."""
+    size = payload(area.single_bits, count)
+    pdu = struct.pack(">BHH", area.function, start, count)
+    return Request(unit, pdu, bytes((area.function, size)), size, any_unit)
+
+
+def payload(single_bits: bool, count: int) -> int:
+    """Bytes of data in the answer to a read of so many bits or registers."""
+    return (count + 7) // 8 if single_bits else 2 * count
+
+
+def write_coil(unit: int, at: int, on: bool) -> Request:
+    """Set one coil."""
+    return _echoed(unit, struct.pack(">BHH", 5, at, 0xFF00 if on else 0))
+
+
+def write_coils(unit: int, at: int, on: bool) -> Request:
+    """Set one coil by the function for several."""
+    return Request(unit, struct.pack(">BHHBB", 15, at, 1, 1, on), struct.pack(">BHH", 15, at, 1))
+
+
+def write_register(unit: int, at: int, wire: bytes) -> Request:
+    """Set one register to these two bytes."""
+    return _echoed(unit, struct.pack(">BH", 6, at) + wire)
+
+
+def write_registers(unit: int, at: int, wire: bytes) -> Request:
+    """Set the registers from `at` on to these bytes, two each, 246 at most."""
+    count = len(wire) // 2
+    return Request(unit, struct.pack(">BHHB", 16, at, count, len(wire)) + wire, struct.pack(">BHH", 16, at, count))
+
+
+def write_mask(unit: int, at: int, mask: int, bits: int) -> Request:
+    """Set those bits of a register that are set in `mask` as they are in `bits`, and leave the others."""
+    return _echoed(unit, struct.pack(">BHHH", 22, at, ~mask & 0xFFFF, bits & mask))
+
+
+def echo(unit: int, number: int) -> Request:
+    """Ask for this 16-bit number back (function 8, return query data)."""
+    return _echoed(unit, struct.pack(">BHH", 8, 0, number))
+
+
+def answer_in(request: Request, body: bytes) -> Answer:
+    """The answer in a frame's body, which is unit, function and data. Raises LinkError when it does not fit the request."""
+    unit, function, begin = body[0], body[1], 1 + len(request.head)
+    if unit != request.unit and not request.any_unit:
+        raise LinkError(f"asked unit {request.unit}, but unit {unit} answered")
+    if body[1:begin] == request.head and len(body) == begin + request.size:
+        return body[begin:]
+    if function == request.function | _REFUSED and len(body) == 3:
+        return body[2]
+    if function != request.function:
+        raise LinkError(f"asked by function {request.function}, but the answer is for function {function}")
+    if not request.size:
+        raise LinkError(f"the answer to a write of function {function} tells of another write")
+    raise LinkError(f"asked for {request.size} bytes of data, got {len(body) - 3} and the byte count {body[2]}")
+
+
+def _echoed(unit: int, pdu: bytes) -> Request:
+    return Request(unit, pdu, pdu)

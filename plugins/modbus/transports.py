@@ -1,0 +1,107 @@
+"""Opens lines: TCP, TLS, UDP, RTU and ASCII in a TCP stream or on a serial port."""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.plugin import LinkError, RefusedError
+
+from .config import ModbusDevice, Tls
+from .connection import Connection
+from .framing import AsciiFraming, Framing, RtuFraming, TcpFraming
+from .serial_port import SerialPort
+from .times import silence
+
+_FRAMINGS: dict[str, Callable[[], Framing]] = {
+    "tcp": TcpFraming, "udp": TcpFraming, "rtu-over-tcp": RtuFraming, "ascii-over-tcp": AsciiFraming,
+    "rtu": RtuFraming, "ascii": AsciiFraming,
+}  # fmt: skip
+
+
+async def open_line(config: ModbusDevice) -> Connection:
+    """A connection to the line of these options. Raises LinkError with what to look at."""
+    if config.serial:
+        return _open_serial(config)
+    peer = f"{config.host}:{config.tcp_port}"
+    connection = _connection(config, peer)
+    loop = asyncio.get_running_loop()
+    try:
+        if config.transport == "udp":
+            await loop.create_datagram_endpoint(lambda: connection, remote_addr=(config.host, config.tcp_port))
+        else:
+            tls = tls_context(config.tls) if config.tls else None
+            name = (config.tls.server_name if isinstance(config.tls, Tls) else "") or config.host
+            await loop.create_connection(
+                lambda: connection, config.host, config.tcp_port, ssl=tls, server_hostname=name if tls else None
+            )
+    except ssl.SSLError as error:
+        raise RefusedError(f"cannot connect to {peer}: {_tls_reason(error)}") from error
+    except OSError as error:
+        raise LinkError(f"cannot connect to {peer}: {_reason(error)}") from error
+    return connection
+
+
+def _connection(config: ModbusDevice, peer: str) -> Connection:
+    return Connection(
+        peer,
+        _FRAMINGS[config.transport](),
+        max_in_flight=config.max_in_flight,
+        gap=silence(config),
+        noisy=config.serial != "" or config.transport == "udp",
+        advice=" And baud, parity and wiring?" if config.serial else "",
+    )
+
+
+def _open_serial(config: ModbusDevice) -> Connection:
+    connection = _connection(config, config.serial)
+    port = SerialPort(
+        config.serial,
+        connection,
+        baud=config.baud,
+        data_bits=config.data_bits,
+        parity=config.parity,
+        stop_bits=config.stop_bits,
+        rs485=config.rs485,
+    )
+    connection.connection_made(port)  # type: ignore[arg-type]  # it has what a connection uses of a transport
+    return connection
+
+
+def tls_context(tls: Tls | bool) -> ssl.SSLContext:
+    """A context that verifies certificate and name. Raises RefusedError for a file that cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not isinstance(tls, Tls) or tls.ca is None:
+        context.load_default_certs()
+    else:
+        _load("ca", tls.ca, lambda path: context.load_verify_locations(path))
+    if isinstance(tls, Tls) and tls.certificate is not None:
+        _load("certificate", tls.certificate, lambda path: context.load_cert_chain(path, tls.key))
+    return context
+
+
+def _load(option: str, path: Path, load: Callable[[Path], None]) -> None:
+    try:
+        load(path)
+    except ssl.SSLError as error:
+        raise RefusedError(
+            f"tls {option} {path}: no usable PEM file, or the key does not fit ({error.reason})"
+        ) from error
+    except OSError as error:
+        raise RefusedError(f"tls {option} {error.filename or path}: {error.strerror}") from error
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the device's certificate is not trusted: {error.verify_message}"
+    return f"no TLS ({error.reason or error}); does the device speak TLS on this port?"
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused; is the port right, and Modbus TCP switched on in the device?"
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)

@@ -1,0 +1,64 @@
+"""One timer for the time-outs of all connections of a loop: a wake-up for each would cost more than the polls."""
+
+import asyncio
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+
+class Watched(Protocol):
+    """Something with requests under way."""
+
+    def expire(self, now: float) -> float | None:
+        """Give up what is over its time. Returns when the next one will be, None when nothing is under way."""
+        ...
+
+
+class Watch:
+    """Calls `expire` when it is due, or later connections' is."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._watched: set[Watched] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, watched: Watched, due: float) -> None:
+        """From now on its requests are watched; the first is over its time at `due`."""
+        self._watched.add(watched)
+        if self._timer is None or due < self._timer.when():
+            self._arm(due)
+
+    def remove(self, watched: Watched) -> None:
+        """It has ended."""
+        self._watched.discard(watched)
+        if not self._watched and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        soonest: float | None = None
+        for watched in list(self._watched):
+            due = watched.expire(now)
+            if due is None:
+                self._watched.discard(watched)
+            elif soonest is None or due < soonest:
+                soonest = due
+        if soonest is not None:
+            self._arm(max(soonest, now + 0.001))
+
+
+_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = WeakKeyDictionary()
+
+
+def watch_of(loop: asyncio.AbstractEventLoop) -> Watch:
+    """The loop's watch."""
+    watch = _watches.get(loop)
+    if watch is None:
+        watch = _watches[loop] = Watch(loop)
+    return watch
