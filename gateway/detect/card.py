@@ -8,17 +8,26 @@
      "approval": {"by": "", "at": ""}, "intended_use": "…", "golden": {"window": [[…], …], "score": 0.31}}
 
 The order of `inputs` is that of the model's last axis. `raise`: n of the last `of` scores above the threshold; `clear`: n
-of them at or below. `golden` is optional: an input and the score that every computer must find for it.
+of them at or below. Optional are: `golden`, an input and the score that every computer must find for it; `budget_ms`, how
+long scoring all devices may take (default: the period); `min_duration_ms`, how long `raise` must hold; in an input
+`quantiles`, the nine values that cut its training data into ten equal parts; `expected_alarm_rate`, the share of normal
+windows above the threshold; and for a graph that was not made for this gateway
+
+    "graph": {"input": "X", "layout": "flat", "score": "scores", "scale": -1.0, "offset": 0.0,
+              "contribution": "…", "expected": "…"}
+
+with the names of its input and outputs, how a window lies in the input (see LAYOUTS), and score = output × scale + offset.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.detect.json_fields import Fields
 from gateway.detect.onnx_file import ModelError
 
 METADATA_KEY = "card"
@@ -28,6 +37,10 @@ MAX_HISTORY = 64
 MAX_CELLS = 1_000_000
 """Largest window × inputs."""
 SEVERITIES = ("info", "advisory", "warning", "alarm")
+LAYOUTS = ("window", "flat", "channels_first")
+"""[batch, W, T]; [batch, W × T], the oldest row first; [batch, T, W]."""
+CUTS = 9
+"""Numbers in `quantiles`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,8 @@ class Input:
     """Usual value in the training data."""
     max_age_ms: int
     """How long a value may stand in for newer ones, counted from when the device last confirmed it."""
+    quantiles: tuple[float, ...] = ()
+    """What cuts the training data into ten equal parts: nine values, or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +75,19 @@ class Golden:
     window: NDArray[np.float32]
     score: float
     tolerance: float = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """How the graph is spoken to."""
+
+    input: str = "window"
+    layout: str = "window"
+    score: str = "score"
+    contribution: str = "contribution"
+    expected: str = "expected"
+    scale: float = 1.0
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +109,12 @@ class Card:
     approval: Mapping[str, Any] = field(default_factory=dict)
     intended_use: str = ""
     golden: Golden | None = None
+    graph: Graph = Graph()
+    budget_ms: int = 0
+    """How long scoring all devices may take; 0 for the period."""
+    min_duration_ms: int = 0
+    expected_alarm_rate: float = 0.0
+    """Share of normal windows above the threshold."""
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -127,14 +161,14 @@ def parse_card(metadata: Mapping[str, str]) -> Card:
         raise ModelError("the model card must be a JSON object")
     if body.get("format") != FORMAT:
         raise ModelError(f"the model card has format {body.get('format')!r}; this gateway reads format {FORMAT}")
-    reader = _Reader(body)
+    reader = Fields(body)
     card = _card(reader)
     if reader.problems:
         raise ModelError("the model card is wrong: " + "; ".join(reader.problems))
     return card
 
 
-def _card(card: "_Reader") -> Card:
+def _card(card: Fields) -> Card:
     window = card.integer("window", 1, MAX_CELLS)
     inputs = tuple(_input(entry) for entry in card.entries("inputs"))
     if len({entry.tag for entry in inputs}) < len(inputs):
@@ -160,10 +194,14 @@ def _card(card: "_Reader") -> Card:
         approval=card.table("approval"),
         intended_use=card.text("intended_use", ""),
         golden=_golden(card, (window, len(inputs))),
+        graph=_graph(card),
+        budget_ms=card.integer("budget_ms", 0, 86_400_000, 0),
+        min_duration_ms=card.integer("min_duration_ms", 0, 86_400_000, 0),
+        expected_alarm_rate=card.number("expected_alarm_rate", 0.0),
     )
 
 
-def _input(entry: "_Reader") -> Input:
+def _input(entry: Fields) -> Input:
     found = Input(
         tag=entry.text("tag"),
         unit=entry.text("unit", ""),
@@ -171,22 +209,36 @@ def _input(entry: "_Reader") -> Input:
         max=entry.number("max"),
         expected=entry.number("expected"),
         max_age_ms=entry.integer("max_age_ms", 1, 7 * 86_400_000),
+        quantiles=entry.numbers("quantiles"),
     )
+    if len(found.quantiles) not in (0, CUTS) or list(found.quantiles) != sorted(found.quantiles):
+        entry.problems.append(f"{entry.where}quantiles: must be {CUTS} ascending numbers")
     if found.min > found.max:
         entry.problems.append(f"{entry.where}min: is larger than max")
     return found
 
 
-def _persistence(card: "_Reader", key: str) -> Persistence:
-    entry = _Reader(card.table(key), f"{key}: ", card.problems)
+def _persistence(card: Fields, key: str) -> Persistence:
+    entry = Fields(card.table(key), f"{key}: ", card.problems)
     of = entry.integer("of", 1, MAX_HISTORY)
     return Persistence(entry.integer("n", 1, of), of)
 
 
-def _golden(card: "_Reader", shape: tuple[int, int]) -> Golden | None:
+def _graph(card: Fields) -> Graph:
+    entry = Fields(card.table("graph"), "graph: ", card.problems)
+    plain = Graph()
+    names = {
+        key: entry.text(key, getattr(plain, key)) for key in ("input", "score", "contribution", "expected", "layout")
+    }
+    if names["layout"] not in LAYOUTS:
+        entry.problems.append(f"graph: layout: must be one of {', '.join(LAYOUTS)}")
+    return Graph(**names, scale=entry.number("scale", 1.0), offset=entry.number("offset", 0.0))
+
+
+def _golden(card: Fields, shape: tuple[int, int]) -> Golden | None:
     if "golden" not in card.body:
         return None
-    entry = _Reader(card.table("golden"), "golden: ", card.problems)
+    entry = Fields(card.table("golden"), "golden: ", card.problems)
     try:
         window = np.array(entry.body.get("window"), np.float64)
     except (ValueError, TypeError, OverflowError):
@@ -195,47 +247,3 @@ def _golden(card: "_Reader", shape: tuple[int, int]) -> Golden | None:
         entry.problems.append(f"golden: window: must be {shape[0]} rows of {shape[1]} numbers")
         window = np.empty(0)
     return Golden(window.astype(np.float32), entry.number("score"), entry.number("tolerance", 1e-3))
-
-
-class _Reader:
-    """Takes typed values out of a JSON object and notes what is wrong with them."""
-
-    def __init__(self, body: Mapping[str, Any], where: str = "", problems: list[str] | None = None) -> None:
-        self.body = body
-        self.where = where
-        self.problems: list[str] = [] if problems is None else problems
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self.body.get(key, default)
-        if isinstance(value, str) and (value or default is not None):
-            return value
-        self.problems.append(f"{self.where}{key}: must be a text")
-        return ""
-
-    def number(self, key: str, default: float | None = None) -> float:
-        value = self.body.get(key, default)
-        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
-            return float(value)
-        self.problems.append(f"{self.where}{key}: must be a number")
-        return 0.0
-
-    def integer(self, key: str, lowest: int, highest: int) -> int:
-        value = self.body.get(key)
-        if isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest:
-            return value
-        self.problems.append(f"{self.where}{key}: must be a whole number from {lowest} to {highest}")
-        return lowest
-
-    def table(self, key: str) -> Mapping[str, Any]:
-        value = self.body.get(key, {})
-        if isinstance(value, dict):
-            return value
-        self.problems.append(f"{self.where}{key}: must be an object")
-        return {}
-
-    def entries(self, key: str) -> "Sequence[_Reader]":
-        value = self.body.get(key)
-        if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
-            return [_Reader(entry, f"{key}[{index}]: ", self.problems) for index, entry in enumerate(value)]
-        self.problems.append(f"{self.where}{key}: must be a list of at least one object")
-        return []

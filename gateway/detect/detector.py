@@ -17,11 +17,10 @@ from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.detect import events
 from gateway.detect.alarms import Alarms
-from gateway.detect.card import Card, parse_card
 from gateway.detect.limit_watch import LimitWatch
-from gateway.detect.onnx_file import ModelError, OnnxFile, read_onnx
+from gateway.detect.onnx_file import ModelError
 from gateway.detect.own_thread import in_own_thread
-from gateway.detect.session import Session
+from gateway.detect.session import OpenModel, open_model
 from gateway.detect.watch import Spawn, Watch
 
 LOAD_SECONDS = 30.0
@@ -160,22 +159,22 @@ class Detector:
             if not model.devices:
                 raise ModelError(f"no device is named {' or '.join(model.section.devices)}")
             path = self._base / model.section.file
-            loaded = await in_own_thread(lambda: _open(path, len(model.devices)), LOAD_SECONDS)
+            opened = await in_own_thread(lambda: open_model(path, len(model.devices)), LOAD_SECONDS)
         except ModelError as error:
             self._fail(model, str(error))
         except TimeoutError:
             self._fail(model, f"was not loaded within {LOAD_SECONDS:.0f} s")
         else:
-            self._start(model, *loaded)
+            self._start(model, opened)
 
-    def _start(self, model: Model, file: OnnxFile, card: Card, session: Session, seconds: float) -> None:
-        model.name = model.section.name or card.name
-        source = events.Source(model.name, card, file.sha256, self._version)
+    def _start(self, model: Model, opened: OpenModel) -> None:
+        model.name = model.section.name or opened.card.name
+        source = events.Source(model.name, opened.card, opened.file.sha256, self._version)
         model.identity = source.detail()
-        model.watch = Watch(
-            source, session, seconds, model.devices, model.section.tags, self._alarms, model.section.latch
-        )
-        log.info("model loaded", **model.identity, devices=len(model.devices), score_ms=round(seconds * 1e3, 3))
+        section = model.section
+        model.watch = Watch(source, opened, model.devices, section.tags, self._alarms, section.latch)
+        told = {**model.identity, "devices": len(model.devices), "score_ms": round(opened.seconds * 1e3, 3)}
+        log.info("model loaded", **told)
         for name in model.devices:
             self._bind(model, self._devices[name], described=False)
 
@@ -234,13 +233,6 @@ def _state(model: Model) -> tuple[str, str]:
 def matching(patterns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     """The names that any of the patterns (`*`, `?`) describes, in their own order."""
     return tuple(name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
-
-
-def _open(path: Path, devices: int) -> tuple[OnnxFile, Card, Session, float]:
-    file = read_onnx(path)
-    card = parse_card(file.metadata)
-    session = Session(file, card)
-    return file, card, session, session.seconds(devices)
 
 
 def _columns(fed: Sequence[tuple[Readings, int]]) -> tuple[Any, ...]:

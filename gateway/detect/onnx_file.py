@@ -11,13 +11,13 @@ from pathlib import Path
 
 from gateway.core.amounts import format_size
 from gateway.core.errors import GatewayError
+from gateway.detect.operators import ALLOWED, RANDOM
 
 MAX_SIZE = 256 * 1024 * 1024
 """Bytes; a larger file is refused unread."""
 
-RANDOM_OPERATORS = frozenset(
-    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
-)
+MAX_NODES = 1000
+"""More make a graph slow to load and to run; that of a forest of trees, written node by node, has 2700 where one would do."""
 STANDARD_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 
 Value = int | memoryview
@@ -42,10 +42,12 @@ class OnnxFile:
     """(domain, name) of the functions that the file itself defines."""
     external_data: bool
     """Whether weights stand in other files."""
+    nodes: int = 0
+    """How many nodes it has, those of subgraphs and functions included."""
 
     def refusal(self) -> str | None:
         """Why this file must not be run at all, or None."""
-        random = sorted(name for _, name in self.operators if name in RANDOM_OPERATORS)
+        random = sorted(name for _, name in self.operators if name in RANDOM)
         if random:
             return f"uses {', '.join(random)}: a score must not depend on chance"
         if self.external_data:
@@ -55,6 +57,10 @@ class OnnxFile:
         )
         if foreign:
             return f"uses operators outside the ONNX standard: {', '.join(foreign)}"
+        if unknown := sorted(name for domain, name in self.operators - self.functions - ALLOWED):
+            return f"uses operators that a model here may not use: {', '.join(unknown)}"
+        if self.nodes > MAX_NODES:
+            return f"has {self.nodes} nodes, more than {MAX_NODES}: export it with fused operators"
         return None
 
 
@@ -73,6 +79,21 @@ def read_onnx(path: Path) -> OnnxFile:
         return _parse(path, content)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: is no ONNX file, or a damaged one: {error}") from error
+
+
+def with_metadata(content: bytes, key: str, value: str) -> bytes:
+    """The file with one more entry in its metadata, such as a model card; the last of a key holds. Protobuf messages are
+    joined by writing one behind the other."""
+    entry = _field(1, key.encode()) + _field(2, value.encode())
+    return content + _field(14, entry)
+
+
+def _field(number: int, value: bytes) -> bytes:
+    length, size = bytearray(), len(value)
+    while size > 0x7F:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([number << 3 | 2, *length, size]) + value
 
 
 def _parse(path: Path, content: bytes) -> OnnxFile:
@@ -96,7 +117,7 @@ def _parse(path: Path, content: bytes) -> OnnxFile:
         raise ValueError("it holds no graph")
     sha256 = hashlib.sha256(content).hexdigest()
     return OnnxFile(
-        path, content, sha256, metadata, frozenset(seen.operators), frozenset(functions), seen.external_data
+        path, content, sha256, metadata, frozenset(seen.operators), frozenset(functions), seen.external_data, seen.count
     )
 
 
@@ -106,6 +127,7 @@ class _Seen:
 
     operators: set[tuple[str, str]]
     external_data: bool = False
+    count: int = 0
 
     def graph(self, graph: memoryview) -> None:
         self.nodes(graph, field=1)
@@ -131,6 +153,7 @@ class _Seen:
                 case 5, memoryview():
                     self._attribute(value)
         self.operators.add((domain, operator))
+        self.count += 1
 
     def _attribute(self, attribute: memoryview) -> None:
         for number, value in _fields(attribute):

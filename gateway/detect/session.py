@@ -1,25 +1,26 @@
-"""A model that is ready to score: an onnxruntime session that has passed the checks at load.
+"""A model that is ready to score: a graph that has passed the checks at load.
 
-One intra-op thread and no spinning (spinning threads cost a third of a core at ten calls a second); no memory arena (it
-keeps what one large call needed). onnxruntime reports to its vendor unless it is told not to before its import, which
-`gateway/__init__.py` does; a test watches that it writes nothing and dials nobody.
+`open_model` makes one from a file; it and `Session` need no daemon, so that tools score as the running gateway does.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gateway.detect.card import Card, Golden
-from gateway.detect.onnx_file import ModelError, OnnxFile
+from gateway.detect.card import Card, Golden, parse_card
+from gateway.detect.graph import Floats, load_graph
+from gateway.detect.onnx_file import ModelError, OnnxFile, read_onnx
+
+R = TypeVar("R")
 
 INLINE_SECONDS = 1e-3
 """A call that takes longer is made in a thread, so that it does not hold up polling."""
-
-Floats = NDArray[np.float32]
+LOAD_CPU_SECONDS = 3.0
+"""CPU time that a graph may take to be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,19 @@ class Scores:
     expected: Floats | None
     """float32[n, T] in the units of the inputs; None when the model gives none."""
 
+    def of(self, row: int) -> "Scores":
+        """Those of one window."""
+        parts = (self.score, self.contribution, self.expected)
+        score, contribution, expected = (None if part is None else part[row : row + 1] for part in parts)
+        assert score is not None
+        return Scores(score, contribution, expected)
+
 
 class Session:
-    """Scores windows with one model. `score` may be called from any one thread at a time."""
+    """Scores windows with one model. `score` and `explain` may be called from any one thread at a time.
+
+    What it is given is float32[n, W, T]; a model of pictures would be another class with these two methods.
+    """
 
     def __init__(self, file: OnnxFile, card: Card) -> None:
         """Load and check; takes milliseconds to seconds. Raises ModelError with the reason when the model cannot be used."""
@@ -43,7 +54,7 @@ class Session:
         if refusal:
             raise ModelError(refusal)
         self._card = card
-        self._run, self._outputs = _load(file, card)
+        self._run = _timely(lambda: load_graph(file, card))
         self.batched = False
         """Whether a window's score is the same, bit for bit, alone and among others."""
         probe = _probe(card)
@@ -58,25 +69,38 @@ class Session:
             return self._call(windows)
         return _joined([self._call(windows[row : row + 1]) for row in range(len(windows))])
 
+    def explain(self, window: Floats) -> Scores:
+        """Score one window, float32[W, T], with the contribution of each tag. Where the graph gives none, it is by how much
+        the score falls when that tag is what it usually is (occlusion), which costs T + 1 scores. Raises ModelError."""
+        alone = self.score(window[np.newaxis])
+        if alone.contribution is not None:
+            return alone
+        inputs = len(self._card.inputs)
+        hidden = np.repeat(window[np.newaxis], inputs, axis=0)
+        for place, entry in enumerate(self._card.inputs):
+            hidden[place, :, place] = entry.expected
+        fall = np.nan_to_num(alone.score[0] - self.score(hidden).score)
+        return Scores(alone.score, np.maximum(fall, 0).astype(np.float32)[np.newaxis], alone.expected)
+
     def seconds(self, windows: int) -> float:
         """How long `score` takes for this many windows: the shortest of five calls."""
         probe = np.resize(_probe(self._card), (windows, self._card.window, len(self._card.inputs)))
         return min(_timed(lambda: self.score(probe)) for _ in range(5))
 
     def _call(self, windows: Floats) -> Scores:
-        return self._shaped(self._run(np.ascontiguousarray(windows)), len(windows))
-
-    def _shaped(self, outputs: list[Any], count: int) -> Scores:
-        found = dict(zip(self._outputs, outputs, strict=True))
+        found, count, graph = self._run(windows), len(windows), self._card.graph
         per_tag = (count, len(self._card.inputs))
+        score = _checked(found["score"], graph.score, (count,))
+        if (graph.scale, graph.offset) != (1.0, 0.0):
+            score = score * np.float32(graph.scale) + np.float32(graph.offset)
         return Scores(
-            _checked(found["score"], "score", (count,)),
-            _checked(found["contribution"], "contribution", per_tag) if "contribution" in found else None,
-            _checked(found["expected"], "expected", per_tag) if "expected" in found else None,
+            score,
+            _checked(found["contribution"], graph.contribution, per_tag) if "contribution" in found else None,
+            _checked(found["expected"], graph.expected, per_tag) if "expected" in found else None,
         )
 
     def _check_repeatable(self, probe: Floats) -> None:
-        if not _same(self._call(probe[:1]), self._call(probe[:1])):
+        if not same(self._call(probe[:1]), self._call(probe[:1])):
             raise ModelError("gives different scores for the same input")
 
     def _check_golden(self, golden: Golden) -> None:
@@ -92,55 +116,53 @@ class Session:
             ]
         except ModelError:
             return False  # as with a graph made for one window at a time
-        return all(_same(alone, other) for other in together)
+        return all(same(alone, other) for other in together)
 
 
-def _load(file: OnnxFile, card: Card) -> tuple[Callable[[Floats], list[Any]], list[str]]:
-    """A function that runs the graph on one array, and the names of the outputs it gives."""
-    import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+@dataclass(frozen=True, slots=True)
+class OpenModel:
+    """A model file that has been read, checked and timed."""
 
-    foreign: tuple[type[Exception], ...] = (
-        RuntimeError, ValueError, errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf,
-        errors.NotImplemented, errors.RuntimeException, errors.EPFail, errors.EngineError, errors.NoModel,
-    )  # fmt: skip
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(file.content, options, providers=["CPUExecutionProvider"])
-    except foreign as error:
-        raise ModelError(f"onnxruntime cannot load it: {_first_line(error)}") from error
-    _check_signature(session, card)
-    names = [output.name for output in session.get_outputs() if output.name in ("score", "contribution", "expected")]
-
-    def run(windows: Floats) -> list[Any]:
-        try:
-            return list(session.run(names, {"window": windows}))
-        except foreign as error:
-            raise ModelError(f"fails on an input of shape {windows.shape}: {_first_line(error)}") from error
-
-    return run, names
+    file: OnnxFile
+    card: Card
+    session: Session
+    seconds: float
+    """What scoring all its assets takes."""
 
 
-def _check_signature(session: Any, card: Card) -> None:
-    inputs = {entry.name: entry for entry in session.get_inputs()}
-    outputs = {entry.name: entry for entry in session.get_outputs()}
-    if list(inputs) != ["window"]:
-        raise ModelError(f'must have one input "window", has {_names(inputs)}')
-    if "score" not in outputs:
-        raise ModelError(f'must have an output "score", has {_names(outputs)}')
-    if inputs["window"].type != "tensor(float)":
-        raise ModelError(f'input "window" must be float32, is {inputs["window"].type}')
-    shape = inputs["window"].shape
-    wanted = (card.window, len(card.inputs))
-    if len(shape) != 3 or any(
-        isinstance(size, int) and size != want for size, want in zip(shape[1:], wanted, strict=True)
-    ):
-        raise ModelError(f'input "window" has shape {shape}, the card says [batch, {wanted[0]}, {wanted[1]}]')
+def open_model(path: Path, assets: int = 1) -> OpenModel:
+    """Read, check and time the model in a file, for this many assets; takes milliseconds to seconds. Raises ModelError."""
+    file = read_onnx(path)
+    card = parse_card(file.metadata)
+    session = Session(file, card)
+    seconds = session.seconds(assets)
+    budget = (card.budget_ms or card.period_ms) / 1000
+    if seconds > budget:
+        each = (
+            f"{seconds / assets * 1e3:.3g} ms each"
+            if session.batched
+            else f"one by one, {seconds / assets * 1e3:.3g} ms"
+        )
+        raise ModelError(
+            f"takes {seconds * 1e3:.3g} ms to score {assets} devices ({each}), more than its {budget * 1e3:.3g} ms: give it "
+            "fewer devices, or a longer period"
+        )
+    return OpenModel(file, card, session, seconds)
+
+
+def same(left: Scores, right: Scores) -> bool:
+    """Whether both are equal, bit for bit."""
+    return _bytes(left) == _bytes(right)
+
+
+def _timely(call: Callable[[], R]) -> R:
+    begun = time.thread_time()
+    result = call()
+    if (spent := time.thread_time() - begun) > LOAD_CPU_SECONDS:
+        raise ModelError(
+            f"takes {spent:.1f} s of a core to load, more than {LOAD_CPU_SECONDS:.0f} s: export fewer nodes"
+        )
+    return result
 
 
 def _probe(card: Card) -> Floats:
@@ -153,17 +175,13 @@ def _probe(card: Card) -> Floats:
     return probe
 
 
-def _checked(output: Any, name: str, shape: tuple[int, ...]) -> Floats:
+def _checked(output: object, name: str, shape: tuple[int, ...]) -> Floats:
     array = np.asarray(output)
     if array.dtype.kind != "f":
         raise ModelError(f'output "{name}" must be float, is {array.dtype}')
     if array.shape not in (shape, (*shape, 1)):
         raise ModelError(f'output "{name}" has shape {list(array.shape)} instead of {list(shape)}')
     return array.reshape(shape).astype(np.float32, copy=False)
-
-
-def _same(left: Scores, right: Scores) -> bool:
-    return _bytes(left) == _bytes(right)
 
 
 def _bytes(scores: Scores) -> bytes:
@@ -184,11 +202,3 @@ def _timed(call: Callable[[], object]) -> float:
     begun = time.perf_counter()
     call()
     return time.perf_counter() - begun
-
-
-def _names(entries: dict[str, Any]) -> str:
-    return ", ".join(f'"{name}"' for name in entries) or "none"
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -14,10 +14,11 @@ from gateway.detect.alarm import Key
 from gateway.detect.alarms import Alarms
 from gateway.detect.binding import Binding
 from gateway.detect.decide import Decisions
+from gateway.detect.graph import Floats
 from gateway.detect.grid import REASONS, USABLE, Closed, Grid, Rows, Samples, Times
 from gateway.detect.onnx_file import ModelError
 from gateway.detect.own_thread import in_own_thread
-from gateway.detect.session import INLINE_SECONDS, Floats, Scores, Session
+from gateway.detect.session import INLINE_SECONDS, OpenModel, Scores
 
 RANGE_MARGIN = 0.1
 """How far beyond its trained range a value may lie and still be called normal, as a share of the range."""
@@ -50,20 +51,19 @@ class Watch:
     def __init__(
         self,
         source: events.Source,
-        session: Session,
-        seconds: float,
+        opened: OpenModel,
         devices: Sequence[str],
         tag_names: Mapping[str, str],
         alarms: Alarms,
         latch: bool = False,
     ) -> None:
-        """`seconds`: what scoring all devices was measured to take; `tag_names`: input → tag, where they differ; `latch`:
-        its alarms stay active until somebody acknowledges them. What `alarms` knows to be raised goes on."""
+        """`opened` for as many devices; `tag_names`: input → tag, where they differ; `latch`: its alarms stay active until
+        somebody acknowledges them. What `alarms` knows to be raised goes on."""
         card = source.card
         count = len(devices)
         self.source = source
-        self.session = session
-        self.seconds = seconds
+        self.session = opened.session
+        self.seconds = opened.seconds
         self.devices = tuple(devices)
         self.binding = Binding(card, devices, tag_names)
         self.skipped = 0

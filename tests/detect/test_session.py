@@ -79,10 +79,13 @@ def test_a_random_or_broken_graph_is_refused(tmp_path):
     helper = onnx().helper
     random = helper.make_node("RandomNormal", [], ["score"], shape=[1])
     unknown = helper.make_node("NoSuchOperator", ["window"], ["score"])
+    broken = helper.make_node("Abs", ["nowhere"], ["score"])
     with pytest.raises(ModelError, match="must not depend on chance"):
         load(save(tmp_path / "m.onnx", nodes=[random], outputs=["score"]))
-    with pytest.raises(ModelError, match="onnxruntime cannot load it"):
+    with pytest.raises(ModelError, match="may not use: NoSuchOperator"):
         load(save(tmp_path / "m.onnx", nodes=[unknown], outputs=["score"]))
+    with pytest.raises(ModelError, match="onnxruntime cannot load it"):
+        load(save(tmp_path / "m.onnx", nodes=[broken], outputs=["score"]))
 
 
 def test_an_operator_that_fails_at_run_time_is_a_model_error(tmp_path):
