@@ -17,7 +17,7 @@ COMMANDS = {
     "write": "write a value to a tag that may be written",
     "alarms": "what is raised; acknowledge it, or shelve it for a time",
     "reload": "apply the changed configuration file without stopping",
-    "outbox": "look at the store-and-forward log: status, verify, peek, export",
+    "outbox": "the store-and-forward log: status, verify, peek, export, drain, replay, dead letters",
     "audit": "show the audit trail, or verify its chain",
     "selftest": "try on this machine and disk that the log loses nothing, and report",
     "plugin": "list the plugins, or start a new one",

@@ -1,4 +1,5 @@
-"""`edge-gateway outbox`: looks at the log, also while the gateway runs, and never changes it."""
+"""`edge-gateway outbox`: looks at the log, also while the gateway runs, and never changes it; what else is to be done with
+it, the running gateway does."""
 
 import argparse
 import json
@@ -6,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gateway.cli import outbox_dead, outbox_export, outbox_peek, outbox_status
+from gateway.cli import outbox_dead, outbox_drain, outbox_export, outbox_peek, outbox_replay, outbox_status
 from gateway.cli.frame import shared
 from gateway.cli.places import state_dir
 from gateway.cli.progress import Bar
@@ -18,6 +19,8 @@ from gateway.outbox.files import LogFiles
 from gateway.outbox.verdict import Verdict
 from gateway.outbox.verify import verify
 
+_ASKED = {"drain": outbox_drain.run, "replay": outbox_replay.run}
+"""What the running gateway does."""
 LANES = [lane.word for lane in Lane]
 
 
@@ -46,6 +49,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     export = what.add_parser("export", parents=parents, help="readings as a table, one row each")
     outbox_export.arguments(export)
+    drain = what.add_parser("drain", parents=[shared()], help="wait until every sink has what was accepted so far")
+    outbox_drain.arguments(drain)
+    replay = what.add_parser("replay", parents=[shared()], help="send history to a sink once more, under the same ids")
+    outbox_replay.arguments(replay)
     dead = what.add_parser("dead", help="records that a sink refused for good: look, send again, drop")
     outbox_dead.arguments(dead, log)
 
@@ -53,6 +60,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Look; 1 if something is wrong with the log, or it cannot be read."""
     try:
+        if args.what in _ASKED:
+            return _ASKED[args.what](args)
         if args.what == "status":
             return outbox_status.run(args, _directory(args))
         if args.what == "dead":

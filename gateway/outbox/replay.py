@@ -59,7 +59,7 @@ class Replay:
         self.open = 0
         """Records left out because the sink has not had them yet: they go out by themselves."""
         self.last_ns: int | None = None
-        """When the last record that was acknowledged had been accepted."""
+        """When the readings that were acknowledged last had been accepted; events go out before all readings."""
         self._parts = deque(parts)
         self._bytes = sum(part.size for part in parts)
         self._look = look
@@ -106,7 +106,8 @@ class Replay:
         if self._answered(record):
             self.sent_records += 1
             self.sent_readings += record.rows
-            self.last_ns = record.wall_ns
+            if record.lane is Lane.DATA:
+                self.last_ns = record.wall_ns
             self._finish()
 
     def refused(self, record: Record, final: bool) -> None:
@@ -159,6 +160,7 @@ class Replay:
             "to": self.asked.to_ns,
             "devices": list(self.asked.devices),
             "running": not self.outcome,
+            "done": self.outcome == DONE,
             "outcome": self.outcome,
             "part": self._part(),
             "records": self.sent_records,
