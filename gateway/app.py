@@ -143,9 +143,12 @@ class Gateway:
     def _open_outbox(self) -> Outbox:
         directory = self._directory / "outbox"
         try:
-            return Outbox.open(directory, self.config.outbox, clock=self._clock, config_hash=self.config.short_hash)
+            outbox = Outbox.open(directory, self.config.outbox, clock=self._clock, config_hash=self.config.short_hash)
         except OSError as error:
             raise GatewayError(f"outbox {directory}: {error.strerror or error}") from error
+        if old := outbox.set_aside:
+            self._note("outbox.begun", "system", new=outbox.log_id, old=old.log, target=str(old.directory), why=old.why)
+        return outbox
 
     def _say_ready(self) -> None:
         for remark in remarks(self.config):

@@ -119,6 +119,8 @@ def _outbox(outbox: dict[str, Any], uptime: float) -> Iterator[str]:
         seconds = room / (outbox["written_bytes"] / uptime)
         said.append(f"room for {format_duration(seconds)} without a sink, as it goes now")
     yield f"  outbox   {sentence(said)}"
+    for directory in outbox["set_aside"]:
+        yield f"           {colour('set aside', 'yellow')}, not sent: {directory}; delete it when nobody needs it"
     found = outbox["recovered"]
     if found["torn_bytes"]:
         yield f"           {format_size(found['torn_bytes'])} half written before the start, cut off"

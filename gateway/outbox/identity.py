@@ -15,9 +15,46 @@ log = structlog.get_logger()
 
 FORMAT = 1
 
+MACHINE_ID = Path("/etc/machine-id")
 
-def log_id(directory: Path) -> str:
-    """The id of the log in this directory, 16 hex digits; a new one for an empty directory, and for one that was copied.
+_WHY = {
+    "inode": "the directory was copied, or restored from a backup",
+    "machine": "the machine id is another one: this PC is a clone of another, or its system was installed anew",
+    "disk": "the directory stands on another disk",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """An old log that this place may not go on with."""
+
+    log: str
+    """Its id; "unknown" where that cannot be read."""
+    directory: Path
+    """Where its files stand now; it is a log that all commands can look at."""
+    why: str
+
+    @property
+    def message(self) -> str:
+        """For people: what has happened, and what to do."""
+        return (
+            f"A new log begins, because {self.why}. The old one ({self.log}) was set aside and is not sent: if its original "
+            f"still runs, that one delivers it; if not, see  edge-gateway outbox export --dir {self.directory}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the log of a directory is."""
+
+    log: str
+    """16 hex digits."""
+    set_aside: SetAside | None = None
+    """The log that stood here before, where a new one had to begin."""
+
+
+def identify(directory: Path) -> Identity:
+    """The log in this directory; a new one for an empty directory, and for one that was copied.
 
     A copy would give out the numbers of its original a second time. So a log is bound to its directory's inode, the
     machine id and, where it can be known, the disk's serial number; if one of them differs, the old files are set aside.
@@ -28,15 +65,25 @@ def log_id(directory: Path) -> str:
     try:
         known, was = read_identity(path)
     except FileNotFoundError:
-        return _new(path, here)
+        if not any(directory.glob("*/*.seg")):
+            return Identity(_new(path, here))
+        known, why = "unknown", "log.json, which says who the log is, is missing"
     except ValueError:
-        log.error("the outbox's identity file is damaged; a new log begins", file=str(path))
-        return _set_aside(directory, path, here, "unknown")
-    differs = [name for name in here if here[name] and was.get(name) and here[name] != was[name]]
-    if not differs:
-        return known
-    log.warning("this outbox was copied from another place; a new log begins", differs=differs, old=known)
-    return _set_aside(directory, path, here, known)
+        known, why = "unknown", "log.json, which says who the log is, is damaged"
+    else:
+        differs = [name for name in here if here[name] and was.get(name) and here[name] != was[name]]
+        if not differs:
+            return Identity(known)
+        why = "; and ".join(_WHY[name] for name in differs)
+    set_aside = SetAside(known, _move_aside(directory, known), why)
+    log.warning(set_aside.message)
+    return Identity(_new(path, here), set_aside)
+
+
+def all_set_aside(directory: Path) -> list[Path]:
+    """Every log that was ever set aside here and is still there, oldest first."""
+    found = (directory / "set-aside").glob("*")
+    return sorted((path for path in found if path.is_dir()), key=lambda path: path.stat().st_mtime_ns)
 
 
 def read_identity(path: Path) -> tuple[str, dict[str, str]]:
@@ -63,20 +110,21 @@ def _new(path: Path, here: dict[str, str]) -> str:
     return name
 
 
-def _set_aside(directory: Path, path: Path, here: dict[str, str], old: str) -> str:
+def _move_aside(directory: Path, old: str) -> Path:
+    """The identity goes last: a start that is interrupted here is begun anew."""
     aside = directory / "set-aside" / f"{old}-{uuid.uuid4().hex[:8]}"
     aside.mkdir(parents=True)
-    for entry in list(directory.iterdir()):
-        if entry.name != "set-aside":
-            entry.rename(aside / entry.name)
-    log.warning("the old outbox was set aside; what it had not delivered stays there", directory=str(aside))
-    return _new(path, here)
+    entries = [entry for entry in directory.iterdir() if entry.name != "set-aside"]
+    for entry in sorted(entries, key=lambda entry: entry.name == "log.json"):
+        entry.rename(aside / entry.name)
+    (aside / "ballast").unlink(missing_ok=True)
+    return aside
 
 
 def _place(directory: Path) -> dict[str, str]:
     return {
         "inode": str(directory.stat().st_ino),
-        "machine": _short(_read(Path("/etc/machine-id"))),
+        "machine": _short(_read(MACHINE_ID)),
         "disk": _short(_disk_serial(directory)),
     }
 

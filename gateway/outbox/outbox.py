@@ -25,7 +25,7 @@ from gateway.outbox import state
 from gateway.outbox.admission import Admission
 from gateway.outbox.ballast import NO_ROOM, Ballast
 from gateway.outbox.dead import DeadLetters
-from gateway.outbox.identity import Numbers
+from gateway.outbox.identity import Numbers, SetAside, all_set_aside
 from gateway.outbox.intake import Intake
 from gateway.outbox.lane import LaneLog
 from gateway.outbox.losses import skip_body
@@ -57,6 +57,7 @@ class Outbox:
 
     def __init__(self, directory: Path, section: OutboxSection, clock: Clock, found: state.State) -> None:
         self.log_id = found.log_id
+        self._set_aside = [str(path) for path in all_set_aside(directory)]
         self._directory = directory
         self._clock = clock
         self._state = found
@@ -118,6 +119,8 @@ class Outbox:
         outbox = cls(directory, section, clock, found)
         outbox.configured(config_hash)
         outbox._intake.look()
+        if found.set_aside is not None:
+            outbox._intake.body(Kind.EVENT, _set_aside_event(found.set_aside, clock).body())
         for lane, numbers in found.skipped.items():
             log.warning("the last stop was not clean; numbers are skipped", lane=lane.word, numbers=numbers)
             outbox._intake.body(Kind.SKIP, skip_body(lane, numbers))
@@ -325,6 +328,11 @@ class Outbox:
         return self._stamps.state
 
     @property
+    def set_aside(self) -> SetAside | None:
+        """The log that this one had to take the place of when it was opened."""
+        return self._state.set_aside
+
+    @property
     def epoch(self) -> int:
         """Grows by one at each step of the wall clock, and at each boot."""
         return self._stamps.epoch
@@ -364,6 +372,7 @@ class Outbox:
             "readers": [reader.status() for reader in self._readers.values()],
             "written_bytes": self._writer.written_bytes,
             "syncs": self._writer.syncs,
+            "set_aside": self._set_aside,
             "recovered": {
                 "torn_bytes": found.torn_bytes,
                 "damaged": found.damaged,
@@ -371,6 +380,11 @@ class Outbox:
                 "skipped": {lane.word: numbers for lane, numbers in self._state.skipped.items()},
             },
         }
+
+
+def _set_aside_event(old: SetAside, clock: Clock) -> Event:
+    detail = {"old": old.log, "directory": str(old.directory)}
+    return Event("outbox-new-log", "outbox", "begun", "", clock.wall_ns(), old.message, "warning", detail)
 
 
 def _free(directory: Path) -> int:

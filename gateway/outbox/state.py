@@ -9,7 +9,7 @@ import structlog
 
 from gateway.core.record import Lane
 from gateway.outbox.dictionary import Dictionary
-from gateway.outbox.identity import Numbers, NumbersFile, boot_number, log_id, write_whole
+from gateway.outbox.identity import Numbers, NumbersFile, SetAside, boot_number, identify, write_whole
 from gateway.outbox.progress import Progress
 from gateway.outbox.recovery import Found, definitions_of, recover
 from gateway.outbox.synced import SyncedBoots, read_synced, synced_path
@@ -43,13 +43,16 @@ class State:
     total: dict[Lane, int] = field(default_factory=dict)
     skipped: dict[Lane, tuple[int, int]] = field(default_factory=dict)
     """First and last number that will never be used, per lane."""
+    set_aside: SetAside | None = None
+    """The log that stood here before, and could not be gone on with."""
 
 
 def load(directory: Path, wall_ns: int, boot_ns: int) -> State:
     """Read, recover, and promise the next numbers to the disk; it is now this time by the wall and the boot clock. Raises
     OSError only if the directory cannot be written at all."""
     directory.mkdir(parents=True, exist_ok=True)
-    name = log_id(directory)
+    identity = identify(directory)
+    name = identity.log
     found = recover(directory, name)
     numbers = NumbersFile(directory / "numbers")
     boot = boot_number()
@@ -58,6 +61,7 @@ def load(directory: Path, wall_ns: int, boot_ns: int) -> State:
     synced = read_synced(synced_path(directory))
     dictionary = _load_dictionary(directory, found)
     state = State(name, found, numbers, dictionary, cursors, boot, 0, born_ns, wall_ns, wall_ns - boot_ns, synced)
+    state.set_aside = identity.set_aside
     before = numbers.numbers
     if before is not None:
         if before.boot == boot:

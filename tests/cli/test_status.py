@@ -47,7 +47,7 @@ WELL: dict[str, Any] = {
     ],
     "outbox": {
         "log": "abe9bff122864448", "size": 3 * 2**20, "max_size": 2**30, "free": 30 * 2**30, "disk": "ok", "not_accepted": 0,
-        "written_bytes": 533_000 * 1000, "syncs": 57,
+        "written_bytes": 533_000 * 1000, "syncs": 57, "set_aside": [],
         "recovered": {"torn_bytes": 0, "damaged": [], "unreadable": [], "skipped": {}},
     },
     "models": [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core.clock import ClockState
 from gateway.core.record import Kind, Lane, Record
-from gateway.outbox import Outbox, state
+from gateway.outbox import Outbox, Reader, state
 from gateway.outbox.export import Wanted, export_csv
 from gateway.outbox.files import LogFiles
 from gateway.outbox.frames import scan
@@ -30,11 +30,19 @@ def data(records: list[Record]) -> list[Record]:
     return [record for record in records if record.lane is Lane.DATA]
 
 
+async def taken(reader: Reader, count: int, events: int = 0) -> list[Record]:
+    """Records until so many are of readings, and so many events of the clock."""
+    records: list[Record] = []
+    while len(data(records)) < count or len(clock_events(records)) < events:
+        records += await take(reader, 1)
+    return records
+
+
 def clock_events(records: list[Record]) -> list[tuple[str, str]]:
     return [
         (record.body["state"], record.body["message"])
         for record in records
-        if record.kind is Kind.EVENT and record.body is not None
+        if record.kind is Kind.EVENT and record.body is not None and record.body["kind"] == "clock"
     ]
 
 
@@ -77,8 +85,7 @@ async def test_numbers_order_the_records_whatever_the_clock_does(log, context):
             log.clock.step(step)
             outbox.append(block(device, number))
         await accepted(outbox, 3 * len(steps))
-        await until(lambda: reader.pending["alarm"] == 5)
-        records = await take(reader, 11)
+        records = await taken(reader, 6, events=5)
         assert values(data(records)) == [0, 1, 2, 3, 4, 5]
         assert [record.seq for record in data(records)] == [1, 2, 3, 4, 5, 6]
         assert [record.epoch for record in data(records)] == [0, 1, 2, 3, 4, 5]
@@ -94,7 +101,7 @@ async def test_blocks_of_one_write_are_stamped_with_the_clock_that_they_were_rea
         log.clock.step(HOUR)
         outbox.append(now(log, device, 2))
         await accepted(outbox, 6)
-        old, new = data(await take(reader, 3))
+        old, new = data(await taken(reader, 2))
         assert (old.wall_ns, old.epoch) == (before, 0)
         assert (new.wall_ns, new.epoch) == (before + HOUR * 10**9, 1)
         assert all(record.readings.t_ns[0] == record.wall_ns for record in (old, new))
@@ -117,7 +124,7 @@ async def test_a_leap_second_that_the_kernel_inserts_is_a_step_of_one_second(log
         reader = outbox.reader("central", "strict")
         log.clock.step(-1)
         await fill(outbox, outbox.bind(spec(), context), range(1))
-        assert ("stepped", "The clock was set back by 1.0 s.") in clock_events(await take(reader, 2))
+        assert ("stepped", "The clock was set back by 1.0 s.") in clock_events(await taken(reader, 1, events=1))
 
 
 async def test_a_step_while_the_gateway_stood_still_is_told_at_the_start(log, context):
@@ -126,14 +133,14 @@ async def test_a_step_while_the_gateway_stood_still_is_told_at_the_start(log, co
     log.clock.step(HOUR)
     async with log.opened() as outbox:
         await fill(outbox, outbox.bind(spec(), context), range(1, 2))
-        records = await take(outbox.reader("central", "strict"), 3)
+        records = await taken(outbox.reader("central", "strict"), 2, events=1)
         assert [record.epoch for record in data(records)] == [0, 1]
         assert clock_events(records) == [("stepped", "The clock was set forward by 3600.0 s.")]
     log.clock.step(-HOUR)
     log.clock.step(HOUR)
     async with log.opened() as outbox:
         await fill(outbox, outbox.bind(spec(), context), range(2, 3))
-        records = await take(outbox.reader("other", "strict"), 4)
+        records = await taken(outbox.reader("other", "strict"), 3)
         assert data(records)[-1].epoch == 1, "back again before anybody looked is no step"
 
 
@@ -151,9 +158,7 @@ async def test_an_epoch_is_never_used_twice_though_the_process_is_killed(log, co
             numbers = log.directory / "numbers"
             await until(lambda path=numbers: _offset(path) == log.clock.wall - log.clock.boot)
             kept = numbers.read_bytes()
-            records: list[Record] = []
-            while len(records) < 2 or not data(records):
-                records += await take(reader, 1)
+            records = await taken(reader, 1, events=1)
             epochs.append(data(records)[-1].epoch)
             reader.acknowledged(records)
         numbers.write_bytes(kept)
@@ -167,7 +172,7 @@ async def test_a_new_boot_is_a_new_epoch_and_no_step(log, context, boots):
         async with log.opened() as outbox:
             await fill(outbox, outbox.bind(spec(), context), range(1))
     async with log.opened() as outbox:
-        records = await take(outbox.reader("central", "strict"), 2)
+        records = data(await taken(outbox.reader("central", "strict"), 2))
         assert [(record.boot, record.epoch) for record in records] == [(1, 0), (2, 1)]
 
 
@@ -182,7 +187,7 @@ async def test_each_record_carries_the_state_of_the_clock_in_memory_and_on_disk(
         outbox.append(now(log, device, 1))
         outbox.append(now(log, device, 2, own_time=False))
         await accepted(outbox, 6)
-        records = data(await take(outbox.reader("central"), 2))
+        records = data(await taken(outbox.reader("central"), 2))
     found = LogFiles(log.directory)
     read = [found.record(*each) for each in found.heads(found.segments(Lane.DATA))]
     for each in (records, read):
@@ -200,8 +205,7 @@ async def test_a_synchronisation_that_is_lost_and_found_is_told_and_nothing_is_c
             await until(lambda s=synced: (outbox.clock_state is ClockState.SYNCHRONISED) is s)
             outbox.append(now(log, device, 1))
         await accepted(outbox, 9)
-        await until(lambda: reader.pending["alarm"] == 2)
-        records = await take(reader, 5)
+        records = await taken(reader, 3, events=2)
         states = [record.clock for record in data(records)]
         assert states == [ClockState.SYNCHRONISED, ClockState.LOST, ClockState.SYNCHRONISED]
         assert [words for words, _ in clock_events(records)] == ["no longer synchronised", "synchronised"]
@@ -218,7 +222,7 @@ async def test_what_was_read_before_the_first_synchronisation_is_sent_with_the_r
         outbox.append(now(log, device, 1))
         outbox.append(block(device, 2))  # a device's own times, of 2027
         await accepted(outbox, 6)
-        early = data(await take(reader, 2))
+        early = data(await taken(reader, 2))
         assert [record.clock for record in early] == [ClockState.NOT_YET] * 2
         assert [record.corrected_ns for record in early] == [None, None], "nothing is known yet"
         assert early[0].readings.t_ns[0] == 20_000_000_000
@@ -229,7 +233,7 @@ async def test_what_was_read_before_the_first_synchronisation_is_sent_with_the_r
         outbox.append(now(log, device, 3))
         await accepted(outbox, 9)
         await until(lambda: outbox.clock_state is ClockState.SYNCHRONISED)
-        own, given, later = data(await take(reader, 5))
+        own, given, later = data(await taken(reader, 3))
         shift = YEARS_56 * 10**9
         assert own.corrected_ns == given.corrected_ns == shift
         assert own.wall_ns == own.readings.t_ns[0] == 20_000_000_000 + shift
@@ -257,13 +261,13 @@ async def test_the_correction_outlives_the_boot_and_does_not_pass_to_another(dea
     async with log.opened() as outbox:
         outbox.append(now(log, device, 2))
         await accepted(outbox, 6)
-        records = data(await take(outbox.reader("central", "strict"), 4))
+        records = data(await taken(outbox.reader("central", "strict"), 2))
         assert [(record.boot, record.corrected_ns) for record in records] == [(1, YEARS_56 * 10**9), (2, None)]
     boots(3)
     log.clock.wall, log.clock.synced = 1_800_000_000_000_000_000, True
     async with log.opened() as outbox:
         await until(lambda: 3 in read_synced(synced_path(log.directory)))
-        records = data(await take(outbox.reader("central", "strict"), 4))
+        records = data(await taken(outbox.reader("central", "strict"), 2))
         assert [record.corrected_ns for record in records] == [YEARS_56 * 10**9, None], "boot 2 was never synchronised"
 
 
@@ -292,7 +296,7 @@ async def test_a_damaged_file_of_synchronised_boots_corrects_nothing_and_stops_n
     synced_path(log.directory).write_bytes(content)
     boots(2)
     async with log.opened() as outbox:
-        (record,) = data(await take(outbox.reader("central"), 1))
+        (record,) = data(await taken(outbox.reader("central"), 1))
         assert (record.clock, record.corrected_ns) == (ClockState.NOT_YET, None)
 
 
