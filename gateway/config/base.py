@@ -1,10 +1,12 @@
 """Bases of everything that stands in the configuration file; plugins derive their options from these."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from gateway.config.fields import Deadband, Field, FilePath, Name, Period, WriteRate
+from gateway.core.context import Context
 from gateway.core.tag import VALUE_TYPES
 
 
@@ -195,6 +197,16 @@ class SinkConfig(Section):
         if isinstance(rate, int) and rate < 1:
             raise ValueError('must be at least 1, or "unlimited"')
         return rate
+
+    def identity(self, gateway: str) -> str:
+        """Who the gateway of this name is at which destination, in words; two sinks with the same one would push each other
+        out, and are refused. Empty: any number of them is good."""
+        return ""
+
+    def remarks(self, gateway: str, place: Context, devices: Mapping[str, Context]) -> list[str]:
+        """What is allowed, and yet hardly meant, for a gateway of this name and place with these devices, one sentence
+        each."""
+        return []
 
     @property
     def backfill(self) -> float | None:

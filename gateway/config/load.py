@@ -23,7 +23,9 @@ from gateway.config.model import (
     ModelSection,
     OutboxSection,
     PluginTypes,
+    own_place,
 )
+from gateway.config.model import place as place_of
 from gateway.config.plugins import sink_type
 from gateway.config.source import Source, title
 from gateway.config.toml_lines import Steps
@@ -45,7 +47,7 @@ def load(path: Path, look_up: LookUp) -> Config:
     plugins = look_up(gateway or _plugin_places(source))
     device_tables = _many(source, "device")
     devices = [spec for place, table in device_tables if (spec := read_device(source, place, table, plugins))]
-    sinks = _sinks(source, plugins)
+    sinks = _sinks(source, plugins, gateway.name if gateway else "")
     names = [str(table.get("name", "")) for _, table in device_tables]
     models = _models(source, names, devices)
     alarms = _alarms(source, names, devices)
@@ -77,6 +79,10 @@ def remarks(config: Config) -> list[Problem]:
     for spec in config.devices:
         found += _of_device(spec)
         found += _of_writing(spec, config.gateway.writes)
+    places = {spec.config.name: place_of(config.gateway, spec.config) for spec in config.devices}
+    for sink in config.sinks:
+        said = sink.remarks(config.gateway.name, own_place(config.gateway), places)
+        found += [(f'sink "{sink.name}"', remark) for remark in said]
     for model in config.models:
         if not config.files[model.file]:
             found.append((f"model {model.file}", "cannot be read: readings flow on, unscored"))
@@ -157,14 +163,25 @@ def _check_unique(source: Source, key: str, tables: Tables) -> None:
         first.setdefault(name, place)
 
 
-def _sinks(source: Source, plugins: PluginTypes) -> tuple[SinkConfig, ...]:
-    sinks = []
+def _sinks(source: Source, plugins: PluginTypes, gateway: str) -> tuple[SinkConfig, ...]:
+    sinks: list[SinkConfig] = []
     for place, table in _many(source, "sink"):
         where = title("sink", place, table)
         options = sink_type(source, place, where, table, plugins)
         if options and (sink := source.check(options, table, place, where)):
+            _check_identity(source, place, where, sink, sinks, gateway)
             sinks.append(sink)
     return tuple(sinks)
+
+
+def _check_identity(
+    source: Source, place: Steps, where: str, sink: SinkConfig, others: Sequence[SinkConfig], gateway: str
+) -> None:
+    identity = sink.identity(gateway)
+    for other in others:
+        if identity and other.identity(gateway) == identity:
+            message = f'it uses {identity}, as sink "{other.name}" does: each would push the other out; set another one'
+            source.wrong(place, where, message)
 
 
 def _models(source: Source, names: Sequence[str], devices: Sequence[DeviceSpec]) -> tuple[ModelSection, ...]:

@@ -48,6 +48,11 @@ class GatewaySection(Section):
     """Least level that is logged."""
 
 
+def own_place(gateway: GatewaySection) -> Context:
+    """Where the gateway itself stands."""
+    return Context(gateway.enterprise, gateway.site, gateway.area, gateway.line)
+
+
 def place(gateway: GatewaySection, device: DeviceConfig) -> Context:
     """Where a device stands: in its own words where it has any, else where the gateway stands."""
 

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 
+from gateway.core.context import Context
+
 PLACEHOLDERS = ("enterprise", "site", "area", "line", "device", "gateway")
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -40,6 +42,17 @@ def fill(template: str, names: Mapping[str, str]) -> str:
     levels = (_PLACEHOLDER.sub(lambda match: safe(names.get(match[1], "")), level) for level in template.split("/"))
     topic = "/".join(level for level in levels if level)
     return "_" + topic[1:] if topic.startswith("$") else topic
+
+
+def device_topic(template: str, place: Context, device: str, gateway: str) -> str:
+    """Under what a device's messages are published."""
+    return fill(template, {**place.said(), "device": device, "gateway": gateway})
+
+
+def own_topic(template: str, place: Context, gateway: str) -> str:
+    """Under what the gateway publishes what is about itself: its name stands in the place of a device's, unless the template
+    has a place for it."""
+    return device_topic(template, place, "" if "{gateway}" in template else gateway, gateway)
 
 
 def safe(name: str) -> str:

@@ -1,6 +1,6 @@
 """The public face for plugin authors. A plugin imports from here and from its protocol library, nothing else."""
 
-from pydantic import field_validator, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig, TagConfig, ValueType
 from gateway.config.fields import Deadband, Duration, Field, FilePath, Period, Size, TopicTemplate
@@ -46,6 +46,7 @@ __all__ = [
     "TagConfig",
     "Tags",
     "TopicTemplate",
+    "ValidationInfo",
     "ValueType",
     "Values",
     "device_topic",

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from gateway.config.model import GatewaySection
+from gateway.config.model import GatewaySection, own_place
 from gateway.core.clock import Clock
 from gateway.core.context import Context
 from gateway.core.record import Kind, Record
 from gateway.core.tag import Device
-from gateway.core.topic import check_template, fill, safe
+from gateway.core.topic import check_template, device_topic, own_topic, safe
 from gateway.plugin.sink import Message
 from gateway.publish.block import MILLISECOND, BlockJson
 from gateway.publish.clock import clock_json, clock_members
@@ -17,11 +17,6 @@ from gateway.publish.exact import exact_json
 
 RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip")
 """Last levels of the topics beside the readings'."""
-
-
-def own_context(gateway: GatewaySection) -> Context:
-    """Where the gateway itself stands."""
-    return Context(gateway.enterprise, gateway.site, gateway.area, gateway.line)
 
 
 class JsonEncoder:
@@ -45,9 +40,8 @@ class JsonEncoder:
         self._version = version
         self._clock = clock
         self._devices = devices
-        self._context = own_context(gateway)
-        named = "" if "{gateway}" in topic else gateway.name
-        self._own_topic = self._fill(self._context, named)
+        self._context = own_place(gateway)
+        self._own_topic = own_topic(topic, self._context, gateway.name)
         self._blocks: WeakKeyDictionary[Device, tuple[str, BlockJson]] = WeakKeyDictionary()
 
     def messages(self, record: Record) -> list[Message]:
@@ -126,7 +120,7 @@ class JsonEncoder:
         return self._fill(device.context, device.name)
 
     def _fill(self, context: Context, device: str) -> str:
-        return fill(self._template, {**context.said(), "device": device, "gateway": self._gateway.name})
+        return device_topic(self._template, context, device, self._gateway.name)
 
 
 def _level(tag: str) -> str:

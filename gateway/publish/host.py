@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.config.model import GatewaySection
+from gateway.config.model import GatewaySection, own_place
 from gateway.core.clock import Clock
 from gateway.core.live import LiveTable
 from gateway.core.readings import Readings
 from gateway.core.record import Record
 from gateway.core.tag import Device
-from gateway.publish.encoder import JsonEncoder, own_context
+from gateway.publish.encoder import JsonEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Host:
     ) -> None:
         self.gateway = around.gateway.name
         self.version = around.version
-        self.context = own_context(around.gateway)
+        self.context = own_place(around.gateway)
         self.memory = around.memory
         self.acknowledged = acknowledged
         self.refused = refused

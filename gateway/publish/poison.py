@@ -15,7 +15,7 @@ taken by itself on the same connection: so that no bad link makes a good record 
 AT_MOST = 20
 """Records in doubt; with more it is the link that is bad."""
 KEPT_APART_NS = 600_000_000_000
-"""How long records like a convicted one (same device, as many readings or more) are not tried."""
+"""How long records like a convicted one (same device, as many readings or more) are not tried, if none such was taken."""
 
 
 class Poison:
@@ -28,6 +28,8 @@ class Poison:
         """Records in doubt."""
         self._convicted: dict[str, tuple[int, int]] = {}
         """What a record is about → least number of readings, and boot time until which its like is not tried."""
+        self._taken: dict[str, int] = {}
+        """What a record is about → most readings of one that was taken, since a connection has ended badly."""
         self.proven = False
         """Whether the present connection has carried another record by itself."""
 
@@ -46,10 +48,12 @@ class Poison:
 
     def acknowledged(self, records: Iterable[Record]) -> None:
         """The far side has answered these."""
-        if self._trials:
-            for record in records:
-                if self._trials.pop(record.id, None) is None:
-                    self.proven = True
+        if not self._last:
+            return
+        for record in records:
+            self._taken[about(record)] = max(record.rows, self._taken.get(about(record), 0))
+            if self._trials and self._trials.pop(record.id, None) is None:
+                self.proven = True
 
     def link_lost(self, under_way: Sequence[Record]) -> None:
         """The connection has ended with these unanswered, the oldest first."""
@@ -81,8 +85,9 @@ class Poison:
         return boot_ns < until and record.rows >= rows
 
     def set_aside(self, record: Record, boot_ns: int) -> None:
-        """It was."""
-        if self._trials.pop(record.id, None) is not None:
+        """It was. Its like are too for some time, unless such a one was taken."""
+        guilty = self._trials.pop(record.id, None) is not None
+        if guilty and record.rows > self._taken.get(about(record), 0):
             self._convicted[about(record)] = (record.rows, boot_ns + KEPT_APART_NS)
 
 

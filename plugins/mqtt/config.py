@@ -1,8 +1,21 @@
 """What the configuration says of a broker. Imports no protocol library, so that checking is fast."""
 
+from collections.abc import Mapping
 from typing import Literal
 
-from gateway.plugin import Duration, Field, FilePath, Secret, Section, SinkConfig, TopicTemplate, model_validator
+from gateway.plugin import (
+    Context,
+    Duration,
+    Field,
+    FilePath,
+    Secret,
+    Section,
+    SinkConfig,
+    TopicTemplate,
+    device_topic,
+    model_validator,
+    own_topic,
+)
 
 
 class Tls(Section):
@@ -58,6 +71,18 @@ class MqttConfig(SinkConfig):
     per_tag: bool = False
     """One message per reading, with the tag's name as a further level of the topic, instead of one per record. Costs far
     more work here, at the broker and at the receivers."""
+
+    def identity(self, gateway: str) -> str:
+        return f'client_id "{self.client_id or gateway}" at {self.host}:{self.port or (8883 if self.tls else 1883)}'
+
+    def remarks(self, gateway: str, place: Context, devices: Mapping[str, Context]) -> list[str]:
+        own = own_topic(self.topic, place, gateway)
+        return [
+            f'topic: device "{name}" and the gateway itself share {own}/_state, so each would overwrite what the other says:'
+            " rename one of them, or put {gateway} into topic"
+            for name, stands in devices.items()
+            if device_topic(self.topic, stands, name, gateway) == own
+        ]
 
     @model_validator(mode="after")
     def _login(self) -> "MqttConfig":

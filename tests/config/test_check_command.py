@@ -75,3 +75,20 @@ def test_check_says_when_this_machines_clock_is_not_synchronised(
     assert main(["check", "--config", str(config)]) == 0
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  clock ")]
     assert [said in line for line in told] == ([True] if said else [])
+
+
+def test_two_mqtt_sinks_of_one_client_id_are_a_mistake_and_a_shared_topic_is_remarked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = '[gateway]\nname = "gw1"\nsite = "north"\n'
+    sink = '[[sink]]\nname = "{}"\nplugin = "mqtt"\nhost = "broker.plant.local"\n'
+    device = '[[device]]\nname = "gw1"\ndriver = "simulated"\n[device.tags]\na = {}\n'
+    file = tmp_path / "gw.toml"
+    file.write_text(head + sink.format("one") + sink.format("two") + device)
+    assert main(["check", "--config", str(file)]) == 1
+    said = capsys.readouterr().out
+    assert f'{file}:8: sink "two": it uses client_id "gw1" at broker.plant.local:1883, as sink "one" does' in said
+    file.write_text(head + sink.format("one") + sink.format("two") + 'client_id = "gw1-two"\n' + device)
+    assert main(["check", "--config", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert 'sink "one": topic: device "gw1" and the gateway itself share north/gw1/_state' in said

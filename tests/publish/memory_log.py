@@ -35,6 +35,9 @@ class MemoryLog:
 
     async def take(self, limit: int, *, only_alarms: bool = False) -> Sequence[Record]:
         await asyncio.sleep(0)  # as from a disk
+        if only_alarms:
+            self._some.clear()
+            return []
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
         self.out |= {record.id: record for record in taken}
         if not self.waiting:
@@ -45,6 +48,8 @@ class MemoryLog:
         for record in records:
             del self.out[record.id]
             self.taken.append(record.id)
+        if self.waiting:
+            self._some.set()
 
     def refused(self, record: Record, reason: str, final: bool) -> None:
         del self.out[record.id]

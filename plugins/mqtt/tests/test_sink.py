@@ -348,3 +348,19 @@ def test_a_missing_password_says_where_to_put_it() -> None:
     options = {"host": "b", "user": "gw", "password": {"env": "NO_SUCH_VARIABLE"}}
     with pytest.raises(RefusedError, match="NO_SUCH_VARIABLE is not set"):
         session_options(build_sink_config(MqttSink, options), "gw")  # type: ignore[arg-type]
+
+
+def test_two_sinks_know_when_they_would_push_each_other_out() -> None:
+    def identity(**options: Any) -> str:
+        return str(config(1883, **options).identity("gw1"))
+
+    assert identity() == 'client_id "gw1" at 127.0.0.1:1883' == identity(name="other", per_tag=True)
+    assert len({identity(), identity(client_id="a"), identity(port=1884), identity(host="b"), identity(tls=True)}) == 4
+
+
+def test_a_device_that_would_speak_under_the_gateways_own_topic_is_told() -> None:
+    place, devices = Context(site="north"), {"gw1": Context(site="north"), "press": Context(site="north")}
+    (remark,) = config(1883).remarks("gw1", place, devices)
+    assert remark.startswith('topic: device "gw1" and the gateway itself share north/gw1/_state')
+    assert not config(1883, topic="{site}/{gateway}/{device}").remarks("gw1", place, devices)
+    assert not config(1883).remarks("gw1", place, {"gw1": Context(site="north", area="a")})
