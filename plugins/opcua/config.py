@@ -43,6 +43,10 @@ class OpcUaConfig(DeviceConfig):
     allow_plain_password: bool = False
     """Send the password even where the network could read it."""
 
+    acquisition: Literal["subscribe", "poll"] = "subscribe"
+    """Have the server report what has changed, or read all tags at each scan. Polling is for servers whose subscriptions are
+    missing or too few; what happens between two scans it does not see."""
+
     sampling: Duration | None = None
     """How often the server looks at the values. Default: once per scan. With a shorter time the server collects what
     happened between two scans and nothing in between is missed."""

@@ -1,8 +1,7 @@
 """The driver: what the gateway calls, handed on to session, feed and nodes. The protocol library, which costs a second to
 import, is imported at the first connect, in a thread: other devices are polled meanwhile."""
 
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from weakref import WeakKeyDictionary
 from gateway.plugin import Device, Driver, Found, LinkError, Readings, Tag, Tags, resolve
 
 from .config import NodeConfig, OpcUaConfig
+from .remarks import Remarks
 
 if TYPE_CHECKING:
     from .certificate import Identity
@@ -35,6 +35,10 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         for tag in device.tags:
             scan = tag.config.scan or config.scan
             scans[scan] = scans.get(scan, 0) + 1
+        if config.acquisition == "poll":
+            return [
+                f"{count} tag{'' if count == 1 else 's'} read every {scan:g} s" for scan, count in sorted(scans.items())
+            ]
         return [
             f"subscription of {count} tag{'' if count == 1 else 's'}: reported every {scan:g} s, "
             f"looked at every {config.sampling or scan:g} s, up to {config.queue_size} values of each kept by the server"
@@ -64,6 +68,25 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         return await describe_tags(self._open(), self.devices[0].tags)
 
     async def stream(self) -> AsyncIterator[Readings]:
+        blocks = self._poll() if self.config.acquisition == "poll" else self._subscribe()
+        async with aclosing(blocks):
+            async for readings in blocks:
+                yield readings
+
+    async def _poll(self) -> AsyncGenerator[Readings, None]:
+        from .polling import poll
+        from .subscription import Left
+
+        session, device = self._open(), self.devices[0]
+        try:
+            async with aclosing(poll(session, device, Remarks(device, self.log))) as blocks:
+                async for readings in blocks:
+                    yield readings
+        except LinkError:
+            self._left = Left(session.ticket, session.namespaces, [], {}, {})
+            raise
+
+    async def _subscribe(self) -> AsyncGenerator[Readings, None]:
         from .feed import Feed
 
         feed = Feed(self._open(), self.devices[0], self.alive, self.log)
@@ -82,9 +105,9 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
                 await feed.stop()
 
     async def read(self, tags: Tags) -> Readings:
-        from .nodes import read_tags
+        from .reading import ReadPlan
 
-        return await read_tags(self._open(), self.devices[0], tags, time.time_ns())
+        return await ReadPlan(self._open(), self.devices[0], tags).read()
 
     async def browse(self) -> AsyncIterator[tuple[str, Found]]:
         from .nodes import browse_variables

@@ -24,9 +24,10 @@ from .config import OpcUaConfig
 from .decode import OVERFLOW
 from .errors import in_words, name_of
 from .fast import Decoder
-from .nodes import read_tags
 from .notification import Notification, decode_message, decode_publish
 from .publishing import Answer
+from .reading import ReadPlan
+from .remarks import Remarks
 from .services import monitor, republish, take_over, unsubscribe
 from .session import Session
 from .subscription import SILENT_KEEP_ALIVES, Left, Subscription, item, say_revised, subscribe
@@ -63,7 +64,7 @@ class Feed:
         self._retry_at = float("inf")
         self._publishing = session.publishing
         self._started = asyncio.get_running_loop().time()
-        self._told: set[str] = set()
+        self._remark = Remarks(device, log)
 
     async def start(self, left: Left | None = None) -> None:
         """Go on where the last connection ended, as far as the server still can; subscribe the rest."""
@@ -202,25 +203,18 @@ class Feed:
         if not rows:
             return
         tags = Tags(self._device.name, [self._device.tags[row] for row in sorted(rows)])
-        self._ready.append(await read_tags(self._session, self._device, tags, time.time_ns()))
+        self._ready.append(await ReadPlan(self._session, self._device, tags).read())
 
     def _readings(self, notification: Notification) -> Readings:
         handles, block = notification.handles, notification.block
         if block.quality.any():
             for row in np.flatnonzero(block.quality & OVERFLOW == OVERFLOW).tolist():
-                self._tell_once(int(handles[row]), "the server's queue was full, values are lost: raise queue_size")
+                self._remark(int(handles[row]), "the server's queue was full, values are lost: raise queue_size")
         for row, kind in block.unusable.items():
-            self._tell_once(int(handles[row]), f"{kind} cannot be a tag")
+            self._remark(int(handles[row]), f"{kind} cannot be a tag")
         if notification.subscription in self._unconfirmed:
             self._unconfirmed[notification.subscription].difference_update(handles.tolist())
         return block.readings(self._device, self._device.tags.ids[handles])
-
-    def _tell_once(self, row: int, what: str) -> None:
-        """Say once for each tag what a status code alone does not explain."""
-        tag = self._device.tags[row]
-        if f"{tag.name} {what}" not in self._told:
-            self._told.add(f"{tag.name} {what}")
-            self._log.warning(what, tag=tag.name)
 
     async def _monitor(self, subscription: Subscription, rows: Sequence[int]) -> dict[int, int]:
         """Ask for these rows' values. Returns row → status code of those that the server refuses."""

@@ -5,10 +5,10 @@ from typing import Any
 
 from asyncua import ua
 
-from gateway.plugin import Device, Found, Readings, Tag, Tags, quality
+from gateway.plugin import Found, Tag
 
 from .address import parse_address
-from .decode import TYPES, as_block, plain
+from .decode import TYPES, plain
 from .errors import in_words
 from .services import read
 from .session import Session
@@ -27,15 +27,6 @@ async def describe_tags(session: Session, tags: Sequence[Tag]) -> Mapping[Tag, F
     known = {tag: node for tag, node in nodes.items() if node is not None}
     found = await describe_nodes(session, list(known.values()))
     return {tag: what for tag, what in zip(known, found, strict=True) if what is not None}
-
-
-async def read_tags(session: Session, device: Device, tags: Tags, now_ns: int) -> Readings:
-    """What the server says of these tags now."""
-    nodes = [session.node_id(parse_address(tag.config.address)) for tag in tags]
-    answers = iter(await read(session, [(node, ua.AttributeIds.Value) for node in nodes if node is not None]))
-    unknown = ua.DataValue(StatusCode=ua.StatusCode(quality.BAD_NODE_ID_UNKNOWN))
-    values = [unknown if node is None else next(answers) for node in nodes]
-    return as_block(values, now_ns).readings(device, tags.ids)
 
 
 async def describe_nodes(session: Session, nodes: Sequence[ua.NodeId]) -> list[Found | None]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from asyncua import Client, ua
 from asyncua.crypto import uacrypto
-from asyncua.ua.ua_binary import struct_from_binary
+from asyncua.ua.ua_binary import nodeid_to_binary, struct_from_binary, struct_to_binary
 from asyncua.ua.uaerrors import BadEncodingLimitsExceeded, BadResponseTooLarge, BadTooManyOperations
 
 from gateway.plugin import LinkError, RefusedError
@@ -85,7 +85,7 @@ class Session:
         client = Client(self.config.url, timeout=self.config.timeout)
         client.name = "edge-gateway"
         client.description = f"edge-gateway {self.config.name}"
-        client.session_timeout = int(self.config.hold * 1000)
+        client.session_timeout = int(max(self.config.hold, 3 * self.config.scan) * 1000)
         client.secure_channel_timeout = int(CHANNEL_LIFETIME * 1000)
         if self.identity:
             client.application_uri = self.identity.uri
@@ -176,9 +176,14 @@ class Session:
 
     async def _learn(self) -> None:
         """Read the namespaces, whose order may change with every start of the server, and the server's limits."""
-        namespaces, *limits = await self._client.uaclient.session.read_attributes(
-            [_NAMESPACES, *_LIMITS.values()], ua.AttributeIds.Value
-        )
+
+        async def read(nodes: Sequence[ua.NodeId]) -> Sequence[ua.DataValue]:
+            values: Sequence[ua.DataValue] = await self._client.uaclient.session.read_attributes(
+                nodes, ua.AttributeIds.Value
+            )
+            return values
+
+        namespaces, *limits = await self.in_chunks("read", [_NAMESPACES, *_LIMITS.values()], read)
         self.namespaces = [str(uri) for uri in namespaces.Value.Value or ()]
         for name, limit in zip(_LIMITS, limits, strict=True):
             told = limit.Value.Value
@@ -207,6 +212,25 @@ class Session:
         answer.ResponseHeader.ServiceResult.check()
         return answer
 
+    async def request_encoded(self, kind: type[Any], parameters: bytes) -> Any:
+        """One request whose parameters are encoded already. Returns the answer's undecoded bytes.
+
+        The library has no way to send them, so this is its `send_request` without the encoding.
+        """
+        protocol = self._protocol()
+        header = ua.RequestHeader()
+        protocol._setup_request_header(header, self.config.timeout)
+        body = nodeid_to_binary(kind().TypeId) + struct_to_binary(header) + parameters
+        protocol.revolve_security_token()
+        protocol._request_id += 1
+        message = protocol._connection.message_to_binary(body, request_id=protocol._request_id)
+        answer = protocol._callbackmap[protocol._request_id] = asyncio.get_running_loop().create_future()
+        protocol.transport.write(message)
+        async with asyncio.timeout(self.config.timeout):
+            data = await answer
+        protocol.check_answer(data, "")
+        return data
+
     async def _publish(self, acknowledgements: Sequence[ua.SubscriptionAcknowledgement]) -> Any:
         """One PublishRequest. Returns the answer's undecoded bytes, however long it takes."""
         request = ua.PublishRequest()
@@ -219,14 +243,18 @@ class Session:
         """`call` for all items, as many at a time as the server bears; fewer when it says that it was too much."""
         results: list[R] = []
         while len(results) < len(items):
-            size = self.limits[operation]
+            size = min(self.limits[operation], len(items) - len(results))
             try:
                 results += await call(items[len(results) : len(results) + size])
             except (BadTooManyOperations, BadResponseTooLarge, BadEncodingLimitsExceeded):
-                if size == 1:
-                    raise
-                self.limits[operation] = size // 2
+                self.shrink(operation, size)
         return results
+
+    def shrink(self, operation: str, size: int) -> None:
+        """The server found requests of this size too large: they become half as large. Raises LinkError when they cannot."""
+        if size == 1:
+            raise LinkError(f"the server finds the smallest request to {operation} too large")
+        self.limits[operation] = min(self.limits[operation], size // 2)
 
     async def renew(self) -> None:
         """Renew the channel's token."""
@@ -241,7 +269,7 @@ class Session:
 
     def _protocol(self) -> Any:
         protocol = self._client.uaclient.protocol
-        if protocol is None:
+        if protocol is None or protocol.transport is None:
             raise ConnectionError("the connection is closed")
         return protocol
 

@@ -136,6 +136,26 @@ async def test_read_answers_in_the_order_of_the_tags(serve):
     await driver.close()
 
 
+async def test_a_polled_server_answers_all_tags_at_each_scan(serve):
+    peer = await serve("--limit", "3", "--tick", "20")
+    device = make_device(peer.url, {name: {} for name in [*SCALARS, "Nothing", "Count"]}, acquisition="poll")
+    async with streaming(device) as collector:
+        await collector.until(lambda: len(collector.blocks) >= 4)
+        assert all(len(block) == len(device.tags) for block in collector.blocks)
+        for name, (_, value) in SCALARS.items():
+            assert {(got, code) for _, got, code in collector.rows(name)} == {(value, quality.GOOD)}, name
+        assert {code for _, _, code in collector.rows("Nothing")} == {quality.BAD_NODE_ID_UNKNOWN}
+        assert len(set(collector.values("Count"))) > 1
+
+
+async def test_a_tag_with_a_scan_of_its_own_is_polled_on_its_own(serve):
+    peer = await serve()
+    device = make_device(peer.url, {"Count": {}, "Double": {"scan": "500ms"}}, acquisition="poll")
+    async with streaming(device) as collector:
+        await collector.until(lambda: len(collector.rows("Double")) >= 3, within=20)
+        assert len(collector.rows("Count")) > len(collector.rows("Double"))
+
+
 async def test_browse_finds_the_variables_by_addresses_that_the_config_takes(serve):
     peer = await serve()
     driver = OpcUa([make_device(peer.url, ["Double"])])
