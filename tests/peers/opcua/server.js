@@ -1,9 +1,10 @@
 // An OPC UA server for the tests, built on node-opcua: one variable of each scalar type, a counter, and some odd ones.
 //
 //   node server.js --port N --pki DIR [--security None,Basic256Sha256] [--user name:password] [--tick ms] [--limit n]
-//                  [--shift] [--distrust] [--log FILE]
+//                  [--shift] [--distrust] [--log FILE] [--many n]
 //
 // --limit bounds the nodes in one request, --shift registers another namespace first, --distrust trusts no certificate,
+// --many adds the variables M0, M1, … of five types, all of which change with every tick,
 // --log writes a line for each new Count: the number, and its source time in ms since 1970.
 //
 // Prints one line {"ready": port, "certificate": file} when it serves. Each line on standard input sets a variable:
@@ -22,7 +23,7 @@ const { values: options } = parseArgs({
     options: {
         port: { type: "string" }, pki: { type: "string" }, security: { type: "string", default: "None" },
         user: { type: "string" }, shift: { type: "boolean" }, distrust: { type: "boolean" }, tick: { type: "string", default: "100" }, log: { type: "string" },
-        limit: { type: "string", default: "0" },
+        limit: { type: "string", default: "0" }, many: { type: "string", default: "0" },
     },
 });
 
@@ -81,6 +82,24 @@ function startCounter(count, interval) {
     }, interval);
 }
 
+function addMany(server, count, interval) {
+    const namespace = server.engine.addressSpace.getNamespace(NAMESPACE);
+    const folder = namespace.addFolder("ObjectsFolder", { browseName: "Many" });
+    const types = ["Double", "Float", "Int32", "UInt16", "Int16"];
+    const many = [];
+    for (let i = 0; i < count; i++) {
+        const dataType = types[i % types.length];
+        const variable = namespace.addVariable({ componentOf: folder, browseName: `M${i}`, nodeId: `s=M${i}`, dataType, minimumSamplingInterval: 0 });
+        variable.setValueFromSource({ dataType: DataType[dataType], value: 0 });
+        many.push([variable, DataType[dataType]]);
+    }
+    let turn = 0;
+    if (count) setInterval(() => {
+        turn = (turn + 1) % 30000;
+        for (const [variable, dataType] of many) variable.setValueFromSource({ dataType, value: turn });
+    }, interval);
+}
+
 function answer(server, variables, line) {
     const order = JSON.parse(line);
     if (order.sessions) {
@@ -114,6 +133,7 @@ async function main() {
     await server.initialize();
     const variables = addVariables(server);
     await server.start();
+    addMany(server, Number(options.many), Number(options.tick));
     startCounter(variables.Count, Number(options.tick));
     console.log(JSON.stringify({ ready: Number(options.port), certificate: server.certificateFile }));
     const lines = readline.createInterface({ input: process.stdin });
