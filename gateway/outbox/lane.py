@@ -42,21 +42,24 @@ class LaneLog:
         """Records with a number that are not on disk yet."""
         return len(self._unwritten)
 
-    def written(self, growth: Growth) -> None:
-        """These records are on disk now."""
+    def written(self, growth: Growth) -> list[Record]:
+        """These records are on disk now; the same as objects."""
         if not self.segments or self.segments[-1].path != growth.path:
             first = growth.entries[0]
             if self.segments:
                 self.segments[-1].footer = growth.finished
             self.segments.append(Segment(growth.path, self.lane, first.seq, first.total))
         grow(self.segments[-1], growth)
+        records = []
         for _ in growth.entries:
             stored = self._unwritten.popleft()
+            records.append(stored.record)
             self.tail[stored.record.seq] = stored
             self._tail_bytes += cost(stored.record)
         self.written_seq = self.segments[-1].last + 1
         self.total = self.segments[-1].end
         self._trim()
+        return records
 
     def _trim(self) -> None:
         while self._tail_bytes > self._memory:

@@ -31,6 +31,8 @@ from gateway.outbox.lane import LaneLog
 from gateway.outbox.losses import skip_body
 from gateway.outbox.reader import Order, Reader
 from gateway.outbox.readers import Readers
+from gateway.outbox.receipts import Receipts
+from gateway.outbox.receipts_files import ReceiptFiles
 from gateway.outbox.replays import Replays
 from gateway.outbox.retention import default_max_size
 from gateway.outbox.segment import Growth
@@ -48,6 +50,8 @@ GATHER = 0.002
 TAIL_AT_MOST = {Lane.ALARM: 512 * 1024, Lane.DATA: 4 * 1024 * 1024}
 """Bytes of memory for records that live sinks read without the disk."""
 
+_LAST_RECORDS = 1.0
+"""Seconds that a stop waits for its last records, so that its receipts can be closed in order."""
 _TICK = 1.0
 _PATIENCE = 5.0
 
@@ -96,6 +100,13 @@ class Outbox:
             wall_ns=clock.wall_ns,
         )
         self._readers = Readers(self._lanes, found, clock, self.dead)
+        self.receipts = Receipts(
+            ReceiptFiles(directory / "receipts", self._writer.save, self._writer.remove),
+            clock,
+            self._readers,
+            self._append_body,
+            next_record=lambda: (self._lanes[Lane.DATA].written_seq, self._stamps.epoch),
+        )
         self.replays = Replays(self._lanes, self._readers, found)
         self._upkeep = Upkeep(
             directory,
@@ -121,6 +132,7 @@ class Outbox:
         outbox._intake.look()
         if found.set_aside is not None:
             outbox._intake.body(Kind.EVENT, _set_aside_event(found.set_aside, clock).body())
+        outbox.receipts.recover(found.found.lanes[Lane.DATA], found.log_id, found.dictionary)
         for lane, numbers in found.skipped.items():
             log.warning("the last stop was not clean; numbers are skipped", lane=lane.word, numbers=numbers)
             outbox._intake.body(Kind.SKIP, skip_body(lane, numbers))
@@ -144,6 +156,7 @@ class Outbox:
         if not len(readings):
             return
         if not self._admission.admits(Lane.DATA, len(readings)):
+            self.receipts.not_accepted(readings.device, len(readings))
             return
         self._intake.readings(readings)
         if self._timer is None:
@@ -245,7 +258,9 @@ class Outbox:
 
     def written(self, lane: Lane, growth: Growth) -> None:
         """These records are on disk: accepted, and readers may have them."""
-        self._lanes[lane].written(growth)
+        records = self._lanes[lane].written(growth)
+        if lane is Lane.DATA:
+            self.receipts.written(records, finished=bool(growth.finished))
         for reader in self._readers.values():
             reader.wake()
 
@@ -280,6 +295,7 @@ class Outbox:
         self._flush_soon()
         while not self._ended.is_set():
             self._tick()
+            await self.receipts.issue()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TICK):
                     await self._ended.wait()
@@ -291,6 +307,7 @@ class Outbox:
         if self._intake and self._timer is None:
             self._flush_soon()
         self._upkeep.tick()
+        self.receipts.tick(queued=bool(self._lanes[Lane.DATA].queued))
 
     async def close(self) -> None:
         """Write and commit what is open, then end. With a disk in trouble it gives up after some seconds; the next start
@@ -301,6 +318,9 @@ class Outbox:
             self._timer.cancel()
         self._flush()
         self._upkeep.save_cursors()
+        await self.written_out(_LAST_RECORDS)
+        if not self._lanes[Lane.DATA].queued:
+            self.receipts.stop()
         alarm, data = self._lanes[Lane.ALARM], self._lanes[Lane.DATA]
         self._writer.stop(
             Numbers(

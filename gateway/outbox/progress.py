@@ -16,12 +16,16 @@ class Progress:
         """The lane's count of readings when this sink's account begins."""
         self.acknowledged = 0
         self.dropped: dict[str, int] = {}
+        self.first = 0
+        """The number with which this sink's account begins."""
+        self.lost: dict[str, IntervalSet] = {}
+        """The numbers that were dropped, by reason, as far back as receipts need them."""
 
     def begin(self, seq: int, total: int) -> None:
         """Open the account at this number; what is older was never this sink's."""
         self.seqs.add(0, seq)
         self.rows.add(0, total)
-        self.base = total
+        self.base, self.first = total, seq
 
     def acknowledge(self, seq: int, total: int, rows: int) -> None:
         """The far side has this record."""
@@ -30,11 +34,24 @@ class Progress:
 
     def drop(self, seqs: tuple[int, int], rows: tuple[int, int], reason: str) -> int:
         """These numbers (half-open) will never be delivered; says how many readings are lost by it."""
+        numbers = self.seqs.missing(*seqs)
         self.seqs.add(*seqs)
         lost = self.rows.add(*rows)
         if lost:
             self.dropped[reason] = self.dropped.get(reason, 0) + lost
+            held = self.lost.setdefault(reason, IntervalSet())
+            for low, high in numbers:
+                held.add(low, high)
         return lost
+
+    def forget_lost(self, below: int) -> None:
+        """No receipt needs lower numbers any more."""
+        for reason, lost in list(self.lost.items()):
+            kept = IntervalSet((max(low, below), high) for low, high in lost.pairs() if high > below)
+            if kept.count:
+                self.lost[reason] = kept
+            else:
+                del self.lost[reason]
 
     def regain(self, rows: int, reason: str) -> None:
         """So many readings that were dropped for this reason have been acknowledged after all."""
@@ -69,6 +86,8 @@ class Progress:
             "base": self.base,
             "acknowledged": self.acknowledged,
             "dropped": self.dropped,
+            "first": self.first,
+            "lost": {reason: lost.pairs() for reason, lost in self.lost.items()},
         }
 
     @classmethod
@@ -81,6 +100,11 @@ class Progress:
             progress.base = int(body["base"])
             progress.acknowledged = int(body["acknowledged"])
             progress.dropped = {str(reason): int(count) for reason, count in body["dropped"].items()}
+            progress.first = int(body.get("first", 0))
+            progress.lost = {
+                str(reason): IntervalSet((int(low), int(high)) for low, high in pairs)
+                for reason, pairs in body.get("lost", {}).items()
+            }
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no cursor: {error!r}") from error
         settled = progress.base + progress.acknowledged + sum(progress.dropped.values())

@@ -1,0 +1,131 @@
+"""Where receipts are kept: `receipts/` in the log's directory.
+
+open.json          the period that records are being added to, as it was when a file of the log was last finished
+FIRST.pending      a period of which something is not delivered everywhere, with its last receipts
+FIRST.final        one of which nothing is pending any more
+FIRST-START.index  device and readings of each of its records, from START on; goes when the period is final
+
+FIRST and START are sequence numbers, 16 hex digits.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+
+from gateway.outbox.receipts_period import HOUR_NS, Period
+
+log = structlog.get_logger()
+
+KEPT = 2400
+"""Periods that are kept after they are final: a hundred days of hours."""
+
+Receipts = list[dict[str, Any]]
+
+
+class ReceiptFiles:
+    """The files of one log. `save` and `remove` are the writer's; everything else here blocks."""
+
+    def __init__(
+        self, directory: Path, save: Callable[[Path, bytes], None], remove: Callable[[Sequence[Path]], None]
+    ) -> None:
+        self.directory = directory
+        self._save = save
+        self._remove = remove
+        self._final = sorted(directory.glob("*.final"))
+
+    def make(self) -> bool:
+        """The directory; says whether it was there already. A disk that does not take it is no reason not to start."""
+        try:
+            self.directory.mkdir()
+        except FileExistsError:
+            return True
+        except OSError as error:
+            log.warning("receipts cannot be kept", directory=str(self.directory), error=str(error))
+        return False
+
+    def save_open(self, period: Period, index_from: int, index: bytes) -> None:
+        """The period as it is now, and what is new in its index; that goes to the disk first."""
+        if index:
+            self._save(self.directory / f"{period.first:016x}-{index_from:016x}.index", index)
+        self._save(self.directory / "open.json", packed({"period": period.dump()}))
+
+    def close_open(self) -> None:
+        """No period is open any more."""
+        self._remove([self.directory / "open.json"])
+
+    def save_closed(self, period: Period, receipts: Receipts) -> None:
+        """A period that has ended, with its last receipts. One that is final needs its index no more, and the oldest final
+        ones go."""
+        path = _path(self.directory, period)
+        self._save(path, packed({"period": period.dump(), "receipts": receipts}))
+        if period.final:
+            self._final.append(path)
+            self._remove([path.with_suffix(".pending"), *self._indexes(period.first), *self._final[:-KEPT]])
+            self._final = self._final[-KEPT:]
+
+    def _indexes(self, first: int) -> list[Path]:
+        return sorted(self.directory.glob(f"{first:016x}-*.index"))
+
+    def index(self, first: int) -> list[tuple[int, bytes]]:
+        """The parts of the index on disk of the period that begins with this number; see `Index`."""
+        return [(int(path.stem.split("-")[1], 16), path.read_bytes()) for path in self._indexes(first)]
+
+    def open_period(self) -> Period | None:
+        """The period that was open at an unclean stop, as far as it was saved."""
+        body = load(self.directory / "open.json")
+        return None if body is None else Period.load(body["period"])
+
+    def pending(self) -> Iterator[tuple[Period, Receipts]]:
+        """The periods that are not final, oldest first."""
+        for path in sorted(self.directory.glob("*.pending")):
+            if not path.with_suffix(".final").exists() and (body := load(path)) is not None:
+                yield Period.load(body["period"]), body["receipts"]
+
+    def last(self) -> Period | None:
+        """The last closed period."""
+        for path in sorted([*self.directory.glob("*.pending"), *self.directory.glob("*.final")], reverse=True):
+            if (body := load(path)) is not None:
+                return Period.load(body["period"])
+        return None
+
+
+def _path(directory: Path, period: Period) -> Path:
+    return directory / f"{period.first:016x}.{'final' if period.final else 'pending'}"
+
+
+def packed(body: Mapping[str, Any]) -> bytes:
+    """JSON with a checksum."""
+    data = orjson.dumps(body)
+    return b"%08x %b\n" % (zlib.crc32(data), data)
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """The inverse; None for a file that is not there, and, with a warning, for a damaged one."""
+    try:
+        text = path.read_bytes()
+        if zlib.crc32(text[9:-1]) != int(text[:8], 16):
+            raise ValueError("checksum")
+        body: dict[str, Any] = orjson.loads(text[9:-1])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        log.warning("a file of receipts cannot be read", file=str(path), error=str(error))
+        return None
+    return body
+
+
+def kept(directory: Path, from_ns: int, to_ns: int) -> Receipts:
+    """The receipts on disk of hours that touch this time (half-open), oldest first, also while a gateway runs."""
+    found: Receipts = []
+    for path in sorted(directory.glob("*.*"), key=lambda path: path.stem):
+        is_stale = path.suffix == ".pending" and path.with_suffix(".final").exists()
+        if path.suffix not in (".pending", ".final") or is_stale or (body := load(path)) is None:
+            continue
+        hour = Period.load(body["period"]).hour_ns
+        if hour < to_ns and hour + HOUR_NS > from_ns:
+            found += body["receipts"]
+    return found

@@ -1,0 +1,159 @@
+"""What was accepted in one stretch of time, by device: an hour of the wall clock, or what a stop or a step left of it."""
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from gateway.core.record import Record
+from gateway.core.tag import Device
+from gateway.outbox.content import Content
+
+HOUR_NS = 3_600_000_000_000
+NOBODY = 0xFFFF
+"""In the index: a number of which no record could be read."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """One device in one context."""
+
+    device: str
+    context: dict[str, str]
+    hash: bytes = bytes(32)
+    """Chain over the messages' own hashes: SHA-256 of the chain so far and the next hash."""
+    records: int = 0
+    messages: int = 0
+    readings: int = 0
+    first: int = 0
+    last: int = 0
+    read: int = 0
+    missed: int = 0
+    not_accepted: int = 0
+    gaps: list[list[Any]] = field(default_factory=list)
+    """Reason, from (ns) and to (ns, or None) of each time in which the device gave nothing."""
+
+    def accept(self, record: Record, digests: list[bytes]) -> None:
+        """Count a record."""
+        for digest in digests:
+            self.hash = sha256(self.hash + digest).digest()
+        self.first = self.first or record.seq
+        self.last = record.seq
+        self.records += 1
+        self.messages += len(digests)
+        self.readings += record.rows
+
+    @property
+    def says_something(self) -> bool:
+        return bool(self.records or self.read or self.missed or self.not_accepted or self.gaps)
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON."""
+        return {name: getattr(self, name) for name in self.__slots__} | {"hash": self.hash.hex()}
+
+    @classmethod
+    def load(cls, body: Mapping[str, Any]) -> "Tally":
+        """The inverse. Raises TypeError, KeyError or ValueError."""
+        return cls(**{**body, "hash": bytes.fromhex(body["hash"])})
+
+
+@dataclass(slots=True, eq=False)
+class Period:
+    """Records of the data lane with the numbers `first` up to, not including, `end`."""
+
+    first: int
+    wall_ns: int
+    """When it began."""
+    epoch: int
+    end: int = 0
+    wall_to_ns: int = 0
+    interrupted: bool = False
+    """It was ended by a kill or a power cut."""
+    incomplete: bool = False
+    """Records that belong to it could not be read again after that."""
+    tallies: list[Tally] = field(default_factory=list)
+    revision: int = 0
+    done: list[str] = field(default_factory=list)
+    """Sinks that have nothing of it pending, as the last revision says."""
+    final: bool = False
+
+    def __post_init__(self) -> None:
+        self.end = self.end or self.first
+
+    @property
+    def hour_ns(self) -> int:
+        """Beginning of its hour."""
+        return self.wall_ns // HOUR_NS * HOUR_NS
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON."""
+        return {name: getattr(self, name) for name in self.__slots__} | {
+            "tallies": [tally.dump() for tally in self.tallies]
+        }
+
+    @classmethod
+    def load(cls, body: Mapping[str, Any]) -> "Period":
+        """The inverse. Raises TypeError, KeyError or ValueError."""
+        return cls(**{**body, "tallies": [Tally.load(each) for each in body["tallies"]]})
+
+
+class OpenPeriod:
+    """The period that records are being added to."""
+
+    def __init__(self, period: Period) -> None:
+        self.period = period
+        self.index = array("H")
+        """Number of the device (in `tallies`) and readings of each record, flat, from `index_from` on."""
+        self.index_from = period.end
+        self._hour = period.wall_ns // HOUR_NS
+        self._contents: dict[Device, tuple[int, Tally, Content]] = {}
+        self._numbers = {_key(tally.device, tally.context): n for n, tally in enumerate(period.tallies)}
+
+    def tally(self, device: Device) -> Tally:
+        """The device's, in its context."""
+        return self._of(device)[1]
+
+    def _of(self, device: Device) -> tuple[int, Tally, Content]:
+        known = self._contents.get(device)
+        if known is None:
+            said = device.context.said()
+            number = self._numbers.setdefault(_key(device.name, said), len(self.period.tallies))
+            if number == len(self.period.tallies):
+                self.period.tallies.append(Tally(device.name, said))
+            content = Content(device.tags, device.context)
+            known = self._contents[device] = (number, self.period.tallies[number], content)
+        return known
+
+    def belongs(self, record: Record) -> bool:
+        """Whether a record is of this hour, and of this epoch of the clock."""
+        return record.epoch == self.period.epoch and record.wall_ns // HOUR_NS == self._hour
+
+    def accept(self, record: Record) -> Tally:
+        """Count a record of readings; numpy's overflow warning must be off."""
+        assert record.readings is not None
+        number, tally, content = self._of(record.readings.device)
+        tally.accept(record, content.digests(record))
+        period = self.period
+        if record.seq != period.end:
+            self.index.extend((NOBODY, 0) * (record.seq - period.end))
+        self.index.extend((number, record.rows))
+        period.end = record.seq + 1
+        period.wall_to_ns = record.wall_ns
+        return tally
+
+    @property
+    def unsaved(self) -> tuple[int, bytes]:
+        """The part of the index that is in memory only, and the number it begins with."""
+        return self.index_from, self.index.tobytes()
+
+    def take_index(self) -> tuple[int, bytes]:
+        """What was added to the index since the last call, and the number it begins with."""
+        taken = self.unsaved
+        self.index = array("H")
+        self.index_from = self.period.end
+        return taken
+
+
+def _key(device: str, context: Mapping[str, str]) -> tuple[object, ...]:
+    return device, *context.items()

@@ -1,0 +1,304 @@
+"""Receipts: what each device gave in an hour, what of it was delivered, and a hash over it."""
+
+import asyncio
+import json
+import math
+import re
+import shutil
+import struct
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.config.model import GatewaySection
+from gateway.core.clock import FakeClock
+from gateway.core.context import Context
+from gateway.core.readings import Readings
+from gateway.core.record import Kind, Lane, Record
+from gateway.core.tag import Device, Tag, Tags
+from gateway.outbox import Reader
+from gateway.outbox.content import Content
+from gateway.publish import JsonEncoder
+
+from .making import Log, fill, spec, take, until
+
+PAGE = (Path(__file__).parents[2] / "docs/consumer.md").read_text(encoding="utf-8")
+HOUR = 3600
+T0 = 1_800_000_000_000_000_000
+
+
+def messages(record: Record, device: Device) -> list[dict[str, Any]]:
+    """What a broker gets of it."""
+    gateway = GatewaySection(name="gw")
+    encoder = JsonEncoder("{device}", False, gateway=gateway, version="0", clock=FakeClock(), devices=lambda: [device])
+    return [json.loads(message.payload) for message in encoder.messages(record)]
+
+
+def consumers_digest() -> Any:
+    """The function of the consumer's page: it shares no code with the gateway."""
+    (code,) = re.findall(r"<!-- consumer -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+    scope: dict[str, Any] = {"math": math, "struct": struct, "sha256": sha256}
+    functions = re.findall(r"^def (?:leaves|digest)\(.*?(?=^\S|\Z)", code, re.DOTALL | re.MULTILINE)
+    exec("".join(functions), scope)
+    return scope["digest"]
+
+
+TYPES = ("float32", "float64", "int16", "uint32", "int64", "bool", "string", "bytes", "")
+FLOATS = st.floats(width=32) | st.floats() | st.integers(-(2**53), 2**53).map(float)
+
+
+@st.composite
+def records(draw: st.DrawFn) -> tuple[Record, Device]:
+    kinds = draw(st.lists(st.sampled_from(TYPES), min_size=1, max_size=6) | st.just(["float32"] * 3))
+    tags = [Tag(n + 1, "d", f"tag {n} °", kind) for n, kind in enumerate(kinds)]
+    device = Device("d", "x", Tags("d", tags), Context(site=draw(st.text("ab=", max_size=2)), batch="B-7"))
+    rows = draw(st.lists(st.integers(0, len(tags) - 1), min_size=1, max_size=9))
+    exact: dict[int, Any] = {}
+    value = np.array([draw(FLOATS) for _ in rows])
+    for row, n in enumerate(rows):
+        if kinds[n] == "bool":
+            value[row] = draw(st.sampled_from([0.0, 1.0]))
+        elif kinds[n] in ("int16", "uint32", "int64"):
+            value[row] = draw(st.integers(-(2**31), 2**31))
+        elif kinds[n] in ("string", "bytes", ""):
+            arrays = st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=2), max_size=3)
+            exact[row] = draw({"string": st.text(max_size=5), "bytes": st.binary(max_size=5), "": arrays}[kinds[n]])
+            value[row] = np.nan
+    quality = np.array([draw(st.sampled_from([0, 0, 0, 0x8031_0000, 0x408F_0020, 64, 4096])) for _ in rows], np.uint32)
+    times = np.array([T0 + draw(st.sampled_from([0, 0, -1_500_001, 7])) for _ in rows], np.int64)
+    readings = Readings(device, times, np.array([n + 1 for n in rows], np.uint32), value, quality, exact)
+    wall = T0 + draw(st.integers(0, 10**9))
+    return Record("0123456789abcdef", Lane.DATA, draw(st.integers(1, 2**40)), Kind.READINGS, wall, 0, 1, 0, "0", len(rows),
+                  readings), device  # fmt: skip
+
+
+@given(records())
+@settings(deadline=None, max_examples=300)
+def test_a_consumer_computes_the_same_hash_from_the_messages(made: tuple[Record, Device]) -> None:
+    record, device = made
+    assert record.readings is not None
+    with np.errstate(over="ignore", invalid="ignore"):
+        own = Content(device.tags, device.context).digests(record)
+    assert own == [consumers_digest()(message) for message in messages(record, device)]
+
+
+@given(records(), st.data())
+@settings(deadline=None, max_examples=100)
+def test_whatever_is_altered_in_a_message_alters_its_hash(made: tuple[Record, Device], data: st.DataObject) -> None:
+    record, device = made
+    digest = consumers_digest()
+    message = data.draw(st.sampled_from(messages(record, device)))
+    before = digest(message)
+    name = data.draw(st.sampled_from(sorted(message["values"])))
+    altered = [
+        {**message, "values": {**message["values"], name: "other" if message["values"][name] != "other" else 1}},
+        {**message, "ts": message["ts"] + 1} if len(message.get("t", ())) < len(message["values"]) else None,
+        {**message, "accepted": message["accepted"] + 1},
+        {**message, "id": message["id"] + ":9"},
+        {**message, "q": {**message.get("q", {}), name: "bad no such word"}},
+        {**message, "context": {**message["context"], "batch": "B-8"}},
+        {**message, "values": {each: message["values"][each] for each in message["values"] if each != name}},
+    ]
+    assert before not in [digest(each) for each in altered if each is not None]
+
+
+async def receipts(reader: Reader, count: int) -> list[Mapping[str, Any]]:
+    """The next receipts; readings that come meanwhile stay open."""
+    got: list[Mapping[str, Any]] = []
+    async with asyncio.timeout(25):
+        while len(got) < count:
+            await reader.wait()
+            for record in await reader.take(1000):
+                if record.lane is Lane.ALARM:
+                    reader.acknowledged([record])
+                if record.kind is Kind.RECEIPT and record.body is not None:
+                    got.append(record.body)
+    return got
+
+
+def chain(digests: Sequence[bytes]) -> str:
+    value = bytes(32)
+    for each in digests:
+        value = sha256(value + each).digest()
+    return value.hex()
+
+
+def expected(device: Device, taken: Sequence[Record]) -> str:
+    digest = consumers_digest()
+    own = [each for each in taken if each.readings is not None and each.readings.device is device]
+    return chain([digest(message) for each in own for message in messages(each, device)])
+
+
+async def test_an_hour_of_two_devices_gives_a_receipt_each_that_adds_up(log: Log, context: Context) -> None:
+    async with log.opened() as outbox:
+        press, oven = outbox.bind(spec("press"), context), outbox.bind(spec("oven", 2), context)
+        reader = outbox.reader("central")
+        for number in range(5):
+            outbox.receipts.read(press, 3)
+            await fill(outbox, press, range(number, number + 1))
+        outbox.receipts.read(oven, 8)
+        await fill(outbox, oven, range(3))
+        taken = await take(reader, 8)
+        reader.acknowledged(taken)
+        log.clock.advance(HOUR)
+        told = {body["device"]: body for body in await receipts(reader, 2)}
+    assert told["press"]["hash"] == expected(press, taken)
+    assert told["oven"]["hash"] == expected(oven, taken)
+    assert (told["press"]["read"], told["press"]["readings"], told["press"]["records"]) == (15, 15, 5)
+    assert (told["oven"]["read"], told["oven"]["readings"], told["oven"]["first"], told["oven"]["last"]) == (8, 6, 6, 8)
+    assert all(body["final"] and body["revision"] == 1 for body in told.values())
+    assert told["oven"]["sinks"] == {"central": {"acknowledged": 6, "pending": 0, "dropped": {}}}
+    assert told["oven"]["context"] == {"site": "north", "line": "coating"}
+
+
+async def test_a_receipt_is_issued_anew_until_nothing_is_pending(log: Log, context: Context) -> None:
+    async with log.opened() as outbox:
+        device, other = outbox.bind(spec("press"), context), outbox.bind(spec("oven"), context)
+        central, lake = outbox.reader("central"), outbox.reader("lake")
+        await fill(outbox, device, range(4))
+        await fill(outbox, other, range(4))
+        log.clock.advance(HOUR)
+        await until(lambda: not outbox.receipts.hour_is_open)
+        log.clock.advance(11)
+        first = await receipts(central, 2)
+        assert [(body["revision"], body["final"]) for body in first] == [(1, False)] * 2
+        assert first[0]["sinks"]["lake"] == {"acknowledged": 0, "pending": 12, "dropped": {}}
+        central.rewind()
+        taken = [record for record in await take(central, 8) if record.lane is Lane.DATA]
+        central.acknowledged(taken)
+        second = await receipts(central, 2)
+        assert [(body["revision"], body["final"]) for body in second] == [(2, False)] * 2
+        assert [body["sinks"]["central"]["acknowledged"] for body in second] == [12, 12]
+        got = [record for record in await take(lake, 8) if record.lane is Lane.DATA]
+        lake.refused(got[1], "too large", final=True)
+        lake.acknowledged([got[0], *got[2:]])
+        last = {body["device"]: body for body in await receipts(central, 2)}
+    assert all(body["final"] and body["revision"] == 3 for body in last.values())
+    assert last["press"]["sinks"]["lake"] == {"acknowledged": 9, "pending": 0, "dropped": {"refused: too large": 3}}
+    assert last["oven"]["sinks"]["lake"] == {"acknowledged": 12, "pending": 0, "dropped": {}}
+
+
+async def test_another_batch_has_a_receipt_of_its_own(log: Log, context: Context) -> None:
+    async with log.opened() as outbox:
+        reader = outbox.reader("central")
+        for batch in ("B-1", "B-2"):
+            await fill(outbox, outbox.bind(spec("press"), Context(site="north", batch=batch)), range(2))
+        reader.acknowledged(await take(reader, 4))
+        log.clock.advance(HOUR)
+        told = await receipts(reader, 2)
+    assert [(body["context"]["batch"], body["readings"]) for body in told] == [("B-1", 6), ("B-2", 6)]
+
+
+async def test_a_step_of_the_clock_ends_a_receipt(log: Log, context: Context) -> None:
+    async with log.opened() as outbox:
+        device, reader = outbox.bind(spec("press"), context), outbox.reader("central")
+        await fill(outbox, device, range(2))
+        log.clock.step(-120)
+        await fill(outbox, device, range(3))
+        reader.acknowledged([record for record in await take(reader, 5) if record.lane is Lane.DATA])
+        log.clock.advance(2 * HOUR)
+        told = await receipts(reader, 2)
+    assert [body["readings"] for body in told] == [6, 9]
+    assert told[1]["epoch"] == told[0]["epoch"] + 1
+
+
+async def test_it_says_when_a_device_was_away_and_what_was_missed(log: Log, context: Context) -> None:
+    async with log.opened() as outbox:
+        device, reader = outbox.bind(spec("press"), context), outbox.reader("central")
+        polls = {"press": 4}
+        outbox.receipts.missed = lambda: dict(polls)
+        await fill(outbox, device, range(1))
+        start = log.clock.wall // 10**6
+        outbox.receipts.device_changed(device, False, "no answer within 3 s")
+        log.clock.advance(60)
+        outbox.receipts.device_changed(device, True, "")
+        log.clock.advance(60)
+        outbox.receipts.device_changed(device, False, "no route")
+        reader.acknowledged(await take(reader, 1))
+        log.clock.advance(HOUR)
+        (first,) = await receipts(reader, 1)
+        polls["press"] = 7
+        log.clock.advance(HOUR)
+        (second,) = await receipts(reader, 1)
+    assert first["gaps"] == [
+        {"reason": "offline: no answer within 3 s", "from": start, "to": start + 60_000},
+        {"reason": "offline: no route", "from": start + 120_000, "to": None},
+    ]
+    assert (first["missed_polls"], second["missed_polls"]) == (4, 3)
+    assert (second["records"], second["readings"], second["final"]) == (0, 0, True)
+    assert [gap["reason"] for gap in second["gaps"]] == ["offline: no route"]
+
+
+@pytest.mark.parametrize("size", [64 * 1024, 2**40], ids=["many files", "one file"])
+async def test_a_kill_leaves_a_right_receipt_that_says_what_was_interrupted(
+    log: Log, context: Context, size: int, tmp_path: Path
+) -> None:
+    options = {"segment_size": 64 * 1024, "max_size": 2**40 if size > 2**30 else 2**30}
+    async with log.opened(**options) as outbox:
+        device, reader = outbox.bind(spec("press", 40), context), outbox.reader("central")
+        outbox.receipts.read(device, 1)
+        await fill(outbox, device, range(800))
+        taken = [record for record in await take(reader, 800) if record.lane is Lane.DATA]
+        reader.acknowledged(taken[:600])
+        await until(lambda: len(log.files()) < 3 or size > 2**30)
+        last = taken[-1].wall_ns
+        saved = tmp_path / "killed"
+        shutil.copytree(log.directory, saved)
+    for path in [path for path in log.directory.rglob("*") if path.is_file()]:
+        path.unlink()
+    shutil.copytree(saved, log.directory, dirs_exist_ok=True)
+    log.clock.advance(300)
+    async with log.opened(**options) as outbox:
+        device, reader = outbox.bind(spec("press", 40), context), outbox.reader("central")
+        await fill(outbox, device, range(1))
+        while reader.pending["data"]:
+            reader.acknowledged([record for record in await take(reader, 1) if record.lane is Lane.DATA])
+        log.clock.advance(HOUR)
+        first, second = await receipts(reader, 2)
+    assert (first["readings"], first["records"], first["interrupted"], first["read"]) == (32000, 800, True, None)
+    assert first["hash"] == expected(taken[0].readings.device, taken)  # type: ignore[union-attr]
+    assert first["final"]
+    assert first["sinks"]["central"]["acknowledged"] == 32000
+    assert not second["interrupted"]
+    (gap,) = second["gaps"]
+    assert (gap["reason"], gap["from"]) == ("the gateway was killed", last // 10**6)
+
+
+async def test_an_orderly_restart_goes_on_with_receipts_that_were_not_final(log: Log, context: Context) -> None:
+    async with log.opened() as outbox:
+        device = outbox.bind(spec("press"), context)
+        outbox.reader("central")
+        outbox.receipts.read(device, 9)
+        await fill(outbox, device, range(3))
+    async with log.opened() as outbox:
+        reader = outbox.reader("central")
+        reader.acknowledged([record for record in await take(reader, 3) if record.lane is Lane.DATA])
+        (told,) = await receipts(reader, 1)
+    assert (told["read"], told["readings"], told["interrupted"], told["final"]) == (9, 9, False, True)
+    assert [path.name for path in (log.directory / "receipts").iterdir()] == [f"{1:016x}.final"]
+
+
+async def test_what_is_given_up_or_not_accepted_stands_in_the_receipt(log: Log, context: Context) -> None:
+    async with log.opened(segment_size=64 * 1024, max_size=1024 * 1024) as outbox:
+        device, reader = outbox.bind(spec("press", 500), context), outbox.reader("central")
+        await fill(outbox, device, range(600))
+        outbox.receipts.not_accepted(device, 7)
+        await until(lambda: reader.status()["lanes"]["data"]["dropped"], 25)
+        left: list[Record] = []
+        while reader.pending["data"]:
+            left = await take(reader, 1)
+            reader.acknowledged(left)
+        balance = reader.status()["lanes"]["data"]
+        log.clock.advance(HOUR)
+        (told,) = await receipts(reader, 1)
+    account = told["sinks"]["central"]
+    assert (told["readings"], told["not_accepted"]) == (300_000, 7)
+    assert account["dropped"] == balance["dropped"]
+    assert account["acknowledged"] == balance["acknowledged"]
+    assert account["acknowledged"] + sum(account["dropped"].values()) == told["readings"]
