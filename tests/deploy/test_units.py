@@ -77,6 +77,23 @@ def test_exposure_stays_within_our_bound(service: str, dropins: tuple[str, ...],
     assert told.returncode == 0, told.stdout[-400:] + told.stderr
 
 
+def test_with_the_lines_of_the_clocks_page_the_kernel_may_be_asked_and_the_clock_still_not_be_set(
+    tmp_path: Path,
+) -> None:
+    page = (UNITS.parents[1] / "docs" / "clocks.md").read_text()
+    (lines,) = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
+    unit = placed(tmp_path) / SERVICES[0]
+    assert "@clock is included" not in analyze("security", "--offline=true", "--no-pager", str(unit)).stdout
+    (tmp_path / "edge-gateway.service.d" / "clock.conf").write_text(lines)
+    told = analyze("security", "--offline=true", "--no-pager", str(unit)).stdout
+    assert (
+        "@clock is included in service (e.g. adjtimex is allowed)" in told
+        or "@clock is included (e.g. adjtimex" in told
+    )
+    assert re.search(r"\+ CapabilityBoundingSet=~CAP_SYS_TIME", told) or "CAP_SYS_TIME" not in told
+    assert analyze("verify", "--man=no", str(unit)).returncode == 0
+
+
 def directives(path: Path) -> list[tuple[str, str]]:
     return re.findall(r"^([A-Za-z]+)=(.*)$", path.read_text(), re.MULTILINE)
 
