@@ -29,6 +29,7 @@ from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.detect import Alarms, Detector, matching
 from gateway.detect.alarm import Alarm
+from gateway.detect.evidence import EvidenceStore
 from gateway.operate import answers, writes
 from gateway.operate.clock_watch import ClockWatch
 from gateway.operate.control import ControlServer
@@ -108,7 +109,7 @@ class Gateway:
             self._publishers.apply(self.config.sinks)
             self._acquirer = Acquirer(self, lambda name: self._plugins.driver(name), self._clock)
             await self._acquirer.apply(self.config.devices)
-            self._alarms = Alarms(self._outbox.append_event, self._clock, self._directory / "alarms.json")
+            self._alarms = self._make_alarms()
             self._detector = self._make_detector()
             async with (
                 running(self._outbox.run(), self._watchdog().run(), self._clock_watch().run()) as self._running,
@@ -219,6 +220,10 @@ class Gateway:
         self._publishers.tell(device, online, health.reason)
 
     # Parts.
+
+    def _make_alarms(self) -> Alarms:
+        path, store = self._directory / "alarms.json", EvidenceStore(self._directory / "events")
+        return Alarms(self._outbox.append_event, self._clock, path, store)
 
     def _make_detector(self) -> Detector:
         self._watched = self._to_watch()

@@ -16,6 +16,7 @@ COMMANDS = {
     "read": "read tags from a device now",
     "write": "write a value to a tag that may be written",
     "alarms": "what is raised; acknowledge it, or shelve it for a time",
+    "explain": "compute an anomaly's score and contributions again, bit for bit",
     "reload": "apply the changed configuration file without stopping",
     "outbox": "the store-and-forward log: status, verify, peek, export, drain, replay, dead letters",
     "audit": "show the audit trail, or verify its chain",

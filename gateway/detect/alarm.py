@@ -116,6 +116,24 @@ class Alarm:
         """As JSON values."""
         return asdict(self)
 
+    def listed(self) -> dict[str, Any]:
+        """For a person, as JSON values; times in ms."""
+        shelved = _said(self.shelved, "reason")
+        return {
+            "event": self.event,
+            "name": self.key.name,
+            **asdict(self.key),
+            "state": self.state,
+            "active": self.active,
+            "severity": self.severity,
+            "message": self.message,
+            "raised": self.raised_ns // 1_000_000,
+            "cleared": self.cleared_ns // 1_000_000 or None,
+            "occurrences": self.occurrences,
+            "acknowledged": _said(self.acknowledged, "comment"),
+            "shelved": shelved and {**shelved, "until": self.shelved_until_ns // 1_000_000},
+        }
+
 
 def load_alarm(body: Mapping[str, Any]) -> Alarm:
     """What `dump` gave. Raises TypeError and KeyError for anything else."""
@@ -126,3 +144,7 @@ def load_alarm(body: Mapping[str, Any]) -> Alarm:
         if values.get(name) is not None:
             values[name] = Said(**values[name])
     return Alarm(**values)
+
+
+def _said(what: Said | None, word: str) -> dict[str, Any] | None:
+    return {"by": what.by, "at": what.at_ns // 1_000_000, word: what.words} if what else None

@@ -6,13 +6,11 @@ start what is raised, under the same ids; so the far side may hear a raise twice
 
 import asyncio
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import orjson
 import structlog
 
 from gateway.config.mistakes import did_you_mean
@@ -20,10 +18,10 @@ from gateway.core.amounts import format_duration
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
-from gateway.detect.alarm import UNHEARD, Alarm, Key, Said, load_alarm
-from gateway.outbox.identity import write_whole
+from gateway.detect import alarm_file
+from gateway.detect.alarm import UNHEARD, Alarm, Key, Said
+from gateway.detect.evidence import Evidence, EvidenceStore
 
-FORMAT = 1
 LOOK_SECONDS = 5.0
 """How often the time of shelved alarms is looked at."""
 PATIENCE = 2.0
@@ -39,19 +37,28 @@ log = structlog.get_logger()
 class Alarms:
     """The alarms that are raised, wait to be acknowledged, or are shelved. Only for one thread, the event loop's."""
 
-    def __init__(self, emit: Callable[[Event], None], clock: Clock, path: Path | None = None) -> None:
-        """Reads `path`, where there is one; without, nothing is kept and events are said at once."""
+    def __init__(
+        self,
+        emit: Callable[[Event], None],
+        clock: Clock,
+        path: Path | None = None,
+        store: EvidenceStore | None = None,
+    ) -> None:
+        """Reads `path`, where there is one; without, nothing is kept and events are said at once. `store` is where the
+        windows of anomalies are kept."""
         self._emit = emit
         self._clock = clock
         self._path = path
         self._alarms: dict[Key, Alarm] = {}
+        self._store = store
         self._unsaid: list[Event] = []
+        self._unkept: list[tuple[Event, Evidence]] = []
         self._changed = asyncio.Event()
         self._unsaved = False
         self._saving: asyncio.Task[None] | None = None
         self._watched: frozenset[Key] = frozenset()
         if path is not None:
-            self._alarms = _read(path)
+            self._alarms = {alarm.key: alarm for alarm in alarm_file.read(path)}
         self._of_before = tuple(self._alarms.values())
 
     def get(self, key: Key) -> Alarm | None:
@@ -60,7 +67,7 @@ class Alarms:
 
     # What models and limits say.
 
-    def raised(self, key: Key, event: Event, latch: bool = False) -> None:
+    def raised(self, key: Key, event: Event, latch: bool = False, evidence: Evidence | None = None) -> None:
         """A condition has begun. One that latched and is still active goes on under its first event."""
         alarm = self._alarms.setdefault(key, Alarm(key))
         alarm.latch = latch
@@ -69,16 +76,16 @@ class Alarms:
             self._note()
             return
         alarm.raise_(event)
-        self._say(alarm, event)
+        self._say(alarm, event, evidence)
 
-    def cleared(self, key: Key, event: Event) -> None:
+    def cleared(self, key: Key, event: Event, evidence: Evidence | None = None) -> None:
         """The condition has ended; `event` bears the id that it was raised under."""
         alarm = self._alarms.get(key)
         if alarm is None or not alarm.active:
             return
         if alarm.condition_gone():
             alarm.clear(event.t_ns)
-            self._say(alarm, event)
+            self._say(alarm, event, evidence)
         else:
             self._note()
 
@@ -165,7 +172,7 @@ class Alarms:
     def listed(self) -> list[dict[str, Any]]:
         """All of them as JSON values, those that need somebody first."""
         ordered = sorted(self._alarms.values(), key=lambda alarm: (_ORDER.index(alarm.state), -alarm.raised_ns))
-        return [_plain(alarm) for alarm in ordered]
+        return [alarm.listed() for alarm in ordered]
 
     # What lasts.
 
@@ -205,7 +212,7 @@ class Alarms:
         try:
             if self._unsaved and self._path and (self._saving is None or self._saving.done()):
                 self._unsaved = False
-                self._saving = asyncio.create_task(asyncio.to_thread(_write, self._path, self._dump()))
+                self._saving = asyncio.create_task(asyncio.to_thread(alarm_file.write, self._path, *self._to_write()))
             if self._saving is not None:
                 await asyncio.wait([self._saving], timeout=PATIENCE)
         finally:
@@ -214,23 +221,26 @@ class Alarms:
 
     def _save_now(self) -> None:
         if self._unsaved and self._path is not None:
-            _write(self._path, self._dump())
+            alarm_file.write(self._path, *self._to_write())
         for event in self._unsaid:
             self._emit(event)
         self._unsaid = []
 
-    def _dump(self) -> bytes:
-        return orjson.dumps({"format": FORMAT, "alarms": [alarm.dump() for alarm in self._alarms.values()]})
+    def _to_write(self) -> tuple[bytes, EvidenceStore | None, list[tuple[Event, Evidence]]]:
+        unkept, self._unkept = self._unkept, []
+        return alarm_file.content(self._alarms.values()), self._store, unkept
 
     def _restate(self, alarm: Alarm) -> None:
         if alarm.active and alarm.shelved is None and not alarm.acknowledged:
             self._say(alarm, _of(alarm, "raised", alarm.raised_ns, alarm.message, restated=True))
 
-    def _say(self, alarm: Alarm, event: Event) -> None:
+    def _say(self, alarm: Alarm, event: Event, evidence: Evidence | None = None) -> None:
         if alarm.shelved is not None and event.state in ("raised", "cleared"):
             event = replace(event, severity=UNHEARD, detail={**event.detail, "shelved": True})
         log.info("event", kind=event.kind, state=event.state, device=event.device, message=event.message)
         self._unsaid.append(event)
+        if evidence is not None and self._store is not None:
+            self._unkept.append((event, evidence))
         if alarm.is_over:
             self._alarms.pop(alarm.key, None)
         self._note()
@@ -249,53 +259,3 @@ def _of(alarm: Alarm, state: str, t_ns: int, message: str, **detail: Any) -> Eve
     return Event(
         alarm.event, alarm.key.kind, state, alarm.key.device, t_ns, message, alarm.severity, {**source, **detail}
     )
-
-
-def _plain(alarm: Alarm) -> dict[str, Any]:
-    def said(what: Said | None, word: str) -> dict[str, Any] | None:
-        return {"by": what.by, "at": what.at_ns // 1_000_000, word: what.words} if what else None
-
-    shelved = said(alarm.shelved, "reason")
-    return {
-        "event": alarm.event,
-        "name": alarm.key.name,
-        "kind": alarm.key.kind,
-        "source": alarm.key.source,
-        "device": alarm.key.device,
-        "state": alarm.state,
-        "active": alarm.active,
-        "severity": alarm.severity,
-        "message": alarm.message,
-        "raised": alarm.raised_ns // 1_000_000,
-        "cleared": alarm.cleared_ns // 1_000_000 or None,
-        "occurrences": alarm.occurrences,
-        "acknowledged": said(alarm.acknowledged, "comment"),
-        "shelved": shelved and {**shelved, "until": alarm.shelved_until_ns // 1_000_000},
-    }
-
-
-def _read(path: Path) -> dict[Key, Alarm]:
-    try:
-        body = orjson.loads(path.read_bytes())
-        if body["format"] != FORMAT:
-            raise ValueError(f"it has format {body['format']}")
-        alarms = [load_alarm(entry) for entry in body["alarms"]]
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        log.error("the alarms of before are not known: their file cannot be read", file=str(path), error=str(error))
-        _set_aside(path)
-        return {}
-    return {alarm.key: alarm for alarm in alarms}
-
-
-def _set_aside(path: Path) -> None:
-    with suppress(OSError):
-        path.replace(path.with_name(f"{path.name}.damaged"))
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        write_whole(path, content)
-    except OSError as error:
-        log.error("alarms are not kept for the next start", file=str(path), error=str(error))

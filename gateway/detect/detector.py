@@ -15,8 +15,9 @@ from gateway.core.clock import Clock
 from gateway.core.event import Event
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
-from gateway.detect import events
+from gateway.detect import events, graph
 from gateway.detect.alarms import Alarms
+from gateway.detect.evidence import cpu
 from gateway.detect.limit_watch import LimitWatch
 from gateway.detect.onnx_file import ModelError
 from gateway.detect.own_thread import in_own_thread
@@ -169,7 +170,7 @@ class Detector:
 
     def _start(self, model: Model, opened: OpenModel) -> None:
         model.name = model.section.name or opened.card.name
-        source = events.Source(model.name, opened.card, opened.file.sha256, self._version)
+        source = events.Source(model.name, opened.card, opened.file.sha256, self._version, graph.version(), cpu())
         model.identity = source.detail()
         section = model.section
         model.watch = Watch(source, opened, model.devices, section.tags, self._alarms, section.latch)

@@ -26,6 +26,9 @@ class Source:
     card: Card
     sha256: str
     gateway_version: str
+    onnxruntime: str
+    """Its version; together with the processor's type it decides the last bit of a score."""
+    cpu: str
 
     def detail(self) -> dict[str, Any]:
         return {
@@ -33,6 +36,8 @@ class Source:
             "model_version": self.card.version,
             "model_sha256": self.sha256,
             "gateway_version": self.gateway_version,
+            "onnxruntime": self.onnxruntime,
+            "cpu": self.cpu,
         }
 
 
@@ -45,6 +50,8 @@ class Finding:
     from_ns: int
     """Begin of the window, source time."""
     to_ns: int
+    window_sha256: str
+    """Of the window as little-endian float32, row after row."""
     contributions: tuple[Contribution, ...]
     """Largest share first."""
 
@@ -90,6 +97,7 @@ def _anomaly(source: Source, finding: Finding, event_id: str, state: str, messag
         "threshold": source.card.threshold,
         "window_from": finding.from_ns // 1_000_000,
         "window_to": finding.to_ns // 1_000_000,
+        "window_sha256": finding.window_sha256,
     }
     return Event(
         event_id,

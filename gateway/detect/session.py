@@ -82,6 +82,11 @@ class Session:
         fall = np.nan_to_num(alone.score[0] - self.score(hidden).score)
         return Scores(alone.score, np.maximum(fall, 0).astype(np.float32)[np.newaxis], alone.expected)
 
+    def explain_seconds(self) -> float:
+        """How long `explain` takes: the shortest of three calls."""
+        window = _probe(self._card)[0]
+        return min(_timed(lambda: self.explain(window)) for _ in range(3))
+
     def seconds(self, windows: int) -> float:
         """How long `score` takes for this many windows: the shortest of five calls."""
         probe = np.resize(_probe(self._card), (windows, self._card.window, len(self._card.inputs)))
@@ -128,6 +133,8 @@ class OpenModel:
     session: Session
     seconds: float
     """What scoring all its assets takes."""
+    explain_seconds: float
+    """What explaining one score takes."""
 
 
 def open_model(path: Path, assets: int = 1) -> OpenModel:
@@ -147,7 +154,7 @@ def open_model(path: Path, assets: int = 1) -> OpenModel:
             f"takes {seconds * 1e3:.3g} ms to score {assets} devices ({each}), more than its {budget * 1e3:.3g} ms: give it "
             "fewer devices, or a longer period"
         )
-    return OpenModel(file, card, session, seconds)
+    return OpenModel(file, card, session, seconds, session.explain_seconds())
 
 
 def same(left: Scores, right: Scores) -> bool:

@@ -1,19 +1,20 @@
 """One model over all the devices it watches."""
 
+import hashlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.core.event import Contribution
 from gateway.core.tag import Device
 from gateway.detect import events
 from gateway.detect.alarm import Key
 from gateway.detect.alarms import Alarms
 from gateway.detect.binding import Binding
 from gateway.detect.decide import Decisions
+from gateway.detect.evidence import Evidence
 from gateway.detect.graph import Floats
 from gateway.detect.grid import REASONS, USABLE, Closed, Grid, Rows, Samples, Times
 from gateway.detect.onnx_file import ModelError
@@ -42,6 +43,19 @@ class _Tick:
     """Whether all of the window lies in the trained range."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A raise or a clear, with what led to it."""
+
+    asset: int
+    is_raise: bool
+    end_ns: int
+    window: Floats
+    """float32[W, T]"""
+    scores: Scores
+    """Of this window alone."""
+
+
 class Watch:
     """Binds devices to a model's inputs, keeps their windows, scores them, and says what it finds.
 
@@ -64,6 +78,8 @@ class Watch:
         self.source = source
         self.session = opened.session
         self.seconds = opened.seconds
+        self._file = opened.file
+        self._inline = max(opened.seconds, opened.explain_seconds) < INLINE_SECONDS
         self.devices = tuple(devices)
         self.binding = Binding(card, devices, tag_names)
         self.skipped = 0
@@ -99,9 +115,10 @@ class Watch:
             if not len(assets):
                 continue
             inside = self._inside_run[assets] >= self.source.card.window
-            if self.seconds < INLINE_SECONDS:
+            if self._inline:
                 windows = self.grid.windows if len(assets) == len(self.devices) else self.grid.windows[assets]
-                self._judge(_Tick(assets, end_ns, windows, inside), self.session.score(windows))
+                tick = _Tick(assets, end_ns, windows, inside)
+                self._tell([self._explained(turn) for turn in self._judge(tick, self.session.score(windows))])
             elif self._busy:
                 self.skipped += len(assets)
             else:
@@ -132,7 +149,8 @@ class Watch:
     async def _score_in_thread(self, tick: "_Tick") -> None:
         try:
             scores = await in_own_thread(lambda: self.session.score(tick.windows), ANSWER_SECONDS)
-            self._judge(tick, scores)
+            if turns := self._judge(tick, scores):
+                self._tell(await in_own_thread(lambda: [self._explained(turn) for turn in turns], ANSWER_SECONDS))
         except ModelError as error:
             self.failure = str(error)
         except TimeoutError:
@@ -140,32 +158,42 @@ class Watch:
         finally:
             self._busy = False
 
-    def _judge(self, tick: "_Tick", scores: Scores) -> None:
-        """Draw the verdicts of one tick, and say what is raised and what cleared."""
+    def _judge(self, tick: "_Tick", scores: Scores) -> list["_Turn"]:
+        """Draw the verdicts of one tick. Gives what is raised and what cleared by them."""
         known = np.isfinite(scores.score)
         above = known & (scores.score > self.source.card.threshold)
         below = known & ~above & tick.inside
         self._score[tick.assets] = scores.score
         self._said[tick.assets] = np.select([above, below, known], [ABOVE, NORMAL, OUT_OF_RANGE], NO_NUMBER)
         raised, cleared = self.decisions.tick(tick.assets, above, below)
-        for at in raised.tolist():
-            finding = self._finding(tick, scores, at)
-            self._alarms.raised(self.key(finding.device), events.raised(self.source, finding), self._latch)
-        for at in cleared.tolist():
-            finding = self._finding(tick, scores, at)
-            if begin := self._alarms.get(self.key(finding.device)):
-                event = events.cleared(self.source, finding, begin.event, begin.raised_ns)
-                self._alarms.cleared(begin.key, event)
+        return [
+            _Turn(int(tick.assets[at]), is_raise, int(tick.end_ns[at]), tick.windows[at].copy(), scores.of(at))
+            for is_raise, turned in ((True, raised), (False, cleared))
+            for at in turned.tolist()
+        ]
 
-    def _finding(self, tick: "_Tick", scores: Scores, at: int) -> events.Finding:
-        card = self.source.card
-        end = int(tick.end_ns[at])
-        parts: tuple[Contribution, ...] = ()
-        if scores.contribution is not None:
-            expected = scores.expected[at] if scores.expected is not None else None
-            parts = events.contributions(card, scores.contribution[at], tick.windows[at, -1], expected)
-        begin = end - card.window * card.period_ms * 1_000_000
-        return events.Finding(self.devices[tick.assets[at]], float(scores.score[at]), begin, end, parts)
+    def _explained(self, turn: "_Turn") -> "_Turn":
+        """With the contribution of each tag, which a graph without them gives by one score for each."""
+        return turn if turn.scores.contribution is not None else replace(turn, scores=self.session.explain(turn.window))
+
+    def _tell(self, turns: Sequence["_Turn"]) -> None:
+        for turn in turns:
+            finding, key = self._finding(turn), self.key(self.devices[turn.asset])
+            evidence = Evidence(self._file, self.session.batched, turn.window, turn.scores)
+            if turn.is_raise:
+                self._alarms.raised(key, events.raised(self.source, finding), self._latch, evidence)
+            elif begin := self._alarms.get(key):
+                event = events.cleared(self.source, finding, begin.event, begin.raised_ns)
+                self._alarms.cleared(key, event, evidence)
+
+    def _finding(self, turn: "_Turn") -> events.Finding:
+        card, scores = self.source.card, turn.scores
+        assert scores.contribution is not None
+        expected = scores.expected[0] if scores.expected is not None else None
+        parts = events.contributions(card, scores.contribution[0], turn.window[-1], expected)
+        begin = turn.end_ns - card.window * card.period_ms * 1_000_000
+        digest = hashlib.sha256(turn.window.astype("<f4").tobytes()).hexdigest()
+        return events.Finding(self.devices[turn.asset], float(scores.score[0]), begin, turn.end_ns, digest, parts)
 
     def asset_status(self, name: str) -> dict[str, Any]:
         """One device as this model sees it, as JSON values."""

@@ -223,6 +223,7 @@ def slow(monkeypatch, call):
     score = Session.score
     monkeypatch.setattr(watch, "INLINE_SECONDS", 0.0)
     monkeypatch.setattr(Session, "seconds", lambda self, windows: 1.0)
+    monkeypatch.setattr(Session, "explain_seconds", lambda self: 1.0)
     monkeypatch.setattr(Session, "score", lambda self, windows: (call(), score(self, windows))[1])
 
 

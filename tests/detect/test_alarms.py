@@ -1,0 +1,247 @@
+"""An alarm is raised, seen and over, in the states of ISA-18.2; a restart finds it as it was."""
+
+import asyncio
+import json
+import threading
+
+import pytest
+
+from gateway.core.clock import FakeClock
+from gateway.core.errors import GatewayError
+from gateway.core.event import Event
+from gateway.detect import alarm_file
+from gateway.detect import alarms as module
+from gateway.detect.alarm import Key
+from gateway.detect.alarms import Alarms
+
+KEY = Key("alarm", "too hot", "oven-1")
+SEEN = Key("anomaly", "nozzle", "coater-1")
+CLOCK = FakeClock()
+
+
+def event(state="raised", event_id="a" * 32, severity="warning"):
+    return Event(event_id, "alarm", state, "oven-1", CLOCK.wall_ns(), f"it is {state}", severity, {"alarm": "too hot"})
+
+
+class Book:
+    """Alarms without a file, and the events they said."""
+
+    def __init__(self, path=None):
+        self.events = []
+        self.heard = asyncio.Event()
+        self.clock = FakeClock()
+        self.alarms = Alarms(self.hear, self.clock, path)
+        self.alarms.retain({KEY, SEEN})
+
+    def hear(self, event):
+        self.events.append(event)
+        self.heard.set()
+
+    def told(self):
+        return [(event.state, event.id[0]) for event in self.events]
+
+    def states(self):
+        return [alarm["state"] for alarm in self.alarms.listed()]
+
+    def raise_(self, latch=False, **changes):
+        self.alarms.raised(KEY, event(**changes), latch)
+        return self.alarms.get(KEY)
+
+    def clear(self, event_id="a" * 32):
+        self.alarms.cleared(KEY, event("cleared", event_id))
+
+
+def test_seen_and_then_over_leaves_nothing():
+    book = Book()
+    alarm = book.raise_()
+    assert book.states() == ["raised"]
+    book.alarms.acknowledge(alarm, "ann", "fan was off")
+    assert book.states() == ["acknowledged"]
+    book.clear()
+    assert book.states() == []
+    assert book.told() == [("raised", "a"), ("acknowledged", "a"), ("cleared", "a")]
+    assert book.events[1].detail == {"alarm": "too hot", "by": "ann", "comment": "fan was off"}
+
+
+def test_over_before_anybody_has_seen_it_waits_for_that():
+    book = Book()
+    alarm = book.raise_()
+    book.clear()
+    assert book.states() == ["cleared"]
+    book.alarms.acknowledge(alarm, "ann", "")
+    assert book.states() == []
+    with pytest.raises(GatewayError, match="nothing to acknowledge"):
+        book.alarms.acknowledge(alarm, "bob", "")
+
+
+def test_what_is_only_advisory_waits_for_nobody():
+    book = Book()
+    alarm = book.raise_(severity="advisory")
+    with pytest.raises(GatewayError, match="nothing to acknowledge"):
+        book.alarms.acknowledge(alarm, "ann", "")
+    book.clear()
+    assert book.states() == []
+
+
+def test_a_new_occurrence_has_an_id_of_its_own_and_is_counted_until_it_is_seen():
+    book = Book()
+    book.raise_()
+    book.clear()
+    alarm = book.raise_(event_id="b" * 32)
+    assert (alarm.state, alarm.occurrences) == ("raised", 2)
+    book.alarms.acknowledge(alarm, "ann", "")
+    book.clear("b" * 32)
+    assert book.states() == []
+    assert book.told() == [("raised", "a"), ("cleared", "a"), ("raised", "b"), ("acknowledged", "b"), ("cleared", "b")]
+
+
+def test_one_that_latches_stays_until_it_is_seen_and_goes_on_under_its_id():
+    book = Book()
+    alarm = book.raise_(latch=True)
+    book.clear()
+    assert book.states() == ["latched"]
+    book.raise_(latch=True, event_id="b" * 32)
+    assert (alarm.state, alarm.event[0]) == ("raised", "a")
+    book.clear()
+    book.alarms.acknowledge(alarm, "ann", "")
+    assert book.states() == []
+    assert book.told() == [("raised", "a"), ("acknowledged", "a"), ("cleared", "a")]
+
+
+def test_one_that_latches_and_was_seen_clears_with_its_condition():
+    book = Book()
+    book.alarms.acknowledge(book.raise_(latch=True), "ann", "")
+    book.clear()
+    assert book.states() == []
+
+
+def test_a_shelved_alarm_is_unheard_but_kept_and_is_heard_again_after_its_time():
+    book = Book()
+    book.alarms.shelve(book.alarms.find("too hot/oven-1"), "ann", 3600, "sensor is being changed")
+    book.raise_()
+    assert [(event.state, event.severity) for event in book.events] == [("shelved", "warning"), ("raised", "info")]
+    assert book.events[1].detail["shelved"] is True
+    (listed,) = book.alarms.listed()
+    assert (listed["state"], listed["shelved"]["reason"]) == ("raised", "sensor is being changed")
+    book.clock.advance(3599)
+    book.alarms._end_shelving()
+    assert len(book.events) == 2
+    book.clock.advance(2)
+    book.alarms._end_shelving()
+    assert [(event.state, event.severity) for event in book.events[2:]] == [
+        ("unshelved", "warning"),
+        ("raised", "warning"),
+    ]
+    assert book.events[-1].id == "a" * 32
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reason", "told"), [(3600, " ", "say why"), (86_400 * 365, "no", "at most"), (0, "no", "at most")]
+)
+def test_shelving_needs_a_reason_and_an_end(seconds, reason, told):
+    book = Book()
+    with pytest.raises(GatewayError, match=told):
+        book.alarms.shelve(book.raise_(), "ann", seconds, reason)
+
+
+def test_what_is_no_longer_watched_ends_and_is_still_to_be_seen():
+    book = Book()
+    alarm = book.raise_()
+    book.alarms.retain(set())
+    assert book.told() == [("raised", "a"), ("abandoned", "a")]
+    assert 'no longer watched by alarm "too hot"' in book.events[-1].message
+    assert book.states() == ["cleared"]
+    book.alarms.acknowledge(alarm, "ann", "")
+    assert book.states() == []
+
+
+def test_an_alarm_is_found_by_its_name_and_by_how_its_id_begins():
+    book = Book()
+    alarm = book.raise_(event_id="abcd" + "0" * 28)
+    other = Key("alarm", "too hot", "oven-2")
+    book.alarms.raised(other, event(event_id="abce" + "0" * 28))
+    assert book.alarms.find("too hot/oven-1") is alarm
+    assert book.alarms.find("ABCD") is alarm
+    with pytest.raises(GatewayError, match=r'no alarm "abc", did you mean|no alarm "abc"; known'):
+        book.alarms.find("abc")
+    book.alarms.raised(Key("alarm", "x", "oven-2"), event(event_id="abce1" + "0" * 27))
+    with pytest.raises(GatewayError, match="several alarms"):
+        book.alarms.find("abce")
+
+
+async def until(book, condition):
+    async with asyncio.timeout(20):
+        while not condition():
+            book.heard.clear()
+            await book.heard.wait()
+
+
+async def stopped(task):
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_restart_finds_what_was_raised_seen_and_shelved_and_says_what_is_raised_under_its_id(tmp_path):
+    path = tmp_path / "alarms.json"
+    before = Book(path)
+    running = asyncio.create_task(before.alarms.run())
+    before.raise_()
+    before.alarms.raised(SEEN, event(event_id="b" * 32), True)
+    before.alarms.acknowledge(before.alarms.get(SEEN), "ann", "known")
+    before.alarms.shelve(before.alarms.get(SEEN), "bob", 60, "again")
+    await until(before, lambda: len(before.events) == 4)
+    await stopped(running)
+
+    after = Book(path)
+    assert after.alarms.listed() == before.alarms.listed()
+    assert list(after.alarms.holding("alarm", "too hot")) == ["oven-1"]
+    running = asyncio.create_task(after.alarms.run())
+    await until(after, lambda: after.events)
+    await stopped(running)
+    assert after.told() == [("raised", "a")]
+    assert after.events[0].detail["restated"] is True
+
+
+async def test_what_changes_is_on_disk_before_it_is_said(tmp_path):
+    path = tmp_path / "alarms.json"
+    book = Book(path)
+    on_disk = []
+    book.alarms._emit = lambda event: (on_disk.append(json.loads(path.read_text())["alarms"]), book.hear(event))
+    running = asyncio.create_task(book.alarms.run())
+    book.raise_()
+    await until(book, lambda: book.events)
+    await stopped(running)
+    assert [alarm["event"] for alarm in on_disk[0]] == ["a" * 32]
+
+
+async def test_a_disk_that_hangs_holds_up_no_event(tmp_path, monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    monkeypatch.setattr(alarm_file, "write_whole", lambda *_: release.wait(20))
+    book = Book(tmp_path / "alarms.json")
+    running = asyncio.create_task(book.alarms.run())
+    book.raise_()
+    await until(book, lambda: book.events)
+    book.clear()
+    await until(book, lambda: len(book.events) == 2)
+    release.set()
+    await stopped(running)
+
+
+async def test_what_is_raised_in_the_last_moment_is_kept_and_said(tmp_path):
+    path = tmp_path / "alarms.json"
+    book = Book(path)
+    running = asyncio.create_task(book.alarms.run())
+    await asyncio.sleep(0)
+    book.raise_()
+    await stopped(running)
+    assert book.told() == [("raised", "a")]
+    assert Book(path).states() == ["raised"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 99}', '{"format": 1, "alarms": [{"key": 3}]}'])
+def test_a_damaged_file_is_set_aside_and_nothing_is_known(tmp_path, content):
+    path = tmp_path / "alarms.json"
+    path.write_text(content)
+    assert Book(path).states() == []
+    assert (tmp_path / "alarms.json.damaged").read_text() == content
