@@ -93,10 +93,11 @@ class MqttSink(Sink[MqttConfig]):
 
     def _explained(self, error: Exception) -> Exception:
         """The reason for the end; once it has happened often, what such ends have in common."""
-        lived = asyncio.get_running_loop().time() - self._begun
-        again = isinstance(error, CutOffError) and lived < SOON
-        times = self.host.memory[CUT_OFF] = self.host.memory.get(CUT_OFF, 0) + 1 if again else 0
-        return cut_off_again(self._session.options, times) if times >= OFTEN else error
+        soon = asyncio.get_running_loop().time() - self._begun < SOON
+        times = self.host.memory.get(CUT_OFF, 0) if soon else 0
+        cut_off = soon and isinstance(error, CutOffError)
+        times = self.host.memory[CUT_OFF] = times + cut_off
+        return cut_off_again(self._session.options, times) if cut_off and times >= OFTEN else error
 
     def send(self, records: Sequence[Record]) -> None:
         data: list[Outgoing] = []

@@ -256,8 +256,9 @@ async def test_a_broker_that_is_away_for_a_while_is_no_twin(broker: Broker) -> N
         sink = MqttSink(config(broker.port, protocol="3.1.1"), host)
         await sink.connect()
         broker.stop()
-        with pytest.raises(LinkError, match="was stopped, or another client"):
+        with pytest.raises(LinkError) as ended:
             await sink.serve()
+        assert "in a row" not in str(ended.value)
         await sink.close()
         with pytest.raises(LinkError):
             await MqttSink(config(broker.port, protocol="3.1.1"), host).connect()
