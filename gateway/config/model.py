@@ -88,6 +88,11 @@ class OutboxSection(Section):
     """Room that is kept free inside `max_size`, and used when the disk is full, so that events, losses and cursors can
     still be written. "0 B" for none; at most a sixteenth of `max_size`."""
 
+    mode: Literal["log", "spill"] = "log"
+    """"log": everything is written at once. "spill", for SD cards: readings are written only when a sink has not acknowledged
+    them within two seconds, or is offline. Then a kill or a power cut loses the readings of these two seconds; events are
+    written at once in both."""
+
     keep: Duration = 0.0
     """How long acknowledged data stays, for replay and learning. Default: not at all."""
 
@@ -96,6 +101,12 @@ class OutboxSection(Section):
 
     segment_size: Size = 16 * 1024 * 1024
     """Size of one file of the log."""
+
+    @model_validator(mode="after")
+    def _kept(self) -> "OutboxSection":
+        if self.mode == "spill" and self.keep:
+            raise ValueError('keep: needs mode = "log", for with "spill" most readings never come to the disk')
+        return self
 
 
 class ModelSection(Section):

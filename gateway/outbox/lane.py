@@ -2,10 +2,11 @@
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Sequence
 
 from gateway.core.record import Lane, Record
 from gateway.outbox.reading import Hole, Span, Stored
-from gateway.outbox.segment import Growth, Segment, grow
+from gateway.outbox.segment import Entry, Growth, Segment, grow
 
 _RECORD_COST = 700
 """Bytes of memory that a record takes beside its columns."""
@@ -20,6 +21,8 @@ class LaneLog:
         self.next_seq = next_seq
         self.next_total = total
         self.written_seq = next_seq
+        """One above the last record that is accepted."""
+        self.disk_seq = next_seq
         """One above the last record that is on disk."""
         self.total = total
         """Readings accepted since the log began."""
@@ -39,31 +42,42 @@ class LaneLog:
 
     @property
     def queued(self) -> int:
-        """Records with a number that are not on disk yet."""
+        """Records with a number that are not accepted yet."""
         return len(self._unwritten)
 
+    @property
+    def held(self) -> int:
+        """Records that were accepted, and are in memory only: not on disk, and not yet with every sink."""
+        return sum(seq >= self.disk_seq for seq in self.tail)
+
+    def accepted(self, entries: Sequence[Entry]) -> list[Record]:
+        """These records may be handed out now, and memory keeps them until they are on disk; the same as objects."""
+        records = []
+        for _ in entries:
+            stored = self._unwritten.popleft()
+            records.append(stored.record)
+            self.tail[stored.record.seq] = stored
+            self._tail_bytes += cost(stored.record)
+        last = entries[-1]
+        self.written_seq, self.total = last.seq + 1, last.total + last.rows
+        return records
+
     def written(self, growth: Growth) -> list[Record]:
-        """These records are on disk now; the same as objects."""
+        """These records are on disk now; as objects, if they were not accepted before."""
         if not self.segments or self.segments[-1].path != growth.path:
             first = growth.entries[0]
             if self.segments:
                 self.segments[-1].footer = growth.finished
             self.segments.append(Segment(growth.path, self.lane, first.seq, first.total))
         grow(self.segments[-1], growth)
-        records = []
-        for _ in growth.entries:
-            stored = self._unwritten.popleft()
-            records.append(stored.record)
-            self.tail[stored.record.seq] = stored
-            self._tail_bytes += cost(stored.record)
-        self.written_seq = self.segments[-1].last + 1
-        self.total = self.segments[-1].end
+        records = self.accepted(growth.entries) if growth.entries[-1].seq >= self.written_seq else []
+        self.disk_seq = self.segments[-1].last + 1
         self._trim()
         return records
 
     def _trim(self) -> None:
-        while self._tail_bytes > self._memory:
-            self._forget(next(iter(self.tail)))
+        while self._tail_bytes > self._memory and (seq := next(iter(self.tail))) < self.disk_seq:
+            self._forget(seq)
 
     def settled(self, below: int) -> None:
         """Every sink is done with what is below this number: memory need not keep it."""

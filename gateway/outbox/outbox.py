@@ -19,7 +19,7 @@ from gateway.core.clock import Clock, ClockState
 from gateway.core.context import Context
 from gateway.core.event import Event
 from gateway.core.readings import Readings
-from gateway.core.record import Kind, Lane
+from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device
 from gateway.outbox import state
 from gateway.outbox.admission import Admission
@@ -35,7 +35,8 @@ from gateway.outbox.receipts import Receipts
 from gateway.outbox.receipts_files import ReceiptFiles
 from gateway.outbox.replays import Replays
 from gateway.outbox.retention import default_max_size
-from gateway.outbox.segment import Growth
+from gateway.outbox.segment import Entry, Growth
+from gateway.outbox.spill import PROMISES, Spill
 from gateway.outbox.stamps import Stamps
 from gateway.outbox.synced import synced_path
 from gateway.outbox.upkeep import Upkeep
@@ -63,6 +64,7 @@ class Outbox:
         self.log_id = found.log_id
         self._set_aside = [str(path) for path in all_set_aside(directory)]
         self._directory = directory
+        self._mode = section.mode
         self._clock = clock
         self._state = found
         self._lanes = {
@@ -87,6 +89,7 @@ class Outbox:
             self.log_id,
             found.numbers,
             self._ballast,
+            Spill(found.next_seq[Lane.DATA] - 1) if section.mode == "spill" else None,
             segment_size=max(64 * 1024, min(section.segment_size, max_size // 16)),
             commit_interval=section.commit_interval,
             tell=self._tell,
@@ -116,6 +119,7 @@ class Outbox:
             max_size=max_size,
             ballast=self._ballast,
             admission=self._admission,
+            spills=section.mode == "spill",
             lanes=self._lanes,
             readers=self._readers,
             writer=self._writer,
@@ -256,13 +260,19 @@ class Outbox:
         except RuntimeError:
             pass  # the loop is closed: nobody is left to be told
 
-    def written(self, lane: Lane, growth: Growth) -> None:
-        """These records are on disk: accepted, and readers may have them."""
-        records = self._lanes[lane].written(growth)
+    def held(self, lane: Lane, entries: Sequence[Entry]) -> None:
+        """These records are held in memory: accepted under the weaker promise of `mode = "spill"`."""
+        self._accepted(lane, self._lanes[lane].accepted(entries), finished=False)
+
+    def _accepted(self, lane: Lane, records: Sequence[Record], *, finished: bool) -> None:
         if lane is Lane.DATA:
-            self.receipts.written(records, finished=bool(growth.finished))
+            self.receipts.written(records, finished=finished)
         for reader in self._readers.values():
             reader.wake()
+
+    def written(self, lane: Lane, growth: Growth) -> None:
+        """These records are on disk: accepted, and readers may have them."""
+        self._accepted(lane, self._lanes[lane].written(growth), finished=bool(growth.finished))
 
     def group_done(self, group: Group) -> None:
         """All of it is on disk, or given up at a stop."""
@@ -317,6 +327,7 @@ class Outbox:
         if self._timer is not None:
             self._timer.cancel()
         self._flush()
+        self._upkeep.tell_settled()
         self._upkeep.save_cursors()
         await self.written_out(_LAST_RECORDS)
         if not self._lanes[Lane.DATA].queued:
@@ -373,6 +384,8 @@ class Outbox:
         return {
             "log": self.log_id,
             "size": self.size,
+            "mode": self._mode,
+            "promise": PROMISES[self._mode],
             "max_size": self._upkeep.max_size,
             "free": self._upkeep.free,
             "disk": self._trouble or "ok",
@@ -384,6 +397,7 @@ class Outbox:
                     "next": lane.next_seq,
                     "accepted": lane.total,
                     "queued": lane.queued,
+                    "held": lane.held,
                     "files": len(lane.segments),
                 }
                 for lane in self._lanes.values()

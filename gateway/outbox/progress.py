@@ -27,6 +27,11 @@ class Progress:
         self.rows.add(0, total)
         self.base, self.first = total, seq
 
+    def exempt(self, seqs: tuple[int, int], rows: tuple[int, int]) -> None:
+        """These numbers (half-open) were never this sink's."""
+        self.seqs.add(*seqs)
+        self.base += self.rows.add(*rows)
+
     def acknowledge(self, seq: int, total: int, rows: int) -> None:
         """The far side has this record."""
         self.seqs.add(seq, seq + 1)

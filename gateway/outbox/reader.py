@@ -180,7 +180,9 @@ class Reader:
             return False
         if age == self._age:
             for item in items:
-                if isinstance(item, Hole):
+                if isinstance(item, Hole) and item.never_written:
+                    track.progress.exempt(item.seqs, item.rows)
+                elif isinstance(item, Hole):
                     self.lose(track.log.lane, item.seqs, item.rows, "damaged on disk", item.wall)
                 else:
                     track.ahead[item.record.seq] = item
@@ -306,6 +308,10 @@ class Reader:
     def settled_below(self, lane: Lane) -> int:
         """The least number of the lane that this sink is not done with."""
         return self.tracks[lane].settled_below
+
+    def is_settled(self, segment: Segment) -> bool:
+        """Whether the sink is done with every record of this file."""
+        return self.tracks[segment.lane].progress.seqs.covers(segment.first, segment.last + 1)
 
     def needed_from(self, lane: Lane) -> int:
         """The least number of the lane whose file must stay for this sink."""

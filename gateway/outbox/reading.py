@@ -32,6 +32,8 @@ class Hole(NamedTuple):
     rows: tuple[int, int]
     wall: tuple[int, int] = (0, 0)
     """Accepted between these times, as the records around it tell, ns since 1970; 0 where there is none."""
+    never_written: bool = False
+    """Nothing is missing between the frames around it: every sink had these before they came to the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,14 @@ def read(span: Span, limit: int, log: str, dictionary: Dictionary) -> list[Store
     items: list[Stored | Hole] = []
     seq, total, offset, count = span.seq, span.total, span.offset, 0
     wall, wall_to = span.wall
+    behind = span.offset
     try:
         for head, payload, offset in frames(span.path, span.offset, span.end):
+            joins, behind = offset - head.size == behind, offset
             if not is_record(head) or head.seq < seq:
                 continue
             if head.seq > seq:
-                items.append(Hole((seq, head.seq), (total, head.total), (wall, head.wall_ns)))
+                items.append(Hole((seq, head.seq), (total, head.total), (wall, head.wall_ns), joins))
             seq, total, wall = head.seq + 1, head.total + head.rows, head.wall_ns
             if head.seq >= span.wanted:
                 items.append(_stored(head, payload, span.path, log, dictionary))

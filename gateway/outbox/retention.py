@@ -1,6 +1,6 @@
 """Which files of the log go. Pure: decided in the event loop, done by the writer's thread."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from gateway.core.record import Lane
@@ -12,27 +12,32 @@ LEAST_FIRST = (Lane.DATA, Lane.ALARM)
 """The lanes in the order in which they give up files."""
 
 
-def done_with(segments: Sequence[Segment], below: int, kept_from_ns: int) -> list[Segment]:
+def done_with(segments: Sequence[Segment], below: int, kept_from_ns: int, kept_from_boot_ns: int = 0) -> list[Segment]:
     """The oldest files of a lane of which every number is `below` what all sinks have settled, and that are older than
-    the wished history. Never the one being written."""
+    the wished history: by the boot clock where that is known, so that a clock that is set ages no file. Never the one being
+    written."""
     count = 0
     for segment in segments[:-1]:
-        if segment.last >= below or segment.wall_to > kept_from_ns:
+        young = segment.boot_to > kept_from_boot_ns if segment.boot_to else segment.wall_to > kept_from_ns
+        if young or segment.last >= below:
             break
         count += 1
     return list(segments[:count])
 
 
-def surplus(lanes: Mapping[Lane, Sequence[Segment]], excess: int) -> list[Segment]:
+def surplus(
+    lanes: Mapping[Lane, Sequence[Segment]], excess: int, may_go: Callable[[Segment], bool] = lambda _: True
+) -> list[Segment]:
     """The files of these lanes to give up so that `excess` bytes come free: the oldest of the least important lane first,
-    alarms last, never the one being written. Fewer bytes if there are no more files."""
+    alarms last, never the one being written. Fewer bytes if no more files `may_go`."""
     given_up: list[Segment] = []
     for lane in LEAST_FIRST:
         for segment in lanes.get(lane, ())[:-1]:
             if excess <= 0:
                 return given_up
-            given_up.append(segment)
-            excess -= segment.size + segment.footer
+            if may_go(segment):
+                given_up.append(segment)
+                excess -= segment.size + segment.footer
     return given_up
 
 

@@ -55,6 +55,8 @@ class Segment:
     """Bytes of footer and trailer."""
     index: "array[int]" = field(default_factory=lambda: array("Q"))
     """Number, running count and offset of a record every INDEX_STEP bytes, flat."""
+    boot_to: int = 0
+    """Until when it was written, by the boot clock; 0 for a file of an earlier run."""
 
     def __post_init__(self) -> None:
         if not self.last:
@@ -78,8 +80,12 @@ class Segment:
             self.index.extend((head.seq, head.total, offset))
         self.last, self.end = head.seq, head.total + head.rows
         self.records += 1
-        self.wall_from = self.wall_from or head.wall_ns
-        self.wall_to = max(self.wall_to, head.wall_ns)
+        self.span(head.wall_ns)
+
+    def span(self, wall_ns: int) -> None:
+        """A record was accepted then; after a step of the clock maybe before the first one."""
+        self.wall_from = min(self.wall_from or wall_ns, wall_ns)
+        self.wall_to = max(self.wall_to, wall_ns)
 
 
 def header(log: str, lane: Lane, first: int, start: int) -> bytes:
@@ -160,8 +166,8 @@ def grow(segment: Segment, growth: Growth) -> None:
     last = growth.entries[-1]
     segment.last, segment.end, segment.size = last.seq, last.total + last.rows, growth.size
     segment.records += len(growth.entries)
-    segment.wall_from = segment.wall_from or growth.entries[0].wall_ns
-    segment.wall_to = max(segment.wall_to, last.wall_ns)
+    segment.span(growth.entries[0].wall_ns)
+    segment.span(last.wall_ns)
     segment.index.extend(growth.places)
 
 

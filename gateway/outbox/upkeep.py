@@ -3,7 +3,7 @@
 Decided in the event loop, done by the writer's thread.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Upkeep:
         max_size: int,
         ballast: Ballast,
         admission: Admission,
+        spills: bool,
         lanes: Mapping[Lane, LaneLog],
         readers: Mapping[str, Reader],
         writer: Writer,
@@ -59,12 +60,15 @@ class Upkeep:
             Lane.ALARM: section.events_when_full,
         }
         self._ballast = ballast
+        self._spills = spills
         self._admission = admission
         self._clock = clock
         self._lanes = lanes
         self._readers = readers
         self._writer = writer
         self._append_body = append_body
+        self._earlier = {segment.path for lane in lanes.values() for segment in lane.segments}
+        """Files of earlier runs, maybe of another boot."""
         self._told: set[tuple[str, str]] = set()
         """Sinks and reasons of losses that were logged; what follows is counted, and recorded."""
 
@@ -77,14 +81,32 @@ class Upkeep:
         """Once a second."""
         self.write_losses()
         for lane in self._lanes.values():
-            below = min((reader.settled_below(lane.lane) for reader in self._readers.values()), default=0)
+            self._note_age(lane.segments)
+            below = self._settled_below(lane.lane)
             lane.settled(below)
             needed = min((reader.needed_from(lane.lane) for reader in self._readers.values()), default=0)
-            done = done_with(lane.segments, needed, self._clock.wall_ns() - int(self._section.keep * 1e9))
+            keep = int(self._section.keep * 1e9)
+            done = done_with(lane.segments, needed, self._clock.wall_ns() - keep, self._clock.boot_ns() - keep)
             if done:
                 self._remove(done)
+        self.tell_settled()
         self.save_cursors()
         self._writer.measure()
+
+    def tell_settled(self) -> None:
+        """What every sink is done with need not be written any more. Cursors first: a file says so before memory forgets."""
+        if self._spills:
+            self.save_cursors()
+            self._writer.settled(self._settled_below(Lane.DATA))
+
+    def _settled_below(self, lane: Lane) -> int:
+        return min((reader.settled_below(lane) for reader in self._readers.values()), default=0)
+
+    def _note_age(self, segments: Sequence[Segment]) -> None:
+        now = self._clock.boot_ns()
+        for segment in segments:
+            if segment.path not in self._earlier and (segment is segments[-1] or not segment.boot_to):
+                segment.boot_to = now
 
     def write_losses(self, *, all_of_them: bool = False) -> None:
         """What sinks have lost since the last time becomes records, and what was turned away, where that is due."""
@@ -102,16 +124,35 @@ class Upkeep:
 
     def disk_full(self, lane: Lane) -> None:
         """A write of this lane found no room."""
-        self._give_up(surplus(self._segments(yielding(self._policies, lane)), 1), "disk full")
+        if not self._shorten_history(1):
+            self._give_up(surplus(self._segments(yielding(self._policies, lane)), 1), "disk full")
 
     def measured(self, free: int) -> None:
         """So many bytes of the disk are free."""
         self.free = free
         floor = self._section.min_free - free
+        floor -= self._shorten_history(floor)
         if floor > 0:
             self._give_up(surplus(self._segments(yielding(self._policies)), floor), _BELOW_FLOOR)
+        self._shorten_history(self.size - self.max_size)
         self._give_up(surplus(self._segments(self._droppable()), self._excess()), self._reached)
         self._set_room(floor)
+
+    def _shorten_history(self, excess: int) -> int:
+        """Have files go that stay for history only, before any sink loses anything; says how many bytes come free."""
+        segments = surplus(self._segments(Lane), excess, self._is_history)
+        self._remove(segments)
+        return sum(segment.size + segment.footer for segment in segments)
+
+    def _is_history(self, segment: Segment) -> bool:
+        """Whether every sink is done with it."""
+        readers = self._readers.values()
+        return bool(readers) and all(reader.is_settled(segment) for reader in readers)
+
+    def _history(self, lane: Lane) -> int:
+        """Bytes of this lane that stay for history only, and make room for what is new."""
+        files = self._lanes[lane].segments[:-1]
+        return sum(segment.size + segment.footer for segment in files if self._is_history(segment))
 
     @property
     def _reached(self) -> str:
@@ -131,9 +172,9 @@ class Upkeep:
         for lane, policy in self._policies.items():
             if policy == "drop_oldest":
                 continue
-            room = self.max_size - self.size
+            room = self.max_size - self.size + sum(map(self._history, Lane))
             if lane is Lane.DATA:
-                room = min(room, data_share(self.max_size) - self._lanes[lane].size)
+                room = min(room, data_share(self.max_size) - self._lanes[lane].size + self._history(lane))
             if floor > 0:
                 self._admission.set_room(lane, -floor, _BELOW_FLOOR)
             else:

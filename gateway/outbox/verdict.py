@@ -27,6 +27,8 @@ class LaneVerdict:
     readings: int = 0
     first: int = 0
     last: int = 0
+    never_written: int = 0
+    """Records that every sink had before they came to the disk (`mode = "spill"`)."""
     total: int = 0
     """Running count behind the last record."""
 

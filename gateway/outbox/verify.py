@@ -133,6 +133,7 @@ class _Verification:
             place = behind - head.size
             if place > segment.size:
                 self.problem(path, segment.size, f"{place - segment.size} bytes are damaged")
+            joins = place == segment.size
             self.progress(head.size)
             if head.kind == FOOTER:
                 segment.size, segment.footer = place, head.size
@@ -141,7 +142,7 @@ class _Verification:
             if head.kind == DEFINITION:
                 self._learn(path, place, payload)
             elif is_record(head):
-                self._record(segment, head, payload, place)
+                self._record(segment, head, payload, place, joins=joins)
                 places[head.seq] = (head.total, place)
             else:
                 self.problem(path, place, f"a frame of kind {head.kind}, which this version does not know")
@@ -149,12 +150,14 @@ class _Verification:
             self._index(path, told, places)
         return segment
 
-    def _record(self, segment: Segment, head: Head, payload: memoryview, place: int) -> None:
+    def _record(self, segment: Segment, head: Head, payload: memoryview, place: int, *, joins: bool) -> None:
         path, expected = segment.path, segment.last + 1
         if head.seq < expected:
             self.problem(path, place, f"number {head.seq} stands behind number {segment.last}")
             return
-        if head.seq > expected:
+        if head.seq > expected and joins:
+            self.verdict.lanes[segment.lane].never_written += head.seq - expected
+        elif head.seq > expected:
             self.holes.append(_Hole(path, place, segment.lane, (expected, head.seq), max(0, head.total - segment.end)))
         if head.lane != segment.lane:
             self.problem(path, place, f"number {head.seq} is of lane {head.lane}")

@@ -17,6 +17,7 @@ from gateway.core.record import Lane
 from gateway.outbox.ballast import NO_ROOM, Ballast
 from gateway.outbox.identity import Numbers, NumbersFile, write_whole
 from gateway.outbox.segment import Entry, Growth, LaneFile
+from gateway.outbox.spill import Spill
 
 log = structlog.get_logger()
 
@@ -42,6 +43,7 @@ R = TypeVar("R")
 class Events(Protocol):
     """What the thread tells; each is called in the event loop."""
 
+    def held(self, lane: Lane, entries: Sequence[Entry]) -> None: ...
     def written(self, lane: Lane, growth: Growth) -> None: ...
     def group_done(self, group: Group) -> None: ...
     def disk_trouble(self, error: OSError, lane: Lane) -> None: ...
@@ -58,6 +60,7 @@ class Writer(threading.Thread):
         log_id: str,
         numbers: NumbersFile,
         ballast: Ballast,
+        spill: Spill | None,
         *,
         segment_size: int,
         commit_interval: float,
@@ -68,6 +71,8 @@ class Writer(threading.Thread):
         self._directory = directory
         self._numbers = numbers
         self._ballast = ballast
+        self._spill = spill
+        """Holds data back in memory; None where it is written at once."""
         self._files = {lane: LaneFile(directory / lane.word, log_id, lane, segment_size) for lane in Lane}
         self._write_at_most = segment_size // 4
         self._interval = commit_interval
@@ -97,6 +102,15 @@ class Writer(threading.Thread):
             self._urgent.append(alarms)
             self._room.set()
         self._jobs.put(partial(self._write, group))
+
+    def settled(self, below: int) -> None:
+        """Every sink is done with data below this number: what is held of it need not be written, once the cursors are that
+        were given to `save` before."""
+        self._jobs.put(partial(self._settled, below))
+
+    def _settled(self, below: int) -> None:
+        if self._spill is not None:
+            self._spill.settled = below
 
     def remove(self, paths: Sequence[Path]) -> None:
         """Delete these files, also while a write waits for room."""
@@ -135,10 +149,14 @@ class Writer(threading.Thread):
 
     def _step(self) -> None:
         try:
-            wait = None if self._due is None else max(0.0, self._due - time.monotonic())
+            spill_due = self._spill.due if self._spill is not None else None
+            due = min((due for due in (self._due, spill_due) if due is not None), default=None)
+            wait = None if due is None else max(0.0, due - time.monotonic())
             self._jobs.get(timeout=wait)()
         except Empty:
             pass
+        if self._spill is not None:
+            self._write_spilled(self._spill, time.monotonic())
         if self._due is not None and time.monotonic() >= self._due:
             self._persist(self._commit, Lane.DATA)
 
@@ -146,8 +164,23 @@ class Writer(threading.Thread):
         self._write_urgent()
         if group.definitions:
             self._persist(partial(self._append_definitions, group.definitions), Lane.DATA)
-        self._write_lane(Lane.DATA, group.lanes.get(Lane.DATA, ()))
+        if data := group.lanes.get(Lane.DATA):
+            if self._spill is None:
+                self._write_lane(Lane.DATA, data)
+            else:
+                self._hold(self._spill, data)
         self._tell(partial(self._events.group_done, group))
+
+    def _hold(self, spill: Spill, entries: Sequence[Entry]) -> None:
+        """Readers may have them as soon as their numbers are promised to the disk."""
+        self._persist(partial(self._reserve, Lane.DATA, entries[-1].seq), Lane.DATA)
+        if not self.unwritten:
+            spill.hold(entries, time.monotonic())
+            self._tell(partial(self._events.held, Lane.DATA, entries))
+
+    def _write_spilled(self, spill: Spill, now: float) -> None:
+        while entries := spill.take(now):
+            self._write_lane(Lane.DATA, entries)
 
     def _write_urgent(self) -> None:
         while self._urgent:
@@ -169,13 +202,15 @@ class Writer(threading.Thread):
     def _append(self, lane: Lane, entries: Sequence[Entry]) -> Growth:
         if lane is Lane.DATA:
             self._ballast.make()
-        last = entries[-1].seq
+        self._reserve(lane, entries[-1].seq)
+        return self._files[lane].write(entries)
+
+    def _reserve(self, lane: Lane, last: int) -> None:
         numbers = self._numbers.numbers
         assert numbers is not None
         if last >= numbers.reserved[lane]:
             self._numbers.reserve(lane, last + RESERVED[lane])
             self.syncs += 1
-        return self._files[lane].write(entries)
 
     def _append_definitions(self, lines: Sequence[bytes]) -> None:
         path = self._directory / "tags"
@@ -260,6 +295,8 @@ class Writer(threading.Thread):
 
     def _finish(self, numbers: Numbers) -> None:
         self._stopping = True
+        if self._spill is not None:
+            self._write_spilled(self._spill, float("inf"))
         for lane, file in self._files.items():
             self._persist(file.finish, lane)
         if not self.unwritten:

@@ -102,6 +102,54 @@ async def test_acknowledged_data_stays_as_long_as_keep_wishes(log, context):
         await until(lambda: len(log.files()) == 1)
 
 
+async def test_a_clock_that_is_set_neither_ages_what_is_kept_nor_keeps_it_longer(log, context):
+    async with log.opened(segment_size=64 * 1024, keep=3600.0) as outbox:
+        device = outbox.bind(spec(tags=50), context)
+        reader = outbox.reader("central")
+        await fill(outbox, device, range(1000))
+        reader.acknowledged(await take(reader, 1000, limit=2000))
+        many = len(log.files())
+        for year in (1, -2, 1):
+            log.clock.step(year * 365 * 86400)
+            outbox._tick()
+            reader.acknowledged(await take(reader, 1))
+            assert len(log.files()) == many
+        log.clock.step(-365 * 86400)
+        log.clock.advance(3700)
+        await until(lambda: len(log.files()) == 1)
+
+
+async def test_what_stays_for_history_only_goes_before_a_sink_loses_anything(log, context):
+    async with log.opened(max_size=1024 * 1024, segment_size=64 * 1024, min_free=0, keep=1e9) as outbox:
+        device = outbox.bind(spec(tags=50), context)
+        reader = outbox.reader("central")
+        await fill(outbox, device, range(100))
+        first, *others = await take(reader, 100, limit=1000)
+        reader.acknowledged(others)
+        for start in range(100, 6100, 500):
+            await fill(outbox, device, range(start, start + 500))
+            reader.acknowledged(await take(reader, 500, limit=1000))
+        await until(lambda: outbox.size <= 1024 * 1024)
+        lane = reader.status()["lanes"]["data"]
+        assert (lane["pending"], lane["dropped"]) == (50, {}), "the oldest file of all holds what is still to come"
+        assert log.files()[0].name == f"{1:016x}.seg"
+        reader.rewind()
+        assert [record.id for record in await take(reader, 1)] == [first.id]
+
+
+async def test_history_makes_room_before_what_is_new_is_turned_away(log, context):
+    policy = {"when_full": "drop_newest", "events_when_full": "drop_newest"}
+    async with log.opened(max_size=1024 * 1024, segment_size=64 * 1024, min_free=0, keep=1e9, **policy) as outbox:
+        device = outbox.bind(spec(tags=50), context)
+        reader = outbox.reader("central")
+        for start in range(0, 6000, 250):
+            await fill(outbox, device, range(start, start + 250))
+            reader.acknowledged(await take(reader, 250, limit=1000))
+            outbox._tick()
+        await until(lambda: outbox.size <= 1024 * 1024)
+        assert outbox.status()["not_accepted"] == 0
+
+
 class FullDisk:
     """Makes every write to a segment fail, as a full disk does, while it is full."""
 
@@ -170,6 +218,7 @@ async def test_when_memory_is_full_too_readings_are_turned_away_and_counted(log,
         away = outbox.status()["not_accepted"]
         assert 0 < away < 1500
         disk.full = False
+        await outbox.written_out(20)
         await until(lambda: reader.pending["alarm"])
         records = await take(reader, 1)
         loss = next(record.body for record in records if record.kind is Kind.LOSS)

@@ -1,0 +1,123 @@
+"""`mode = "spill"`: readings that a sink takes at once never come to the disk; the others do, and every account is right."""
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.config.model import OutboxSection
+from gateway.core.record import Kind, Lane
+from gateway.outbox import spill as spill_module
+from gateway.outbox.files import LogFiles
+from gateway.outbox.segment import Entry
+from gateway.outbox.spill import HELD_AT_MOST, HOLD, Spill
+from gateway.outbox.verify import verify
+from tests.outbox.making import fill, spec, take, until, values
+
+
+def entries(*seqs: int, size: int = 10) -> list[Entry]:
+    return [Entry(seq, 3 * seq, 3, 0, None, bytes(size)) for seq in seqs]
+
+
+def seqs(taken) -> list[int]:
+    return [entry.seq for entry in taken]
+
+
+def test_what_every_sink_has_is_forgotten_and_what_is_too_old_is_written():
+    spill = Spill(on_disk=0)
+    spill.settled = 1
+    spill.hold(entries(1, 2), 0.0)
+    spill.hold(entries(3, 4), 1.0)
+    spill.hold(entries(5, 6), 1.5)
+    assert seqs(spill.take(1.9)) == []
+    spill.settled = 3
+    assert seqs(spill.take(HOLD)) == []
+    assert spill.due == 1.0 + HOLD
+    assert seqs(spill.take(1.0 + HOLD)) == [3, 4]
+
+
+def test_while_a_sink_is_behind_the_disk_everything_is_written_at_once():
+    spill = Spill(on_disk=10)
+    spill.settled = 5
+    spill.hold(entries(11), 0.0)
+    assert seqs(spill.take(0.0)) == [11]
+    spill.settled = 12
+    spill.hold(entries(12), 0.1)
+    assert seqs(spill.take(0.1)) == []
+
+
+def test_memory_is_bounded():
+    spill = Spill(on_disk=0)
+    spill.settled = 1
+    spill.hold(entries(1, size=HELD_AT_MOST), 0.0)
+    spill.hold(entries(2), 0.0)
+    assert seqs(spill.take(0.0)) == [1]
+    assert seqs(spill.take(0.0)) == [2], "and then a sink is behind the disk"
+
+
+async def test_what_is_acknowledged_in_time_is_never_written_and_the_account_goes_on(log, context, monkeypatch):
+    monkeypatch.setattr(spill_module, "HOLD", 60.0)
+    for start in (0, 100):
+        async with log.opened(mode="spill") as outbox:
+            device, reader = outbox.bind(spec(), context), outbox.reader("central")
+            outbox._tick()
+            await fill(outbox, device, range(start, start + 100))
+            records = await take(reader, 100)
+            assert values(records) == list(range(start, start + 100))
+            numbers = [record.seq for record in records if record.lane is Lane.DATA]
+            assert numbers == list(range(start + 1, start + 101))
+            reader.acknowledged(records)
+        assert log.files() == [], "nothing of it came to the disk"
+    async with log.opened(mode="spill") as outbox:
+        lane = outbox.reader("central").status()["lanes"]["data"]
+        assert (lane["accepted"], lane["acknowledged"], lane["pending"], lane["dropped"]) == (600, 600, 0, {})
+        assert not outbox.reader("central").pending["alarm"]
+
+
+async def test_what_no_sink_takes_is_written_and_there_after_a_restart(log, context):
+    async with log.opened(mode="spill") as outbox:
+        device, reader = outbox.bind(spec(), context), outbox.reader("central")
+        outbox._tick()
+        await fill(outbox, device, range(100))
+        reader.acknowledged(await take(reader, 60, limit=60))
+    async with log.opened(mode="spill") as outbox:
+        records = await take(outbox.reader("central", "strict"), 40)
+        assert values(records) == list(range(60, 100))
+
+
+async def test_gaps_that_never_came_to_the_disk_are_no_losses_to_anyone(log, context, monkeypatch):
+    """Not to a sink that is new, and not to the verification."""
+    monkeypatch.setattr(spill_module, "HOLD", 60.0)
+    async with log.opened(mode="spill") as outbox:
+        device, reader = outbox.bind(spec(), context), outbox.reader("central")
+        outbox._tick()
+        for start in (0, 20, 40):
+            await fill(outbox, device, range(start, start + 10))
+            reader.acknowledged(await take(reader, 10))
+            outbox._tick()
+            await until(lambda: outbox._writer._spill.due is None, 20)
+            monkeypatch.setattr(spill_module, "HELD_AT_MOST", 0)
+            await fill(outbox, device, range(start + 10, start + 20))
+            await until(lambda: not outbox.status()["lanes"]["data"]["held"], 20)
+            monkeypatch.setattr(spill_module, "HELD_AT_MOST", HELD_AT_MOST)
+            reader.acknowledged(await take(reader, 10))
+            outbox._tick()
+        new = outbox.reader("new", "strict")
+        taken = values(await take(new, 30))
+        assert taken == [*range(10, 20), *range(30, 40), *range(50, 60)]
+        lane = new.status()["lanes"]["data"]
+        assert (lane["accepted"], lane["pending"], lane["dropped"]) == (90, 90, {})
+    verdict = verify(LogFiles(log.directory))
+    assert (verdict.problems, verdict.lanes[Lane.DATA].never_written) == ([], 20)
+
+
+async def test_events_are_written_at_once(log, context):
+    async with log.opened(mode="spill") as outbox:
+        outbox.reader("central")
+        outbox._append_body(Kind.EVENT, {"message": "x"})
+        await outbox.written_out(20)
+        assert log.files("alarm")
+        assert "2 s" in outbox.status()["promise"]
+
+
+def test_spilling_and_a_history_exclude_each_other():
+    with pytest.raises(ValidationError, match='keep: needs mode = "log"'):
+        OutboxSection(mode="spill", keep="7d")
