@@ -108,6 +108,7 @@ class Gateway:
             self._publishers = Publishers(self._make_publisher, self._outbox.release)
             self._publishers.apply(self.config.sinks)
             self._acquirer = Acquirer(self, lambda name: self._plugins.driver(name), self._clock)
+            self._outbox.receipts.missed = lambda: answers.missed(self._acquirer.sources)
             await self._acquirer.apply(self.config.devices)
             self._alarms = self._make_alarms()
             self._detector = self._make_detector()
@@ -207,6 +208,7 @@ class Gateway:
     def seen(self, readings: Readings, boot_ns: int) -> None:
         self.live.update(readings, boot_ns)
         self._detector.feed(readings)
+        self._outbox.receipts.read(readings.device, len(readings))
 
     def keep(self, readings: Readings) -> None:
         self._outbox.append(readings)
@@ -218,6 +220,8 @@ class Gateway:
         online = health.state == "up"
         self._states[device.name] = (online, health.reason)
         self._publishers.tell(device, online, health.reason)
+        if health.state != "stopped":
+            self._outbox.receipts.device_changed(device, online, health.reason)
 
     # Parts.
 
@@ -294,6 +298,7 @@ class Gateway:
             "read": self._read,
             "write": self._writes().write,
             "reload": self.reload,
+            "receipts": self._receipts,
             **DeadLetterCommands(self._outbox, self._noted).commands(),
             **HistoryCommands(self._outbox, self._noted, self._running.start, self._publishers.status).commands(),
             "alarms": self._list_alarms,
@@ -301,6 +306,9 @@ class Gateway:
             "shelve": self._shelve,
             "unshelve": self._unshelve,
         }
+
+    async def _receipts(self, who: str, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
+        return await self._outbox.receipts.so_far(from_ns, to_ns)
 
     def _writes(self) -> Writes:
         return Writes(
@@ -444,6 +452,7 @@ class Gateway:
         for device in [live.device for live in self.live if live.device.name not in names]:
             self.live.forget(device.name)
             self._states.pop(device.name, None)
+            self._outbox.receipts.removed(device.name)
             self._publishers.tell(device, False, "removed from the configuration")
 
     async def _exchange_detector(self) -> None:

@@ -33,6 +33,11 @@ def devices(sources: Iterable[Source]) -> list[dict[str, Any]]:
     ]
 
 
+def missed(sources: Iterable[Source]) -> dict[str, int]:
+    """Polls of each device that were left out, because the one before was not answered yet."""
+    return {source.name: sum(scan.skipped for scan in source.scans) for source in sources}
+
+
 def tags(live: LiveDevice, clock: Clock) -> list[dict[str, Any]]:
     """The last value of each tag of a device, with its age since the device last confirmed it."""
     now, boot = clock.wall_ns(), clock.boot_ns()
