@@ -10,6 +10,7 @@ from gateway.plugin import (
     Period,
     Section,
     TagConfig,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -26,6 +27,9 @@ Order = Literal[
     "A", "B", "AB", "BA", "ABCD", "CDAB", "BADC", "DCBA",
     "ABCDEFGH", "BADCFEHG", "CDABGHEF", "DCBAHGFE", "EFGHABCD", "FEHGBADC", "GHEFCDAB", "HGFEDCBA",
 ]  # fmt: skip
+
+
+_SERIAL = ("rtu", "ascii")
 
 
 class Tls(Section):
@@ -55,7 +59,10 @@ class ModbusDevice(DeviceConfig):
     """How it is reached: by Modbus TCP or UDP; by RTU or ASCII frames in a TCP stream, as simple serial device servers pass
     them on; or by RTU or ASCII on a serial port."""
 
-    host: str = ""
+    serial: str = Field(default="", validate_default=True, examples=["/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"])
+    """The serial port of an RTU or ASCII line. The names under /dev/serial/by-id stay the same after a restart."""
+
+    host: str = Field(default="", validate_default=True)
     """Name or address of the device, or of the gateway in front of it. Needed unless it is on a serial port."""
 
     port: int | None = Field(default=None, ge=1, le=65535)
@@ -64,9 +71,6 @@ class ModbusDevice(DeviceConfig):
     tls: bool | Tls = False
     """true: Modbus TCP Security, the device's certificate checked against the system's authorities; or a table that says
     more, such as { ca = "plant-ca.pem" }."""
-
-    serial: str = Field(default="", examples=["/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"])
-    """The serial port of an RTU or ASCII line. The names under /dev/serial/by-id stay the same after a restart."""
 
     baud: int = 19200
     """Bits per second on the serial port."""
@@ -128,31 +132,46 @@ class ModbusDevice(DeviceConfig):
     """How a bit of a register is written: by the function for it (22), or, for devices that lack it, by reading the register
     and writing it back, which undoes what the device itself changes in it in between."""
 
+    @field_validator("serial")
+    @classmethod
+    def _port_given(cls, serial: str, info: ValidationInfo) -> str:
+        transport = info.data.get("transport")
+        if transport in _SERIAL and not serial:
+            raise ValueError(
+                f'required key is missing: transport = "{transport}" needs the port, such as "/dev/ttyUSB0"'
+            )
+        if serial and transport not in (*_SERIAL, None):
+            raise ValueError(f'transport = "{transport}" goes over a network; write transport = "rtu" or "ascii"')
+        return serial
+
+    @field_validator("host")
+    @classmethod
+    def _host_given(cls, host: str, info: ValidationInfo) -> str:
+        transport = info.data.get("transport")
+        if transport not in (*_SERIAL, None) and not host:
+            raise ValueError("required key is missing")
+        if transport in _SERIAL and host:
+            raise ValueError('a serial port has none; write transport = "rtu-over-tcp" for RTU through a device server')
+        return host
+
+    @field_validator("baud")
+    @classmethod
+    def _possible(cls, baud: int) -> int:
+        if baud not in baud_rates():
+            raise ValueError(f"{baud} is no rate of serial ports; write one of {_few(baud_rates())}")
+        return baud
+
     @model_validator(mode="after")
-    def _reachable(self) -> "ModbusDevice":
-        if self.transport in ("rtu", "ascii"):
-            self._check_serial()
-        elif self.serial:
-            raise ValueError(f'serial: transport = "{self.transport}" goes over a network; "rtu" and "ascii" do not')
-        elif not self.host:
-            raise ValueError("host: needed; write the device's name or address")
+    def _consistent(self) -> "ModbusDevice":
         if self.tls and self.transport != "tcp":
             raise ValueError('tls: only with transport = "tcp"')
-        return self
-
-    def _check_serial(self) -> None:
-        if not self.serial:
-            raise ValueError(f'serial: needed for transport = "{self.transport}", such as serial = "/dev/ttyUSB0"')
-        if self.host or self.port:
-            raise ValueError(
-                'host: a serial line has none; write transport = "rtu-over-tcp" for RTU through a device server'
-            )
-        if self.baud not in baud_rates():
-            raise ValueError(f"baud: {self.baud} is no rate of serial ports; write one of {_few(baud_rates())}")
+        if self.serial and self.port:
+            raise ValueError("port: a serial port has none")
         if self.transport == "rtu" and self.data_bits != 8:
             raise ValueError("data_bits: RTU needs 8")
-        if not 1 <= self.unit <= 247:
+        if self.serial and not 1 <= self.unit <= 247:
             raise ValueError("unit: on a serial line 1 to 247")
+        return self
 
     @property
     def tcp_port(self) -> int:

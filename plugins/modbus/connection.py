@@ -13,7 +13,7 @@ import asyncio
 import os
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from gateway.plugin import LinkError
 
@@ -48,6 +48,10 @@ _MARK = -1
 _Open = tuple[Exchange, int, float, int]
 """Exchange, index of the request, when it was sent, repetitions left."""
 
+_Again = tuple[Exchange, int, int, bool]
+"""Exchange, index, repetitions left, and whether the unit is asked the same once more: then an answer that it owes serves as
+well, and it need not give back a mark first."""
+
 
 class Transport(Protocol):
     """What a connection needs of a socket or a serial port."""
@@ -59,8 +63,8 @@ class Transport(Protocol):
 class Connection(asyncio.Protocol):
     """Sends requests, at most `max_in_flight` at once, and hands out their answers.
 
-    `gap` is the silence between two frames in seconds, `noisy` says that stray bytes are a fact of life on such a line, and
-    `advice` is what a person should look at when nothing at all is heard.
+    `gap` is the silence between two frames in seconds, `noisy` says that stray bytes are a fact of life on such a line,
+    `datagrams` that each frame is sent alone, and `advice` is what a person should look at when nothing at all is heard.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Connection(asyncio.Protocol):
         max_in_flight: int = 1,
         gap: float = 0.0,
         noisy: bool = False,
+        datagrams: bool = False,
         advice: str = "",
     ) -> None:
         self.counts: Counter[str] = Counter()
@@ -80,9 +85,10 @@ class Connection(asyncio.Protocol):
         self._max_in_flight = max_in_flight if framing.numbered else 1
         self._gap = gap
         self._noisy = noisy
+        self._datagrams = datagrams
         self._advice = advice
         self._queue: deque[Exchange] = deque()
-        self._again: deque[tuple[Exchange, int, int]] = deque()
+        self._again: deque[_Again] = deque()
         self._open: dict[int, _Open] = {}
         self._late: dict[int, int] = {}
         self._doubt: dict[int, float] = {}
@@ -162,14 +168,13 @@ class Connection(asyncio.Protocol):
             if self._queue:
                 self._send(self._loop.time())
 
-    def datagram_received(self, data: bytes, _from: Any) -> None:
-        """A datagram is a frame: nothing of it is kept for the next."""
-        self.data_received(data)
+    def forget_rest(self) -> None:
+        """What came is no part of what comes next."""
         self._rest = b""
 
-    def error_received(self, error: OSError) -> None:
-        """The far side refuses datagrams."""
-        self._fail(f"{self._peer}: {os.strerror(error.errno) if error.errno else error}")
+    def end(self, error: Exception) -> None:
+        """The far side refuses what is sent."""
+        self._fail(f"{self._peer}: {_loss(error)}")
 
     def connection_lost(self, error: Exception | None) -> None:
         never = " before any answer; is this its Modbus port, and has it a connection left?"
@@ -262,10 +267,10 @@ class Connection(asyncio.Protocol):
             if now < self._not_before:
                 self._pause()
                 break
-            exchange, index, left = self._next()
+            exchange, index, left, same = self._next()
             number = self._free_id()
             request = exchange.requests[index]
-            if exchange.unit in self._doubt and left == exchange.pace.retries:
+            if exchange.unit in self._doubt and not same:
                 instead = self._undoubted(exchange, index, left, now)
                 if instead is None:
                     continue
@@ -275,8 +280,8 @@ class Connection(asyncio.Protocol):
         if frames:
             self._write(frames)
 
-    def _next(self) -> tuple[Exchange, int, int]:
-        """What to send: exchange, index, repetitions left."""
+    def _next(self) -> _Again:
+        """What to send."""
         if self._again:
             return self._again.popleft()
         exchange = self._queue[0]
@@ -284,7 +289,7 @@ class Connection(asyncio.Protocol):
         exchange.unsent += 1
         if exchange.unsent == len(exchange.requests):
             self._queue.popleft()
-        return exchange, index, 0 if exchange.unit in self._mute else exchange.pace.retries
+        return exchange, index, 0 if exchange.unit in self._mute else exchange.pace.retries, False
 
     def _undoubted(self, exchange: Exchange, index: int, left: int, now: float) -> Request | None:
         """What to ask a unit that may owe an answer: the request itself when that is long ago, or a mark, behind which the
@@ -296,7 +301,7 @@ class Connection(asyncio.Protocol):
         if unit in self._deaf:
             self._end(exchange, index, NO_ANSWER)
             return None
-        self._again.appendleft((exchange, index, left))
+        self._again.appendleft((exchange, index, left, False))
         self._id = self._id + 1 & 0xFFFF
         self._mark = echo(unit, self._id)
         return self._mark
@@ -308,7 +313,8 @@ class Connection(asyncio.Protocol):
             if not self._noisy:
                 self._fail(f"{self._peer}: bytes that were not asked for; connection dropped")
                 return
-        self._transport.write(b"".join(frames))
+        for packet in frames if self._datagrams else (b"".join(frames),):
+            self._transport.write(packet)
 
     def _pause(self) -> None:
         if self._resume is None:
@@ -343,16 +349,16 @@ class Connection(asyncio.Protocol):
             if self._due(entry) <= now:
                 self._late_from(number, now)
                 self._unanswered(entry, now)
-        for exchange, index, left in [each for each in self._again if each[0].until <= now]:
-            self._again.remove((exchange, index, left))
-            self._end(exchange, index, NO_ANSWER)
+        for waiting in [each for each in self._again if each[0].until <= now]:
+            self._again.remove(waiting)
+            self._end(waiting[0], waiting[1], NO_ANSWER)
         for exchange in [each for each in self._queue if each.until <= now]:
             self._run_out(exchange)
         if self._error:
             return None
         self._send(now)
-        waiting = [*self._queue, *(exchange for exchange, _, _ in self._again)]
-        times = [*map(self._due, self._open.values()), *(exchange.until for exchange in waiting)]
+        unsent = [*self._queue, *(each[0] for each in self._again)]
+        times = [*map(self._due, self._open.values()), *(exchange.until for exchange in unsent)]
         return min(times, default=None)
 
     def _run_out(self, exchange: Exchange) -> None:
@@ -366,7 +372,7 @@ class Connection(asyncio.Protocol):
     def _unanswered(self, entry: _Open, now: float) -> None:
         exchange, index, _, left = entry
         if index == _MARK:
-            _, waiting, _ = self._again.popleft()
+            waiting = self._again.popleft()[1]
             if exchange.unit not in self._mute:
                 self._deaf.add(exchange.unit)
                 self._doubt[exchange.unit] = now
@@ -379,7 +385,7 @@ class Connection(asyncio.Protocol):
             return
         if left and not exchange.done.done():
             self.counts["retries"] += 1
-            self._again.append((exchange, index, left - 1))
+            self._again.append((exchange, index, left - 1, True))
         else:
             self._end(exchange, index, answer)
 

@@ -44,6 +44,11 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
         if self.config.pause_after_connect:
             self._connection.rest(self.config.pause_after_connect)
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What went wrong on the line and was made good: retries, and damaged, late and stray answers."""
+        return self._connection.counts
+
     async def read(self, tags: Tags) -> Values:
         plan = self._plans.get(tags) or self._new_plan(tags)
         pace = self._paces[tags.device]

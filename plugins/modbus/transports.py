@@ -5,6 +5,7 @@ import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from gateway.plugin import LinkError, RefusedError
 
@@ -29,7 +30,10 @@ async def open_line(config: ModbusDevice) -> Connection:
     loop = asyncio.get_running_loop()
     try:
         if config.transport == "udp":
-            await loop.create_datagram_endpoint(lambda: connection, remote_addr=(config.host, config.tcp_port))
+            transport, _ = await loop.create_datagram_endpoint(
+                lambda: _Datagrams(connection), remote_addr=(config.host, config.tcp_port)
+            )
+            connection.connection_made(_Socket(transport))  # type: ignore[arg-type]  # what a connection uses of one
         else:
             tls = tls_context(config.tls) if config.tls else None
             name = (config.tls.server_name if isinstance(config.tls, Tls) else "") or config.host
@@ -43,13 +47,39 @@ async def open_line(config: ModbusDevice) -> Connection:
     return connection
 
 
+class _Datagrams(asyncio.DatagramProtocol):
+    """Hands datagrams to a connection: each is a frame, and nothing of it is kept for the next."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def datagram_received(self, data: bytes, _from: Any) -> None:
+        self._connection.data_received(data)
+        self._connection.forget_rest()
+
+    def error_received(self, error: OSError | Exception) -> None:
+        self._connection.end(error)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._connection.connection_lost(error)
+
+
+class _Socket:
+    """A socket for datagrams, written to as a stream is."""
+
+    def __init__(self, transport: asyncio.DatagramTransport) -> None:
+        self.write = transport.sendto
+        self.abort = transport.abort
+
+
 def _connection(config: ModbusDevice, peer: str) -> Connection:
     return Connection(
         peer,
         _FRAMINGS[config.transport](),
         max_in_flight=config.max_in_flight,
         gap=silence(config),
-        noisy=config.serial != "" or config.transport == "udp",
+        noisy=config.lossy,
+        datagrams=config.transport == "udp",
         advice=" And baud, parity and wiring?" if config.serial else "",
     )
 

@@ -3,7 +3,9 @@
     python tests/peers/modbus_server.py --ports 3 --units 1,2 --floats 50 --hole hr:20-21
 
 prints `ready PORT PORT …` once it listens, and runs until it is terminated or its parent dies. Every port is one device, or
-several behind one gateway, told apart by their unit ids. All have the same memory, renewed each `--period` seconds:
+several behind one gateway, told apart by their unit ids. With `--serial` it is one device, the first of `--units`, on a
+pseudo-terminal that speaks RTU, whose path it prints in place of ports. All have the same memory, renewed each `--period`
+seconds:
 
     holding registers  0 …       `--floats` float32, big-endian: counter + n / 64 for the n-th, exact below 2^17
     holding registers  1000 …    1000 registers that keep what a client writes there
@@ -24,6 +26,7 @@ import socket
 import struct
 import sys
 import time
+import tty
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +58,10 @@ def load_library() -> ctypes.CDLL:
         lib = ctypes.CDLL(ctypes.util.find_library("modbus") or "libmodbus.so.5")
     except OSError as error:
         raise OSError(f"libmodbus is missing; {INSTALL}") from error
-    lib.modbus_new_tcp.restype = ctypes.c_void_p
+    lib.modbus_new_tcp.restype = lib.modbus_new_rtu.restype = ctypes.c_void_p
+    lib.modbus_new_rtu.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_char, ctypes.c_int, ctypes.c_int]
+    lib.modbus_set_slave.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    lib.modbus_get_header_length.argtypes = [ctypes.c_void_p]
     lib.modbus_mapping_new.restype = ctypes.POINTER(_Mapping)
     for name in ("modbus_set_socket", "modbus_receive", "modbus_reply", "modbus_reply_exception"):
         function = getattr(lib, name)
@@ -95,12 +101,29 @@ class Server:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._lib = load_library()
-        self._context = self._lib.modbus_new_tcp(b"127.0.0.1", 0)
+        self._context = self._new_context()
+        self._header = self._lib.modbus_get_header_length(self._context)
         self._memories = {unit: Memory(self._lib, options.floats) for unit in options.units}
         self._selector = selectors.DefaultSelector()
-        self.ports = [self._listen(options.port + n if options.port else 0) for n in range(options.ports)]
+        if options.serial:
+            self.ports = [self._open_terminal()]
+        else:
+            self.ports = [self._listen(options.port + n if options.port else 0) for n in range(options.ports)]
         self._counter = 0
         self._query = ctypes.create_string_buffer(260)
+
+    def _new_context(self) -> int:
+        if not self._options.serial:
+            return int(self._lib.modbus_new_tcp(b"127.0.0.1", 0))
+        context = int(self._lib.modbus_new_rtu(b"pseudo-terminal", 19200, b"E", 8, 1))
+        self._lib.modbus_set_slave(context, self._options.units[0])
+        return context
+
+    def _open_terminal(self) -> str:
+        ours, self._theirs = os.openpty()  # theirs stays open, so that a client that goes hangs up on nobody
+        tty.setraw(self._theirs)
+        self._selector.register(ours, selectors.EVENT_READ)
+        return os.ttyname(self._theirs)
 
     def _listen(self, port: int) -> int:
         listener = socket.create_server((self._options.bind, port), backlog=1024)
@@ -130,15 +153,16 @@ class Server:
             with self._options.log.open("a") as log:
                 log.write(f"{self._counter} {time.time_ns()}\n")
 
-    def _answer(self, client: socket.socket) -> None:
+    def _answer(self, client: socket.socket | int) -> None:
         lib, context, query = self._lib, self._context, self._query
-        lib.modbus_set_socket(context, client.fileno())
+        lib.modbus_set_socket(context, client if isinstance(client, int) else client.fileno())
         size = lib.modbus_receive(context, query)
-        if size < 0:
+        if size < 0 and not isinstance(client, int):
             self._selector.unregister(client)
             client.close()
+        if size < 0:
             return
-        unit, function, start, count = struct.unpack_from(">BBHH", query.raw, 6)
+        unit, function, start, count = struct.unpack_from(">BBHH", query.raw, self._header - 1)
         memory = self._memories.get(unit)
         if size == 0 or memory is None or unit in self._options.silent:
             return
@@ -175,6 +199,7 @@ def _options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--floats", type=int, default=50, help="how many float32 change (at most 500)")
     parser.add_argument("--period", type=float, default=1.0, help="seconds between changes")
     parser.add_argument("--hole", type=_hole, action="append", default=[], help='missing addresses, such as "hr:20-21"')
+    parser.add_argument("--serial", action="store_true", help="one device on a pseudo-terminal instead of ports")
     parser.add_argument("--log", type=Path, help="file that gets a line per change: counter, wall time in ns")
     return parser.parse_args(arguments)
 
