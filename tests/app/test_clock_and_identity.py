@@ -6,7 +6,6 @@ import pytest
 
 from gateway.core.clock import SystemClock
 from gateway.outbox import identity
-
 from tests.app.plant import Site, device, sink
 
 YEARS = 56 * 365 * 86_400_000
