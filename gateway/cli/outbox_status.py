@@ -82,10 +82,21 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     for word, lane in told["lanes"].items():
         yield f"  {word:<6} {count(lane['accepted'], 'reading')} accepted, {count(lane['files'], 'file')}{_span(lane)}"
     yield from (f"  {line}" for line in table(_balance(told["readers"]), right=[2, 3, 4, 5]))
+    yield from (f"  {line}" for line in _care(told))
     if told.get("clean") is False:
         yield "  no orderly stop so far: a gateway is running, or the last one was killed"
     for name, text in (("quarantine", "damaged, kept for you to look at"), ("set_aside", "an older log")):
         yield from (f"  {path}: {text}" for path in told.get(name, ()))
+
+
+def _care(told: dict[str, Any]) -> Iterator[str]:
+    """What a running gateway tells of its promise, and of what it costs the disk."""
+    if told.get("mode") == "spill":
+        yield f"mode spill: {told['promise']}"
+    if wear := told.get("wear"):
+        per_value = f"{wear['bytes_per_value']} bytes a value, " if wear["bytes_per_value"] is not None else ""
+        written = f"{format_size(wear['written_bytes'])} written since the start"
+        yield f"disk   {per_value}{wear['syncs_per_second']:g} syncs/s; {written}, {count(wear['syncs'], 'sync')}"
 
 
 def _span(lane: dict[str, Any]) -> str:
@@ -112,6 +123,8 @@ def _sum(lane: dict[str, Any]) -> str:
 def _troubles(told: dict[str, Any]) -> Iterator[str]:
     if told.get("disk", "ok") != "ok":
         yield f"the disk takes nothing: {told['disk']}"
+    for lane, why in told.get("turning_away", {}).items():
+        yield f"{lane}: new records are turned away now: {why}"
     if told.get("not_accepted"):
         yield f"{count(told['not_accepted'], 'reading')} not accepted and lost"
     for reader in told["readers"]:

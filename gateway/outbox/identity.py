@@ -197,7 +197,7 @@ class Numbers:
 
 _SLOT = struct.Struct("<8sQQQQQQQIIqB")
 _SLOT_MAGIC = b"EGWNUMB1"
-_SLOT_SIZE = 128
+SLOT_SIZE = 128
 
 
 class NumbersFile:
@@ -205,7 +205,7 @@ class NumbersFile:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        data = os.pread(self._file, 2 * _SLOT_SIZE, 0)
+        data = os.pread(self._file, 2 * SLOT_SIZE, 0)
         slots = _slots(data)
         self._count = max(slots, default=0)
         self.numbers: Numbers | None = slots.get(self._count)
@@ -216,8 +216,8 @@ class NumbersFile:
         """Write and sync. Raises OSError."""
         n, count = numbers, self._count + 1
         body = _SLOT.pack(_SLOT_MAGIC, count, *n.reserved, *n.next, *n.total, n.boot, n.epoch, n.offset, n.clean)
-        data = (body + zlib.crc32(body).to_bytes(4, "little")).ljust(_SLOT_SIZE, b"\0")
-        os.pwrite(self._file, data, count % 2 * _SLOT_SIZE)
+        data = (body + zlib.crc32(body).to_bytes(4, "little")).ljust(SLOT_SIZE, b"\0")
+        os.pwrite(self._file, data, count % 2 * SLOT_SIZE)
         os.fdatasync(self._file)
         self._count, self.numbers = count, numbers
 
@@ -245,11 +245,11 @@ def read_numbers(path: Path) -> Numbers | None:
 
 def _slots(data: bytes) -> dict[int, Numbers]:
     """By the count of writes; the greatest is the one that holds."""
-    return dict(slot for i in (0, 1) if (slot := _unpack(data[i * _SLOT_SIZE : (i + 1) * _SLOT_SIZE])))
+    return dict(slot for i in (0, 1) if (slot := _unpack(data[i * SLOT_SIZE : (i + 1) * SLOT_SIZE])))
 
 
 def _unpack(data: bytes) -> tuple[int, Numbers] | None:
-    if len(data) < _SLOT_SIZE:
+    if len(data) < SLOT_SIZE:
         return None
     crc = int.from_bytes(data[_SLOT.size : _SLOT.size + 4], "little")
     if zlib.crc32(data[: _SLOT.size]) != crc:

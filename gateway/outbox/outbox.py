@@ -40,6 +40,7 @@ from gateway.outbox.spill import PROMISES, Spill
 from gateway.outbox.stamps import Stamps
 from gateway.outbox.synced import synced_path
 from gateway.outbox.upkeep import Upkeep
+from gateway.outbox.wear import Wear
 from gateway.outbox.writer import Group, Writer
 from gateway.plugin.driver import Found
 
@@ -76,6 +77,8 @@ class Outbox:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
         self._admission = Admission(clock)
+        self._wear = Wear()
+        self._accepted_before = sum(found.total.values())
         self._progress = time.monotonic()
         self._trouble = ""
         self._failure: BaseException | None = None
@@ -317,6 +320,8 @@ class Outbox:
         if self._intake and self._timer is None:
             self._flush_soon()
         self._upkeep.tick()
+        values = sum(lane.total for lane in self._lanes.values()) - self._accepted_before
+        self._wear.look(self._writer.written_bytes, self._writer.syncs, values)
         self.receipts.tick(queued=bool(self._lanes[Lane.DATA].queued))
 
     async def close(self) -> None:
@@ -406,6 +411,7 @@ class Outbox:
             "readers": [reader.status() for reader in self._readers.values()],
             "written_bytes": self._writer.written_bytes,
             "syncs": self._writer.syncs,
+            "wear": self._wear.status(),
             "set_aside": self._set_aside,
             "recovered": {
                 "torn_bytes": found.torn_bytes,

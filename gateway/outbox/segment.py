@@ -187,6 +187,8 @@ class LaneFile:
         """Bytes written and not yet committed."""
         self.written_bytes = 0
         """Bytes written since the start."""
+        self.syncs = 0
+        """How often something was made durable since the start."""
 
     def write(self, entries: Sequence[Entry]) -> Growth:
         """Append these records with one write. After an error nothing of them stands in the file."""
@@ -227,6 +229,8 @@ class LaneFile:
         try:
             _write_all(self._file, header(self._log, self._lane, first, start), 0)
             sync_directory(self._directory)
+            self.syncs += 1
+            self.written_bytes += HEADER_SIZE
         except OSError:
             self.abandon()
             raise
@@ -249,6 +253,7 @@ class LaneFile:
         """Make all that was written durable."""
         if self.unsynced:
             os.fdatasync(self._file)
+            self.syncs += 1
         self.unsynced = 0
 
     def finish(self) -> None:
@@ -257,6 +262,7 @@ class LaneFile:
             data = footer(self._segment)
             self._append(data, self._segment.size)
             os.fdatasync(self._file)
+            self.syncs += 1
             self._finished = len(data)
         self.abandon()
 

@@ -15,7 +15,7 @@ import structlog
 
 from gateway.core.record import Lane
 from gateway.outbox.ballast import NO_ROOM, Ballast
-from gateway.outbox.identity import Numbers, NumbersFile, write_whole
+from gateway.outbox.identity import SLOT_SIZE, Numbers, NumbersFile, write_whole
 from gateway.outbox.segment import Entry, Growth, LaneFile
 from gateway.outbox.spill import Spill
 
@@ -89,12 +89,22 @@ class Writer(threading.Thread):
         self._give_up_at = float("inf")
         self.unwritten = False
         """After the end: whether records were left that no file has."""
-        self.syncs = 0
+        self._small_bytes = self._small_syncs = 0
+        """Of all files but segments."""
 
     @property
     def written_bytes(self) -> int:
-        """Bytes that went into segment files since the start."""
-        return sum(file.written_bytes for file in self._files.values())
+        """Bytes that were written since the start, into all files."""
+        return self._small_bytes + sum(file.written_bytes for file in self._files.values())
+
+    @property
+    def syncs(self) -> int:
+        """How often something was made durable since the start."""
+        return self._small_syncs + sum(file.syncs for file in self._files.values())
+
+    def _count(self, written: int, syncs: int) -> None:
+        self._small_bytes += written
+        self._small_syncs += syncs
 
     def write(self, group: Group) -> None:
         """Write these records; `written` and `group_done` tell when."""
@@ -210,7 +220,7 @@ class Writer(threading.Thread):
         assert numbers is not None
         if last >= numbers.reserved[lane]:
             self._numbers.reserve(lane, last + RESERVED[lane])
-            self.syncs += 1
+            self._count(SLOT_SIZE, 1)
 
     def _append_definitions(self, lines: Sequence[bytes]) -> None:
         path = self._directory / "tags"
@@ -222,7 +232,7 @@ class Writer(threading.Thread):
             except OSError:
                 file.truncate(start)
                 raise
-        self.syncs += 1
+        self._count(sum(map(len, lines)), 1)
 
     def _commit(self) -> None:
         self._due = None
@@ -230,10 +240,7 @@ class Writer(threading.Thread):
             self._commit_lane(lane)
 
     def _commit_lane(self, lane: Lane) -> None:
-        file = self._files[lane]
-        if file.unsynced:
-            file.commit()
-            self.syncs += 1
+        self._files[lane].commit()
 
     def _persist(self, action: Callable[[], R], lane: Lane) -> R | None:
         """Do it, and again until the disk lets it; the event loop is told of each refusal and may make room. Alarms find
@@ -278,7 +285,7 @@ class Writer(threading.Thread):
     def _note_clock(self, epoch: int, offset: int, path: Path, synced: bytes) -> None:
         self._persist(partial(self._numbers.note_clock, epoch, offset), Lane.ALARM)
         self._persist(partial(write_whole, path, synced), Lane.ALARM)
-        self.syncs += 2
+        self._count(SLOT_SIZE + len(synced), 3)
 
     def _replace(self, path: Path, data: bytes) -> None:
         try:
@@ -287,6 +294,7 @@ class Writer(threading.Thread):
             if error.errno not in NO_ROOM or not self._ballast.give_back():
                 raise
             write_whole(path, data, sync=False)
+        self._count(len(data), 0)
 
     def _measure(self) -> None:
         self._ballast.try_to_make()

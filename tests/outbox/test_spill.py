@@ -118,6 +118,29 @@ async def test_events_are_written_at_once(log, context):
         assert "2 s" in outbox.status()["promise"]
 
 
+async def test_what_the_disk_bears_is_counted(log, context, monkeypatch):
+    """Nothing but events, cursors and numbers in spill mode; all else as the files say."""
+    monkeypatch.setattr(spill_module, "HOLD", 60.0)
+    costs = {}
+    for mode in ("log", "spill"):
+        async with log.opened(mode=mode) as outbox:
+            device, reader = outbox.bind(spec(tags=100), context), outbox.reader("central")
+            outbox._tick()
+            await fill(outbox, device, range(1000))
+            reader.acknowledged(await take(reader, 1000, limit=2000))
+            await until(lambda: outbox._writer.syncs, 20)
+            outbox._tick()
+            costs[mode] = outbox.status()["wear"]
+    size = sum(file.stat().st_size for file in log.files())
+    assert size <= costs["log"]["written_bytes"] < size + 20_000
+    assert costs["log"]["values"] >= 100_000
+    assert costs["log"]["bytes_per_value"] == pytest.approx(
+        costs["log"]["written_bytes"] / costs["log"]["values"], abs=0.01
+    )
+    assert costs["log"]["syncs_per_second"] > 0
+    assert costs["spill"]["bytes_per_value"] < costs["log"]["bytes_per_value"] / 10
+
+
 def test_spilling_and_a_history_exclude_each_other():
     with pytest.raises(ValidationError, match='keep: needs mode = "log"'):
         OutboxSection(mode="spill", keep="7d")
