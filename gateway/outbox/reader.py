@@ -147,13 +147,19 @@ class Reader:
             return True
         return self._clock.boot_ns() - stored.record.boot_ns > LATE_NS
 
-    async def _in_sequence(self, lane: Lane, room: int, may_wait: bool = True) -> list[Record]:
+    async def _in_sequence(
+        self, lane: Lane, room: int, may_wait: bool = True
+    ) -> list[Record]:
         track = self.tracks[lane]
         records: list[Record] = []
         age = self._age
         live_first = lane is Lane.DATA and self.order == "live-first"
         while len(records) < room:
-            seq = track.next(min(track.live, track.log.written_seq) if live_first else track.log.written_seq)
+            seq = track.next(
+                min(track.live, track.log.written_seq)
+                if live_first
+                else track.log.written_seq
+            )
             if seq is None or (live_first and not self._pace.allows()):
                 break
             stored = track.log.tail.get(seq) or track.ahead.pop(seq, None)
@@ -164,7 +170,10 @@ class Reader:
             elif not may_wait:
                 self._ready.set()
                 break
-            elif not await self._read_on(track, seq, room - len(records)) or age != self._age:
+            elif (
+                not await self._read_on(track, seq, room - len(records))
+                or age != self._age
+            ):
                 break
         return records if age == self._age else []
 
@@ -173,9 +182,15 @@ class Reader:
         place = track.log.locate(seq)
         age = self._age
         try:
-            items = [place] if isinstance(place, Hole) else await self._fetch(place, max(count, _AHEAD))
+            items = (
+                [place]
+                if isinstance(place, Hole)
+                else await self._fetch(place, max(count, _AHEAD))
+            )
         except OSError as error:
-            self._log.warning("the outbox cannot be read; trying again", error=str(error))
+            self._log.warning(
+                "the outbox cannot be read; trying again", error=str(error)
+            )
             asyncio.get_running_loop().call_later(_REST, self.wake)
             return False
         if age == self._age:
@@ -183,7 +198,13 @@ class Reader:
                 if isinstance(item, Hole) and item.never_written:
                     track.progress.exempt(item.seqs, item.rows)
                 elif isinstance(item, Hole):
-                    self.lose(track.log.lane, item.seqs, item.rows, "damaged on disk", item.wall)
+                    self.lose(
+                        track.log.lane,
+                        item.seqs,
+                        item.rows,
+                        "damaged on disk",
+                        item.wall,
+                    )
                 else:
                     track.ahead[item.record.seq] = item
         return bool(items)
@@ -268,10 +289,14 @@ class Reader:
         for low, high in open_before:
             loss.seqs.add(low, high)
         loss.rows += count
-        loss.wall_from = wall[0] if loss.wall_from is None else min(loss.wall_from, wall[0])
+        loss.wall_from = (
+            wall[0] if loss.wall_from is None else min(loss.wall_from, wall[0])
+        )
         loss.wall_to = max(loss.wall_to, wall[1] or self._clock.wall_ns())
 
-    def give_up(self, segment: Segment, reason: str) -> tuple[int, list[tuple[int, int]]]:
+    def give_up(
+        self, segment: Segment, reason: str
+    ) -> tuple[int, list[tuple[int, int]]]:
         """This file goes; says how many readings the sink loses by it, and which numbers (half-open)."""
         self.changed = True
         progress = self.tracks[segment.lane].progress
@@ -295,7 +320,9 @@ class Reader:
             track.rewind()
         data = self.tracks[Lane.DATA]
         young = (
-            seq for seq, stored in data.log.tail.items() if seq not in data.progress.seqs and not self._late(stored)
+            seq
+            for seq, stored in data.log.tail.items()
+            if seq not in data.progress.seqs and not self._late(stored)
         )
         data.live = min(next(young, data.live), data.live)
         self._ready.set()
@@ -303,7 +330,10 @@ class Reader:
     @property
     def pending(self) -> dict[str, int]:
         """Readings, per lane, that are accepted and neither acknowledged nor dropped."""
-        return {lane.word: track.progress.pending(track.log.total) for lane, track in self.tracks.items()}
+        return {
+            lane.word: track.progress.pending(track.log.total)
+            for lane, track in self.tracks.items()
+        }
 
     def settled_below(self, lane: Lane) -> int:
         """The least number of the lane that this sink is not done with."""
@@ -311,7 +341,9 @@ class Reader:
 
     def is_settled(self, segment: Segment) -> bool:
         """Whether the sink is done with every record of this file."""
-        return self.tracks[segment.lane].progress.seqs.covers(segment.first, segment.last + 1)
+        return self.tracks[segment.lane].progress.seqs.covers(
+            segment.first, segment.last + 1
+        )
 
     def needed_from(self, lane: Lane) -> int:
         """The least number of the lane whose file must stay for this sink."""
@@ -322,4 +354,9 @@ class Reader:
     def status(self) -> dict[str, Any]:
         """The balance per lane in readings, and how many records are under way."""
         lanes = {lane.word: track.status() for lane, track in self.tracks.items()}
-        return {"sink": self.sink, "order": self.order, "backfill_rate": self.backfill.per_second, "lanes": lanes}
+        return {
+            "sink": self.sink,
+            "order": self.order,
+            "backfill_rate": self.backfill.per_second,
+            "lanes": lanes,
+        }

@@ -189,6 +189,7 @@ async def test_files_stay_while_they_are_replayed_and_go_after(log: Log) -> None
     async with log.opened(keep=3600, segment_size=64 * 1024) as outbox:
         reader = await delivered(outbox, range(1, 101), tags=1000)
         before = len(log.files())
+        outbox._tick()
         replay = outbox.replays.start("central", EVERYTHING, Ends(), rate=None)
         await until(lambda: replay.waiting)
         log.clock.advance(7200)
