@@ -13,6 +13,7 @@ from gateway.core.quality import HISTORICAL
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox.dead import DeadLetters
 from gateway.outbox.dead_letter import Letter
+from gateway.outbox.lane import LaneLog
 from gateway.outbox.rate import Pace, Rate
 from gateway.outbox.reading import Hole, Span, Stored
 from gateway.outbox.replay import Replay
@@ -132,7 +133,7 @@ class Reader:
         log = track.log
         records: list[Record] = []
         if track.live < log.written_seq and self._late(log.tail.get(track.live)):
-            track.live = log.written_seq
+            track.live = self._first_young(log)
         while len(records) < room and track.live < log.written_seq:
             stored = log.tail.get(track.live)
             if stored is None:
@@ -142,24 +143,27 @@ class Reader:
             track.live += 1
         return records
 
+    def _first_young(self, log: LaneLog) -> int:
+        """The least number from which on all are live data."""
+        first = log.written_seq
+        for seq in reversed(log.tail):
+            if self._late(log.tail[seq]):
+                break
+            first = seq
+        return first
+
     def _late(self, stored: Stored | None) -> bool:
         if stored is None or stored.record.boot != self._boot:
             return True
         return self._clock.boot_ns() - stored.record.boot_ns > LATE_NS
 
-    async def _in_sequence(
-        self, lane: Lane, room: int, may_wait: bool = True
-    ) -> list[Record]:
+    async def _in_sequence(self, lane: Lane, room: int, may_wait: bool = True) -> list[Record]:
         track = self.tracks[lane]
         records: list[Record] = []
         age = self._age
         live_first = lane is Lane.DATA and self.order == "live-first"
         while len(records) < room:
-            seq = track.next(
-                min(track.live, track.log.written_seq)
-                if live_first
-                else track.log.written_seq
-            )
+            seq = track.next(min(track.live, track.log.written_seq) if live_first else track.log.written_seq)
             if seq is None or (live_first and not self._pace.allows()):
                 break
             stored = track.log.tail.get(seq) or track.ahead.pop(seq, None)
@@ -170,10 +174,7 @@ class Reader:
             elif not may_wait:
                 self._ready.set()
                 break
-            elif (
-                not await self._read_on(track, seq, room - len(records))
-                or age != self._age
-            ):
+            elif not await self._read_on(track, seq, room - len(records)) or age != self._age:
                 break
         return records if age == self._age else []
 
@@ -182,15 +183,9 @@ class Reader:
         place = track.log.locate(seq)
         age = self._age
         try:
-            items = (
-                [place]
-                if isinstance(place, Hole)
-                else await self._fetch(place, max(count, _AHEAD))
-            )
+            items = [place] if isinstance(place, Hole) else await self._fetch(place, max(count, _AHEAD))
         except OSError as error:
-            self._log.warning(
-                "the outbox cannot be read; trying again", error=str(error)
-            )
+            self._log.warning("the outbox cannot be read; trying again", error=str(error))
             asyncio.get_running_loop().call_later(_REST, self.wake)
             return False
         if age == self._age:
@@ -198,13 +193,7 @@ class Reader:
                 if isinstance(item, Hole) and item.never_written:
                     track.progress.exempt(item.seqs, item.rows)
                 elif isinstance(item, Hole):
-                    self.lose(
-                        track.log.lane,
-                        item.seqs,
-                        item.rows,
-                        "damaged on disk",
-                        item.wall,
-                    )
+                    self.lose(track.log.lane, item.seqs, item.rows, "damaged on disk", item.wall)
                 else:
                     track.ahead[item.record.seq] = item
         return bool(items)
@@ -289,14 +278,10 @@ class Reader:
         for low, high in open_before:
             loss.seqs.add(low, high)
         loss.rows += count
-        loss.wall_from = (
-            wall[0] if loss.wall_from is None else min(loss.wall_from, wall[0])
-        )
+        loss.wall_from = wall[0] if loss.wall_from is None else min(loss.wall_from, wall[0])
         loss.wall_to = max(loss.wall_to, wall[1] or self._clock.wall_ns())
 
-    def give_up(
-        self, segment: Segment, reason: str
-    ) -> tuple[int, list[tuple[int, int]]]:
+    def give_up(self, segment: Segment, reason: str) -> tuple[int, list[tuple[int, int]]]:
         """This file goes; says how many readings the sink loses by it, and which numbers (half-open)."""
         self.changed = True
         progress = self.tracks[segment.lane].progress
@@ -319,21 +304,13 @@ class Reader:
         for track in self.tracks.values():
             track.rewind()
         data = self.tracks[Lane.DATA]
-        young = (
-            seq
-            for seq, stored in data.log.tail.items()
-            if seq not in data.progress.seqs and not self._late(stored)
-        )
-        data.live = min(next(young, data.live), data.live)
+        data.live = min(self._first_young(data.log), data.live)
         self._ready.set()
 
     @property
     def pending(self) -> dict[str, int]:
         """Readings, per lane, that are accepted and neither acknowledged nor dropped."""
-        return {
-            lane.word: track.progress.pending(track.log.total)
-            for lane, track in self.tracks.items()
-        }
+        return {lane.word: track.progress.pending(track.log.total) for lane, track in self.tracks.items()}
 
     def settled_below(self, lane: Lane) -> int:
         """The least number of the lane that this sink is not done with."""
@@ -341,9 +318,7 @@ class Reader:
 
     def is_settled(self, segment: Segment) -> bool:
         """Whether the sink is done with every record of this file."""
-        return self.tracks[segment.lane].progress.seqs.covers(
-            segment.first, segment.last + 1
-        )
+        return self.tracks[segment.lane].progress.seqs.covers(segment.first, segment.last + 1)
 
     def needed_from(self, lane: Lane) -> int:
         """The least number of the lane whose file must stay for this sink."""
@@ -354,9 +329,4 @@ class Reader:
     def status(self) -> dict[str, Any]:
         """The balance per lane in readings, and how many records are under way."""
         lanes = {lane.word: track.status() for lane, track in self.tracks.items()}
-        return {
-            "sink": self.sink,
-            "order": self.order,
-            "backfill_rate": self.backfill.per_second,
-            "lanes": lanes,
-        }
+        return {"sink": self.sink, "order": self.order, "backfill_rate": self.backfill.per_second, "lanes": lanes}

@@ -128,3 +128,16 @@ async def test_history_leaves_half_of_the_window_free_also_before_any_live_data_
         assert len(first + second) == 10
         await fill(outbox, device, range(100, 105))
         assert values(await reader.take(10)) == [100, 101, 102, 103, 104]
+
+
+async def test_what_came_in_the_last_seconds_before_a_link_is_there_is_live(log, context):
+    async with log.opened() as outbox:
+        device = outbox.bind(spec(), context)
+        reader = outbox.reader("central")
+        await fill(outbox, device, range(100))
+        log.clock.advance(60)
+        await fill(outbox, device, range(100, 105))
+        log.clock.advance(5)
+        await fill(outbox, device, range(105, 110))
+        log.clock.advance(2)
+        assert values(await reader.take(20))[:10] == list(range(100, 110))
