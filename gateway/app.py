@@ -30,6 +30,7 @@ from gateway.core.tag import Device
 from gateway.detect import Alarms, Detector, matching
 from gateway.detect.alarm import Alarm
 from gateway.detect.evidence import EvidenceStore
+from gateway.detect.fit import model_problems
 from gateway.operate import answers, writes
 from gateway.operate.clock_watch import ClockWatch
 from gateway.operate.control import ControlServer
@@ -111,6 +112,7 @@ class Gateway:
             self._outbox.receipts.missed = lambda: answers.missed(self._acquirer.sources)
             await self._acquirer.apply(self.config.devices)
             self._alarms = self._make_alarms()
+            self._unfit = {problem.message for problem in await asyncio.to_thread(model_problems, self.config)}
             self._detector = self._make_detector()
             async with (
                 running(self._outbox.run(), self._watchdog().run(), self._clock_watch().run()) as self._running,
@@ -405,6 +407,9 @@ class Gateway:
         known = {problem.where for problem in self.config.parked}
         if newly_parked := [problem for problem in new.parked if problem.where not in known]:
             raise ConfigError(newly_parked)
+        unfit = await asyncio.to_thread(model_problems, new)
+        if newly_unfit := [problem for problem in unfit if problem.message not in self._unfit]:
+            raise ConfigError(newly_unfit)
         change = diff(self.config, new)
         if change.gateway or change.outbox:
             keys = [*(f"[gateway] {key}" for key in change.gateway), *(f"[outbox] {key}" for key in change.outbox)]
@@ -412,6 +417,7 @@ class Gateway:
         changes = [*change.lines(), *self._outdated(new, found[-1])]
         await asyncio.to_thread(self._note, "config.reload", who, old=self.config.hash, new=new.hash, changes=changes)
         await self._exchange(new, found[-1])
+        self._unfit = {problem.message for problem in unfit}
         return changes
 
     def _outdated(self, new: Config, plugins: Plugins) -> list[str]:

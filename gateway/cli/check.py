@@ -16,6 +16,7 @@ from gateway.config.model import Config, GatewaySection
 from gateway.config.secrets import named_in, resolve
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, Problem, RefusedError
+from gateway.detect.fit import model_problems
 from gateway.operate.logs import set_up
 from gateway.plugin.discovery import Plugins
 
@@ -51,8 +52,8 @@ def check(path: Path, as_json: bool = False, connect: Path | None = None) -> int
         summary["ok"] &= all(result["ok"] for result in summary["connections"])
     if as_json:
         print(json.dumps(summary, ensure_ascii=False))
-    elif config.parked:
-        print(_failed_text(config.parked))
+    elif left_out := [*config.parked, *model_problems(config)]:
+        print(_failed_text(left_out))
     return 0 if summary["ok"] else 1
 
 
@@ -83,9 +84,10 @@ async def _connect(config: Config, plugins: Plugins, socket: Path, quiet: bool) 
 def summarise(config: Config, plugins: Plugins) -> dict[str, Any]:
     """What a configuration will do, as JSON; each driver tells how it will read."""
     warnings = [*remarks(config), *_missing_secrets(config)]
+    left_out = [*config.parked, *model_problems(config)]
     return {
-        "ok": not config.parked,
-        "problems": [_entry(problem) for problem in config.parked],
+        "ok": not left_out,
+        "problems": [_entry(problem) for problem in left_out],
         "path": str(config.path),
         "hash": config.hash,
         "gateway": config.gateway.name,

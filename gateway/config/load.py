@@ -83,9 +83,6 @@ def remarks(config: Config) -> list[Problem]:
     for sink in config.sinks:
         said = sink.remarks(config.gateway.name, own_place(config.gateway), places)
         found += [(f'sink "{sink.name}"', remark) for remark in said]
-    for model in config.models:
-        if not config.files[model.file]:
-            found.append((f"model {model.file}", "cannot be read: readings flow on, unscored"))
     return [Problem(str(config.path), 0, where, message) for where, message in found]
 
 

@@ -11,6 +11,7 @@ A model is an `.onnx` file with its card in the metadata: `card.py` says what st
 """
 
 from gateway.detect.alarms import Alarms
-from gateway.detect.detector import Detector, matching
+from gateway.detect.detector import Detector
+from gateway.detect.patterns import matching
 
 __all__ = ["Alarms", "Detector", "matching"]

@@ -79,11 +79,7 @@ class Binding:
         misfits = self._card.misfits(units, types, self._tag_names)
         self.unfit.pop(device.name, None)
         if misfits:
-            if described or not self._may_still_tell(units, types):
+            if described or not self._card.may_still_fit(units, types, self._tag_names):
                 self.unfit[device.name] = "; ".join(misfits)
             return self.slots.connect(self._row[device.name], None)
         return self.slots.connect(self._row[device.name], np.array([tags[tag].id for tag in self._wanted], np.uint32))
-
-    def _may_still_tell(self, units: Mapping[str, str], types: Mapping[str, str]) -> bool:
-        missing = any(tag not in units for tag in self._wanted)
-        return not missing and not all(units[tag] and types[tag] for tag in self._wanted)

@@ -137,6 +137,11 @@ class Card:
         present = (_misfit(entry, tag, units[tag], types.get(tag)) for tag, entry in wanted if tag in units)
         return problems + [problem for problem in present if problem]
 
+    def may_still_fit(self, units: Mapping[str, str], types: Mapping[str, str], names: Mapping[str, str]) -> bool:
+        """Whether the device has all tags, and has yet to tell the unit or type of one of them."""
+        wanted = [names.get(tag, tag) for tag in self.tags]
+        return all(tag in units for tag in wanted) and not all(units[tag] and types[tag] for tag in wanted)
+
 
 def _misfit(entry: Input, tag: str, unit: str, type_: str | None) -> str | None:
     if type_ in ("string", "bytes"):

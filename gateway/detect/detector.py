@@ -1,7 +1,6 @@
 """All models and limits of the gateway: feeds them, lets them tick, and reports on them."""
 
 import asyncio
-import fnmatch
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from gateway.detect.evidence import cpu
 from gateway.detect.limit_watch import LimitWatch
 from gateway.detect.onnx_file import ModelError
 from gateway.detect.own_thread import in_own_thread
+from gateway.detect.patterns import matching
 from gateway.detect.session import OpenModel, open_model
 from gateway.detect.watch import Spawn, Watch
 
@@ -229,11 +229,6 @@ def _state(model: Model) -> tuple[str, str]:
     if len(unfit) == len(model.devices):
         return "faulted", "; ".join(f"{name}: {reason}" for name, reason in unfit.items())
     return "up", ""
-
-
-def matching(patterns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """The names that any of the patterns (`*`, `?`) describes, in their own order."""
-    return tuple(name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
 
 
 def _columns(fed: Sequence[tuple[Readings, int]]) -> tuple[Any, ...]:

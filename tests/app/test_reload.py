@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from gateway.core.event import Event
 from gateway.plugin.driver import Found
 from tests.app.plant import Site, device, sink
+from tests.detect.graphs import CARD, save
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "gateway" / "demo" / "models"
@@ -291,8 +292,8 @@ async def test_the_signal_reloads_too(site: Site) -> None:
 
 
 async def test_a_model_is_exchanged_without_touching_devices_and_stays_while_others_change(site: Site) -> None:
-    model = next(MODELS.glob("*.onnx"))
-    shutil.copy(model, site.path / "m.onnx")
+    inputs = [CARD["inputs"][0], {**CARD["inputs"][1], "tag": "speed", "unit": ""}]
+    save(site.path / "m.onnx", card={**CARD, "inputs": inputs})
     table = '[[model]]\nfile = "m.onnx"\ndevices = ["oven"]\n'
     site.write(sink(), device("oven"))
     async with site.running() as gateway:
@@ -302,15 +303,45 @@ async def test_a_model_is_exchanged_without_touching_devices_and_stays_while_oth
         assert (await site.ask("reload"))["changes"] == [f"model {site.path / 'm.onnx'} added"]
         one = gateway._detector
         assert one is not none
-        await site.heard("north/oven/_event", lambda body: body["kind"] == "model")  # it does not fit this oven
+        await site.until(lambda: one.status()[0]["state"] == "up", "the model is loaded")
         site.write(sink(), device("oven"), device("press"), table)
         await site.ask("reload")
         assert gateway._detector is one
-        with (site.path / "m.onnx").open("ab") as file:
-            file.write(b"\0")
+        save(site.path / "m.onnx", card={**CARD, "inputs": inputs, "version": "3"})
         await site.ask("reload")
         assert gateway._detector is not one
     assert site.bench.connects == ["oven", "press"]
+
+
+async def test_a_model_that_does_not_fit_is_refused_with_the_reason_and_changes_nothing(site: Site) -> None:
+    shutil.copy(next(MODELS.glob("*.onnx")), site.path / "m.onnx")
+    site.write(sink(), device("oven"))
+    async with site.running() as gateway:
+        await site.heard("north/oven")
+        none = gateway._detector
+        for file, key, told in (
+            ("m.onnx", "devices", "are missing: add them to the device"),
+            ("gone.onnx", "file", "No such file or directory"),
+        ):
+            site.write(sink(), device("oven"), f'[[model]]\nfile = "{file}"\ndevices = ["oven"]\n')
+            answer = await site.ask("reload")
+            assert answer["applied"] is False
+            assert len(answer["problems"]) == 1
+            assert told in answer["problems"][0]
+            lines = site.config.read_text().splitlines()
+            line = next(number for number, text in enumerate(lines, 1) if text.startswith(f"{key} = "))
+            assert f"config.toml:{line}: model {file}: {key}: " in answer["problems"][0]
+        assert gateway._detector is none
+
+
+async def test_a_model_that_did_not_fit_before_holds_up_no_other_change(site: Site) -> None:
+    shutil.copy(next(MODELS.glob("*.onnx")), site.path / "m.onnx")
+    table = '[[model]]\nfile = "m.onnx"\ndevices = ["oven"]\n'
+    site.write(sink(), device("oven"), table)
+    async with site.running():
+        await site.heard("north/oven/_event", lambda body: body["kind"] == "model")
+        site.write(sink(), device("oven"), device("press"), table)
+        assert (await site.ask("reload"))["changes"] == ["device press added"]
 
 
 async def test_an_event_overtakes_the_backlog(site: Site) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,21 @@ def test_two_mqtt_sinks_of_one_client_id_are_a_mistake_and_a_shared_topic_is_rem
     assert main(["check", "--config", str(file)]) == 0
     said = capsys.readouterr().out
     assert 'sink "one": topic: device "gw1" and the gateway itself share north/gw1/_state' in said
+
+
+def test_check_reads_the_cards_of_models(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shipped = Path(__file__).parents[2] / "gateway/demo/models/coater.onnx"
+    shutil.copy(shipped, config.parent / "coater.onnx")
+    (config.parent / "text.onnx").write_text("no model")
+    tables = (f'[[model]]\nfile = "{name}.onnx"\ndevices = ["*"]\n' for name in ("coater", "text", "gone"))
+    config.write_text(CONFIG + "\n" + "\n".join(tables))
+    assert main(["check", "--config", str(config)]) == 1
+    told = capsys.readouterr().out
+    line = {text: number for number, text in enumerate(config.read_text().splitlines(), 1)}
+    coater, text = line['file = "coater.onnx"'], line['file = "text.onnx"']
+    assert f":{coater + 1}: model coater.onnx: devices: device " in told
+    assert f":{text}: model text.onnx: file: " in told
+    assert "gone.onnx: cannot be read: No such file or directory" in told
+    assert told.endswith("3 problems\n")
+    assert main(["check", "--json", "--config", str(config)]) == 1
+    assert len(json.loads(capsys.readouterr().out)["problems"]) == 3
