@@ -65,7 +65,7 @@ def identify(directory: Path) -> Identity:
     try:
         known, was = read_identity(path)
     except FileNotFoundError:
-        if not any(directory.glob("*/*.seg")):
+        if not ((directory / "numbers").exists() or any(directory.glob("*/*.seg"))):
             return Identity(_new(path, here))
         known, why = "unknown", "log.json, which says who the log is, is missing"
     except ValueError:

@@ -97,6 +97,19 @@ async def test_without_its_identity_old_data_is_set_aside_whole_and_nothing_is_d
         assert not (log.directory / "quarantine").exists()
 
 
+async def test_deleting_the_identity_begins_a_new_log_though_all_was_delivered(log, context):
+    """What docs/clocks.md advises after a snapshot: the numbers of the old log must not be given out once more."""
+    name = await written(log, context)
+    for path in log.directory.rglob("*.seg"):
+        path.unlink()
+    (log.directory / "log.json").unlink()
+    async with log.opened() as outbox:
+        assert outbox.log_id != name
+        assert outbox.set_aside is not None
+    async with log.opened() as outbox:
+        assert outbox.set_aside is None
+
+
 async def test_setting_aside_can_be_cut_off_at_any_place(log, context, machine, monkeypatch, tmp_path):
     """Each rename in turn is the last one before the power goes."""
     await written(log, context)
