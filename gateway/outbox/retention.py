@@ -12,22 +12,13 @@ LEAST_FIRST = (Lane.DATA, Lane.ALARM)
 """The lanes in the order in which they give up files."""
 
 
-def done_with(
-    segments: Sequence[Segment],
-    below: int,
-    kept_from_ns: int,
-    kept_from_boot_ns: int = 0,
-) -> list[Segment]:
+def done_with(segments: Sequence[Segment], below: int, kept_from_ns: int, kept_from_boot_ns: int = 0) -> list[Segment]:
     """The oldest files of a lane of which every number is `below` what all sinks have settled, and that are older than
     the wished history: by the boot clock where that is known, so that a clock that is set ages no file. Never the one being
     written."""
     count = 0
     for segment in segments[:-1]:
-        young = (
-            segment.boot_to > kept_from_boot_ns
-            if segment.boot_to
-            else segment.wall_to > kept_from_ns
-        )
+        young = segment.boot_to > kept_from_boot_ns if segment.boot_to else segment.wall_to > kept_from_ns
         if young or segment.last >= below:
             break
         count += 1
@@ -35,9 +26,7 @@ def done_with(
 
 
 def surplus(
-    lanes: Mapping[Lane, Sequence[Segment]],
-    excess: int,
-    may_go: Callable[[Segment], bool] = lambda _: True,
+    lanes: Mapping[Lane, Sequence[Segment]], excess: int, may_go: Callable[[Segment], bool] = lambda _: True
 ) -> list[Segment]:
     """The files of these lanes to give up so that `excess` bytes come free: the oldest of the least important lane first,
     alarms last, never the one being written. Fewer bytes if no more files `may_go`."""
@@ -52,9 +41,7 @@ def surplus(
     return given_up
 
 
-def yielding(
-    policies: Mapping[Lane, Policy], wanted_by: Lane | None = None
-) -> list[Lane]:
+def yielding(policies: Mapping[Lane, Policy], wanted_by: Lane | None = None) -> list[Lane]:
     """The lanes that give up old files when there is too little room, least important first. No lane does it for one that
     is less important: neither for one that keeps its own, nor for the one whose record wants to be written."""
     lanes: list[Lane] = []

@@ -68,12 +68,7 @@ class Segment:
 
     def place(self, seq: int) -> tuple[int, int, int]:
         """Number, running count and offset of an indexed record at or before this one."""
-        entry = (
-            bisect_right(
-                range(len(self.index) // 3), seq, key=lambda i: self.index[3 * i]
-            )
-            - 1
-        )
+        entry = bisect_right(range(len(self.index) // 3), seq, key=lambda i: self.index[3 * i]) - 1
         if entry < 0:
             return self.first, self.start, HEADER_SIZE
         number, total, offset = self.index[3 * entry : 3 * entry + 3]
@@ -107,22 +102,16 @@ def read_header(data: bytes) -> tuple[str, Lane, int, int]:
         raise ValueError("the file's header is damaged")
     magic, version, lane, _, log, first, start, _ = _HEADER.unpack_from(data)
     if magic != MAGIC or version != FORMAT:
-        raise ValueError(
-            f"format {version} is not known to this version of the gateway"
-        )
+        raise ValueError(f"format {version} is not known to this version of the gateway")
     return log.decode(), Lane(lane), first, start
 
 
 def footer(segment: Segment) -> bytes:
     """Footer and trailer of a finished file."""
     s = segment
-    fixed = _FOOTER.pack(
-        s.first, s.last, s.start, s.end, s.records, s.wall_from, s.wall_to
-    )
+    fixed = _FOOTER.pack(s.first, s.last, s.start, s.end, s.records, s.wall_from, s.wall_to)
     framed = frame(s.lane, FOOTER, fixed + s.index.tobytes())
-    return framed + _TRAILER.pack(
-        s.size, zlib.crc32(s.size.to_bytes(8, "little")), TRAILER_MAGIC
-    )
+    return framed + _TRAILER.pack(s.size, zlib.crc32(s.size.to_bytes(8, "little")), TRAILER_MAGIC)
 
 
 def read_footer(path: Path, file: int) -> Segment | None:
@@ -132,11 +121,7 @@ def read_footer(path: Path, file: int) -> Segment | None:
     if len(trailer) < _TRAILER.size:
         return None
     offset, crc, magic = _TRAILER.unpack(trailer)
-    if (
-        magic != TRAILER_MAGIC
-        or crc != zlib.crc32(offset.to_bytes(8, "little"))
-        or offset > size
-    ):
+    if magic != TRAILER_MAGIC or crc != zlib.crc32(offset.to_bytes(8, "little")) or offset > size:
         return None
     data = os.pread(file, size - offset, offset)
     head = peek(data, 0)
@@ -147,18 +132,7 @@ def read_footer(path: Path, file: int) -> Segment | None:
     index = array("Q")
     index.frombytes(payload[_FOOTER.size :])
     return Segment(
-        path,
-        Lane(head.lane),
-        first,
-        start,
-        last,
-        end,
-        records,
-        wall_from,
-        wall_to,
-        offset,
-        size - offset,
-        index,
+        path, Lane(head.lane), first, start, last, end, records, wall_from, wall_to, offset, size - offset, index
     )
 
 
@@ -190,11 +164,7 @@ class Growth(NamedTuple):
 def grow(segment: Segment, growth: Growth) -> None:
     """Take account of records that were written."""
     last = growth.entries[-1]
-    segment.last, segment.end, segment.size = (
-        last.seq,
-        last.total + last.rows,
-        growth.size,
-    )
+    segment.last, segment.end, segment.size = last.seq, last.total + last.rows, growth.size
     segment.records += len(growth.entries)
     segment.span(growth.entries[0].wall_ns)
     segment.span(last.wall_ns)
@@ -204,9 +174,7 @@ def grow(segment: Segment, growth: Growth) -> None:
 class LaneFile:
     """The file of a lane that is being written; used by the writer's thread only. All calls raise OSError."""
 
-    def __init__(
-        self, directory: Path, log: str, lane: Lane, segment_size: int
-    ) -> None:
+    def __init__(self, directory: Path, log: str, lane: Lane, segment_size: int) -> None:
         self._directory = directory
         self._log = log
         self._lane = lane
@@ -232,27 +200,19 @@ class LaneFile:
         self._append(data, segment.size)
         self._sources |= sources
         self.unsynced += len(data)
-        growth = Growth(
-            segment.path, entries, index, segment.size + len(data), self._finished
-        )
+        growth = Growth(segment.path, entries, index, segment.size + len(data), self._finished)
         self._finished = 0
         grow(segment, growth)
         return growth
 
-    def _assemble(
-        self, segment: Segment, entries: Sequence[Entry]
-    ) -> tuple[list[bytes], set[int], "array[int]"]:
+    def _assemble(self, segment: Segment, entries: Sequence[Entry]) -> tuple[list[bytes], set[int], "array[int]"]:
         parts: list[bytes] = []
         sources: set[int] = set()
         index = array("Q")
         offset, indexed = segment.size, segment.index[-1] if segment.index else 0
         for entry in entries:
             source = entry.source
-            if (
-                source is not None
-                and source.id not in self._sources
-                and source.id not in sources
-            ):
+            if source is not None and source.id not in self._sources and source.id not in sources:
                 parts.append(source.frame())
                 offset += len(parts[-1])
                 sources.add(source.id)
@@ -265,9 +225,7 @@ class LaneFile:
 
     def _open(self, first: int, start: int) -> Segment:
         path = self._directory / f"{first:016x}.seg"
-        self._file = os.open(
-            path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640
-        )
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         try:
             _write_all(self._file, header(self._log, self._lane, first, start), 0)
             sync_directory(self._directory)

@@ -67,9 +67,7 @@ class Upkeep:
         self._readers = readers
         self._writer = writer
         self._append_body = append_body
-        self._earlier = {
-            segment.path for lane in lanes.values() for segment in lane.segments
-        }
+        self._earlier = {segment.path for lane in lanes.values() for segment in lane.segments}
         """Files of earlier runs, maybe of another boot."""
         self._told: set[tuple[str, str]] = set()
         """Sinks and reasons of losses that were logged; what follows is counted, and recorded."""
@@ -86,17 +84,9 @@ class Upkeep:
             self._note_age(lane.segments)
             below = self._settled_below(lane.lane)
             lane.settled(below)
-            needed = min(
-                (reader.needed_from(lane.lane) for reader in self._readers.values()),
-                default=0,
-            )
+            needed = min((reader.needed_from(lane.lane) for reader in self._readers.values()), default=0)
             keep = int(self._section.keep * 1e9)
-            done = done_with(
-                lane.segments,
-                needed,
-                self._clock.wall_ns() - keep,
-                self._clock.boot_ns() - keep,
-            )
+            done = done_with(lane.segments, needed, self._clock.wall_ns() - keep, self._clock.boot_ns() - keep)
             if done:
                 self._remove(done)
         self.tell_settled()
@@ -110,16 +100,12 @@ class Upkeep:
             self._writer.settled(self._settled_below(Lane.DATA))
 
     def _settled_below(self, lane: Lane) -> int:
-        return min(
-            (reader.settled_below(lane) for reader in self._readers.values()), default=0
-        )
+        return min((reader.settled_below(lane) for reader in self._readers.values()), default=0)
 
     def _note_age(self, segments: Sequence[Segment]) -> None:
         now = self._clock.boot_ns()
         for segment in segments:
-            if segment.path not in self._earlier and (
-                segment is segments[-1] or not segment.boot_to
-            ):
+            if segment.path not in self._earlier and (segment is segments[-1] or not segment.boot_to):
                 segment.boot_to = now
 
     def write_losses(self, *, all_of_them: bool = False) -> None:
@@ -132,21 +118,14 @@ class Upkeep:
                 if told not in self._told:
                     self._told.add(told)
                     log.error(
-                        "readings will not be delivered",
-                        sink=reader.sink,
-                        readings=loss.rows,
-                        reason=loss.reason,
+                        "readings will not be delivered", sink=reader.sink, readings=loss.rows, reason=loss.reason
                     )
-                self._append_body(
-                    Kind.LOSS, loss_body(loss, reader.sink, self._born_ns)
-                )
+                self._append_body(Kind.LOSS, loss_body(loss, reader.sink, self._born_ns))
 
     def disk_full(self, lane: Lane) -> None:
         """A write of this lane found no room."""
         if not self._shorten_history(1):
-            self._give_up(
-                surplus(self._segments(yielding(self._policies, lane)), 1), "disk full"
-            )
+            self._give_up(surplus(self._segments(yielding(self._policies, lane)), 1), "disk full")
 
     def measured(self, free: int) -> None:
         """So many bytes of the disk are free."""
@@ -154,13 +133,9 @@ class Upkeep:
         floor = self._section.min_free - free
         floor -= self._shorten_history(floor)
         if floor > 0:
-            self._give_up(
-                surplus(self._segments(yielding(self._policies)), floor), _BELOW_FLOOR
-            )
+            self._give_up(surplus(self._segments(yielding(self._policies)), floor), _BELOW_FLOOR)
         self._shorten_history(self.size - self.max_size)
-        self._give_up(
-            surplus(self._segments(self._droppable()), self._excess()), self._reached
-        )
+        self._give_up(surplus(self._segments(self._droppable()), self._excess()), self._reached)
         self._set_room(floor)
 
     def _shorten_history(self, excess: int) -> int:
@@ -177,30 +152,21 @@ class Upkeep:
     def _history(self, lane: Lane) -> int:
         """Bytes of this lane that stay for history only, and make room for what is new."""
         files = self._lanes[lane].segments[:-1]
-        return sum(
-            segment.size + segment.footer
-            for segment in files
-            if self._is_history(segment)
-        )
+        return sum(segment.size + segment.footer for segment in files if self._is_history(segment))
 
     @property
     def _reached(self) -> str:
         return f"the outbox reached its {format_size(self.max_size)}"
 
     def _droppable(self) -> list[Lane]:
-        return [
-            lane for lane, policy in self._policies.items() if policy == "drop_oldest"
-        ]
+        return [lane for lane, policy in self._policies.items() if policy == "drop_oldest"]
 
     def _excess(self) -> int:
         """Bytes beyond the bound; where data keeps its old, alarms answer only for their own share."""
         excess = self.size - self.max_size
         if self._policies[Lane.DATA] == "drop_oldest":
             return excess
-        return min(
-            excess,
-            self._lanes[Lane.ALARM].size - self.max_size + data_share(self.max_size),
-        )
+        return min(excess, self._lanes[Lane.ALARM].size - self.max_size + data_share(self.max_size))
 
     def _set_room(self, floor: int) -> None:
         for lane, policy in self._policies.items():
@@ -208,18 +174,11 @@ class Upkeep:
                 continue
             room = self.max_size - self.size + sum(map(self._history, Lane))
             if lane is Lane.DATA:
-                room = min(
-                    room,
-                    data_share(self.max_size)
-                    - self._lanes[lane].size
-                    + self._history(lane),
-                )
+                room = min(room, data_share(self.max_size) - self._lanes[lane].size + self._history(lane))
             if floor > 0:
                 self._admission.set_room(lane, -floor, _BELOW_FLOOR)
             else:
-                self._admission.set_room(
-                    lane, room - self._admission.queued, self._reached
-                )
+                self._admission.set_room(lane, room - self._admission.queued, self._reached)
 
     def _segments(self, lanes: Iterable[Lane]) -> dict[Lane, list[Segment]]:
         return {lane: self._lanes[lane].segments for lane in lanes}
@@ -228,18 +187,11 @@ class Upkeep:
         for segment in segments:
             lost, seqs = self._lost_by(segment, reason)
             if lost:
-                log.error(
-                    "the oldest data is given up",
-                    lane=segment.lane.word,
-                    reason=reason,
-                    readings=lost,
-                )
+                log.error("the oldest data is given up", lane=segment.lane.word, reason=reason, readings=lost)
                 self._append_body(Kind.LOSS, segment_body(segment, reason, lost, seqs))
         self._remove(segments)
 
-    def _lost_by(
-        self, segment: Segment, reason: str
-    ) -> tuple[dict[str, int], IntervalSet]:
+    def _lost_by(self, segment: Segment, reason: str) -> tuple[dict[str, int], IntervalSet]:
         """How many readings each sink loses by this file, and the numbers that one of them loses."""
         lost, seqs = {}, IntervalSet()
         for reader in self._readers.values():

@@ -25,18 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 def segments(lane: Lane, count: int, size: int = 100) -> list[Segment]:
     return [
-        Segment(
-            Path(f"{lane.word}{i}"),
-            lane,
-            10 * i + 1,
-            0,
-            10 * i + 10,
-            0,
-            10,
-            0,
-            wall_to=1000 * (i + 1),
-            size=size,
-        )
+        Segment(Path(f"{lane.word}{i}"), lane, 10 * i + 1, 0, 10 * i + 10, 0, 10, 0, wall_to=1000 * (i + 1), size=size)
         for i in range(count)
     ]
 
@@ -45,12 +34,7 @@ def test_the_oldest_data_goes_first_then_alarms_and_never_what_is_being_written(
     lanes = {Lane.ALARM: segments(Lane.ALARM, 3), Lane.DATA: segments(Lane.DATA, 3)}
     assert [s.path.name for s in surplus(lanes, 0)] == []
     assert [s.path.name for s in surplus(lanes, 101)] == ["data0", "data1"]
-    assert [s.path.name for s in surplus(lanes, 10_000)] == [
-        "data0",
-        "data1",
-        "alarm0",
-        "alarm1",
-    ]
+    assert [s.path.name for s in surplus(lanes, 10_000)] == ["data0", "data1", "alarm0", "alarm1"]
 
 
 def test_a_file_goes_when_all_of_it_is_settled_and_old_enough():
@@ -58,11 +42,7 @@ def test_a_file_goes_when_all_of_it_is_settled_and_old_enough():
     assert [s.path.name for s in done_with(files, 21, 10_000)] == ["data0", "data1"]
     assert [s.path.name for s in done_with(files, 20, 10_000)] == ["data0"]
     assert [s.path.name for s in done_with(files, 21, 1500)] == ["data0"]
-    assert [s.path.name for s in done_with(files, 1000, 10_000)] == [
-        "data0",
-        "data1",
-        "data2",
-    ]
+    assert [s.path.name for s in done_with(files, 1000, 10_000)] == ["data0", "data1", "data2"]
 
 
 def test_by_default_it_takes_a_quarter_of_the_free_disk_and_at_most_8_gib():
@@ -71,9 +51,7 @@ def test_by_default_it_takes_a_quarter_of_the_free_disk_and_at_most_8_gib():
 
 
 async def test_beyond_its_size_the_oldest_goes_and_each_loss_is_a_record(log, context):
-    async with log.opened(
-        max_size=1024 * 1024, segment_size=64 * 1024, min_free=0
-    ) as outbox:
+    async with log.opened(max_size=1024 * 1024, segment_size=64 * 1024, min_free=0) as outbox:
         device = outbox.bind(spec(tags=50), context)
         reader = outbox.reader("central", "strict")
         for start in range(0, 6000, 500):
@@ -87,28 +65,17 @@ async def test_beyond_its_size_the_oldest_goes_and_each_loss_is_a_record(log, co
                     data.append(record.seq)
                 else:
                     losses.append(record.body)
-                    lost |= {
-                        seq
-                        for low, high in record.body["ranges"]
-                        for seq in range(low, high + 1)
-                    }
-        assert sorted(lost) + data == list(range(1, 6001)), (
-            "the oldest are lost, the rest comes in sequence"
-        )
+                    lost |= {seq for low, high in record.body["ranges"] for seq in range(low, high + 1)}
+        assert sorted(lost) + data == list(range(1, 6001)), "the oldest are lost, the rest comes in sequence"
         assert sum(loss["rows"] for loss in losses) == 50 * len(lost)
-        assert all(
-            loss["from_ns"] and loss["reason"] == "the outbox reached its 1.0 MiB"
-            for loss in losses
-        )
+        assert all(loss["from_ns"] and loss["reason"] == "the outbox reached its 1.0 MiB" for loss in losses)
         lane = reader.status()["lanes"]["data"]
         assert lane["dropped"] == {"the outbox reached its 1.0 MiB": 50 * len(lost)}
         assert lane["accepted"] == lane["acknowledged"] + 50 * len(lost) == 300_000
 
 
 async def test_a_sink_that_had_it_already_loses_nothing(log, context):
-    async with log.opened(
-        max_size=1024 * 1024, segment_size=64 * 1024, min_free=0
-    ) as outbox:
+    async with log.opened(max_size=1024 * 1024, segment_size=64 * 1024, min_free=0) as outbox:
         device = outbox.bind(spec(tags=50), context)
         quick, dead = outbox.reader("quick"), outbox.reader("dead")
         for start in range(0, 6000, 500):
@@ -117,9 +84,7 @@ async def test_a_sink_that_had_it_already_loses_nothing(log, context):
         await until(lambda: outbox.size <= 1024 * 1024)
         assert quick.status()["lanes"]["data"]["dropped"] == {}
         assert sum(dead.status()["lanes"]["data"]["dropped"].values()) > 0
-        (loss,) = [
-            record.body for record in await take(quick, 1) if record.kind is Kind.LOSS
-        ][:1]
+        (loss,) = [record.body for record in await take(quick, 1) if record.kind is Kind.LOSS][:1]
         assert list(loss["sinks"]) == ["dead"]
 
 
@@ -137,9 +102,7 @@ async def test_acknowledged_data_stays_as_long_as_keep_wishes(log, context):
         await until(lambda: len(log.files()) == 1)
 
 
-async def test_a_clock_that_is_set_neither_ages_what_is_kept_nor_keeps_it_longer(
-    log, context
-):
+async def test_a_clock_that_is_set_neither_ages_what_is_kept_nor_keeps_it_longer(log, context):
     async with log.opened(segment_size=64 * 1024, keep=3600.0) as outbox:
         device = outbox.bind(spec(tags=50), context)
         reader = outbox.reader("central")
@@ -156,12 +119,8 @@ async def test_a_clock_that_is_set_neither_ages_what_is_kept_nor_keeps_it_longer
         await until(lambda: len(log.files()) == 1)
 
 
-async def test_what_stays_for_history_only_goes_before_a_sink_loses_anything(
-    log, context
-):
-    async with log.opened(
-        max_size=1024 * 1024, segment_size=64 * 1024, min_free=0, keep=1e9
-    ) as outbox:
+async def test_what_stays_for_history_only_goes_before_a_sink_loses_anything(log, context):
+    async with log.opened(max_size=1024 * 1024, segment_size=64 * 1024, min_free=0, keep=1e9) as outbox:
         device = outbox.bind(spec(tags=50), context)
         reader = outbox.reader("central")
         await fill(outbox, device, range(100))
@@ -172,9 +131,7 @@ async def test_what_stays_for_history_only_goes_before_a_sink_loses_anything(
             reader.acknowledged(await take(reader, 500, limit=1000))
         await until(lambda: outbox.size <= 1024 * 1024)
         lane = reader.status()["lanes"]["data"]
-        assert (lane["pending"], lane["dropped"]) == (50, {}), (
-            "the oldest file of all holds what is still to come"
-        )
+        assert (lane["pending"], lane["dropped"]) == (50, {}), "the oldest file of all holds what is still to come"
         assert log.files()[0].name == f"{1:016x}.seg"
         reader.rewind()
         assert [record.id for record in await take(reader, 1)] == [first.id]
@@ -182,9 +139,7 @@ async def test_what_stays_for_history_only_goes_before_a_sink_loses_anything(
 
 async def test_history_makes_room_before_what_is_new_is_turned_away(log, context):
     policy = {"when_full": "drop_newest", "events_when_full": "drop_newest"}
-    async with log.opened(
-        max_size=1024 * 1024, segment_size=64 * 1024, min_free=0, keep=1e9, **policy
-    ) as outbox:
+    async with log.opened(max_size=1024 * 1024, segment_size=64 * 1024, min_free=0, keep=1e9, **policy) as outbox:
         device = outbox.bind(spec(tags=50), context)
         reader = outbox.reader("central")
         for start in range(0, 6000, 250):
@@ -246,20 +201,12 @@ async def test_a_full_disk_makes_the_oldest_file_go(log, context, monkeypatch):
         await until(lambda: outbox.status()["disk"] == "ok")
         await until(lambda: reader.pending["alarm"])
         lane = reader.status()["lanes"]["data"]
-        assert (
-            lane["accepted"]
-            == lane["pending"] + lane["dropped"]["disk full"]
-            == 1001 * 50
-        )
+        assert lane["accepted"] == lane["pending"] + lane["dropped"]["disk full"] == 1001 * 50
 
 
-async def test_when_memory_is_full_too_readings_are_turned_away_and_counted(
-    log, context, monkeypatch
-):
+async def test_when_memory_is_full_too_readings_are_turned_away_and_counted(log, context, monkeypatch):
     disk = FullDisk(monkeypatch)
-    monkeypatch.setattr(
-        admission_module, "QUEUED_AT_MOST", {Lane.DATA: 10_000, Lane.ALARM: 20_000}
-    )
+    monkeypatch.setattr(admission_module, "QUEUED_AT_MOST", {Lane.DATA: 10_000, Lane.ALARM: 20_000})
     async with log.opened(min_free=0) as outbox:
         device = outbox.bind(spec(), context)
         reader = outbox.reader("central", "strict")
@@ -279,9 +226,7 @@ async def test_when_memory_is_full_too_readings_are_turned_away_and_counted(
         assert reader.status()["lanes"]["data"]["accepted"] == 1500 - away
 
 
-async def test_a_stop_with_a_full_disk_ends_and_the_next_start_tells_the_skip(
-    log, context, monkeypatch
-):
+async def test_a_stop_with_a_full_disk_ends_and_the_next_start_tells_the_skip(log, context, monkeypatch):
     disk = FullDisk(monkeypatch)
     monkeypatch.setattr(outbox_module, "_PATIENCE", 0.2)
     async with log.opened(min_free=0) as outbox:
@@ -294,30 +239,14 @@ async def test_a_stop_with_a_full_disk_ends_and_the_next_start_tells_the_skip(
     async with log.opened(min_free=0) as outbox:
         reader = outbox.reader("central", "strict")
         records = await take(reader, 7)
-        assert [record.seq for record in records if record.lane is Lane.DATA] == [
-            1,
-            2,
-            3,
-            4,
-            5,
-        ]
-        assert {record.kind for record in records if record.lane is Lane.ALARM} == {
-            Kind.SKIP
-        }
+        assert [record.seq for record in records if record.lane is Lane.DATA] == [1, 2, 3, 4, 5]
+        assert {record.kind for record in records if record.lane is Lane.ALARM} == {Kind.SKIP}
 
 
 @pytest.mark.timeout(60)
 def test_a_disk_that_refuses_writes_loses_nothing_that_was_accepted(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "tests.outbox.full_disk_child",
-        str(tmp_path / "outbox"),
-        str(40_000),
-    ]
-    result = subprocess.run(
-        command, capture_output=True, text=True, timeout=40, cwd=ROOT, check=False
-    )
+    command = [sys.executable, "-m", "tests.outbox.full_disk_child", str(tmp_path / "outbox"), str(40_000)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=40, cwd=ROOT, check=False)
     assert result.returncode == 0, result.stderr
     told = json.loads(result.stdout.splitlines()[-1])
     assert told["values"] == list(range(300))
@@ -330,27 +259,18 @@ async def test_a_small_file_system_fills_up_and_comes_free(tmp_path, context):
     mount = tmp_path / "small"
     mount.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(mount)],
-        capture_output=True,
-        check=False,
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(mount)], capture_output=True, check=False
     )
     if done.returncode:
-        pytest.skip(
-            "needs the right to mount: run as root, for instance with sudo make test-all"
-        )
+        pytest.skip("needs the right to mount: run as root, for instance with sudo make test-all")
     try:
         log = Log(mount / "outbox")
-        async with log.opened(
-            min_free=0, max_size=64 * 2**20, segment_size=64 * 1024
-        ) as outbox:
+        async with log.opened(min_free=0, max_size=64 * 2**20, segment_size=64 * 1024) as outbox:
             device = outbox.bind(spec(tags=100), context)
             reader = outbox.reader("central", "strict")
             await fill(outbox, device, range(500))
             hog = mount / "hog"
-            with (
-                hog.open("wb", buffering=0) as file,
-                pytest.raises(OSError, match="No space"),
-            ):
+            with hog.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
                 while True:
                     file.write(bytes(4096))
             for number in range(500, 5000):
@@ -367,18 +287,14 @@ async def test_a_small_file_system_fills_up_and_comes_free(tmp_path, context):
         subprocess.run(["umount", "-l", str(mount)], check=True)
 
 
-async def test_a_file_goes_only_after_the_cursors_that_no_longer_want_it_are_on_disk(
-    log, context, monkeypatch
-):
+async def test_a_file_goes_only_after_the_cursors_that_no_longer_want_it_are_on_disk(log, context, monkeypatch):
     """Also when the writer has other work before it: a kill -9 in between would make a loss of what was delivered."""
     gone, held = [], threading.Event()
     unlink, write = Path.unlink, Writer._write
 
     def watched(path: Path, missing_ok: bool = False) -> None:
         if path.suffix == ".seg":
-            cursor = read_cursor(
-                log.directory / "cursors" / "central.json", outbox.log_id
-            )
+            cursor = read_cursor(log.directory / "cursors" / "central.json", outbox.log_id)
             gone.append((int(path.stem, 16), cursor[Lane.DATA].seqs.gap(0)))
         unlink(path, missing_ok=missing_ok)
 
