@@ -1,15 +1,13 @@
 """Data values from their bytes straight into columns: the road of everything that comes in bulk (OPC 10000-6 §5.2.2.17).
 
 A data value begins with a mask of what it holds and, if it holds a value, that value's type; the two bytes fix the length
-of all but a few kinds. So one walk finds where every value begins, and one gather for each pair of bytes takes them all
-out. A server answers the same question with the same layout mostly, so the places of the last answer are tried first: if
+of all but a few kinds. So one walk finds where every value begins, and a few gathers take times, codes and values out. A server answers the same question with the same layout mostly, so the places of the last answer are tried first: if
 the pairs of bytes there are the same ones, each value ends where the next begins, and the places are proven right.
 
 Texts, arrays, structures and other kinds of no fixed length are decoded one by one by the library.
 """
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,65 +23,66 @@ from .decode import BAD_NO_DATA, Block, empty_block
 HANDLE = 4
 """Bytes of the client handle that stands before each data value of a notification."""
 
-_VALUE = 1
+_VALUE, _STATUS, _SOURCE, _SERVER = 1, 2, 4, 8
 _KINDS = {
     1: "?", 2: "i1", 3: "u1", 4: "<i2", 5: "<u2", 6: "<i4", 7: "<u4", 8: "<i8", 9: "<u8", 10: "<f4", 11: "<f8", 19: "<u4",
 }  # fmt: skip
 """Built-in types of fixed length that become a float64: number → what numpy calls it."""
-_PARTS = (
-    (2, "status", "<u4"),
-    (4, "source", "<i8"),
-    (16, "pico", "<u2"),
-    (8, "server", "<i8"),
-    (32, "server_pico", "<u2"),
-)
-"""What follows the value: bit of the mask, name, type."""
+_FLOATS = (10, 11)
+_PARTS = ((_STATUS, 4), (_SOURCE, 8), (16, 2), (_SERVER, 8), (32, 2))
+"""What follows the value, in order: bit of the mask, length. 16 and 32 are picoseconds."""
 _UNIX_EPOCH = 116_444_736_000_000_000
 """1970 in the time of OPC UA: units of 100 ns since 1601."""
 _LAST = 189_025_920_000_000_000
 """2200. Times outside are none: servers without a clock send the beginning or the end of the calendar."""
 _EXACT_INT = 2**53
+_CODE = np.uint32(~quality.FLAGS & 0xFFFF_FFFF)
 
+Places = NDArray[np.intp]
+Pairs = NDArray[np.uint16]
 Rows = NDArray[np.intp] | slice
+ALL = slice(None)
 
 
 class UnexpectedLayoutError(Exception):
     """The bytes are not as they should be; the library may know better."""
 
 
-def _length(mask: int, kind: int) -> int:
-    """Length of a data value with this mask and kind of value; 0 where they do not fix it."""
+def _offset(mask: int, kind: int, part: int) -> int:
+    """Where a part begins in a data value with this mask and kind of value; with part 0 where it ends. 0 where that is not
+    fixed."""
     if mask >= 64 or (mask & _VALUE and kind not in _KINDS):
         return 0
-    value = 1 + np.dtype(_KINDS[kind]).itemsize if mask & _VALUE else 0
-    return 1 + value + sum(np.dtype(code).itemsize for bit, _, code in _PARTS if mask & bit)
+    at = 2 + np.dtype(_KINDS[kind]).itemsize if mask & _VALUE else 1
+    for bit, length in _PARTS:
+        if bit == part:
+            break
+        at += length if mask & bit else 0
+    return at
 
 
-_LENGTHS = bytes(_length(mask, kind) for kind in range(256) for mask in range(256))
-"""Length for each pair of first bytes, taken as a little-endian number."""
+def _offsets(part: int) -> bytes:
+    """For each pair of first bytes, taken as a little-endian number."""
+    return bytes(_offset(mask, kind, part) for kind in range(256) for mask in range(256))
 
 
-@cache
-def _layout_of(pair: int, lead: int) -> np.dtype[np.void]:
-    """What a data value with this pair of first bytes holds, and where."""
-    mask, kind = pair & 0xFF, pair >> 8
-    fields = [("lead", f"V{lead}")] if lead else []
-    fields.append(("mask", "u1"))
-    if mask & _VALUE:
-        fields += [("kind", "u1"), ("value", _KINDS[kind])]
-    return np.dtype(fields + [(name, code) for bit, name, code in _PARTS if mask & bit])
+_LENGTHS = _offsets(0)
+_STATUS_AT, _SOURCE_AT, _SERVER_AT = (
+    np.frombuffer(_offsets(part), np.uint8).astype(np.intp) for part in (_STATUS, _SOURCE, _SERVER)
+)
 
 
 @dataclass(slots=True)
 class Layout:
-    """Where the values of one answer begin, counted from the first."""
+    """Where the values of one answer begin."""
 
-    places: NDArray[np.intp]
-    pairs: NDArray[np.uint16]
+    places: Places
+    """Counted from the first."""
+    pairs: Pairs
     """The first two bytes of each; where there is no value the second is 0."""
     end: int
-    groups: list[tuple[int, Rows]]
-    """Pair → the rows that begin with it."""
+    kinds: list[tuple[int, Rows]]
+    """Type of the value → the rows that have it; 0 for none."""
 
     def first(self, count: int) -> "Layout":
         """The layout of the first values."""
@@ -92,11 +91,12 @@ class Layout:
         return _layout(self.places[:count], self.pairs[:count], int(self.places[count]))
 
 
-def _layout(places: NDArray[np.intp], pairs: NDArray[np.uint16], end: int) -> Layout:
-    distinct = np.unique(pairs).tolist()
+def _layout(places: Places, pairs: Pairs, end: int) -> Layout:
+    kinds = pairs >> 8
+    distinct = np.unique(kinds).tolist()
     if len(distinct) == 1:
-        return Layout(places, pairs, end, [(distinct[0], slice(None))])
-    return Layout(places, pairs, end, [(pair, np.flatnonzero(pairs == pair)) for pair in distinct])
+        return Layout(places, pairs, end, [(distinct[0], ALL)])
+    return Layout(places, pairs, end, [(kind, np.flatnonzero(kinds == kind)) for kind in distinct])
 
 
 class Decoder:
@@ -105,33 +105,31 @@ class Decoder:
     def __init__(self) -> None:
         self._last: Layout | None = None
 
-    def items(self, data: bytes, begin: int, end: int, count: int, now_ns: int) -> tuple[NDArray[np.intp], Block]:
+    def items(self, data: bytes, begin: int, end: int, count: int, now_ns: int) -> tuple[Places, Block]:
         """Handles and values of the `count` items of a notification. `now_ns` stands in where the server gives no time.
 
         Raises UnexpectedLayoutError, IndexError, or what the library raises, when they do not lie between `begin` and `end`.
         """
         block, places = self._decode(data, begin, end, count, now_ns, HANDLE)
-        return _window(data, np.dtype("<u4"))[places].astype(np.intp), block
+        return _window(data, "<u4")[places].astype(np.intp), block
 
     def values(self, data: bytes, begin: int, count: int, now_ns: int) -> Block:
         """The `count` values of a read answer. Raises as `items` does."""
         return self._decode(data, begin, len(data), count, now_ns, 0)[0]
 
-    def _decode(
-        self, data: bytes, begin: int, end: int, count: int, now_ns: int, lead: int
-    ) -> tuple[Block, NDArray[np.intp]]:
+    def _decode(self, data: bytes, begin: int, end: int, count: int, now_ns: int, lead: int) -> tuple[Block, Places]:
         """The values, and where each begins."""
         if count * (lead + 1) > end - begin:
             raise UnexpectedLayoutError
-        block = empty_block(count)
         if not count:
-            return block, np.empty(0, np.intp)
-        layout = self._known(data, begin, end, count, lead) or self._walk(data, begin, end, count, lead, block, now_ns)
-        places = layout.places + begin
-        for pair, rows in layout.groups:
-            if _LENGTHS[pair]:
-                _fill(block, rows, _window(data, _layout_of(pair, lead))[places[rows]], now_ns)
-        return block, places
+            return empty_block(0), np.empty(0, np.intp)
+        layout = self._known(data, begin, end, count, lead)
+        if layout is not None:
+            return _taken(data, layout, begin + lead, now_ns), layout.places + begin
+        layout, odd = self._walk(data, begin, end, count, lead)
+        if not odd:
+            return _taken(data, layout, begin + lead, now_ns), layout.places + begin
+        return _taken_apart(data, layout, odd, begin + lead, now_ns), layout.places + begin
 
     def _known(self, data: bytes, begin: int, end: int, count: int, lead: int) -> Layout | None:
         """The layout of before, or one where all values are of the first one's kind, if the answer has it."""
@@ -140,108 +138,127 @@ class Decoder:
             layout = last.first(count)
             if _fits(data, begin, end, layout, lead):
                 return layout
-        pair = _pair(data, begin + lead)
+        pair = data[begin + lead] | data[begin + lead + 1] << 8
         if not _LENGTHS[pair]:
             return None
         length = lead + _LENGTHS[pair]
-        layout = Layout(
-            np.arange(count) * length, np.full(count, pair, np.uint16), count * length, [(pair, slice(None))]
-        )
+        pair = pair if pair & _VALUE else pair & 0xFF
+        layout = Layout(np.arange(count) * length, np.full(count, pair, np.uint16), count * length, [(pair >> 8, ALL)])
         if not _fits(data, begin, end, layout, lead):
             return None
         self._last = layout
         return layout
 
-    def _walk(self, data: bytes, begin: int, end: int, count: int, lead: int, block: Block, now_ns: int) -> Layout:
-        """Find where each value begins, one after the other; those of no fixed length are decoded at once."""
+    def _walk(self, data: bytes, begin: int, end: int, count: int, lead: int) -> tuple[Layout, dict[int, ua.DataValue]]:
+        """Find where each value begins, one after the other; those of no fixed length are decoded on the way."""
         at = begin
         places: list[int] = []
-        pairs: list[int] = []
-        odd = False
+        odd: dict[int, ua.DataValue] = {}
         for row in range(count):
-            pair = data[at + lead] | data[at + lead + 1] << 8
-            length = _LENGTHS[pair]
-            places.append(at - begin)
-            pairs.append(pair if pair & _VALUE else pair & 0xFF)
+            places.append(at)
+            at += lead
+            length = _LENGTHS[data[at] | data[at + 1] << 8]
             if length:
-                at += lead + length
+                at += length
             else:
-                odd = True
-                rest = Buffer(data, at + lead, end - at - lead)
-                block.put(row, struct_from_binary(ua.DataValue, rest), now_ns)
+                rest = Buffer(data, at, end - at)
+                odd[row] = struct_from_binary(ua.DataValue, rest)
                 at = rest.cur_pos
         if at > end:
             raise UnexpectedLayoutError
-        layout = _layout(np.array(places, np.intp), np.array(pairs, np.uint16), at - begin)
+        found = np.array(places, np.intp)
+        layout = _layout(found - begin, _pairs(data, found + lead), at - begin)
         if not odd and (self._last is None or 2 * count >= len(self._last.places)):
             self._last = layout
-        return layout
+        return layout, odd
 
 
-def _window(data: bytes, kind: np.dtype[Any]) -> NDArray[Any]:
+def _window(data: bytes, kind: str) -> NDArray[Any]:
     """What stands at each byte, taken as `kind`."""
-    return np.ndarray((max(0, len(data) - kind.itemsize + 1),), kind, data, strides=(1,))
+    size = np.dtype(kind).itemsize
+    return np.ndarray((max(0, len(data) - size + 1),), kind, data, strides=(1,))
 
 
-def _pair(data: bytes, at: int) -> int:
-    pair = data[at] | data[at + 1] << 8
-    return pair if pair & _VALUE else pair & 0xFF
+def _pairs(data: bytes, places: Places) -> Pairs:
+    pairs: Pairs = _window(data, "<u2")[places]
+    return np.where(pairs & _VALUE, pairs, pairs & 0xFF)
 
 
 def _fits(data: bytes, begin: int, end: int, layout: Layout, lead: int) -> bool:
     """Whether each value of the answer begins as in the layout: then each ends where the next begins."""
     if begin + layout.end > end or begin + layout.end >= len(data):
         return False
-    pairs = _window(data, np.dtype("<u2"))[layout.places + (begin + lead)]
-    pairs = np.where(pairs & _VALUE, pairs, pairs & 0xFF)
-    return bool((pairs == layout.pairs).all())
+    return np.array_equal(_pairs(data, layout.places + (begin + lead)), layout.pairs)
 
 
-def _fill(block: Block, rows: Rows, part: NDArray[Any], now_ns: int) -> None:
-    """Rows whose values are laid out alike."""
-    names = part.dtype.names or ()
-    codes = part["status"] if "status" in names else np.zeros(len(part), np.uint32)
-    block.t_ns[rows] = _times(part, names, now_ns)
-    if "value" not in names:
-        block.quality[rows] = np.where(codes < quality.BAD, np.uint32(BAD_NO_DATA), codes) & _CODE
-        return
-    raw = part["value"]
-    values = raw.astype(np.float64)
-    if raw.dtype.itemsize == 8 and raw.dtype.kind in "iu":
-        _keep_wide(block, rows, raw, codes, values)
-    elif raw.dtype.kind == "f":
-        codes = np.where(np.isnan(values) & (codes < quality.BAD), np.uint32(quality.BAD_SENSOR_FAILURE), codes)
-    if codes.any():
-        values[codes >= quality.BAD] = np.nan
-    block.value[rows] = values
-    block.quality[rows] = codes & _CODE
+def _taken_apart(data: bytes, layout: Layout, odd: dict[int, ua.DataValue], begin: int, now_ns: int) -> Block:
+    """The values of an answer in which the library has decoded some."""
+    block = empty_block(len(layout.places))
+    for row, value in odd.items():
+        block.put(row, value, now_ns)
+    rows = np.setdiff1d(np.arange(len(layout.places)), list(odd))
+    if len(rows):
+        rest = _taken(data, _layout(layout.places[rows], layout.pairs[rows], layout.end), begin, now_ns)
+        block.t_ns[rows], block.value[rows], block.quality[rows] = rest.t_ns, rest.value, rest.quality
+        block.exact.update((int(rows[row]), value) for row, value in rest.exact.items())
+    return block
 
 
-_CODE = np.uint32(~quality.FLAGS & 0xFFFF_FFFF)
+def _taken(data: bytes, layout: Layout, begin: int, now_ns: int) -> Block:
+    """Values of fixed length; `begin` is where the first one's mask stands."""
+    places = layout.places + begin
+    masks = layout.pairs & np.uint16(0xFF)
+    codes = _codes(data, places, layout.pairs, masks)
+    block = Block(_times(data, places, layout.pairs, masks, now_ns), np.empty(len(places)), codes, {}, {})
+    for kind, rows in layout.kinds:
+        if kind:
+            raw = _window(data, _KINDS[kind])[places[rows] + 2]
+            block.value[rows] = raw
+            if raw.dtype.itemsize == 8 and kind not in _FLOATS:
+                _keep_wide(block, rows, raw)
+        else:
+            block.value[rows] = np.nan
+            codes[rows] = np.where(codes[rows] < quality.BAD, np.uint32(BAD_NO_DATA), codes[rows])
+    bad = codes >= quality.BAD
+    if bad.any():
+        block.value[bad] = np.nan
+    missing = np.isnan(block.value) & ~bad
+    if missing.any():
+        missing[list(block.exact)] = False
+        codes[missing] = quality.BAD_SENSOR_FAILURE
+    codes &= _CODE
+    return block
 
 
-def _keep_wide(
-    block: Block, rows: Rows, raw: NDArray[Any], codes: NDArray[np.uint32], values: NDArray[np.float64]
-) -> None:
-    """Integers that a float64 does not hold."""
-    wide = raw > _EXACT_INT
-    if raw.dtype.kind == "i":
-        wide |= raw < -_EXACT_INT
-    wide &= codes < quality.BAD
-    if not wide.any():
-        return
-    values[wide] = np.nan
-    numbers = np.arange(len(block.value))[rows][wide]
-    block.exact.update(zip(numbers.tolist(), raw[wide].tolist(), strict=True))
+def _codes(data: bytes, places: Places, pairs: Pairs, masks: Pairs) -> NDArray[np.uint32]:
+    codes = np.zeros(len(places), np.uint32)
+    told = np.flatnonzero(masks & _STATUS)
+    if len(told):
+        codes[told] = _window(data, "<u4")[places[told] + _STATUS_AT[pairs[told]]]
+    return codes
 
 
-def _times(part: NDArray[Any], names: tuple[str, ...], now_ns: int) -> NDArray[np.int64] | int:
+def _times(data: bytes, places: Places, pairs: Pairs, masks: Pairs, now_ns: int) -> NDArray[np.int64]:
     """Source time, else the server's, else now; ns since 1970."""
-    times: NDArray[np.int64] | int = now_ns
-    for name in ("server", "source"):
-        if name in names:
-            told = part[name]
-            valid = (told >= _UNIX_EPOCH) & (told < _LAST)
-            ticks = (told - _UNIX_EPOCH) * 100
-            times = ticks if valid.all() else np.where(valid, ticks, times)
+    times = np.full(len(places), now_ns)
+    missing: Places = np.arange(len(places))
+    for bit, offsets in ((_SOURCE, _SOURCE_AT), (_SERVER, _SERVER_AT)):
+        told = missing[(masks[missing] & bit) != 0]
+        found = _window(data, "<i8")[places[told] + offsets[pairs[told]]]
+        valid = (found >= _UNIX_EPOCH) & (found < _LAST)
+        if len(told) == len(times) and valid.all():  # as nearly always
+            np.multiply(found - _UNIX_EPOCH, 100, out=times)
+            return times
+        times[told[valid]] = (found[valid] - _UNIX_EPOCH) * 100
+        missing = np.setdiff1d(missing, told[valid])
     return times
+
+
+def _keep_wide(block: Block, rows: Rows, raw: NDArray[Any]) -> None:
+    """Integers that a float64 does not hold, unless they are bad."""
+    wide = (raw > _EXACT_INT) | (raw < -_EXACT_INT) if raw.dtype.kind == "i" else raw > _EXACT_INT
+    wide &= block.quality[rows] < quality.BAD
+    if wide.any():
+        numbers = np.arange(len(block.value))[rows][wide]
+        block.exact.update(zip(numbers.tolist(), raw[wide].tolist(), strict=True))
+        block.value[numbers] = np.nan

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from asyncua import Client, ua
+from asyncua.common.utils import Buffer
 from asyncua.crypto import uacrypto
 from asyncua.ua.ua_binary import nodeid_to_binary, struct_from_binary, struct_to_binary
 from asyncua.ua.uaerrors import BadEncodingLimitsExceeded, BadResponseTooLarge, BadTooManyOperations
@@ -43,6 +44,9 @@ _LIMITS = {
     "translate": _MAX_NODES_PER_TRANSLATE,
     "subscribe": _MAX_ITEMS_PER_CALL,
 }
+
+_INTERNALS = {"_request_id", "_callbackmap", "_connection"}
+"""What the short way for encoded requests needs of the library's protocol object."""
 
 R = TypeVar("R")
 
@@ -215,9 +219,14 @@ class Session:
     async def request_encoded(self, kind: type[Any], parameters: bytes) -> Any:
         """One request whose parameters are encoded already. Returns the answer's undecoded bytes.
 
-        The library has no way to send them, so this is its `send_request` without the encoding.
+        The library has no way to send them, so this is its `send_request` without the encoding; where the library's inside
+        has changed, they take the long way.
         """
         protocol = self._protocol()
+        if not vars(protocol).keys() >= _INTERNALS:
+            request = kind()
+            request.Parameters = struct_from_binary(type(request.Parameters), Buffer(parameters))
+            return await protocol.send_request(request)
         header = ua.RequestHeader()
         protocol._setup_request_header(header, self.config.timeout)
         body = nodeid_to_binary(kind().TypeId) + struct_to_binary(header) + parameters

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from gateway.plugin import Found, quality
 from plugins.opcua import OpcUa
+from plugins.opcua import session as session_module
 
 from .conftest import NAMESPACE, make_device, node, streaming
 
@@ -154,6 +155,29 @@ async def test_a_tag_with_a_scan_of_its_own_is_polled_on_its_own(serve):
     async with streaming(device) as collector:
         await collector.until(lambda: len(collector.rows("Double")) >= 3, within=20)
         assert len(collector.rows("Count")) > len(collector.rows("Double"))
+
+
+@pytest.mark.parametrize("inside", [set(), {"_gone"}], ids=["the short way", "the long way"])
+async def test_a_read_takes_the_long_way_where_the_librarys_inside_has_changed(serve, monkeypatch, inside):
+    monkeypatch.setattr(session_module, "_INTERNALS", session_module._INTERNALS | inside)
+    peer = await serve()
+    device = make_device(peer.url, ["Double", "Int16"])
+    driver = OpcUa([device])
+    await driver.connect()
+    sent = []
+    protocol = driver._session._protocol()
+    monkeypatch.setattr(type(protocol), "send_request", counted(type(protocol).send_request, sent))
+    assert (await driver.read(device.tags)).value.tolist() == [2.25, -3000.0]
+    assert len(sent) == len(inside)  # with the pinned version of the library it is the short way
+    await driver.close()
+
+
+def counted(method, calls):
+    async def wrapper(protocol, request, *more, **options):
+        calls.append(request)
+        return await method(protocol, request, *more, **options)
+
+    return wrapper
 
 
 async def test_browse_finds_the_variables_by_addresses_that_the_config_takes(serve):
