@@ -58,8 +58,13 @@ class Progress:
             else:
                 del self.lost[reason]
 
-    def regain(self, rows: int, reason: str) -> None:
-        """So many readings that were dropped for this reason have been acknowledged after all."""
+    def regain(self, seq: int, rows: int, reason: str) -> None:
+        """This number with so many readings, dropped for this reason, has been acknowledged after all."""
+        if lost := self.lost.pop(reason, None):
+            parts = [part for low, high in lost.pairs() for part in ((low, min(high, seq)), (max(low, seq + 1), high))]
+            kept = IntervalSet(part for part in parts if part[0] < part[1])
+            if kept.count:
+                self.lost[reason] = kept
         rows = min(rows, self.dropped.get(reason, 0))
         self.acknowledged += rows
         left = self.dropped.pop(reason, 0) - rows

@@ -10,7 +10,8 @@ import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.quality import HISTORICAL
-from gateway.core.record import Kind, Lane, Record
+from gateway.core.record import Lane, Record
+from gateway.outbox.account import Account
 from gateway.outbox.dead import DeadLetters
 from gateway.outbox.dead_letter import Letter
 from gateway.outbox.lane import LaneLog
@@ -19,8 +20,7 @@ from gateway.outbox.reading import Hole, Span, Stored
 from gateway.outbox.replay import Replay
 from gateway.outbox.resting import Resting
 from gateway.outbox.revived import Revived
-from gateway.outbox.segment import Segment
-from gateway.outbox.track import Loss, Track
+from gateway.outbox.track import Track
 
 Order = Literal["live-first", "strict"]
 Fetch = Callable[[Span, int], Awaitable[list[Stored | Hole]]]
@@ -38,7 +38,7 @@ _REST = 1.0
 """Seconds until a record that could not be read is tried again."""
 
 
-class Reader:
+class Reader(Account):
     """Hands out records to one sink: alarms first, then live data, then history at a bounded rate, or strictly in
     sequence. All calls from the event loop; the end of a link is told by `rewind`."""
 
@@ -54,18 +54,13 @@ class Reader:
         dead: DeadLetters,
         corrected: Callable[[Record], Record] = lambda record: record,
     ) -> None:
-        self.sink = sink
+        super().__init__(sink, tracks, clock)
         self.order = order
-        self.tracks = tracks
-        self.losses: dict[tuple[Lane, str], Loss] = {}
         self.backfill = Rate()
         """Bounds history, and nothing else."""
         self.replay: Replay | None = None
         """The last one; it may have ended."""
-        self.changed = True
-        """Whether the cursor on disk is behind."""
         self._fetch = fetch
-        self._clock = clock
         self._boot = boot
         self._corrected = corrected
         self._ready = asyncio.Event()
@@ -212,7 +207,7 @@ class Reader:
         for record in records:
             track = self.tracks[record.lane]
             if letter := self._revived.answered(record):
-                track.progress.regain(record.rows, REFUSED + letter.reason)
+                track.progress.regain(record.seq, record.rows, REFUSED + letter.reason)
                 self._dead.drop([letter.name])
             elif handed := track.handed.pop(record.seq, None):
                 track.progress.acknowledge(record.seq, handed.total, handed.rows)
@@ -257,43 +252,6 @@ class Reader:
         self._revived.add(letter)
         self.wake()
 
-    def lose(
-        self,
-        lane: Lane,
-        seqs: tuple[int, int],
-        rows: tuple[int, int],
-        reason: str,
-        wall: tuple[int, int],
-        record: Record | None = None,
-    ) -> None:
-        """These numbers and readings (half-open), accepted between these times (0: unknown), will not be delivered to
-        this sink."""
-        progress = self.tracks[lane].progress
-        open_before = progress.seqs.missing(*seqs)
-        count = progress.drop(seqs, rows, reason)
-        self.changed = True
-        if not count or (record is not None and record.kind in (Kind.LOSS, Kind.SKIP)):
-            return
-        loss = self.losses.setdefault((lane, reason), Loss(lane, reason))
-        for low, high in open_before:
-            loss.seqs.add(low, high)
-        loss.rows += count
-        loss.wall_from = wall[0] if loss.wall_from is None else min(loss.wall_from, wall[0])
-        loss.wall_to = max(loss.wall_to, wall[1] or self._clock.wall_ns())
-
-    def give_up(self, segment: Segment, reason: str) -> tuple[int, list[tuple[int, int]]]:
-        """This file goes; says how many readings the sink loses by it, and which numbers (half-open)."""
-        self.changed = True
-        progress = self.tracks[segment.lane].progress
-        seqs = (segment.first, segment.last + 1)
-        lost = progress.seqs.missing(*seqs)
-        return progress.drop(seqs, (segment.start, segment.end), reason), lost
-
-    def take_losses(self) -> list[Loss]:
-        """What was lost since the last call."""
-        losses, self.losses = list(self.losses.values()), {}
-        return losses
-
     def rewind(self) -> None:
         """The link is lost: what was handed out and not acknowledged is pending again."""
         self._age += 1
@@ -306,19 +264,6 @@ class Reader:
         data = self.tracks[Lane.DATA]
         data.live = min(self._first_young(data.log), data.live)
         self._ready.set()
-
-    @property
-    def pending(self) -> dict[str, int]:
-        """Readings, per lane, that are accepted and neither acknowledged nor dropped."""
-        return {lane.word: track.progress.pending(track.log.total) for lane, track in self.tracks.items()}
-
-    def settled_below(self, lane: Lane) -> int:
-        """The least number of the lane that this sink is not done with."""
-        return self.tracks[lane].settled_below
-
-    def is_settled(self, segment: Segment) -> bool:
-        """Whether the sink is done with every record of this file."""
-        return self.tracks[segment.lane].progress.seqs.covers(segment.first, segment.last + 1)
 
     def needed_from(self, lane: Lane) -> int:
         """The least number of the lane whose file must stay for this sink."""

@@ -165,7 +165,7 @@ async def test_an_event_is_kept_like_readings(log, context):
 def test_what_is_regained_moves_from_dropped_to_acknowledged(rows):
     progress = Progress()
     progress.drop((1, 2), (0, 5), "no")
-    progress.regain(rows, "no")
+    progress.regain(1, rows, "no")
     balance = progress.balance(5)
     assert balance["acknowledged"] + sum(balance["dropped"].values()) == 5
     assert Progress.load(progress.dump()).balance(5) == balance
