@@ -1,8 +1,8 @@
 """One connection, kept alive, with the devices that share it."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any
 
@@ -81,6 +81,9 @@ class Line:
         self._asked: deque[Request] = deque()
         self._wake = asyncio.Event()
         self._driver: Driver[Any, Any] | None = None
+        self._tally: Counter[str] = Counter()
+        for source in sources:
+            source.line_counts = self.counts
         # A line of one device has that device's health; a shared one has its own beside theirs.
         self.shared = len(sources) > 1
         log = structlog.get_logger().bind(line=self.name)
@@ -90,6 +93,11 @@ class Line:
     def specs(self) -> list[DeviceSpec]:
         """The devices of the line, as they were configured."""
         return [source.spec for source in self.sources.values()]
+
+    def counts(self) -> Mapping[str, int]:
+        """What went wrong on the line since the start: `drops` of an established connection, and what drivers count."""
+        now = self._driver.counts if self._driver is not None else {}
+        return self._tally + Counter(now)
 
     async def run(self) -> None:
         """Keep the line alive, until cancelled."""
@@ -107,13 +115,14 @@ class Line:
         """Write a value in the device's own unit, before all waiting reads. Raises DeviceError or LinkError."""
         if self._driver_type.write is Driver.write:
             raise DeviceError(f"{device} cannot be written: its driver does not write")
-        await self._ask(self.sources[device], lambda driver: driver.write(tag, value))
+        at_once = self._driver_type.writes_beside_reads
+        await self._ask(self.sources[device], lambda driver: driver.write(tag, value), at_once)
 
-    async def _ask(self, source: Source, call: Call) -> Any:
+    async def _ask(self, source: Source, call: Call, at_once: bool = False) -> Any:
         driver = self._driver
         if driver is None:
             raise LinkError(f"{source.name} is not connected: {self.health.reason or 'connecting'}")
-        if driver.subscribes():
+        if at_once or driver.subscribes():
             async with asyncio.timeout(self._timeout):
                 return await call(driver)
         request = Request(source, call)
@@ -145,6 +154,8 @@ class Line:
         try:
             yield
         finally:
+            self._tally.update(driver.counts)
+            self._tally["drops"] += not _stopping()
             self._drop()
             await close(driver)
 
@@ -158,8 +169,7 @@ class Line:
     def _drop(self) -> None:
         """The connection is gone: values go stale at once, waiting requests fail."""
         self._driver = None
-        task = asyncio.current_task()
-        stopping = task is not None and task.cancelling() > 0
+        stopping = _stopping()
         for source in self.sources.values():
             if stopping:
                 source.health.stopped()
@@ -276,6 +286,12 @@ class Line:
         else:
             if not request.answer.done():
                 request.answer.set_result(answer)
+
+
+def _stopping() -> bool:
+    """Whether the present task was told to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def close(driver: Driver[Any, Any]) -> None:

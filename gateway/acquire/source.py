@@ -1,6 +1,6 @@
 """One device that is being read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import structlog
@@ -70,6 +70,8 @@ class Source:
         self.health = Health(
             self.name, clock, log=structlog.get_logger().bind(device=self.name), on_change=self._health_changed
         )
+        self.line_counts: Callable[[], Mapping[str, int]] = dict
+        """What went wrong on its line, by kind; the line puts in its own."""
         self.polls = 0
         self.errors = 0
         self.rest_until = 0.0

@@ -106,6 +106,7 @@ def _work(device: dict[str, Any]) -> str:
     said = [count(device["polls"], "poll")] if device["polls"] else []
     said += [count(device["errors"], "error")] if device["errors"] else []
     said += [f"{device['skipped']} skipped: slower than its scan"] if device["skipped"] else []
+    said += [f"{number} {kind} on its line" for kind, number in sorted(device.get("line", {}).items())]
     return ", ".join(said)
 
 

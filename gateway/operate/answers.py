@@ -28,6 +28,7 @@ def devices(sources: Iterable[Source]) -> list[dict[str, Any]]:
             "polls": source.polls,
             "skipped": sum(scan.skipped for scan in source.scans),
             "errors": source.errors,
+            "line": dict(source.line_counts()),
         }
         for source in sources
     ]

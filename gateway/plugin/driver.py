@@ -53,6 +53,10 @@ class Driver(Generic[D, T]):
     devices: tuple[Device, ...]
     """The devices of this line; one, unless `line_key` says that several share a line."""
 
+    writes_beside_reads = False
+    """Whether `write` may be called while a `read` is under way, and then goes between its requests. Else it waits for the
+    read to end, and goes before those that wait."""
+
     config: D
     """Options of the first device of the line, which speak for the line."""
 
@@ -76,6 +80,17 @@ class Driver(Generic[D, T]):
     def plan(cls, device: Device) -> list[str]:
         """How the device's tags will be read, in words, for `check`; needs no connection. Default: nothing to say."""
         return []
+
+    @classmethod
+    def doubts(cls, devices: Sequence[Device]) -> list[str]:
+        """What will not go well with these devices on one line, in words, for `check`; needs no connection. Default:
+        nothing."""
+        return []
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What went wrong on the line and was made good, by kind, such as {"retries": 3}; for `status`. Default: nothing."""
+        return {}
 
     async def connect(self) -> None:
         """Open the line. Raises on failure, and then leaves nothing open."""

@@ -3,20 +3,22 @@
 import asyncio
 import time
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from weakref import WeakKeyDictionary
 
-from gateway.plugin import Device, DeviceError, Driver, Tags, Values
+from gateway.plugin import Device, DeviceError, Driver, Tag, Tags, Values
 
 from .config import ModbusDevice, ModbusTag
 from .connection import UNREACHABLE
-from .describe import describe
+from .describe import describe, doubts
 from .exceptions import words_of
 from .exchange import Pace
 from .plan import ReadPlan
 from .planner import Span, address_range
-from .requests import DAMAGED, NO_ANSWER, Answer
+from .requests import DAMAGED, NO_ANSWER, Answer, Request
 from .transports import open_line
+from .writing import read_before, write_into, write_of
 
 _WITHIN = 0.95
 """Of the gateway's time-out: what a scan has got until then is still delivered."""
@@ -28,6 +30,8 @@ EXTRA_REQUESTS = 32
 class Modbus(Driver[ModbusDevice, ModbusTag]):
     """One line, shared by all devices with the same host and port, or on the same serial port."""
 
+    writes_beside_reads = True
+
     @classmethod
     def line_key(cls, config: ModbusDevice) -> Hashable:
         return config.serial or (config.host, config.tcp_port)
@@ -35,6 +39,10 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
     @classmethod
     def plan(cls, device: Device) -> list[str]:
         return describe(device)
+
+    @classmethod
+    def doubts(cls, devices: Sequence[Device]) -> list[str]:
+        return doubts(devices)
 
     async def connect(self) -> None:
         self._plans: WeakKeyDictionary[Tags, ReadPlan] = WeakKeyDictionary()
@@ -67,11 +75,38 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
             self._log_refusals(plan, tags.device, before)
         return values
 
+    async def write(self, tag: Tag, value: float | bool | int | str) -> None:
+        options: ModbusDevice = self._device(tag.device).config
+        try:
+            await self._write(tag.config, options, value)
+        except ValueError as error:
+            raise DeviceError(f"{tag}: {error}") from error
+
+    async def _write(self, tag: ModbusTag, device: ModbusDevice, value: float | bool | int | str) -> None:
+        request = write_of(tag, device, value)
+        if before := read_before(tag, device):
+            register = await self._ask_first(before, device)
+            request = write_into(tag, device, value, register)
+        await self._ask_first(request, device)
+
+    async def _ask_first(self, request: Request, device: ModbusDevice) -> bytes:
+        """The answer to a request that goes before waiting ones, and is never repeated: it may have been carried out."""
+        pace = replace(pace_of(device, self.config.timeout), retries=0)
+        (answer,) = await self._connection.exchange([request], pace, first=True)
+        if answer == NO_ANSWER:
+            raise TimeoutError(f"unit {device.unit}: no answer within {pace.patience:g} s; it may have been written")
+        if isinstance(answer, int):
+            raise DeviceError(f"unit {device.unit}: {words_of(answer)}")
+        return answer
+
     async def close(self) -> None:
         await self._connection.close()
 
+    def _device(self, name: str) -> Device:
+        return next(device for device in self.devices if device.name == name)
+
     def _new_plan(self, tags: Tags) -> ReadPlan:
-        device = next(device for device in self.devices if device.name == tags.device)
+        device = self._device(tags.device)
         plan = self._plans[tags] = ReadPlan(device, tags, time.monotonic())
         self._paces[device.name] = pace_of(device.config, self.config.timeout)
         return plan

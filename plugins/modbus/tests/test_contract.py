@@ -13,7 +13,9 @@ from plugins.modbus.tests.fakes import make_device
 class TestModbus(DriverContract):
     driver = Modbus
     good = {"first": 1.0, "second": 1.015625, "register": 3, "coil": 1, "bit": 1}
-    bad = ("missing",)
+    bad = ("missing", "beyond")
+    writes = {"first": -2.5, "word": 7, "flag": 1, "bits": 5, "text": "BATCH-17"}
+    refused_writes = {"register": 1, "beyond": 1, "word": 70000, "text": "longer than that"}
 
     @pytest.fixture
     def server(self, libmodbus: Callable[..., list[int]]) -> int:
@@ -28,5 +30,10 @@ class TestModbus(DriverContract):
             "register": {"address": "30003", "type": "int16"},
             "coil": "00001",
             "bit": "30003.1",
+            "word": {"address": "hr:1500", "type": "uint16"},
+            "flag": "hr:1501.4",
+            "bits": {"address": "hr:1501.8-10"},
+            "beyond": {"address": "hr:2500", "type": "uint16"},
+            "text": {"address": "hr:1510", "type": "string", "length": 8},
         }
         return make_device(tags, port=port)
