@@ -56,7 +56,7 @@ def encode(readings: Readings, device_tags: bytes) -> tuple[int, bytes]:
 
 def _bytes(column: NDArray[Any], dtype: np.dtype[Any]) -> bytes:
     """The column's bytes; one of another type or byte order, which a driver must not give, is still stored rightly."""
-    return column.tobytes() if column.dtype == dtype else column.astype(dtype).tobytes()
+    return column.tobytes() if column.dtype is dtype or column.dtype == dtype else column.astype(dtype).tobytes()
 
 
 def _tags(tag: NDArray[np.uint32], device_tags: bytes, n: int) -> tuple[int, bytes]:
@@ -64,7 +64,7 @@ def _tags(tag: NDArray[np.uint32], device_tags: bytes, n: int) -> tuple[int, byt
     if tags == device_tags:
         return WHOLE_DEVICE, b""
     first = int(tag[0])
-    if first + n <= 1 << 32 and tags == np.arange(first, first + n, dtype=np.uint32).tobytes():
+    if int(tag[-1]) == first + n - 1 and tags == np.arange(first, first + n, dtype=np.uint32).tobytes():
         return TAG_RANGE, tags[:4]
     return 0, tags
 
