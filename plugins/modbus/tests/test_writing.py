@@ -65,7 +65,7 @@ def test_single_registers_and_coils_go_by_their_own_functions_unless_the_device_
     several = PLC.model_copy(update={"write_function": "multiple"})
     register, coil = {"address": "hr:16", "type": "int16"}, {"address": "co:5"}
     assert written(register, -2) == "06 0010 fffe"
-    assert written(register, -2, several) == "10 0010 0001 02ff fe"
+    assert written(register, -2, several) == "1000 1000 0102 fffe"
     assert written(coil, True) == "05 0005 ff00"
     assert written(coil, 1, several) == "0f 0005 0001 0101"
 
