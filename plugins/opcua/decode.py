@@ -16,40 +16,15 @@ from numpy.typing import NDArray
 
 from gateway.plugin import Device, Exact, Readings, quality
 
+from .values import kind_of, plain
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _FIRST, _LAST = _EPOCH, datetime(2200, 1, 1, tzinfo=UTC)
 """Times outside are none: servers without a clock send the beginning or the end of the calendar."""
-_EXACT_INT = 2**53
 _NAN = float("nan")
 OVERFLOW = 0x0480
 """Info bits of a status code: the server's queue was full and values before this one are gone (OPC 10000-4 §7.39)."""
-
-TYPES = {
-    ua.VariantType.Boolean: "bool",
-    ua.VariantType.SByte: "int8",
-    ua.VariantType.Byte: "uint8",
-    ua.VariantType.Int16: "int16",
-    ua.VariantType.UInt16: "uint16",
-    ua.VariantType.Int32: "int32",
-    ua.VariantType.UInt32: "uint32",
-    ua.VariantType.Int64: "int64",
-    ua.VariantType.UInt64: "uint64",
-    ua.VariantType.Float: "float32",
-    ua.VariantType.Double: "float64",
-    ua.VariantType.String: "string",
-    ua.VariantType.DateTime: "string",
-    ua.VariantType.Guid: "string",
-    ua.VariantType.XmlElement: "string",
-    ua.VariantType.LocalizedText: "string",
-    ua.VariantType.QualifiedName: "string",
-    ua.VariantType.NodeId: "string",
-    ua.VariantType.ExpandedNodeId: "string",
-    ua.VariantType.ByteString: "bytes",
-    ua.VariantType.StatusCode: "uint32",
-}
-"""Built-in types that a tag can have, and what they become."""
-
 
 _unpack_array = ua_binary.unpack_uatype_array
 
@@ -91,11 +66,11 @@ class Block:
                     code = quality.BAD_SENSOR_FAILURE
             elif value is not None:
                 self.exact[row] = value
-            elif data.Value is not None and is_unsupported(data.Value):
+            elif data.Value is None or data.Value.Value is None:
+                code = BAD_NO_DATA
+            else:
                 code = quality.BAD_NOT_SUPPORTED
                 self.unusable[row] = kind_of(data.Value)
-            else:
-                code = BAD_NO_DATA
         self.t_ns[row] = _time(data, now_ns)
         self.quality[row] = code & ~quality.FLAGS
 
@@ -119,51 +94,6 @@ def as_block(values: Sequence[ua.DataValue], now_ns: int) -> Block:
 
 BAD_NO_DATA = 0x809B_0000
 """BadNoData: good, says the server, but it sends no value."""
-
-
-def plain(variant: ua.Variant | None) -> float | Exact | None:
-    """A variant's value as a float, or exactly where a float64 cannot hold it; None for none and for what no tag can be."""
-    if variant is None or variant.is_array or variant.VariantType not in TYPES:
-        return None
-    match variant.Value:
-        case None:
-            return "" if variant.VariantType in _TEXTS else None
-        case bool() | float() as number:
-            return float(number)
-        case int() as number:
-            return float(number) if -_EXACT_INT <= number <= _EXACT_INT else int(number)
-        case ua.StatusCode() as code:
-            return float(code.value)
-        case bytes() as raw:
-            return raw
-    return _text(variant.Value)
-
-
-def _text(value: Any) -> str:
-    match value:
-        case datetime():
-            return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        case ua.LocalizedText():
-            return value.Text or ""
-        case ua.QualifiedName():
-            return f"{value.NamespaceIndex}:{value.Name}"
-        case ua.NodeId():
-            return str(value.to_string())
-    return str(value)
-
-
-_TEXTS = {ua.VariantType.String, ua.VariantType.LocalizedText, ua.VariantType.XmlElement}
-
-
-def is_unsupported(variant: ua.Variant | None) -> bool:
-    """Whether there is a value, but of a kind that no tag can have."""
-    return variant is not None and variant.Value is not None and (variant.is_array or variant.VariantType not in TYPES)
-
-
-def kind_of(variant: ua.Variant) -> str:
-    """A variant's kind in words, such as "an array of Double"."""
-    name = variant.VariantType.name
-    return f"an array of {name}" if variant.is_array else f"a value of type {name}"
 
 
 def _time(data: ua.DataValue, now_ns: int) -> int:

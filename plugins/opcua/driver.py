@@ -109,6 +109,11 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
 
         return await ReadPlan(self._open(), self.devices[0], tags).read()
 
+    async def write(self, tag: Tag, value: float | bool | int | str) -> None:
+        from .writing import write_tag
+
+        await write_tag(self._open(), tag, value)
+
     async def browse(self) -> AsyncIterator[tuple[str, Found]]:
         from .nodes import browse_variables
 

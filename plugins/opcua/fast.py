@@ -1,8 +1,9 @@
 """Data values from their bytes straight into columns: the road of everything that comes in bulk (OPC 10000-6 §5.2.2.17).
 
 A data value begins with a mask of what it holds and, if it holds a value, that value's type; the two bytes fix the length
-of all but a few kinds. So one walk finds where every value begins, and a few gathers take times, codes and values out. A server answers the same question with the same layout mostly, so the places of the last answer are tried first: if
-the pairs of bytes there are the same ones, each value ends where the next begins, and the places are proven right.
+of all but a few kinds. So one walk finds where every value begins, and a few gathers take times, codes and values out. A
+server answers the same question with the same layout mostly, so the places of the last answer are tried first: if the
+pairs of bytes there are the same ones, each value ends where the next begins, and the places are proven right.
 
 Texts, arrays, structures and other kinds of no fixed length are decoded one by one by the library.
 """

@@ -8,10 +8,10 @@ from asyncua import ua
 from gateway.plugin import Found, Tag
 
 from .address import parse_address
-from .decode import TYPES, plain
 from .errors import in_words
 from .services import read
 from .session import Session
+from .values import TYPES, plain, type_of
 
 _OBJECTS = ua.NodeId(ua.ObjectIds.ObjectsFolder)
 _SERVER = ua.NodeId(ua.ObjectIds.Server)
@@ -44,7 +44,7 @@ async def describe_nodes(session: Session, nodes: Sequence[ua.NodeId]) -> list[F
 def _type(value: ua.DataValue, data_type: ua.DataValue) -> str:
     """By the value that is there now, which settles enumerations and subtypes too, else by the declared built-in type."""
     if value.Value is not None and value.Value.Value is not None:
-        return "" if value.Value.is_array else TYPES.get(value.Value.VariantType, "")
+        return type_of(value.Value)
     declared = data_type.Value.Value if data_type.Value is not None else None
     if isinstance(declared, ua.NodeId) and declared.NamespaceIndex == 0 and declared.Identifier in _BUILT_IN:
         return TYPES.get(_BUILT_IN[declared.Identifier], "")

@@ -81,6 +81,9 @@ async def add_variables(server: Server) -> dict[str, Any]:
     await add("Count", 0, ua.VariantType.UInt32)
     await add("Array", [1.0, 2.0, 3.0])
     await add("Structure", ua.Range(0.0, 1.0))
+    await add("ReadOnly", 1.0)
+    for name, value in (("Setpoint", 10.0), ("Switch", False), ("Words", "a")):
+        await (await add(name, value)).set_writable()
     temperature = await add("Temperature", 21.5)
     await temperature.write_attribute(
         ua.AttributeIds.Description,

@@ -13,8 +13,10 @@ pytestmark = pytest.mark.timeout(120)  # the first run installs node-opcua
 
 class TestOpcUa(DriverContract):
     driver = OpcUa
-    good = {"Double": 2.25, "String": "grün", "UInt64": 9223372036854775807, "Boolean": 1.0}
-    bad = ("Nothing", "Array")
+    good = {"Double": 2.25, "String": "grün", "UInt64": 9223372036854775807, "Boolean": 1.0, "Array": [1.0, 2.0, 3.0]}
+    bad = ("Nothing",)
+    writes = {"Setpoint": 12.5, "Switch": True}
+    refused_writes = {"ReadOnly": 1.0, "Switch": "maybe"}
 
     @pytest.fixture
     async def server(self, serve) -> int:
@@ -22,4 +24,4 @@ class TestOpcUa(DriverContract):
         return (await serve()).port
 
     def device(self, port: int) -> Device:
-        return make_device(f"opc.tcp://127.0.0.1:{port}", [*self.good, *self.bad])
+        return make_device(f"opc.tcp://127.0.0.1:{port}", [*self.good, *self.bad, *self.writes, *self.refused_writes])

@@ -104,9 +104,35 @@ def test_the_reserved_bits_of_a_status_code_never_pass_for_the_gateways_flags():
 
 def test_what_cannot_be_a_value_is_never_good():
     assert one(value_of(V.Double, math.nan))[2] == quality.BAD_SENSOR_FAILURE
-    assert one(value_of(V.Double, [1.0, 2.0]))[2] == quality.BAD_NOT_SUPPORTED
-    assert one(value_of(V.ExtensionObject, ua.Range(0.0, 1.0)))[2] == quality.BAD_NOT_SUPPORTED
+    unknown = ua.ExtensionObject(TypeId=ua.NodeId(3002, 4), Body=b"...")
+    assert one(value_of(V.ExtensionObject, unknown))[2] == quality.BAD_NOT_SUPPORTED
+    assert as_block([value_of(V.ExtensionObject, unknown)], NOW).unusable == {
+        0: "a structure of the unknown type ns=4;i=3002"
+    }
+    assert one(value_of(V.ExtensionObject, [unknown]))[2] == quality.BAD_NOT_SUPPORTED
     assert one(ua.DataValue(StatusCode=ua.StatusCode(0)))[2] >= quality.BAD
+
+
+@pytest.mark.parametrize(
+    ("variant", "value"),
+    [
+        (ua.Variant([1.5, 2.0], V.Double), [1.5, 2.0]),
+        (ua.Variant([], V.Double, is_array=True), []),
+        (ua.Variant([[1, 2], [3, 4]], V.Int32), [[1.0, 2.0], [3.0, 4.0]]),
+        (ua.Variant([2**63, 1], V.UInt64), [2**63, 1.0]),
+        (ua.Variant(["a", None], V.String), ["a", None]),
+        (ua.Variant([ua.LocalizedText("offen", "de")], V.LocalizedText), ["offen"]),
+        (ua.Variant(ua.Range(0.5, 1.0)), '{"Low": 0.5, "High": 1.0}'),
+        (ua.Variant([ua.Range(0.5, 1.0)], V.ExtensionObject), ['{"Low": 0.5, "High": 1.0}']),
+        (
+            ua.Variant(ua.EUInformation("urn:u", 7, ua.LocalizedText("°C"), ua.LocalizedText("degree"))),
+            '{"NamespaceUri": "urn:u", "UnitId": 7, "DisplayName": "°C", "Description": "degree"}',
+        ),
+    ],
+)
+def test_arrays_become_lists_and_structures_json(variant, value):
+    ((_, got, code),) = rows(decoded(answer(ua.DataValue(variant))))
+    assert (got, code) == (value, quality.GOOD)
 
 
 def test_without_a_source_time_the_servers_stands_in_and_then_ours():

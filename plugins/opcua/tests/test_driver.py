@@ -90,11 +90,12 @@ async def test_a_bad_node_is_parked_and_its_neighbours_live(serve):
         assert collector.values("Double") == [2.25]
 
 
-async def test_arrays_are_bad_not_supported_and_harm_nobody(serve):
+async def test_an_array_is_a_list_and_a_structure_its_json(serve):
     peer = await serve()
-    async with streaming(make_device(peer.url, ["Array", "Double"])) as collector:
-        await collector.until(lambda: collector.rows("Array") and collector.rows("Double"))
-        assert collector.rows("Array")[0][2] == quality.BAD_NOT_SUPPORTED
+    async with streaming(make_device(peer.url, ["Array", "Structure", "Double"])) as collector:
+        await collector.until(lambda: all(collector.rows(name) for name in ("Array", "Structure", "Double")))
+        assert [value for _, value, code in collector.rows("Array") if code == quality.GOOD] == [[1.0, 2.0, 3.0]]
+        assert [value for _, value, _ in collector.rows("Structure")] == ['{"Low": 0.0, "High": 1.0}']
         assert collector.values("Double") == [2.25]
 
 

@@ -15,7 +15,7 @@ const fs = require("node:fs");
 const readline = require("node:readline");
 const { parseArgs } = require("node:util");
 const {
-    DataType, MessageSecurityMode, OPCUACertificateManager, OPCUAServer, SecurityPolicy,
+    DataType, MessageSecurityMode, OPCUACertificateManager, OPCUAServer, Range, SecurityPolicy,
     StatusCodes, Variant, VariantArrayType, coerceLocalizedText, coerceNodeId, standardUnits,
 } = require("node-opcua");
 
@@ -56,6 +56,12 @@ function addVariables(server) {
     };
     for (const [type, value] of Object.entries(SCALARS)) add(type, type, value);
     add("Count", "UInt32", 0);
+    add("Setpoint", "Double", 10);
+    add("Switch", "Boolean", false);
+    add("Words", "String", "a");
+    add("ReadOnly", "Double", 1, { accessLevel: "CurrentRead", userAccessLevel: "CurrentRead" });
+    variables.Structure = namespace.addVariable({ componentOf: folder, browseName: "Structure", nodeId: "s=Structure", dataType: "Range" });
+    variables.Structure.setValueFromSource({ dataType: DataType.ExtensionObject, value: new Range({ low: 0, high: 1 }) });
     variables.Array = namespace.addVariable({
         componentOf: folder, browseName: "Array", nodeId: "s=Array", dataType: "Double", valueRank: 1, arrayDimensions: [3],
     });
