@@ -9,11 +9,14 @@ from typing import Any
 
 from gateway.acquire.probe import unbound
 from gateway.cli.client import socket_path
+from gateway.cli.outbox_room import room
+from gateway.cli.places import state_dir
 from gateway.cli.terminal import config_path
 from gateway.config.base import DeviceConfig, Section, SinkConfig
 from gateway.config.load import load, remarks
 from gateway.config.model import Config, GatewaySection
 from gateway.config.secrets import named_in, resolve
+from gateway.core.amounts import format_duration, format_size
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, Problem, RefusedError
 from gateway.detect.fit import model_problems
@@ -102,6 +105,7 @@ def summarise(config: Config, plugins: Plugins) -> dict[str, Any]:
         ],
         "sinks": [{"name": sink.name, "plugin": sink.plugin} for sink in config.sinks],
         "models": [{"file": str(model.file), "devices": list(model.devices)} for model in config.models],
+        "outbox": room(config, state_dir(config.path) / "outbox"),
         "clock": SystemClock().synchronised(),
         "parked_plugins": plugins.parked(),
         "warnings": [_entry(warning) for warning in warnings],
@@ -122,6 +126,7 @@ def text(summary: dict[str, Any]) -> list[str]:
         lines += [f"          {line}" for line in device["plan"]]
     lines += [f"  sink    {sink['name']:{width}}  {sink['plugin']}" for sink in sinks]
     lines += [f"  model   {model['file']}  watches {', '.join(model['devices'])}" for model in models]
+    lines.append(f"  outbox  {_room(summary['outbox'])}")
     if not summary["clock"]:
         known = "is not synchronised" if summary["clock"] is not None else "may or may not be synchronised"
         lines.append(f"  clock   of this machine {known}: is there a time service (NTP)? timedatectl tells")
@@ -129,6 +134,15 @@ def text(summary: dict[str, Any]) -> list[str]:
     for warning in summary["warnings"]:
         lines.append("  warning " + ": ".join(part for part in (warning["where"], warning["message"]) if part))
     return lines
+
+
+def _room(outbox: dict[str, Any]) -> str:
+    said = f"may take {format_size(outbox['max_size'])}"
+    if outbox["lasts_s"] is not None:
+        said += f": without a sink it lasts {format_duration(outbox['lasts_s'])} at least"
+    if outbox["keep_s"]:
+        said += f"; what was sent stays for {format_duration(outbox['keep_s'])}, as far as there is room"
+    return said
 
 
 def _missing_secrets(config: Config) -> Sequence[Problem]:

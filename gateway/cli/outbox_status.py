@@ -12,6 +12,7 @@ from gateway.cli.terminal import colour, count, table
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.record import Lane
 from gateway.outbox.files import Cursor, LogFiles
+from gateway.outbox.retention import files_status
 
 
 def run(args: argparse.Namespace, directory: Path) -> int:
@@ -42,13 +43,9 @@ def _looked_at(log: LogFiles) -> dict[str, Any]:
         clean = numbers.total[lane] if numbers is not None and numbers.clean else 0
         totals[lane] = max(clean, files[-1].end if files else 0)
         lanes[lane.word] = {
-            "files": len(files),
             "records": sum(file.records for file in files),
-            "first": files[0].first if files else None,
-            "last": files[-1].last if files else None,
             "accepted": totals[lane],
-            "oldest": files[0].wall_from if files else None,
-            "newest": max(file.wall_to for file in files) if files else None,
+            **files_status(files),
         }
     cursors = log.cursors()
     return {
@@ -82,11 +79,22 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     for word, lane in told["lanes"].items():
         yield f"  {word:<6} {count(lane['accepted'], 'reading')} accepted, {count(lane['files'], 'file')}{_span(lane)}"
     yield from (f"  {line}" for line in table(_balance(told["readers"]), right=[2, 3, 4, 5]))
+    yield from (f"  {line}" for line in _history(told))
     yield from (f"  {line}" for line in _care(told))
     if told.get("clean") is False:
         yield "  no orderly stop so far: a gateway is running, or the last one was killed"
     for name, text in (("quarantine", "damaged, kept for you to look at"), ("set_aside", "an older log")):
         yield from (f"  {path}: {text}" for path in told.get(name, ()))
+
+
+def _history(told: dict[str, Any]) -> Iterator[str]:
+    """What a running gateway tells of history, and of the last replays."""
+    if "keep_s" in told:
+        kept = f"stays for {format_duration(told['keep_s'])}" if told["keep_s"] else "goes"
+        yield f"what all sinks have {kept} ([outbox] keep)"
+    for replay in told.get("replays", ()):
+        how = f"{replay['part']:.0%} looked through" if replay["running"] else replay["outcome"]
+        yield f"replay to {replay['sink']}: {how}, {count(replay['readings'], 'reading')} sent once more"
 
 
 def _care(told: dict[str, Any]) -> Iterator[str]:
@@ -100,7 +108,7 @@ def _care(told: dict[str, Any]) -> Iterator[str]:
 
 
 def _span(lane: dict[str, Any]) -> str:
-    """What only files tell: their numbers, and how old the oldest is."""
+    """The numbers that are there, and how old the oldest is: so far back history reaches."""
     if not lane.get("oldest"):
         return ""
     age = format_duration(max(0.0, time.time() - lane["oldest"] / 1e9))

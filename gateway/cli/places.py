@@ -1,11 +1,21 @@
 """Where a gateway keeps its files, read off its configuration without checking that."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import tomli
 
 SERVICE = Path("/var/lib/edge-gateway")
+
+
+def free_on(directory: Path) -> int:
+    """Free bytes of the disk that holds this directory, or will."""
+    for path in (directory.absolute(), *directory.absolute().parents):
+        with suppress(OSError):  # not there yet, or not ours to look into
+            stat = os.statvfs(path)
+            return stat.f_bavail * stat.f_frsize
+    return 0
 
 
 def state_dir(config: Path) -> Path:

@@ -34,7 +34,7 @@ from gateway.outbox.readers import Readers
 from gateway.outbox.receipts import Receipts
 from gateway.outbox.receipts_files import ReceiptFiles
 from gateway.outbox.replays import Replays
-from gateway.outbox.retention import default_max_size
+from gateway.outbox.retention import default_max_size, files_status
 from gateway.outbox.segment import Entry, Growth
 from gateway.outbox.spill import PROMISES, Spill
 from gateway.outbox.stamps import Stamps
@@ -160,10 +160,11 @@ class Outbox:
 
     def append(self, readings: Readings) -> None:
         """Take a block; accepted once it is written. Returns at once and never raises for trouble with the disk."""
-        if not len(readings):
+        n = len(readings)
+        if not n:
             return
-        if not self._admission.admits(Lane.DATA, len(readings)):
-            self.receipts.not_accepted(readings.device, len(readings))
+        if not self._admission.admits(Lane.DATA, n):
+            self.receipts.not_accepted(readings.device, n)
             return
         self._intake.readings(readings)
         if self._timer is None:
@@ -403,10 +404,12 @@ class Outbox:
                     "accepted": lane.total,
                     "queued": lane.queued,
                     "held": lane.held,
-                    "files": len(lane.segments),
+                    **files_status(lane.segments),
                 }
                 for lane in self._lanes.values()
             },
+            "keep_s": self._upkeep.keep_s,
+            "replays": [replay.status() for replay in self.replays],
             "dead": self.dead.status(),
             "readers": [reader.status() for reader in self._readers.values()],
             "written_bytes": self._writer.written_bytes,

@@ -73,6 +73,11 @@ class Upkeep:
         """Sinks and reasons of losses that were logged; what follows is counted, and recorded."""
 
     @property
+    def keep_s(self) -> float:
+        """For how many seconds history is wished for."""
+        return self._section.keep
+
+    @property
     def size(self) -> int:
         """Bytes on disk."""
         return sum(lane.size for lane in self._lanes.values()) + self._ballast.taken

@@ -99,6 +99,11 @@ async def test_a_replay_can_be_cancelled(site: Site, capsys: pytest.CaptureFixtu
         await site.until(lambda: len(readings(site, False)) > 5)
         begin = ("replay", "--sink", "central", "--from", "1h ago", "--rate", "0.001", "--background")
         assert await typed(site, *begin) == 0
+        await typed(site, "status")
+        status = capsys.readouterr().out
+        assert "replay to central: " in status
+        assert "what all sinks have stays for 1 h" in status
+        assert ", the oldest " in status
         assert await typed(site, *begin) == 1
         assert "replay --cancel" in capsys.readouterr().err
         assert await typed(site, "replay", "--sink", "central", "--cancel") == 0
@@ -156,10 +161,11 @@ async def test_drain_waits_until_every_sink_has_what_was_accepted(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.write(sink(), device("oven"))
-    async with site.running():
+    async with site.running() as gateway:
         await site.heard("north/oven")
         site.far.down = True
         await site.heard("closed")
+        await site.until(lambda: gateway._outbox._readers["central"].pending["data"], "something to wait for")
         assert await typed(site, "drain", "--timeout", "50ms") == 1
         assert "central: " in (said := capsys.readouterr().out)
         assert "not acknowledged yet" in said

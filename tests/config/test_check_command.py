@@ -111,3 +111,10 @@ def test_check_reads_the_cards_of_models(config: Path, capsys: pytest.CaptureFix
     assert told.endswith("3 problems\n")
     assert main(["check", "--json", "--config", str(config)]) == 1
     assert len(json.loads(capsys.readouterr().out)["problems"]) == 3
+
+
+def test_check_says_how_long_the_outbox_lasts_without_a_sink(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text(CONFIG + '[outbox]\nmax_size = "9600 kB"\nmin_free = "0 B"\nkeep = "7d"\n')
+    assert main(["check", "--config", str(config)]) == 0
+    told = capsys.readouterr().out
+    assert "outbox  may take 9.2 MiB: without a sink it lasts 1 d 3 h at least; what was sent stays for 7 d" in told
