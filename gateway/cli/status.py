@@ -56,6 +56,8 @@ def troubles(answer: dict[str, Any]) -> Iterator[list[str]]:
     yield from ([text] for device in answer["devices"] if (text := _not_good(device)))
     for sink in answer["sinks"]:
         yield from ([colour(text, "red")] for text in sink_troubles(sink))
+    if dead := outbox.get("dead", {}).get("letters"):
+        yield [f"outbox: {count(dead, 'dead letter')}, refused for good and kept: edge-gateway outbox dead list"]
     if damaged := [*outbox["recovered"]["damaged"], *outbox["recovered"]["unreadable"]]:
         yield [f"outbox: damaged files were found at the start, and set aside: {', '.join(damaged)}"]
 
