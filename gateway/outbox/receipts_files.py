@@ -10,6 +10,7 @@ FIRST and START are sequence numbers, 16 hex digits.
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,10 @@ class ReceiptFiles:
         self._save = save
         self._remove = remove
         self._final = sorted(directory.glob("*.final"))
+        self._indexes: dict[int, list[Path]] = {}
+        """Index files of each period that is not final, by its first number."""
+        for path in sorted(directory.glob("*.index")):
+            self._indexes.setdefault(int(path.stem.split("-")[0], 16), []).append(path)
 
     def make(self) -> bool:
         """The directory; says whether it was there already. A disk that does not take it is no reason not to start."""
@@ -50,7 +55,9 @@ class ReceiptFiles:
     def save_open(self, period: Period, index_from: int, index: bytes) -> None:
         """The period as it is now, and what is new in its index; that goes to the disk first."""
         if index:
-            self._save(self.directory / f"{period.first:016x}-{index_from:016x}.index", index)
+            path = self.directory / f"{period.first:016x}-{index_from:016x}.index"
+            self._indexes.setdefault(period.first, []).append(path)
+            self._save(path, index)
         self._save(self.directory / "open.json", packed({"period": period.dump()}))
 
     def close_open(self) -> None:
@@ -64,15 +71,17 @@ class ReceiptFiles:
         self._save(path, packed({"period": period.dump(), "receipts": receipts}))
         if period.final:
             self._final.append(path)
-            self._remove([path.with_suffix(".pending"), *self._indexes(period.first), *self._final[:-KEPT]])
+            indexes = self._indexes.pop(period.first, [])
+            self._remove([path.with_suffix(".pending"), *indexes, *self._final[:-KEPT]])
             self._final = self._final[-KEPT:]
 
-    def _indexes(self, first: int) -> list[Path]:
-        return sorted(self.directory.glob(f"{first:016x}-*.index"))
-
     def index(self, first: int) -> list[tuple[int, bytes]]:
-        """The parts of the index on disk of the period that begins with this number; see `Index`."""
-        return [(int(path.stem.split("-")[1], 16), path.read_bytes()) for path in self._indexes(first)]
+        """The parts of the index, as far as they are on disk, of the period that begins with this number; see `Index`."""
+        found = []
+        for path in list(self._indexes.get(first, ())):
+            with suppress(FileNotFoundError):  # still to be written
+                found.append((int(path.stem.split("-")[1], 16), path.read_bytes()))
+        return found
 
     def open_period(self) -> Period | None:
         """The period that was open at an unclean stop, as far as it was saved."""

@@ -71,7 +71,7 @@ class Period:
     interrupted: bool = False
     """It was ended by a kill or a power cut."""
     incomplete: bool = False
-    """Records that belong to it could not be read again after that."""
+    """Records that belong to it could not be read again after that; they are not counted."""
     tallies: list[Tally] = field(default_factory=list)
     revision: int = 0
     done: list[str] = field(default_factory=list)
@@ -136,6 +136,7 @@ class OpenPeriod:
         tally.accept(record, content.digests(record))
         period = self.period
         if record.seq != period.end:
+            period.incomplete = True
             self.index.extend((NOBODY, 0) * (record.seq - period.end))
         self.index.extend((number, record.rows))
         period.end = record.seq + 1

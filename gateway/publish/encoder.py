@@ -104,7 +104,8 @@ class JsonEncoder:
     def _receipt(self, body: dict[str, Any]) -> Message:
         """Under its device's topic, and with the context of its readings."""
         context = Context(**body.pop("context", {}))
-        return self._message(self._fill(context, body["device"]), "_receipt", body, context)
+        topic = self._fill(context, body["device"]) if body["device"] else self._own_topic
+        return self._message(topic, "_receipt", body, context)
 
     def _message(self, topic: str, level: str, body: Mapping[str, Any], context: Context) -> Message:
         said = context.said()

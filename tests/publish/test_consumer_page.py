@@ -5,23 +5,32 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import paho.mqtt.client as mqtt
 import pytest
 
+from gateway.config.base import DeviceConfig
+from gateway.config.model import DeviceSpec
+from gateway.core.clock import SystemClock
+from gateway.core.readings import Readings
 from gateway.core.record import Kind
 from gateway.outbox.frames import HEAD_SIZE, scan
 from gateway.outbox.segment import HEADER_SIZE
 from gateway.publish import publisher
 from gateway.testing import eventually, load_plugin
-from tests.peers.broker import Broker, Subscriber, wait_until
+from tests.peers.broker import Broker, Received, Subscriber, wait_until
 from tests.peers.proxy import FaultProxy, swallow
 
-from .test_with_outbox import Running, outbox_into
+from . import test_with_outbox
+from .blocks import PLACE
+from .test_with_outbox import Number, Running, outbox_into
 
 PAGE = Path(__file__).parents[2] / "docs" / "consumer.md"
 SINK: Any = load_plugin(Path(__file__).parents[2] / "plugins/mqtt")
@@ -41,8 +50,12 @@ class Consumer:
         return [(topic, json.loads(body)) for topic, body in parted]
 
     @property
-    def missing(self) -> list[str]:
+    def told(self) -> list[str]:
         return self._complaints.read_text().split("\n")[:-1]
+
+    @property
+    def missing(self) -> list[str]:
+        return [line for line in self.told if line.startswith("missing: ")]
 
     def values(self) -> Counter[int]:
         return Counter(body["values"]["a"] for _, body in self.messages if "values" in body)
@@ -145,7 +158,7 @@ async def test_nothing_is_lost_or_taken_twice_and_every_gap_is_named(tmp_path: P
 @pytest.mark.timeout(60)
 async def test_a_number_that_nobody_names_is_told(tmp_path: Path) -> None:
     def message(number: int, **more: Any) -> str:
-        return json.dumps({"id": f"feed:data:{number}", "values": {"a": number}, **more})
+        return json.dumps({"id": f"feed:data:{number}", "ts": 1, "values": {"a": number}, "accepted": 2, **more})
 
     with Broker(tmp_path) as broker, consumer(broker, tmp_path) as subject:
         said = [("x/d", message(number)) for number in (1, 2, 2, 5, 9)]
@@ -174,3 +187,88 @@ async def test_a_number_that_nobody_names_is_told(tmp_path: Path) -> None:
         publish[-3:] = ["x/d", "-m", message(3)]
         await asyncio.to_thread(subprocess.run, publish, check=True, timeout=10)
         await eventually(lambda: "missing: feed:data 4 to 4" in subject.missing[before:])
+
+
+class Ahead(SystemClock):
+    """The clocks of this machine, set forward together, so that hours pass."""
+
+    ns = 0
+
+    def wall_ns(self) -> int:
+        return super().wall_ns() + Ahead.ns
+
+    def boot_ns(self) -> int:
+        return super().boot_ns() + Ahead.ns
+
+    @classmethod
+    def at_the_next_hour(cls) -> None:
+        hour = 3_600_000_000_000
+        cls.ns += hour - (time.time_ns() + cls.ns) % hour
+
+
+async def two_hours_with_cuts(running: Running, link: FaultProxy, subject: Consumer) -> None:
+    """Two devices are read, over a link that breaks in each hour; until all receipts of both hours are in order."""
+    other = running.outbox.bind(DeviceSpec(DeviceConfig(name="oven", driver="test"), {"t": Number()}), PLACE)
+    for hour in (1, 2):
+        for cut in range(2):
+            await eventually(lambda: running.publisher.health.state == "up", 25)
+            link.spoil_next(swallow)
+            for number in range(30 * cut, 30 * cut + 30):
+                running.read(number)
+                if number % 3 == 0:
+                    block = (np.array([number]), other.tags.ids, np.array([number / 7]), np.zeros(1, np.uint32))
+                    running.outbox.append(Readings(other, *block))
+            await asyncio.sleep(0.1)
+            link.drop()
+            await link.restore()
+        await eventually(lambda: running.balance()["accepted"] == 80 * hour and running.delivered, 25)  # noqa: B023
+        Ahead.at_the_next_hour()
+        await eventually(lambda: len(in_order(subject)) == 2 * hour, 25)  # noqa: B023
+
+
+def in_order(subject: Consumer) -> list[str]:
+    return [line for line in subject.told if line.startswith("in order: ")]
+
+
+def publish(broker: Broker, messages: list[Received]) -> None:
+    """Have a broker tell these, in this order."""
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "teller")
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    for each in messages:
+        client.publish(each.topic, each.payload, qos=1).wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()
+
+
+@pytest.mark.timeout(120)
+async def test_all_receipts_check_and_one_message_withheld_or_altered_is_told_with_device_and_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(test_with_outbox, "SystemClock", Ahead)
+    Ahead.at_the_next_hour()
+    (tmp_path / "first").mkdir()
+    with Broker(tmp_path) as broker, Subscriber(broker) as raw, consumer(broker, tmp_path / "first") as subject:
+        async with FaultProxy("127.0.0.1", broker.port) as link:
+            options = {"plugin": "mqtt", "host": "127.0.0.1", "port": link.port, "ack_timeout": "500ms"}
+            async with outbox_into(SINK, tmp_path / "outbox", options) as running:
+                await two_hours_with_cuts(running, link, subject)
+        assert not [line for line in subject.told if line.startswith("mismatch: ")]
+        said = raw.received
+    once = list({json.loads(each.payload)["id"]: each for each in said if "id" in json.loads(each.payload)}.values())
+    of_oven = [n for n, each in enumerate(once) if each.topic.endswith("/oven") and "values" in each.payload]
+    hours = sorted({json.loads(each.payload)["hour"] for each in once if each.topic.endswith("/_receipt")})
+    withheld, altered = of_oven[5], of_oven[-5]
+    body = json.loads(once[altered].payload)
+    other = Received(once[altered].topic, json.dumps({**body, "values": {"t": body["values"]["t"] + 1}}), False)
+    spoiled = [*once[:withheld], *once[withheld + 1 : altered], other, *once[altered + 1 :]]
+    (tmp_path / "second").mkdir()
+    with Broker(tmp_path) as broker, consumer(broker, tmp_path / "second") as subject:
+        await asyncio.to_thread(publish, broker, spoiled)
+        told = {
+            f"mismatch: oven {hours[0]}: 19 of 20 readings are here",
+            f"mismatch: oven {hours[1]}: what is here is not what was accepted",
+        }
+        await eventually(lambda: {line for line in subject.told if line.startswith("mismatch: ")} == told, 25)
+        await eventually(lambda: len(in_order(subject)) == 2, 25)
+        assert all(line.startswith("in order: d, ") for line in in_order(subject))

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from gateway.core.event import Contribution, Event
 from gateway.core.quality import BAD_NO_COMMUNICATION, describe
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
+from gateway.outbox.receipts_body import Standing, bodies
+from gateway.outbox.receipts_period import Period, Tally
 from gateway.outbox.synced import SyncedBoots
 from gateway.plugin.sink import Message
 from gateway.publish import JsonEncoder
@@ -86,6 +89,15 @@ def event() -> Record:
     return record(Lane.ALARM, 9, Kind.EVENT, body=said.body())
 
 
+def receipt() -> Record:
+    hour, minute = T0_MS * 1_000_000, 60_000_000_000
+    tally = Tally("coater-1", PLACE.said(), sha256(b"").digest(), 3540, 3540, 17_700, 1041, 9_312, 17_700, 1)
+    tally.gaps = [["offline: no answer within 3 s", hour + minute, hour + 2 * minute]]
+    period = Period(1041, hour, 4, 9_313, hour + 60 * minute, tallies=[tally], revision=1, final=True)
+    (body,) = bodies(period, {"central": Standing()}, None)
+    return record(Lane.ALARM, 12, Kind.RECEIPT, body=body)
+
+
 def printed() -> dict[str, Message]:
     return {
         "readings": encoder().messages(readings())[0],
@@ -93,11 +105,12 @@ def printed() -> dict[str, Message]:
         "per_tag": encoder(per_tag=True).messages(readings())[3],
         "event": encoder().messages(event())[0],
         "tags": encoder().description(COATER),
+        "receipt": encoder().messages(receipt())[0],
         "state": encoder().state(COATER, False, "no answer within 3 s"),
     }
 
 
-@pytest.mark.parametrize("name", ["readings", "corrected", "per_tag", "event", "tags", "state"])
+@pytest.mark.parametrize("name", ["readings", "corrected", "per_tag", "event", "receipt", "tags", "state"])
 def test_an_example_is_what_the_encoder_prints(name: str) -> None:
     shown, true = (json.loads(text) for text in (EXAMPLES[name], printed()[name].payload))
     assert shown == true
