@@ -10,12 +10,18 @@ MARKER = "<!-- generated from the parsers: every command and option -->"
 
 def commands() -> dict[str, Parser]:
     """The parser of every command that people call, with its options declared; verbs such as `plugin list` too."""
-    found = {}
+    found: dict[str, Parser] = {}
     for name, parser in _below(frame()).items():
         if name in COMMANDS:
             parser.declare()
-            found[name] = parser
-            found |= {f"{name} {verb}": below for verb, below in _below(parser).items()}
+            found |= _with_verbs(name, parser)
+    return found
+
+
+def _with_verbs(name: str, parser: Parser) -> dict[str, Parser]:
+    found = {name: parser}
+    for verb, below in _below(parser).items():
+        found |= _with_verbs(f"{name} {verb}", below)
     return found
 
 
@@ -56,7 +62,7 @@ def _chapter(name: str, parser: Parser) -> Iterator[str]:
 
 def _about(name: str) -> str:
     """What the parser above says of a verb."""
-    command, _, verb = name.partition(" ")
+    command, _, verb = name.rpartition(" ")
     (listing,) = [action for action in commands()[command]._actions if isinstance(action, argparse._SubParsersAction)]
     text = next(str(choice.help) for choice in listing._choices_actions if choice.dest == verb)
     return f"{text[0].upper()}{text[1:]}."
