@@ -54,13 +54,17 @@ class Plant:
         place = Context(site="north", line="coating")
         specs = [DeviceSpec(DeviceConfig(name=f"press-{each}", driver="none"), options) for each in range(devices)]
         self.devices = [outbox.bind(spec, place) for spec in specs]
-        self._values = np.linspace(20, 90, tags).astype(np.float32).astype(np.float64)
+        chance = np.random.default_rng(1)
+        self._blocks = [chance.uniform(20, 90, tags).astype(np.float32).astype(np.float64) for _ in range(64)]
         self._good = np.zeros(tags, np.uint32)
+        self._scans = 0
 
     def scan(self, device: Device) -> None:
         """One block of all its tags."""
-        times = np.full(len(self._values), self.clock.wall_ns(), np.int64)
-        self.outbox.append(Readings(device, times, device.tags.ids, self._values, self._good))
+        times = np.full(len(self._good), self.clock.wall_ns(), np.int64)
+        values = self._blocks[self._scans % len(self._blocks)]
+        self._scans += 1
+        self.outbox.append(Readings(device, times, device.tags.ids, values, self._good))
 
     async def outage(self, seconds: int) -> None:
         """So many scans, as fast as the disk takes them."""
