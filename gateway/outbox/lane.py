@@ -3,9 +3,11 @@
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from gateway.core.record import Lane, Record
 from gateway.outbox.reading import Hole, Span, Stored
+from gateway.outbox.retention import files_status
 from gateway.outbox.segment import Entry, Growth, Segment, grow
 
 _RECORD_COST = 700
@@ -91,6 +93,16 @@ class LaneLog:
     def size(self) -> int:
         """Bytes on disk."""
         return sum(segment.size + segment.footer for segment in self.segments)
+
+    def status(self) -> dict[str, Any]:
+        """Its numbers, and how many records and files."""
+        return {
+            "next": self.next_seq,
+            "accepted": self.total,
+            "queued": self.queued,
+            "held": self.held,
+            **files_status(self.segments),
+        }
 
     def locate(self, seq: int) -> Span | Hole:
         """Where to read this number, which is below `written_seq`; or the hole that it lies in."""

@@ -6,9 +6,7 @@ encoded, and handed to the writer's thread as one group; the thread tells when i
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from gateway.outbox import state
 from gateway.outbox.admission import Admission
 from gateway.outbox.ballast import NO_ROOM, Ballast
 from gateway.outbox.dead import DeadLetters
+from gateway.outbox.disk import Disk
 from gateway.outbox.identity import Numbers, SetAside, all_set_aside
 from gateway.outbox.intake import Intake
 from gateway.outbox.lane import LaneLog
@@ -34,13 +33,12 @@ from gateway.outbox.readers import Readers
 from gateway.outbox.receipts import Receipts
 from gateway.outbox.receipts_files import ReceiptFiles
 from gateway.outbox.replays import Replays
-from gateway.outbox.retention import default_max_size, files_status
+from gateway.outbox.retention import default_max_size
 from gateway.outbox.segment import Entry, Growth
-from gateway.outbox.spill import PROMISES, Spill
+from gateway.outbox.spill import Spill
 from gateway.outbox.stamps import Stamps
 from gateway.outbox.synced import synced_path
 from gateway.outbox.upkeep import Upkeep
-from gateway.outbox.wear import Wear
 from gateway.outbox.writer import Group, Writer
 from gateway.plugin.driver import Found
 
@@ -65,7 +63,6 @@ class Outbox:
         self.log_id = found.log_id
         self._set_aside = [str(path) for path in all_set_aside(directory)]
         self._directory = directory
-        self._mode = section.mode
         self._clock = clock
         self._state = found
         self._lanes = {
@@ -77,13 +74,7 @@ class Outbox:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
         self._admission = Admission(clock)
-        self._wear = Wear()
-        self._accepted_before = sum(found.total.values())
-        self._progress = time.monotonic()
-        self._trouble = ""
-        self._failure: BaseException | None = None
-        self._ended = asyncio.Event()
-        self._idle = asyncio.Event()
+        self._disk = Disk(self._admission)
         own = sum(lane.size for lane in self._lanes.values())
         max_size = section.max_size or default_max_size(_free(directory), own)
         self._ballast = Ballast(directory / "ballast", min(section.ballast, max_size // 16))
@@ -122,7 +113,6 @@ class Outbox:
             max_size=max_size,
             ballast=self._ballast,
             admission=self._admission,
-            spills=section.mode == "spill",
             lanes=self._lanes,
             readers=self._readers,
             writer=self._writer,
@@ -195,25 +185,18 @@ class Outbox:
     async def written_out(self, timeout: float) -> None:
         """Wait until all that was appended is on disk, and readers may have it; at most so many seconds."""
         self.flush()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while self._admission.queued:
-                    self._idle.clear()
-                    await self._idle.wait()
+        await self._disk.written_out(timeout)
 
     def late(self) -> float:
         """Seconds for which the writer has not finished a group that it was given; 0 when it has nothing to do. A disk that
         refuses does not count: the writer tries on."""
-        if not self._admission.queued or self._trouble:
-            return 0.0
-        return time.monotonic() - self._progress
+        return self._disk.late()
 
     def _flush(self) -> None:
         self._timer = None
         if self._intake:
             group = self._intake.group()
-            if not self._admission.queued:
-                self._progress = time.monotonic()
+            self._disk.begins()
             for lane, entries in group.lanes.items():
                 self._admission.taken(lane, sum(len(entry.frame) for entry in entries))
             self._writer.write(group)
@@ -280,18 +263,11 @@ class Outbox:
 
     def group_done(self, group: Group) -> None:
         """All of it is on disk, or given up at a stop."""
-        self._admission.queued -= group.size
-        self._idle.set()
-        self._progress = time.monotonic()
-        if self._trouble and not self._writer.unwritten:
-            log.info("the disk takes the outbox again")
-            self._trouble = ""
+        self._disk.done(group.size, all_written=not self._writer.unwritten)
 
     def disk_trouble(self, error: OSError, lane: Lane) -> None:
         """A write failed and will be tried again; a full disk makes the oldest data go."""
-        if not self._trouble:
-            log.error("the disk does not take the outbox; trying on", error=str(error))
-        self._trouble = str(error)
+        self._disk.refuses(error)
         if error.errno in NO_ROOM:
             self._upkeep.disk_full(lane)
 
@@ -301,28 +277,23 @@ class Outbox:
 
     def ended(self, error: BaseException | None) -> None:
         """The thread has ended."""
-        self._failure = error
-        self._ended.set()
+        self._disk.ends(error)
 
     async def run(self) -> None:
         """Keep house until cancelled. Raises only if the writer's thread died of a bug."""
         self._flush_soon()
-        while not self._ended.is_set():
+        while not await self._disk.ended(0):
             self._tick()
             await self.receipts.issue()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_TICK):
-                    await self._ended.wait()
-        if self._failure is not None:
-            raise self._failure
+            await self._disk.ended(_TICK)
+        if self._disk.failure is not None:
+            raise self._disk.failure
 
     def _tick(self) -> None:
         self._intake.look()
         if self._intake and self._timer is None:
             self._flush_soon()
         self._upkeep.tick()
-        values = sum(lane.total for lane in self._lanes.values()) - self._accepted_before
-        self._wear.look(self._writer.written_bytes, self._writer.syncs, values)
         self.receipts.tick(queued=bool(self._lanes[Lane.DATA].queued))
 
     async def close(self) -> None:
@@ -351,7 +322,7 @@ class Outbox:
             ),
             _PATIENCE,
         )
-        await self._ended.wait()
+        await self._disk.ended()
         await asyncio.to_thread(self._writer.join)
 
     def _keep_clock(self, epoch: int, offset: int) -> None:
@@ -386,42 +357,16 @@ class Outbox:
 
     def status(self) -> dict[str, Any]:
         """For people and metrics: sizes in bytes, everything else in readings or records."""
-        found = self._state.found
         return {
             "log": self.log_id,
-            "size": self.size,
-            "mode": self._mode,
-            "promise": PROMISES[self._mode],
-            "max_size": self._upkeep.max_size,
-            "free": self._upkeep.free,
-            "disk": self._trouble or "ok",
-            "not_accepted": self._admission.turned_away,
-            "turning_away": self._admission.status(),
-            "ballast": {"size": self._ballast.taken, "given_back": self._ballast.given_back},
-            "lanes": {
-                lane.lane.word: {
-                    "next": lane.next_seq,
-                    "accepted": lane.total,
-                    "queued": lane.queued,
-                    "held": lane.held,
-                    **files_status(lane.segments),
-                }
-                for lane in self._lanes.values()
-            },
-            "keep_s": self._upkeep.keep_s,
-            "replays": [replay.status() for replay in self.replays],
+            **self._upkeep.status(),
+            "disk": self._disk.trouble or "ok",
+            "lanes": {lane.lane.word: lane.status() for lane in self._lanes.values()},
             "dead": self.dead.status(),
             "readers": [reader.status() for reader in self._readers.values()],
-            "written_bytes": self._writer.written_bytes,
-            "syncs": self._writer.syncs,
-            "wear": self._wear.status(),
+            "replays": [replay.status() for replay in self.replays],
             "set_aside": self._set_aside,
-            "recovered": {
-                "torn_bytes": found.torn_bytes,
-                "damaged": found.damaged,
-                "unreadable": found.unreadable,
-                "skipped": {lane.word: numbers for lane, numbers in self._state.skipped.items()},
-            },
+            "recovered": self._state.status(),
         }
 
 

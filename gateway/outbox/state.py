@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import orjson
@@ -45,6 +46,15 @@ class State:
     """First and last number that will never be used, per lane."""
     set_aside: SetAside | None = None
     """The log that stood here before, and could not be gone on with."""
+
+    def status(self) -> dict[str, Any]:
+        """What the start found."""
+        return {
+            "torn_bytes": self.found.torn_bytes,
+            "damaged": self.found.damaged,
+            "unreadable": self.found.unreadable,
+            "skipped": {lane.word: numbers for lane, numbers in self.skipped.items()},
+        }
 
 
 def load(directory: Path, wall_ns: int, boot_ns: int) -> State:

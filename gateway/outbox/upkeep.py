@@ -22,6 +22,8 @@ from gateway.outbox.losses import loss_body, segment_body
 from gateway.outbox.reader import Reader
 from gateway.outbox.retention import Policy, data_share, done_with, surplus, yielding
 from gateway.outbox.segment import Segment
+from gateway.outbox.spill import PROMISES
+from gateway.outbox.wear import Wear
 from gateway.outbox.writer import Writer
 
 log = structlog.get_logger()
@@ -42,7 +44,6 @@ class Upkeep:
         max_size: int,
         ballast: Ballast,
         admission: Admission,
-        spills: bool,
         lanes: Mapping[Lane, LaneLog],
         readers: Mapping[str, Reader],
         writer: Writer,
@@ -60,7 +61,9 @@ class Upkeep:
             Lane.ALARM: section.events_when_full,
         }
         self._ballast = ballast
-        self._spills = spills
+        self._spills = section.mode == "spill"
+        self._wear = Wear()
+        self._accepted_before = sum(lane.total for lane in lanes.values())
         self._admission = admission
         self._clock = clock
         self._lanes = lanes
@@ -96,7 +99,27 @@ class Upkeep:
                 self._remove(done)
         self.tell_settled()
         self.save_cursors()
+        values = sum(lane.total for lane in self._lanes.values()) - self._accepted_before
+        self._wear.look(self._writer.written_bytes, self._writer.syncs, values)
         self._writer.measure()
+
+    def status(self) -> dict[str, Any]:
+        """Sizes in bytes, and what is turned away, in readings and events."""
+        mode = self._section.mode
+        return {
+            "size": self.size,
+            "max_size": self.max_size,
+            "free": self.free,
+            "keep_s": self.keep_s,
+            "mode": mode,
+            "promise": PROMISES[mode],
+            "not_accepted": self._admission.turned_away,
+            "turning_away": self._admission.status(),
+            "ballast": {"size": self._ballast.taken, "given_back": self._ballast.given_back},
+            "written_bytes": self._writer.written_bytes,
+            "syncs": self._writer.syncs,
+            "wear": self._wear.status(),
+        }
 
     def tell_settled(self) -> None:
         """What every sink is done with need not be written any more. Cursors first: a file says so before memory forgets."""
