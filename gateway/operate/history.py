@@ -89,14 +89,18 @@ class HistoryCommands:
         if rate is not None and not rate > 0:
             raise GatewayError("the rate must be above 0")
         asked = Asked(from_ns, to_ns, tuple(devices))
-        self._outbox.replays.prepare(sink, asked)
+        replay = self._outbox.replays.make(sink, asked, self._ended, rate)
         told = {
             "from": "the beginning" if from_ns <= EARLIEST else rfc3339(from_ns),
             "to": "now" if to_ns >= LATEST else rfc3339(to_ns),
             "devices": list(devices) or "all",
         }
-        await self._noted("replay.start", who, target=sink, **told, rate=rate)
-        replay = self._outbox.replays.start(sink, asked, self._ended, rate)
+        try:
+            await self._noted("replay.start", who, target=sink, **told, rate=rate)
+        except GatewayError as error:
+            replay.end(f"it could not be audited: {error}")
+            raise
+        replay.begin()
         log.info("a replay begins", sink=sink, by=who, **told)
         return replay.status()
 

@@ -30,7 +30,7 @@ Look = Callable[[Part], Awaitable[Piece]]
 
 
 class Replay:
-    """One of them, from its start to its end. All calls from the event loop, inside which it must be made."""
+    """One of them, from `begin` to its end. All calls from the event loop."""
 
     def __init__(
         self,
@@ -73,6 +73,11 @@ class Replay:
         self._timers: set[asyncio.TimerHandle] = set()
         self._reading: asyncio.Task[None] | None = None
         self._paced = False
+        self._begun = False
+
+    def begin(self) -> None:
+        """Read and send from now on, unless it has been ended already."""
+        self._begun = True
         self._read_on()
 
     @property
@@ -181,7 +186,7 @@ class Replay:
             self.end(DONE)
 
     def _read_on(self) -> None:
-        if self._parts and len(self._waiting) < AHEAD and self._reading is None and not self.outcome:
+        if self._begun and self._parts and len(self._waiting) < AHEAD and self._reading is None:
             self._reading = asyncio.get_running_loop().create_task(self._read())
             self._reading.add_done_callback(self._was_read)
 

@@ -33,7 +33,7 @@ class Replays:
                 return replay
         raise GatewayError(f'there was no replay to "{sink}" since the gateway started')
 
-    def prepare(self, sink: str, asked: Asked) -> list[Part]:
+    def _parts(self, sink: str, asked: Asked) -> list[Part]:
         """The files that a replay would go through, as long as they are now. Raises GatewayError for one that cannot be."""
         if sink not in self._readers:
             known = f"there are: {', '.join(self._readers)}" if self._readers else "none is configured"
@@ -50,10 +50,10 @@ class Replays:
             raise GatewayError(f"nothing was accepted in this time; {_reach(segments)}")
         return there
 
-    def start(self, sink: str, asked: Asked, ended: Callable[[Replay], None], rate: float | None = RATE) -> Replay:
-        """Begin; `ended` is called once, at the end. `rate`: readings per second; None: no bound. Raises GatewayError as
-        `prepare` does."""
-        there = self.prepare(sink, asked)
+    def make(self, sink: str, asked: Asked, ended: Callable[[Replay], None], rate: float | None = RATE) -> Replay:
+        """One to `begin`; `ended` is called once, at the end. `rate`: readings per second; None: no bound. Raises
+        GatewayError for one that cannot be."""
+        there = self._parts(sink, asked)
         reader = self._readers[sink]
         reader.replay = Replay(
             sink,

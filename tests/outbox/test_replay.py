@@ -14,7 +14,7 @@ from gateway.core.record import Lane, Record
 from gateway.core.times import EARLIEST, LATEST, rfc3339
 from gateway.outbox import Outbox, Reader
 from gateway.outbox.history import Asked
-from gateway.outbox.replay import DONE, Replay
+from gateway.outbox.replay import DONE, RATE, Replay
 from tests.outbox.making import Log, fill, spec, take, until, values
 
 EVERYTHING = Asked(EARLIEST, LATEST)
@@ -37,6 +37,15 @@ async def delivered(outbox: Outbox, numbers: range, name: str = "press-1", tags:
     await fill(outbox, device, numbers)
     reader.acknowledged(await take(reader, len(numbers)))
     return reader
+
+
+def started(
+    outbox: Outbox, sink: str, asked: Asked, ends: Callable[[Replay], None], rate: float | None = RATE
+) -> Replay:
+    """A replay that has begun."""
+    replay = outbox.replays.make(sink, asked, ends, rate)
+    replay.begin()
+    return replay
 
 
 def balance(reader: Reader) -> dict[str, Any]:
@@ -71,7 +80,7 @@ async def test_the_same_records_go_out_again_marked_and_the_account_stays_as_it_
         first = await take(reader, 6)
         reader.acknowledged(first)
         before, ends = balance(reader), Ends()
-        replay = outbox.replays.start("central", EVERYTHING, ends)
+        replay = started(outbox, "central", EVERYTHING, ends)
         again = await replayed(reader, replay)
         assert [record.id for record in again] == [record.id for record in first]
         assert values(again) == values(first)
@@ -96,7 +105,7 @@ async def test_it_takes_what_was_accepted_in_the_span_of_these_devices_with_thei
         log.clock.advance(3600)
         end = log.clock.wall_ns()
         await delivered(outbox, range(5, 7))
-        replay = outbox.replays.start("central", Asked(begin, end, ("press-*",)), Ends())
+        replay = started(outbox, "central", Asked(begin, end, ("press-*",)), Ends())
         records = await replayed(reader, replay)
         assert values(records) == [3.0, 4.0]
         (event,) = (record for record in records if record.lane is Lane.ALARM)
@@ -106,7 +115,7 @@ async def test_it_takes_what_was_accepted_in_the_span_of_these_devices_with_thei
 async def test_what_is_new_goes_first_and_a_replay_takes_a_quarter_of_the_window(log: Log) -> None:
     async with log.opened(keep=1e9) as outbox:
         reader = await delivered(outbox, range(1, 41))
-        replay = outbox.replays.start("central", EVERYTHING, Ends(), rate=None)
+        replay = started(outbox, "central", EVERYTHING, Ends(), rate=None)
         await until(lambda: replay.waiting == 40)
         device = outbox.bind(spec(), Context(site="north"))
         await fill(outbox, device, range(100, 103))
@@ -120,7 +129,7 @@ async def test_what_is_new_goes_first_and_a_replay_takes_a_quarter_of_the_window
 async def test_no_more_readings_go_out_than_the_rate_allows(log: Log) -> None:
     async with log.opened(keep=1e9) as outbox:
         reader = await delivered(outbox, range(1, 9))
-        replay = outbox.replays.start("central", EVERYTHING, Ends(), rate=0.001)
+        replay = started(outbox, "central", EVERYTHING, Ends(), rate=0.001)
         await until(lambda: replay.waiting == 8)
         assert len(await take(reader, 1)) == 1
         assert await reader.take(200) == []
@@ -134,7 +143,7 @@ async def test_what_the_sink_has_not_had_yet_is_left_to_its_own_turn(log: Log) -
         await fill(outbox, device, range(1, 7))
         first = await take(reader, 6)
         reader.acknowledged(first[:2])
-        replay = outbox.replays.start("central", EVERYTHING, Ends())
+        replay = started(outbox, "central", EVERYTHING, Ends())
         assert values(await take(reader, 2)) == [1.0, 2.0]
         assert replay.status()["open"] == 4
 
@@ -143,7 +152,7 @@ async def test_a_lost_link_only_delays_it(log: Log) -> None:
     async with log.opened(keep=1e9) as outbox:
         reader = await delivered(outbox, range(1, 9))
         before = balance(reader)
-        replay = outbox.replays.start("central", EVERYTHING, Ends())
+        replay = started(outbox, "central", EVERYTHING, Ends())
         lost = await take(reader, 8)
         reader.rewind()
         reader.acknowledged(lost)
@@ -159,7 +168,7 @@ async def test_what_was_refused_for_now_goes_out_again_and_what_was_refused_for_
     async with log.opened(keep=1e9) as outbox:
         reader = await delivered(outbox, range(1, 4))
         before = balance(reader)
-        replay = outbox.replays.start("central", EVERYTHING, Ends())
+        replay = started(outbox, "central", EVERYTHING, Ends())
         first, second, third = await take(reader, 3)
         reader.refused(first, "quota exceeded", False)
         reader.refused(second, "packet too large", True)
@@ -174,7 +183,7 @@ async def test_a_cancelled_one_sends_no_more(log: Log) -> None:
     async with log.opened(keep=1e9) as outbox:
         reader = await delivered(outbox, range(1, 9))
         ends = Ends()
-        replay = outbox.replays.start("central", EVERYTHING, ends)
+        replay = started(outbox, "central", EVERYTHING, ends)
         out = await take(reader, 8)
         replay.end("cancelled by ada")
         reader.acknowledged(out[:1])
@@ -182,7 +191,18 @@ async def test_a_cancelled_one_sends_no_more(log: Log) -> None:
         reader.rewind()
         assert await reader.take(200) == []
         assert [each.outcome for each in ends.seen] == ["cancelled by ada"]
-        outbox.replays.start("central", EVERYTHING, ends)
+        started(outbox, "central", EVERYTHING, ends)
+
+
+async def test_one_that_was_cancelled_before_it_began_sends_nothing(log: Log) -> None:
+    async with log.opened(keep=1e9) as outbox:
+        reader = await delivered(outbox, range(1, 9))
+        replay = outbox.replays.make("central", EVERYTHING, Ends())
+        assert await reader.take(200) == []
+        replay.end("cancelled by ada")
+        replay.begin()
+        assert await reader.take(200) == []
+        assert not replay.waiting
 
 
 async def test_files_stay_while_they_are_replayed_and_go_after(log: Log) -> None:
@@ -190,7 +210,7 @@ async def test_files_stay_while_they_are_replayed_and_go_after(log: Log) -> None
         reader = await delivered(outbox, range(1, 101), tags=1000)
         before = len(log.files())
         outbox._tick()
-        replay = outbox.replays.start("central", EVERYTHING, Ends(), rate=None)
+        replay = started(outbox, "central", EVERYTHING, Ends(), rate=None)
         await until(lambda: replay.waiting)
         log.clock.advance(7200)
         outbox._tick()
@@ -207,7 +227,7 @@ async def test_files_stay_while_they_are_replayed_and_go_after(log: Log) -> None
 async def test_it_says_what_went_because_the_disk_was_full(log: Log) -> None:
     async with log.opened(keep=1e9, segment_size=64 * 1024) as outbox:
         reader = await delivered(outbox, range(1, 101), tags=1000)
-        replay = outbox.replays.start("central", EVERYTHING, Ends(), rate=None)
+        replay = started(outbox, "central", EVERYTHING, Ends(), rate=None)
         await until(lambda: replay.waiting)
         gone = outbox._lanes[Lane.DATA].segments[-2]
         outbox._upkeep._remove([gone])
@@ -224,7 +244,7 @@ async def test_damage_is_leapt_over_and_counted(log: Log) -> None:
         data = path.read_bytes()
         at = data.index(b"\x00\x00\x40\x40" * 3)  # the values of the third block
         path.write_bytes(data[:at] + b"\xff" + data[at + 1 :])
-        replay = outbox.replays.start("central", EVERYTHING, Ends())
+        replay = started(outbox, "central", EVERYTHING, Ends())
         assert values(await replayed(reader, replay)) == [1.0, 2.0, 4.0, 5.0]
         assert replay.status()["missing"] == 3
 
@@ -232,7 +252,7 @@ async def test_damage_is_leapt_over_and_counted(log: Log) -> None:
 async def test_a_sink_that_is_taken_away_ends_it(log: Log) -> None:
     async with log.opened(keep=1e9) as outbox:
         await delivered(outbox, range(1, 4))
-        replay = outbox.replays.start("central", EVERYTHING, Ends())
+        replay = started(outbox, "central", EVERYTHING, Ends())
         outbox.release("central")
         assert replay.outcome == "its sink was changed or removed"
 
@@ -244,13 +264,13 @@ async def test_one_that_cannot_be_is_refused_with_what_there_is(log: Log) -> Non
 
         def refused(sink: str, asked: Asked) -> Callable[[], str]:
             with pytest.raises(GatewayError) as error:
-                outbox.replays.start(sink, asked, Ends())
+                started(outbox, sink, asked, Ends())
             return str(error.value)
 
         assert refused("nowhere", EVERYTHING) == 'no sink "nowhere"; there are: central'
         assert f"the log reaches from {rfc3339(begin)} to" in refused("central", Asked(EARLIEST, begin - 1))
         assert 'nothing of a device "saw-9"; it has: press-1' in refused("central", Asked(devices=("saw-9",)))
-        outbox.replays.start("central", EVERYTHING, Ends(), rate=0.001)
+        started(outbox, "central", EVERYTHING, Ends(), rate=0.001)
         assert "replay --cancel" in refused("central", EVERYTHING)
 
 
@@ -259,5 +279,5 @@ async def test_after_a_restart_all_that_was_kept_can_be_replayed(log: Log) -> No
         await delivered(outbox, range(1, 6))
     async with log.opened(keep=1e9) as outbox:
         reader = outbox.reader("central")
-        replay = outbox.replays.start("central", EVERYTHING, Ends())
+        replay = started(outbox, "central", EVERYTHING, Ends())
         assert values(await replayed(reader, replay)) == [1.0, 2.0, 3.0, 4.0, 5.0]
