@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
@@ -31,6 +31,8 @@ class Found:
     type: str
     unit: str = ""
     description: str = ""
+    path: str = field(default="", compare=False)
+    """Where `browse` found it, in steps of the device's own names with "/" between them."""
 
 
 class Driver(Generic[D, T]):

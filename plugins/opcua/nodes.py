@@ -1,6 +1,7 @@
 """What a server tells of its nodes: types, units, descriptions, and which variables there are."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from asyncua import ua
@@ -26,29 +27,29 @@ async def describe_tags(session: Session, tags: Sequence[Tag]) -> Mapping[Tag, F
     nodes = {tag: session.node_id(parse_address(tag.config.address)) for tag in tags}
     known = {tag: node for tag, node in nodes.items() if node is not None}
     found = await describe_nodes(session, list(known.values()))
-    return {tag: what for tag, what in zip(known, found, strict=True) if what is not None}
+    return {tag: what for tag, what in zip(known, found, strict=True) if what is not None and what.type}
 
 
 async def describe_nodes(session: Session, nodes: Sequence[ua.NodeId]) -> list[Found | None]:
-    """What is known of each node; None for one that is no variable with a value that a tag can have."""
+    """What is known of each node, an array's type being empty; None for one that has no value that a tag can have."""
     answers = await read(session, [(node, attribute) for node in nodes for attribute in _ATTRIBUTES])
     units = await _units(session, nodes)
     width = len(_ATTRIBUTES)
     described = [answers[row * width : (row + 1) * width] for row in range(len(nodes))]
     return [
-        Found(kind, unit, _text(description)) if (kind := _type(value, data_type)) else None
+        None if (kind := _type(value, data_type)) is None else Found(kind, unit, _text(description))
         for (value, data_type, description), unit in zip(described, units, strict=True)
     ]
 
 
-def _type(value: ua.DataValue, data_type: ua.DataValue) -> str:
+def _type(value: ua.DataValue, data_type: ua.DataValue) -> str | None:
     """By the value that is there now, which settles enumerations and subtypes too, else by the declared built-in type."""
     if value.Value is not None and value.Value.Value is not None:
-        return type_of(value.Value)
+        return None if plain(value.Value) is None else type_of(value.Value)
     declared = data_type.Value.Value if data_type.Value is not None else None
     if isinstance(declared, ua.NodeId) and declared.NamespaceIndex == 0 and declared.Identifier in _BUILT_IN:
-        return TYPES.get(_BUILT_IN[declared.Identifier], "")
-    return ""
+        return TYPES.get(_BUILT_IN[declared.Identifier])
+    return None
 
 
 _BUILT_IN: dict[Any, ua.VariantType] = {kind.value: kind for kind in TYPES}
@@ -81,20 +82,25 @@ async def _units(session: Session, nodes: Sequence[ua.NodeId]) -> list[str]:
 
 async def browse_variables(session: Session) -> AsyncGenerator[tuple[str, Found], None]:
     """All variables below Objects, the server's own left out: address with namespace URI, and what is known of it."""
-    seen = {_OBJECTS, _SERVER}
+    paths = {_OBJECTS: "", _SERVER: "Server"}
     level = [_OBJECTS]
     while level:
-        children = [child for child in await _children(session, level) if child.NodeId not in seen]
-        level = [child.NodeId for child in children]
-        seen.update(level)
-        variables = [child.NodeId for child in children if child.NodeClass == ua.NodeClass.Variable]
+        variables: list[ua.NodeId] = []
+        below: list[ua.NodeId] = []
+        for parent, child in await _children(session, level):
+            if child.NodeId not in paths:
+                paths[child.NodeId] = f"{paths[parent]}/{child.BrowseName.Name}".lstrip("/")
+                below.append(child.NodeId)
+                if child.NodeClass == ua.NodeClass.Variable:
+                    variables.append(child.NodeId)
         for node, found in zip(variables, await describe_nodes(session, variables), strict=True):
             if found is not None:
-                yield str(session.address(node)), found
+                yield str(session.address(node)), replace(found, path=paths[node])
+        level = below
 
 
-async def _children(session: Session, nodes: Sequence[ua.NodeId]) -> list[ua.ReferenceDescription]:
-    """Objects and variables one step below; properties are left out."""
+async def _children(session: Session, nodes: Sequence[ua.NodeId]) -> list[tuple[ua.NodeId, ua.ReferenceDescription]]:
+    """Objects and variables one step below, each with the node above it; properties are left out."""
 
     async def call(chunk: Sequence[ua.NodeId]) -> Sequence[ua.BrowseResult]:
         request = ua.BrowseRequest()
@@ -102,16 +108,24 @@ async def _children(session: Session, nodes: Sequence[ua.NodeId]) -> list[ua.Ref
         return list((await session.request(request, ua.BrowseResponse)).Results)
 
     with in_words("browsing", session.certificate):
-        results = await session.in_chunks("browse", nodes, call)
-        children = [child for result in results for child in result.References or ()]
-        points = [result.ContinuationPoint for result in results if result.ContinuationPoint]
-        while points:
-            request = ua.BrowseNextRequest()
-            request.Parameters.ContinuationPoints = points
-            more = (await session.request(request, ua.BrowseNextResponse)).Parameters.Results
-            children += [child for result in more for child in result.References or ()]
-            points = [result.ContinuationPoint for result in more if result.ContinuationPoint]
-    return [child for child in children if child.ReferenceTypeId != _HAS_PROPERTY]
+        answers = list(zip(nodes, await session.in_chunks("browse", nodes, call), strict=True))
+        children = []
+        while answers:
+            children += [(node, child) for node, result in answers for child in result.References or ()]
+            answers = await _more(session, [(node, result) for node, result in answers if result.ContinuationPoint])
+    return [(node, child) for node, child in children if child.ReferenceTypeId != _HAS_PROPERTY]
+
+
+async def _more(
+    session: Session, answers: Sequence[tuple[ua.NodeId, ua.BrowseResult]]
+) -> list[tuple[ua.NodeId, ua.BrowseResult]]:
+    """What did not fit into these answers."""
+    if not answers:
+        return []
+    request = ua.BrowseNextRequest()
+    request.Parameters.ContinuationPoints = [result.ContinuationPoint for _, result in answers]
+    results = (await session.request(request, ua.BrowseNextResponse)).Parameters.Results
+    return [(node, result) for (node, _), result in zip(answers, results, strict=True)]
 
 
 def _browse_of(node: ua.NodeId) -> ua.BrowseDescription:

@@ -189,6 +189,8 @@ async def test_browse_finds_the_variables_by_addresses_that_the_config_takes(ser
     await driver.close()
     assert found[node("Temperature")] == Found("float64", "°C", "inlet air")
     assert {node(name) for name in SCALARS} <= set(found)
+    assert found[node("Array")].type == ""
+    assert found[node("Temperature")].path == "Plant/Temperature"
 
 
 async def test_a_quiet_server_gives_signs_of_life_and_no_readings(serve):

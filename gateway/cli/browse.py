@@ -1,0 +1,191 @@
+"""`edge-gateway browse`: what a device offers, to look at, or as tags to paste into the configuration."""
+
+import argparse
+import asyncio
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from gateway.acquire.line import close
+from gateway.acquire.probe import unbound
+from gateway.cli.terminal import colour, config_path, fail, table
+from gateway.config.load import load
+from gateway.config.mistakes import check, did_you_mean
+from gateway.config.model import DeviceSpec, GatewaySection
+from gateway.core.errors import ConfigError, GatewayError
+from gateway.operate.logs import set_up
+from gateway.plugin.discovery import Plugins
+from gateway.plugin.driver import Driver, Found
+from gateway.supervise.keep_running import EXPECTED
+
+Offer = tuple[str, Found]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Whom to ask, and what to show."""
+    parser.add_argument(
+        "device", help='a device of the configuration, or an address such as "opc.tcp://192.168.10.30:4840"'
+    )
+    only = 'only paths or addresses such as "Line1/*" or "*Temp*"; may be given several times'
+    parser.add_argument("--only", action="append", default=[], metavar="GLOB", help=only)
+    shapes = "table to look at (default); csv for a tags_file; toml for [device.tags]"
+    parser.add_argument("--format", choices=("table", "csv", "toml"), default="table", help=shapes)
+    parser.add_argument("--driver", default="opcua", help="the driver for an address (default: opcua)")
+    setting = "an option of the device for an address, such as security=none; may be given several times"
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help=setting)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the offers; 1 when the device cannot be asked, or offers nothing that is wanted."""
+    set_up("error")
+    try:
+        spec, plugins = _device(args)
+        offers = asyncio.run(_ask(spec, plugins))
+    except ConfigError as error:
+        fail(str(error))
+        return 1
+    except (*EXPECTED, GatewayError) as error:
+        fail(f"{args.device}: {error or type(error).__name__}")
+        return 1
+    wanted = [offer for offer in offers if _is_wanted(offer, args.only)]
+    if args.json:
+        print(json.dumps([_entry(*offer) for offer in wanted], ensure_ascii=False, indent=1))
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in SHAPES[args.format](wanted))
+    if not wanted:
+        fail(f"{args.device}: nothing of that kind among {len(offers)}" if offers else f"{args.device}: offers nothing")
+    return 0 if wanted else 1
+
+
+def _device(args: argparse.Namespace) -> tuple[DeviceSpec, Plugins]:
+    if "://" in args.device:
+        return _addressed(args)
+    found: list[Plugins] = []
+
+    def look_up(section: GatewaySection) -> Plugins:
+        found.append(Plugins(section.plugin_dirs, section.replaces))
+        return found[0]
+
+    config = load(config_path(args.config), look_up)
+    devices = {spec.config.name: spec for spec in config.devices}
+    if args.device not in devices:
+        raise GatewayError(f"there is no such device{did_you_mean(args.device, devices)}")
+    return devices[args.device], found[0]
+
+
+def _addressed(args: argparse.Namespace) -> tuple[DeviceSpec, Plugins]:
+    """A device that stands in no configuration."""
+    plugins = Plugins()
+    options: dict[str, Any] = {"name": "browsed", "driver": args.driver, "url": args.device}
+    for setting in args.option:
+        key, _, value = setting.partition("=")
+        options[key] = _plain(value)
+    try:
+        config, mistakes = check(plugins.driver_types(args.driver)[0], options, Path.cwd())
+    except KeyError:
+        raise GatewayError(f'no driver "{args.driver}"{did_you_mean(args.driver, plugins.drivers())}') from None
+    if config is None:
+        raise GatewayError("; ".join(f"{'.'.join(map(str, each.path))}: {each.message}" for each in mistakes))
+    return DeviceSpec(config, {}), plugins
+
+
+def _plain(text: str) -> Any:
+    """A number, true, false or a table as JSON writes them; anything else is a text."""
+    with suppress(ValueError):
+        return json.loads(text)
+    return text
+
+
+async def _ask(spec: DeviceSpec, plugins: Plugins) -> list[Offer]:
+    driver_type = plugins.driver(spec.config.driver)
+    if driver_type.browse is Driver.browse:
+        raise GatewayError(f'the driver "{spec.config.driver}" cannot browse')
+    driver = driver_type([unbound(spec)])
+    try:
+        async with asyncio.timeout(spec.config.timeout):
+            await driver.connect()
+        try:
+            return [offer async for offer in driver.browse()]
+        finally:
+            await close(driver)
+    finally:
+        driver.release()
+
+
+def _is_wanted(offer: Offer, globs: Sequence[str]) -> bool:
+    address, found = offer
+    return not globs or any(fnmatchcase(text, glob) for glob in globs for text in (found.path, address))
+
+
+def _entry(address: str, found: Found) -> dict[str, str]:
+    return {
+        "path": found.path, "address": address, "type": found.type, "unit": found.unit, "description": found.description,
+    }  # fmt: skip
+
+
+def _table(offers: Sequence[Offer]) -> Iterator[str]:
+    rows = [(found.path, found.type, found.unit, address, found.description) for address, found in offers]
+    if rows:
+        head, *rest = table([("PATH", "TYPE", "UNIT", "ADDRESS", "DESCRIPTION"), *rows])
+        yield colour(head, "bold")
+        yield from rest
+
+
+def _csv(offers: Sequence[Offer]) -> Iterator[str]:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("name", "address", "unit", "description"))
+    for name, (address, found) in zip(names(offers), offers, strict=True):
+        writer.writerow((name, address, found.unit, found.description))
+    yield from text.getvalue().splitlines()
+
+
+def _toml(offers: Sequence[Offer]) -> Iterator[str]:
+    yield "[device.tags]"
+    for name, (address, found) in zip(names(offers), offers, strict=True):
+        options = {"address": address, "unit": found.unit, "description": found.description}
+        told = ", ".join(f"{key} = {_quoted(value)}" for key, value in options.items() if value)
+        yield f"{_quoted(name)} = {{ {told} }}  # {found.type or 'array'}"
+
+
+def _quoted(text: str) -> str:
+    """As a TOML string; JSON's escapes are TOML's too."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def names(offers: Sequence[Offer]) -> list[str]:
+    """A tag name for each: the last step of its path, and as many steps before as make it the only one."""
+    paths = [_steps(address, found) for address, found in offers]
+    depth = [1] * len(paths)
+    while True:
+        told = [".".join(path[-steps:]) for path, steps in zip(paths, depth, strict=True)]
+        twins = {name for name in told if told.count(name) > 1} if len(set(told)) < len(told) else set()
+        deeper = [row for row, name in enumerate(told) if name in twins and depth[row] < len(paths[row])]
+        if not deeper:
+            return _numbered(told)
+        for row in deeper:
+            depth[row] += 1
+
+
+def _steps(address: str, found: Found) -> list[str]:
+    """A tag's name becomes part of topics: what has a meaning there is left out."""
+    path = (found.path or address).translate(str.maketrans("+#", "__"))
+    return [step.strip() or "_" for step in path.split("/")]
+
+
+def _numbered(told: Sequence[str]) -> list[str]:
+    seen: dict[str, int] = {}
+    unique = []
+    for name in told:
+        seen[name] = seen.get(name, 0) + 1
+        unique.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return unique
+
+
+SHAPES: dict[str, Callable[[Sequence[Offer]], Iterator[str]]] = {"table": _table, "csv": _csv, "toml": _toml}

@@ -1,0 +1,124 @@
+"""`edge-gateway browse`: what a device offers, in forms that the configuration takes."""
+
+import asyncio
+import csv
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.cli import main
+from gateway.cli.browse import SHAPES, names
+from gateway.config.devices import _wrong_name
+from gateway.config.tags_csv import read_tags
+from gateway.plugin.driver import Found
+from plugins.opcua.config import NodeConfig
+from tests.peers.opcua_servers import NAMESPACE, OpcUaPeer
+
+OFFERS = [
+    ("ns=2;s=A", Found("float64", "°C", 'inlet "air"', "Line1/Temp")),
+    ("ns=2;s=B", Found("float64", "", "", "Line2/Temp")),
+    ("ns=2;s=C", Found("", "", "", "Line2/List #1")),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    peer = OpcUaPeer("asyncua", tmp_path_factory.mktemp("server"))
+    asyncio.run(peer.start())
+    yield peer
+    peer.kill()
+
+
+def browse(capsys, *arguments) -> tuple[int, str, str]:
+    code = main(["browse", *arguments])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_names_are_the_last_step_and_as_many_more_as_tell_twins_apart():
+    assert names(OFFERS) == ["Line1.Temp", "Line2.Temp", "List _1"]
+    assert names([("a", Found("", path="X/Y")), ("b", Found("", path="X/Y"))]) == ["X.Y", "X.Y_2"]
+
+
+steps = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
+
+
+@given(st.lists(st.lists(steps, min_size=1, max_size=3).map("/".join), max_size=8))
+def test_names_are_unique_and_such_as_a_tag_may_have(paths):
+    found = names([(f"i={row}", Found("", path=path)) for row, path in enumerate(paths)])
+    assert len(set(found)) == len(paths)
+    assert not [name for name in found if _wrong_name(name)]
+
+
+def test_csv_is_a_tag_file(tmp_path):
+    file = tmp_path / "tags.csv"
+    file.write_text("\n".join(SHAPES["csv"](OFFERS)))
+    rows, problems, _ = read_tags(file, "tags.csv", NodeConfig)
+    assert not problems
+    assert [(row.name, row.options["address"]) for row in rows] == [
+        ("Line1.Temp", "ns=2;s=A"), ("Line2.Temp", "ns=2;s=B"), ("List _1", "ns=2;s=C"),
+    ]  # fmt: skip
+    assert rows[0].options["description"] == 'inlet "air"'
+
+
+def test_toml_is_a_table_of_tags():
+    tags = tomllib.loads("\n".join(SHAPES["toml"](OFFERS)))["device"]["tags"]
+    assert tags["Line1.Temp"] == {"address": "ns=2;s=A", "unit": "°C", "description": 'inlet "air"'}
+    assert list(tags) == ["Line1.Temp", "Line2.Temp", "List _1"]
+
+
+def test_an_address_is_browsed_without_a_configuration(server, capsys):
+    code, out, err = browse(capsys, server.url, "--option", "security=none", "--only", "Plant/*Temp*")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1].split() == [
+        "Plant/Temperature", "float64", "°C", f"nsu={NAMESPACE};s=Temperature", "inlet", "air",
+    ]  # fmt: skip
+
+
+def test_a_device_of_the_configuration_is_browsed_and_scripts_get_json(server, capsys, tmp_path: Path):
+    file = tmp_path / "config.toml"
+    file.write_text(f"""
+[gateway]
+name = "gw"
+[[device]]
+name = "plc"
+driver = "opcua"
+url = "{server.url}"
+security = "none"
+[device.tags]
+a = {{ address = "i=2258" }}
+""")
+    code, out, _ = browse(capsys, "plc", "--config", str(file), "--only", "*Double", "--json")
+    assert code == 0
+    (found,) = json.loads(out)
+    assert (found["path"], found["address"], found["type"]) == ("Plant/Double", f"nsu={NAMESPACE};s=Double", "float64")
+    assert found.keys() == {"path", "address", "type", "unit", "description"}
+    code, _, err = browse(capsys, "plk", "--config", str(file))
+    assert code == 1
+    assert 'did you mean "plc"' in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["opc.tcp://127.0.0.1:1", "--option", "security=none"], "connection refused"),
+        (["opc.tcp://127.0.0.1:1", "--option", "securty=none"], "securty"),
+        (["opc.tcp://127.0.0.1:1", "--driver", "opcuaa"], 'did you mean "opcua"'),
+        (["http://127.0.0.1:1"], "opc.tcp://HOST:PORT"),
+    ],
+)
+def test_what_cannot_be_browsed_is_told(capsys, arguments, told):
+    code, out, err = browse(capsys, *arguments)
+    assert (code, out) == (1, "")
+    assert told in err
+
+
+def test_nothing_that_fits_is_told(server, capsys):
+    code, out, err = browse(capsys, server.url, "--option", "security=none", "--only", "Elsewhere/*", "--format", "csv")
+    assert code == 1
+    assert list(csv.reader(out.splitlines())) == [["name", "address", "unit", "description"]]
+    assert "nothing of that kind" in err
