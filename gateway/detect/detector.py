@@ -28,6 +28,8 @@ LOAD_SECONDS = 30.0
 """A model that is not ready after this long has failed."""
 MAX_WAITING = 20_000
 """Blocks that wait while models are loading; beyond, the oldest go."""
+SLOW_AT_ONCE = 2
+"""How many models that score in a thread may do so at a time; each has one call under way or waiting, never more."""
 LIMIT_SECONDS = 0.25
 """How often limits are looked at, at least."""
 
@@ -68,6 +70,7 @@ class Detector:
         """`emit` is called in the event loop; `version` is the gateway's; relative model files start at `base`."""
         self._emit_out = emit
         self._alarms = alarms
+        self._slow = asyncio.Semaphore(SLOW_AT_ONCE)
         self._clock = clock
         self._version = version
         self._base = base
@@ -173,7 +176,7 @@ class Detector:
         source = events.Source(model.name, opened.card, opened.file.sha256, self._version, graph.version(), cpu())
         model.identity = source.detail()
         section = model.section
-        model.watch = Watch(source, opened, model.devices, section.tags, self._alarms, section.latch)
+        model.watch = Watch(source, opened, model.devices, section.tags, self._alarms, section.latch, self._slow)
         told = {**model.identity, "devices": len(model.devices), "score_ms": round(opened.seconds * 1e3, 3)}
         log.info("model loaded", **told)
         for name in model.devices:

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.core.quality import FORCED, REPEATED, STALE, UNCERTAIN
+from gateway.core.quality import CLAMPED, FORCED, REPEATED, STALE, UNCERTAIN
 from gateway.detect.card import MAX_HISTORY
 
-USABLE, UNSEEN, NOT_GOOD, LOST, SET_BY_HAND, TOO_OLD = range(6)
-REASONS = ("usable", "not read yet", "not good", "stale", "forced", "too old")
-"""What an input is in a cell, in words, by its code."""
+USABLE, UNSEEN, NOT_GOOD, LOST, SET_BY_HAND, TOO_OLD, AT_LIMIT = range(7)
+REASONS = ("usable", "not read yet", "not good", "stale", "forced", "too old", "clamped")
+"""What an input is in a cell, in words, by its code. A clamped value is scored, but is not called normal."""
 
 _NEVER = np.iinfo(np.int64).min
 _LATEST = 2**62
@@ -102,7 +102,7 @@ class Grid:
         self.codes = np.full((assets, inputs), UNSEEN, np.uint8)
         """What each input was in the asset's last cell, see REASONS."""
         self.run = np.zeros(assets, np.int64)
-        """How many cells in a row, up to the last one, had all inputs usable."""
+        """How many cells in a row, up to the last one, had all inputs usable or clamped."""
         self.late = 0
         """Samples that came after their cell was closed."""
         self.restarts = 0
@@ -170,7 +170,7 @@ class Grid:
             holds_from=np.where(timed, t_ns, arrived),
             t_ns=np.where(t_ns < _LATEST, t_ns, arrived),
             confirmed=np.where(timed & ~too_old, t_ns, arrived),  # a first value may be old and yet be the present one
-            value=np.where(code == USABLE, value, np.nan),
+            value=np.where(is_scored(code), value, np.nan),
             code=code,
         )  # fmt: skip
         return waiting if timed.all() else waiting.where(np.argsort(waiting.holds_from, kind="stable"))
@@ -220,22 +220,29 @@ class Grid:
     def _close(self, due: Rows) -> Closed:
         end = self._next_end[due]
         code = self._code[due]
-        aged = (code == USABLE) & (end[:, np.newaxis] - self._confirmed[due] > self._max_age)
+        aged = is_scored(code) & (end[:, np.newaxis] - self._confirmed[due] > self._max_age)
         code[aged] = TOO_OLD
         self.codes[due] = code
         every: Rows | slice = slice(None) if len(due) == len(self.windows) else due
         self.windows[every, :-1] = self.windows[every, 1:]
         self.windows[every, -1] = self._value[due]
-        self.run[due] = np.where((code == USABLE).all(axis=1), self.run[due] + 1, 0)
+        self.run[due] = np.where(is_scored(code).all(axis=1), self.run[due] + 1, 0)
         self._next_end[due] += self.period_ns
         closed = Closed(due, end, self._anew[due])
         self._anew[due] = False
         return closed
 
 
+def is_scored(code: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which inputs have a value that a model may see."""
+    scored: NDArray[np.bool_] = (code == USABLE) | (code == AT_LIMIT)
+    return scored
+
+
 def _codes(value: NDArray[np.float64], quality: NDArray[np.uint32]) -> NDArray[np.uint8]:
     usable = (quality < UNCERTAIN) & (np.abs(value) <= _LARGEST)  # NaN is not
     code = np.where(usable, USABLE, NOT_GOOD).astype(np.uint8)
+    code[usable & ((quality & CLAMPED) != 0)] = AT_LIMIT
     code[(quality & FORCED) != 0] = SET_BY_HAND
     code[(quality & STALE) != 0] = LOST
     return code

@@ -1,5 +1,6 @@
 """One model over all the devices it watches."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from gateway.detect.binding import Binding
 from gateway.detect.decide import Decisions
 from gateway.detect.evidence import Evidence
 from gateway.detect.graph import Floats
-from gateway.detect.grid import REASONS, USABLE, Closed, Grid, Rows, Samples, Times
+from gateway.detect.grid import AT_LIMIT, REASONS, USABLE, Closed, Grid, Rows, Samples, Times, is_scored
 from gateway.detect.onnx_file import ModelError
 from gateway.detect.own_thread import in_own_thread
 from gateway.detect.session import INLINE_SECONDS, OpenModel, Scores
@@ -70,9 +71,11 @@ class Watch:
         tag_names: Mapping[str, str],
         alarms: Alarms,
         latch: bool = False,
+        slow: asyncio.Semaphore | None = None,
     ) -> None:
         """`opened` for as many devices; `tag_names`: input → tag, where they differ; `latch`: its alarms stay active until
-        somebody acknowledges them. What `alarms` knows to be raised goes on."""
+        somebody acknowledges them; `slow`: how many slow models may score at once. What `alarms` knows to be raised goes
+        on."""
         card = source.card
         count = len(devices)
         self.source = source
@@ -87,10 +90,12 @@ class Watch:
         self.failure = ""
         self._alarms = alarms
         self._latch = latch
+        self._slow = slow or asyncio.Semaphore()
         self._row = {name: row for row, name in enumerate(devices)}
         ages = np.array([entry.max_age_ms for entry in card.inputs], np.int64) * 1_000_000
         self.grid = Grid(count, card.window, card.period_ms * 1_000_000, ages)
-        self.decisions = Decisions(count, card.raise_at, card.clear_at)
+        hold = -(-card.min_duration_ms // card.period_ms)
+        self.decisions = Decisions(count, card.raise_at, card.clear_at, hold)
         for name in alarms.holding("anomaly", source.model).keys() & self._row.keys():
             self.decisions.active[self._row[name]] = True
         low, high = (np.array([getattr(entry, end) for entry in card.inputs]) for end in ("min", "max"))
@@ -130,14 +135,15 @@ class Watch:
         assets = closed.assets
         self.decisions.forget(assets[closed.anew])
         cell = self.grid.windows[assets, -1]
-        inside = ((cell >= self._low) & (cell <= self._high)).all(axis=1)
+        codes = self.grid.codes[assets]
+        inside = ((cell >= self._low) & (cell <= self._high) & (codes == USABLE)).all(axis=1)
         self._inside_run[assets] = np.where(inside, self._inside_run[assets] + 1, 0)
         complete: NDArray[np.bool_] = self.grid.run[assets] >= self.source.card.window
         rest = assets[~complete]
         if len(rest):
             none = np.zeros(len(rest), np.bool_)
             self.decisions.tick(rest, none, none)
-            usable = (self.grid.codes[rest] == USABLE).all(axis=1)
+            usable = is_scored(self.grid.codes[rest]).all(axis=1)
             self._said[rest] = np.where(usable, WARMUP, INPUTS)
             self._score[rest] = np.nan
         return complete
@@ -148,15 +154,19 @@ class Watch:
 
     async def _score_in_thread(self, tick: "_Tick") -> None:
         try:
-            scores = await in_own_thread(lambda: self.session.score(tick.windows), ANSWER_SECONDS)
-            if turns := self._judge(tick, scores):
-                self._tell(await in_own_thread(lambda: [self._explained(turn) for turn in turns], ANSWER_SECONDS))
+            async with self._slow:
+                await self._score_and_tell(tick)
         except ModelError as error:
             self.failure = str(error)
         except TimeoutError:
             self.failure = f"gave no answer within {ANSWER_SECONDS:.0f} s"
         finally:
             self._busy = False
+
+    async def _score_and_tell(self, tick: "_Tick") -> None:
+        scores = await in_own_thread(lambda: self.session.score(tick.windows), ANSWER_SECONDS)
+        if turns := self._judge(tick, scores):
+            self._tell(await in_own_thread(lambda: [self._explained(turn) for turn in turns], ANSWER_SECONDS))
 
     def _judge(self, tick: "_Tick", scores: Scores) -> list["_Turn"]:
         """Draw the verdicts of one tick. Gives what is raised and what cleared by them."""
@@ -220,9 +230,16 @@ class Watch:
             case 2 | 3:
                 return "running", ""
             case 5:
-                return "degraded", "outside the trained range"
+                return "degraded", self._limited(row) or "outside the trained range"
             case 6:
                 return "degraded", "the model gives no number"
+        return "degraded", self._named(row, ~is_scored(self.grid.codes[row]))
+
+    def _limited(self, row: int) -> str:
+        return self._named(row, self.grid.codes[row] == AT_LIMIT)
+
+    def _named(self, row: int, which: NDArray[np.bool_]) -> str:
+        """What is wrong with these inputs, in words."""
         codes = self.grid.codes[row]
-        wrong = [f"{self.source.card.tags[i]} is {REASONS[codes[i]]}" for i in np.flatnonzero(codes != USABLE)]
-        return "degraded", ", ".join(wrong)
+        wrong = [f"{self.source.card.tags[i]} is {REASONS[codes[i]]}" for i in np.flatnonzero(which)]
+        return ", ".join(wrong)

@@ -6,9 +6,9 @@ from gateway.detect.card import Persistence
 from gateway.detect.decide import Decisions
 
 
-def run(pattern, raise_at=(2, 3), clear_at=(3, 3)):
+def run(pattern, raise_at=(2, 3), clear_at=(3, 3), hold=0):
     """Feed one asset: "+" above, "-" below, "?" undecided; gives "R" and "C" where it raises and clears."""
-    decisions = Decisions(1, Persistence(*raise_at), Persistence(*clear_at))
+    decisions = Decisions(1, Persistence(*raise_at), Persistence(*clear_at), hold)
     told = ""
     for sign in pattern:
         raised, cleared = decisions.tick(np.array([0]), np.array([sign == "+"]), np.array([sign == "-"]))
@@ -30,6 +30,12 @@ def test_undecided_ticks_neither_raise_nor_clear():
     assert run("++??????") == ".R......"
     assert run("++-?-?--?--") == ".R........."
     assert run("++---") == ".R..C"
+
+
+def test_a_least_duration_must_be_served_without_a_break():
+    assert run("++++++", (2, 2), (1, 1), hold=3) == "....R."
+    assert run("++++-+++++", (2, 2), (1, 1), hold=3) == ".........R"
+    assert run("++-++-++-+", (2, 3), (3, 3), hold=3) == "....R....."
 
 
 def test_the_longest_persistence_is_64_ticks():

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.config.model import ModelSection
 from gateway.core.clock import FakeClock
-from gateway.core.quality import BAD_TIMEOUT, GOOD, STALE
+from gateway.core.quality import BAD_TIMEOUT, CLAMPED, FORCED, GOOD, STALE
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.detect import Detector, detector, watch
@@ -148,6 +148,22 @@ async def test_a_low_score_outside_the_trained_range_is_not_called_normal(tmp_pa
         assert made.devices()["oven-1"]["reason"] == "outside the trained range"
         assert made.told() == [("anomaly", "raised", "oven-1")]
         made.seconds(7, [one], flow=12.2)
+        assert made.told()[1:] == [("anomaly", "cleared", "oven-1")]
+
+
+@pytest.mark.parametrize(
+    ("quality", "reason"), [(GOOD | CLAMPED, "temp is clamped"), (GOOD | FORCED, "temp is forced")]
+)
+async def test_a_clamped_or_forced_value_is_never_called_normal_and_ends_no_anomaly(tmp_path, quality, reason):
+    save(tmp_path / "oven.onnx")
+    one = device()
+    async with plant(tmp_path, [("oven.onnx", {"devices": ("oven-1",)})], [one]) as made:
+        made.seconds(8, [one], temp=65.0)
+        made.seconds(20, [one], quality=quality)
+        entry = made.devices()["oven-1"]
+        assert (entry["state"], entry["reason"].split(",")[0]) == ("degraded", reason)
+        assert made.told() == [("anomaly", "raised", "oven-1")]
+        made.seconds(10, [one])
         assert made.told()[1:] == [("anomaly", "cleared", "oven-1")]
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.quality import BAD_TIMEOUT, CLAMPED, FORCED, GOOD, REPEATED, STALE, UNCERTAIN
-from gateway.detect.grid import LOST, NOT_GOOD, SET_BY_HAND, TOO_OLD, UNSEEN, USABLE, Grid, Samples
+from gateway.detect.grid import AT_LIMIT, LOST, NOT_GOOD, SET_BY_HAND, TOO_OLD, UNSEEN, USABLE, Grid, Samples
 
 S = 1_000_000_000
 T0 = 1_800_000_000 * S
@@ -89,7 +89,7 @@ def test_a_window_is_complete_after_w_usable_cells_and_lies_oldest_first():
         (GOOD, 1e300, NOT_GOOD),
         (GOOD | FORCED, 1.0, SET_BY_HAND),
         (GOOD | STALE, 1.0, LOST),
-        (GOOD | CLAMPED, 1.0, USABLE),
+        (GOOD | CLAMPED, 1.0, AT_LIMIT),
     ],
 )
 def test_what_is_not_good_breaks_the_window_until_it_is_whole_again(quality, value, code):
@@ -98,7 +98,7 @@ def test_what_is_not_good_breaks_the_window_until_it_is_whole_again(quality, val
         feeder.at(second, (0, value, quality) if second == 4 else (0, 1.0), (1, 5.0))
     feeder.at(8.5)
     assert feeder.cells[3][4] == [code, USABLE]
-    assert [cell[3] for cell in feeder.cells][3:] == ([4, 5, 6, 7, 8] if code == USABLE else [0, 1, 2, 3, 4])
+    assert [cell[3] for cell in feeder.cells][3:] == ([4, 5, 6, 7, 8] if code == AT_LIMIT else [0, 1, 2, 3, 4])
 
 
 def test_a_tag_that_was_never_read_is_unseen():
