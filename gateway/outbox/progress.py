@@ -16,8 +16,8 @@ class Progress:
         """The lane's count of readings when this sink's account begins."""
         self.acknowledged = 0
         self.dropped: dict[str, int] = {}
-        self.first = 0
-        """The number with which this sink's account begins."""
+        self.not_ours = IntervalSet()
+        """The numbers that were never this sink's."""
         self.lost: dict[str, IntervalSet] = {}
         """The numbers that were dropped, by reason, as far back as receipts need them."""
 
@@ -25,10 +25,13 @@ class Progress:
         """Open the account at this number; what is older was never this sink's."""
         self.seqs.add(0, seq)
         self.rows.add(0, total)
-        self.base, self.first = total, seq
+        self.not_ours.add(0, seq)
+        self.base = total
 
     def exempt(self, seqs: tuple[int, int], rows: tuple[int, int]) -> None:
         """These numbers (half-open) were never this sink's."""
+        for low, high in self.seqs.missing(*seqs):
+            self.not_ours.add(low, high)
         self.seqs.add(*seqs)
         self.base += self.rows.add(*rows)
 
@@ -96,7 +99,7 @@ class Progress:
             "base": self.base,
             "acknowledged": self.acknowledged,
             "dropped": self.dropped,
-            "first": self.first,
+            "not_ours": self.not_ours.pairs(),
             "lost": {reason: lost.pairs() for reason, lost in self.lost.items()},
         }
 
@@ -110,7 +113,7 @@ class Progress:
             progress.base = int(body["base"])
             progress.acknowledged = int(body["acknowledged"])
             progress.dropped = {str(reason): int(count) for reason, count in body["dropped"].items()}
-            progress.first = int(body.get("first", 0))
+            progress.not_ours = IntervalSet((int(low), int(high)) for low, high in body.get("not_ours", ()))
             progress.lost = {
                 str(reason): IntervalSet((int(low), int(high)) for low, high in pairs)
                 for reason, pairs in body.get("lost", {}).items()

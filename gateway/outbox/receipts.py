@@ -141,6 +141,7 @@ class Receipts:
         if not online:
             why = f"offline: {reason}" if reason else "offline"
             self._away[device.name] = (device, why, self._clock.wall_ns())
+            self._now_open()
 
     def _came_back(self, device: Device) -> None:
         was = self._away.pop(device.name, None)
@@ -288,6 +289,7 @@ class Receipts:
             oldest = min(oldest, self._open.period.first)
         for reader in self._readers.values():
             reader.tracks[Lane.DATA].progress.forget_lost(oldest)
+            reader.tracks[Lane.ALARM].progress.lost.clear()
 
     async def so_far(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """The receipts of hours that touch this time (half-open), oldest first, as they are at this moment: also of the hour

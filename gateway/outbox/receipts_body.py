@@ -36,8 +36,7 @@ def standing(progress: Progress, period: Period) -> Standing:
     """Of a sink with this progress in the data lane."""
     low, high = period.first, period.end
     dropped = {reason: ranges for reason, lost in progress.lost.items() if (ranges := _within(lost, low, high))}
-    before = [(low, min(high, progress.first))] if low < min(high, progress.first) else []
-    return Standing(progress.seqs.missing(low, high), dropped, before)
+    return Standing(progress.seqs.missing(low, high), dropped, _within(progress.not_ours, low, high))
 
 
 def _within(numbers: IntervalSet, low: int, high: int) -> Ranges:
