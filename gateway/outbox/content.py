@@ -8,7 +8,8 @@ that its shortest decimal form means, as a reader of JSON sees it.
 
 import base64
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -20,7 +21,7 @@ from gateway.core.context import Context
 from gateway.core.quality import BAD, HISTORICAL, describe
 from gateway.core.readings import Readings
 from gateway.core.record import Record
-from gateway.core.tag import VALUE_TYPES, Tag, Tags
+from gateway.core.tag import VALUE_TYPES, Tags
 
 _MILLISECOND = 1_000_000
 _INFINITE = float("inf")
@@ -28,87 +29,109 @@ _PLANS = 4
 """Plans kept per device: its scan groups."""
 
 
-class _Plan:
-    """How rows of these tags, in this order, are hashed."""
+_OTHER, _FLOAT32, _FLOAT64, _BOOL, _WHOLE = range(5)
+_CODES = {"float32": _FLOAT32, "float64": _FLOAT64, "bool": _BOOL}
+_CODES |= {each: _WHOLE for each in VALUE_TYPES if "int" in each}
 
-    def __init__(self, tags: Sequence[Tag], context: Context) -> None:
-        said = [f"{name}={value}" for name, value in context.said().items()]
-        self.text = "".join(f"\n{line}" for line in (*said, *(tag.name for tag in tags))).encode("utf-8", "replace")
-        self.names = [tag.name for tag in tags]
-        self.single = all(tag.type == "float32" for tag in tags)
-        self.plain = all(tag.type == "float64" for tag in tags)
-        self.float32 = _rows(tags, "float32")
-        self.truths = _rows(tags, "bool")
-        self.whole = _rows(tags, *(each for each in VALUE_TYPES if "int" in each))
+
+@dataclass(slots=True)
+class _Plan:
+    """How rows of some tags, in some order, are hashed."""
+
+    names: list[bytes]
+    text: bytes
+    """Context and names, one to a line, with the line feed before."""
+    single: bool
+    """All are float32."""
+    mixed: tuple[NDArray[np.intp], ...] | None
+    """The rows that are float32, truth values and integers; None if the types do not matter."""
+    rows: NDArray[np.intp] | None = None
+    """Which rows of the record, when that becomes several messages."""
 
     def numbers(self, value: NDArray[np.float64]) -> NDArray[Any]:
         """What a reader of the message sees, with NaN for null. May be the same array."""
         if self.single:
             seen: NDArray[Any] = value.astype(np.float32)
         else:
-            seen = value if self.plain else self._mixed(value)
+            seen = value if self.mixed is None else _mixed(value, *self.mixed)
         if seen.dot(seen) < _INFINITE:
             return seen
         return np.where(np.isfinite(seen), seen, seen.dtype.type(math.nan))
 
-    def _mixed(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
-        seen = value.copy()
-        if len(self.whole):
-            seen[self.whole] += 0.0  # an integer has no -0
-        if len(self.float32):
-            text = orjson.dumps(value[self.float32].astype(np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
-            seen[self.float32] = np.array(orjson.loads(text), np.float64)
-        if len(self.truths):
-            truths = seen[self.truths]
-            seen[self.truths] = np.where(np.isfinite(truths), truths != 0, math.nan)
-        return seen
 
-
-def _rows(tags: Sequence[Tag], *types: str) -> NDArray[np.intp]:
-    return np.array([row for row, tag in enumerate(tags) if tag.type in types], np.intp)
+def _mixed(
+    value: NDArray[np.float64], singles: NDArray[np.intp], truths: NDArray[np.intp], whole: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    seen = value.copy()
+    if len(whole):
+        seen[whole] += 0.0  # an integer has no -0
+    if len(singles):
+        text = orjson.dumps(value[singles].astype(np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
+        seen[singles] = np.array(orjson.loads(text), np.float64)
+    if len(truths):
+        seen[truths] = np.abs(np.sign(value[truths]))
+    return seen
 
 
 class Content:
     """Hashes the records of one device in one context."""
 
     def __init__(self, tags: Tags, context: Context) -> None:
-        self._context = context
-        self._tags = {tag.id: tag for tag in tags}
-        self._plans: dict[bytes, list[tuple[_Plan, NDArray[np.intp] | None]]] = {}
+        self._places = {tag.id: place for place, tag in enumerate(tags)}
+        self._names = [tag.name.encode("utf-8", "replace") for tag in tags]
+        self._codes = np.array([_CODES.get(tag.type, _OTHER) for tag in tags], np.uint8)
+        self._alike = int(self._codes[0]) if len(set(self._codes.tolist())) == 1 else None
+        said = "".join(f"\n{name}={value}" for name, value in context.said().items())
+        self._context = said.encode("utf-8", "replace")
+        self._plans: dict[bytes, list[_Plan]] = {}
 
     def digests(self, record: Record) -> list[bytes]:
         """SHA-256 of each message that the record becomes, in their order. Numpy's overflow warning must be off."""
         readings = record.readings
         assert readings is not None
         raw = readings.tag.tobytes()
-        parts = self._plans.get(raw) or self._planned(raw, readings.tag)
-        if len(parts) == 1:
-            return [_digest(parts[0][0], readings, record, b"%d" % record.seq)]
+        plans = self._plans.get(raw) or self._planned(raw, readings.tag)
+        if len(plans) == 1:
+            return [_digest(plans[0], readings, record, b"%d" % record.seq)]
         return [
-            _digest(plan, readings.take(rows), record, b"%d:%d" % (record.seq, n) if n else b"%d" % record.seq)
-            for n, (plan, rows) in enumerate(parts)
-            if rows is not None
+            _digest(plan, readings.take(plan.rows), record, b"%d:%d" % (record.seq, n) if n else b"%d" % record.seq)
+            for n, plan in enumerate(plans)
+            if plan.rows is not None
         ]
 
-    def _planned(self, raw: bytes, ids: NDArray[np.uint32]) -> list[tuple[_Plan, NDArray[np.intp] | None]]:
-        tags = [self._tags[each] for each in ids.tolist()]
-        samples = _samples(ids)
-        if len(samples) < 2:
-            parts: list[tuple[_Plan, NDArray[np.intp] | None]] = [(_Plan(tags, self._context), None)]
+    def _planned(self, raw: bytes, ids: NDArray[np.uint32]) -> list[_Plan]:
+        places = [self._places[each] for each in ids.tolist()]
+        if len(set(places)) == len(places):
+            plans = [self._plan(places)]
         else:
-            parts = [(_Plan([tags[row] for row in rows], self._context), np.array(rows, np.intp)) for rows in samples]
+            plans = [self._plan([places[row] for row in rows], rows) for rows in _samples(places)]
         if len(self._plans) >= _PLANS:
             del self._plans[next(iter(self._plans))]
-        self._plans[raw] = parts
-        return parts
+        self._plans[raw] = plans
+        return plans
+
+    def _plan(self, places: list[int], rows: list[int] | None = None) -> _Plan:
+        names = [self._names[place] for place in places]
+        text = b"\n".join([self._context, *names])
+        return _Plan(names, text, *self._types(places), None if rows is None else np.array(rows, np.intp))
+
+    def _types(self, places: list[int]) -> tuple[bool, tuple[NDArray[np.intp], ...] | None]:
+        """Whether all are float32, and, where types matter, the rows of each."""
+        if self._alike in (_FLOAT32, _FLOAT64, _OTHER):
+            return self._alike == _FLOAT32, None
+        codes = self._codes[places]
+        singles, truths, whole = (np.flatnonzero(codes == code) for code in (_FLOAT32, _BOOL, _WHOLE))
+        if len(singles) == len(codes):
+            return True, None
+        return False, (singles, truths, whole)
 
 
-def _samples(ids: NDArray[np.uint32]) -> list[list[int]]:
+def _samples(places: list[int]) -> list[list[int]]:
     """The rows of each tag's first sample, of its second one, and so on."""
     seen: dict[int, int] = {}
     samples: list[list[int]] = []
-    for row, tag in enumerate(ids.tolist()):
-        nth = seen[tag] = seen.get(tag, -1) + 1
+    for row, place in enumerate(places):
+        nth = seen[place] = seen.get(place, -1) + 1
         if nth == len(samples):
             samples.append([])
         samples[nth].append(row)
@@ -136,8 +159,8 @@ def _times(t_ns: NDArray[np.int64]) -> bytes:
 
 def _qualities(plan: _Plan, quality: NDArray[np.uint32]) -> bytes:
     plain = quality & np.uint32(~HISTORICAL & 0xFFFF_FFFF)
-    told = ((plan.names[row], describe(int(plain[row]))) for row in np.flatnonzero(plain).tolist())
-    return "".join(f"\n{name}={words}" for name, words in told).encode("utf-8", "replace")
+    rows = np.flatnonzero(plain).tolist()
+    return b"".join(b"\n%b=%b" % (plan.names[row], describe(int(plain[row])).encode()) for row in rows)
 
 
 def _with_exact(
