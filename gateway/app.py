@@ -9,7 +9,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,7 @@ class Gateway:
         try:
             self._publishers = Publishers(self._make_publisher, self._outbox.release)
             self._publishers.apply(self.config.sinks)
+            self._history = self._make_history()
             self._acquirer = Acquirer(self, lambda name: self._plugins.driver(name), self._clock)
             self._outbox.receipts.missed = lambda: answers.missed(self._acquirer.sources)
             await self._acquirer.apply(self.config.devices)
@@ -128,8 +129,8 @@ class Gateway:
                 ready()
                 await stop.wait()
                 self._reading = None
-                self._outbox.replays.stop("the gateway stopped")
                 notify(STOPPING=1)
+                await self._history.stop()
         finally:
             await self._outbox.close()
 
@@ -291,6 +292,12 @@ class Gateway:
             devices=lambda: [live.device for live in self.live],
         )
 
+    def _make_history(self) -> HistoryCommands:
+        def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+            return self._running.start(work)
+
+        return HistoryCommands(self._outbox, self._noted, start, self._publishers.status)
+
     # What people ask for.
 
     def _commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
@@ -302,7 +309,7 @@ class Gateway:
             "reload": self.reload,
             "receipts": self._receipts,
             **DeadLetterCommands(self._outbox, self._noted).commands(),
-            **HistoryCommands(self._outbox, self._noted, self._running.start, self._publishers.status).commands(),
+            **self._history.commands(),
             "alarms": self._list_alarms,
             "acknowledge": self._acknowledge,
             "shelve": self._shelve,

@@ -1,5 +1,6 @@
 """What people ask of the log while the gateway runs: whether a sink is through, and history once more (docs/history.md)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -23,13 +24,14 @@ class HistoryCommands:
         self,
         outbox: Outbox,
         noted: Noted,
-        start: Callable[[Coroutine[Any, Any, None]], Any],
+        start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         sinks: Callable[[], Sequence[Mapping[str, Any]]],
     ) -> None:
         self._outbox = outbox
         self._noted = noted
         self._start = start
         self._sinks = sinks
+        self._notes: set[asyncio.Task[None]] = set()
 
     def commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
         """By their names on the control socket."""
@@ -114,12 +116,20 @@ class HistoryCommands:
         replay.end(f"cancelled by {who}")
         return replay.status()
 
+    async def stop(self) -> None:
+        """The gateway stops: end what is under way; it stands in the audit trail when this returns."""
+        self._outbox.replays.stop("the gateway stopped")
+        if self._notes:
+            await asyncio.wait(set(self._notes))
+
     def _ended(self, replay: Replay) -> None:
         told = {"outcome": replay.outcome, "records": replay.sent_records, "readings": replay.sent_readings}
         if replay.missing:
             told["missing"] = replay.missing
         log.info("a replay has ended", sink=replay.sink, **told)
-        self._start(self._note_end(replay.sink, told))
+        note = self._start(self._note_end(replay.sink, told))
+        self._notes.add(note)
+        note.add_done_callback(self._notes.discard)
 
     async def _note_end(self, sink: str, told: Mapping[str, Any]) -> None:
         try:
