@@ -62,7 +62,7 @@ class Record:
     """How far `wall_ns` could be trusted when it was accepted."""
     corrected_ns: int | None = None
     """What was added at sending, because the clock was set right later in the same boot: to `wall_ns`, and to the source
-    times if they are the gateway's own (`Readings.own_time`); whole milliseconds. None on disk, and where nothing is known."""
+    times if they are the gateway's own (`Readings.own_time`); whole milliseconds. None on disk, and if nothing is known."""
 
     @property
     def id(self) -> str:
