@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.acquire.acquirer import by_line
 from gateway.acquire.probe import unbound
 from gateway.cli.client import socket_path
 from gateway.cli.outbox_room import room
@@ -86,7 +87,7 @@ async def _connect(config: Config, plugins: Plugins, socket: Path, quiet: bool) 
 
 def summarise(config: Config, plugins: Plugins) -> dict[str, Any]:
     """What a configuration will do, as JSON; each driver tells how it will read."""
-    warnings = [*remarks(config), *_missing_secrets(config)]
+    warnings = [*remarks(config), *_missing_secrets(config), *_doubts(config, plugins)]
     left_out = [*config.parked, *model_problems(config)]
     return {
         "ok": not left_out,
@@ -143,6 +144,13 @@ def _room(outbox: dict[str, Any]) -> str:
     if outbox["keep_s"]:
         said += f"; what was sent stays for {format_duration(outbox['keep_s'])}, as far as there is room"
     return said
+
+
+def _doubts(config: Config, plugins: Plugins) -> Sequence[Problem]:
+    """What drivers say of lines that several devices share, or that are slow."""
+    lines = by_line(config.devices, plugins.driver).values()
+    told = [(specs[0].config, plugins.driver(specs[0].config.driver).doubts([*map(unbound, specs)])) for specs in lines]
+    return [Problem(str(config.path), 0, f'line of "{first.name}"', doubt) for first, doubts in told for doubt in doubts]
 
 
 def _missing_secrets(config: Config) -> Sequence[Problem]:
