@@ -17,6 +17,7 @@ from gateway.core.record import Lane
 from gateway.outbox.ballast import NO_ROOM, Ballast
 from gateway.outbox.identity import SLOT_SIZE, Numbers, NumbersFile, write_whole
 from gateway.outbox.segment import Entry, Growth, LaneFile
+from gateway.outbox.small_files import SmallFiles
 from gateway.outbox.spill import Spill
 
 log = structlog.get_logger()
@@ -81,30 +82,23 @@ class Writer(threading.Thread):
         self._urgent: deque[Sequence[Entry]] = deque()
         """Alarms, which overtake data that waits for the disk."""
         self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._removals: deque[Path] = deque()
-        self._saves: deque[tuple[Path, bytes]] = deque()
+        self._small = SmallFiles(directory, ballast)
         self._room = threading.Event()
         self._due: float | None = None
         self._stopping = False
         self._give_up_at = float("inf")
         self.unwritten = False
         """After the end: whether records were left that no file has."""
-        self._small_bytes = self._small_syncs = 0
-        """Of all files but segments."""
 
     @property
     def written_bytes(self) -> int:
         """Bytes that were written since the start, into all files."""
-        return self._small_bytes + sum(file.written_bytes for file in self._files.values())
+        return self._small.written_bytes + sum(file.written_bytes for file in self._files.values())
 
     @property
     def syncs(self) -> int:
         """How often something was made durable since the start."""
-        return self._small_syncs + sum(file.syncs for file in self._files.values())
-
-    def _count(self, written: int, syncs: int) -> None:
-        self._small_bytes += written
-        self._small_syncs += syncs
+        return self._small.syncs + sum(file.syncs for file in self._files.values())
 
     def write(self, group: Group) -> None:
         """Write these records; `written` and `group_done` tell when."""
@@ -124,15 +118,15 @@ class Writer(threading.Thread):
 
     def remove(self, paths: Sequence[Path]) -> None:
         """Delete these files, also while a write waits for room."""
-        self._removals.extend(paths)
+        self._small.removing.extend(paths)
         self._room.set()
-        self._jobs.put(self._remove)
+        self._jobs.put(self._small.remove)
 
     def save(self, path: Path, data: bytes) -> None:
         """Replace a small file, after those of earlier calls, and before any file goes that is removed after this call; not
         synced."""
-        self._saves.append((path, data))
-        self._jobs.put(self._save)
+        self._small.replacing.append((path, data))
+        self._jobs.put(self._small.replace)
 
     def note_clock(self, epoch: int, offset: int, path: Path, synced: bytes) -> None:
         """Have epoch and offset of the clock, and the file of synchronised boots, on disk and synced."""
@@ -173,7 +167,7 @@ class Writer(threading.Thread):
     def _write(self, group: Group) -> None:
         self._write_urgent()
         if group.definitions:
-            self._persist(partial(self._append_definitions, group.definitions), Lane.DATA)
+            self._persist(partial(self._small.append_definitions, group.definitions), Lane.DATA)
         if data := group.lanes.get(Lane.DATA):
             if self._spill is None:
                 self._write_lane(Lane.DATA, data)
@@ -220,19 +214,7 @@ class Writer(threading.Thread):
         assert numbers is not None
         if last >= numbers.reserved[lane]:
             self._numbers.reserve(lane, last + RESERVED[lane])
-            self._count(SLOT_SIZE, 1)
-
-    def _append_definitions(self, lines: Sequence[bytes]) -> None:
-        path = self._directory / "tags"
-        with path.open("ab", buffering=0) as file:
-            start = file.seek(0, os.SEEK_END)
-            try:
-                file.write(b"".join(lines))
-                os.fdatasync(file.fileno())
-            except OSError:
-                file.truncate(start)
-                raise
-        self._count(sum(map(len, lines)), 1)
+            self._small.count(SLOT_SIZE, 1)
 
     def _commit(self) -> None:
         self._due = None
@@ -247,7 +229,7 @@ class Writer(threading.Thread):
         room in the ballast, and go on while data waits."""
         pause = _RETRY[0]
         while not self.unwritten:
-            self._remove()
+            self._small.remove()
             self._room.clear()
             try:
                 return action()
@@ -263,38 +245,10 @@ class Writer(threading.Thread):
             pause = min(2 * pause, _RETRY[1])
         return None
 
-    def _remove(self) -> None:
-        while self._removals:
-            path = self._removals.popleft()
-            self._save()
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                log.warning("a file of the outbox cannot be removed", file=str(path), error=str(error))
-
-    def _save(self) -> None:
-        while self._saves:
-            path, data = self._saves.popleft()
-            try:
-                self._replace(path, data)
-            except OSError as error:
-                log.warning(
-                    "a cursor of the outbox cannot be written; a crash now would cause repeats", error=str(error)
-                )
-
     def _note_clock(self, epoch: int, offset: int, path: Path, synced: bytes) -> None:
         self._persist(partial(self._numbers.note_clock, epoch, offset), Lane.ALARM)
         self._persist(partial(write_whole, path, synced), Lane.ALARM)
-        self._count(SLOT_SIZE + len(synced), 3)
-
-    def _replace(self, path: Path, data: bytes) -> None:
-        try:
-            write_whole(path, data, sync=False)
-        except OSError as error:
-            if error.errno not in NO_ROOM or not self._ballast.give_back():
-                raise
-            write_whole(path, data, sync=False)
-        self._count(len(data), 0)
+        self._small.count(SLOT_SIZE + len(synced), 3)
 
     def _measure(self) -> None:
         self._ballast.try_to_make()

@@ -1,0 +1,75 @@
+"""What the writer's thread does beside segments: small files replaced, files removed, definitions of tags appended."""
+
+import os
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from gateway.outbox.ballast import NO_ROOM, Ballast
+from gateway.outbox.identity import write_whole
+
+log = structlog.get_logger()
+
+
+class SmallFiles:
+    """`replacing` and `removing` are filled by the event loop, in order; everything else is the thread's."""
+
+    def __init__(self, directory: Path, ballast: Ballast) -> None:
+        self.replacing: deque[tuple[Path, bytes]] = deque()
+        self.removing: deque[Path] = deque()
+        self.written_bytes = 0
+        """Bytes written since the start."""
+        self.syncs = 0
+        """How often something was made durable since the start."""
+        self._directory = directory
+        self._ballast = ballast
+
+    def count(self, written_bytes: int, syncs: int) -> None:
+        """Something else was written."""
+        self.written_bytes += written_bytes
+        self.syncs += syncs
+
+    def replace(self) -> None:
+        """Write what is to be replaced; not synced."""
+        while self.replacing:
+            path, data = self.replacing.popleft()
+            try:
+                self._replace(path, data)
+            except OSError as error:
+                log.warning(
+                    "a cursor of the outbox cannot be written; a crash now would cause repeats", error=str(error)
+                )
+
+    def _replace(self, path: Path, data: bytes) -> None:
+        try:
+            write_whole(path, data, sync=False)
+        except OSError as error:
+            if error.errno not in NO_ROOM or not self._ballast.give_back():
+                raise
+            write_whole(path, data, sync=False)
+        self.count(len(data), 0)
+
+    def remove(self) -> None:
+        """Remove files, after everything was replaced that was to be."""
+        while self.removing:
+            path = self.removing.popleft()
+            self.replace()
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("a file of the outbox cannot be removed", file=str(path), error=str(error))
+
+    def append_definitions(self, lines: Sequence[bytes]) -> None:
+        """Have these definitions in the dictionary, synced. Raises OSError; then nothing of them stands there."""
+        data = b"".join(lines)
+        with (self._directory / "tags").open("ab", buffering=0) as file:
+            start = file.seek(0, os.SEEK_END)
+            try:
+                file.write(data)
+                os.fdatasync(file.fileno())
+            except OSError:
+                file.truncate(start)
+                raise
+        self.count(len(data), 1)
