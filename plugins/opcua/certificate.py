@@ -1,5 +1,6 @@
 """The gateway's own certificate: made once, kept, and named in errors so that a server can be told to trust it."""
 
+import datetime
 import os
 import shutil
 import socket
@@ -32,10 +33,16 @@ class Identity:
         return "pem" if self.private_key.startswith(b"-----BEGIN") else "der"
 
 
-def state_folder() -> Path:
-    """Where the gateway keeps what it makes: the service's state directory, else the user's."""
+def pki_folder() -> Path:
+    """Where certificates are kept: below the service's state directory, else the user's."""
     service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return Path(service or Path.home() / ".local/state/edge-gateway") / "pki/opcua/own"
+    return Path(service or Path.home() / ".local/state/edge-gateway") / "pki/opcua"
+
+
+def days_left(certificate: bytes) -> int:
+    """Days until a certificate (DER) expires; negative afterwards."""
+    end = x509.load_der_x509_certificate(certificate).not_valid_after_utc
+    return (end - datetime.datetime.now(datetime.UTC)).days
 
 
 def read_certificate(path: Path) -> x509.Certificate:

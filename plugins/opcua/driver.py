@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _left: "WeakKeyDictionary[Device, Left]" = WeakKeyDictionary()
 """Device whose connection was lost → what the server still has of it."""
 
+EXPIRES_SOON = 30
+"""Days before its end when a certificate is worth a warning at each connect."""
+
 
 class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     """One session with an OPC UA server, whose subscriptions report changed values."""
@@ -51,16 +54,23 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         left = _left.get(self.devices[0])
         await session.open(resolve(self.config.password) if self.config.password else "", left.ticket if left else None)
         self._session = session
+        self._warn_of_expiry(session.days_left)
         self._left = replace(left, ticket=session.ticket) if left and session.continued else left
 
+    def _warn_of_expiry(self, days_left: Mapping[str, int]) -> None:
+        for whose, days in days_left.items():
+            if days < EXPIRES_SOON:
+                what = f"has expired {-days} days ago" if days < 0 else f"expires in {days} days"
+                self.log.warning(f"the {whose}'s certificate {what}: renew it")
+
     async def _identity(self) -> "Identity | None":
-        from .certificate import own_identity, read_identity, state_folder
+        from .certificate import own_identity, pki_folder, read_identity
 
         if self.config.security == "none":
             return None
         if self.config.certificate and self.config.private_key:
             return await self.in_thread(read_identity, self.config.certificate, self.config.private_key)
-        return await self.in_thread(own_identity, state_folder())
+        return await self.in_thread(own_identity, pki_folder() / "own")
 
     async def describe(self) -> Mapping[Tag, Found]:
         from .nodes import describe_tags

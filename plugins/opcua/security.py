@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from asyncua import ua
 from asyncua.crypto import security_policies, uacrypto
@@ -10,6 +11,7 @@ from gateway.plugin import RefusedError
 
 from .certificate import read_certificate
 from .config import OpcUaConfig
+from .trusted import is_trusted, keep_for_decision, thumbprint
 
 Policy = type[security_policies.SecurityPolicy]
 
@@ -69,26 +71,32 @@ def first_certificate(endpoint: ua.EndpointDescription) -> bytes:
     return bytes(uacrypto.der_from_x509(certificate))
 
 
-def check_pinned(certificate: bytes, config: OpcUaConfig) -> None:
-    """Raises RefusedError, with the line to paste, unless the server's certificate (DER) is the configured one."""
-    sha256 = hashlib.sha256(certificate).hexdigest()
-    if config.server_certificate:
-        known = uacrypto.der_from_x509(read_certificate(config.server_certificate)) == certificate
-    else:
-        known = config.server_thumbprint in (sha256, hashlib.sha1(certificate, usedforsecurity=False).hexdigest())
-    if known:
-        return
+def check_server(certificate: bytes, config: OpcUaConfig, folder: Path) -> None:
+    """Raises RefusedError, saying what to do, unless the server's certificate (DER) is the configured one, or, where none is
+    configured, one that people have accepted. One that is not known yet is kept for their decision."""
+    shown = thumbprint(certificate)
     subject = uacrypto.x509_from_der(certificate).subject.rfc4514_string() or "no name"
-    line = f'server_thumbprint = "{sha256}"'
+    line = f'server_thumbprint = "{shown}"'
     if config.server_certificate or config.server_thumbprint:
+        if not _is_configured(certificate, config):
+            raise RefusedError(
+                f"the server shows another certificate ({subject}) than the configured one; "
+                f'if it was really given a new one, write into device "{config.name}": {line}'
+            )
+    elif not is_trusted(certificate, folder):
+        kept = keep_for_decision(certificate, folder)
+        accept = f"edge-gateway trust accept {shown[:16]}" if kept else "(it could not be kept for edge-gateway trust)"
         raise RefusedError(
-            f"the server shows another certificate ({subject}) than the configured one; "
-            f'if it was really given a new one, write into device "{config.name}": {line}'
+            f"the server's certificate ({subject}) is not known; compare its thumbprint {shown} with what the server's own "
+            f'tool shows, and if it is the right one: {accept}  or write into device "{config.name}": {line}'
         )
-    raise RefusedError(
-        f"the server's certificate ({subject}) is not known; "
-        f'if it is the right one, write into device "{config.name}": {line}'
-    )
+
+
+def _is_configured(certificate: bytes, config: OpcUaConfig) -> bool:
+    if config.server_certificate:
+        return bool(uacrypto.der_from_x509(read_certificate(config.server_certificate)) == certificate)
+    sha1 = hashlib.sha1(certificate, usedforsecurity=False).hexdigest()
+    return config.server_thumbprint in (thumbprint(certificate), sha1)
 
 
 def sends_plain_password(policy: ua.UserTokenPolicy, mode: ua.MessageSecurityMode) -> bool:

@@ -21,11 +21,11 @@ from asyncua.ua.uaerrors import BadEncodingLimitsExceeded, BadResponseTooLarge, 
 from gateway.plugin import LinkError, RefusedError
 
 from .address import Address
-from .certificate import Identity
+from .certificate import Identity, days_left, pki_folder
 from .config import OpcUaConfig
 from .errors import in_words
 from .publishing import Publishing
-from .security import check_pinned, choose_endpoint, first_certificate, sends_plain_password
+from .security import check_server, choose_endpoint, first_certificate, sends_plain_password
 
 CHANNEL_LIFETIME = 3600.0
 GOODBYE = 1.0
@@ -73,6 +73,8 @@ class Session:
         self.identity = identity
         self.continued = False
         """Whether it is the session of a ticket; else a new one."""
+        self.days_left: dict[str, int] = {}
+        """Whose certificate → days until it expires."""
         self.namespaces: list[str] = []
         self.limits = dict.fromkeys(_LIMITS, MOST_OPERATIONS)
         self.renew_at = 0.0
@@ -101,15 +103,17 @@ class Session:
         with in_words(f"connecting to {self.config.url}", self.certificate):
             if self.identity:
                 await self._secure(self.identity)
+            new = False
             try:
                 await self._connect_channel()
                 self._plan_renewal()
                 self.continued = ticket is not None and await self._continue(ticket, password)
                 if not self.continued:
+                    new = True
                     await self._log_in(password)
                 await self._learn()
             except BaseException:
-                await self.close(goodbye=not self.continued)
+                await self.close(goodbye=new)
                 raise
 
     @property
@@ -157,7 +161,8 @@ class Session:
             scout.disconnect_socket()
         policy, endpoint = choose_endpoint(endpoints, self.config.security, self.config.mode)
         certificate = first_certificate(endpoint)
-        check_pinned(certificate, self.config)
+        await asyncio.to_thread(check_server, certificate, self.config, pki_folder())
+        self.days_left = {"server": days_left(certificate), "gateway": days_left(identity.certificate)}
         try:
             await self._client.set_security(
                 policy,

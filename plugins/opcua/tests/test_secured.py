@@ -2,14 +2,18 @@
 
 import asyncio
 import hashlib
+import json
 import stat
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
+from gateway.cli import main
 from gateway.plugin import LinkError, RefusedError
-from plugins.opcua import OpcUa
-from tests.peers.opcua_servers import OpcUaPeer, require_node_opcua
+from plugins.opcua import OpcUa, trusted
+from plugins.opcua import driver as driver_module
+from tests.peers.opcua_servers import OpcUaPeer, free_port, require_node_opcua
 
 from .conftest import make_device, streaming
 
@@ -55,6 +59,57 @@ async def test_an_unknown_certificate_is_refused_with_the_line_to_paste(serve):
     message = await refusal(make_device(peer.url, ["Double"], security="auto"))
     assert f'server_thumbprint = "{peer.thumbprint}"' in message
     assert await peer.sessions() == {"sessions": 0, "subscriptions": 0}
+
+
+async def test_a_certificate_that_was_accepted_is_trusted_from_the_next_attempt_on(serve, state_directory, capsys):
+    peer = await serve("--security", "Basic256Sha256")
+    device = make_device(peer.url, ["Double"], security="auto")
+    message = await refusal(device)
+    assert f"edge-gateway trust accept {peer.thumbprint[:16]}" in message
+    assert main(["trust", "list", "--json"]) == 0
+    listed = {entry["state"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert listed["rejected"]["thumbprint"] == peer.thumbprint
+    assert main(["trust", "accept", peer.thumbprint[:16]]) == 0
+    await assert_streams(device)
+    assert main(["trust", "revoke", peer.thumbprint]) == 0
+    await refusal(device)
+
+
+async def test_a_server_with_a_new_certificate_is_taken_up_once_that_is_accepted(kind, tmp_path, state_directory):
+    port = free_port()
+    device = make_device(f"opc.tcp://127.0.0.1:{port}", ["Double"], security="auto")
+    for keys in ("old", "new"):
+        async with OpcUaPeer(kind, tmp_path / keys, "--security", "Basic256Sha256", port=port) as peer:
+            assert peer.thumbprint[:16] in await refusal(device)
+            assert main(["trust", "accept", peer.thumbprint]) == 0
+            await assert_streams(device)
+
+
+async def test_a_configured_thumbprint_outweighs_what_was_accepted(serve):
+    peer = await serve("--security", "Basic256Sha256")
+    await refusal(make_device(peer.url, ["Double"], security="auto"))
+    assert main(["trust", "accept", peer.thumbprint]) == 0
+    message = await refusal(make_device(peer.url, ["Double"], security="auto", server_thumbprint="ab" * 32))
+    assert "another certificate" in message
+
+
+def test_a_stranger_who_shows_ever_new_certificates_does_not_fill_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(trusted, "MOST_REJECTED", 3)
+    for number in range(6):
+        assert trusted.keep_for_decision(b"certificate %d" % number, tmp_path)
+    kept = {file.read_bytes() for file in tmp_path.glob("rejected/*")}
+    assert len(kept) == 3
+    assert b"certificate 5" in kept
+
+
+async def test_a_certificate_that_expires_soon_is_told_at_each_connect(serve, monkeypatch):
+    peer = await serve("--security", "Basic256Sha256")
+    monkeypatch.setattr(driver_module, "EXPIRES_SOON", 10_000)
+    device = make_device(peer.url, ["Double"], security="auto", server_thumbprint=peer.thumbprint)
+    with capture_logs() as logs:
+        await assert_streams(device)
+    said = [entry["event"] for entry in logs if "expires in" in entry["event"]]
+    assert [text.split("'")[0] for text in said] == ["the server", "the gateway"]
 
 
 async def test_another_certificate_than_the_pinned_one_is_refused(serve):
