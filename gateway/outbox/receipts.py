@@ -31,6 +31,8 @@ log = structlog.get_logger()
 GRACE = 10.0
 """Seconds that an ended period waits for the acknowledgement of its last records before its receipts say "pending"."""
 
+AGAIN_AT_MOST = 256 * 1024 * 1024
+"""Bytes of the log that a start reads again for its receipts; a file's worth, unless what was saved is damaged."""
 _ATTEMPTS, _PAUSE = 40, 0.05
 """How often, and with which pause (s), an index is looked for that the writer still has to put on disk."""
 
@@ -76,7 +78,7 @@ class Receipts:
         Blocking."""
         if not self._files.make():
             return
-        self._closed = [period for period, _ in self._files.pending()]
+        self._closed = list(self._files.pending())
         last = self._files.last()
         ended = 0 if last is None else last.end
         period = self._files.open_period()
@@ -96,11 +98,12 @@ class Receipts:
 
     def _read_on(self, segments: list[Segment], seq: int, log_id: str, dictionary: Dictionary) -> bool:
         """Count what was written after the last save; says whether there was something."""
+        left = [segment for segment in segments if segment.last >= seq]
+        while sum(segment.size for segment in left) > AGAIN_AT_MOST and len(left) > 1:
+            log.warning("receipts leave out a file of the outbox: too much to read again", file=str(left.pop(0).path))
         found = False
         with np.errstate(over="ignore"):
-            for segment in segments:
-                if segment.last < seq:
-                    continue
+            for segment in left:
                 for head, payload, _ in frames(segment.path, segment.place(seq)[2], segment.size):
                     if is_record(head) and head.seq >= seq:
                         found = True

@@ -9,7 +9,7 @@ FIRST and START are sequence numbers, 16 hex digits.
 """
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ class ReceiptFiles:
             path = self.directory / f"{period.first:016x}-{index_from:016x}.index"
             self._indexes.setdefault(period.first, []).append(path)
             self._save(path, index)
-        self._save(self.directory / "open.json", packed({"period": period.dump()}))
+        self._save(self.directory / "open.json", packed(period, []))
 
     def close_open(self) -> None:
         """No period is open any more."""
@@ -68,7 +68,7 @@ class ReceiptFiles:
         """A period that has ended, with its last receipts. One that is final needs its index no more, and the oldest final
         ones go."""
         path = _path(self.directory, period)
-        self._save(path, packed({"period": period.dump(), "receipts": receipts}))
+        self._save(path, packed(period, receipts))
         if period.final:
             self._final.append(path)
             indexes = self._indexes.pop(period.first, [])
@@ -79,26 +79,26 @@ class ReceiptFiles:
         """The parts of the index, as far as they are on disk, of the period that begins with this number; see `Index`."""
         found = []
         for path in list(self._indexes.get(first, ())):
-            with suppress(FileNotFoundError):  # still to be written
+            with suppress(OSError):  # still to be written, or gone
                 found.append((int(path.stem.split("-")[1], 16), path.read_bytes()))
         return found
 
     def open_period(self) -> Period | None:
         """The period that was open at an unclean stop, as far as it was saved."""
-        body = load(self.directory / "open.json")
-        return None if body is None else Period.load(body["period"])
+        found = load(self.directory / "open.json")
+        return None if found is None else found[0]
 
-    def pending(self) -> Iterator[tuple[Period, Receipts]]:
+    def pending(self) -> Iterator[Period]:
         """The periods that are not final, oldest first."""
         for path in sorted(self.directory.glob("*.pending")):
-            if not path.with_suffix(".final").exists() and (body := load(path)) is not None:
-                yield Period.load(body["period"]), body["receipts"]
+            if not path.with_suffix(".final").exists() and (found := load(path)) is not None:
+                yield found[0]
 
     def last(self) -> Period | None:
         """The last closed period."""
         for path in sorted([*self.directory.glob("*.pending"), *self.directory.glob("*.final")], reverse=True):
-            if (body := load(path)) is not None:
-                return Period.load(body["period"])
+            if (found := load(path)) is not None:
+                return found[0]
         return None
 
 
@@ -106,35 +106,35 @@ def _path(directory: Path, period: Period) -> Path:
     return directory / f"{period.first:016x}.{'final' if period.final else 'pending'}"
 
 
-def packed(body: Mapping[str, Any]) -> bytes:
-    """JSON with a checksum."""
-    data = orjson.dumps(body)
+def packed(period: Period, receipts: Receipts) -> bytes:
+    """A file's content: JSON with a checksum."""
+    data = orjson.dumps({"period": period.dump(), "receipts": receipts})
     return b"%08x %b\n" % (zlib.crc32(data), data)
 
 
-def load(path: Path) -> dict[str, Any] | None:
+def load(path: Path) -> tuple[Period, Receipts] | None:
     """The inverse; None for a file that is not there, and, with a warning, for a damaged one."""
     try:
         text = path.read_bytes()
         if zlib.crc32(text[9:-1]) != int(text[:8], 16):
             raise ValueError("checksum")
-        body: dict[str, Any] = orjson.loads(text[9:-1])
+        body = orjson.loads(text[9:-1])
+        return Period.load(body["period"]), body["receipts"]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        log.warning("a file of receipts cannot be read", file=str(path), error=str(error))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("a file of receipts cannot be read", file=str(path), error=repr(error))
         return None
-    return body
 
 
 def kept(directory: Path, from_ns: int, to_ns: int) -> Receipts:
     """The receipts on disk of hours that touch this time (half-open), oldest first, also while a gateway runs."""
-    found: Receipts = []
+    told: Receipts = []
     for path in sorted(directory.glob("*.*"), key=lambda path: path.stem):
         is_stale = path.suffix == ".pending" and path.with_suffix(".final").exists()
-        if path.suffix not in (".pending", ".final") or is_stale or (body := load(path)) is None:
+        if path.suffix not in (".pending", ".final") or is_stale or (found := load(path)) is None:
             continue
-        hour = Period.load(body["period"]).hour_ns
-        if hour < to_ns and hour + HOUR_NS > from_ns:
-            found += body["receipts"]
-    return found
+        period, receipts = found
+        if period.hour_ns < to_ns and period.hour_ns + HOUR_NS > from_ns:
+            told += receipts
+    return told

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.core.context import Context
+from gateway.outbox import outbox as outbox_module
 from gateway.outbox.frames import HEAD_SIZE, scan
 from gateway.outbox.receipts_files import load, packed
 from gateway.outbox.segment import HEADER_SIZE
@@ -40,7 +41,9 @@ async def two_hours(log: Log, keep: float) -> None:
 @pytest.fixture(scope="module")
 def kept_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     log = Log(tmp_path_factory.mktemp("receipts") / "outbox")
-    asyncio.run(two_hours(log, 1e9))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(outbox_module, "_TICK", 0.05)
+        asyncio.run(two_hours(log, 1e9))
     return log.directory
 
 
@@ -93,10 +96,11 @@ def test_verify_names_device_and_hour_of_a_record_that_is_damaged(
 
 def test_verify_names_a_receipt_whose_hash_is_another(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = min((directory / "receipts").glob("*.final"))
-    body = load(path)
-    assert body is not None
-    body["receipts"][1]["hash"] = "00" * 32
-    path.write_bytes(packed(body))
+    found = load(path)
+    assert found is not None
+    period, told = found
+    told[1]["hash"] = "00" * 32
+    path.write_bytes(packed(period, told))
     assert receipts(directory, "--verify", "--to", "2027-01-15T09:00:00Z") == 1
     assert "2027-01-15T08:00Z oven: the log does not hold what was accepted" in capsys.readouterr().out
 

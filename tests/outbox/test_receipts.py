@@ -23,7 +23,10 @@ from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
 from gateway.outbox import Reader
+from gateway.outbox import outbox as outbox_module
 from gateway.outbox.content import Content
+from gateway.outbox.frames import HEAD_SIZE, scan
+from gateway.outbox.segment import HEADER_SIZE
 from gateway.publish import JsonEncoder
 
 from .making import Log, fill, spec, take, until
@@ -31,6 +34,11 @@ from .making import Log, fill, spec, take, until
 PAGE = (Path(__file__).parents[2] / "docs/consumer.md").read_text(encoding="utf-8")
 HOUR = 3600
 T0 = 1_800_000_000_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_module, "_TICK", 0.05)
 
 
 def messages(record: Record, device: Device) -> list[dict[str, Any]]:
@@ -79,7 +87,7 @@ def records(draw: st.DrawFn) -> tuple[Record, Device]:
 
 
 @given(records())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_a_consumer_computes_the_same_hash_from_the_messages(made: tuple[Record, Device]) -> None:
     record, device = made
     assert record.readings is not None
@@ -89,7 +97,7 @@ def test_a_consumer_computes_the_same_hash_from_the_messages(made: tuple[Record,
 
 
 @given(records(), st.data())
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 def test_whatever_is_altered_in_a_message_alters_its_hash(made: tuple[Record, Device], data: st.DataObject) -> None:
     record, device = made
     digest = consumers_digest()
@@ -302,3 +310,48 @@ async def test_what_is_given_up_or_not_accepted_stands_in_the_receipt(log: Log, 
     assert account["dropped"] == balance["dropped"]
     assert account["acknowledged"] == balance["acknowledged"]
     assert account["acknowledged"] + sum(account["dropped"].values()) == told["readings"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"00000000 {}\n", b'58d395ac {"period":{}}\n'], ids=["empty", "crc", "shape"])
+async def test_damaged_files_of_receipts_stop_no_start_and_what_is_on_disk_is_counted_again(
+    log: Log, context: Context, damage: bytes, tmp_path: Path
+) -> None:
+    async with log.opened() as outbox:
+        device, reader = outbox.bind(spec("press"), context), outbox.reader("central")
+        await fill(outbox, device, range(9))
+        await until(lambda: (log.directory / "receipts" / "open.json").exists())
+        shutil.copytree(log.directory, tmp_path / "killed")
+    for path in [path for path in log.directory.rglob("*") if path.is_file()]:
+        path.unlink()
+    shutil.copytree(tmp_path / "killed", log.directory, dirs_exist_ok=True)
+    for name in ("open.json", f"{1:016x}.pending", f"{0:016x}.final"):
+        (log.directory / "receipts" / name).write_bytes(damage)
+    async with log.opened() as outbox:
+        reader = outbox.reader("central")
+        while reader.pending["data"]:
+            reader.acknowledged([record for record in await take(reader, 1) if record.lane is Lane.DATA])
+        (told,) = await receipts(reader, 1)
+    assert (told["readings"], told["records"], told["interrupted"], told["final"]) == (27, 9, True, True)
+
+
+async def test_a_record_that_is_damaged_after_a_kill_makes_a_receipt_that_says_it_is_incomplete(
+    log: Log, context: Context, tmp_path: Path
+) -> None:
+    async with log.opened() as outbox:
+        device, reader = outbox.bind(spec("press"), context), outbox.reader("central")
+        await fill(outbox, device, range(9))
+        shutil.copytree(log.directory, tmp_path / "killed")
+    for path in [path for path in log.directory.rglob("*") if path.is_file()]:
+        path.unlink()
+    shutil.copytree(tmp_path / "killed", log.directory, dirs_exist_ok=True)
+    (path,) = log.files()
+    data = bytearray(path.read_bytes())
+    (place,) = [at for at, head in scan(bytes(data), HEADER_SIZE) if head.seq == 4 and head.kind == Kind.READINGS]
+    data[place + HEAD_SIZE] ^= 1
+    path.write_bytes(data)
+    async with log.opened() as outbox:
+        reader = outbox.reader("central")
+        while reader.pending["data"]:
+            reader.acknowledged([record for record in await take(reader, 1) if record.lane is Lane.DATA])
+        (told,) = await receipts(reader, 1)
+    assert (told["readings"], told["records"], told["incomplete"]) == (24, 8, True)
