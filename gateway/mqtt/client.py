@@ -120,7 +120,7 @@ class BatchedClient(PlainClient):
     def receive(self) -> None:
         self._fill()
         while self.socket() is not None and (self._input or self._ended):
-            if self._in_packet["command"] == 0 and not self._ended and self._take_pubacks():
+            if self._in_packet["command"] == 0 and self._take_pubacks():
                 return
             if self._input or self._ended:
                 self.loop_read()

@@ -26,6 +26,9 @@ class Poison:
         self._ends = 0
         self._trials: dict[str, int] = {}
         """Records in doubt."""
+        self._alone = 0
+        """How many records go one at a time, so that the next end tells over which it was: answers to the ones before may
+        have been lost with the connection."""
         self._convicted: dict[str, tuple[int, int]] = {}
         """What a record is about → least number of readings, and boot time until which its like is not tried."""
         self._taken: dict[str, int] = {}
@@ -36,7 +39,7 @@ class Poison:
     @property
     def careful(self) -> bool:
         """Whether records must go one at a time."""
-        return bool(self._trials)
+        return bool(self._trials) or self._alone > 0
 
     def doubts(self, record: Record) -> bool:
         """Whether it should go only after another one has been taken."""
@@ -51,8 +54,9 @@ class Poison:
         if not self._last:
             return
         for record in records:
+            self._alone = max(0, self._alone - 1)
             self._taken[about(record)] = max(record.rows, self._taken.get(about(record), 0))
-            if self._trials and self._trials.pop(record.id, None) is None:
+            if self._trials.pop(record.id, None) is None:
                 self.proven = True
 
     def link_lost(self, under_way: Sequence[Record]) -> None:
@@ -60,7 +64,7 @@ class Poison:
         if not under_way:
             return
         oldest = under_way[0].id
-        if self._trials:
+        if self.careful:
             alone = len(under_way) == 1
             self._trials[oldest] = self._trials.get(oldest, 0) + (alone and self.proven and oldest in self._trials)
         else:
@@ -68,8 +72,10 @@ class Poison:
             self._last = oldest
             if self._ends >= ENDS:
                 self._trials[oldest] = 0
+                self._alone = len(under_way)
         if len(self._trials) > AT_MOST:
             self._trials.clear()
+            self._alone = 0
 
     def hopeless(self, records: Sequence[Record], boot_ns: int) -> list[Record]:
         """Those of the records that are to be set aside."""
@@ -87,6 +93,7 @@ class Poison:
     def set_aside(self, record: Record, boot_ns: int) -> None:
         """It was. Its like are too for some time, unless such a one was taken."""
         guilty = self._trials.pop(record.id, None) is not None
+        self._alone = 0
         if guilty and record.rows > self._taken.get(about(record), 0):
             self._convicted[about(record)] = (record.rows, boot_ns + KEPT_APART_NS)
 

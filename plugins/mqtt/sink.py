@@ -21,6 +21,7 @@ from gateway.plugin.mqtt import (
 )
 
 from .config import MqttConfig, Tls
+from .retained import Retained
 
 FAREWELL = 1.0
 """Seconds that a broker gets to take the last messages."""
@@ -68,6 +69,9 @@ class MqttSink(Sink[MqttConfig]):
         self._said: set[str] = set()
         """Why descriptions or states were refused, as far as it was logged."""
         self._begun = 0.0
+        self._retained = Retained(host.memory, self.log, self._publish_retained)
+        self._held: list[Record] = []
+        """Records that wait for a description that is tried alone."""
 
     @property
     def window(self) -> int:
@@ -86,7 +90,7 @@ class MqttSink(Sink[MqttConfig]):
             self.host.memory[CUT_OFF] = 0
             raise
         self._begun = asyncio.get_running_loop().time()
-        self._retain(self._encoder.gateway_state(online=True))
+        self._retained.send(self._encoder.gateway_state(online=True))
 
     async def serve(self) -> None:
         raise self._explained(await self._session.closed())
@@ -100,6 +104,18 @@ class MqttSink(Sink[MqttConfig]):
         return cut_off_again(self._session.options, times) if cut_off and times >= OFTEN else error
 
     def send(self, records: Sequence[Record]) -> None:
+        if self._retained.busy:
+            self._held += records
+        else:
+            self._send(records)
+
+    def _retained_answered(self, count: int) -> None:
+        self._retained.answered(count)
+        if self._held and not self._retained.busy:
+            held, self._held = self._held, []
+            self._send(held)
+
+    def _send(self, records: Sequence[Record]) -> None:
         data: list[Outgoing] = []
         alarms: list[Outgoing] = []
         for record in records:
@@ -117,14 +133,16 @@ class MqttSink(Sink[MqttConfig]):
         before = self._told.get(description.topic)
         self._told[description.topic] = (hash(description), online, reason)
         if before is None or before[0] != hash(description):
-            self._retain(description)
+            self._retained.send(description)
         if before is None or before[1:] != (online, reason):
-            self._retain(self._encoder.state(device, online, reason))
+            self._retained.send(self._encoder.state(device, online, reason))
 
-    def _retain(self, message: Message) -> None:
+    def _publish_retained(self, message: Message) -> None:
         self._session.publish_many([(message.topic, message.payload, True, None)])
 
     def _acknowledged(self, deliveries: list["_Delivery | None"]) -> None:
+        if count := deliveries.count(None):
+            self._retained_answered(count)
         done = [each.record for each in deliveries if each is not None and each.one_taken()]
         if done:
             self.host.acknowledged(done)
@@ -134,6 +152,7 @@ class MqttSink(Sink[MqttConfig]):
 
     def _refused(self, delivery: "_Delivery | None", code: int, reason: str) -> None:
         if delivery is None:
+            self._retained_answered(1)
             if reason not in self._said:
                 self._said.add(reason)
                 self.log.warning("the broker does not take descriptions or states", reason=reason)
@@ -167,10 +186,11 @@ class MqttSink(Sink[MqttConfig]):
 
     async def close(self) -> None:
         """Say that the gateway is offline, which the broker says only when no good-bye comes, and good-bye."""
+        self._retained.ended()
         self.host.memory[UNHEARD] = self.host.memory.get(UNHEARD, 0) + self._session.unheard
         if not self._session.is_closed:
             self._session.forget_waiting()
-            self._retain(self._encoder.gateway_state(online=False))
+            self._publish_retained(self._encoder.gateway_state(online=False))
             await self._session.settle(FAREWELL)
         await self._session.disconnect(FAREWELL)
 

@@ -178,7 +178,10 @@ async def test_a_record_refused_for_good_is_set_aside_with_the_reason() -> None:
         assert subject.status()["refused_for_good"] == 1
 
 
-async def test_a_link_that_swallows_everything_is_named_torn_down_and_dialled_anew() -> None:
+async def test_a_link_that_swallows_everything_is_named_torn_down_and_dialled_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publisher, "FIRST_PAUSE", 1.0)  # long enough to be seen as down, however busy the machine is
     far, log = Far(swallow), MemoryLog()
     log.append(*numbered(1, 2))
     async with publishing(far, log, ack_timeout="100ms") as subject:

@@ -250,6 +250,32 @@ async def test_a_broker_that_closes_each_connection_soon_after_its_start_is_expl
         assert "too large" in reason
 
 
+async def test_a_description_over_which_the_broker_hangs_up_does_not_hold_up_the_readings(tmp_path: Path) -> None:
+    """With MQTT 3.1.1 mosquitto has no other answer to a message that is too large."""
+    wide = bind(DeviceConfig(name="wide", driver="test"), {f"tag-{n}": TagConfig() for n in range(500)})
+    host = Host([COATER, wide], gateway="line3-gw1")
+    with Broker(tmp_path, ["max_packet_size 2000"]) as broker, capture_logs() as logs:
+        for number in range(20):
+            sink = MqttSink(config(broker.port, protocol="3.1.1"), host)
+            await sink.connect()
+            sink.device_changed(wide, True, "")
+            sink.device_changed(COATER, True, "")
+            sink.send(records(COATER, 1, first=number + 1))
+            serving = asyncio.create_task(sink.serve())
+            await eventually(lambda serving=serving: serving.done() or host.taken, 20)
+            serving.cancel()
+            await asyncio.wait({serving})
+            await sink.close()
+            if host.taken:
+                break
+        with Subscriber(broker) as late:
+            topics = {message.topic for message in late.wait_for(3)}
+    assert 3 <= number <= 10
+    left_out = [entry for entry in logs if "left out" in entry["event"]]
+    assert [entry["topic"] for entry in left_out] == ["wide/_tags"]
+    assert topics >= {"north/coating/coater-1/_tags", "north/coating/coater-1/_state", "wide/_state"}, "smaller ones go"
+
+
 async def test_a_broker_that_is_away_for_a_while_is_no_twin(broker: Broker) -> None:
     host = Host([COATER], gateway="line3-gw1")
     for _ in range(4):
