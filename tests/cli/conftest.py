@@ -41,7 +41,19 @@ def serving(asked: Asked) -> Iterator[None]:
     loop = asyncio.new_event_loop()
     commands = {
         name: asked.command(name)
-        for name in ("status", "tags", "read", "write", "reload", "alarms", "acknowledge", "shelve", "unshelve")
+        for name in (
+            "status",
+            "tags",
+            "read",
+            "write",
+            "reload",
+            "alarms",
+            "acknowledge",
+            "shelve",
+            "unshelve",
+            "dead_retry",
+            "dead_drop",
+        )
     }
 
     async def serve() -> None:
