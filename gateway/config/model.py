@@ -127,6 +127,13 @@ class ModelSection(Section):
     latch: bool = False
     """Its alarms stay active, though the device behaves as usual again, until somebody acknowledges them."""
 
+    drift_span: Period = 86_400.0
+    """Over which the inputs are compared with those of the training; a span with all that is usual, such as a day."""
+
+    on_drift: Literal["tell", "undecided", "ignore"] = "tell"
+    """What to do about inputs that are no longer as in training: tell it by an event; or tell it, and call nothing normal
+    while they are far off (the device is then degraded); or nothing."""
+
 
 class AlarmSection(Section):
     """`[[alarm]]`: a limit that a tag should keep, watched without a model. Write one of high, low, rate and no_data."""

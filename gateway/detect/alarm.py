@@ -24,7 +24,7 @@ class Key:
     """What can be wrong with what."""
 
     kind: str
-    """"anomaly" for a model's, "alarm" for a limit's."""
+    """"anomaly" and "drift" for a model's, "alarm" for a limit's."""
     source: str
     """Name of the model or of the `[[alarm]]`."""
     device: str

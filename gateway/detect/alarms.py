@@ -110,7 +110,7 @@ class Alarms:
             return
         now = self._clock.wall_ns()
         alarm.clear(now)
-        watcher = "model" if key.kind == "anomaly" else "alarm"
+        watcher = "alarm" if key.kind == "alarm" else "model"
         message = f'{key.device} is no longer watched by {watcher} "{key.source}"; what it had raised had not ended'
         self._say(alarm, _of(alarm, "abandoned", now, message))
 
@@ -255,7 +255,7 @@ class Alarms:
 
 
 def _of(alarm: Alarm, state: str, t_ns: int, message: str, **detail: Any) -> Event:
-    source = {"model" if alarm.key.kind == "anomaly" else "alarm": alarm.key.source}
+    source = {"alarm" if alarm.key.kind == "alarm" else "model": alarm.key.source}
     return Event(
         alarm.event, alarm.key.kind, state, alarm.key.device, t_ns, message, alarm.severity, {**source, **detail}
     )

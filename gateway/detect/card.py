@@ -10,7 +10,8 @@
 The order of `inputs` is that of the model's last axis. `raise`: n of the last `of` scores above the threshold; `clear`: n
 of them at or below. Optional are: `golden`, an input and the score that every computer must find for it; `budget_ms`, how
 long scoring all devices may take (default: the period); `min_duration_ms`, how long `raise` must hold; in an input
-`quantiles`, the nine values that cut its training data into ten equal parts; `expected_alarm_rate`, the share of normal
+`quantiles`, nine values that cut its training data into ten parts, and `shares`, how much of it lies in each (default: a
+tenth; see `gateway.detect.drift.trained_bins`); `expected_alarm_rate`, the share of normal
 windows above the threshold; and for a graph that was not made for this gateway
 
     "graph": {"input": "X", "layout": "flat", "score": "scores", "scale": -1.0, "offset": 0.0,
@@ -57,7 +58,9 @@ class Input:
     max_age_ms: int
     """How long a value may stand in for newer ones, counted from when the device last confirmed it."""
     quantiles: tuple[float, ...] = ()
-    """What cuts the training data into ten equal parts: nine values, or none."""
+    """What cuts the training data into ten parts: nine ascending values, or none."""
+    shares: tuple[float, ...] = ()
+    """How much of the training data lies in each part; none for a tenth in each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +218,12 @@ def _input(entry: Fields) -> Input:
         expected=entry.number("expected"),
         max_age_ms=entry.integer("max_age_ms", 1, 7 * 86_400_000),
         quantiles=entry.numbers("quantiles"),
+        shares=entry.numbers("shares"),
     )
     if len(found.quantiles) not in (0, CUTS) or list(found.quantiles) != sorted(found.quantiles):
         entry.problems.append(f"{entry.where}quantiles: must be {CUTS} ascending numbers")
+    if len(found.shares) not in (0, CUTS + 1) or any(not 0 <= share <= 1 for share in found.shares):
+        entry.problems.append(f"{entry.where}shares: must be {CUTS + 1} numbers from 0 to 1")
     if found.min > found.max:
         entry.problems.append(f"{entry.where}min: is larger than max")
     return found

@@ -112,7 +112,7 @@ class Detector:
                 limit.bind(self._devices[name])
         await asyncio.gather(*(self._load(model) for model in self._models))
         watches: list[Watch | LimitWatch] = [*self._limits, *(model.watch for model in self._models if model.watch)]
-        self._alarms.retain({watch.key(device) for watch in watches for device in watch.devices})
+        self._alarms.retain({key for watch in watches for key in watch.alarm_keys})
 
     def tick(self, spawn: Spawn) -> None:
         """Score what has become due; slow models are run by `spawn`."""
@@ -175,8 +175,7 @@ class Detector:
         model.name = model.section.name or opened.card.name
         source = events.Source(model.name, opened.card, opened.file.sha256, self._version, graph.version(), cpu())
         model.identity = source.detail()
-        section = model.section
-        model.watch = Watch(source, opened, model.devices, section.tags, self._alarms, section.latch, self._slow)
+        model.watch = Watch(source, opened, model.devices, model.section, self._alarms, self._slow)
         told = {**model.identity, "devices": len(model.devices), "score_ms": round(opened.seconds * 1e3, 3)}
         log.info("model loaded", **told)
         for name in model.devices:
@@ -206,8 +205,8 @@ class Detector:
 
     def _fail(self, model: Model, reason: str) -> None:
         if model.watch:
-            for name in model.devices:
-                self._alarms.abandon(model.watch.key(name))
+            for key in model.watch.alarm_keys:
+                self._alarms.abandon(key)
         model.failure, model.watch = reason, None
         detail = {"file": str(model.section.file), "gateway_version": self._version, **model.identity}
         self._emit(events.failed(model.name, reason, self._clock.wall_ns(), detail))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gateway.core.amounts import format_duration
 from gateway.core.event import Contribution, Event
 from gateway.detect.card import Card
+from gateway.detect.drift import Figures
 
 NAMED = 3
 """Tags in a message, at most; the event lists all."""
@@ -81,6 +82,21 @@ def cleared(source: Source, finding: Finding, event_id: str, since_ns: int) -> E
     """The end of the anomaly that was raised under this id."""
     lasted = format_duration(max(0, finding.to_ns - since_ns) / 1e9)
     return _anomaly(source, finding, event_id, "cleared", f"{finding.device} behaves as usual again, after {lasted}")
+
+
+def drifted(source: Source, device: str, t_ns: int, figures: Figures) -> Event:
+    """What a model sees is no longer what it was trained on."""
+    message = f'{device} has drifted from what model "{source.model}" was trained on: {"; ".join(figures.reasons)}'
+    severity = "warning" if figures.is_far else "advisory"
+    detail = {**source.detail(), "drift": figures.status()}
+    return Event(uuid4().hex, "drift", "raised", device, t_ns, message, severity, detail)
+
+
+def settled(source: Source, device: str, t_ns: int, figures: Figures, event_id: str) -> Event:
+    """What a model sees is again as in its training."""
+    message = f'{device} is again as model "{source.model}" was trained'
+    detail = {**source.detail(), "drift": figures.status()}
+    return Event(event_id, "drift", "cleared", device, t_ns, message, "advisory", detail)
 
 
 def failed(model: str, reason: str, t_ns: int, detail: dict[str, Any], device: str = "") -> Event:

@@ -40,6 +40,11 @@ class LimitWatch:
         """Under which a device's alarm is known."""
         return Key("alarm", self.section.name, device)
 
+    @property
+    def alarm_keys(self) -> set[Key]:
+        """All alarms that it may raise."""
+        return {self.key(device) for device in self.devices}
+
     def bind(self, device: Device) -> None:
         """Watch the tag of this device as it is now described."""
         row = self._row[device.name]

@@ -2,19 +2,21 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.config.model import ModelSection
 from gateway.core.tag import Device
 from gateway.detect import events
 from gateway.detect.alarm import Key
 from gateway.detect.alarms import Alarms
 from gateway.detect.binding import Binding
 from gateway.detect.decide import Decisions
+from gateway.detect.drift import Drift, Figures
 from gateway.detect.evidence import Evidence
 from gateway.detect.graph import Floats
 from gateway.detect.grid import AT_LIMIT, REASONS, USABLE, Closed, Grid, Rows, Samples, Times, is_scored
@@ -68,14 +70,12 @@ class Watch:
         source: events.Source,
         opened: OpenModel,
         devices: Sequence[str],
-        tag_names: Mapping[str, str],
+        section: ModelSection,
         alarms: Alarms,
-        latch: bool = False,
         slow: asyncio.Semaphore | None = None,
     ) -> None:
-        """`opened` for as many devices; `tag_names`: input → tag, where they differ; `latch`: its alarms stay active until
-        somebody acknowledges them; `slow`: how many slow models may score at once. What `alarms` knows to be raised goes
-        on."""
+        """`opened` for as many devices; `slow`: how many slow models may score at once. What `alarms` knows to be raised
+        goes on."""
         card = source.card
         count = len(devices)
         self.source = source
@@ -84,12 +84,12 @@ class Watch:
         self._file = opened.file
         self._inline = max(opened.seconds, opened.explain_seconds) < INLINE_SECONDS
         self.devices = tuple(devices)
-        self.binding = Binding(card, devices, tag_names)
+        self.binding = Binding(card, devices, section.tags)
         self.skipped = 0
         """Ticks without a score because the model was still busy."""
         self.failure = ""
         self._alarms = alarms
-        self._latch = latch
+        self._section = section
         self._slow = slow or asyncio.Semaphore()
         self._row = {name: row for row, name in enumerate(devices)}
         ages = np.array([entry.max_age_ms for entry in card.inputs], np.int64) * 1_000_000
@@ -105,6 +105,10 @@ class Watch:
         self._said = np.full(count, WAITING, np.uint8)
         self._score = np.full(count, np.nan)
         self._busy = False
+        self._drift = Drift(card, count, round(section.drift_span * 1e9))
+        self._figures: list[Figures | None] = [None] * count
+        self._drifted = np.zeros(count, np.bool_)
+        """Assets of which nothing is called normal, because their inputs are far from the training."""
 
     def bind(self, device: Device, described: bool) -> None:
         """See `Binding.bind`."""
@@ -136,21 +140,29 @@ class Watch:
         self.decisions.forget(assets[closed.anew])
         cell = self.grid.windows[assets, -1]
         codes = self.grid.codes[assets]
-        inside = ((cell >= self._low) & (cell <= self._high) & (codes == USABLE)).all(axis=1)
+        within = (cell >= self._low) & (cell <= self._high) & (codes == USABLE)
+        inside = np.logical_and.reduce(within, axis=1)
         self._inside_run[assets] = np.where(inside, self._inside_run[assets] + 1, 0)
+        scored = np.logical_and.reduce(is_scored(codes), axis=1)
+        for at in self._drift.tick(assets, closed.end_ns, cell, scored, inside).tolist():
+            self._judge_drift(int(assets[at]), int(closed.end_ns[at]))
         complete: NDArray[np.bool_] = self.grid.run[assets] >= self.source.card.window
         rest = assets[~complete]
         if len(rest):
             none = np.zeros(len(rest), np.bool_)
             self.decisions.tick(rest, none, none)
-            usable = is_scored(self.grid.codes[rest]).all(axis=1)
-            self._said[rest] = np.where(usable, WARMUP, INPUTS)
+            self._said[rest] = np.where(scored[~complete], WARMUP, INPUTS)
             self._score[rest] = np.nan
         return complete
 
-    def key(self, device: str) -> Key:
+    def key(self, device: str, kind: str = "anomaly") -> Key:
         """Under which a device's alarm is known."""
-        return Key("anomaly", self.source.model, device)
+        return Key(kind, self.source.model, device)
+
+    @property
+    def alarm_keys(self) -> set[Key]:
+        """All alarms that it may raise."""
+        return {self.key(device, kind) for device in self.devices for kind in ("anomaly", "drift")}
 
     async def _score_in_thread(self, tick: "_Tick") -> None:
         try:
@@ -172,7 +184,8 @@ class Watch:
         """Draw the verdicts of one tick. Gives what is raised and what cleared by them."""
         known = np.isfinite(scores.score)
         above = known & (scores.score > self.source.card.threshold)
-        below = known & ~above & tick.inside
+        below = known & ~above & tick.inside & ~self._drifted[tick.assets]
+        self._drift.above(tick.assets[above])
         self._score[tick.assets] = scores.score
         self._said[tick.assets] = np.select([above, below, known], [ABOVE, NORMAL, OUT_OF_RANGE], NO_NUMBER)
         raised, cleared = self.decisions.tick(tick.assets, above, below)
@@ -181,6 +194,20 @@ class Watch:
             for is_raise, turned in ((True, raised), (False, cleared))
             for at in turned.tolist()
         ]
+
+    def _judge_drift(self, row: int, t_ns: int) -> None:
+        """Tell that a device's inputs have drifted, or are again as in training."""
+        figures = self._figures[row] = self._drift.figures(row)
+        if figures is None or self._section.on_drift == "ignore":
+            return
+        self._drifted[row] = figures.is_far and self._section.on_drift == "undecided"
+        device = self.devices[row]
+        key = self.key(device, "drift")
+        begun = self._alarms.get(key)
+        if figures.reasons and not (begun and begun.active):
+            self._alarms.raised(key, events.drifted(self.source, device, t_ns, figures))
+        elif not figures.reasons and begun and begun.active:
+            self._alarms.cleared(key, events.settled(self.source, device, t_ns, figures, begun.event))
 
     def _explained(self, turn: "_Turn") -> "_Turn":
         """With the contribution of each tag, which a graph without them gives by one score for each."""
@@ -191,7 +218,7 @@ class Watch:
             finding, key = self._finding(turn), self.key(self.devices[turn.asset])
             evidence = Evidence(self._file, self.session.batched, turn.window, turn.scores)
             if turn.is_raise:
-                self._alarms.raised(key, events.raised(self.source, finding), self._latch, evidence)
+                self._alarms.raised(key, events.raised(self.source, finding), self._section.latch, evidence)
             elif begin := self._alarms.get(key):
                 event = events.cleared(self.source, finding, begin.event, begin.raised_ns)
                 self._alarms.cleared(key, event, evidence)
@@ -217,6 +244,7 @@ class Watch:
             "reason": reason,
             "score": round(score, 4) if np.isfinite(score) else None,
             "event": alarm.event if alarm and alarm.active else None,
+            "drift": figures.status() if (figures := self._figures[row]) else None,
         }
 
     def _state(self, row: int, name: str) -> tuple[str, str]:
@@ -227,6 +255,9 @@ class Watch:
                 return "waiting", "nothing read yet"
             case 1:
                 return "warmup", f"{self.grid.run[row]} of {self.source.card.window} samples"
+            case 2 | 3 if self._drifted[row]:
+                figures = self._figures[row]
+                return "degraded", "; ".join(figures.reasons) if figures else ""
             case 2 | 3:
                 return "running", ""
             case 5:
