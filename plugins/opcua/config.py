@@ -4,7 +4,17 @@ import re
 from typing import Literal
 from urllib.parse import urlsplit
 
-from gateway.plugin import DeviceConfig, Duration, Field, FilePath, Secret, TagConfig, field_validator, model_validator
+from gateway.plugin import (
+    Deadband,
+    DeviceConfig,
+    Duration,
+    Field,
+    FilePath,
+    Secret,
+    TagConfig,
+    field_validator,
+    model_validator,
+)
 
 from .address import parse_address
 
@@ -105,6 +115,16 @@ class NodeConfig(TagConfig):
     address: str
     """The variable's node id: "nsu=http://vendor.example/line;s=Boiler.Temp" by namespace URI, or "ns=2;s=Boiler.Temp" by
     index, which some servers change when they restart."""
+
+    sampling: Duration | None = None
+    """How often the server looks at this value, if not as often as at the device's others."""
+
+    queue_size: int | None = Field(default=None, ge=1, le=100_000)
+    """Values of this tag that the server keeps, if not as many as of the device's others."""
+
+    server_deadband: Deadband | None = None
+    """Have the server report only changes larger than this, in its own unit, or in percent of the range that it gives for
+    the variable. Smaller ones reach neither models nor the page; deadband leaves out no more than what is published."""
 
     @field_validator("address")
     @classmethod

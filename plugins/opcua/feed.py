@@ -15,6 +15,7 @@ from itertools import groupby
 
 import numpy as np
 import structlog
+from asyncua import ua
 from asyncua.ua.uaerrors import BadNoSubscription, BadTimeout, BadTooManyPublishRequests
 
 from gateway.plugin import Device, LinkError, Readings, Tags, quality
@@ -30,7 +31,7 @@ from .reading import ReadPlan
 from .remarks import Remarks
 from .services import monitor, republish, take_over, unsubscribe
 from .session import Session
-from .subscription import SILENT_KEEP_ALIVES, Left, Subscription, item, say_revised, subscribe
+from .subscription import FILTER_REFUSED, SILENT_KEEP_ALIVES, Left, Subscription, item, say_revised, subscribe
 
 SPARE_REQUESTS = 2
 """Publish requests under way beyond one for each subscription, so that the server never has to wait for one."""
@@ -222,13 +223,23 @@ class Feed:
         nodes = {row: self._session.node_id(parse_address(self._device.tags[row].config.address)) for row in rows}
         refused = {row: quality.BAD_NODE_ID_UNKNOWN for row, node in nodes.items() if node is None}
         wanted = [(row, node) for row, node in nodes.items() if node is not None]
-        items = [item(row, node, self._config) for row, node in wanted]
+        codes = await self._create_items(subscription, wanted)
+        unfiltered = [(row, node) for row, node in wanted if codes[row] in FILTER_REFUSED]
+        if unfiltered:
+            for row, _ in unfiltered:
+                self._remark(row, "the server cannot apply server_deadband, and reports every change")
+            codes |= await self._create_items(subscription, unfiltered, filtered=False)
+        return refused | {row: code for row, code in codes.items() if code >= quality.BAD}
+
+    async def _create_items(
+        self, subscription: Subscription, wanted: Sequence[tuple[int, ua.NodeId]], *, filtered: bool = True
+    ) -> dict[int, int]:
+        """Row → what the server says of it."""
+        tags = self._device.tags
+        items = [item(row, node, self._config, tags[row].config, filtered=filtered) for row, node in wanted]
         results = await monitor(self._session, subscription.id, items)
-        say_revised(results, self._config, self._log.info)
-        for (row, _), result in zip(wanted, results, strict=True):
-            if not result.StatusCode.is_good():
-                refused[row] = int(result.StatusCode.value)
-        return refused
+        say_revised(items, results, self._log.info)
+        return {row: int(result.StatusCode.value) for (row, _), result in zip(wanted, results, strict=True)}
 
     def _park(self, refused: Mapping[int, int]) -> None:
         """Set refused rows aside until their next try; those whose reason is new become bad rows."""

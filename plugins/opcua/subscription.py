@@ -1,13 +1,13 @@
 """One subscription on the server: what was wished, what the server granted, and how far its messages have come."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from asyncua import ua
 
-from .config import OpcUaConfig
+from .config import NodeConfig, OpcUaConfig
 from .errors import in_words
 from .session import Session, Ticket
 
@@ -82,25 +82,57 @@ async def subscribe(
     return Subscription(int(given.SubscriptionId), SILENT_KEEP_ALIVES * keep_alive)
 
 
-def item(row: int, node: ua.NodeId, config: OpcUaConfig) -> ua.MonitoredItemCreateRequest:
+FILTER_REFUSED = {
+    ua.StatusCodes.BadFilterNotAllowed,
+    ua.StatusCodes.BadMonitoredItemFilterInvalid,
+    ua.StatusCodes.BadMonitoredItemFilterUnsupported,
+    ua.StatusCodes.BadDeadbandFilterInvalid,
+}
+"""The server cannot apply a deadband to this variable."""
+
+
+def item(
+    row: int, node: ua.NodeId, config: OpcUaConfig, tag: NodeConfig, *, filtered: bool = True
+) -> ua.MonitoredItemCreateRequest:
     """What is asked for one tag; its row is the handle under which its values come."""
+    sampling = tag.sampling if tag.sampling is not None else config.sampling
     return ua.MonitoredItemCreateRequest(
         ItemToMonitor=ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value),
         MonitoringMode=ua.MonitoringMode.Reporting,
         RequestedParameters=ua.MonitoringParameters(
             ClientHandle=row,
-            SamplingInterval=-1.0 if config.sampling is None else config.sampling * 1000,
-            QueueSize=config.queue_size,
+            SamplingInterval=-1.0 if sampling is None else sampling * 1000,
+            Filter=_deadband(tag.server_deadband) if filtered and tag.server_deadband is not None else None,
+            QueueSize=tag.queue_size or config.queue_size,
         ),
     )
 
 
-def say_revised(results: list[ua.MonitoredItemCreateResult], config: OpcUaConfig, say: Callable[..., Any]) -> None:
-    """Tell what the server grants instead of what was wished, the least of all items."""
-    good = [result for result in results if result.StatusCode.is_good()]
-    queue = min((int(result.RevisedQueueSize) for result in good), default=config.queue_size)
-    sampling = max((float(result.RevisedSamplingInterval) for result in good), default=0.0) / 1000
-    if queue < config.queue_size:
-        say("the server keeps fewer values", queue_size=queue, wished=config.queue_size)
-    if config.sampling is not None and sampling > config.sampling:
-        say("the server looks less often", sampling=sampling, wished=config.sampling)
+def _deadband(width: float | str) -> ua.DataChangeFilter:
+    percent = isinstance(width, str)
+    return ua.DataChangeFilter(
+        Trigger=ua.DataChangeTrigger.StatusValue,
+        DeadbandType=ua.DeadbandType.Percent if percent else ua.DeadbandType.Absolute,
+        DeadbandValue=float(str(width).rstrip("%")),
+    )
+
+
+def say_revised(
+    items: Sequence[ua.MonitoredItemCreateRequest],
+    results: Sequence[ua.MonitoredItemCreateResult],
+    say: Callable[..., Any],
+) -> None:
+    """Tell what the server grants instead of what was wished, for the items that get least of it."""
+    granted = [
+        (item.RequestedParameters, result)
+        for item, result in zip(items, results, strict=True)
+        if result.StatusCode.is_good()
+    ]
+    short = [(int(given.RevisedQueueSize), wished.QueueSize) for wished, given in granted]
+    if fewer := [(given, wished) for given, wished in short if given < wished]:
+        queue_size, wished_size = min(fewer)
+        say("the server keeps fewer values", queue_size=queue_size, wished=wished_size, tags=len(fewer))
+    slow = [(float(given.RevisedSamplingInterval), wished.SamplingInterval) for wished, given in granted]
+    if slower := [(given, wished) for given, wished in slow if 0 <= wished < given]:
+        sampling, wished_sampling = max(slower)
+        say("the server looks less often", sampling=sampling / 1000, wished=wished_sampling / 1000, tags=len(slower))

@@ -111,6 +111,42 @@ async def test_values_between_two_scans_are_not_missed_with_a_shorter_sampling(s
         assert (np.diff(numbers) == 1).all()
 
 
+async def test_a_deadband_at_the_server_leaves_small_changes_there(serve):
+    peer = await serve()
+    device = make_device(peer.url, {"Float": {"server_deadband": 1.0}, "Count": {}})
+    async with streaming(device) as collector:
+        await collector.until(lambda: collector.rows("Float"))
+        for value in (1.75, 2.25, 5.0):
+            await peer.set("Float", value)
+            seen = collector.values("Count")[-1]
+            await collector.until(lambda seen=seen: collector.values("Count")[-1] > seen + 3, within=20)
+        await collector.until(lambda: 5.0 in collector.values("Float"), within=20)
+        assert 1.75 not in collector.values("Float")
+        await peer.set("Float", 1.5)
+
+
+async def test_a_deadband_that_the_server_cannot_apply_is_told_and_every_change_comes(serve):
+    peer = await serve()
+    device = make_device(peer.url, {"Boolean": {"server_deadband": 1.0}, "String": {"server_deadband": "5%"}})
+    with capture_logs() as logs:
+        async with streaming(device) as collector:
+            await collector.until(lambda: collector.values("Boolean") and collector.values("String"), within=20)
+    if peer.kind == "node-opcua":  # the other takes any filter
+        assert sum("server_deadband" in entry["event"] for entry in logs) == 2
+
+
+async def test_a_tag_may_have_a_sampling_and_a_queue_of_its_own(serve):
+    peer = await serve("--tick", "20")
+    device = make_device(peer.url, {"Count": {"sampling": "10ms", "queue_size": 7}, "Double": {}}, scan="400ms")
+    with capture_logs() as logs:
+        async with streaming(device) as collector:
+            await collector.until(lambda: len(collector.blocks) >= 3, within=20)
+    assert max(len(block) for block in collector.blocks[1:]) in range(2, 9)
+    if peer.kind == "node-opcua":
+        told = next(entry for entry in logs if entry["event"] == "the server looks less often")
+        assert (told["wished"], told["tags"]) == (0.01, 1)
+
+
 async def test_operation_limits_of_the_server_are_kept(serve):
     peer = await serve("--limit", "5")
     async with streaming(make_device(peer.url, list(SCALARS))) as collector:
