@@ -18,6 +18,7 @@ import structlog
 
 from gateway import __version__
 from gateway.acquire.acquirer import Acquirer
+from gateway.acquire.plausible import several
 from gateway.config.base import SinkConfig
 from gateway.config.diff import diff, kept
 from gateway.config.load import load, remarks
@@ -305,6 +306,7 @@ class Gateway:
             "status": self._status,
             "tags": self._tags,
             "read": self._read,
+            "probe": self._probe,
             "write": self._writes().write,
             "reload": self.reload,
             "receipts": self._receipts,
@@ -386,6 +388,10 @@ class Gateway:
             if device in self.live and tag not in known:
                 raise GatewayError(f'device "{device}" has no tag "{tag}"; it has: {", ".join(sorted(known))}')
         return answers.readings(await self._acquirer.read(device, tags))
+
+    async def _probe(self, who: str, device: str, address: str, count: int) -> list[list[dict[str, Any]]]:
+        reads = await several(lambda: self._acquirer.guesses(device, address, count))
+        return [[{"options": dict(guess.options), "value": guess.value} for guess in read] for read in reads]
 
     # Another configuration.
 

@@ -13,7 +13,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag, Tags
-from gateway.plugin.driver import Driver
+from gateway.plugin.driver import Driver, Guess
 from gateway.supervise import Deadlines, Running, running
 
 DIALS_AT_ONCE = 32
@@ -86,6 +86,11 @@ class Acquirer:
         """Write a value in the device's own unit, before all waiting reads. Raises GatewayError with the reason."""
         with _in_words(tag.device):
             await self._line_of(tag.device).write(tag.device, tag, value)
+
+    async def guesses(self, device: str, address: str, count: int) -> Sequence[Guess]:
+        """What an address of the device may mean. Raises GatewayError with the reason."""
+        with _in_words(device):
+            return await self._line_of(device).guesses(device, address, count)
 
     def _line_of(self, device: str) -> Line:
         for line in self._lines.values():

@@ -16,7 +16,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import DeviceError, LinkError
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag, Tags
-from gateway.plugin.driver import Driver
+from gateway.plugin.driver import Driver, Guess
 from gateway.supervise import Deadlines, Health, keep_running, running
 
 CLOSE_TIMEOUT = 3.0
@@ -117,6 +117,14 @@ class Line:
             raise DeviceError(f"{device} cannot be written: its driver does not write")
         at_once = self._driver_type.writes_beside_reads
         await self._ask(self.sources[device], lambda driver: driver.write(tag, value), at_once)
+
+    async def guesses(self, device: str, address: str, count: int) -> Sequence[Guess]:
+        """What the driver guesses of an address of the device. Raises DeviceError or LinkError."""
+        if self._driver_type.guesses is Driver.guesses:
+            raise DeviceError(f"{device}: its driver has nothing to guess: its devices tell their types")
+        source = self.sources[device]
+        found: Sequence[Guess] = await self._ask(source, lambda driver: driver.guesses(source.device, address, count))
+        return found
 
     async def _ask(self, source: Source, call: Call, at_once: bool = False) -> Any:
         driver = self._driver

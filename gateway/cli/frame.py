@@ -14,6 +14,7 @@ COMMANDS = {
     "status": "how the running gateway is doing",
     "tags": "last values of all tags, or of one device",
     "read": "read tags from a device now",
+    "probe": "what registers of a device may mean, under every type and byte order",
     "browse": "what a device offers, as a list or as tags for the configuration",
     "write": "write a value to a tag that may be written",
     "alarms": "what is raised; acknowledge it, or shelve it for a time",

@@ -12,7 +12,7 @@ from gateway.core.readings import Exact, Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
 from gateway.core.topic import device_topic, own_topic
-from gateway.plugin.driver import Driver, Found, Values
+from gateway.plugin.driver import Driver, Found, Guess, Values
 from gateway.plugin.sink import Encoder, Message, Sink, SinkHost
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Field",
     "FilePath",
     "Found",
+    "Guess",
     "Kind",
     "Lane",
     "LinkError",

@@ -35,6 +35,16 @@ class Found:
     """Where `browse` found it, in steps of the device's own names with "/" between them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One of the things that an address of a device may mean."""
+
+    options: Mapping[str, str | int]
+    """As the config writes a tag that means it, such as {"address": "hr:0", "type": "float32", "order": "CDAB"}."""
+
+    value: Exact | float
+
+
 class Driver(Generic[D, T]):
     """One object is one line: one TCP session, one serial bus. A NEW object serves each connection attempt, so a driver
     holds no state beyond it and never reconnects by itself.
@@ -118,6 +128,11 @@ class Driver(Generic[D, T]):
         """Yield what the device offers: address as the config writes it, and its description."""
         raise NotImplementedError
         yield  # an async generator
+
+    async def guesses(self, device: Device, address: str, count: int) -> Sequence[Guess]:
+        """What `count` places of the device from `address` on may mean, for a protocol that does not tell; the most usual
+        first. Raises DeviceError."""
+        raise NotImplementedError
 
     async def close(self) -> None:
         """Close the line. Must not raise for a line that is already dead."""

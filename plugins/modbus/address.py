@@ -6,6 +6,7 @@ on the wire addresses count from 0.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Address:
     """How many bits."""
 
 
+@lru_cache(1024)
 def parse_address(text: str) -> Address:
     """The address that `text` means. Raises ValueError with the way to write it."""
     match = _FORM.fullmatch(text.strip().lower())

@@ -12,7 +12,7 @@ silent on this function is asked again once nothing can be expected to come any 
 import asyncio
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, cast
 
 from gateway.plugin import LinkError
@@ -82,6 +82,7 @@ class Connection(asyncio.Protocol):
         """What went wrong and was made good: retries, damaged, late and stray answers."""
         self._peer = peer
         self._framing = framing
+        self._numbered = framing.numbered
         self._max_in_flight = max_in_flight if framing.numbered else 1
         self._gap = gap
         self._noisy = noisy
@@ -188,7 +189,7 @@ class Connection(asyncio.Protocol):
     # Answers
 
     def _take(self, frame: bytes) -> None:
-        number = int.from_bytes(frame[:2], "big") if self._framing.numbered else 0
+        number = int.from_bytes(frame[:2], "big") if self._numbered else 0
         waiting = self._open.get(number)
         if waiting is None or (self._doubt and self._owed(waiting, frame)):
             self._unexpected(number, frame)
@@ -204,7 +205,8 @@ class Connection(asyncio.Protocol):
         answer = self._framing.answer(exchange.requests[index], frame)
         del self._open[number]
         now = self._loop.time()
-        self._slowest = max(self._slowest, now - sent)
+        if now - sent > self._slowest:
+            self._slowest = now - sent
         self._damaged = 0
         self._arrived(exchange, index, answer, now)
 
@@ -227,11 +229,11 @@ class Connection(asyncio.Protocol):
 
     def _unexpected(self, number: int, frame: bytes) -> None:
         unit = self._framing.body(frame)[0]
-        late = self._late.pop(number, None) is not None if self._framing.numbered else unit in self._doubt
+        late = self._late.pop(number, None) is not None if self._numbered else unit in self._doubt
         if late:
             self._mute.discard(unit)
         elif not self._noisy:
-            told = f"transaction id {number}" if self._framing.numbered else f"from unit {unit}"
+            told = f"transaction id {number}" if self._numbered else f"from unit {unit}"
             raise LinkError(f"an answer that was not asked for ({told})")
         self.counts["late" if late else "stray"] += 1
 
@@ -270,7 +272,7 @@ class Connection(asyncio.Protocol):
             exchange, index, left, same = self._next()
             number = self._free_id()
             request = exchange.requests[index]
-            if exchange.unit in self._doubt and not same:
+            if self._doubt and not same and exchange.unit in self._doubt:
                 instead = self._undoubted(exchange, index, left, now)
                 if instead is None:
                     continue
@@ -289,7 +291,7 @@ class Connection(asyncio.Protocol):
         exchange.unsent += 1
         if exchange.unsent == len(exchange.requests):
             self._queue.popleft()
-        return exchange, index, 0 if exchange.unit in self._mute else exchange.pace.retries, False
+        return exchange, index, 0 if self._mute and exchange.unit in self._mute else exchange.pace.retries, False
 
     def _undoubted(self, exchange: Exchange, index: int, left: int, now: float) -> Request | None:
         """What to ask a unit that may owe an answer: the request itself when that is long ago, or a mark, behind which the
@@ -306,15 +308,20 @@ class Connection(asyncio.Protocol):
         self._mark = echo(unit, self._id)
         return self._mark
 
-    def _write(self, frames: Iterable[bytes]) -> None:
-        if self._rest and not self._framing.numbered:
+    def _write(self, frames: Sequence[bytes]) -> None:
+        if self._rest and not self._numbered:
             self.counts["stray"] += 1
             self._rest = b""
             if not self._noisy:
                 self._fail(f"{self._peer}: bytes that were not asked for; connection dropped")
                 return
-        for packet in frames if self._datagrams else (b"".join(frames),):
-            self._transport.write(packet)
+        if len(frames) == 1:
+            self._transport.write(frames[0])
+        elif self._datagrams:
+            for frame in frames:
+                self._transport.write(frame)
+        else:
+            self._transport.write(b"".join(frames))
 
     def _pause(self) -> None:
         if self._resume is None:
@@ -325,7 +332,7 @@ class Connection(asyncio.Protocol):
         self._send(max(self._loop.time(), self._not_before))
 
     def _free_id(self) -> int:
-        if not self._framing.numbered:
+        if not self._numbered:
             return 0
         self._id = (self._id + 1) & 0xFFFF
         while self._id in self._open or self._id in self._late:
@@ -335,7 +342,7 @@ class Connection(asyncio.Protocol):
     # Time
 
     def _patience(self, exchange: Exchange) -> float:
-        if exchange.unit in self._mute and self._slowest:
+        if self._mute and self._slowest and exchange.unit in self._mute:
             return min(exchange.pace.patience, max(_PROBE_AT_LEAST, _PROBE_TIMES * self._slowest))
         return exchange.pace.patience
 
@@ -406,7 +413,7 @@ class Connection(asyncio.Protocol):
     def _late_from(self, number: int, now: float) -> None:
         """An open request is given up: its answer may come late."""
         exchange, index, _, _ = self._open.pop(number)
-        if self._framing.numbered:
+        if self._numbered:
             self._late[number] = exchange.unit
             while len(self._late) > MAX_LATE:
                 del self._late[next(iter(self._late))]

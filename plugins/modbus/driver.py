@@ -7,16 +7,18 @@ from dataclasses import replace
 from itertools import groupby
 from weakref import WeakKeyDictionary
 
-from gateway.plugin import Device, DeviceError, Driver, Tag, Tags, Values
+from gateway.plugin import Device, DeviceError, Driver, Guess, Tag, Tags, Values
 
+from .address import parse_address
 from .config import ModbusDevice, ModbusTag
 from .connection import UNREACHABLE
 from .describe import describe, doubts
 from .exceptions import words_of
 from .exchange import Pace
+from .guessing import guesses_of
 from .plan import ReadPlan
 from .planner import Span, address_range
-from .requests import DAMAGED, NO_ANSWER, Answer, Request
+from .requests import DAMAGED, NO_ANSWER, Answer, Request, read
 from .transports import open_line
 from .writing import read_before, write_into, write_of
 
@@ -94,10 +96,24 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
         pace = replace(pace_of(device, self.config.timeout), retries=0)
         (answer,) = await self._connection.exchange([request], pace, first=True)
         if answer == NO_ANSWER:
-            raise TimeoutError(f"unit {device.unit}: no answer within {pace.patience:g} s; it may have been written")
+            unsure = "; it may have been written" if request.function > 4 else ""
+            raise TimeoutError(f"unit {device.unit}: no answer within {pace.patience:g} s{unsure}")
         if isinstance(answer, int):
             raise DeviceError(f"unit {device.unit}: {words_of(answer)}")
         return answer
+
+    async def guesses(self, device: Device, address: str, count: int) -> list[Guess]:
+        try:
+            at = parse_address(address)
+        except ValueError as error:
+            raise DeviceError(str(error)) from error
+        if at.area.single_bits or at.bit is not None:
+            raise DeviceError(f"{address} is of single bits, which mean on or off")
+        options: ModbusDevice = device.config
+        if not 1 <= count <= options.max_registers or at.offset + count > 65536:
+            raise DeviceError(f"count: from {address} on a request reads 1 to {options.max_registers} registers")
+        request = read(options.unit, at.area, at.offset, count, any_unit=options.any_unit)
+        return list(guesses_of(at, await self._ask_first(request, options)))
 
     async def close(self) -> None:
         await self._connection.close()

@@ -27,12 +27,13 @@ class Pace:
 class Exchange:
     """Requests to one unit, in order. `answers` holds what has come, `done` is set when all is there."""
 
-    __slots__ = ("answers", "done", "heard", "missing", "pace", "requests", "unsent", "until")
+    __slots__ = ("answers", "done", "heard", "missing", "pace", "requests", "unit", "unsent", "until")
 
     def __init__(
         self, requests: Sequence[Request], pace: Pace, until: float, done: "asyncio.Future[list[Answer]]"
     ) -> None:
         self.requests = requests
+        self.unit = requests[0].unit
         self.pace = pace
         self.until = until
         self.answers: list[Answer] = [b""] * len(requests)
@@ -41,11 +42,6 @@ class Exchange:
         self.unsent = 0
         self.heard = False
         """Whether the unit has answered any of them."""
-
-    @property
-    def unit(self) -> int:
-        """Whom it asks."""
-        return self.requests[0].unit
 
     def take(self, index: int, answer: Answer) -> None:
         """One answer has come, or will not."""

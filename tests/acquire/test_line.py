@@ -15,7 +15,7 @@ from gateway.core.live import LiveTable
 from gateway.core.quality import STALE
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
-from gateway.plugin.driver import Driver, Found
+from gateway.plugin.driver import Driver, Found, Guess
 from gateway.supervise import backoff, running
 
 
@@ -400,3 +400,67 @@ async def test_values_go_stale_before_a_close_that_takes_its_time(plant, monkeyp
     monkeypatch.setattr("gateway.acquire.line.close", close)
     async with await rig.run(spec()):
         await asyncio.wait_for(closing.wait(), 5)
+
+
+async def test_a_person_can_ask_what_an_address_may_mean(plant):
+    class Guessing(FakeDriver):
+        async def guesses(self, device, address, count):
+            return [Guess({"address": address, "type": device.name}, float(count))]
+
+    rig = Rig(plant, Guessing)
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: bool(rig.road.kept))
+        assert await rig.acquirer.guesses("plc", "hr:0", 4) == [Guess({"address": "hr:0", "type": "plc"}, 4.0)]
+
+
+async def test_a_driver_whose_devices_tell_their_types_says_so(plant):
+    rig = Rig(plant)
+    async with await rig.run(spec()):
+        with pytest.raises(GatewayError, match="nothing to guess"):
+            await rig.acquirer.guesses("plc", "hr:0", 4)
+
+
+async def test_a_write_that_may_go_beside_reads_does_not_wait_for_them(plant):
+    written = []
+
+    class Interleaving(FakeDriver):
+        writes_beside_reads = True
+
+        async def write(self, tag, value):
+            written.append((tag.name, value))
+
+    rig = Rig(plant, Interleaving)
+    under_way = asyncio.Event()
+
+    async def on_read(tags):
+        if plant.connects == 1 and rig.road.kept:
+            under_way.set()
+            await asyncio.Event().wait()
+        return [1.0] * len(tags)
+
+    plant.on_read = on_read
+    async with await rig.run(spec(timeout="60s")):
+        await asyncio.wait_for(under_way.wait(), 20)
+        (source,) = rig.acquirer.sources
+        await asyncio.wait_for(rig.acquirer.write(source.device.tags[0], 7), 20)
+        assert written == [("a", 7)]
+
+
+async def test_what_went_wrong_on_a_line_is_counted_over_its_connections(plant):
+    class Counting(FakeDriver):
+        @property
+        def counts(self):
+            return {"retries": 2}
+
+    rig = Rig(plant, Counting)
+
+    async def on_read(tags):
+        if plant.connects < 3:
+            raise LinkError("cable pulled")
+        return [1.0] * len(tags)
+
+    plant.on_read = on_read
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: bool(rig.road.kept))
+        (source,) = rig.acquirer.sources
+        assert source.line_counts() == {"drops": 2, "retries": 6}

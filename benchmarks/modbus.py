@@ -1,0 +1,200 @@
+"""CPU time of reading Modbus TCP: our driver beside pymodbus' plain way, on the same servers and in the same run.
+
+    python benchmarks/modbus.py [--seconds 10] [--runs 3]
+
+The servers are libmodbus in another process. Times are CPU time of this process. `request`: one read of 125 registers, µs, on
+one connection and over 100. `acquire`: polls of 100 tags a device (50 float32, 50 uint16: two requests, all values change
+each second), decoded, scaled and checked for changes, CPU seconds per million values; ours by the gateway's own acquirer, the
+plain way by a task per device that converts every tag and compares it with the last value. The best of interleaved runs.
+"""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from pymodbus.client import AsyncModbusTcpClient
+
+from gateway.acquire.acquirer import Acquirer
+from gateway.config.model import DeviceSpec
+from gateway.core.clock import SystemClock
+from gateway.core.live import LiveDevice, LiveTable
+from gateway.core.readings import Readings
+from gateway.core.tag import Device, Tag, Tags
+from gateway.operate.logs import set_up
+from gateway.plugin import Found
+from gateway.supervise import Health, running
+from gateway.testing import build_device
+from plugins.modbus.config import ModbusDevice, ModbusTag
+from plugins.modbus.driver import Modbus
+
+SERVER = Path(__file__).parents[1] / "tests" / "peers" / "modbus_server.py"
+WORDS = {f"r{n}": {"address": f"hr:{n}", "type": "uint16"} for n in range(125)}
+MIXED = {f"f{n}": {"address": f"hr:{2 * n}", "type": "float32"} for n in range(50)}
+MIXED |= {f"w{n}": {"address": f"ir:{2 + n}", "type": "uint16"} for n in range(50)}
+TAGS = len(MIXED)
+
+
+@contextmanager
+def servers(count: int) -> Iterator[list[int]]:
+    """Ports of libmodbus devices in a process of their own."""
+    command = [sys.executable, str(SERVER), "--ports", str(count), "--floats", "100", "--period", "0.4"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    try:
+        yield [int(port) for port in process.stdout.readline().split()[1:]]
+    finally:
+        process.terminate()
+        process.wait()
+
+
+class Road:
+    """Where readings go: into the live table, and counted."""
+
+    def __init__(self) -> None:
+        self.live = LiveTable()
+        self.values = 0
+        self._number = 0
+
+    def bind(self, spec: DeviceSpec, found: Mapping[str, Found]) -> Device:
+        first, self._number = self._number, self._number + len(spec.tags)
+        name = spec.config.name
+        tags = [
+            Tag(first + n, name, tag, "float32", config=config) for n, (tag, config) in enumerate(spec.tags.items())
+        ]
+        return Device(name, "modbus", Tags(name, tags), config=spec.config)
+
+    def define(self, device: Device) -> LiveDevice:
+        return self.live.define(device)
+
+    def seen(self, readings: Readings, boot_ns: int) -> None:
+        self.live.update(readings, boot_ns)
+        self.values += len(readings)
+
+    def keep(self, readings: Readings) -> None: ...
+    def settle(self) -> None: ...
+    def device_changed(self, device: Device, health: Health) -> None: ...
+
+
+async def requests_ours(ports: list[int], count: int) -> float:
+    """CPU seconds for so many requests on each port."""
+    devices = [build_device(Modbus, {"host": "127.0.0.1", "port": port}, WORDS) for port in ports]
+    drivers = [Modbus([device]) for device in devices]
+    for driver in drivers:
+        await driver.connect()
+        await driver.read(driver.devices[0].tags)
+
+    async def ask(driver: Modbus) -> None:
+        for _ in range(count):
+            await driver.read(driver.devices[0].tags)
+
+    spent = await _cpu(lambda: asyncio.gather(*map(ask, drivers)))
+    for driver in drivers:
+        await driver.close()
+    return spent
+
+
+async def requests_pymodbus(ports: list[int], count: int) -> float:
+    """The same by pymodbus: registers as it gives them."""
+    clients = [AsyncModbusTcpClient("127.0.0.1", port=port) for port in ports]
+    for client in clients:
+        await client.connect()
+        await client.read_holding_registers(0, count=125, device_id=1)
+
+    async def ask(client: AsyncModbusTcpClient) -> None:
+        for _ in range(count):
+            answer = await client.read_holding_registers(0, count=125, device_id=1)
+            assert len(answer.registers) == 125
+
+    spent = await _cpu(lambda: asyncio.gather(*map(ask, clients)))
+    for client in clients:
+        client.close()
+    return spent
+
+
+async def acquire_ours(ports: list[int], scan: float, seconds: float, dead: int = 0) -> float:
+    """CPU seconds per million values; `dead` devices more are configured that nobody answers for."""
+    road = Road()
+    acquirer = Acquirer(road, lambda _: Modbus, SystemClock())
+    tags = {name: ModbusTag.model_validate({**tag, "deadband": 0.5}) for name, tag in MIXED.items()}
+    options = {"driver": "modbus", "scan": f"{scan:g}s"}
+    alive = [{"name": f"plc-{port}", "host": "127.0.0.1", "port": port} for port in ports]
+    gone = [{"name": f"dead-{n}", "host": "127.0.0.1", "port": ports[0], "unit": 9} for n in range(dead)]
+    specs = [DeviceSpec(ModbusDevice.model_validate(options | each), tags) for each in alive + gone]
+    await acquirer.apply(specs)
+    async with running(acquirer.run()):
+        await asyncio.sleep(2 * scan + 0.5)
+        before = road.values
+        spent = await _cpu(lambda: asyncio.sleep(seconds))
+        return spent / (road.values - before) * 1e6
+
+
+async def acquire_pymodbus(ports: list[int], scan: float, seconds: float) -> float:
+    """The same by pymodbus, a task a device, a conversion and a comparison a tag."""
+    values = 0
+
+    async def poll(port: int) -> None:
+        nonlocal values
+        last = [0.0] * TAGS
+        async with AsyncModbusTcpClient("127.0.0.1", port=port) as client:
+            while True:
+                due = asyncio.get_running_loop().time() + scan
+                floats = (await client.read_holding_registers(0, count=100, device_id=1)).registers
+                words = (await client.read_input_registers(2, count=50, device_id=1)).registers
+                kind = client.DATATYPE.FLOAT32
+                new = [client.convert_from_registers(floats[n : n + 2], kind) for n in range(0, 100, 2)] + words
+                last = [value if abs(value - old) > 0.5 else old for value, old in zip(new, last, strict=True)]
+                values += TAGS
+                await asyncio.sleep(due - asyncio.get_running_loop().time())
+
+    async with running(*map(poll, ports)):
+        await asyncio.sleep(2 * scan + 0.5)
+        before = values
+        spent = await _cpu(lambda: asyncio.sleep(seconds))
+        return spent / (values - before) * 1e6
+
+
+async def _cpu(work: Callable[[], Awaitable[Any]]) -> float:
+    begin = time.process_time()
+    await work()
+    return time.process_time() - begin
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long each polling is measured")
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    set_up("error")
+    print(f"{'':36}{'ours':>8}{'pymodbus':>10}   goal")
+    with servers(100) as ports:
+        for connections, count in ((1, 3000), (100, 30)):
+            total = connections * count
+            pairs = [
+                (await requests_ours(ports[:connections], count), await requests_pymodbus(ports[:connections], count))
+                for _ in range(options.runs)
+            ]
+            ours, plain = (1e6 * min(times) / total for times in zip(*pairs, strict=True))
+            print(f"{f'request, {connections} connections, µs':36}{ours:8.1f}{plain:10.1f}   ≤ 18", flush=True)
+    for devices, scan, goal in ((100, 1.0, 1.2), (500, 0.5, 0.7)):
+        with servers(devices) as ports:
+            pairs = [
+                (await acquire_ours(ports, scan, options.seconds), await acquire_pymodbus(ports, scan, options.seconds))
+                for _ in range(options.runs)
+            ]
+            ours, plain = (min(each) for each in zip(*pairs, strict=True))
+            what = f"acquire {devices * TAGS / scan:,.0f} tags/s, s/million"
+            print(f"{what:36}{ours:8.2f}{plain:10.2f}   ≤ {goal}", flush=True)
+            if devices == 100:
+                with_dead = min([await acquire_ours(ports, scan, options.seconds, dead=1) for _ in range(options.runs)])
+                print(f"{'  the same with a dead unit':36}{with_dead:8.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

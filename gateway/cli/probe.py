@@ -1,0 +1,127 @@
+"""`edge-gateway probe`: what an address of a device may mean, under every type and byte order, the likely ones first."""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.acquire.line import close
+from gateway.acquire.plausible import Ranked, rank, several
+from gateway.acquire.probe import unbound
+from gateway.cli.client import AnswerError, UnreachableError, call, socket_path
+from gateway.cli.terminal import colour, config_path, fail, number, table
+from gateway.config.load import load
+from gateway.config.mistakes import did_you_mean
+from gateway.config.model import DeviceSpec, GatewaySection
+from gateway.core.errors import ConfigError, GatewayError
+from gateway.operate.logs import set_up
+from gateway.plugin.discovery import Plugins
+from gateway.plugin.driver import Driver, Guess
+from gateway.supervise.keep_running import EXPECTED
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Where to look, and what to expect there."""
+    parser.add_argument("device", help="a device of the configuration")
+    parser.add_argument("address", help='where to look, as tags write it, such as "40001" or "hr:0"')
+    parser.add_argument("--count", type=int, default=4, help="how many registers from there on (default: 4)")
+    parser.add_argument("--expect", metavar="LOW..HIGH", type=_span, help='what the value should be, such as "15..80"')
+    parser.add_argument("--all", action="store_true", help="show also what is not plausible")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the guesses; 1 when the device cannot be read."""
+    set_up("error")
+    try:
+        reads = _asked(args) or asyncio.run(_dialled(args))
+    except ConfigError as error:
+        fail(str(error))
+        return 1
+    except (AnswerError, GatewayError, *EXPECTED) as error:
+        fail(f"{args.device}: {error or type(error).__name__}")
+        return 1
+    ranked = rank(reads, args.expect)
+    if args.json:
+        print(json.dumps([_entry(each) for each in ranked], ensure_ascii=False))
+    else:
+        print("\n".join(lines(ranked, args.all)))
+    return 0
+
+
+def lines(ranked: Sequence[Ranked], everything: bool) -> list[str]:
+    """A table, and the best as a line of the configuration."""
+    shown = ranked if everything else ranked[:12]
+    if not shown:
+        return ["nothing that these registers could mean"]
+    cells = [
+        (
+            number(each.guess.value),
+            *(str(each.guess.options.get(key, "")) for key in ("address", "type", "order")),
+            f"{each.score:.2f}",
+        )
+        for each in shown
+    ]
+    head, *rest = table([("VALUE", "ADDRESS", "TYPE", "ORDER", "PLAUSIBLE"), *cells], right=(0, 4))
+    left = [f"and {len(ranked) - len(shown)} more: --all"] if len(shown) < len(ranked) else []
+    return [colour(head, "bold"), *rest, *left, "", f"name = {_toml(shown[0].guess)}"]
+
+
+def _toml(guess: Guess) -> str:
+    options = [f"{key} = {json.dumps(value)}" for key, value in guess.options.items()]
+    return "{ " + ", ".join(options) + " }"
+
+
+def _entry(ranked: Ranked) -> dict[str, Any]:
+    return {**ranked.guess.options, "value": ranked.guess.value, "plausible": ranked.score}
+
+
+def _span(text: str) -> tuple[float, float]:
+    low, _, high = text.partition("..")
+    try:
+        span = float(low), float(high)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r}: write the lowest and the highest, such as "15..80"') from None
+    if not span[0] < span[1]:
+        raise argparse.ArgumentTypeError(f"{text!r}: the first number must be smaller than the second")
+    return span
+
+
+def _asked(args: argparse.Namespace) -> Sequence[Sequence[Guess]] | None:
+    """The answer of the running gateway, which reads the device already; None when none is running."""
+    try:
+        answer = call(socket_path(args.socket), "probe", device=args.device, address=args.address, count=args.count)
+    except UnreachableError:
+        return None
+    return [[Guess(each["options"], each["value"]) for each in read] for read in answer]
+
+
+async def _dialled(args: argparse.Namespace) -> Sequence[Sequence[Guess]]:
+    spec, driver_type = _device(args)
+    driver = driver_type([unbound(spec)])
+    try:
+        async with asyncio.timeout(spec.config.timeout):
+            await driver.connect()
+        try:
+            return await several(lambda: driver.guesses(driver.devices[0], args.address, args.count))
+        finally:
+            await close(driver)
+    finally:
+        driver.release()
+
+
+def _device(args: argparse.Namespace) -> tuple[DeviceSpec, type[Driver[Any, Any]]]:
+    found: list[Plugins] = []
+
+    def look_up(section: GatewaySection) -> Plugins:
+        found.append(Plugins(section.plugin_dirs, section.replaces))
+        return found[0]
+
+    devices = {spec.config.name: spec for spec in load(config_path(args.config), look_up).devices}
+    if args.device not in devices:
+        raise GatewayError(f"there is no such device{did_you_mean(args.device, devices)}")
+    spec = devices[args.device]
+    driver_type = found[0].driver(spec.config.driver)
+    if driver_type.guesses is Driver.guesses:
+        raise GatewayError(f'the driver "{spec.config.driver}" has nothing to guess: its devices tell their types')
+    return spec, driver_type
