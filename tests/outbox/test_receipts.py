@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 import struct
+import threading
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +23,7 @@ from gateway.core.context import Context
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
-from gateway.outbox import Reader
+from gateway.outbox import Outbox, Reader
 from gateway.outbox import outbox as outbox_module
 from gateway.outbox.content import Content
 from gateway.outbox.frames import HEAD_SIZE, scan
@@ -243,6 +244,14 @@ async def test_it_says_when_a_device_was_away_and_what_was_missed(log: Log, cont
     assert [gap["reason"] for gap in second["gaps"]] == ["offline: no route"]
 
 
+def copy_as_killed(outbox: Outbox, log: Log, target: Path) -> None:
+    """The directory as a kill -9 would leave it now: the event loop stands still, and the writer has nothing to do."""
+    idle = threading.Event()
+    outbox._writer._jobs.put(idle.set)
+    assert idle.wait(30)
+    shutil.copytree(log.directory, target)
+
+
 @pytest.mark.parametrize("size", [64 * 1024, 2**40], ids=["many files", "one file"])
 async def test_a_kill_leaves_a_right_receipt_that_says_what_was_interrupted(
     log: Log, context: Context, size: int, tmp_path: Path
@@ -257,7 +266,7 @@ async def test_a_kill_leaves_a_right_receipt_that_says_what_was_interrupted(
         await until(lambda: len(log.files()) < 3 or size > 2**30)
         last = taken[-1].wall_ns
         saved = tmp_path / "killed"
-        shutil.copytree(log.directory, saved)
+        copy_as_killed(outbox, log, saved)
     for path in [path for path in log.directory.rglob("*") if path.is_file()]:
         path.unlink()
     shutil.copytree(saved, log.directory, dirs_exist_ok=True)
@@ -320,7 +329,7 @@ async def test_damaged_files_of_receipts_stop_no_start_and_what_is_on_disk_is_co
         device, reader = outbox.bind(spec("press"), context), outbox.reader("central")
         await fill(outbox, device, range(9))
         await until(lambda: (log.directory / "receipts" / "open.json").exists())
-        shutil.copytree(log.directory, tmp_path / "killed")
+        copy_as_killed(outbox, log, tmp_path / "killed")
     for path in [path for path in log.directory.rglob("*") if path.is_file()]:
         path.unlink()
     shutil.copytree(tmp_path / "killed", log.directory, dirs_exist_ok=True)
@@ -340,7 +349,7 @@ async def test_a_record_that_is_damaged_after_a_kill_makes_a_receipt_that_says_i
     async with log.opened() as outbox:
         device, reader = outbox.bind(spec("press"), context), outbox.reader("central")
         await fill(outbox, device, range(9))
-        shutil.copytree(log.directory, tmp_path / "killed")
+        copy_as_killed(outbox, log, tmp_path / "killed")
     for path in [path for path in log.directory.rglob("*") if path.is_file()]:
         path.unlink()
     shutil.copytree(tmp_path / "killed", log.directory, dirs_exist_ok=True)
