@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from gateway.plugin import Device, Driver, Found, LinkError, Readings, Tag, Tags, resolve
 
 from .config import NodeConfig, OpcUaConfig
@@ -93,7 +95,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
                 async for readings in blocks:
                     yield readings
         except LinkError:
-            self._left = Left(session.ticket, session.namespaces, [], {}, {})
+            self._left = Left(session.ticket, session.namespaces, [], {}, {}, np.zeros(len(device.tags), np.int64))
             raise
 
     async def _subscribe(self) -> AsyncGenerator[Readings, None]:

@@ -10,21 +10,23 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
 import structlog
 from asyncua import ua
 from asyncua.ua.uaerrors import BadNoSubscription, BadTimeout, BadTooManyPublishRequests
+from numpy.typing import NDArray
 
 from gateway.plugin import Device, LinkError, Readings, Tags, quality
 
 from .address import parse_address
 from .config import OpcUaConfig
-from .decode import OVERFLOW
+from .decode import OVERFLOW, as_block
 from .errors import in_words, name_of
 from .fast import Decoder
+from .history import since
 from .notification import Notification, decode_message, decode_publish
 from .publishing import Answer
 from .reading import ReadPlan
@@ -56,8 +58,12 @@ class Feed:
         self._log = log
         self._decoder = Decoder()
         self._ready: deque[Readings] = deque()
+        self._broken: LinkError | None = None
         self._subscriptions: dict[int, Subscription] = {}
         self._home: dict[int, Subscription] = {}
+        self._latest = np.zeros(len(device.tags), np.int64)
+        self._recovered: dict[int, int] = {}
+        """Row → source time of its last value that history gave, until the subscription reports a later one."""
         self._unconfirmed: dict[int, set[int]] = {}
         """Subscription taken over → rows whose last value nothing has confirmed since."""
         self._refused: dict[int, int] = {}
@@ -69,8 +75,26 @@ class Feed:
 
     async def start(self, left: Left | None = None) -> None:
         """Go on where the last connection ended, as far as the server still can; subscribe the rest."""
-        if left is not None and left.namespaces == self._session.namespaces:
-            await self._take_over(left)
+        with self._after_what_came():
+            await self._start(left)
+
+    @contextlib.contextmanager
+    def _after_what_came(self) -> Iterator[None]:
+        """A link that breaks does so only after what it has brought is taken."""
+        try:
+            yield
+        except LinkError as error:
+            if not self._ready:
+                raise
+            self._broken = error
+
+    async def _start(self, left: Left | None) -> None:
+        if left is not None:
+            self._latest = left.latest
+            if left.subscriptions and left.namespaces == self._session.namespaces:
+                await self._take_over(left)
+            elif left.subscriptions:  # its nodes may be others now
+                await unsubscribe(self._session, [subscription.id for subscription in left.subscriptions])
         rows = [row for row in range(len(self._device.tags)) if row not in self._home]
         refused: dict[int, int] = {}
         for scan, members in groupby(sorted(rows, key=self._scan), self._scan):
@@ -78,6 +102,25 @@ class Feed:
             self._watch(subscription)
             refused |= await self._monitor(subscription, list(members))
         self._park(refused)
+        if left is not None:
+            await self._recover(left, [row for row in rows if row not in refused])
+
+    async def _recover(self, left: Left, rows: Sequence[int]) -> None:
+        """Rows whose subscription was lost: what the server's history holds of the time since. What the new subscription
+        reports of it again is left out."""
+        nodes = {row: node for row in rows if left.latest[row] and (node := self._node(row)) is not None}
+        count = 0
+        async for row, values in since(self._session, nodes, {row: int(left.latest[row]) for row in nodes}):
+            block = as_block(values, time.time_ns())
+            self._recovered[row] = int(block.t_ns[-1])
+            count += len(values)
+            ids = np.full(len(values), self._device.tags.ids[row])
+            self._ready.append(block.readings(self._device, ids))
+        if count:
+            self._log.info("values of the outage were read from the server's history", count=count)
+
+    def _node(self, row: int) -> ua.NodeId | None:
+        return self._session.node_id(parse_address(self._device.tags[row].config.address))
 
     def _scan(self, row: int) -> float:
         scan: float = self._device.tags[row].config.scan or self._config.scan
@@ -94,12 +137,14 @@ class Feed:
         self._publishing.acknowledge(*(each for each in left.acknowledgements if each.SubscriptionId in living))
         taken = [subscription for subscription in left.subscriptions if subscription.id in living]
         for subscription in taken:
-            while await self._fetch(subscription):
-                pass
             rows = {row for row, home in left.home.items() if home is subscription}
+            self._subscriptions[subscription.id] = subscription
             self._home.update(dict.fromkeys(rows, subscription))
             self._refused |= {row: code for row, code in left.refused.items() if row in rows}
             self._unconfirmed[subscription.id] = rows - left.refused.keys()
+        for subscription in taken:
+            while await self._fetch(subscription):
+                pass
         for subscription in taken:
             self._watch(subscription)
         if len(taken) < len(left.subscriptions):
@@ -109,29 +154,43 @@ class Feed:
         """What the next connection can take over."""
         subscriptions = list(self._subscriptions.values())
         unheard = self._publishing.unheard()
-        return Left(self._session.ticket, self._session.namespaces, subscriptions, self._home, self._refused, unheard)
+        return Left(
+            self._session.ticket,
+            self._session.namespaces,
+            subscriptions,
+            self._home,
+            self._refused,
+            self._latest,
+            unheard,
+        )
 
     async def next(self) -> Readings | None:
         """The next block; None for a mere sign of life. Raises LinkError when the session is of no more use."""
-        if self._ready:
-            return self._ready.popleft()
+        if not self._ready:
+            if self._broken is not None:
+                raise self._broken
+            with self._after_what_came():
+                await self._wait()
+        return self._ready.popleft() if self._ready else None
+
+    async def _wait(self) -> None:
+        """Until an answer has come or a duty is done."""
         self._publishing.fill()
         now = asyncio.get_running_loop().time()
         if now >= self._session.renew_at:
             await self._session.renew()
         if now >= self._retry_at:
             await self._retry()
-            return None
+            return
         if not self._publishing.answered:
             self._check_silence(now)
         try:
             async with asyncio.timeout_at(self._next_duty()):
                 answer = await self._publishing.next()
         except TimeoutError:
-            return None
+            return
         if notification := self._decoded(answer):
             await self._take(notification)
-        return self._ready.popleft() if self._ready else None
 
     async def stop(self) -> None:
         """Delete the subscriptions, if the server is still there to hear it."""
@@ -196,8 +255,8 @@ class Feed:
             raise LinkError(f"the server has ended the subscription ({name_of(notification.ended)})")
         subscription.passed(notification.sequence)
         self._publishing.acknowledge(notification.acknowledgement)
-        if len(notification.handles):
-            self._ready.append(self._readings(notification))
+        if len(notification.handles) and len(readings := self._readings(notification)):
+            self._ready.append(readings)
 
     async def _confirm(self, rows: set[int]) -> None:
         """Values that did not change while the link was down are not reported again: read them, so that they are fresh."""
@@ -215,12 +274,21 @@ class Feed:
             self._remark(int(handles[row]), f"{kind} cannot be a tag")
         if notification.subscription in self._unconfirmed:
             self._unconfirmed[notification.subscription].difference_update(handles.tolist())
-        return block.readings(self._device, self._device.tags.ids[handles])
+        self._latest[handles] = block.t_ns
+        readings = block.readings(self._device, self._device.tags.ids[handles])
+        return self._only_new(readings, handles) if self._recovered else readings
+
+    def _only_new(self, readings: Readings, handles: NDArray[np.intp]) -> Readings:
+        known = [self._recovered.get(row, 0) for row in handles.tolist()]
+        new = np.flatnonzero(readings.t_ns > known)
+        for row in handles[new].tolist():
+            self._recovered.pop(row, None)
+        return readings.take(new)
 
     async def _monitor(self, subscription: Subscription, rows: Sequence[int]) -> dict[int, int]:
         """Ask for these rows' values. Returns row → status code of those that the server refuses."""
         self._home.update(dict.fromkeys(rows, subscription))
-        nodes = {row: self._session.node_id(parse_address(self._device.tags[row].config.address)) for row in rows}
+        nodes = {row: self._node(row) for row in rows}
         refused = {row: quality.BAD_NODE_ID_UNKNOWN for row, node in nodes.items() if node is None}
         wanted = [(row, node) for row, node in nodes.items() if node is not None]
         codes = await self._create_items(subscription, wanted)

@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import structlog
 from asyncua import ua
+from numpy.typing import NDArray
 
 from .config import NodeConfig, OpcUaConfig
 from .errors import in_words
@@ -48,6 +50,8 @@ class Left:
     home: dict[int, Subscription]
     """Row of each tag that has a place → its subscription."""
     refused: dict[int, int]
+    latest: NDArray[np.int64]
+    """Source time of the last value of each row, ns since 1970; 0 where there was none."""
     acknowledgements: list[ua.SubscriptionAcknowledgement] = field(default_factory=list)
     """What the server may not have heard."""
 

@@ -130,6 +130,7 @@ async def main() -> None:
     parser.add_argument("--tick", type=float, default=100)
     parser.add_argument("--limit", type=int, default=0)
     parser.add_argument("--shift", action="store_true")
+    parser.add_argument("--history", action="store_true")
     options = parser.parse_args()
     server = Server(user_manager=OneUser(*options.user.split(":")) if options.user else None)
     await server.init()
@@ -142,6 +143,8 @@ async def main() -> None:
         await server.register_namespace("http://peer.example/other")
     nodes = await add_variables(server)
     async with server:
+        if options.history:
+            await server.historize_node_data_change(nodes["Count"], None, 10_000)
         counting = asyncio.create_task(count(nodes["Count"], options.tick / 1000))
         certificate = options.pki / "certificate.der"
         print(json.dumps({"ready": options.port, "certificate": str(certificate)}), flush=True)

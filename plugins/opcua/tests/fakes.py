@@ -23,7 +23,7 @@ class FakeSession:
         self._answers: asyncio.Queue[ua.PublishResponse | Exception] = asyncio.Queue()
         self.acknowledged: list[int] = []
         self.asked: list[object] = []
-        self.kept: dict[int, ua.PublishResponse] = {}
+        self.kept: dict[int, ua.PublishResponse | Exception] = {}
         """Messages that can be asked for again."""
         self.publishing = Publishing(self._publish)
 
@@ -63,6 +63,8 @@ class FakeSession:
         message = self.kept.get(request.Parameters.RetransmitSequenceNumber)
         if message is None:
             raise uaerrors.BadMessageNotAvailable
+        if isinstance(message, Exception):
+            raise message
         return ua.RepublishResponse(NotificationMessage=message.Parameters.NotificationMessage)
 
     async def _publish(self, acknowledgements):

@@ -65,6 +65,47 @@ async def test_missing_notifications_are_counted_and_told(session):
     assert [(entry["event"], entry["count"]) for entry in logs] == [("notifications of the server are missing", 2)]
 
 
+async def test_a_message_that_did_not_arrive_is_asked_for_again_and_comes_before_the_next(session):
+    session.kept = {2: notification(2, 2.0), 3: notification(3, 3.0)}
+    session.say(notification(1, 1.0), notification(4, 4.0), notification(5))
+    feed, _ = await started(session)
+    with capture_logs() as logs:
+        assert await take(feed, 5) == [1.0, 2.0, 3.0, 4.0]
+    assert logs == []
+    session.say(notification(5, 5.0))
+    assert await take(feed, 1) == [5.0]
+    session.say(notification(6))
+    assert await take(feed, 1) == []
+    assert set(session.acknowledged) == {1, 2, 3, 4, 5}
+
+
+async def test_a_keep_alive_too_tells_that_a_message_did_not_arrive(session):
+    session.kept = {1: notification(1, 1.0)}
+    session.say(notification(2))
+    feed, _ = await started(session)
+    assert await take(feed, 1) == [1.0]
+
+
+async def test_what_was_asked_for_again_is_delivered_though_the_link_breaks_meanwhile(session):
+    session.kept = {1: notification(1, 1.0), 2: ConnectionError("cut")}
+    session.say(notification(4, 4.0))
+    feed, _ = await started(session)
+    assert await take(feed, 1) == [1.0]
+    with pytest.raises(LinkError, match="cut"):
+        await take(feed, 1)
+    assert feed.left().subscriptions[0].sequence == 2
+
+
+async def test_a_namespace_array_that_has_changed_makes_the_old_subscriptions_worthless(session):
+    feed, _ = await started(session)
+    left = feed.left()
+    session.namespaces = ["http://opcfoundation.org/UA/", "urn:other"]
+    again = Feed(session, feed._device, lambda: None, structlog.get_logger())
+    await again.start(left)
+    asked = [type(request).__name__ for request in session.asked]
+    assert asked.index("DeleteSubscriptionsRequest") < len(asked) - 1 - asked[::-1].index("CreateSubscriptionRequest")
+
+
 async def test_the_message_after_the_highest_number_is_number_one(session):
     session.say(notification(2**32 - 1, 1.0), notification(1, 2.0))
     feed, _ = await started(session)

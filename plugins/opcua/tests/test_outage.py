@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway.plugin import quality
+from plugins.opcua import feed, history
 from tests.peers.opcua_servers import OpcUaPeer
 from tests.peers.proxy import FaultProxy
 
@@ -102,6 +103,22 @@ async def test_a_restarted_server_is_taken_up_though_its_namespaces_moved(serve)
         await collector.until(lambda: len(collector.values("Double")) == 2 and len(collector.blocks) > blocks + 3, 30)
         assert collector.values("Double") == [2.25, 2.25]
     peer.kill()
+
+
+async def test_what_no_subscription_kept_is_read_from_the_servers_history(serve, monkeypatch):
+    peer: OpcUaPeer = await serve("--tick", "100", "--history", fresh=True)
+    monkeypatch.setattr(history, "VALUES_AT_ONCE", 10)
+
+    async def none_left(session, subscriptions):
+        return []
+
+    async with FaultProxy("127.0.0.1", peer.port) as proxy, kept_alive(counting(proxy)) as collector:
+        await collector.until(lambda: len(collector.values("Count")) > 5, within=20)
+        monkeypatch.setattr(feed, "take_over", none_left)
+        await through(collector, proxy, "cut", 3)
+        assert missing(collector) == set()
+        numbers = collector.values("Count")
+        assert numbers == sorted(set(numbers))
 
 
 async def test_a_secured_session_goes_on_over_another_channel(serve):

@@ -1,10 +1,10 @@
 // An OPC UA server for the tests, built on node-opcua: one variable of each scalar type, a counter, and some odd ones.
 //
 //   node server.js --port N --pki DIR [--security None,Basic256Sha256] [--user name:password] [--tick ms] [--limit n]
-//                  [--shift] [--distrust] [--log FILE] [--many n]
+//                  [--shift] [--distrust] [--log FILE] [--many n] [--history]
 //
 // --limit bounds the nodes in one request, --shift registers another namespace first, --distrust trusts no certificate,
-// --many adds the variables M0, M1, … of five types, all of which change with every tick,
+// --history keeps what Count was, --many adds the variables M0, M1, … of five types, all of which change with every tick,
 // --log writes a line for each new Count: the number, and its source time in ms since 1970.
 //
 // Prints one line {"ready": port, "certificate": file} when it serves. Each line on standard input sets a variable:
@@ -23,7 +23,7 @@ const { values: options } = parseArgs({
     options: {
         port: { type: "string" }, pki: { type: "string" }, security: { type: "string", default: "None" },
         user: { type: "string" }, shift: { type: "boolean" }, distrust: { type: "boolean" }, tick: { type: "string", default: "100" }, log: { type: "string" },
-        limit: { type: "string", default: "0" }, many: { type: "string", default: "0" },
+        history: { type: "boolean" }, limit: { type: "string", default: "0" }, many: { type: "string", default: "0" },
     },
 });
 
@@ -139,6 +139,7 @@ async function main() {
     await server.initialize();
     const variables = addVariables(server);
     await server.start();
+    if (options.history) server.engine.addressSpace.installHistoricalDataNode(variables.Count, { maxOnlineValues: 10000 });
     addMany(server, Number(options.many), Number(options.tick));
     startCounter(variables.Count, Number(options.tick));
     console.log(JSON.stringify({ ready: Number(options.port), certificate: server.certificateFile }));

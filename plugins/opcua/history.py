@@ -1,0 +1,65 @@
+"""What a server recorded while nobody was listening, to close a gap that its subscriptions did not survive."""
+
+from collections.abc import AsyncGenerator, Mapping
+from datetime import UTC, datetime, timedelta
+
+from asyncua import ua
+
+from .errors import in_words
+from .services import read
+from .session import Session
+
+VALUES_AT_ONCE = 1000
+"""Values of each node in one answer."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RECORDED = 0x04
+"""Bit of the access level: its history can be read."""
+
+
+async def since(
+    session: Session, nodes: Mapping[int, ua.NodeId], after: Mapping[int, int]
+) -> AsyncGenerator[tuple[int, list[ua.DataValue]], None]:
+    """For each row whose node the server records: its values after a source time (ns since 1970), in order, in one or more
+    parts. A server without history yields nothing."""
+    recorded = await _recorded(session, nodes)
+    for row in recorded:
+        async for values in _values(session, nodes[row], after[row]):
+            yield row, values
+
+
+async def _recorded(session: Session, nodes: Mapping[int, ua.NodeId]) -> list[int]:
+    levels = await read(session, [(node, ua.AttributeIds.AccessLevel) for node in nodes.values()])
+    told = [level.Value.Value if level.Value is not None else None for level in levels]
+    return [row for row, level in zip(nodes, told, strict=True) if isinstance(level, int) and level & _RECORDED]
+
+
+async def _values(session: Session, node: ua.NodeId, after_ns: int) -> AsyncGenerator[list[ua.DataValue], None]:
+    request = ua.HistoryReadRequest()
+    details = ua.ReadRawModifiedDetails(IsReadModified=False, NumValuesPerNode=VALUES_AT_ONCE, ReturnBounds=False)
+    details.StartTime = _EPOCH + timedelta(microseconds=after_ns // 1000 + 1)
+    details.EndTime = datetime.now(UTC) + timedelta(days=1)
+    request.Parameters.HistoryReadDetails = details
+    request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+    request.Parameters.ReleaseContinuationPoints = False
+    point: bytes | None = None
+    while True:
+        request.Parameters.NodesToRead = [ua.HistoryReadValueId(NodeId=node, ContinuationPoint=point)]
+        with in_words("reading history", session.certificate):
+            (result,) = (await session.request(request, ua.HistoryReadResponse)).Results
+        values = _in_order(result, after_ns)
+        if values:
+            yield values
+        point = result.ContinuationPoint
+        if not values or (not point and len(values) < VALUES_AT_ONCE):
+            return
+        if not point:  # some servers stop at the number that was asked for without saying that there is more
+            details.StartTime = values[-1].SourceTimestamp + timedelta(microseconds=1)
+
+
+def _in_order(result: ua.HistoryReadResult, after_ns: int) -> list[ua.DataValue]:
+    """The values that are really later: servers round the start, and some send the newest first."""
+    if not result.StatusCode.is_good() or not isinstance(result.HistoryData, ua.HistoryData):
+        return []
+    start = _EPOCH + timedelta(microseconds=after_ns // 1000)
+    later = [each for each in result.HistoryData.DataValues if each.SourceTimestamp and each.SourceTimestamp > start]
+    return sorted(later, key=lambda each: each.SourceTimestamp)
