@@ -6,13 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from gateway.config.base import DeviceConfig
+from gateway.config.model import DeviceSpec
+from gateway.core.readings import Readings
 from gateway.publish import publisher
 from gateway.testing import eventually, load_plugin
 from tests.peers.broker import Broker, Subscriber
 
-from .test_with_outbox import Running, outbox_into
+from .blocks import PLACE
+from .test_with_outbox import Number, Running, outbox_into
 
 SINK: Any = load_plugin(Path(__file__).parents[2] / "plugins/mqtt")
 
@@ -88,3 +93,24 @@ async def test_a_killed_broker_costs_nothing(broker: Broker, tmp_path: Path) -> 
             running.read(*range(300, 400))
             await eventually(lambda: running.balance()["acknowledged"] == 400)
             await eventually(lambda: 399 in readings(subscriber).values())
+
+
+@pytest.mark.timeout(90)
+async def test_with_mqtt_3_1_1_the_record_over_which_the_broker_hangs_up_is_found(tmp_path: Path) -> None:
+    """mosquitto has no other answer to what is too large; the others arrive."""
+    with Broker(tmp_path, ["max_packet_size 1500"]) as broker, Subscriber(broker) as subscriber:
+        old = {**options(broker), "protocol": "3.1.1", "window": 20}
+        async with outbox_into(SINK, tmp_path / "outbox", old) as running:
+            running.read(*range(30))
+            wide = DeviceSpec(DeviceConfig(name="wide", driver="test"), {f"tag-{n}": Number() for n in range(500)})
+            device = running.outbox.bind(wide, PLACE)
+            ids = device.tags.ids
+            times = np.full(len(ids), 1_800_000_000_000_000_000, np.int64)
+            running.outbox.append(Readings(device, times, ids, np.zeros(len(ids)), np.zeros(len(ids), np.uint32)))
+            running.read(*range(30, 60))
+            await eventually(lambda: running.outbox.status()["dead"]["letters"] == 1, 60)
+            await eventually(lambda: running.delivered, 20)
+            await eventually(lambda: len(readings(subscriber)) == 60, 20)
+            assert sorted(readings(subscriber).values()) == list(range(60))
+            (reason,) = running.balance()["dropped"]
+            assert reason.startswith("refused: the far side ends the connection over records of device wide")

@@ -73,12 +73,6 @@ async def test_what_is_too_large_for_the_broker_is_kept_and_sent_when_it_takes_i
     await too_large(tmp_path, 30)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-async def test_with_mqtt_3_1_1_the_record_over_which_the_broker_hangs_up_is_found(tmp_path: Path) -> None:
-    await too_large(tmp_path, 150, protocol='"3.1.1"')
-
-
 @pytest.mark.timeout(120)
 async def test_two_gateways_of_one_client_id_are_told_so_with_mqtt_3_1_1_too(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
