@@ -30,6 +30,11 @@ class SmallDisk:
                 continue
         return total
 
+    def hogged(self, left: int) -> bool:
+        """Have the hog take all but so many bytes of what is free; true."""
+        self.hog += max(0, self.size - self.used - left)
+        return True
+
     def _write(self, file: int, data: bytes, offset: int) -> int:
         growth = max(0, offset + len(data) - os.fstat(file).st_size)
         room = max(0, self.size - self.used)
