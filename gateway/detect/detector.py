@@ -151,9 +151,9 @@ class Detector:
                 "sha256": watch.source.sha256,
                 "batched": watch.session.batched,
                 "score_ms": round(watch.seconds * 1e3, 3),
-                "late": watch.grid.late,
+                "late": watch.judge.grid.late,
                 "skipped": watch.skipped,
-                "restarts": watch.grid.restarts,
+                "restarts": watch.judge.grid.restarts,
                 "devices": [watch.asset_status(name) for name in model.devices],
             }
         return status
