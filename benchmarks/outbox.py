@@ -25,7 +25,7 @@ from gateway.core.record import Lane
 from gateway.core.tag import Device
 from gateway.outbox import Order, Outbox
 
-SECTION = OutboxSection(max_size="8 GiB", min_free="0 B")
+SECTION = OutboxSection.model_validate({"max_size": "8 GiB", "min_free": "0 B"})
 SLOT = 20
 """Records that come together, as those of a slot do."""
 

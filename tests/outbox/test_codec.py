@@ -100,7 +100,9 @@ def test_an_unforeseen_value_is_kept_as_its_text():
 
 
 def framed(seq=1, payload=b"payload"):
-    return frames.frame(Lane.DATA, Kind.READINGS, payload, seq=seq, total=10, rows=2, source=3, stamp=(1, 2, 3, 4, 5, 0))
+    return frames.frame(
+        Lane.DATA, Kind.READINGS, payload, seq=seq, total=10, rows=2, source=3, stamp=(1, 2, 3, 4, 5, 0)
+    )
 
 
 def test_a_frame_says_everything_of_its_record():
