@@ -4,9 +4,8 @@ Frames of Modbus TCP are numbered: every answer must carry the number of an open
 length; else the connection is dropped, since nothing that follows could be trusted. Only the answer to a request that was
 given up meanwhile is expected late, by its number, and thrown away.
 
-RTU and ASCII frames are not numbered, so one request is under way at a time, and a unit that owes an answer is in doubt:
-before it is asked anything else it must give back a number of ours (function 8), for units answer in order. A unit that is
-silent on this function is asked again once nothing can be expected to come any more.
+RTU and ASCII frames are not numbered, so one request is under way at a time, and a unit that owes an answer is in doubt
+(`doubts.py`).
 """
 
 import asyncio
@@ -17,9 +16,10 @@ from typing import Protocol, cast
 
 from gateway.plugin import LinkError
 
+from .doubts import FUNCTION, Doubts
 from .exchange import Exchange, Pace
 from .framing import DamagedError, Framing
-from .requests import DAMAGED, NO_ANSWER, Answer, Request, echo
+from .requests import DAMAGED, NO_ANSWER, Answer, Request
 from .watch import watch_of
 
 MAX_LATE = 64
@@ -30,10 +30,6 @@ MAX_SILENT = 4
 
 MAX_DAMAGED = 8
 """Damaged frames one after the other, without a sound one, that end the connection."""
-
-DOUBT = 10
-"""Time-outs after which an answer that is still owed is no longer expected; 1 from a unit that is known to be silent on
-function 8, and answers else."""
 
 UNREACHABLE = frozenset((10, 11))
 """Exceptions by which a gateway says that it does not reach the unit; the unit's further requests are not sent then."""
@@ -92,15 +88,13 @@ class Connection(asyncio.Protocol):
         self._again: deque[_Again] = deque()
         self._open: dict[int, _Open] = {}
         self._late: dict[int, int] = {}
-        self._doubt: dict[int, float] = {}
-        self._deaf: set[int] = set()
+        self._doubts = Doubts()
         self._mute: set[int] = set()
         self._slowest = 0.0
         self._silent = 0
         self._damaged = 0
         self._heard = False
         self._id = 0
-        self._mark: Request | None = None
         self._rest = b""
         self._error = ""
         self._not_before = 0.0
@@ -130,7 +124,7 @@ class Connection(asyncio.Protocol):
         else:
             self._queue.append(exchange)
         self._send(now)
-        self._watch.add(self, min(now + self._patience(exchange), exchange.until))
+        self._watch.add(self, min(now + self.patience(exchange.unit, exchange.pace), exchange.until))
         try:
             return await exchange.done
         except asyncio.CancelledError:
@@ -191,15 +185,13 @@ class Connection(asyncio.Protocol):
     def _take(self, frame: bytes) -> None:
         number = int.from_bytes(frame[:2], "big") if self._numbered else 0
         waiting = self._open.get(number)
-        if waiting is None or (self._doubt and self._owed(waiting, frame)):
+        if waiting is None or (self._doubts and self._owed(waiting, frame)):
             self._unexpected(number, frame)
             return
         exchange, index, sent, _ = waiting
         if index == _MARK:
-            assert self._mark is not None
-            self._framing.answer(self._mark, frame)
             del self._open[number]
-            del self._doubt[exchange.unit]
+            self._doubts.end(exchange.unit)
             self._send(self._loop.time())
             return
         answer = self._framing.answer(exchange.requests[index], frame)
@@ -221,15 +213,13 @@ class Connection(asyncio.Protocol):
         exchange.take(index, answer)
 
     def _owed(self, waiting: _Open, frame: bytes) -> bool:
-        """Whether an unnumbered frame is not the answer awaited but one that its unit owes since earlier."""
         exchange, index, _, _ = waiting
-        asked = 8 if index == _MARK else exchange.requests[index].function
-        unit, function = self._framing.body(frame)[:2]
-        return unit in self._doubt and (unit != exchange.unit or function & 0x7F != asked)
+        asked = FUNCTION if index == _MARK else exchange.requests[index].function
+        return self._doubts.owes(self._framing.body(frame), exchange.unit, asked)
 
     def _unexpected(self, number: int, frame: bytes) -> None:
         unit = self._framing.body(frame)[0]
-        late = self._late.pop(number, None) is not None if self._numbered else unit in self._doubt
+        late = self._late.pop(number, None) is not None if self._numbered else unit in self._doubts
         if late:
             self._mute.discard(unit)
         elif not self._noisy:
@@ -272,12 +262,13 @@ class Connection(asyncio.Protocol):
             exchange, index, left, same = self._next()
             number = self._free_id()
             request = exchange.requests[index]
-            if self._doubt and not same and exchange.unit in self._doubt:
-                instead = self._undoubted(exchange, index, left, now)
-                if instead is None:
+            if self._doubts and not same and not self._doubts.over(exchange.unit, now):
+                if self._doubts.is_deaf(exchange.unit):
+                    self._end(exchange, index, NO_ANSWER)
                     continue
-                request = instead
-            self._open[number] = exchange, _MARK if request is self._mark else index, now, left
+                self._again.appendleft((exchange, index, left, False))
+                request, index = self._doubts.new_mark(exchange.unit), _MARK
+            self._open[number] = exchange, index, now, left
             frames.append(self._framing.wrap(request, number))
         if frames:
             self._write(frames)
@@ -292,21 +283,6 @@ class Connection(asyncio.Protocol):
         if exchange.unsent == len(exchange.requests):
             self._queue.popleft()
         return exchange, index, 0 if self._mute and exchange.unit in self._mute else exchange.pace.retries, False
-
-    def _undoubted(self, exchange: Exchange, index: int, left: int, now: float) -> Request | None:
-        """What to ask a unit that may owe an answer: the request itself when that is long ago, or a mark, behind which the
-        request waits; None, and the request has failed, when neither is any use."""
-        unit = exchange.unit
-        if now >= self._doubt[unit]:
-            del self._doubt[unit]
-            return exchange.requests[index]
-        if unit in self._deaf:
-            self._end(exchange, index, NO_ANSWER)
-            return None
-        self._again.appendleft((exchange, index, left, False))
-        self._id = self._id + 1 & 0xFFFF
-        self._mark = echo(unit, self._id)
-        return self._mark
 
     def _write(self, frames: Sequence[bytes]) -> None:
         if self._rest and not self._numbered:
@@ -341,19 +317,20 @@ class Connection(asyncio.Protocol):
 
     # Time
 
-    def _patience(self, exchange: Exchange) -> float:
-        if self._mute and self._slowest and exchange.unit in self._mute:
-            return min(exchange.pace.patience, max(_PROBE_AT_LEAST, _PROBE_TIMES * self._slowest))
-        return exchange.pace.patience
+    def patience(self, unit: int, pace: Pace) -> float:
+        """How long the unit's answer is waited for, seconds. One that did not answer last time gets less."""
+        if self._mute and self._slowest and unit in self._mute:
+            return min(pace.patience, max(_PROBE_AT_LEAST, _PROBE_TIMES * self._slowest))
+        return pace.patience
 
     def _due(self, entry: _Open) -> float:
         exchange, _, sent, _ = entry
-        return min(sent + self._patience(exchange), exchange.until)
+        return min(sent + self.patience(exchange.unit, exchange.pace), exchange.until)
 
     def expire(self, now: float) -> float | None:
         """Give up what is over its time. Returns when the next will be, None when nothing is under way."""
         for number, entry in list(self._open.items()):
-            if self._due(entry) <= now:
+            if self._due(entry) <= now and number in self._open:
                 self._late_from(number, now)
                 self._unanswered(entry, now)
         for waiting in [each for each in self._again if each[0].until <= now]:
@@ -379,13 +356,20 @@ class Connection(asyncio.Protocol):
     def _unanswered(self, entry: _Open, now: float) -> None:
         exchange, index, _, left = entry
         if index == _MARK:
-            waiting = self._again.popleft()[1]
             if exchange.unit not in self._mute:
-                self._deaf.add(exchange.unit)
-                self._doubt[exchange.unit] = now
-            self._end(exchange, waiting, NO_ANSWER)
+                self._deafened(exchange.unit, now)
+            if not self._error:
+                self._end(exchange, self._again.popleft()[1], NO_ANSWER)
         else:
             self._repeat_or_end(exchange, index, left if now < exchange.until else 0, NO_ANSWER)
+
+    def _deafened(self, unit: int, now: float) -> None:
+        """The unit is alive, and does not say where it is."""
+        if self._noisy:
+            self._doubts.deafened(unit, now)
+        else:
+            why = "may still answer what it was asked before, and gives no number back (function 8)"
+            self._fail(f"{self._peer}: unit {unit} {why}; connection dropped")
 
     def _repeat_or_end(self, exchange: Exchange, index: int, left: int, answer: int) -> None:
         if index == _MARK:
@@ -418,8 +402,7 @@ class Connection(asyncio.Protocol):
             while len(self._late) > MAX_LATE:
                 del self._late[next(iter(self._late))]
         elif index != _MARK:
-            times = 1 if exchange.unit in self._deaf else DOUBT
-            self._doubt[exchange.unit] = now + times * exchange.pace.patience
+            self._doubts.begin(exchange.unit, exchange.pace.patience, now)
 
     def _give_up(self, exchange: Exchange) -> None:
         if exchange in self._queue:
@@ -428,7 +411,8 @@ class Connection(asyncio.Protocol):
         given_up = [number for number, entry in self._open.items() if entry[0] is exchange]
         for number in given_up:
             self._late_from(number, self._loop.time())
-        if given_up:
+        if given_up and not exchange.heard:
+            self._mute.add(exchange.unit)
             self._count_silence()
         if not self._error:
             self._send(self._loop.time())
