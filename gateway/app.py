@@ -348,6 +348,7 @@ class Gateway:
             "sinks": self._publishers.status(),
             "outbox": self._outbox.status(),
             "models": self._detector.status(),
+            "limits": self._detector.limits(),
             "alarms": self._alarms.listed(),
             "parked": [str(problem) for problem in self.config.parked],
         }

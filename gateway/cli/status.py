@@ -37,7 +37,7 @@ def lines(answer: dict[str, Any], now: float) -> Iterator[str]:
         yield from sink_lines(sink, now)
     yield from _outbox(answer["outbox"], answer["uptime_s"])
     yield from _models(answer["models"])
-    yield from _alarms(answer["alarms"])
+    yield from _alarms(answer["limits"], answer["alarms"])
     yield from _config(answer["config"])
 
 
@@ -143,11 +143,13 @@ def _watched(device: dict[str, Any]) -> str:
     return sentence(said)
 
 
-def _alarms(alarms: list[dict[str, Any]]) -> Iterator[str]:
+def _alarms(limits: list[dict[str, Any]], alarms: list[dict[str, Any]]) -> Iterator[str]:
     active = sum(alarm["active"] for alarm in alarms)
     waiting = sum(alarm["state"] in ("raised", "latched", "cleared") and not alarm["shelved"] for alarm in alarms)
-    if alarms:
-        yield f"  alarms   {active} active, {waiting} to be looked at: edge-gateway alarms"
+    said = [f"{count(sum(len(limit['devices']) for limit in limits), 'limit')} watched"] if limits else []
+    said += [f"{active} active, {waiting} to be looked at: edge-gateway alarms"] if alarms else []
+    if said:
+        yield f"  alarms   {sentence(said)}"
 
 
 def _config(config: dict[str, Any]) -> Iterator[str]:

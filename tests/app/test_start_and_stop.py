@@ -243,6 +243,7 @@ async def test_commands_answer_in_the_shapes_that_scripts_rely_on(site: Site) ->
         "sinks",
         "outbox",
         "models",
+        "limits",
         "parked",
     }
     assert status["devices"][0]["state"] == "up"

@@ -56,6 +56,7 @@ WELL: dict[str, Any] = {
             "devices": [{"device": "press-1", "state": "running", "reason": "", "score": 0.12, "event": None}],
         }
     ],
+    "limits": [],
     "alarms": [],
     "parked": [],
 }  # fmt: skip
@@ -217,3 +218,15 @@ def test_a_clock_that_is_not_synchronised_is_said_with_what_to_do_and_one_that_i
     (line,) = (line for line in lines({**WELL, "clock": {"state": state, "epoch": 0}}, NOW) if "clock" in line)
     assert state in line
     assert "NTP" in line
+
+
+def test_limits_and_alarms_are_counted() -> None:
+    limit = {"name": "too hot", "devices": [{"device": "press-1"}, {"device": "press-2"}]}
+    alarms = [
+        {"active": True, "state": "raised", "shelved": None},
+        {"active": True, "state": "acknowledged", "shelved": None},
+        {"active": False, "state": "cleared", "shelved": {"by": "ann"}},
+    ]
+    told = "\n".join(lines(changed(limits=[limit], alarms=alarms), NOW))
+    assert "  alarms   2 limits watched, 2 active, 1 to be looked at: edge-gateway alarms" in told
+    assert "  alarms   2 limits watched\n" in "\n".join(lines(changed(limits=[limit]), NOW))
