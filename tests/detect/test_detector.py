@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.config.model import ModelSection
 from gateway.core.clock import FakeClock
@@ -198,6 +199,16 @@ async def test_a_device_that_does_not_fit_is_left_out_with_one_event(tmp_path):
         assert made.devices()["oven-2"]["state"] == "failed"
 
 
+async def test_a_failure_of_a_model_is_logged_once(tmp_path):
+    (tmp_path / "text.onnx").write_text("no model")
+    with capture_logs() as logs:
+        async with plant(tmp_path, [("text.onnx", {"devices": ("oven-1",)})], [device()]):
+            pass
+    (line,) = logs
+    assert (line["event"], line["log_level"], line["state"]) == ("event", "warning", "failed")
+    assert "text.onnx: is no ONNX file" in line["message"]
+
+
 async def test_a_device_that_tells_its_units_only_when_connected_is_given_the_time(tmp_path):
     save(tmp_path / "oven.onnx")
     untold = device("oven-1", 1, dict.fromkeys(UNITS, ""), type="")
@@ -258,6 +269,26 @@ async def test_a_slow_model_scores_in_a_thread_and_skips_ticks_meanwhile(tmp_pat
             made.seconds(1, [one], temp=65.0)
         await asyncio.gather(*made.tasks)
         assert made.told() == [("anomaly", "raised", "oven-1")]
+
+
+async def test_slow_models_take_turns_two_at_a_time_and_none_is_left_out(tmp_path, monkeypatch):
+    save(tmp_path / "oven.onnx")
+    release, at_once = threading.Event(), []
+    slow(monkeypatch, lambda: (at_once.append(1), release.wait(20)))
+    one = device()
+    models = [("oven.onnx", {"devices": ("oven-1",), "name": f"model {i}"}) for i in range(4)]
+    made = Plant(models, [one], tmp_path)
+    await made.detector.load()
+    made.seconds(6, [one])
+    async with asyncio.timeout(20):
+        while len(at_once) < 2:
+            await asyncio.sleep(0.01)
+    assert [status["skipped"] for status in made.detector.status()] == [1] * 4
+    assert len(at_once) == 2, "the other two wait for their turn"
+    release.set()
+    await asyncio.gather(*made.tasks)
+    assert len(at_once) == 4
+    assert all(status["devices"][0]["state"] == "running" for status in made.detector.status())
 
 
 async def test_a_model_that_hangs_fails_and_its_open_anomaly_is_abandoned(tmp_path, monkeypatch):
