@@ -112,7 +112,7 @@ class Collector:
     def values(self, name: str) -> list[object]:
         return [value for _, value, code in self.rows(name) if code < quality.BAD]
 
-    async def until(self, reached: Callable[[], object], within: float = 8.0) -> None:
+    async def until(self, reached: Callable[[], object], within: float = 30.0) -> None:
         """Wait until `reached()` holds; looks each time that something has come."""
         async with asyncio.timeout(within):
             while not reached():

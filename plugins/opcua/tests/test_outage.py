@@ -37,20 +37,20 @@ def missing(collector) -> set[int]:
 
 
 async def through(collector, proxy: FaultProxy, outage: str, seconds: float) -> None:
-    """An outage, and on until twenty numbers that are newer have come."""
+    """An outage, and on until eight numbers that are newer have come."""
     await collector.until(lambda: len(collector.values("Count")) > 5, within=20)
     proxy.cut() if outage == "cut" else proxy.freeze()
     await asyncio.sleep(seconds)
     before = collector.values("Count")[-1]
     await proxy.restore()
-    await collector.until(lambda: collector.values("Count")[-1] > before + seconds / TICK + 20, within=60)
+    await collector.until(lambda: collector.values("Count")[-1] > before + seconds / TICK + 8, within=60)
 
 
 LONG = [pytest.param("cut", 3, marks=pytest.mark.slow), pytest.param("cut", 8, marks=pytest.mark.slow),
         pytest.param("freeze", 5, marks=pytest.mark.slow)]  # fmt: skip
 
 
-@pytest.mark.parametrize(("outage", "seconds"), [("cut", 1), ("freeze", 2), *LONG])
+@pytest.mark.parametrize(("outage", "seconds"), [("cut", 1), *LONG])
 async def test_nothing_is_lost_in_an_outage_and_the_session_goes_on(link, outage, seconds):
     peer, proxy = link
     async with kept_alive(counting(proxy)) as collector:
@@ -70,6 +70,7 @@ async def test_values_that_did_not_change_meanwhile_are_confirmed_after_an_outag
         assert first[1:] == (2.25, quality.GOOD)
 
 
+@pytest.mark.slow
 async def test_outages_one_after_the_other_lose_nothing_and_leave_one_session(link):
     peer, proxy = link
     async with kept_alive(counting(proxy)) as collector:
@@ -115,7 +116,7 @@ async def test_what_no_subscription_kept_is_read_from_the_servers_history(serve,
     async with FaultProxy("127.0.0.1", peer.port) as proxy, kept_alive(counting(proxy)) as collector:
         await collector.until(lambda: len(collector.values("Count")) > 5, within=20)
         monkeypatch.setattr(feed, "take_over", none_left)
-        await through(collector, proxy, "cut", 3)
+        await through(collector, proxy, "cut", 1)
         assert missing(collector) == set()
         numbers = collector.values("Count")
         assert numbers == sorted(set(numbers))

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import socket
+from contextlib import asynccontextmanager
 
 import pytest
 from structlog.testing import capture_logs
@@ -47,10 +48,12 @@ def without_gap(numbers: list) -> bool:
 
 async def test_a_cut_ends_the_stream_at_once_and_a_new_driver_goes_on(link):
     _, proxy = link
-    async with streaming(counting(proxy)) as collector:
+    async with streaming(counting(proxy, stale_after="60s")) as collector:
         await collector.until(lambda: len(collector.values("Count")) > 3)
         proxy.cut()
-        assert isinstance(await collector.ended(within=1.0), LinkError)
+        error = await collector.ended(within=30)
+        assert isinstance(error, LinkError)
+        assert "keep-alives" not in str(error)  # it was the cut, not the silence after it
     await proxy.restore()
     async with streaming(counting(proxy)) as collector:
         await collector.until(lambda: len(collector.values("Count")) > 3 and collector.values("Double") == [2.25])
@@ -58,21 +61,40 @@ async def test_a_cut_ends_the_stream_at_once_and_a_new_driver_goes_on(link):
 
 async def test_a_frozen_link_is_given_up_after_three_keep_alives(fresh_link):
     peer, proxy = fresh_link
-    async with streaming(counting(proxy)) as collector:
+    device = counting(proxy)
+    async with streaming(device) as collector:
         await collector.until(lambda: len(collector.values("Count")) > 3)
         proxy.freeze()
-        frozen = asyncio.get_running_loop().time()
-        error = await collector.ended(within=3.0)
-        took = asyncio.get_running_loop().time() - frozen
+        async with late() as lateness:
+            frozen = asyncio.get_running_loop().time()
+            error = await collector.ended(within=30)
+            took = asyncio.get_running_loop().time() - frozen
     assert isinstance(error, LinkError)
     assert "keep-alives" in str(error)
-    assert 0.5 < took < 1.5
+    assert 0.5 < took < 1.5 + lateness[0]
     await proxy.restore()
-    async with streaming(counting(proxy)) as collector:
+    async with streaming(device) as collector:
         await collector.until(lambda: len(collector.values("Count")) > 3)
-        async with asyncio.timeout(5):  # the old session was said goodbye to, and the thawed link delivered that
+        async with asyncio.timeout(20):  # the old session was continued
             while await peer.sessions() != {"sessions": 1, "subscriptions": 1}:
                 await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def late():
+    """Measures how much later than it wished this process came to run, in all: what a crowded machine adds."""
+    lateness = [0.0]
+
+    async def measure() -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            wished = loop.time() + 0.02
+            await asyncio.sleep(0.02)
+            lateness[0] += loop.time() - wished
+
+    task = asyncio.create_task(measure())
+    yield lateness
+    task.cancel()
 
 
 async def test_a_short_freeze_loses_nothing(link):
@@ -101,7 +123,7 @@ async def test_garbage_ends_the_stream(link):
     async with streaming(counting(proxy)) as collector:
         await collector.until(lambda: len(collector.values("Count")) > 3)
         proxy.garbage()
-        assert isinstance(await collector.ended(within=3.0), LinkError)
+        assert isinstance(await collector.ended(within=30), LinkError)
 
 
 async def test_half_an_answer_ends_the_stream(link):
@@ -109,7 +131,7 @@ async def test_half_an_answer_ends_the_stream(link):
     async with streaming(counting(proxy)) as collector:
         await collector.until(lambda: len(collector.values("Count")) > 3)
         proxy.spoil_next(half)
-        assert isinstance(await collector.ended(within=3.0), LinkError)
+        assert isinstance(await collector.ended(within=30), LinkError)
 
 
 async def test_a_killed_and_restarted_server_is_taken_up_though_its_namespaces_moved(serve):
@@ -118,7 +140,7 @@ async def test_a_killed_and_restarted_server_is_taken_up_though_its_namespaces_m
     async with streaming(device) as collector:
         await collector.until(lambda: collector.values("Count"))
         peer.kill()
-        assert isinstance(await collector.ended(within=2.0), LinkError)
+        assert isinstance(await collector.ended(within=30), LinkError)
     await peer.start("--shift")
     async with streaming(device) as collector:
         await collector.until(lambda: collector.values("Count") and collector.values("Double") == [2.25])
@@ -171,7 +193,7 @@ async def test_sessions_do_not_pile_up_over_many_connections(fresh_link):
     for _ in range(4):
         async with streaming(counting(proxy)) as collector:
             await collector.until(lambda: collector.values("Count"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while await peer.sessions() != {"sessions": 0, "subscriptions": 0}:
             await asyncio.sleep(0.05)
 

@@ -75,6 +75,7 @@ async def test_a_certificate_that_was_accepted_is_trusted_from_the_next_attempt_
     await refusal(device)
 
 
+@pytest.mark.slow
 async def test_a_server_with_a_new_certificate_is_taken_up_once_that_is_accepted(kind, tmp_path, state_directory):
     port = free_port()
     device = make_device(f"opc.tcp://127.0.0.1:{port}", ["Double"], security="auto")
@@ -148,7 +149,7 @@ async def test_the_right_password_opens_and_a_wrong_one_is_told(serve, monkeypat
     message = await refusal(make_device(peer.url, ["Double"], **options, password=secret(monkeypatch, "wrong")))
     assert "check user and password" in message
     assert "wrong" not in message
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while (await peer.sessions())["sessions"]:
             await asyncio.sleep(0.05)
 
@@ -221,7 +222,7 @@ async def stranger(answer: bytes | None):
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]
     server.close()
-    await asyncio.wait_for(asyncio.gather(*visits, return_exceptions=True), 5)
+    await asyncio.wait_for(asyncio.gather(*visits, return_exceptions=True), 20)
 
 
 @pytest.mark.parametrize(
