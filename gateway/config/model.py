@@ -124,6 +124,10 @@ class ModelSection(Section):
     tags: Mapping[str, str] = Field(default_factory=dict)
     """Input of the model = tag of the device, where the names differ."""
 
+    signed_by: tuple[FilePath, ...] = Field(default=(), strict=False, examples=[["keys/quality.pub"]])
+    """Public keys (Ed25519, PEM). When given, one of them must have signed the file: its signature is beside it, as FILE.sig,
+    made with `openssl pkeyutl -sign -rawin -inkey key.pem -in FILE -out FILE.sig`."""
+
     latch: bool = False
     """Its alarms stay active, though the device behaves as usual again, until somebody acknowledges them."""
 

@@ -149,6 +149,7 @@ class Detector:
             status |= {
                 "version": watch.source.card.version,
                 "sha256": watch.source.sha256,
+                "signed_by": watch.signed_by,
                 "batched": watch.session.batched,
                 "score_ms": round(watch.seconds * 1e3, 3),
                 "late": watch.judge.grid.late,
@@ -163,7 +164,9 @@ class Detector:
             if not model.devices:
                 raise ModelError(f"no device is named {' or '.join(model.section.devices)}")
             path = self._base / model.section.file
-            opened = await in_own_thread(lambda: open_model(path, len(model.devices)), LOAD_SECONDS)
+            opened = await in_own_thread(
+                lambda: open_model(path, len(model.devices), model.section.signed_by), LOAD_SECONDS
+            )
         except ModelError as error:
             self._fail(model, str(error))
         except TimeoutError:

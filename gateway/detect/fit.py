@@ -9,6 +9,7 @@ from gateway.core.errors import Problem
 from gateway.detect.card import Card, parse_card
 from gateway.detect.onnx_file import ModelError, read_onnx
 from gateway.detect.patterns import matching
+from gateway.detect.session import checked_signature
 
 
 def model_problems(config: Config) -> list[Problem]:
@@ -28,6 +29,7 @@ def _problems(model: ModelSection, devices: tuple[DeviceSpec, ...]) -> Iterator[
     try:
         file = read_onnx(model.file)
         card = parse_card(file.metadata)
+        checked_signature(file, model.signed_by)
     except ModelError as error:
         yield "file", str(error)
         return

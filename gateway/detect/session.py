@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +14,7 @@ import numpy as np
 from gateway.detect.card import Card, Golden, parse_card
 from gateway.detect.graph import Floats, load_graph
 from gateway.detect.onnx_file import ModelError, OnnxFile, read_onnx
+from gateway.trust.signature import SignatureError, signer
 
 R = TypeVar("R")
 
@@ -135,11 +136,15 @@ class OpenModel:
     """What scoring all its assets takes."""
     explain_seconds: float
     """What explaining one score takes."""
+    signed_by: str = ""
+    """The public key whose owner has signed the file; empty when none was asked for."""
 
 
-def open_model(path: Path, assets: int = 1) -> OpenModel:
-    """Read, check and time the model in a file, for this many assets; takes milliseconds to seconds. Raises ModelError."""
+def open_model(path: Path, assets: int = 1, keys: Sequence[Path] = ()) -> OpenModel:
+    """Read, check and time the model in a file, for this many assets; takes milliseconds to seconds. Where there are `keys`,
+    one of them must have signed it. Raises ModelError."""
     file = read_onnx(path)
+    signed_by = checked_signature(file, keys)
     card = parse_card(file.metadata)
     session = Session(file, card)
     seconds = session.seconds(assets)
@@ -154,7 +159,17 @@ def open_model(path: Path, assets: int = 1) -> OpenModel:
             f"takes {seconds * 1e3:.3g} ms to score {assets} devices ({each}), more than its {budget * 1e3:.3g} ms: give it "
             "fewer devices, or a longer period"
         )
-    return OpenModel(file, card, session, seconds, session.explain_seconds())
+    return OpenModel(file, card, session, seconds, session.explain_seconds(), signed_by)
+
+
+def checked_signature(file: OnnxFile, keys: Sequence[Path]) -> str:
+    """Which of the keys has signed the file; empty without keys. Raises ModelError when none has."""
+    if not keys:
+        return ""
+    try:
+        return str(signer(file.path, file.content, keys))
+    except SignatureError as error:
+        raise ModelError(str(error)) from error
 
 
 def same(left: Scores, right: Scores) -> bool:

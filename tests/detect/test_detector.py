@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from structlog.testing import capture_logs
 
 from gateway.config.model import ModelSection
@@ -18,6 +20,7 @@ from gateway.detect import Detector, detector, watch
 from gateway.detect.alarms import Alarms
 from gateway.detect.own_thread import in_own_thread
 from gateway.detect.session import Session
+from gateway.trust.signature import signature_path
 from tests.detect.graphs import CARD, save
 
 UNITS = {"temp": "°C", "flow": "l/min", "speed": "rpm"}
@@ -197,6 +200,21 @@ async def test_a_device_that_does_not_fit_is_left_out_with_one_event(tmp_path):
         assert made.told() == [("model", "failed", "oven-2"), ("anomaly", "raised", "oven-1")]
         assert 'tag "temp" is in °F, the model was trained in °C' in made.events[0].message
         assert made.devices()["oven-2"]["state"] == "failed"
+
+
+async def test_a_model_that_must_be_signed_is_used_only_with_a_signature_by_that_key(tmp_path):
+    path = save(tmp_path / "oven.onnx")
+    key = Ed25519PrivateKey.generate()
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "quality.pub").write_bytes(pem)
+    models = [("oven.onnx", {"devices": ("oven-1",), "signed_by": [str(tmp_path / "quality.pub")]})]
+    async with plant(tmp_path, models, [device()]) as made:
+        assert made.told() == [("model", "failed", "")]
+        assert "has no signature" in made.events[0].message
+    signature_path(path).write_bytes(key.sign(path.read_bytes()))
+    async with plant(tmp_path, models, [device()]) as made:
+        assert made.events == []
+        assert made.detector.status()[0]["signed_by"] == str(tmp_path / "quality.pub")
 
 
 async def test_a_failure_of_a_model_is_logged_once(tmp_path):
