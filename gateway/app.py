@@ -9,7 +9,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,26 +18,26 @@ import structlog
 
 from gateway import __version__
 from gateway.acquire.acquirer import Acquirer
-from gateway.acquire.plausible import several
 from gateway.config.base import SinkConfig
-from gateway.config.diff import diff, kept
-from gateway.config.load import load, remarks
-from gateway.config.model import AlarmSection, Config, DeviceSpec, GatewaySection, ModelSection, place
+from gateway.config.diff import kept
+from gateway.config.load import remarks
+from gateway.config.model import Config, DeviceSpec, GatewaySection, place
 from gateway.core.clock import Clock, ClockState, SystemClock
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.live import LiveDevice, LiveTable
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
-from gateway.detect import Alarms, Detector, matching
-from gateway.detect.alarm import Alarm
-from gateway.detect.evidence import EvidenceStore
-from gateway.detect.fit import model_problems
-from gateway.operate import answers, writes
+from gateway.detect import Detection
+from gateway.operate import answers
+from gateway.operate.alarm_commands import AlarmCommands
 from gateway.operate.clock_watch import ClockWatch
 from gateway.operate.control import ControlServer
 from gateway.operate.dead_letters import DeadLetterCommands
+from gateway.operate.device_commands import DeviceCommands
 from gateway.operate.history import HistoryCommands
-from gateway.operate.writes import Writes
+from gateway.operate.notes import Notes
+from gateway.operate.reloads import Reloads
+from gateway.operate.writes import Road, Writes
 from gateway.outbox import Outbox
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Found
@@ -47,7 +47,6 @@ from gateway.supervise.keep_running import leaves
 from gateway.supervise.owned import owned
 from gateway.supervise.systemd import notify
 from gateway.supervise.watchdog import Watchdog
-from gateway.trust.audit import AuditError, AuditTrail
 from gateway.trust.versions import versions
 
 log = structlog.get_logger()
@@ -57,7 +56,6 @@ UNREAD = (False, "not read yet")
 LAST_WORDS = 2.0
 """Seconds that a stop waits for the disk to take what was read last."""
 UNSYNCHRONISED = "records say so; set up a time service (chrony, systemd-timesyncd), or see docs/clocks.md"
-RESTART = "changing this needs a restart (systemctl restart edge-gateway)"
 
 
 def look_up(section: GatewaySection) -> Plugins:
@@ -86,7 +84,6 @@ class Gateway:
         self._loaded_ns = self._clock.wall_ns()
         self._plugins = look_up(config.gateway)
         self._states: dict[str, tuple[bool, str]] = {}
-        self._audit: AuditTrail | None = None
         self._reloading = asyncio.Lock()
         self._reading: Running | None = None
 
@@ -94,14 +91,16 @@ class Gateway:
         """Run until `stop` is set. Parts start from the outbox outwards to the devices, and stop the other way round.
         Raises GatewayError when it cannot start here, and an ExceptionGroup when a part has ended by a bug."""
         self._directory = state_dir(self.config.gateway)
+        self._notes = Notes(self._directory / "audit.jsonl", self._clock)
+        self._reloads = await asyncio.to_thread(Reloads, self.config, self._plugins, look_up)
         with owned(self._directory):
-            self._note("gateway.start", "system", **self._identity())
+            self._notes.after("gateway.start", "system", **self._identity())
             try:
                 await self._run(stop, socket, ready)
             except Exception as error:
-                self._note("gateway.failed", "system", version=__version__, why=str(next(leaves(error))))
+                self._notes.after("gateway.failed", "system", version=__version__, why=str(next(leaves(error))))
                 raise
-            self._note("gateway.stop", "system", version=__version__)
+            self._notes.after("gateway.stop", "system", version=__version__)
             log.info("stopped")
 
     async def _run(self, stop: asyncio.Event, socket: Path, ready: Callable[[], None]) -> None:
@@ -113,19 +112,16 @@ class Gateway:
             self._acquirer = Acquirer(self, lambda name: self._plugins.driver(name), self._clock)
             self._outbox.receipts.missed = lambda: answers.missed(self._acquirer.sources)
             await self._acquirer.apply(self.config.devices)
-            self._alarms = self._make_alarms()
-            self._unfit = {problem.message for problem in await asyncio.to_thread(model_problems, self.config)}
-            self._detector = self._make_detector()
+            self._detection = Detection(self._outbox.append_event, self._clock, __version__, self._directory)
+            await self._follow()
             async with (
                 running(self._outbox.run(), self._watchdog().run(), self._clock_watch().run()) as self._running,
                 running(self._publishers.run()),
                 self._last_words(),
-                running(self._alarms.run()),
-                running() as self._detecting,
+                running(self._detection.run()),
                 running(self._acquirer.run()) as self._reading,
                 ControlServer(socket, self._commands()),
             ):
-                self._detecting_task = self._detecting.start(self._detector.run())
                 self._say_ready()
                 ready()
                 await stop.wait()
@@ -153,7 +149,9 @@ class Gateway:
         except OSError as error:
             raise GatewayError(f"outbox {directory}: {error.strerror or error}") from error
         if old := outbox.set_aside:
-            self._note("outbox.begun", "system", new=outbox.log_id, old=old.log, target=str(old.directory), why=old.why)
+            self._notes.after(
+                "outbox.begun", "system", new=outbox.log_id, old=old.log, target=str(old.directory), why=old.why
+            )
         return outbox
 
     def _say_ready(self) -> None:
@@ -173,30 +171,13 @@ class Gateway:
     def _identity(self) -> dict[str, Any]:
         """What runs: hashes and versions."""
         config = self.config
-        self._hashes = self._plugins.hashes(config.plugins)
         return {
             "version": __version__,
             "config": config.hash,
-            "plugins": self._hashes,
+            "plugins": self._reloads.hashes,
             "models": {str(model.file): config.files.get(model.file, "") for model in config.models},
             "versions": versions(),
         }
-
-    def _note(self, action: str, who: str, **fields: Any) -> None:
-        """Write into the audit trail, as fast as the disk is; where it takes nothing, into the log."""
-        try:
-            self._note_or_raise(action, who, **fields)
-        except AuditError as error:
-            log.error(str(error), action=action, who=who, **fields)
-
-    def _note_or_raise(self, action: str, who: str, **fields: Any) -> None:
-        if self._audit is None:
-            self._audit = AuditTrail(self._directory / "audit.jsonl", self._clock)
-        self._audit.write(action, who, **fields)
-
-    async def _noted(self, action: str, who: str, **fields: Any) -> None:
-        """In the audit trail when it returns. Raises AuditError."""
-        await asyncio.to_thread(self._note_or_raise, action, who, **fields)
 
     # The road of the readings.
 
@@ -211,7 +192,7 @@ class Gateway:
 
     def seen(self, readings: Readings, boot_ns: int) -> None:
         self.live.update(readings, boot_ns)
-        self._detector.feed(readings)
+        self._detection.detector.feed(readings)
         self._outbox.receipts.read(readings.device, len(readings))
 
     def keep(self, readings: Readings) -> None:
@@ -229,33 +210,6 @@ class Gateway:
 
     # Parts.
 
-    def _make_alarms(self) -> Alarms:
-        path, store = self._directory / "alarms.json", EvidenceStore(self._directory / "events")
-        return Alarms(self._outbox.append_event, self._clock, path, store)
-
-    def _make_detector(self) -> Detector:
-        self._watched = self._to_watch()
-        return Detector(
-            self.config.models,
-            [live.device for live in self.live],
-            emit=self._outbox.append_event,
-            alarms=self._alarms,
-            limits=self.config.alarms,
-            clock=self._clock,
-            version=__version__,
-            base=self.config.path.parent,
-        )
-
-    def _to_watch(self) -> list[tuple[object, ...]]:
-        """Models, their files, limits, and their devices: while these stay the same, so may the detector."""
-        specs = {source.name: source.spec for source in self._acquirer.sources}
-
-        def watched(section: ModelSection | AlarmSection) -> list[DeviceSpec]:
-            return [specs[name] for name in matching(section.devices, [*specs])]
-
-        models = [(model, self.config.files.get(model.file), watched(model)) for model in self.config.models]
-        return [*models, *((limit, watched(limit)) for limit in self.config.alarms)]
-
     def _watchdog(self) -> Watchdog:
         return Watchdog(
             {"acquisition": self._acquirer.wheel.late, "outbox": self._outbox.late},
@@ -267,10 +221,10 @@ class Gateway:
             log.warning("the clock was set", seconds=round(seconds, 3))
             # The outbox notices by itself and tells the far side.
             self._acquirer.wheel.align()
-            self._running.start(asyncio.to_thread(self._note, "clock.step", "system", seconds=round(seconds, 3)))
+            self._running.start(self._notes.told("clock.step", "system", seconds=round(seconds, 3)))
 
         def state_changed(state: ClockState) -> None:
-            self._running.start(asyncio.to_thread(self._note, "clock.state", "system", state=state.words))
+            self._running.start(self._notes.told("clock.state", "system", state=state.words))
 
         return ClockWatch(
             self._clock,
@@ -297,41 +251,26 @@ class Gateway:
         def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
             return self._running.start(work)
 
-        return HistoryCommands(self._outbox, self._noted, start, self._publishers.status)
+        return HistoryCommands(self._outbox, self._notes.noted, start, self._publishers.status)
 
     # What people ask for.
 
     def _commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+        emit, noted = self._outbox.append_event, self._notes.noted
+        road = Road(lambda: self.config.gateway.writes, self.live, self._acquirer, noted, emit, self._clock)
         return {
             "status": self._status,
-            "tags": self._tags,
-            "read": self._read,
-            "probe": self._probe,
-            "write": self._writes().write,
             "reload": self.reload,
             "receipts": self._receipts,
-            **DeadLetterCommands(self._outbox, self._noted).commands(),
+            "write": Writes(road).write,
+            **DeviceCommands(self.live, self._acquirer, self._clock).commands(),
+            **AlarmCommands(self._detection.alarms, self._notes).commands(),
+            **DeadLetterCommands(self._outbox, noted).commands(),
             **self._history.commands(),
-            "alarms": self._list_alarms,
-            "acknowledge": self._acknowledge,
-            "shelve": self._shelve,
-            "unshelve": self._unshelve,
         }
 
     async def _receipts(self, who: str, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         return await self._outbox.receipts.so_far(from_ns, to_ns)
-
-    def _writes(self) -> Writes:
-        return Writes(
-            writes.Road(
-                lambda: self.config.gateway.writes,
-                self.live,
-                self._acquirer,
-                self._noted,
-                self._outbox.append_event,
-                self._clock,
-            )
-        )
 
     async def _status(self, who: str) -> dict[str, Any]:
         return {
@@ -347,52 +286,11 @@ class Gateway:
             "devices": answers.devices(self._acquirer.sources),
             "sinks": self._publishers.status(),
             "outbox": self._outbox.status(),
-            "models": self._detector.status(),
-            "limits": self._detector.limits(),
-            "alarms": self._alarms.listed(),
+            "models": self._detection.detector.status(),
+            "limits": self._detection.detector.limits(),
+            "alarms": self._detection.alarms.listed(),
             "parked": [str(problem) for problem in self.config.parked],
         }
-
-    async def _list_alarms(self, who: str) -> list[dict[str, Any]]:
-        return self._alarms.listed()
-
-    async def _acknowledge(self, who: str, alarm: str, comment: str = "") -> list[dict[str, Any]]:
-        found = self._alarms.find(alarm)
-        await self._note_of_alarm("alarm.acknowledge", who, found, why=comment)
-        self._alarms.acknowledge(found, who, comment)
-        return self._alarms.listed()
-
-    async def _shelve(self, who: str, alarm: str, seconds: float, reason: str) -> list[dict[str, Any]]:
-        found = self._alarms.find(alarm)
-        await self._note_of_alarm("alarm.shelve", who, found, why=reason, seconds=seconds)
-        self._alarms.shelve(found, who, seconds, reason)
-        return self._alarms.listed()
-
-    async def _unshelve(self, who: str, alarm: str) -> list[dict[str, Any]]:
-        found = self._alarms.find(alarm)
-        await self._note_of_alarm("alarm.unshelve", who, found)
-        self._alarms.unshelve(found, who)
-        return self._alarms.listed()
-
-    async def _note_of_alarm(self, action: str, who: str, alarm: Alarm, **fields: Any) -> None:
-        await asyncio.to_thread(self._note, action, who, target=alarm.key.name, event=alarm.event, **fields)
-
-    async def _tags(self, who: str, device: str | None = None) -> list[dict[str, Any]]:
-        if device is not None and device not in self.live:
-            raise GatewayError(f'no device "{device}"; there are: {", ".join(live.device.name for live in self.live)}')
-        chosen = [self.live[device]] if device is not None else list(self.live)
-        return [row for live in chosen for row in answers.tags(live, self._clock)]
-
-    async def _read(self, who: str, device: str, tags: Sequence[str]) -> list[dict[str, Any]]:
-        known = {tag.name for tag in self.live[device].device.tags} if device in self.live else set()
-        for tag in tags:
-            if device in self.live and tag not in known:
-                raise GatewayError(f'device "{device}" has no tag "{tag}"; it has: {", ".join(sorted(known))}')
-        return answers.readings(await self._acquirer.read(device, tags))
-
-    async def _probe(self, who: str, device: str, address: str, count: int) -> list[list[dict[str, Any]]]:
-        reads = await several(lambda: self._acquirer.guesses(device, address, count))
-        return [[{"options": dict(guess.options), "value": guess.value} for guess in read] for read in reads]
 
     # Another configuration.
 
@@ -405,41 +303,17 @@ class Gateway:
             except GatewayError as error:
                 problems = [str(each) for each in error.problems] if isinstance(error, ConfigError) else [str(error)]
                 log.warning("the configuration was not applied", by=who, problems=len(problems), first=problems[0])
-                await asyncio.to_thread(self._note, "config.refused", who, why="; ".join(problems))
+                await self._notes.told("config.refused", who, why="; ".join(problems))
                 return {"applied": False, "problems": problems}
             log.info("the configuration was applied", by=who, changes=", ".join(changes) or "none")
             return {"applied": True, "changes": changes}
 
     async def _reload(self, who: str) -> list[str]:
-        found: list[Plugins] = []
-
-        def look(section: GatewaySection) -> Plugins:
-            found.append(look_up(section))
-            return found[-1]
-
-        new = await asyncio.to_thread(load, self.config.path, look)
-        known = {problem.where for problem in self.config.parked}
-        if newly_parked := [problem for problem in new.parked if problem.where not in known]:
-            raise ConfigError(newly_parked)
-        unfit = await asyncio.to_thread(model_problems, new)
-        if newly_unfit := [problem for problem in unfit if problem.message not in self._unfit]:
-            raise ConfigError(newly_unfit)
-        change = diff(self.config, new)
-        if change.gateway or change.outbox:
-            keys = [*(f"[gateway] {key}" for key in change.gateway), *(f"[outbox] {key}" for key in change.outbox)]
-            raise GatewayError(f"{', '.join(keys)}: {RESTART}")
-        changes = [*change.lines(), *self._outdated(new, found[-1])]
-        await asyncio.to_thread(self._note, "config.reload", who, old=self.config.hash, new=new.hash, changes=changes)
-        await self._exchange(new, found[-1])
-        self._unfit = {problem.message for problem in unfit}
-        return changes
-
-    def _outdated(self, new: Config, plugins: Plugins) -> list[str]:
-        """A plugin is imported once; one whose files were changed needs a new process."""
-        now = plugins.hashes(new.plugins)
-        self._hashes = {**now, **self._hashes}
-        outdated = [name for name in now if now[name] != self._hashes[name]]
-        return [f"plugin {name} has changed on disk: {RESTART}" for name in outdated]
+        plan = await asyncio.to_thread(self._reloads.plan, self.config)
+        await self._notes.told("config.reload", who, old=self.config.hash, new=plan.config.hash, changes=plan.changes)
+        await self._exchange(plan.config, plan.plugins)
+        self._reloads.applied(plan)
+        return plan.changes
 
     async def _exchange(self, new: Config, plugins: Plugins) -> None:
         old = self.config, self._plugins
@@ -465,8 +339,11 @@ class Gateway:
         self._publishers.apply(config.sinks)
         self._forget_all_but({spec.config.name for spec in specs})
         await self._acquirer.apply(specs)
-        if self._to_watch() != self._watched:
-            await self._exchange_detector()
+        await self._follow()
+
+    async def _follow(self) -> None:
+        specs = [source.spec for source in self._acquirer.sources]
+        await self._detection.follow(self.config, specs, [live.device for live in self.live])
 
     def _forget_all_but(self, names: Collection[str]) -> None:
         for device in [live.device for live in self.live if live.device.name not in names]:
@@ -474,9 +351,3 @@ class Gateway:
             self._states.pop(device.name, None)
             self._outbox.receipts.removed(device.name)
             self._publishers.tell(device, False, "removed from the configuration")
-
-    async def _exchange_detector(self) -> None:
-        self._detecting_task.cancel()
-        await asyncio.wait([self._detecting_task])
-        self._detector = self._make_detector()
-        self._detecting_task = self._detecting.start(self._detector.run())

@@ -11,7 +11,8 @@ A model is an `.onnx` file with its card in the metadata: `card.py` says what st
 """
 
 from gateway.detect.alarms import Alarms
+from gateway.detect.detection import Detection
 from gateway.detect.detector import Detector
 from gateway.detect.patterns import matching
 
-__all__ = ["Alarms", "Detector", "matching"]
+__all__ = ["Alarms", "Detection", "Detector", "matching"]

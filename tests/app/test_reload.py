@@ -298,18 +298,18 @@ async def test_a_model_is_exchanged_without_touching_devices_and_stays_while_oth
     site.write(sink(), device("oven"))
     async with site.running() as gateway:
         await site.heard("north/oven")
-        none = gateway._detector
+        none = gateway._detection.detector
         site.write(sink(), device("oven"), table)
         assert (await site.ask("reload"))["changes"] == [f"model {site.path / 'm.onnx'} added"]
-        one = gateway._detector
+        one = gateway._detection.detector
         assert one is not none
         await site.until(lambda: one.status()[0]["state"] == "up", "the model is loaded")
         site.write(sink(), device("oven"), device("press"), table)
         await site.ask("reload")
-        assert gateway._detector is one
+        assert gateway._detection.detector is one
         save(site.path / "m.onnx", card={**CARD, "inputs": inputs, "version": "3"})
         await site.ask("reload")
-        assert gateway._detector is not one
+        assert gateway._detection.detector is not one
     assert site.bench.connects == ["oven", "press"]
 
 
@@ -318,7 +318,7 @@ async def test_a_model_that_does_not_fit_is_refused_with_the_reason_and_changes_
     site.write(sink(), device("oven"))
     async with site.running() as gateway:
         await site.heard("north/oven")
-        none = gateway._detector
+        none = gateway._detection.detector
         for file, key, told in (
             ("m.onnx", "devices", "are missing: add them to the device"),
             ("gone.onnx", "file", "No such file or directory"),
@@ -331,7 +331,7 @@ async def test_a_model_that_does_not_fit_is_refused_with_the_reason_and_changes_
             lines = site.config.read_text().splitlines()
             line = next(number for number, text in enumerate(lines, 1) if text.startswith(f"{key} = "))
             assert f"config.toml:{line}: model {file}: {key}: " in answer["problems"][0]
-        assert gateway._detector is none
+        assert gateway._detection.detector is none
 
 
 async def test_a_model_that_did_not_fit_before_holds_up_no_other_change(site: Site) -> None:

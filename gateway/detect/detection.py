@@ -1,0 +1,67 @@
+"""Models and limits as the configuration has them, exchanged while the gateway runs; the alarms outlive each exchange."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gateway.config.model import AlarmSection, Config, DeviceSpec, ModelSection
+from gateway.core.clock import Clock
+from gateway.core.event import Event
+from gateway.core.tag import Device
+from gateway.detect.alarms import Alarms
+from gateway.detect.detector import Detector
+from gateway.detect.evidence import EvidenceStore
+from gateway.detect.patterns import matching
+from gateway.supervise import Running, running
+
+
+class Detection:
+    """`follow` a configuration, then `run`; `follow` another at any time."""
+
+    def __init__(self, emit: Callable[[Event], None], clock: Clock, version: str, directory: Path) -> None:
+        """Alarms and the windows of events are kept in `directory`."""
+        self.alarms = Alarms(emit, clock, directory / "alarms.json", EvidenceStore(directory / "events"))
+        self._emit = emit
+        self._clock = clock
+        self._version = version
+        self._watched: list[tuple[object, ...]] | None = None
+        self._running: Running | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Score, until cancelled."""
+        async with running(self.alarms.run()), running() as self._running:
+            self._task = self._running.start(self.detector.run())
+            await asyncio.Event().wait()
+
+    async def follow(self, config: Config, specs: Sequence[DeviceSpec], devices: Sequence[Device]) -> None:
+        """A detector for these; the one that is, while models, their files, limits and watched devices stay the same."""
+        watched = _watched(config, specs)
+        if watched == self._watched:
+            return
+        self._watched = watched
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self.detector = Detector(
+            config.models,
+            devices,
+            emit=self._emit,
+            alarms=self.alarms,
+            limits=config.alarms,
+            clock=self._clock,
+            version=self._version,
+            base=config.path.parent,
+        )
+        if self._running is not None:
+            self._task = self._running.start(self.detector.run())
+
+
+def _watched(config: Config, specs: Sequence[DeviceSpec]) -> list[tuple[object, ...]]:
+    by_name = {spec.config.name: spec for spec in specs}
+
+    def of(section: ModelSection | AlarmSection) -> list[DeviceSpec]:
+        return [by_name[name] for name in matching(section.devices, [*by_name])]
+
+    models = [(model, config.files.get(model.file), of(model)) for model in config.models]
+    return [*models, *((limit, of(limit)) for limit in config.alarms)]

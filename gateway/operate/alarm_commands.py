@@ -1,0 +1,53 @@
+"""What people do with alarms, by the control socket; each step is audited."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from gateway.detect import Alarms
+from gateway.detect.alarm import Alarm
+from gateway.operate.notes import Notes
+
+
+class AlarmCommands:
+    """Every answer is the list of alarms as it is then."""
+
+    def __init__(self, alarms: Alarms, notes: Notes) -> None:
+        self._alarms = alarms
+        self._notes = notes
+
+    def commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+        """By their names on the socket."""
+        return {
+            "alarms": self.listed,
+            "acknowledge": self.acknowledge,
+            "shelve": self.shelve,
+            "unshelve": self.unshelve,
+        }
+
+    async def listed(self, who: str) -> list[dict[str, Any]]:
+        """All that are raised, unacknowledged or shelved."""
+        return self._alarms.listed()
+
+    async def acknowledge(self, who: str, alarm: str, comment: str = "") -> list[dict[str, Any]]:
+        """Somebody has seen it. Raises GatewayError when there is none such, also the next two."""
+        found = self._alarms.find(alarm)
+        await self._told("alarm.acknowledge", who, found, why=comment)
+        self._alarms.acknowledge(found, who, comment)
+        return self._alarms.listed()
+
+    async def shelve(self, who: str, alarm: str, seconds: float, reason: str) -> list[dict[str, Any]]:
+        """Say nothing of it for a while."""
+        found = self._alarms.find(alarm)
+        await self._told("alarm.shelve", who, found, why=reason, seconds=seconds)
+        self._alarms.shelve(found, who, seconds, reason)
+        return self._alarms.listed()
+
+    async def unshelve(self, who: str, alarm: str) -> list[dict[str, Any]]:
+        """End its shelving."""
+        found = self._alarms.find(alarm)
+        await self._told("alarm.unshelve", who, found)
+        self._alarms.unshelve(found, who)
+        return self._alarms.listed()
+
+    async def _told(self, action: str, who: str, alarm: Alarm, **fields: Any) -> None:
+        await self._notes.told(action, who, target=alarm.key.name, event=alarm.event, **fields)

@@ -1,0 +1,47 @@
+"""What people ask of devices, by the control socket: last values, a read now, what a register may mean."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from gateway.acquire.acquirer import Acquirer
+from gateway.acquire.plausible import several
+from gateway.core.clock import Clock
+from gateway.core.errors import GatewayError
+from gateway.core.live import LiveDevice, LiveTable
+from gateway.operate import answers
+
+
+class DeviceCommands:
+    """Changes nothing."""
+
+    def __init__(self, live: LiveTable, acquirer: Acquirer, clock: Clock) -> None:
+        self._live = live
+        self._acquirer = acquirer
+        self._clock = clock
+
+    def commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+        """By their names on the socket."""
+        return {"tags": self.tags, "read": self.read, "probe": self.probe}
+
+    async def tags(self, who: str, device: str | None = None) -> list[dict[str, Any]]:
+        """Last values of all tags, or of one device's."""
+        chosen = [self._device(device)] if device is not None else list(self._live)
+        return [row for live in chosen for row in answers.tags(live, self._clock)]
+
+    async def read(self, who: str, device: str, tags: Sequence[str]) -> list[dict[str, Any]]:
+        """Read tags of a device now."""
+        known = {tag.name for tag in self._device(device).device.tags}
+        for tag in tags:
+            if tag not in known:
+                raise GatewayError(f'device "{device}" has no tag "{tag}"; it has: {", ".join(sorted(known))}')
+        return answers.readings(await self._acquirer.read(device, tags))
+
+    async def probe(self, who: str, device: str, address: str, count: int) -> list[list[dict[str, Any]]]:
+        """What stands at an address under every type and order, several times."""
+        reads = await several(lambda: self._acquirer.guesses(device, address, count))
+        return [[{"options": dict(guess.options), "value": guess.value} for guess in read] for read in reads]
+
+    def _device(self, name: str) -> LiveDevice:
+        if name not in self._live:
+            raise GatewayError(f'no device "{name}"; there are: {", ".join(live.device.name for live in self._live)}')
+        return self._live[name]

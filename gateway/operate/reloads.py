@@ -1,0 +1,68 @@
+"""Decides whether the configuration file, as it is now, can be applied without a restart, and what it changes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.config.diff import diff
+from gateway.config.load import load
+from gateway.config.model import Config, GatewaySection
+from gateway.core.errors import ConfigError, GatewayError
+from gateway.detect.fit import model_problems
+from gateway.plugin.discovery import Plugins
+
+RESTART = "changing this needs a restart (systemctl restart edge-gateway)"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A configuration that can be applied."""
+
+    config: Config
+    plugins: Plugins
+    changes: list[str]
+    """What it changes, in words."""
+    unfit: set[str]
+    """What is wrong with its models."""
+
+
+class Reloads:
+    """Compares with what runs. Blocking."""
+
+    def __init__(self, config: Config, plugins: Plugins, look_up: Callable[[GatewaySection], Plugins]) -> None:
+        self._look_up = look_up
+        self.hashes = plugins.hashes(config.plugins)
+        """Of the plugins, as they were when they were first used."""
+        self._unfit = {problem.message for problem in model_problems(config)}
+
+    def plan(self, running: Config) -> Planned:
+        """Raises GatewayError for what cannot be applied; nothing that runs may get worse by it."""
+        found: list[Plugins] = []
+
+        def look(section: GatewaySection) -> Plugins:
+            found.append(self._look_up(section))
+            return found[-1]
+
+        new = load(running.path, look)
+        known = {problem.where for problem in running.parked}
+        if newly_parked := [problem for problem in new.parked if problem.where not in known]:
+            raise ConfigError(newly_parked)
+        unfit = model_problems(new)
+        if newly_unfit := [problem for problem in unfit if problem.message not in self._unfit]:
+            raise ConfigError(newly_unfit)
+        change = diff(running, new)
+        if change.gateway or change.outbox:
+            keys = [*(f"[gateway] {key}" for key in change.gateway), *(f"[outbox] {key}" for key in change.outbox)]
+            raise GatewayError(f"{', '.join(keys)}: {RESTART}")
+        changes = [*change.lines(), *self._outdated(new, found[-1])]
+        return Planned(new, found[-1], changes, {problem.message for problem in unfit})
+
+    def applied(self, plan: Planned) -> None:
+        """This runs now."""
+        self._unfit = plan.unfit
+
+    def _outdated(self, new: Config, plugins: Plugins) -> list[str]:
+        """A plugin is imported once; one whose files were changed needs a new process."""
+        now = plugins.hashes(new.plugins)
+        self.hashes = {**now, **self.hashes}
+        outdated = [name for name in now if now[name] != self.hashes[name]]
+        return [f"plugin {name} has changed on disk: {RESTART}" for name in outdated]
