@@ -39,7 +39,7 @@ class Figures:
     psi: float
     """Of the input that has moved farthest; NaN where the card has no quantiles."""
     tag: str
-    """That input."""
+    """That input; empty where there is none."""
     missing: float
     """Shares of the ticks; see above."""
     outside: float
@@ -72,13 +72,14 @@ class Drift:
 
     def __init__(self, card: Card, assets: int, span_ns: int) -> None:
         self._card = card
-        inputs = len(card.inputs)
-        self._known = np.array([bool(entry.quantiles) for entry in card.inputs])
-        self._edges = np.array([entry.quantiles or (np.inf,) * CUTS for entry in card.inputs], np.float32)
-        self._trained = np.array([_trained(entry) for entry in card.inputs])
-        self._bins = np.zeros((_RING, assets, inputs, CUTS + 1), np.int32)
+        self._cut = [place for place, entry in enumerate(card.inputs) if entry.quantiles]
+        """The inputs of which the card says how they were distributed; only these are counted in bins."""
+        cut = [card.inputs[place] for place in self._cut]
+        self._edges = np.array([entry.quantiles for entry in cut], np.float32).reshape(-1, CUTS)
+        self._trained = np.array([_trained(entry) for entry in cut]).reshape(-1, CUTS + 1)
+        self._bins = np.zeros((_RING, assets, len(cut), CUTS + 1), np.int32)
         self._shares = np.zeros((_RING, assets, 4), np.int32)
-        self._offset = np.arange(inputs) * (CUTS + 1)
+        self._offset = np.arange(len(cut)) * (CUTS + 1)
         self._step_ns = max(1, span_ns // STEPS)
         self._step = np.zeros(assets, np.int64)
         """The step that each asset is in, by its own time."""
@@ -94,15 +95,18 @@ class Drift:
         if len(ended):
             self._next_step(assets[ended], step[ended])
         place = step % _RING
-        bins = (cell[:, :, np.newaxis] > self._edges).sum(axis=2)
-        whole = np.flatnonzero(scored)
-        flat = self._bins.reshape(_RING, len(self._step), -1)
-        rows = np.repeat(assets[whole], bins.shape[1])
-        flat[np.repeat(place[whole], bins.shape[1]), rows, (self._offset + bins[whole]).reshape(-1)] += 1
+        if self._cut:
+            self._count(assets[scored], place[scored], cell[scored][:, self._cut])
         self._shares[place, assets, TICKS] += 1
         self._shares[place, assets, MISSING] += ~scored
         self._shares[place, assets, OUTSIDE] += scored & ~inside
         return ended
+
+    def _count(self, assets: Rows, place: NDArray[np.int64], cell: NDArray[np.float32]) -> None:
+        inputs = cell.shape[1]
+        bins = (cell[:, :, np.newaxis] > self._edges).sum(axis=2)
+        flat = self._bins.reshape(_RING, len(self._step), -1)
+        flat[np.repeat(place, inputs), np.repeat(assets, inputs), (self._offset + bins).reshape(-1)] += 1
 
     def above(self, assets: Rows) -> None:
         """These scored above the threshold."""
@@ -127,12 +131,13 @@ class Drift:
         if ticks < LEAST_TICKS:
             return None
         scored = max(1, ticks - missing)
-        known = self._known & (scored >= LEAST_TICKS)
-        moved = np.where(known, psi(self._bins[past, asset].sum(axis=0), self._trained), np.nan)
-        place = int(np.nanargmax(moved)) if known.any() else 0
+        moved, tag = np.nan, ""
+        if self._cut and scored >= LEAST_TICKS:
+            index = psi(self._bins[past, asset].sum(axis=0), self._trained)
+            moved, tag = float(index.max()), self._card.inputs[self._cut[int(index.argmax())]].tag
         return Figures(
-            float(moved[place]),
-            self._card.inputs[place].tag,
+            moved,
+            tag,
             missing / ticks,
             outside / scored,
             above / scored,
