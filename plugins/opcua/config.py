@@ -50,6 +50,12 @@ class OpcUaConfig(DeviceConfig):
     password: Secret | None = None
     """The user's password."""
 
+    user_certificate: FilePath | None = None
+    """Log in with this certificate (.der or .pem) in place of a password."""
+
+    user_private_key: FilePath | None = None
+    """The key of user_certificate (.pem or .der)."""
+
     allow_plain_password: bool = False
     """Send the password even where the network could read it."""
 
@@ -96,6 +102,10 @@ class OpcUaConfig(DeviceConfig):
             raise ValueError("write server_certificate or server_thumbprint, not both")
         if bool(self.certificate) != bool(self.private_key):
             raise ValueError("certificate and private_key go together: write both or none")
+        if bool(self.user_certificate) != bool(self.user_private_key):
+            raise ValueError("user_certificate and user_private_key go together: write both or none")
+        if self.user_certificate and self.user is not None:
+            raise ValueError("write user or user_certificate, not both")
         if self.password and self.user is None:
             raise ValueError("password: needs user")
         if self.security == "none":
@@ -106,6 +116,8 @@ class OpcUaConfig(DeviceConfig):
         if self.server_certificate or self.server_thumbprint:
             raise ValueError('security: "none" does not look at certificates; remove server_certificate and '
                              'server_thumbprint, or security = "none"')  # fmt: skip
+        if self.user_certificate:
+            raise ValueError('security: "none" does not protect a login by user_certificate; remove one of them')
         if self.password and not self.allow_plain_password:
             raise ValueError('security: "none" would send the password readable over the network; remove it, or set '
                              "allow_plain_password = true if that is accepted")  # fmt: skip

@@ -21,7 +21,7 @@ from asyncua.ua.uaerrors import BadEncodingLimitsExceeded, BadResponseTooLarge, 
 from gateway.plugin import LinkError, RefusedError
 
 from .address import Address
-from .certificate import Identity, days_left, pki_folder
+from .certificate import Identity, days_left, pki_folder, read_certificate
 from .config import OpcUaConfig
 from .errors import in_words
 from .publishing import Publishing
@@ -103,6 +103,7 @@ class Session:
         with in_words(f"connecting to {self.config.url}", self.certificate):
             if self.identity:
                 await self._secure(self.identity)
+            await self._load_user()
             new = False
             try:
                 await self._connect_channel()
@@ -130,7 +131,7 @@ class Session:
         if self.identity is None:
             client.security_policy.peer_certificate = ticket.certificate
         try:
-            await client.activate_session(self.config.user, password or None)
+            await self._activate(password)
         except ua.UaStatusCodeError:
             client.uaclient.session.reset_authentication_token()
             client._server_nonce = None
@@ -142,7 +143,10 @@ class Session:
     async def _log_in(self, password: str) -> None:
         await self._client.create_session()
         self._check_password(password)
-        await self._client.activate_session(self.config.user, password or None)
+        await self._activate(password)
+
+    async def _activate(self, password: str) -> None:
+        await self._client.activate_session(self.config.user, password or None, self._client.user_certificate)
 
     async def _connect_channel(self) -> None:
         try:
@@ -173,6 +177,16 @@ class Session:
             )
         except (ValueError, TypeError) as error:
             raise RefusedError(f"the private key of {identity.path} cannot be read: {error}") from error
+
+    async def _load_user(self) -> None:
+        """The certificate to log in with, if there is one."""
+        if self.config.user_certificate is None or self.config.user_private_key is None:
+            return
+        self._client.user_certificate = await asyncio.to_thread(read_certificate, self.config.user_certificate)
+        try:
+            await self._client.load_private_key(self.config.user_private_key)
+        except (OSError, ValueError, TypeError) as error:
+            raise RefusedError(f"no private key can be read from {self.config.user_private_key}: {error}") from error
 
     def _check_password(self, password: str) -> None:
         policy = self._client.server_policy(ua.UserTokenType.UserName)

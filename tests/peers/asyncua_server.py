@@ -36,6 +36,8 @@ POLICIES = {
     ("None", ""): ua.SecurityPolicyType.NoSecurity,
     ("Basic256Sha256", "Sign"): ua.SecurityPolicyType.Basic256Sha256_Sign,
     ("Basic256Sha256", "SignAndEncrypt"): ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
+    ("Aes128_Sha256_RsaOaep", "Sign"): ua.SecurityPolicyType.Aes128Sha256RsaOaep_Sign,
+    ("Aes256_Sha256_RsaPss", "Sign"): ua.SecurityPolicyType.Aes256Sha256RsaPss_Sign,
     ("Aes128_Sha256_RsaOaep", "SignAndEncrypt"): ua.SecurityPolicyType.Aes128Sha256RsaOaep_SignAndEncrypt,
     ("Aes256_Sha256_RsaPss", "SignAndEncrypt"): ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
 }
@@ -48,6 +50,8 @@ class OneUser:
     def get_user(
         self, iserver: object, username: str | None = None, password: str | None = None, certificate: object = None
     ) -> User | None:
+        if username is None:  # the server has checked the signature of the user's certificate
+            return User(role=UserRole.User, name="by certificate")
         good = (username, password) == (self.name, self.password)
         return User(role=UserRole.User, name=username) if good else None
 
@@ -137,7 +141,7 @@ async def main() -> None:
     server.set_endpoint(f"opc.tcp://127.0.0.1:{options.port}/")
     await server.set_application_uri("urn:peer.example:plant")
     if options.user:
-        server.set_identity_tokens([ua.UserNameIdentityToken])
+        server.set_identity_tokens([ua.UserNameIdentityToken, ua.X509IdentityToken])
     await secure(server, options.security.split(","), options.pki)
     if options.shift:
         await server.register_namespace("http://peer.example/other")

@@ -23,6 +23,9 @@ from .conftest import make_device
         ({"password": {"env": "X"}}, "needs user"),
         ({"server_thumbprint": "ab" * 20}, "does not look at certificates"),
         ({"user": "op", "password": {"env": "X"}}, "allow_plain_password"),
+        ({"security": "auto", "user_certificate": "x.der"}, "go together"),
+        ({"security": "auto", "user": "a", "user_certificate": "x", "user_private_key": "y"}, "not both"),
+        ({"user_certificate": "x", "user_private_key": "y"}, "does not protect"),
         ({"queue_size": 0}, "queue_size"),
     ],
 )

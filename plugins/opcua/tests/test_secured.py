@@ -7,6 +7,10 @@ import stat
 from contextlib import asynccontextmanager
 
 import pytest
+from asyncua.crypto import cert_gen
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from structlog.testing import capture_logs
 
 from gateway.cli import main
@@ -45,6 +49,50 @@ async def assert_streams(device):
 async def test_each_policy_signs_and_encrypts(serve, security):
     peer = await serve("--security", ALL)
     await assert_streams(make_device(peer.url, ["Double"], security=security, server_thumbprint=peer.thumbprint))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["sign", "sign_and_encrypt"])
+@pytest.mark.parametrize("security", ALL.split(","))
+async def test_each_user_logs_in_with_each_policy_and_mode(serve, monkeypatch, user_files, security, mode):
+    open_to_all = await serve("--security", ALL)
+    closed = await serve("--security", ALL, "--user", "op:secret")
+    how = {"security": security, "mode": mode}
+    logins = [
+        (open_to_all, {}),
+        (closed, {"user": "op", "password": secret(monkeypatch, "secret"), "allow_plain_password": True}),
+        (closed, user_files),
+    ]
+    for peer, login in logins:
+        device = make_device(peer.url, ["Double"], server_thumbprint=peer.thumbprint, **how, **login)
+        await assert_streams(device)
+    message = await refusal(make_device(closed.url, ["Double"], server_thumbprint=closed.thumbprint, **how))
+    assert "user" in message
+
+
+@pytest.fixture
+def user_files(tmp_path) -> dict[str, str]:
+    """A user's certificate and key."""
+    key = cert_gen.generate_private_key()
+    certificate = cert_gen.generate_self_signed_app_certificate(
+        key, "operator", {}, [x509.UniformResourceIdentifier("urn:operator")], [ExtendedKeyUsageOID.CLIENT_AUTH], 10
+    )
+    (tmp_path / "user.der").write_bytes(certificate.public_bytes(Encoding.DER))
+    (tmp_path / "user.pem").write_bytes(cert_gen.dump_private_key_as_pem(key))
+    return {"user_certificate": str(tmp_path / "user.der"), "user_private_key": str(tmp_path / "user.pem")}
+
+
+async def test_a_user_logs_in_with_a_certificate(serve, user_files):
+    peer = await serve("--security", "Basic256Sha256", "--user", "op:secret")
+    device = make_device(peer.url, ["Double"], security="auto", server_thumbprint=peer.thumbprint, **user_files)
+    await assert_streams(device)
+
+
+async def test_a_users_key_that_cannot_be_read_is_told(serve, user_files, tmp_path):
+    peer = await serve("--security", "Basic256Sha256", "--user", "op:secret")
+    (tmp_path / "user.pem").write_text("no key")
+    device = make_device(peer.url, ["Double"], security="auto", server_thumbprint=peer.thumbprint, **user_files)
+    assert "no private key can be read" in await refusal(device)
 
 
 async def test_mode_sign_protects_without_encrypting(serve):
