@@ -137,9 +137,7 @@ class ModbusDevice(DeviceConfig):
     def _port_given(cls, serial: str, info: ValidationInfo) -> str:
         transport = info.data.get("transport")
         if transport in _SERIAL and not serial:
-            raise ValueError(
-                f'required key is missing: transport = "{transport}" needs the port, such as "/dev/ttyUSB0"'
-            )
+            raise ValueError(f'serial: required key is missing for transport = "{transport}", such as "/dev/ttyUSB0"')
         if serial and transport not in (*_SERIAL, None):
             raise ValueError(f'transport = "{transport}" goes over a network; write transport = "rtu" or "ascii"')
         return serial
@@ -149,7 +147,7 @@ class ModbusDevice(DeviceConfig):
     def _host_given(cls, host: str, info: ValidationInfo) -> str:
         transport = info.data.get("transport")
         if transport not in (*_SERIAL, None) and not host:
-            raise ValueError("required key is missing")
+            raise ValueError("host: required key is missing")
         if transport in _SERIAL and host:
             raise ValueError('a serial port has none; write transport = "rtu-over-tcp" for RTU through a device server')
         return host

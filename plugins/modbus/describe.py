@@ -70,7 +70,7 @@ def _disagreements(devices: Sequence[Device]) -> list[str]:
             own, counts = getattr(device.config, name), getattr(first.config, name)
             if own != counts:
                 said.append(
-                    f"{device.name}: {name} is not what it says: {first.name}, the first on this line, has {counts!r}"
+                    f"{device.name}: its {name} does not count: {first.name}, the first on this line, has {counts!r}"
                 )
         if device.config.any_unit or (first.config.any_unit and device is devices[1]):
             said.append(f"{device.name}: any_unit is not safe on a line of several devices; leave it out")
@@ -108,4 +108,4 @@ def _count(number: int, word: str) -> str:
 
 
 def _seconds(time: float) -> str:
-    return f"{time:.2g} s" if time >= 1 else f"{time * 1000:.0f} ms"
+    return f"{time:.3g} s" if time >= 1 else f"{time * 1000:.0f} ms"

@@ -52,3 +52,57 @@ def test_the_value_type_is_known_without_the_device(options: dict[str, Any], typ
 def test_device_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ModbusDevice(**{"name": "plc", "driver": "modbus", "host": "10.0.0.5"} | options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "required key is missing"),
+        ({"transport": "rtu"}, 'serial: required key is missing for transport = "rtu", such as "/dev/ttyUSB0"'),
+        ({"host": "plc", "serial": "/dev/ttyUSB0"}, 'transport = "tcp" goes over a network'),
+        ({"host": "plc", "transport": "ascii", "serial": "/dev/ttyUSB0"}, "a serial port has none"),
+        ({"transport": "rtu", "serial": "/dev/ttyUSB0", "baud": 9601}, "9601 is no rate of serial ports"),
+        ({"transport": "rtu", "serial": "/dev/ttyUSB0", "data_bits": 7}, "RTU needs 8"),
+        ({"transport": "rtu", "serial": "/dev/ttyUSB0", "unit": 248}, "on a serial line 1 to 247"),
+        ({"transport": "udp", "host": "plc", "tls": True}, 'only with transport = "tcp"'),
+        ({"host": "plc", "tls": {"key": "key.pem"}}, "needs certificate"),
+    ],
+)
+def test_lines_that_cannot_be_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ModbusDevice(**{"name": "plc", "driver": "modbus"} | options)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"address": "40001", "type": "uint8"}, 'such as address = "40001.high"'),
+        ({"address": "40001.4-7", "type": "float32"}, "4 bits of a register are one of int8, uint8, int16, uint16"),
+        ({"address": "40001.7-4"}, "write the lower bit first: .4-7"),
+        ({"address": "00001.high"}, "one bit already"),
+        ({"address": "40001", "type": "string"}, "say how many characters the string has"),
+        ({"address": "40001", "type": "int16", "length": 3}, "only a string or bytes have a length"),
+        ({"address": "40001", "type": "string", "length": 126, "order": "A"}, "a request gives 125 registers at most"),
+        ({"address": "40001", "type": "string", "length": 3, "order": "CDAB"}, "write one of AB, BA, A, B"),
+    ],
+)
+def test_texts_and_parts_of_registers_are_checked(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ModbusTag(**options)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "type_"),
+    [
+        ({"address": "40001.high", "type": "int8"}, "int8"),
+        ({"address": "40001.4-7"}, "uint16"),
+        ({"address": "40001", "type": "bcd32"}, "uint32"),
+        ({"address": "40001", "type": "float16"}, "float32"),
+        ({"address": "40001", "type": "string", "length": 8}, "string"),
+        ({"address": "40001", "type": "bytes", "length": 8, "order": "B"}, "bytes"),
+    ],
+)
+def test_the_published_type_follows_from_the_devices(options: dict[str, Any], type_: str) -> None:
+    assert ModbusTag(**options).value_type() == type_

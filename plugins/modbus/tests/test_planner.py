@@ -1,10 +1,13 @@
+from itertools import combinations
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.plugin import Device
-from plugins.modbus.describe import describe
-from plugins.modbus.planner import blocks_of, spans_of
+from plugins.modbus.describe import describe, doubts
+from plugins.modbus.planner import Block, blocks_of, spans_of, time_of
 from plugins.modbus.tests.fakes import floats, make_device, words
 
 
@@ -95,3 +98,82 @@ def test_a_long_plan_is_cut() -> None:
 def test_unused_addresses_in_a_request_are_named(gap: int) -> None:
     lines = describe(make_device(words(0, 2), max_gap=gap))
     assert lines[1] == "  40001-40003: 3 holding registers, 2 tags, 1 of them unused"
+
+
+def on_serial_line(tags: dict[str, Any], name: str = "plc", **options: Any) -> Device:
+    return make_device(
+        tags, name=name, **{"host": "", "transport": "rtu", "serial": "/dev/ttyUSB0", "baud": 9600} | options
+    )
+
+
+def test_unused_addresses_are_read_over_where_that_saves_time_on_the_line() -> None:
+    tags = words(0, 10, 40)
+    assert plan(make_device(tags)) == ["40001-40011", "40041"]
+    assert plan(on_serial_line(tags)) == ["40001-40011", "40041"]
+    assert plan(on_serial_line(words(0, 14), baud=1200)) == ["40001", "40015"]
+
+
+def test_every_tag_gets_a_request_of_its_own_where_a_device_wants_that() -> None:
+    tags = words(0, 1) | {"again": {"address": "hr:1", "type": "int16"}}
+    assert plan(make_device(tags, request_per_tag=True)) == ["40001", "40002", "40002"]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=9, unique=True), st.integers(0, 16), st.integers(2, 40))
+def test_no_other_division_takes_less_time_on_the_line(offsets: list[int], gap: int, limit: int) -> None:
+    device = on_serial_line(words(*offsets), max_gap=gap, max_registers=limit)
+    spans = spans_of(device.tags)
+    least = min(
+        time_of(blocks, device.config)
+        for count in range(len(spans))
+        for cuts in combinations(range(1, len(spans)), count)
+        if (blocks := divided(spans, cuts, gap, limit))
+    )
+    assert time_of(blocks_of(spans, device.config), device.config) <= least + 1e-12
+
+
+def divided(spans: Any, cuts: tuple[int, ...], gap: int, limit: int) -> list[Block]:
+    """The blocks that end at these cuts; none if they are not allowed."""
+    blocks = [Block(tuple(spans[begin:end])) for begin, end in zip((0, *cuts), (*cuts, len(spans)), strict=True)]
+    holes = [
+        right.start - left.end for block in blocks for left, right in zip(block.spans, block.spans[1:], strict=False)
+    ]
+    allowed = all(hole <= gap for hole in holes) and all(block.end - block.start <= limit for block in blocks)
+    return blocks if allowed else []
+
+
+def test_a_large_device_is_planned_at_once() -> None:
+    device = make_device(words(*range(0, 60000, 7)))
+    assert len(blocks_of(spans_of(device.tags), device.config)) == 477
+
+
+def test_the_time_on_a_serial_line_follows_from_its_settings() -> None:
+    device = on_serial_line(words(*range(100)), parity="even")
+    # 8 + 205 bytes of 11 bits at 9600 baud, two silences of 3.5 bytes, and 5 ms for the device to begin.
+    assert time_of(blocks_of(spans_of(device.tags), device.config), device.config) == pytest.approx(
+        (8 + 205 + 7) * 11 / 9600 + 0.005
+    )
+    assert describe(device)[0] == "every 1 s: 1 request for 100 tags, 257 ms on the line"
+
+
+def test_check_is_told_of_a_line_that_cannot_keep_its_scans() -> None:
+    devices = [on_serial_line(words(*range(100)), f"meter-{unit}", unit=unit) for unit in range(1, 6)]
+    assert doubts(devices[:3]) == []
+    assert doubts(devices[:4]) == [
+        "/dev/ttyUSB0: this line needs 1.03 s for a 1 s scan at 9600 baud, so it cannot keep its scans; "
+        'scan = "1.3s", a higher baud rate or fewer tags would help'
+    ]
+    (said,) = doubts(devices)
+    assert said.startswith("/dev/ttyUSB0: this line needs 1.29 s for a 1 s scan at 9600 baud")
+
+
+def test_check_is_told_of_a_scan_that_takes_longer_than_its_timeout() -> None:
+    device = on_serial_line(words(*range(0, 4000, 2)), scan="60s")
+    assert any('write timeout = "' in said for said in doubts([device]))
+
+
+def test_check_is_told_of_options_that_do_not_count() -> None:
+    devices = [on_serial_line(words(0), "one"), on_serial_line(words(0), "two", unit=2, baud=19200)]
+    assert doubts(devices) == ["two: its baud does not count: one, the first on this line, has 9600"]
+    sharing = [make_device(words(0), "one"), make_device(words(0), "two", unit=2, any_unit=True)]
+    assert doubts(sharing) == ["two: any_unit is not safe on a line of several devices; leave it out"]

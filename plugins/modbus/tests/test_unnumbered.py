@@ -43,6 +43,7 @@ class RtuDevice:
     def __init__(self, answer: Answerer = right) -> None:
         self.answer = answer
         self.requests: list[bytes] = []
+        self.on_connect: Callable[[], object] = lambda: None
         self._writers: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> "RtuDevice":
@@ -65,6 +66,7 @@ class RtuDevice:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
+        self.on_connect()
         try:
             while writer is self._writers[-1]:
                 request = await reader.readexactly(8)
@@ -214,6 +216,9 @@ class Mischief:
     def __init__(self) -> None:
         self.held = b""
 
+    def forget(self) -> None:
+        self.held = b""
+
     def late(self, answer: bytes) -> bytes:
         self.held += answer
         return b""
@@ -267,12 +272,12 @@ async def campaign(spoils: list[Any]) -> int:
     """Reads two sets of registers in turn; returns how often all was good. Fails if anything wrong was."""
     script, mischief, good = iter(spoils), Mischief(), 0
     async with RtuDevice(lambda request: spoilt(next(script, "right"), request, mischief)) as raw:
+        raw.on_connect = mischief.forget
         offsets = (range(4), range(10, 14))
         tags = [device_at(raw, *each, request_timeout="30ms", timeout="500ms") for each in offsets]
         driver: Modbus | None = None
         for turn in range(len(spoils) + 4):
             if driver is None:
-                mischief.held = b""
                 driver = Modbus([tags[0]])
                 await driver.connect()
             wanted = offsets[turn % 2]
