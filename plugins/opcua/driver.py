@@ -1,7 +1,7 @@
 """The driver: what the gateway calls, handed on to session, feed and nodes. The protocol library, which costs a second to
 import, is imported at the first connect, in a thread: other devices are polled meanwhile."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -36,19 +36,11 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     @classmethod
     def plan(cls, device: Device) -> list[str]:
         config: OpcUaConfig = device.config
-        scans: dict[float, int] = {}
+        scans: dict[float, list[NodeConfig]] = {}
         for tag in device.tags:
-            scan = tag.config.scan or config.scan
-            scans[scan] = scans.get(scan, 0) + 1
-        if config.acquisition == "poll":
-            return [
-                f"{count} tag{'' if count == 1 else 's'} read every {scan:g} s" for scan, count in sorted(scans.items())
-            ]
-        return [
-            f"subscription of {count} tag{'' if count == 1 else 's'}: reported every {scan:g} s, "
-            f"looked at every {config.sampling or scan:g} s, up to {config.queue_size} values of each kept by the server"
-            for scan, count in sorted(scans.items())
-        ]
+            scans.setdefault(tag.config.scan or config.scan, []).append(tag.config)
+        say = _poll_plan if config.acquisition == "poll" else _subscription_plan
+        return [say(config, scan, tags) for scan, tags in sorted(scans.items())]
 
     async def connect(self) -> None:
         session_type = await self.in_thread(_session_type)
@@ -146,6 +138,32 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         if self._session is None:
             raise LinkError("not connected")
         return self._session
+
+
+def _poll_plan(config: OpcUaConfig, scan: float, tags: Sequence[NodeConfig]) -> str:
+    return f"{len(tags)} tag{'' if len(tags) == 1 else 's'} read every {scan:g} s"
+
+
+def _subscription_plan(config: OpcUaConfig, scan: float, tags: Sequence[NodeConfig]) -> str:
+    looks = [sampling for tag in tags if (sampling := _either(tag.sampling, config.sampling)) is not None] or [scan]
+    queues = [tag.queue_size or config.queue_size for tag in tags]
+    bridged = min(
+        (tag.queue_size or config.queue_size) * (_either(tag.sampling, config.sampling) or scan) for tag in tags
+    )
+    return (
+        f"subscription of {len(tags)} tag{'' if len(tags) == 1 else 's'}: reported every {scan:g} s, "
+        f"looked at every {_span(looks)} s, up to {_span(queues)} values of each kept by the server, "
+        f"enough for an outage of {min(bridged, config.hold):g} s"
+    )
+
+
+def _either(own: float | None, shared: float | None) -> float | None:
+    return shared if own is None else own
+
+
+def _span(values: Sequence[float]) -> str:
+    least, most = min(values), max(values)
+    return f"{least:g}" if least == most else f"{least:g} to {most:g}"
 
 
 def _session_type() -> "type[Session]":

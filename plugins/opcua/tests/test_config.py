@@ -48,8 +48,10 @@ def test_a_thumbprint_may_be_written_as_other_tools_print_it():
 def test_the_plan_tells_scans_and_queues():
     device = make_device("opc.tcp://plc", {"A": {}, "B": {"scan": "5s"}}, sampling="50ms")
     assert OpcUa.plan(device) == [
-        "subscription of 1 tag: reported every 0.1 s, looked at every 0.05 s, up to 100 values of each kept by the server",
-        "subscription of 1 tag: reported every 5 s, looked at every 0.05 s, up to 100 values of each kept by the server",
+        "subscription of 1 tag: reported every 0.1 s, looked at every 0.05 s, up to 100 values of each kept by the server, "
+        "enough for an outage of 5 s",
+        "subscription of 1 tag: reported every 5 s, looked at every 0.05 s, up to 100 values of each kept by the server, "
+        "enough for an outage of 5 s",
     ]
 
 
