@@ -1,6 +1,7 @@
 """A write reaches the device only where the configuration allows it, and never before the audit trail has it."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,6 +151,13 @@ def test_a_tag_that_could_be_written_without_limits_is_refused(site: Site, optio
     site.write(sink(), device("oven", tags=f"[device.tags]\ntemp = {{ {options} }}\n"))
     with pytest.raises(ConfigError, match=says):
         load(site.config, look_up)
+
+
+def test_the_configuration_on_the_page_about_writes_is_accepted(tmp_path) -> None:
+    page = (Path(__file__).parents[2] / "docs/writes.md").read_text()
+    (tmp_path / "config.toml").write_text(page.partition("```toml\n")[2].partition("```")[0])
+    tag = load(tmp_path / "config.toml", look_up).devices[0].tags["drum_speed"]
+    assert (tag.write, tag.min, tag.max, tag.max_rate) == (True, 0, 14, (6, 60))
 
 
 async def test_a_device_whose_driver_cannot_write_says_so(plant: Site, monkeypatch) -> None:
