@@ -31,7 +31,7 @@ from .notification import Notification, decode_message, decode_publish
 from .publishing import Answer
 from .reading import ReadPlan
 from .remarks import Remarks
-from .services import monitor, republish, take_over, unsubscribe
+from .services import monitor, read, republish, take_over, unsubscribe
 from .session import Session
 from .subscription import FILTER_REFUSED, SILENT_KEEP_ALIVES, Left, Subscription, item, say_revised, subscribe
 
@@ -41,8 +41,11 @@ GOODBYE = 1.0
 """Seconds that the server has to end the subscriptions."""
 SHOWN = 5
 """Tags that one line of the log names."""
+ASK_AFTER = 10.0
+"""Seconds of silence, on a server that says more seldom that it lives, after which it is asked."""
 FIRST_RETRY, LAST_RETRY = 10.0, 300.0
 """Seconds after which refused nodes are tried again; doubling."""
+_STATE = ua.NodeId(ua.ObjectIds.Server_ServerStatus_State)
 
 
 class Feed:
@@ -67,6 +70,7 @@ class Feed:
         self._unconfirmed: dict[int, set[int]] = {}
         """Subscription taken over → rows whose last value nothing has confirmed since."""
         self._refused: dict[int, int] = {}
+        self._ask_at = float("inf")
         self._retry_after = FIRST_RETRY
         self._retry_at = float("inf")
         self._publishing = session.publishing
@@ -127,7 +131,10 @@ class Feed:
         return scan
 
     def _watch(self, subscription: Subscription) -> None:
-        subscription.deadline = asyncio.get_running_loop().time() + subscription.silence
+        now = asyncio.get_running_loop().time()
+        subscription.deadline = now + subscription.silence
+        if subscription.silence > SILENT_KEEP_ALIVES * ASK_AFTER:
+            self._ask_at = now + ASK_AFTER
         self._subscriptions[subscription.id] = subscription
         self._publishing.window = len(self._subscriptions) + SPARE_REQUESTS
         self._publishing.fill()
@@ -182,6 +189,10 @@ class Feed:
         if now >= self._retry_at:
             await self._retry()
             return
+        if now >= self._ask_at:
+            await read(self._session, [(_STATE, ua.AttributeIds.Value)])
+            self._alive()
+            self._ask_at = now + ASK_AFTER
         if not self._publishing.answered:
             self._check_silence(now)
         try:
@@ -200,7 +211,7 @@ class Feed:
 
     def _next_duty(self) -> float:
         deadlines = [subscription.deadline for subscription in self._subscriptions.values()]
-        return min(*deadlines, self._session.renew_at, self._retry_at)
+        return min(*deadlines, self._session.renew_at, self._retry_at, self._ask_at)
 
     def _check_silence(self, now: float) -> None:
         for subscription in self._subscriptions.values():

@@ -18,6 +18,8 @@ class FakeSession:
     continued = True
     ticket = None
     namespaces: list[str] = []
+    keep_alive = 0
+    """Publishing intervals that it insists on; 0 takes what is wished."""
 
     def __init__(self) -> None:
         self._answers: asyncio.Queue[ua.PublishResponse | Exception] = asyncio.Queue()
@@ -48,7 +50,7 @@ class FakeSession:
         result = ua.CreateSubscriptionResponse()
         result.Parameters.SubscriptionId = 7
         result.Parameters.RevisedPublishingInterval = request.Parameters.RequestedPublishingInterval
-        result.Parameters.RevisedMaxKeepAliveCount = request.Parameters.RequestedMaxKeepAliveCount
+        result.Parameters.RevisedMaxKeepAliveCount = self.keep_alive or request.Parameters.RequestedMaxKeepAliveCount
         return result
 
     def _CreateMonitoredItemsRequest(self, request):

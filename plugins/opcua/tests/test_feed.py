@@ -9,6 +9,7 @@ from asyncua.ua import uaerrors
 from structlog.testing import capture_logs
 
 from gateway.plugin import LinkError
+from plugins.opcua import feed as feed_module
 from plugins.opcua.config import OpcUaConfig
 from plugins.opcua.feed import Feed
 from plugins.opcua.session import Session
@@ -153,6 +154,16 @@ async def test_a_status_change_is_a_lost_link_with_the_servers_reason(session):
     feed, _ = await started(session)
     with pytest.raises(LinkError, match="BadTimeout"):
         await take(feed, 1)
+
+
+async def test_a_server_that_seldom_says_that_it_lives_is_asked(session, monkeypatch):
+    monkeypatch.setattr(feed_module, "ASK_AFTER", 0.02)
+    session.keep_alive = 1000
+    feed, signs = await started(session)
+    async with asyncio.timeout(20):
+        while len(signs) < 3:
+            assert await feed.next() is None
+    assert sum(isinstance(request, ua.ReadRequest) for request in session.asked) >= 3
 
 
 async def test_silence_is_a_lost_link_even_while_requests_are_under_way(session):
