@@ -14,6 +14,8 @@ TRIALS = 3
 taken by itself on the same connection: so that no bad link makes a good record look bad."""
 AT_MOST = 20
 """Records in doubt; with more it is the link that is bad."""
+QUICK = 20
+"""Connections that may follow each other quickly in a search; if it takes more, it is the link that is bad."""
 KEPT_APART_NS = 600_000_000_000
 """How long records like a convicted one (same device, as many readings or more) are not tried, if none such was taken."""
 
@@ -33,6 +35,10 @@ class Poison:
         """What a record is about → least number of readings, and boot time until which its like is not tried."""
         self._taken: dict[str, int] = {}
         """What a record is about → most readings of one that was taken, since a connection has ended badly."""
+        self._hurried = 0
+        """Connections that followed quickly, less those that did not."""
+        self._fruitful = False
+        """Whether the present connection has carried anything."""
         self.proven = False
         """Whether the present connection has carried another record by itself."""
 
@@ -47,10 +53,17 @@ class Poison:
 
     def new_connection(self) -> None:
         """The next one begins."""
-        self.proven = False
+        self._hurried = self._hurried + 1 if self.in_a_hurry else max(0, self._hurried - 1)
+        self.proven = self._fruitful = False
+
+    @property
+    def in_a_hurry(self) -> bool:
+        """Whether the next connection should come soon: the last one brought records through, or is part of a search."""
+        return (self.careful or self._fruitful) and self._hurried < QUICK
 
     def acknowledged(self, records: Iterable[Record]) -> None:
         """The far side has answered these."""
+        self._fruitful = True
         if not self._last:
             return
         for record in records:
@@ -93,7 +106,7 @@ class Poison:
     def set_aside(self, record: Record, boot_ns: int) -> None:
         """It was. Its like are too for some time, unless such a one was taken."""
         guilty = self._trials.pop(record.id, None) is not None
-        self._alone = 0
+        self._alone = self._hurried = 0
         if guilty and record.rows > self._taken.get(about(record), 0):
             self._convicted[about(record)] = (record.rows, boot_ns + KEPT_APART_NS)
 

@@ -54,7 +54,8 @@ class Publisher:
 
     async def run(self) -> None:
         """Publish until cancelled; then wait shortly for the acknowledgement of what is on its way."""
-        await keep_running(self._session, self.health, Backoff(FIRST_PAUSE, LONGEST_PAUSE))
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, hurry=lambda: self._poison.in_a_hurry)
+        await keep_running(self._session, self.health, backoff)
 
     def device_changed(self, device: Device, online: bool, reason: str) -> None:
         """A device came, went, or has a new description. The next connection asks by itself for those that are there then,

@@ -16,12 +16,19 @@ class Backoff:
     first: float = 1.0
     limit: float = 60.0
     jitter: Callable[[], float] = random.random
+    hurry: Callable[[], bool] = lambda: False
+    """Asked before each pause; while it says so, the pause is a first one, and the doubling waits."""
 
     def __post_init__(self) -> None:
         self._next = self.first
 
     def pause(self, was_up: float) -> float:
         """The next pause, after a session that was up for `was_up`: between half and the whole of the doubling step."""
+        if self.hurry():
+            return self._jittered(self.first)
         step = max(self.first, self._next - was_up)
         self._next = min(step * 2, self.limit)
+        return self._jittered(step)
+
+    def _jittered(self, step: float) -> float:
         return step * (0.5 + self.jitter() / 2)

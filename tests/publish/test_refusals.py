@@ -7,7 +7,7 @@ import pytest
 from gateway.core.errors import LinkError
 from gateway.core.record import Record
 from gateway.publish import connection
-from gateway.publish.poison import AT_MOST, ENDS, TRIALS, Poison
+from gateway.publish.poison import AT_MOST, ENDS, QUICK, TRIALS, Poison
 from gateway.testing.link import eventually
 
 from .blocks import block, device, record
@@ -93,6 +93,31 @@ def test_too_many_in_doubt_mean_a_bad_link() -> None:
     assert poison.careful
     poison.link_lost(numbered(AT_MOST + 1))
     assert not poison.careful
+
+
+def test_a_search_connects_quickly_and_one_that_finds_nothing_does_so_only_so_often() -> None:
+    poison, (bad,) = Poison(), numbered(1)
+    for _ in range(ENDS):
+        assert not poison.in_a_hurry
+        poison.new_connection()
+        poison.link_lost([bad])
+    assert poison.in_a_hurry
+    for _ in range(QUICK):
+        assert poison.in_a_hurry
+        poison.new_connection()
+    assert poison.careful and not poison.in_a_hurry
+
+
+def test_a_connection_that_brought_records_through_is_followed_quickly_but_not_for_ever() -> None:
+    poison, (one,) = Poison(), numbered(1)
+    hurried = 0
+    for _ in range(10 * QUICK):
+        poison.new_connection()
+        poison.acknowledged([one])
+        hurried += poison.in_a_hurry
+    assert QUICK <= hurried < 6 * QUICK, "beyond that every other one"
+    poison.new_connection()
+    assert not poison.in_a_hurry, "this one has brought nothing yet"
 
 
 def test_records_like_a_convicted_one_are_set_aside_for_some_minutes() -> None:

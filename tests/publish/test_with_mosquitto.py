@@ -12,6 +12,7 @@ import pytest
 from gateway.config.base import DeviceConfig
 from gateway.config.model import DeviceSpec
 from gateway.core.readings import Readings
+from gateway.core.tag import Device
 from gateway.publish import publisher
 from gateway.testing import eventually, load_plugin
 from tests.peers.broker import Broker, Subscriber
@@ -95,6 +96,18 @@ async def test_a_killed_broker_costs_nothing(broker: Broker, tmp_path: Path) -> 
             await eventually(lambda: 399 in readings(subscriber).values())
 
 
+def wide_device(running: Running) -> Device:
+    """One whose records, and whose description, are larger than the broker takes."""
+    spec = DeviceSpec(DeviceConfig(name="wide", driver="test"), {f"tag-{n}": Number() for n in range(500)})
+    return running.outbox.bind(spec, PLACE)
+
+
+def read_wide(running: Running, device: Device) -> None:
+    ids = device.tags.ids
+    times = np.full(len(ids), 1_800_000_000_000_000_000, np.int64)
+    running.outbox.append(Readings(device, times, ids, np.zeros(len(ids)), np.zeros(len(ids), np.uint32)))
+
+
 @pytest.mark.timeout(90)
 async def test_with_mqtt_3_1_1_the_record_over_which_the_broker_hangs_up_is_found(tmp_path: Path) -> None:
     """mosquitto has no other answer to what is too large; the others arrive."""
@@ -102,11 +115,7 @@ async def test_with_mqtt_3_1_1_the_record_over_which_the_broker_hangs_up_is_foun
         old = {**options(broker), "protocol": "3.1.1", "window": 20}
         async with outbox_into(SINK, tmp_path / "outbox", old) as running:
             running.read(*range(30))
-            wide = DeviceSpec(DeviceConfig(name="wide", driver="test"), {f"tag-{n}": Number() for n in range(500)})
-            device = running.outbox.bind(wide, PLACE)
-            ids = device.tags.ids
-            times = np.full(len(ids), 1_800_000_000_000_000_000, np.int64)
-            running.outbox.append(Readings(device, times, ids, np.zeros(len(ids)), np.zeros(len(ids), np.uint32)))
+            read_wide(running, wide_device(running))
             running.read(*range(30, 60))
             await eventually(lambda: running.outbox.status()["dead"]["letters"] == 1, 60)
             await eventually(lambda: running.delivered, 20)
@@ -114,3 +123,27 @@ async def test_with_mqtt_3_1_1_the_record_over_which_the_broker_hangs_up_is_foun
             assert sorted(readings(subscriber).values()) == list(range(60))
             (reason,) = running.balance()["dropped"]
             assert reason.startswith("refused: the far side ends the connection over records of device wide")
+
+
+@pytest.mark.timeout(150)
+async def test_with_mqtt_3_1_1_descriptions_and_records_that_are_too_large_hold_up_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search goes quickly from connection to connection, though pauses would have grown to minutes."""
+    monkeypatch.setattr(publisher, "FIRST_PAUSE", 0.5)
+    monkeypatch.setattr(publisher, "LONGEST_PAUSE", 600.0)
+    with Broker(tmp_path, ["max_packet_size 1500"]) as broker, Subscriber(broker) as subscriber:
+        old = {**options(broker), "protocol": "3.1.1", "window": 20}
+        async with outbox_into(SINK, tmp_path / "outbox", old) as running:
+            wide = wide_device(running)
+            running.devices.append(wide)
+            running.read(*range(30))
+            read_wide(running, wide)
+            running.read(*range(30, 60))
+            read_wide(running, wide)
+            await eventually(lambda: running.outbox.status()["dead"]["letters"] == 2, 120)
+            await eventually(lambda: running.delivered, 20)
+            await eventually(lambda: len(readings(subscriber)) == 60, 20)
+            assert sorted(readings(subscriber).values()) == list(range(60))
+            balance = running.balance()
+            assert (balance["acknowledged"], sum(balance["dropped"].values())) == (60, 1000)

@@ -58,8 +58,10 @@ class Broker(Far):
 class Running:
     """An outbox, a device, and a publisher to the broker."""
 
-    def __init__(self, outbox: Outbox, publisher: Publisher, device: Device) -> None:
-        self.outbox, self.publisher, self.device = outbox, publisher, device
+    def __init__(self, outbox: Outbox, publisher: Publisher, devices: list[Device]) -> None:
+        self.outbox, self.publisher, self.device = outbox, publisher, devices[0]
+        self.devices = devices
+        """What the sink is told of, from the next connection on."""
 
     def read(self, *numbers: int) -> None:
         """Each number is a scan."""
@@ -88,23 +90,23 @@ async def outbox_into(sink_type: type[Sink[Any]], directory: Path, options: dict
     clock = SystemClock()
     outbox = Outbox.open(directory, OutboxSection(), clock=clock, config_hash="0badcafe" * 8)
     spec = DeviceSpec(DeviceConfig(name="d", driver="test"), {"a": Number()})
-    device = outbox.bind(spec, PLACE)
+    devices = [outbox.bind(spec, PLACE)]
     (options_type,) = option_types(sink_type)
     sink = options_type.model_validate({"name": "central", **options})
     subject = Publisher(
         sink,
         sink_type,
         outbox=outbox,
-        live=LiveTable([device]),
+        live=LiveTable(devices),
         gateway=GATEWAY,
         clock=clock,
         version="0",
         device_state=lambda _: (True, ""),
-        devices=lambda: [device],
+        devices=lambda: devices,
     )
     tasks = [asyncio.create_task(outbox.run()), asyncio.create_task(subject.run())]
     try:
-        yield Running(outbox, subject, device)
+        yield Running(outbox, subject, devices)
     finally:
         for task in reversed(tasks):
             task.cancel()

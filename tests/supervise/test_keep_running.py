@@ -115,6 +115,12 @@ def test_pauses_double_to_the_limit_and_shrink_by_the_time_that_a_session_was_up
     assert Backoff(jitter=lambda: 0.0).pause(0) == 0.5
 
 
+def test_pauses_stay_short_while_there_is_a_hurry_and_then_go_on_growing() -> None:
+    hurry = [False, False, True, True, True, False, False]
+    backoff = Backoff(jitter=lambda: 1.0, hurry=lambda: hurry.pop(0))
+    assert [backoff.pause(0) for _ in range(7)] == [1, 2, 1, 1, 1, 4, 8]
+
+
 async def test_parts_stop_in_the_reverse_order_of_their_start():
     order = []
 
