@@ -115,7 +115,7 @@ def small_disk(place: Path, size: str) -> Iterator[None]:
 @pytest.mark.timeout(120)
 async def test_a_full_disk_costs_the_oldest_readings_each_of_them_named(broker: Broker, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
-    with small_disk(disk, "3m"):
+    with small_disk(disk, "4m"):
         async with modbus_devices("--floats", "500", "--period", "0.1") as (port,):
             config = "\n".join(
                 [
