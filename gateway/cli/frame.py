@@ -18,6 +18,7 @@ COMMANDS = {
     "browse": "what a device offers, as a list or as tags for the configuration",
     "write": "write a value to a tag that may be written",
     "alarms": "what is raised; acknowledge it, or shelve it for a time",
+    "learn": "make a first model for a device from its own normal data",
     "explain": "compute an anomaly's score and contributions again, bit for bit",
     "reload": "apply the changed configuration file without stopping",
     "outbox": "the store-and-forward log: status, verify, peek, export, drain, replay, dead letters",

@@ -36,7 +36,10 @@ def label(opened: OpenModel, t_ns: Times, values: NDArray[np.float64], block: in
     period had passed without another reading; a gap of the data beyond the inputs' age limits and 64 cells has no rows.
     """
     judge = Judge(opened.card, 1)
-    rows = [_closed(judge, opened, samples, boot_ns) for samples, boot_ns in _blocks(judge, t_ns, values, block)]
+    rows = [
+        _closed(judge, opened, samples, boot_ns)
+        for samples, boot_ns in blocks(judge.grid.period_ns, t_ns, values, block)
+    ]
     if len(t_ns):
         rows.append(_closed(judge, opened, None, int(t_ns[-1]) + judge.grid.lateness_ns))
     found = [row for part in rows for row in part]
@@ -58,9 +61,10 @@ def _closed(
     return found
 
 
-def _blocks(judge: Judge, t_ns: Times, values: NDArray[np.float64], block: int) -> Iterator[tuple[Samples, int]]:
+def blocks(period_ns: int, t_ns: Times, values: NDArray[np.float64], block: int = 16) -> Iterator[tuple[Samples, int]]:
+    """A table as a grid with one asset takes it: samples, and when they were got."""
     inputs = values.shape[1]
-    for rows in _cuts(t_ns, block, _NEAR * judge.grid.period_ns):
+    for rows in _cuts(t_ns, block, _NEAR * period_ns):
         flat, times = values[rows].reshape(-1), np.repeat(t_ns[rows], inputs)
         there = ~np.isnan(flat)
         slot = np.tile(np.arange(inputs), len(flat) // inputs)[there]

@@ -76,7 +76,7 @@ def read_onnx(path: Path) -> OnnxFile:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        return _parse(path, content)
+        return parse_onnx(path, content)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: is no ONNX file, or a damaged one: {error}") from error
 
@@ -96,7 +96,8 @@ def _field(number: int, value: bytes) -> bytes:
     return bytes([number << 3 | 2, *length, size]) + value
 
 
-def _parse(path: Path, content: bytes) -> OnnxFile:
+def parse_onnx(path: Path, content: bytes) -> OnnxFile:
+    """What stands in a file's bytes; `path` is what it is called. Raises ValueError for what is no ONNX file."""
     metadata: dict[str, str] = {}
     functions: set[tuple[str, str]] = set()
     seen = _Seen(set())

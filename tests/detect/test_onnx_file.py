@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.detect.card import parse_card
-from gateway.detect.onnx_file import ModelError, _parse, read_onnx
+from gateway.detect.onnx_file import ModelError, parse_onnx, read_onnx
 from tests.detect.graphs import CARD, onnx, save
 
 SHIPPED = Path(__file__).parents[2] / "gateway/demo/models/coater.onnx"
@@ -86,7 +86,7 @@ def test_a_damaged_file_is_read_or_refused_but_never_crashes(data, tmp_path_fact
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_never_crash(content):
     with contextlib.suppress(ValueError, RecursionError):
-        _parse(Path("x"), content)
+        parse_onnx(Path("x"), content)
 
 
 def test_the_card_of_a_saved_model_is_found(tmp_path):

@@ -1,0 +1,152 @@
+"""`edge-gateway learn`: makes a first model for a device from its own normal data."""
+
+import argparse
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from getpass import getuser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.cli import times
+from gateway.cli.places import state_dir
+from gateway.cli.progress import Bar
+from gateway.cli.terminal import colour, config_path, count, fail
+from gateway.core.amounts import format_duration, parse_duration
+from gateway.core.errors import GatewayError
+from gateway.core.record import Lane
+
+if TYPE_CHECKING:
+    from gateway.detect.learn.package import Learned, Order
+    from gateway.detect.learn.table import Table
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which data, and where the model goes."""
+    parser.add_argument("--device", metavar="NAME", help="the device, as it is called in the outbox or the file")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="CSV or Parquet instead of the outbox")
+    times.span(parser, "source time of normal running")
+    parser.add_argument("-o", dest="out", type=Path, required=True, metavar="FILE", help="the model, such as oven.onnx")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="the test report (default: beside the model, .html)"
+    )
+    parser.add_argument("--tags", default="*", metavar="A,B", help="only these tags; * and ? allowed")
+    parser.add_argument("--without", default="", metavar="A,B", help="not these tags; * and ? allowed")
+    parser.add_argument("--name", help="name of the model (default: that of the file)")
+    parser.add_argument("--model-version", default="1", metavar="TEXT", help="its version (default: 1)")
+    parser.add_argument("--period", metavar="TIME", help='time between rows, such as "1s" (default: as in the data)')
+    parser.add_argument("--dir", type=Path, metavar="DIR", help="directory of the outbox, such as a copy of one")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Learn, write model and report; 1 if it cannot be done, 2 for wrong usage."""
+    if not times.is_span(args):
+        return 2
+    if args.data is None and args.device is None:
+        fail("say from what to learn:  --device NAME  (from the outbox) or  --data FILE")
+        return 2
+    try:
+        return _run(args)
+    except PermissionError as error:
+        fail(f"you may not use {error.filename}: try  sudo edge-gateway learn …")
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
+    except (GatewayError, ValueError) as error:
+        fail(str(error))
+    return 1
+
+
+def _run(args: argparse.Namespace) -> int:
+    from gateway.detect.learn.package import learn
+    from gateway.detect.learn.report import report
+
+    table = _chosen(_table(args), args)
+    learned = learn(table, _order(args, table))
+    report_path: Path = args.report or args.out.with_suffix(".html")
+    _write(args.out, learned.content)
+    _write(report_path, report(learned).encode())
+    if args.json:
+        print(json.dumps(_plain(learned, args.out, report_path), ensure_ascii=False))
+    else:
+        print("\n".join(_lines(learned, args.out, report_path)))
+    return 0
+
+
+def _table(args: argparse.Namespace) -> "Table":
+    from gateway.detect.learn.sources import from_outbox, read_file
+    from gateway.outbox.files import LogFiles
+
+    if args.data is not None:
+        return read_file(args.data, args.device).between(args.from_ns, args.to_ns)
+    log = LogFiles(args.dir or state_dir(config_path(args.config)) / "outbox")
+    size = sum(path.stat().st_size for path in log.paths(Lane.DATA) if path.exists())
+    with Bar("reading", size) as bar:
+        return from_outbox(log, args.device, args.from_ns, args.to_ns, bar)
+
+
+def _chosen(table: "Table", args: argparse.Namespace) -> "Table":
+    def matches(tag: str, patterns: str) -> bool:
+        return any(fnmatchcase(tag, pattern.strip()) for pattern in patterns.split(","))
+
+    tags = [tag for tag in table.tags if matches(tag, args.tags) and not matches(tag, args.without)]
+    if not tags:
+        raise GatewayError(f"--tags and --without leave no tag; there are {', '.join(table.tags)}")
+    return table.of(tags)
+
+
+def _order(args: argparse.Namespace, table: "Table") -> "Order":
+    from gateway.detect.learn.cells import usual_period_ns
+    from gateway.detect.learn.package import Order
+
+    return Order(
+        name=args.name or args.out.stem,
+        version=args.model_version,
+        asset_type=args.device or args.out.stem,
+        period_ns=round(parse_duration(args.period) * 1e9) if args.period else usual_period_ns(table),
+        author=getuser(),
+        source=args.data.name if args.data else f"outbox, device {args.device}",
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    """The file appears only when it is complete."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _plain(learned: "Learned", path: Path, report_path: Path) -> dict[str, Any]:
+    card = learned.card
+    return {
+        "model": str(path),
+        "report": str(report_path),
+        "name": card["name"],
+        "version": card["version"],
+        "sha256": hashlib.sha256(learned.content).hexdigest(),
+        "inputs": [entry["tag"] for entry in card["inputs"]],
+        "training": card["training"],
+        "false_alarm_rate": learned.false_alarm_rate,
+        "false_alarms_per_day": learned.false_alarms_per_day,
+        "remarks": list(learned.remarks),
+    }
+
+
+def _lines(learned: "Learned", path: Path, report_path: Path) -> Iterator[str]:
+    card, training = learned.card, learned.card["training"]
+    seconds = training["rows"] * card["period_ms"] / 1000
+    yield colour(f"{path}: model {card['name']} {card['version']} of {count(len(card['inputs']), 'tag')}", "bold")
+    yield f"  SHA-256   {hashlib.sha256(learned.content).hexdigest()}"
+    yield f"  trained   {count(training['rows'], 'row')} of {format_duration(card['period_ms'] / 1000)},"
+    yield f"            {format_duration(seconds)} between {training['from']} and {training['to']}"
+    found, most = learned.false_alarms_per_day
+    yield f"  expected  {found:.2g} false alarms a day on data like this; with 95 % confidence below {most:.2g}"
+    yield f"  report    {report_path}"
+    for remark in learned.remarks:
+        yield colour(f"  note      {remark}", "yellow")
+    yield "next: open the report; try it with  edge-gateway models test; then name it in the configuration:"
+    yield from ("  [[model]]", f'  file = "{path.name}"', f'  devices = ["{card["asset_type"]}"]')

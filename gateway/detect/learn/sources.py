@@ -1,0 +1,183 @@
+"""Normal data from where people have it: a CSV or Parquet file, or the gateway's outbox.
+
+Two kinds of tables are understood, told apart by their titles. Wide: a column `time` (or `datetime`, `timestamp`, `date`;
+else the first one), and one column per tag, whose title may end with its unit in brackets, `bed_temp [°C]`. Long: what
+`edge-gateway outbox export` writes, one reading a row with the columns time, device, tag, value, unit, quality.
+Times are RFC 3339, with a blank instead of the T if you like, UTC where no zone is given; or numbers, seconds since 1970.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.core.errors import GatewayError
+from gateway.core.quality import UNCERTAIN
+from gateway.core.readings import Readings
+from gateway.detect.learn.table import Table, Times, from_columns
+from gateway.outbox.export import Exported, Wanted, blocks
+from gateway.outbox.files import LogFiles
+
+TIMES = ("time", "datetime", "timestamp", "date")
+"""Titles of a column of times."""
+LONG = ("time", "device", "tag", "value")
+"""Columns of a table with one reading a row."""
+_UNIT = re.compile(r"^(.*\S)\s*\[([^\]]*)\]$")
+_NUMBERS = frozenset({"bool", "float32", "float64"})
+
+Columns = Mapping[str, Sequence[Any]]
+"""By title, in the order of the file."""
+
+
+def read_file(path: Path, device: str | None = None) -> Table:
+    """A CSV (with commas, semicolons or tabs) or Parquet file; `device`: whose readings, where the file has several. Raises
+    GatewayError with what is wrong with it."""
+    try:
+        columns = _parquet(path) if path.suffix == ".parquet" else _csv(path)
+    except OSError as error:
+        raise GatewayError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise GatewayError(f"{path}: is no text in UTF-8: {error.reason} at byte {error.start}") from error
+    return from_titled(columns, str(path), device)
+
+
+def from_titled(columns: Columns, name: str, device: str | None = None) -> Table:
+    """A table from the columns of a file called `name`; cells are texts, numbers or None. Raises GatewayError."""
+    if not columns or not next(iter(columns.values())):
+        raise GatewayError(f"{name}: holds no rows")
+    if all(title in columns for title in LONG):
+        return _long(columns, name, device)
+    title = next((title for title in columns if title.lower() in TIMES), next(iter(columns)))
+    t_ns = _times(columns[title], f'{name}: column "{title}"')
+    tags = [other for other in columns if other != title]
+    if not tags:
+        raise GatewayError(f"{name}: has one column only: write a column of times and one for each tag")
+    rows = np.stack([_numbers(columns[tag], f'{name}: column "{tag}"') for tag in tags], axis=1)
+    order = np.argsort(t_ns, kind="stable")
+    named = [_UNIT.match(tag) for tag in tags]
+    return Table(
+        tuple(match[1] if match else tag for match, tag in zip(named, tags, strict=True)),
+        tuple(match[2] if match else "" for match in named),
+        t_ns[order],
+        rows[order],
+    )
+
+
+def from_outbox(
+    log: LogFiles, device: str, from_ns: int, to_ns: int, progress: Callable[[int], None] = lambda size: None
+) -> Table:
+    """What the outbox still has of one device. Raises GatewayError when that is nothing, and OSError."""
+    units: dict[str, str] = {}
+    place: dict[str, int] = {}
+    parts: list[tuple[Times, NDArray[np.intp], NDArray[np.float64]]] = []
+    for _, readings in blocks(log, Wanted([device], from_ns, to_ns), Exported(), progress):
+        named = {tag.id: tag for tag in readings.device.tags}
+        units |= {tag.name: tag.unit for tag in named.values()}
+        ids, row = np.unique(readings.tag, return_inverse=True)
+        places = np.array([place.setdefault(named[tag].name, len(place)) for tag in ids.tolist()], np.intp)
+        parts.append((readings.t_ns, places[row], _good(readings)))
+    if not parts:
+        raise GatewayError(
+            f'{log.directory}: holds nothing of device "{device}" in this time: set  [outbox] keep = "7d"  so that delivered '
+            "readings stay, or give a file with  --data"
+        )
+    t_ns, tag, value = (np.concatenate([part[column] for part in parts]) for column in range(3))
+    return from_columns([*place], [units[name] for name in place], t_ns, tag.astype(np.intp), value.astype(np.float64))
+
+
+def _good(readings: Readings) -> NDArray[np.float64]:
+    """Values, NaN where they are not good or no numbers."""
+    value = np.where(readings.quality < UNCERTAIN, readings.value, np.nan)
+    value[[row for row, exact in readings.exact.items() if not isinstance(exact, int)]] = np.nan
+    return value
+
+
+def _csv(path: Path) -> Columns:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        head = file.readline()
+        delimiter = max(",;\t", key=head.count)
+        titles = next(csv.reader([head], delimiter=delimiter), [])
+        rows = [row for row in csv.reader(file, delimiter=delimiter) if row]
+    if len(set(titles)) < len(titles):
+        raise GatewayError(f"{path}:1: two columns have the same title")
+    for number, row in enumerate(rows):
+        if len(row) != len(titles):
+            raise GatewayError(f"{path}: data row {number + 1} has {len(row)} cells, the first line {len(titles)}")
+    return dict(zip(titles, zip(*rows, strict=True) if rows else ([] for _ in titles), strict=True))
+
+
+def _parquet(path: Path) -> Columns:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise GatewayError(
+            f"Parquet needs a library that is not installed ({error}): pip install 'edge-gateway[parquet]' into the "
+            "gateway's environment, or take CSV"
+        ) from error
+    try:
+        table = parquet.read_table(path)
+    except ArrowException as error:
+        raise GatewayError(f"{path}: is no Parquet file: {error}") from error
+    return {title: table.column(title).to_pylist() for title in table.column_names}
+
+
+def _long(columns: Columns, name: str, device: str | None) -> Table:
+    devices = np.array([str(cell) for cell in columns["device"]])
+    known = np.unique(devices).tolist()
+    if device is None and len(known) > 1:
+        raise GatewayError(f"{name}: holds {len(known)} devices ({', '.join(known[:5])}): say which with  --device")
+    if device is not None and device not in known:
+        raise GatewayError(f'{name}: holds nothing of device "{device}", only of {", ".join(known[:5])}')
+    mine: list[int] = (np.flatnonzero(devices == device) if device else np.arange(len(devices))).tolist()
+    tags, tag = np.unique(np.array([str(columns["tag"][row]) for row in mine]), return_inverse=True)
+    value = _numbers([columns["value"][row] for row in mine], f'{name}: column "value"', texts=True)
+    if "quality" in columns:
+        value[[not str(columns["quality"][row]).lower().startswith("good") for row in mine]] = np.nan
+    t_ns = _times([columns["time"][row] for row in mine], f'{name}: column "time"')
+    last = dict(zip(tag.tolist(), mine, strict=True))
+    units = [str(columns["unit"][last[place]] or "") if "unit" in columns else "" for place in range(len(tags))]
+    table = from_columns(tags.tolist(), units, t_ns, tag.astype(np.intp), value)
+    return table.of([tag for tag, column in zip(table.tags, table.rows.T, strict=True) if np.isfinite(column).any()])
+
+
+def _times(cells: Sequence[Any], where: str) -> Times:
+    if isinstance(cells[0], datetime):
+        return np.array([_utc(cell) for cell in cells], "datetime64[ns]").astype(np.int64)
+    try:
+        return np.round(np.array(cells, np.float64) * 1e9).astype(np.int64)
+    except (ValueError, TypeError):
+        pass
+    try:
+        return np.array([_utc(datetime.fromisoformat(str(cell))) for cell in cells], "datetime64[ns]").astype(np.int64)
+    except ValueError as error:
+        raise GatewayError(f"{where}: is no time: {error}; write 2026-11-22T02:33:00Z") from error
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def _numbers(cells: Sequence[Any], where: str, texts: bool = False) -> NDArray[np.float64]:
+    """Numbers, NaN for what is empty, and with `texts` for what is none."""
+    try:
+        return np.array([np.nan if cell is None or cell == "" else cell for cell in cells], np.float64)
+    except (ValueError, TypeError):
+        return np.array([_number(cell, f"{where}, data row {row + 1}", texts) for row, cell in enumerate(cells)])
+
+
+def _number(cell: Any, where: str, texts: bool) -> float:
+    if cell in (None, ""):
+        return np.nan
+    if isinstance(cell, str) and cell.lower() in ("true", "false"):
+        return float(cell.lower() == "true")
+    try:
+        return float(cell)
+    except (ValueError, TypeError):
+        if texts:
+            return np.nan
+        raise GatewayError(f"{where}: {cell!r} is no number; leave that column out with  --without") from None
