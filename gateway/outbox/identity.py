@@ -165,12 +165,12 @@ def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
             os.fsync(file.fileno())
     part.replace(path)
     if sync:
-        sync_directory(path.parent)
+        sync_path(path.parent)
 
 
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
+def sync_path(path: Path) -> None:
+    """Make a file's content durable, or the names in a directory."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -91,7 +91,7 @@ class Outbox:
         )
         self.dead = DeadLetters(
             directory,
-            save=self._writer.save,
+            save=self._writer.save_durably,
             remove=self._writer.remove,
             report=self.append_event,
             wall_ns=clock.wall_ns,

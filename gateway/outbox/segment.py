@@ -19,7 +19,7 @@ from typing import NamedTuple
 from gateway.core.record import Lane
 from gateway.outbox.dictionary import Source
 from gateway.outbox.frames import FOOTER, HEAD_SIZE, Head, frame, is_whole, peek
-from gateway.outbox.identity import sync_directory
+from gateway.outbox.identity import sync_path
 
 MAGIC = b"EGWSEG1\n"
 FORMAT = 1
@@ -228,7 +228,7 @@ class LaneFile:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         try:
             _write_all(self._file, header(self._log, self._lane, first, start), 0)
-            sync_directory(self._directory)
+            sync_path(self._directory)
             self.syncs += 1
             self.written_bytes += HEADER_SIZE
         except OSError:

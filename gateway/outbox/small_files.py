@@ -8,16 +8,21 @@ from pathlib import Path
 import structlog
 
 from gateway.outbox.ballast import NO_ROOM, Ballast
-from gateway.outbox.identity import write_whole
+from gateway.outbox.identity import sync_path, write_whole
 
 log = structlog.get_logger()
+
+
+_SYNCED_AT_ONCE = 10
+"""Files that one call of `sync` makes durable at most, so that a flood of them does not hold up the log."""
 
 
 class SmallFiles:
     """`replacing` and `removing` are filled by the event loop, in order; everything else is the thread's."""
 
     def __init__(self, directory: Path, ballast: Ballast) -> None:
-        self.replacing: deque[tuple[Path, bytes]] = deque()
+        self.replacing: deque[tuple[Path, bytes, bool]] = deque()
+        """File, content, and whether it is to be synced."""
         self.removing: deque[Path] = deque()
         self.written_bytes = 0
         """Bytes written since the start."""
@@ -25,6 +30,7 @@ class SmallFiles:
         """How often something was made durable since the start."""
         self._directory = directory
         self._ballast = ballast
+        self._unsynced: deque[Path] = deque(maxlen=1000)
 
     def count(self, written_bytes: int, syncs: int) -> None:
         """Something else was written."""
@@ -34,9 +40,11 @@ class SmallFiles:
     def replace(self) -> None:
         """Write what is to be replaced; not synced."""
         while self.replacing:
-            path, data = self.replacing.popleft()
+            path, data, sync = self.replacing.popleft()
             try:
                 self._replace(path, data)
+                if sync:
+                    self._unsynced.append(path)
             except OSError as error:
                 log.warning(
                     "a cursor of the outbox cannot be written; a crash now would cause repeats", error=str(error)
@@ -50,6 +58,19 @@ class SmallFiles:
                 raise
             write_whole(path, data, sync=False)
         self.count(len(data), 0)
+
+    def sync(self) -> None:
+        """Make some of the files durable that wait for it."""
+        paths = [self._unsynced.popleft() for _ in range(min(_SYNCED_AT_ONCE, len(self._unsynced)))]
+        directories = {path.parent for path in paths}
+        for path in (*paths, *directories):
+            try:
+                sync_path(path)
+                self.count(0, 1)
+            except FileNotFoundError:
+                pass  # removed meanwhile
+            except OSError as error:
+                log.warning("a small file of the outbox cannot be synced", file=str(path), error=str(error))
 
     def remove(self) -> None:
         """Remove files, after everything was replaced that was to be."""

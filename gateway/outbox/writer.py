@@ -125,7 +125,12 @@ class Writer(threading.Thread):
     def save(self, path: Path, data: bytes) -> None:
         """Replace a small file, after those of earlier calls, and before any file goes that is removed after this call; not
         synced."""
-        self._small.replacing.append((path, data))
+        self._small.replacing.append((path, data, False))
+        self._jobs.put(self._small.replace)
+
+    def save_durably(self, path: Path, data: bytes) -> None:
+        """The same, and synced at one of the next calls of `measure`: at each of them some."""
+        self._small.replacing.append((path, data, True))
         self._jobs.put(self._small.replace)
 
     def note_clock(self, epoch: int, offset: int, path: Path, synced: bytes) -> None:
@@ -133,7 +138,7 @@ class Writer(threading.Thread):
         self._jobs.put(partial(self._note_clock, epoch, offset, path, synced))
 
     def measure(self) -> None:
-        """Tell how much room the disk has."""
+        """Tell how much room the disk has, and sync some small files that wait for it."""
         self._jobs.put(self._measure)
 
     def stop(self, numbers: Numbers, patience: float) -> None:
@@ -251,6 +256,7 @@ class Writer(threading.Thread):
         self._small.count(SLOT_SIZE + len(synced), 3)
 
     def _measure(self) -> None:
+        self._small.sync()
         self._ballast.try_to_make()
         stat = os.statvfs(self._directory)
         self._tell(partial(self._events.measured, stat.f_bavail * stat.f_frsize))
@@ -261,6 +267,7 @@ class Writer(threading.Thread):
             self._write_spilled(self._spill, float("inf"))
         for lane, file in self._files.items():
             self._persist(file.finish, lane)
+        self._small.sync()
         if not self.unwritten:
             self._numbers.write(numbers)
         self._numbers.close()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gateway.outbox import identity, recovery, segment, writer
+from gateway.outbox import ballast, identity, recovery, segment, small_files, writer
 
 PAGE = 4096
 
@@ -66,7 +66,7 @@ class Disk:
 
     def install(self, monkeypatch: Any) -> None:
         """From now on, until the test ends."""
-        for module in (identity, recovery, segment, writer):
+        for module in (ballast, identity, recovery, segment, small_files, writer):
             monkeypatch.setattr(module, "os", self)
         for name in ("unlink", "replace", "open"):
             monkeypatch.setattr(Path, name, self._watched(name, getattr(Path, name)))

@@ -14,7 +14,9 @@ import pytest
 from gateway.core.record import Kind, Lane, Record
 from gateway.operate.selftest.logs import CLOCK, ROWS, bind, block, event, number_of, opened, silence
 from gateway.operate.selftest.restart import Restart, restarted
+from gateway.outbox.dead_letter import load
 from gateway.outbox.segment import LaneFile
+from gateway.testing.link import eventually
 from tests.outbox.power_cut import Disk, Photo
 
 CUTS = int(os.environ.get("POWER_CUTS", "20"))
@@ -121,6 +123,26 @@ def test_a_power_cut_costs_at_most_the_last_commit_interval_and_no_event(tmp_pat
         f"{lost_readings} in all, the oldest {oldest * 1000:.0f} ms before the cut (commit interval {INTERVAL * 1000:.0f} ms)"
     )
     assert cuts_with_loss, "a test in which nothing is ever lost proves nothing"
+
+
+@pytest.mark.timeout(60)
+async def test_a_dead_letter_is_soon_as_durable_as_what_it_was_taken_from(tmp_path, monkeypatch):
+    directory, chance = tmp_path / "outbox", random.Random()
+    directory.mkdir()
+    disk = Disk(directory)
+    disk.install(monkeypatch)
+    async with opened(directory) as outbox:
+        device, reader = bind(outbox), outbox.reader("prompt", "strict")
+        outbox.append(block(device, 1))
+        await outbox.written_out(30)
+        (record,) = await reader.take(1)
+        reader.refused(record, "too large", True)
+        (letter,) = outbox.dead.named([record.id], None)
+        path = directory / "dead" / letter
+        await eventually(lambda: path in disk.photo().synced, 30)
+        await eventually(lambda: all(name != path for name, _ in disk.photo().undo), 30)
+        after = disk.photo().after_the_cut(chance)
+        assert load(after[path]).record.id == record.id
 
 
 @pytest.mark.timeout(60)

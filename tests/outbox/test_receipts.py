@@ -50,8 +50,8 @@ def messages(record: Record, device: Device) -> list[dict[str, Any]]:
 
 
 def consumers_digest() -> Any:
-    """The function of the consumer's page: it shares no code with the gateway."""
-    (code,) = re.findall(r"<!-- consumer -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+    """The function of the inspector's program: it shares no code with the gateway."""
+    (code,) = re.findall(r"<!-- inspector -->\n```python\n(.*?)```", PAGE, re.DOTALL)
     scope: dict[str, Any] = {"math": math, "struct": struct, "sha256": sha256}
     functions = re.findall(r"^def (?:leaves|digest)\(.*?(?=^\S|\Z)", code, re.DOTALL | re.MULTILINE)
     exec("".join(functions), scope)
