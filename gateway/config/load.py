@@ -226,6 +226,9 @@ def _alarms(source: Source, names: Sequence[str], devices: Sequence[DeviceSpec])
             if alarm.tag not in spec.tags:
                 message = f'device "{spec.config.name}" has no tag "{alarm.tag}"{did_you_mean(alarm.tag, spec.tags)}'
                 source.wrong((*place, "tag"), f"{where}: tag", message)
+            elif alarm.no_data is None and spec.tags[alarm.tag].value_type() in ("string", "bytes"):
+                message = f'tag "{alarm.tag}" of device "{spec.config.name}" is no number; only no_data can watch it'
+                source.wrong((*place, "tag"), f"{where}: tag", message)
     return tuple(alarms)
 
 

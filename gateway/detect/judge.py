@@ -92,6 +92,13 @@ class Judge:
         windows = self.grid.windows if len(ready) == len(self.grid.windows) else self.grid.windows[ready]
         return Tick(ready, closed.end_ns[complete], windows, self._inside_run[ready] >= self._card.window), stepped
 
+    def outside(self, asset: int) -> NDArray[np.bool_]:
+        """Which inputs of its window have been outside their trained range."""
+        window = self.grid.windows[asset]
+        within = (window >= self._low) & (window <= self._high)
+        outside: NDArray[np.bool_] = ~np.logical_and.reduce(within, axis=0)
+        return outside
+
     def verdicts(self, tick: Tick, scores: Scores) -> list[Turn]:
         """Draw the verdicts of one tick. Gives what is raised and what cleared by them."""
         known = np.isfinite(scores.score)

@@ -87,9 +87,9 @@ class Limits:
 
     def _take(self, samples: Samples) -> Change:
         """One sample of each of some rows."""
-        usable = (
-            (samples.quality < UNCERTAIN) & ((samples.quality & (STALE | FORCED)) == 0) & np.isfinite(samples.value)
-        )
+        usable = (samples.quality < UNCERTAIN) & ((samples.quality & (STALE | FORCED)) == 0)
+        if self.limit.condition != "no_data":  # a text has no number, and yet is data
+            usable &= np.isfinite(samples.value)
         self._usable[samples.slot] = usable
         rows, value, boot_ns = samples.slot[usable], samples.value[usable], samples.boot_ns[usable]
         repeated = (samples.quality[usable] & REPEATED != 0) & (self._t[rows] > 0)

@@ -183,13 +183,16 @@ class Watch:
             case 2 | 3:
                 return "running", ""
             case 5:
-                return "degraded", self._limited(row) or "outside the trained range"
+                return "degraded", self._limited(row) or f"outside the trained range: {self._outside(row)}"
             case 6:
                 return "degraded", "the model gives no number"
         return "degraded", self._named(row, ~is_scored(self.judge.grid.codes[row]))
 
     def _limited(self, row: int) -> str:
         return self._named(row, self.judge.grid.codes[row] == AT_LIMIT)
+
+    def _outside(self, row: int) -> str:
+        return ", ".join(self.source.card.tags[i] for i in np.flatnonzero(self.judge.outside(row)))
 
     def _named(self, row: int, which: NDArray[np.bool_]) -> str:
         """What is wrong with these inputs, in words."""

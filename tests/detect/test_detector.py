@@ -149,7 +149,7 @@ async def test_a_low_score_outside_the_trained_range_is_not_called_normal(tmp_pa
     async with plant(tmp_path, [("oven.onnx", {"devices": ("oven-1",)})], [one]) as made:
         made.seconds(8, [one], temp=65.0)
         made.seconds(20, [one], flow=15.0)
-        assert made.devices()["oven-1"]["reason"] == "outside the trained range"
+        assert made.devices()["oven-1"]["reason"] == "outside the trained range: flow"
         assert made.told() == [("anomaly", "raised", "oven-1")]
         made.seconds(7, [one], flow=12.2)
         assert made.told()[1:] == [("anomaly", "cleared", "oven-1")]

@@ -129,6 +129,13 @@ def test_a_tag_that_never_delivers_is_told_too():
     assert Fed("no_data", 30 * S).at(0).at(31).said == [(31, "R")]
 
 
+def test_a_text_is_data_too():
+    fed = Fed("no_data", 30 * S).at(0, (np.nan,))
+    for second in range(10, 100, 10):
+        fed.at(second, (np.nan,))
+    assert fed.said == []
+
+
 def naive(samples, limit, hysteresis, on_delay, off_delay):
     """By definition: samples as (t, value), judged one by one."""
     broken, since, said = False, None, []
