@@ -3,12 +3,13 @@
 import asyncio
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,25 +38,39 @@ SINK: Any = load_plugin(Path(__file__).parents[2] / "plugins/mqtt")
 PATIENCE = 0.3
 
 
+def program(name: str, directory: Path) -> Path:
+    """One of the page's programs, written to a file."""
+    (code,) = re.findall(rf"<!-- {name} -->\n```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    path = directory / f"{name}.py"
+    path.write_text(code, encoding="utf-8")
+    return path
+
+
 class Consumer:
     """The page's program in a process of its own."""
 
-    def __init__(self, out: Path, complaints: Path) -> None:
-        self._out = out
-        self._complaints = complaints
+    def __init__(self, directory: Path) -> None:
+        self.store = directory / "readings.db"
+        self.complaints = directory / "consumer.out"
 
     @property
     def messages(self) -> list[tuple[str, dict[str, Any]]]:
-        parted = [line.split(" ", 1) for line in self._out.read_text().split("\n")[:-1]]
-        return [(topic, json.loads(body)) for topic, body in parted]
+        """Topic and body of all that it keeps."""
+        with closing(sqlite3.connect(self.store, timeout=20)) as db:
+            rows = db.execute("SELECT place, body FROM messages WHERE body IS NOT NULL").fetchall()
+        return [(json.loads(place)[1], json.loads(body)) for place, body in rows]
 
     @property
     def told(self) -> list[str]:
-        return self._complaints.read_text().split("\n")[:-1]
+        return self.complaints.read_text().split("\n")[:-1]
 
     @property
     def missing(self) -> list[str]:
-        return [line for line in self.told if line.startswith("missing: ")]
+        return [line for line in self.told if line.startswith("missing ")]
+
+    @property
+    def mismatches(self) -> set[str]:
+        return {line for line in self.told if line.startswith("mismatch ")}
 
     def values(self) -> Counter[int]:
         return Counter(body["values"]["a"] for _, body in self.messages if "values" in body)
@@ -63,26 +78,38 @@ class Consumer:
     def said(self, level: str) -> list[dict[str, Any]]:
         return [body for topic, body in self.messages if topic.endswith(level)]
 
+    def inspected(self) -> tuple[int, list[str]]:
+        """Exit code and words of the inspector's program."""
+        path = program("inspector", self.store.parent)
+        done = subprocess.run(
+            [sys.executable, str(path), str(self.store), "central"], capture_output=True, text=True, timeout=60
+        )
+        assert not done.stderr
+        return done.returncode, done.stdout.splitlines()
+
 
 @contextmanager
 def consumer(broker: Broker, directory: Path) -> Iterator[Consumer]:
     """Subscribed when entered, ended when left."""
-    (code,) = re.findall(r"<!-- consumer -->\n```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    program, out, complaints = (directory / f"consumer.{kind}" for kind in ("py", "out", "err"))
-    program.write_text(code, encoding="utf-8")
-    command = [sys.executable, str(program), "127.0.0.1", str(broker.port), "#", "central", str(PATIENCE)]
+    subject = Consumer(directory)
+    path = program("consumer", directory)
+    arguments = ["127.0.0.1", str(broker.port), "#", "central", str(PATIENCE), str(subject.store)]
     before = broker.log.read_text().count("Sending SUBACK")
     with (
-        out.open("wb") as told,
-        complaints.open("wb") as complained,
-        subprocess.Popen(command, stdout=told, stderr=complained) as process,
+        subject.complaints.open("wb") as told,
+        subprocess.Popen([sys.executable, str(path), *arguments], stdout=told, stderr=told) as process,
     ):
         try:
             wait_until(lambda: broker.log.read_text().count("Sending SUBACK") > before, "the consumer has subscribed")
-            yield Consumer(out, complaints)
-            assert process.poll() is None, "the consumer has ended"
+            yield subject
+            assert process.poll() is None, f"the consumer has ended: {subject.told}"
         finally:
             process.kill()
+
+
+def test_the_program_has_thirty_lines() -> None:
+    (code,) = re.findall(r"<!-- consumer -->\n```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len([line for line in code.split("\n") if line.strip()]) <= 30
 
 
 @pytest.fixture(autouse=True)
@@ -181,12 +208,12 @@ async def test_a_number_that_nobody_names_is_told(tmp_path: Path) -> None:
             ]
             await asyncio.to_thread(subprocess.run, publish, check=True, timeout=10)
         await eventually(lambda: len(subject.messages) == 6)
-        told = {"missing: feed:data 3 to 4", "missing: feed:data 6 to 7"}
+        told = {"missing feed data 3 4", "missing feed data 6 7"}
         await eventually(lambda: set(subject.missing) >= told)
         before = len(subject.missing)
         publish[-3:] = ["x/d", "-m", message(3)]
         await asyncio.to_thread(subprocess.run, publish, check=True, timeout=10)
-        await eventually(lambda: "missing: feed:data 4 to 4" in subject.missing[before:])
+        await eventually(lambda: "missing feed data 4 4" in subject.missing[before:])
 
 
 class Ahead(SystemClock):
@@ -207,7 +234,7 @@ class Ahead(SystemClock):
 
 
 async def two_hours_with_cuts(running: Running, link: FaultProxy, subject: Consumer) -> None:
-    """Two devices are read, over a link that breaks in each hour; until all receipts of both hours are in order."""
+    """Two devices are read, over a link that breaks in each hour; until the last receipts of both hours are there."""
     other = running.outbox.bind(DeviceSpec(DeviceConfig(name="oven", driver="test"), {"t": Number()}), PLACE)
     for hour in (1, 2):
         for cut in range(2):
@@ -223,11 +250,11 @@ async def two_hours_with_cuts(running: Running, link: FaultProxy, subject: Consu
             await link.restore()
         await eventually(lambda: running.balance()["accepted"] == 80 * hour and running.delivered, 25)  # noqa: B023
         Ahead.at_the_next_hour()
-        await eventually(lambda: len(in_order(subject)) == 2 * hour, 25)  # noqa: B023
+        await eventually(lambda: len(final_receipts(subject)) == 2 * hour, 25)  # noqa: B023
 
 
-def in_order(subject: Consumer) -> list[str]:
-    return [line for line in subject.told if line.startswith("in order: ")]
+def final_receipts(subject: Consumer) -> list[dict[str, Any]]:
+    return [body for _, body in subject.messages if body.get("final")]
 
 
 def publish(broker: Broker, messages: list[Received]) -> None:
@@ -253,7 +280,9 @@ async def test_all_receipts_check_and_one_message_withheld_or_altered_is_told_wi
             options = {"plugin": "mqtt", "host": "127.0.0.1", "port": link.port, "ack_timeout": "500ms"}
             async with outbox_into(SINK, tmp_path / "outbox", options) as running:
                 await two_hours_with_cuts(running, link, subject)
-        assert not [line for line in subject.told if line.startswith("mismatch: ")]
+        code, words = await asyncio.to_thread(subject.inspected)
+        assert (code, len(words)) == (0, 4), words
+        assert all(line.startswith("in order: ") for line in words)
         said = raw.received
     once = list({json.loads(each.payload)["id"]: each for each in said if "id" in json.loads(each.payload)}.values())
     of_oven = [n for n, each in enumerate(once) if each.topic.endswith("/oven") and "values" in each.payload]
@@ -265,10 +294,16 @@ async def test_all_receipts_check_and_one_message_withheld_or_altered_is_told_wi
     (tmp_path / "second").mkdir()
     with Broker(tmp_path) as broker, consumer(broker, tmp_path / "second") as subject:
         await asyncio.to_thread(publish, broker, spoiled)
-        told = {
-            f"mismatch: oven {hours[0]}: 19 of 20 readings are here",
-            f"mismatch: oven {hours[1]}: what is here is not what was accepted",
+        kept = len(spoiled)
+        await eventually(lambda: len(subject.messages) == kept, 25)
+        (short,) = [body["message"] for body in final_receipts(subject) if "oven, " + hours[0] in body["message"]]
+        await eventually(lambda: f"mismatch {short} 19 here" in subject.told, 25)
+        assert not any("oven" not in line for line in subject.mismatches)
+        code, words = await asyncio.to_thread(subject.inspected)
+        assert code == 1
+        assert {line.split("; ")[0] for line in words} == {
+            f"MISMATCH: 19 of 20 readings are here: oven, {hours[0]}: 20 readings accepted",
+            f"MISMATCH: what is here is not what was accepted: oven, {hours[1]}: 20 readings accepted",
+            f"in order: d, {hours[0]}: 60 readings accepted",
+            f"in order: d, {hours[1]}: 60 readings accepted",
         }
-        await eventually(lambda: {line for line in subject.told if line.startswith("mismatch: ")} == told, 25)
-        await eventually(lambda: len(in_order(subject)) == 2, 25)
-        assert all(line.startswith("in order: d, ") for line in in_order(subject))
