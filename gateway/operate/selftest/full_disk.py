@@ -102,7 +102,7 @@ async def run_into_quota(directory: Path, records: int) -> dict[str, Any]:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
         await _offer(range(records // 4, records), lambda number: outbox.append(block(device, number)))
-        refused = await _within(lambda: outbox.status()["disk"] != "ok", 30)
+        refused = await within(lambda: outbox.status()["disk"] != "ok", 30)
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         await outbox.written_out(60)
         taken = await _take_all(reader)
@@ -150,7 +150,7 @@ async def _offer(numbers: range, put: Callable[[int], None]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def _within(condition: Callable[[], bool], seconds: float) -> bool:
+async def within(condition: Callable[[], bool], seconds: float) -> bool:
     """Whether it came to hold in time."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds

@@ -10,6 +10,7 @@ from typing import Any
 from gateway.core.amounts import format_duration
 from gateway.operate.selftest.check import Check, Progress
 from gateway.operate.selftest.damage import damage_checks
+from gateway.operate.selftest.frozen import frozen_broker
 from gateway.operate.selftest.full_disk import full, quota
 from gateway.operate.selftest.killing import kill_loop
 from gateway.operate.selftest.logs import silence
@@ -68,5 +69,5 @@ def torture(directory: Path, cycles: int, seed: int, progress: Progress) -> Repo
         facts = describe(place)
         checks = [kill_loop(place, cycles, chance, progress)]
         checks += damage_checks(place, min(max(5 * cycles, _TRIALS[0]), _TRIALS[1]), chance, progress)
-        checks += [quota(place, progress), full(place, progress)]
+        checks += [quota(place, progress), full(place, progress), frozen_broker(place, progress)]
     return Report(facts, seed, checks)
