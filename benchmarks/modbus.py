@@ -3,10 +3,10 @@
     python benchmarks/modbus.py [--seconds 10] [--runs 3]
 
 The servers are libmodbus in another process. Times are CPU time of this process, the best of interleaved runs. `request`:
-one read of 125 registers, µs, on one connection and over 100. `acquire`: polls of 100 tags a device (25 float32 and 75 uint16
-in one block of 125 registers, renewed between polls), decoded, scaled and checked for changes, CPU seconds per million values;
-ours by the gateway's own acquirer, the plain way by a task per device that converts every tag and compares it with its last
-value.
+one read of 125 registers, µs, on one connection and over 100. `acquire`: polls of 100 tags a device (25 float32 and 75
+uint16 in one block of 125 registers, renewed between polls), decoded, scaled and checked for changes, CPU seconds per million
+values; ours by the gateway's own acquirer, the plain way by a task per device that converts every tag and compares it with
+its last value.
 """
 
 import argparse
