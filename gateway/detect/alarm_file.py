@@ -39,11 +39,19 @@ def content(alarms: Iterable[Alarm]) -> bytes:
 
 
 def write(path: Path, alarms: bytes, store: EvidenceStore | None, unkept: Sequence[tuple[Event, Evidence]]) -> None:
-    """Replace the file, and add to the evidence. What the disk does not take is told in the log."""
+    """Add to the evidence, then replace the file: an alarm that is known after a kill has its evidence. What the disk does
+    not take is told in the log."""
+    if store is not None:
+        _keep(store, unkept)
     try:
         write_whole(path, alarms)
-        for event, evidence in unkept:
-            if store is not None:
-                store.keep(event, evidence)
     except OSError as error:
-        log.error("alarms are not kept for the next start", file=str(error.filename or path), error=str(error))
+        log.error("alarms are not kept for the next start", file=str(path), error=str(error))
+
+
+def _keep(store: EvidenceStore, unkept: Sequence[tuple[Event, Evidence]]) -> None:
+    for event, evidence in unkept:
+        try:
+            store.keep(event, evidence)
+        except OSError as error:
+            log.error("the window of an event is not kept", event_id=event.id, file=error.filename, error=str(error))

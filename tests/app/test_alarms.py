@@ -50,7 +50,7 @@ async def test_what_cannot_be_done_to_an_alarm_is_told(site: Site) -> None:
     site.write(sink(), device("oven"), LIMIT)
     async with site.running():
         await site.heard("north/oven")
-        with pytest.raises(AssertionError, match='no alarm'):
+        with pytest.raises(AssertionError, match="no alarm"):
             await site.ask("acknowledge", alarm="hot/oven")
         with pytest.raises(AssertionError, match="nothing to acknowledge"):
             await site.ask("acknowledge", alarm="too hot/oven")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gateway.core.errors import GatewayError
-from gateway.detect import evidence, explain, graph
+from gateway.detect import alarm_file, evidence, explain, graph
 from gateway.detect.alarms import Alarms
 from gateway.detect.evidence import EvidenceStore
 from gateway.detect.explain import recompute
@@ -111,6 +111,22 @@ async def test_a_window_or_model_that_was_changed_is_not_explained(tmp_path):
     kept.model.unlink()
     with pytest.raises(GatewayError, match="cannot be read"):
         recompute(plant.store.find(raised.id))
+
+
+async def test_the_window_is_on_disk_before_the_alarm_and_a_disk_that_refuses_it_costs_no_alarm(tmp_path, monkeypatch):
+    save(tmp_path / "oven.onnx")
+    plant, written = Kept(tmp_path), []
+    keep = EvidenceStore.keep
+    monkeypatch.setattr(EvidenceStore, "keep", lambda self, *given: (written.append("window"), keep(self, *given)))
+    monkeypatch.setattr(alarm_file, "write_whole", lambda *_: written.append("alarm"))
+    await plant.run()
+    assert written == ["window", "window", "alarm"]
+    monkeypatch.undo()
+    (tmp_path / "full").write_text("a file where a folder should be")
+    plant.alarms._store = EvidenceStore(tmp_path / "full")
+    await plant.run()
+    assert [event.state for event in plant.events] == ["raised", "cleared"] * 2
+    assert (tmp_path / "alarms.json").exists()
 
 
 async def test_an_unknown_event_is_told_with_what_there_is(tmp_path):
