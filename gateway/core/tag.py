@@ -15,6 +15,9 @@ VALUE_TYPES = (
 )  # fmt: skip
 """Types a tag can have. The empty string stands for "as the device says", until the device has said it."""
 
+FITS_FLOAT32 = frozenset({"float32", "bool", "int8", "uint8", "int16", "uint16"})
+"""Types whose every number is exactly a float32."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tag:

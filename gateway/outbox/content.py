@@ -29,42 +29,52 @@ _INFINITE = float("inf")
 _SHORT = 8
 """Bytes of a short hash."""
 _PLANS = 4
-"""Plans kept per device: its scan groups. Reports by exception make ever new ones."""
+"""Plans kept per device: its scan groups, whose column of tags is always the same object."""
+
+_FLOAT32, _BOOL, _SMALL, _WIDE = range(4)
+"""What matters of a tag's type; the numbers of all but _WIDE fit a float32."""
+
+_SINGLE, _DOUBLE = [(np.dtype(each), np.zeros((), each)) for each in (np.float32, np.float64)]
+
+
+def _code(tag: Tag) -> int:
+    return {"float32": _FLOAT32, "bool": _BOOL}.get(tag.type, _SMALL if tag.type in FITS_FLOAT32 else _WIDE)
 
 
 class _Plan:
     """How rows of some tags, in some order, are hashed."""
 
-    def __init__(self, names: NDArray[np.uint64], codes: NDArray[np.uint8], context: bytes) -> None:
+    def __init__(
+        self, names: NDArray[np.uint64], codes: NDArray[np.uint8] | None, context: bytes, single: bool
+    ) -> None:
+        """`codes`: of each row, where types matter; `single`: all numbers fit a float32."""
         self.names = names
         """The short hash of each row's tag."""
         self.start = sha256(context + names.tobytes())
         self.rows: NDArray[np.intp] | None = None
         """Which rows of the record, when that becomes several messages."""
-        self.dtype: type[np.floating[Any]] = np.float64 if np.count_nonzero(codes & _WIDE) else np.float32
-        self._truths = np.flatnonzero(codes & _BOOL)
-        self._singles = np.flatnonzero(codes & _FLOAT32) if self.dtype is np.float64 else codes[:0]
+        self._codes = codes
+        self._dtype, self._zero = _SINGLE if single else _DOUBLE
+        if codes is not None:
+            self._truths = np.flatnonzero(codes == _BOOL)
+            self._singles = codes[:0] if single else np.flatnonzero(codes == _FLOAT32)
 
     def numbers(self, value: NDArray[np.float64]) -> NDArray[np.floating[Any]]:
         """What a reader of the message sees, with NaN for null."""
-        seen: NDArray[np.floating[Any]] = value.astype(self.dtype)
+        seen: NDArray[np.floating[Any]] = value.astype(self._dtype)
+        if self._codes is not None:
+            self._as_printed(value, seen)
+        seen += self._zero  # makes -0 a 0: an integer has none
+        if not seen.dot(seen) < _INFINITE:
+            seen[~np.isfinite(seen)] = math.nan
+        return seen
+
+    def _as_printed(self, value: NDArray[np.float64], seen: NDArray[np.floating[Any]]) -> None:
         if len(self._singles):
             text = orjson.dumps(value[self._singles].astype(np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
             seen[self._singles] = np.array(orjson.loads(text), np.float64)
         if len(self._truths):
             seen[self._truths] = np.abs(np.sign(value[self._truths]))
-        seen += 0.0  # makes -0 a 0, for an integer has none
-        if not seen.dot(seen) < _INFINITE:
-            seen[~np.isfinite(seen)] = math.nan
-        return seen
-
-
-_FLOAT32, _BOOL, _WIDE = 1, 2, 4
-"""What matters of a tag's type; _WIDE: its numbers do not fit a float32."""
-
-
-def _code(tag: Tag) -> int:
-    return {"float32": _FLOAT32, "bool": _BOOL}.get(tag.type, 0 if tag.type in FITS_FLOAT32 else _WIDE)
 
 
 class Content:
@@ -75,43 +85,62 @@ class Content:
         self._ids = np.array([tag.id for tag in in_order], np.uint32)
         self._names = np.frombuffer(_shorts(tag.name for tag in in_order), np.uint64)
         self._codes = np.array([_code(tag) for tag in in_order], np.uint8)
+        self._in_a_row = int(self._ids[-1]) - int(self._ids[0]) == len(tags) - 1
+        codes = {*self._codes.tolist()}
+        self._alike = codes.pop() if codes in ({_FLOAT32}, {_SMALL}, {_WIDE}) else None
+        """The code of all tags, where types do not matter."""
         said = context.said()
         self._context = _shorts([*said, *said.values()])
-        self._plans: dict[bytes, list[_Plan]] = {}
+        self._plans: dict[int, tuple[NDArray[np.uint32], list[_Plan]]] = {}
+        """By `id` of the column of tags, which therefore is kept as well."""
 
     def digests(self, record: Record) -> list[bytes]:
         """SHA-256 of each message that the record becomes, in their order. Numpy's overflow warning must be off."""
         readings = record.readings
         assert readings is not None
-        raw = readings.tag.tobytes()
-        plans = self._plans.get(raw) or self._planned(raw, readings.tag)
+        known = self._plans.get(id(readings.tag))
+        plans = known[1] if known else self._planned(readings.tag)
         if len(plans) == 1:
-            return [_digest(plans[0], readings, record, record.id)]
+            return [_digest(plans[0], readings, record, f"{record.log}:data:{record.seq}\n")]
         return [
-            _digest(plan, readings.take(plan.rows), record, f"{record.id}:{n}" if n else record.id)
+            _digest(plan, readings.take(plan.rows), record, f"{record.id}:{n}\n" if n else f"{record.id}\n")
             for n, plan in enumerate(plans)
             if plan.rows is not None
         ]
 
-    def _planned(self, raw: bytes, ids: NDArray[np.uint32]) -> list[_Plan]:
-        places = np.searchsorted(self._ids, ids)
-        in_order = np.sort(places)
-        if not np.count_nonzero(in_order[1:] == in_order[:-1]):
-            plans = [self._plan(places)]
-        else:
-            plans = [self._part(places, rows) for rows in _samples(places.tolist())]
-        if len(self._plans) >= _PLANS:
-            del self._plans[next(iter(self._plans))]
-        self._plans[raw] = plans
+    def _planned(self, ids: NDArray[np.uint32]) -> list[_Plan]:
+        places = self._places(ids)
+        plans = [self._plan(places)] if _distinct(ids) else self._parts(places)
+        if not ids.flags.writeable:
+            if len(self._plans) >= _PLANS:
+                del self._plans[next(iter(self._plans))]
+            self._plans[id(ids)] = (ids, plans)
         return plans
 
-    def _plan(self, places: NDArray[np.intp]) -> _Plan:
-        return _Plan(self._names[places], self._codes[places], self._context)
+    def _places(self, ids: NDArray[np.uint32]) -> NDArray[np.intp]:
+        places: NDArray[np.intp] = (
+            (ids - self._ids[0]).astype(np.intp) if self._in_a_row else self._ids.searchsorted(ids)
+        )
+        return places
 
-    def _part(self, places: NDArray[np.intp], rows: list[int]) -> _Plan:
-        plan = self._plan(places[rows])
-        plan.rows = np.array(rows, np.intp)
-        return plan
+    def _plan(self, places: NDArray[np.intp]) -> _Plan:
+        if self._alike is not None:
+            return _Plan(self._names[places], None, self._context, self._alike != _WIDE)
+        codes = self._codes[places]
+        return _Plan(self._names[places], codes, self._context, not np.count_nonzero(codes == _WIDE))
+
+    def _parts(self, places: NDArray[np.intp]) -> list[_Plan]:
+        plans = []
+        for rows in _samples(places.tolist()):
+            plans.append(self._plan(places[rows]))
+            plans[-1].rows = np.array(rows, np.intp)
+        return plans
+
+
+def _distinct(ids: NDArray[np.uint32]) -> bool:
+    """Whether no tag has several rows."""
+    ascending = np.count_nonzero(ids[1:] > ids[:-1]) == len(ids) - 1
+    return ascending or len(set(ids.tolist())) == len(ids)
 
 
 def _samples(places: list[int]) -> list[list[int]]:
@@ -126,16 +155,16 @@ def _samples(places: list[int]) -> list[list[int]]:
     return samples
 
 
-def _digest(plan: _Plan, readings: Readings, record: Record, name: str) -> bytes:
+def _digest(plan: _Plan, readings: Readings, record: Record, line: str) -> bytes:
     numbers, quality, texts = plan.numbers(readings.value), b"", b""
     if np.count_nonzero(readings.quality):
         quality = _qualities(plan.names, readings.quality)
         numbers[readings.quality >= BAD] = math.nan
     if readings.exact:
         numbers, texts = _with_exact(numbers, readings.exact, readings.quality)
-    accepted = (record.wall_ns // _MILLISECOND).to_bytes(8, "little")
+    accepted = (record.wall_ns // _MILLISECOND).to_bytes(8, "little", signed=True)
     of_it = plan.start.copy()
-    of_it.update(b"".join((name.encode(), b"\n", quality, accepted, _times(readings.t_ns), numbers.tobytes(), texts)))
+    of_it.update(b"".join((line.encode(), quality, accepted, _times(readings.t_ns), numbers.tobytes(), texts)))
     return of_it.digest()
 
 

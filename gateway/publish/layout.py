@@ -13,7 +13,7 @@ import orjson
 from numpy.typing import NDArray
 
 from gateway.core.readings import Exact
-from gateway.core.tag import Tag
+from gateway.core.tag import FITS_FLOAT32, Tag
 from gateway.publish.exact import exact_json
 
 Pieces = list[bytes]
@@ -63,8 +63,8 @@ class Layout:
 
     def __init__(self, tags: Sequence[Tag]) -> None:
         self.samples = _samples(tags)
-        self.form = b',"f32":true' if all(tag.type == "float32" for tag in tags) else b""
-        """Whether all numbers are float32, as a member of the object: receipts hash them as such."""
+        self.form = b',"f32":true' if FITS_FLOAT32.issuperset(tag.type for tag in tags) else b""
+        """Whether all numbers fit a float32, as a member of the object: receipts hash them as such."""
         self._template: list[bytes] = [part for tag in tags for part in (b",%b:" % orjson.dumps(tag.name), b"")]
         if self._template:
             self._template[0] = self._template[0][1:]

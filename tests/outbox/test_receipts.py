@@ -53,7 +53,7 @@ def consumers_digest() -> Any:
     """The function of the inspector's program: it shares no code with the gateway."""
     (code,) = re.findall(r"<!-- inspector -->\n```python\n(.*?)```", PAGE, re.DOTALL)
     scope: dict[str, Any] = {"math": math, "struct": struct, "sha256": sha256}
-    functions = re.findall(r"^def (?:leaves|digest)\(.*?(?=^\S|\Z)", code, re.DOTALL | re.MULTILINE)
+    functions = re.findall(r"^def (?:leaves|short|digest)\(.*?(?=^\S|\Z)", code, re.DOTALL | re.MULTILINE)
     exec("".join(functions), scope)
     return scope["digest"]
 
@@ -113,8 +113,24 @@ def test_whatever_is_altered_in_a_message_alters_its_hash(made: tuple[Record, De
         {**message, "q": {**message.get("q", {}), name: "bad no such word"}},
         {**message, "context": {**message["context"], "batch": "B-8"}},
         {**message, "values": {each: message["values"][each] for each in message["values"] if each != name}},
+        {**message, "values": {f"{each}x": value for each, value in message["values"].items()}},
     ]
     assert before not in [digest(each) for each in altered if each is not None]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": "x\ny", "b": "z"}, {"a": "x", "b": "y\nz"}),
+        ({"a": None, "b": "x"}, {"a": "x", "b": None}),
+        ({"a": ["x", 1]}, {"a": [1, "x"]}),
+        ({"a": 16777217}, {"a": 16777216}),
+    ],
+)
+def test_values_that_look_alike_have_another_hash(one: dict[str, Any], other: dict[str, Any]) -> None:
+    message = {"id": "0:data:1", "ts": 1, "accepted": 2}
+    digest = consumers_digest()
+    assert digest({**message, "values": one}) != digest({**message, "values": other})
 
 
 async def receipts(reader: Reader, count: int) -> list[Mapping[str, Any]]:
