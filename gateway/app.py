@@ -35,6 +35,7 @@ from gateway.operate.control import ControlServer
 from gateway.operate.dead_letters import DeadLetterCommands
 from gateway.operate.device_commands import DeviceCommands
 from gateway.operate.history import HistoryCommands
+from gateway.operate.model_commands import ModelCommands
 from gateway.operate.notes import Notes
 from gateway.operate.reloads import Reloads
 from gateway.operate.writes import Road, Writes
@@ -265,6 +266,7 @@ class Gateway:
             "write": Writes(road).write,
             **DeviceCommands(self.live, self._acquirer, self._clock).commands(),
             **AlarmCommands(self._detection.alarms, self._notes).commands(),
+            **ModelCommands(self._detection).commands(),
             **DeadLetterCommands(self._outbox, noted).commands(),
             **self._history.commands(),
         }

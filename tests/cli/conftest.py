@@ -53,6 +53,7 @@ def serving(asked: Asked) -> Iterator[None]:
             "unshelve",
             "dead_retry",
             "dead_drop",
+            "models",
         )
     }
 

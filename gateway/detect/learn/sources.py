@@ -113,7 +113,7 @@ def _csv(path: Path) -> Columns:
 
 def _parquet(path: Path) -> Columns:
     try:
-        from pyarrow import ArrowException, parquet
+        from pyarrow import ArrowException, parquet, timestamp, types
     except ImportError as error:
         raise GatewayError(
             f"Parquet needs a library that is not installed ({error}): pip install 'edge-gateway[parquet]' into the "
@@ -123,7 +123,11 @@ def _parquet(path: Path) -> Columns:
         table = parquet.read_table(path)
     except ArrowException as error:
         raise GatewayError(f"{path}: is no Parquet file: {error}") from error
-    return {title: table.column(title).to_pylist() for title in table.column_names}
+    columns = {title: table.column(title) for title in table.column_names}
+    for title, column in columns.items():
+        if types.is_timestamp(column.type):  # Python's datetime has no nanoseconds
+            columns[title] = column.cast(timestamp("us", tz=column.type.tz), safe=False)
+    return {title: column.to_pylist() for title, column in columns.items()}
 
 
 def _long(columns: Columns, name: str, device: str | None) -> Table:
