@@ -35,13 +35,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="only of this device; * and ? allowed, may be repeated",
     )
-    parser.add_argument("-o", dest="out", type=Path, metavar="FILE", help="write to a file (default: standard output)")
+    parser.add_argument(
+        "-o", dest="out", type=Path, metavar="FILE", help="write to a file (default, and -: standard output)"
+    )
 
 
 def run(args: argparse.Namespace, log: LogFiles) -> int:
     """Export; 1 if readings that should stand in the log cannot be read, 2 for wrong usage."""
     if not times.is_span(args):
         return 2
+    if args.out == Path("-"):
+        args.out = None
     if args.format == "parquet" and args.out is None:
         fail("Parquet is no text: name a file for it with  -o FILE")
         return 2

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     path = socket_path(args.socket)
     try:
-        status = call(path, "replay_cancel", sink=args.sink) if args.cancel else _replay(args, path)
+        status = _cancel(path, args.sink) if args.cancel else _replay(args, path)
     except UnreachableError as error:
         fail(str(error))
         return UNREACHABLE
@@ -66,6 +66,15 @@ def run(args: argparse.Namespace) -> int:
         fail(str(error))
         return 1
     return _tell(args, status, status["done"] or args.background or args.cancel)
+
+
+def _cancel(path: Path, sink: str) -> dict[str, Any]:
+    """End it, if it is under way. Raises AnswerError when it was over before."""
+    before = call(path, "replay_status", sink=sink)
+    if not before["running"]:
+        raise AnswerError(f"no replay to {sink} is under way; the last one: {before['outcome']}")
+    ended: dict[str, Any] = call(path, "replay_cancel", sink=sink)
+    return ended
 
 
 def _replay(args: argparse.Namespace, path: Path) -> dict[str, Any]:

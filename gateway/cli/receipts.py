@@ -86,27 +86,44 @@ def _lines(receipts: Sequence[Receipt], found: Sequence[Found] | None) -> Iterat
     if not receipts:
         yield "no receipts of that time: the first come after the first full hour"
         return
-    header = ("HOUR", "DEVICE", "READ", "ACCEPTED", "DELIVERED", "PENDING", "DROPPED", "STATE")
-    yield from table([header, *map(_row, receipts)], right=[2, 3, 4, 5, 6])
+    yield from _table(receipts)
     for receipt in receipts:
         yield from (colour(f"  {line}", "yellow") for line in _remarks(receipt))
+    if not all(receipt["sinks"] for receipt in receipts):
+        yield "?: only the running gateway knows how far its sinks are"
     if found is not None:
         yield from _verdicts(receipts, found)
 
 
-def _row(receipt: Receipt) -> tuple[str, ...]:
-    sinks = receipt["sinks"].values()
+def _table(receipts: Sequence[Receipt]) -> Iterator[str]:
+    """A row for each sink, with its name where there are several."""
+    header = ("HOUR", "DEVICE", "READ", "ACCEPTED", "SINK", "DELIVERED", "PENDING", "DROPPED", "STATE")
+    rows = [header, *(row for receipt in receipts for row in _rows(receipt))]
+    if len({row[4] for row in rows[1:]}) < 2:
+        return iter(table([row[:4] + row[5:] for row in rows], right=[2, 3, 4, 5, 6]))
+    return iter(table(rows, right=[2, 3, 5, 6, 7]))
+
+
+def _rows(receipt: Receipt) -> Iterator[tuple[str, ...]]:
     read = "?" if receipt["read"] is None else str(receipt["read"])
-    delivered = min((each["acknowledged"] for each in sinks), default=0)
-    pending = max((each["pending"] for each in sinks), default=0)
-    dropped = max((sum(each["dropped"].values()) for each in sinks), default=0)
-    numbers = (receipt["readings"], delivered, pending, dropped)
-    return receipt["hour"], receipt["device"], read, *map(str, numbers), _state(receipt)
+    for sink, numbers in _numbers(receipt["sinks"]):
+        yield receipt["hour"], receipt["device"], read, str(receipt["readings"]), sink, *numbers, _state(receipt)
+
+
+def _numbers(sinks: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str, str]]]:
+    """What each sink has, lacks and has lost."""
+    if not sinks:
+        yield "", ("?", "?", "?")
+    for sink, account in sinks.items():
+        dropped = sum(account["dropped"].values())
+        yield sink, (str(account["acknowledged"]), str(account["pending"]), str(dropped))
 
 
 def _state(receipt: Receipt) -> str:
     if receipt.get("open"):
         return "open"
+    if not receipt["revision"]:
+        return "not issued"
     return "final" if receipt["final"] else f"revision {receipt['revision']}"
 
 

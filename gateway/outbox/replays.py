@@ -89,4 +89,4 @@ def _reach(lanes: Mapping[Lane, Sequence[Segment]]) -> str:
     if not segments:
         return "the log is empty: what was delivered does not stay, unless [outbox] keep says how long"
     first, last = min(each.wall_from for each in segments), max(each.wall_to for each in segments)
-    return f"the log reaches from {rfc3339(first)} to {rfc3339(last)}"
+    return f"the log reaches from {rfc3339(first)[:19]}Z to {rfc3339(last)[:19]}Z"

@@ -108,6 +108,8 @@ async def test_a_replay_can_be_cancelled(site: Site, capsys: pytest.CaptureFixtu
         assert "replay --cancel" in capsys.readouterr().err
         assert await typed(site, "replay", "--sink", "central", "--cancel") == 0
         assert "cancelled by" in capsys.readouterr().out
+        assert await typed(site, "replay", "--sink", "central", "--cancel") == 1
+        assert "no replay to central is under way" in capsys.readouterr().err
         assert await typed(site, *begin) == 0
         site.write(sink(more='note = "new"'), device("oven"), KEPT)
         await site.ask("reload")

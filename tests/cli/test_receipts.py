@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import main
+from gateway.cli import receipts as receipts_module
 from gateway.core.context import Context
 from gateway.outbox import outbox as outbox_module
 from gateway.outbox.frames import HEAD_SIZE, scan
@@ -66,6 +67,27 @@ def test_a_table_and_the_reason_of_each_loss(directory: Path, capsys: pytest.Cap
     assert " ".join(rows[5]) == (
         "2027-01-15T09:00Z press: 2 readings will not be delivered to central: refused: too large"
     )
+
+
+def test_a_row_for_each_of_several_sinks() -> None:
+    accounts = {
+        "central": {"acknowledged": 20, "pending": 0, "dropped": {}},
+        "lake": {"acknowledged": 15, "pending": 2, "dropped": {"outbox full": 3}},
+    }
+    receipt = {
+        "hour": "2027-01-15T08:00Z",
+        "device": "press",
+        "read": None,
+        "readings": 20,
+        "final": False,
+        "revision": 2,
+    }
+    header, *rows = [line.split() for line in receipts_module._table([{**receipt, "sinks": accounts}])]
+    assert header[4:6] == ["SINK", "DELIVERED"]
+    assert rows == [
+        ["2027-01-15T08:00Z", "press", "?", "20", "central", "20", "0", "0", "revision", "2"],
+        ["2027-01-15T08:00Z", "press", "?", "20", "lake", "15", "2", "3", "revision", "2"],
+    ]
 
 
 def test_devices_and_hours_are_chosen_and_json_is_what_was_published(
