@@ -31,6 +31,11 @@ MAX_SILENT = 4
 MAX_DAMAGED = 8
 """Damaged frames one after the other, without a sound one, that end the connection."""
 
+BUSY = 6
+"""The exception by which a device says that it has no time now; the request is repeated a little later."""
+
+_BUSY_PAUSE = 0.1
+
 UNREACHABLE = frozenset((10, 11))
 """Exceptions by which a gateway says that it does not reach the unit; the unit's further requests are not sent then."""
 
@@ -188,7 +193,7 @@ class Connection(asyncio.Protocol):
         if waiting is None or (self._doubts and self._owed(waiting, frame)):
             self._unexpected(number, frame)
             return
-        exchange, index, sent, _ = waiting
+        exchange, index, sent, left = waiting
         if index == _MARK:
             del self._open[number]
             self._doubts.end(exchange.unit)
@@ -200,7 +205,13 @@ class Connection(asyncio.Protocol):
         if now - sent > self._slowest:
             self._slowest = now - sent
         self._damaged = 0
-        self._arrived(exchange, index, answer, now)
+        if answer == BUSY and left:
+            exchange.heard = True
+            self._not_before = now + max(_BUSY_PAUSE, exchange.pace.pause)
+            self._repeat_or_end(exchange, index, left, BUSY)
+            self._send(now)
+        else:
+            self._arrived(exchange, index, answer, now)
 
     def _arrived(self, exchange: Exchange, index: int, answer: Answer, now: float) -> None:
         if self._gap or exchange.pace.pause:

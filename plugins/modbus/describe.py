@@ -37,9 +37,15 @@ def doubts(devices: Sequence[Device]) -> list[str]:
     return [*_disagreements(devices), *(_budget(devices, first) if first.serial else [])]
 
 
+_LINE = ("transport", "serial", "baud", "parity", "data_bits", "stop_bits", "rs485")
+"""Options of a line, which the first device on it says for all."""
+
+
 def _budget(devices: Sequence[Device], line: ModbusDevice) -> list[str]:
+    settings = {name: getattr(line, name) for name in _LINE}
+    configs = {device.name: device.config.model_copy(update=settings) for device in devices}
     times = [
-        (scan, time_of(blocks_of(spans_of(tags), device.config), device.config))
+        (scan, time_of(blocks_of(spans_of(tags), configs[device.name]), configs[device.name]))
         for device in devices
         for scan, tags in by_scan(device).items()
     ]
@@ -63,10 +69,9 @@ def _budget(devices: Sequence[Device], line: ModbusDevice) -> list[str]:
 def _disagreements(devices: Sequence[Device]) -> list[str]:
     """Options of the line in which a device differs from the first, whose word counts."""
     first = devices[0]
-    names = ("transport", "baud", "parity", "data_bits", "stop_bits", "rs485", "tls", "timeout", "max_in_flight")
     said = []
     for device in devices[1:]:
-        for name in names:
+        for name in (*_LINE, "tls", "timeout", "max_in_flight"):
             own, counts = getattr(device.config, name), getattr(first.config, name)
             if own != counts:
                 said.append(

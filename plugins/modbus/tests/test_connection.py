@@ -195,6 +195,19 @@ async def test_what_a_gateway_reached_is_given_though_the_rest_failed() -> None:
             assert readings.quality.tolist() == [0, quality.BAD_NO_COMMUNICATION, quality.BAD_NO_COMMUNICATION]
 
 
+async def test_a_device_that_is_busy_is_asked_again_as_often_as_it_may_be() -> None:
+    async with RawDevice(lambda request: exception(request, 6) if len(raw.requests) < 3 else registers(request)) as raw:
+        device = device_at(raw, retries=2, timeout="25s")
+        async with connected(device) as driver:
+            assert await read(driver, device) == [0, 1, 2, 3]
+            raw.requests.clear()
+            raw.answer = lambda request: exception(request, 6)
+            readings = await driver.read(device.tags)
+            assert isinstance(readings, Readings)
+            assert readings.quality.tolist() == [quality.BAD_DEVICE_FAILURE] * 4
+            assert len(raw.requests) == 3
+
+
 async def test_reads_on_request_leave_nothing_behind() -> None:
     async with RawDevice(registers) as raw:
         device = device_at(raw)

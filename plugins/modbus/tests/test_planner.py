@@ -175,5 +175,9 @@ def test_check_is_told_of_a_scan_that_takes_longer_than_its_timeout() -> None:
 def test_check_is_told_of_options_that_do_not_count() -> None:
     devices = [on_serial_line(words(0), "one"), on_serial_line(words(0), "two", unit=2, baud=19200)]
     assert doubts(devices) == ["two: its baud does not count: one, the first on this line, has 9600"]
+    full = [
+        on_serial_line(words(*range(100)), f"meter-{n}", unit=n, baud=9600 if n == 1 else 19200) for n in range(1, 6)
+    ]
+    assert "this line needs 1.29 s for a 1 s scan at 9600 baud" in doubts(full)[-1]
     sharing = [make_device(words(0), "one"), make_device(words(0), "two", unit=2, any_unit=True)]
     assert doubts(sharing) == ["two: any_unit is not safe on a line of several devices; leave it out"]
