@@ -28,6 +28,9 @@ from gateway.outbox.writer import Writer
 
 log = structlog.get_logger()
 
+_CURSOR_RATE = 4096
+"""Bytes a second, about, that each cursor may cost the disk. It grows with the holes that waiting refusals leave; a loss of
+the hint costs repeats only."""
 _BELOW_FLOOR = "the disk's free space is below min_free"
 
 
@@ -72,6 +75,8 @@ class Upkeep:
         self._append_body = append_body
         self._earlier = {segment.path for lane in lanes.values() for segment in lane.segments}
         """Files of earlier runs, maybe of another boot."""
+        self._cursor_due: dict[str, int] = {}
+        """By sink, when its cursor may be written again; boot clock, ns."""
         self._told: set[tuple[str, str]] = set()
         """Sinks and reasons of losses that were logged; what follows is counted, and recorded."""
 
@@ -98,7 +103,7 @@ class Upkeep:
             if done:
                 self._remove(done)
         self.tell_settled()
-        self.save_cursors()
+        self._save_due_cursors()
         values = sum(lane.total for lane in self._lanes.values()) - self._accepted_before
         self._wear.look(self._writer.written_bytes, self._writer.syncs, values)
         self._writer.measure()
@@ -238,6 +243,13 @@ class Upkeep:
                 self._lanes[segment.lane].segments.remove(segment)
             self._writer.remove([segment.path for segment in segments])
 
+    def _save_due_cursors(self) -> None:
+        """The large ones more rarely."""
+        now = self._clock.boot_ns()
+        for reader in self._readers.values():
+            if reader.changed and now >= self._cursor_due.get(reader.sink, 0):
+                self.save_cursor(reader)
+
     def save_cursors(self) -> None:
         """Write down how far each sink has come, where that has changed."""
         for reader in self._readers.values():
@@ -249,4 +261,5 @@ class Upkeep:
         reader.changed = False
         tracks = {lane: track.progress for lane, track in reader.tracks.items()}
         data = state.dump_cursor(self._log_id, tracks)
+        self._cursor_due[reader.sink] = self._clock.boot_ns() + len(data) // _CURSOR_RATE * 1_000_000_000
         self._writer.save(state.cursor_path(self._directory, reader.sink), data)

@@ -48,3 +48,25 @@ async def test_a_sink_that_is_away_for_a_week_costs_only_itself(log, context):
         named = sum(record.body["sinks"].get("away", 0) for record in records if record.kind is Kind.LOSS)
         assert named == lost, "each loss is itself a record"
         assert lost + 100 * len(kept) == 100 * (SCANS + 5)
+
+
+async def test_a_cursor_with_many_holes_is_written_more_rarely_and_always_at_the_end(log, context):
+    async with log.opened() as outbox:
+        device, reader = outbox.bind(spec(), context), outbox.reader("central")
+        await fill(outbox, device, range(2004))
+        records = await take(reader, 2004)
+        reader.acknowledged(records[:2])
+        outbox._tick()
+        assert not reader.changed
+        reader.acknowledged(records[4:2000:2])
+        outbox._tick()
+        assert not reader.changed, "the first large one"
+        reader.acknowledged(records[2000:2001])
+        outbox._tick()
+        assert reader.changed, "too soon after it"
+        log.clock.advance(60)
+        outbox._tick()
+        assert not reader.changed
+        reader.acknowledged(records[2002:2003])
+    async with log.opened() as outbox:
+        assert outbox.reader("central").pending["data"] == (2004 - 2 - 998 - 2) * len(device.tags)
