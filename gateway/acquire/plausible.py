@@ -14,6 +14,9 @@ _USUAL = (1e-3, 1e6)
 _CHANCE = {"int16": 1.0, "uint16": 1.0, "float16": 1.0, "float32": 0.12, "float64": 0.015, "bcd16": 0.15, "bcd32": 0.02}
 """How often random bytes are a usual number in such a type; 0 for the others."""
 
+_RARE = {"float16": 0.75, "bcd16": 0.85, "bcd32": 0.9, "bcd64": 0.9}
+"""How much less a type is met in plants than the others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
@@ -42,8 +45,9 @@ def rank(reads: Sequence[Sequence[Guess]], expected: tuple[float, float] | None 
     """The guesses that every one of several reads, a moment apart, allows; the most plausible first.
 
     A guess is plausible when its value lies within `expected` or, without that, where a plant's numbers mostly do; when it
-    moves no more between the reads than it is large; and when chance hardly made it: few bits say it, and random bytes would
-    seldom fit. With equal scores the order of the driver stays, which begins with what is most usual.
+    moves no more between the reads than it is large; when chance hardly made it: few bits say it, and random bytes would
+    seldom fit; and when such a type is usual. With equal scores the order of the driver stays, which begins with what is
+    most usual.
     """
     latest = {_key(guess): guess for guess in reads[-1]}
     before = [{_key(guess): guess.value for guess in read} for read in reads]
@@ -65,7 +69,7 @@ def _score(values: Sequence[object], type_: str, expected: tuple[float, float] |
         return 0.5 if expected else 0.9
     numbers = [float(each) for each in values if isinstance(each, int | float)]
     fits = _within(float(value), expected) if expected else _usual(float(value)) * (1 - 0.6 * _CHANCE.get(type_, 0.0))
-    return round(fits * _steady(numbers) * (0.8 + 0.2 * _plain(value)), 3)
+    return round(fits * _RARE.get(type_, 1.0) * _steady(numbers) * (0.8 + 0.2 * _plain(value)), 3)
 
 
 def _within(value: float, expected: tuple[float, float]) -> float:

@@ -249,6 +249,8 @@ class ModbusTag(TagConfig):
         if self.order is not None and self.order not in orders:
             raise ValueError(f'order: "{self.order}" does not fit {self.type}; write one of {", ".join(orders)}')
         self._check_length()
+        if self.type in TEXTS and self.scaled:
+            raise ValueError(f"{'scale' if self.scale != 1 else 'offset'}: a {self.type} is no number; leave it out")
         count = registers_of(self.type, self.length, self.order or "")
         if count > 125:
             raise ValueError(

@@ -85,6 +85,7 @@ def test_lines_that_cannot_be_are_refused(options: dict[str, Any], said: str) ->
         ({"address": "40001", "type": "int16", "length": 3}, "only a string or bytes have a length"),
         ({"address": "40001", "type": "string", "length": 126, "order": "A"}, "a request gives 125 registers at most"),
         ({"address": "40001", "type": "string", "length": 3, "order": "CDAB"}, "write one of AB, BA, A, B"),
+        ({"address": "40001", "type": "string", "length": 3, "scale": 0.1}, "a string is no number"),
     ],
 )
 def test_texts_and_parts_of_registers_are_checked(options: dict[str, Any], said: str) -> None:
