@@ -47,14 +47,17 @@ def rank(reads: Sequence[Sequence[Guess]], expected: tuple[float, float] | None 
     A guess is plausible when its value lies within `expected` or, without that, where a plant's numbers mostly do; when it
     moves no more between the reads than it is large; when chance hardly made it: few bits say it, and random bytes would
     seldom fit; and when such a type is usual. With equal scores the order of the driver stays, which begins with what is
-    most usual.
+    most usual. Of several orders that give the same values the first is told.
     """
     latest = {_key(guess): guess for guess in reads[-1]}
     before = [{_key(guess): guess.value for guess in read} for read in reads]
     ranked = []
+    told: set[tuple[object, ...]] = set()
     for key, guess in latest.items():
         values = [read[key] for read in before if key in read]
-        if len(values) == len(reads):
+        same = (guess.options.get("address"), guess.options.get("type"), *values)
+        if len(values) == len(reads) and same not in told:
+            told.add(same)
             ranked.append(Ranked(guess, _score(values, str(guess.options.get("type", "")), expected)))
     return sorted(ranked, key=lambda each: -each.score)
 

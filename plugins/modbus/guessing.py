@@ -23,15 +23,13 @@ def guesses_of(at: Address, wire: bytes) -> Iterator[Guess]:
 
 
 def _orders(area: Area, at: int, wire: bytes, type_: str) -> Iterator[Guess]:
-    seen: set[object] = set()
     for order in ORDERS[size_of(type_)]:
         try:
             value = decode(wire, type_, order)
         except ValueError:
             continue
-        if value in seen or (isinstance(value, float) and not math.isfinite(value)):
+        if isinstance(value, float) and not math.isfinite(value):
             continue
-        seen.add(value)
         yield Guess({"address": f"{area.code}:{at}", "type": type_, "order": order}, value)
 
 

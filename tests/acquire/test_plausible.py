@@ -44,6 +44,13 @@ def test_a_neighbour_is_found_when_the_manual_counts_otherwise() -> None:
     assert best(*wires, expected=(49, 51)) == ("hr:1", "float32", "ABCD")
 
 
+def test_a_value_that_is_the_same_in_several_orders_for_a_moment_is_not_lost() -> None:
+    wires = [bytes(4), *[encode(value, "float32", "CDAB") for value in (0.5, 0.75)]]
+    assert best(*wires, expected=(0.1, 1)) == ("hr:0", "float32", "CDAB")
+    orders = [each.guess.options["order"] for each in found(bytes(4)) if each.guess.options["type"] == "float32"]
+    assert orders == ["ABCD"]
+
+
 def test_a_text_is_shown_as_a_text() -> None:
     (text,) = [each.guess for each in found(b"BOILER 7") if each.guess.options["type"] == "string"][:1]
     assert text == Guess({"address": "hr:0", "type": "string", "order": "AB", "length": 8}, "BOILER 7")
