@@ -150,7 +150,9 @@ def _doubts(config: Config, plugins: Plugins) -> Sequence[Problem]:
     """What drivers say of lines that several devices share, or that are slow."""
     lines = by_line(config.devices, plugins.driver).values()
     told = [(specs[0].config, plugins.driver(specs[0].config.driver).doubts([*map(unbound, specs)])) for specs in lines]
-    return [Problem(str(config.path), 0, f'line of "{first.name}"', doubt) for first, doubts in told for doubt in doubts]
+    return [
+        Problem(str(config.path), 0, f'line of "{first.name}"', doubt) for first, doubts in told for doubt in doubts
+    ]
 
 
 def _missing_secrets(config: Config) -> Sequence[Problem]:
