@@ -46,6 +46,10 @@ def troubles(answer: dict[str, Any]) -> Iterator[list[str]]:
     outbox = answer["outbox"]
     if outbox["disk"] != "ok":
         yield [colour(f"outbox: the disk does not take what is read: {outbox['disk']}", "red")]
+    floor = outbox.get("min_free", 0)
+    if outbox["free"] is not None and outbox["free"] < floor:
+        free, kept = format_size(outbox["free"]), format_size(floor)
+        yield [f"outbox: {free} free on its disk, and {kept} are to stay free ([outbox] min_free): make room"]
     if outbox["not_accepted"]:
         yield [colour(f"outbox: {count(outbox['not_accepted'], 'reading')} not accepted and lost", "red")]
     yield from ([colour(f"left out, its plugin does not load: {problem}", "red")] for problem in answer["parked"])
@@ -116,12 +120,17 @@ def _outbox(outbox: dict[str, Any], uptime: float) -> Iterator[str]:
     held, bound = outbox["size"], outbox["max_size"]
     said = [f"{format_size(held)} of {format_size(bound)}", f"{format_size(outbox['free'])} free on the disk"]
     room = min(bound - held, outbox["free"])
-    if room <= 0:
+    spills = outbox.get("mode") == "spill"
+    if outbox.get("turning_away"):
+        said.append("full: what is new is not accepted")
+    elif room <= 0:
         said.append("full: the oldest is given up")
-    elif uptime >= SETTLED and outbox["written_bytes"]:
+    elif uptime >= SETTLED and outbox["written_bytes"] and not spills:
         seconds = room / (outbox["written_bytes"] / uptime)
         said.append(f"room for {format_duration(seconds)} without a sink, as it goes now")
     yield f"  outbox   {sentence(said)}"
+    if spills:
+        yield f"           mode spill: {outbox['promise']}"
     for directory in outbox["set_aside"]:
         yield f"           {colour('set aside', 'yellow')}, not sent: {directory}; delete it when nobody needs it"
     found = outbox["recovered"]

@@ -115,6 +115,7 @@ class Upkeep:
             "size": self.size,
             "max_size": self.max_size,
             "free": self.free,
+            "min_free": self._section.min_free,
             "keep_s": self.keep_s,
             "mode": mode,
             "promise": PROMISES[mode],

@@ -122,6 +122,10 @@ def test_a_gateway_that_is_well_says_so_first_and_then_what_it_does() -> None:
             {"outbox__disk": "No space left on device"},
             "outbox: the disk does not take what is read: No space left on device",
         ),
+        (
+            {"outbox__free": 2**20, "outbox__min_free": 2**28},
+            "outbox: 1.0 MiB free on its disk, and 256 MiB are to stay free ([outbox] min_free): make room",
+        ),
         ({"outbox__not_accepted": 1200}, "outbox: 1\u202f200 readings not accepted and lost"),
         (
             {"sinks__0__outbox__lanes__data": LANE | {"dropped": {"older than max_size allows": 1}}},
@@ -187,6 +191,17 @@ def test_how_long_the_room_lasts_is_not_guessed_from_the_first_minute() -> None:
 def test_the_room_is_what_bound_and_disk_leave() -> None:
     assert "room for 1 h 44 min" in "\n".join(lines(changed(outbox__free=1000 * 6250), NOW))
     assert "full: the oldest is given up" in "\n".join(lines(changed(outbox__size=2**31), NOW))
+
+
+def test_a_full_outbox_that_keeps_the_oldest_says_so() -> None:
+    full = changed(outbox__size=2**31, outbox__turning_away={"data": "max_size is reached"})
+    assert "full: what is new is not accepted" in "\n".join(lines(full, NOW))
+
+
+def test_the_weaker_promise_of_spill_stands_in_place_of_a_guess() -> None:
+    told = "\n".join(lines(changed(outbox__mode="spill", outbox__promise="a kill loses two seconds"), NOW))
+    assert "mode spill: a kill loses two seconds" in told
+    assert "room for" not in told
 
 
 def test_what_was_left_out_for_its_plugin_stands_among_the_troubles() -> None:
