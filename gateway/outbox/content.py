@@ -22,7 +22,7 @@ from gateway.core.context import Context
 from gateway.core.quality import BAD, HISTORICAL, describe
 from gateway.core.readings import Readings
 from gateway.core.record import Record
-from gateway.core.tag import FITS_FLOAT32, Tag, Tags
+from gateway.core.tag import FITS_FLOAT32, VALUE_TYPES, Tags
 
 _MILLISECOND = 1_000_000
 _INFINITE = float("inf")
@@ -31,14 +31,11 @@ _SHORT = 8
 _PLANS = 4
 """Plans kept per device: its scan groups, whose column of tags is always the same object."""
 
-_FLOAT32, _BOOL, _SMALL, _WIDE = range(4)
-"""What matters of a tag's type; the numbers of all but _WIDE fit a float32."""
+_FLOAT32, _BOOL, _SMALL, _WIDE, _OTHER = range(5)
+"""What matters of a tag's type; _SMALL and _WIDE are integers that fit, or do not fit, a float32."""
 
-_SINGLE, _DOUBLE = [(np.dtype(each), np.zeros((), each)) for each in (np.float32, np.float64)]
-
-
-def _code(tag: Tag) -> int:
-    return {"float32": _FLOAT32, "bool": _BOOL}.get(tag.type, _SMALL if tag.type in FITS_FLOAT32 else _WIDE)
+_CODES = {each: _SMALL if each in FITS_FLOAT32 else _WIDE for each in VALUE_TYPES if "int" in each}
+_CODES |= {"float32": _FLOAT32, "bool": _BOOL}
 
 
 class _Plan:
@@ -54,9 +51,10 @@ class _Plan:
         self.rows: NDArray[np.intp] | None = None
         """Which rows of the record, when that becomes several messages."""
         self._codes = codes
-        self._dtype, self._zero = _SINGLE if single else _DOUBLE
+        self._dtype = np.dtype(np.float32 if single else np.float64)
         if codes is not None:
             self._truths = np.flatnonzero(codes == _BOOL)
+            self._whole = np.flatnonzero((codes == _SMALL) | (codes == _WIDE))
             self._singles = codes[:0] if single else np.flatnonzero(codes == _FLOAT32)
 
     def numbers(self, value: NDArray[np.float64]) -> NDArray[np.floating[Any]]:
@@ -64,12 +62,13 @@ class _Plan:
         seen: NDArray[np.floating[Any]] = value.astype(self._dtype)
         if self._codes is not None:
             self._as_printed(value, seen)
-        seen += self._zero  # makes -0 a 0: an integer has none
         if not seen.dot(seen) < _INFINITE:
             seen[~np.isfinite(seen)] = math.nan
         return seen
 
     def _as_printed(self, value: NDArray[np.float64], seen: NDArray[np.floating[Any]]) -> None:
+        if len(self._whole):
+            seen[self._whole] += 0.0  # an integer has no -0
         if len(self._singles):
             text = orjson.dumps(value[self._singles].astype(np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
             seen[self._singles] = np.array(orjson.loads(text), np.float64)
@@ -84,10 +83,10 @@ class Content:
         in_order = sorted(tags, key=lambda tag: tag.id)
         self._ids = np.array([tag.id for tag in in_order], np.uint32)
         self._names = np.frombuffer(_shorts(tag.name for tag in in_order), np.uint64)
-        self._codes = np.array([_code(tag) for tag in in_order], np.uint8)
-        self._in_a_row = int(self._ids[-1]) - int(self._ids[0]) == len(tags) - 1
+        self._codes = np.array([_CODES.get(tag.type, _OTHER) for tag in in_order], np.uint8)
+        self._in_a_row = len(tags) > 0 and int(self._ids[-1] - self._ids[0]) == len(tags) - 1
         codes = {*self._codes.tolist()}
-        self._alike = codes.pop() if codes in ({_FLOAT32}, {_SMALL}, {_WIDE}) else None
+        self._alike = codes.pop() if codes in ({_FLOAT32}, {_OTHER}) else None
         """The code of all tags, where types do not matter."""
         said = context.said()
         self._context = _shorts([*said, *said.values()])
@@ -125,9 +124,10 @@ class Content:
 
     def _plan(self, places: NDArray[np.intp]) -> _Plan:
         if self._alike is not None:
-            return _Plan(self._names[places], None, self._context, self._alike != _WIDE)
+            return _Plan(self._names[places], None, self._context, self._alike == _FLOAT32)
         codes = self._codes[places]
-        return _Plan(self._names[places], codes, self._context, not np.count_nonzero(codes == _WIDE))
+        single = not np.count_nonzero(codes >= _WIDE)
+        return _Plan(self._names[places], codes, self._context, single)
 
     def _parts(self, places: NDArray[np.intp]) -> list[_Plan]:
         plans = []
@@ -204,7 +204,6 @@ def _with_exact(
         seen.extend(_leaves(exact[row]) if row in exact and quality[row] < BAD else [number])
     texts = [each for each in seen if isinstance(each, str)]
     flat = np.array([0 if isinstance(each, str) else each for each in seen], numbers.dtype)
-    flat += 0.0
     flat[~np.isfinite(flat)] = math.nan
     flat[[place for place, each in enumerate(seen) if isinstance(each, str)]] = math.inf
     return flat, b"".join(map(_hash, texts))

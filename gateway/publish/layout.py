@@ -44,7 +44,8 @@ def _float32(column: Column) -> Pieces:
 
 
 def _integer(column: Column) -> Pieces:
-    return (_numbers(column.copy()) + b",").replace(b".0,", b",")[:-1].split(b",")
+    """Without -0, which some readers of JSON take for another number than 0."""
+    return (_numbers(column + 0.0) + b",").replace(b".0,", b",")[:-1].split(b",")
 
 
 def _bool(column: Column) -> Pieces:

@@ -74,7 +74,7 @@ def records(draw: st.DrawFn) -> tuple[Record, Device]:
         if kinds[n] == "bool":
             value[row] = draw(st.sampled_from([0.0, 1.0]))
         elif kinds[n] in ("int16", "uint32", "int64"):
-            value[row] = draw(st.integers(-(2**31), 2**31))
+            value[row] = draw(st.integers(-(2**31), 2**31) | st.just(-0.0))
         elif kinds[n] in ("string", "bytes", ""):
             arrays = st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=2), max_size=3)
             exact[row] = draw({"string": st.text(max_size=5), "bytes": st.binary(max_size=5), "": arrays}[kinds[n]])
