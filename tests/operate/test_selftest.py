@@ -13,20 +13,22 @@ import pytest
 
 from gateway.cli import main
 from gateway.core.record import Lane
-from gateway.operate.selftest import child, damage
+from gateway.operate.selftest import child, damage, frozen
 from gateway.operate.selftest.before import Before, prepare, valued
 from gateway.operate.selftest.check import Check
 from gateway.operate.selftest.damage import FLIPS, GONE, torn
+from gateway.operate.selftest.frozen import frozen_broker
 from gateway.operate.selftest.killing import Ledger, kill_loop
 from gateway.operate.selftest.logs import ROWS, SINKS, bind, block, opened, silence
 from gateway.operate.selftest.runs import Named, runs
 from gateway.outbox import identity, reader, reading, state
+from gateway.publish.window import Window
 
 
 @pytest.fixture
 def before(tmp_path: Path) -> Before:
     with silence():
-        return asyncio.run(valued(asyncio.run(prepare(tmp_path / "log"))))
+        return asyncio.run(valued(prepare(tmp_path / "log")))
 
 
 def tried(before: Before, doing: damage.Doing, trials: int = 20) -> Check:
@@ -95,7 +97,35 @@ def test_damage_of_every_kind_is_survived(before, doing):
     assert check.failures == []
 
 
+@pytest.mark.timeout(150)
+def test_a_frozen_far_side_is_named_and_costs_nothing(tmp_path):
+    with silence():
+        check = frozen_broker(tmp_path, lambda *_: None)
+    assert check.failures == []
+    assert (check.figures["freezes"], check.figures["lost"]) == (3, 0)
+
+
 # A check that cannot fail proves nothing: each promise is broken once.
+
+
+@pytest.mark.timeout(150)
+def test_a_watchdog_that_sleeps_is_found_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(Window, "look", lambda self, timeout: "")
+    monkeypatch.setattr(frozen, "NAMED_WITHIN", 1.0)
+    monkeypatch.setattr(frozen, "FREEZES", 1)
+    with silence():
+        check = frozen_broker(tmp_path, lambda *_: None)
+    assert "was not named" in check.failures[0]
+
+
+@pytest.mark.timeout(150)
+def test_a_sink_that_forgets_what_was_on_its_way_is_found_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(reader.Reader, "rewind", lambda self: None)
+    monkeypatch.setattr(frozen, "DELIVERED_WITHIN", 3.0)
+    monkeypatch.setattr(frozen, "FREEZES", 1)
+    with silence():
+        check = frozen_broker(tmp_path, lambda *_: None)
+    assert any("not everything was acknowledged" in failure for failure in check.failures)
 
 
 def test_a_start_that_is_refused_is_told(before, monkeypatch):

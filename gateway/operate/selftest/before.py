@@ -1,20 +1,26 @@
 """A log after a stop without warning, and all there is to know about it."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from gateway.core.record import Lane
+from gateway.operate.selftest.full_disk import within
 from gateway.operate.selftest.logs import bind, block, event, number_of, opened
 from gateway.operate.selftest.restart import restarted
 from gateway.outbox import Outbox, Reader
 from gateway.outbox.frames import DEFINITION, is_record, scan
 from gateway.outbox.segment import HEADER_SIZE, TRAILER_SIZE, read_footer
+from gateway.outbox.synced import SyncedBoots, synced_path
 
 RECORDS = 40
 """Of readings in each life of the log that is damaged."""
 LIVES = 3
 _ACKNOWLEDGED = 15
 SINK = "prompt"
+SECTION: dict[str, Any] = {"keep": 1e9, "ballast": 4096}
+"""Of the log that is damaged: no file of it goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ class Before:
     files: dict[str, bytes]
     places: list[Place]
     acknowledged: frozenset[tuple[Lane, int]]
-    """Lane and number."""
+    """Lane and number; the last one was refused for good, and is a dead letter."""
     definitions: list[tuple[str, int, int]]
     """File, begin and end."""
     finished: dict[str, tuple[int, int]]
@@ -62,21 +68,29 @@ class Before:
         return max(place.file for place in self.places if place.lane is lane)
 
 
-async def prepare(directory: Path) -> Before:
-    """Three lives of a log: two that ended in good order, one that did not; a part of it acknowledged."""
-    acknowledged: set[tuple[Lane, int]] = set()
-    for life in range(LIVES):
-        async with opened(directory, keep=1e9) as outbox:
-            reader = outbox.reader(SINK, "strict")
-            await _fill(outbox, life)
-            if not life:
-                acknowledged = await _acknowledge(reader)
-            files = _content(directory)
-    before = Before(directory, outbox.log_id, files, [], frozenset(acknowledged), [], {})
-    for name in files:
+def prepare(directory: Path) -> Before:
+    """Three lives of a log: two that ended in good order, one that did not; a part of it acknowledged, a record refused."""
+    directory.mkdir(parents=True)
+    synced_path(directory).write_bytes(SyncedBoots({0: 0}).dump())
+    before = asyncio.run(_live(directory))
+    for name in before.files:
         if name.endswith(".seg"):
             _look(before, name)
     return before
+
+
+async def _live(directory: Path) -> Before:
+    acknowledged: set[tuple[Lane, int]] = set()
+    open_receipts = directory / "receipts" / "open.json"
+    for life in range(LIVES):
+        async with opened(directory, **SECTION) as outbox:
+            reader = outbox.reader(SINK, "strict")
+            await _fill(outbox, life)
+            await within(open_receipts.exists, 30)
+            if not life:
+                acknowledged = await _acknowledge(reader)
+            files = _content(directory)
+    return Before(directory, outbox.log_id, files, [], frozenset(acknowledged), [], {})
 
 
 async def _fill(outbox: Outbox, life: int) -> None:
@@ -91,7 +105,8 @@ async def _fill(outbox: Outbox, life: int) -> None:
 
 async def _acknowledge(reader: Reader) -> set[tuple[Lane, int]]:
     records = (await reader.take(1000))[:_ACKNOWLEDGED]
-    reader.acknowledged(records)
+    reader.acknowledged(records[:-1])
+    reader.refused(records[-1], "the self-test wants it so", True)
     return {(record.lane, record.seq) for record in records}
 
 
@@ -119,6 +134,6 @@ async def valued(before: Before) -> Before:
     before.restore()
     cursors = before.directory / "cursors" / "prompt.json"
     cursors.unlink()
-    after = await restarted(before.directory, SINK)
+    after = await restarted(before.directory, SINK, **SECTION)
     values = {(record.lane, record.seq): number_of(record) for record in after.delivered}
     return replace(before, places=[replace(place, value=values[place.lane, place.seq]) for place in before.places])

@@ -4,17 +4,21 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from gateway.core.record import Lane
-from gateway.operate.selftest.before import SINK, Before, Place, prepare, valued
+from gateway.operate.selftest.before import SECTION, SINK, Before, Place, prepare, valued
 from gateway.operate.selftest.check import Check, Progress
 from gateway.operate.selftest.logs import ROWS, number_of
 from gateway.operate.selftest.restart import Restart, restarted
 from gateway.outbox.frames import HEAD_SIZE
 from gateway.outbox.segment import HEADER_SIZE, TRAILER_SIZE
 
-_SMALL = ("numbers", "cursors/prompt.json", "tags")
+_SMALL = (
+    *("numbers", "cursors/prompt.json", "tags", "ballast", "synced.json"),
+    *("receipts/open.json", "receipts/*.pending", "receipts/*.index", "dead/*.dead"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +84,13 @@ def _in_trailer(before: Before, chance: random.Random) -> Damage:
     return Damage(_flip(before, chance, name, begin, begin + TRAILER_SIZE))
 
 
-def _in_file(name: str) -> Doing:
+def _one_of(before: Before, pattern: str, chance: random.Random) -> str:
+    return chance.choice([name for name in before.files if fnmatch(name, pattern)])
+
+
+def _in_file(pattern: str) -> Doing:
     def flip(before: Before, chance: random.Random) -> Damage:
+        name = _one_of(before, pattern, chance)
         return Damage(
             _flip(before, chance, name, 0, len(before.files[name])),
             new_log=name == "log.json",
@@ -105,8 +114,9 @@ FLIPS: dict[str, Doing] = {
 }
 
 
-def _gone(name: str) -> Doing:
+def _gone(pattern: str) -> Doing:
     def remove(before: Before, chance: random.Random) -> Damage:
+        name = _one_of(before, pattern, chance)
         path = before.directory / name
         data = chance.choice([None, b"", chance.randbytes(200)])
         path.unlink() if data is None else path.write_bytes(data)
@@ -121,7 +131,7 @@ GONE = {name: _gone(name) for name in _SMALL}
 
 def damage_checks(directory: Path, trials: int, chance: random.Random, progress: Progress) -> Iterable[Check]:
     """All of them; the log is made in `directory`."""
-    before = asyncio.run(prepare(directory / "damaged"))
+    before = prepare(directory / "damaged")
     before = asyncio.run(valued(before))
     yield _tried("a write torn at a random byte", {"torn": torn}, before, trials, chance, progress)
     for name, doing in FLIPS.items():
@@ -146,7 +156,7 @@ def _tried(
         before.restore()
         damage = list(doings.values())[trial % len(doings)](before, chance)
         try:
-            after = asyncio.run(restarted(before.directory, SINK))
+            after = asyncio.run(restarted(before.directory, SINK, **SECTION))
         except Exception as error:  # noqa: BLE001 - whatever it is, the start was refused
             check.add("starts refused", 1)
             check.fail(f"{damage.what}: the start was refused: {type(error).__name__}: {error}")

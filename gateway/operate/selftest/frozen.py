@@ -20,7 +20,7 @@ from gateway.publish import Publisher
 ACK_TIMEOUT = 1.0
 NAMED_WITHIN, DELIVERED_WITHIN = 30.0, 60.0
 """Seconds. The watchdog is not that slow, but the machine may be."""
-_FREEZES = 3
+FREEZES = 3
 _RECORDS = 600
 """For each freeze; half of them while it lasts."""
 
@@ -37,8 +37,8 @@ async def _try(directory: Path, check: Check, progress: Progress) -> None:
         device = bind(outbox)
         async with _publishing(outbox, device, far) as publisher:
             named = []
-            for freeze in range(_FREEZES):
-                progress(check.name, freeze, _FREEZES)
+            for freeze in range(FREEZES):
+                progress(check.name, freeze, FREEZES)
                 named.append(await _freeze(outbox, device, publisher, far, check, freeze * _RECORDS))
             delivered = await within(lambda: _delivered(publisher), DELIVERED_WITHIN)
             check.expect(
@@ -79,12 +79,12 @@ def _delivered(publisher: Publisher) -> bool:
 
 
 def _judge(check: Check, publisher: Publisher, far: FarSide) -> None:
-    offered = _FREEZES * _RECORDS
+    offered = FREEZES * _RECORDS
     values = sorted(values[0] for values in far.came.values())
     lost = offered - len(set(values))
     reused = sum(len(set(values)) > 1 for values in far.came.values())
-    most = _FREEZES * publisher.config.window
-    check.figures = {"freezes": _FREEZES, "records": offered, "lost": lost, "numbers reused": reused}
+    most = FREEZES * publisher.config.window
+    check.figures = {"freezes": FREEZES, "records": offered, "lost": lost, "numbers reused": reused}
     check.figures["repeats"] = far.repeats
     check.expect(lost == 0, f"{lost} records never came")
     check.expect(len(values) == len(set(values)), "a record came under two ids")

@@ -44,17 +44,17 @@ class Restart:
                 yield f"{lane.word}: the balance does not add up: {last}"
 
 
-async def restarted(directory: Path, sink: str) -> Restart:
+async def restarted(directory: Path, sink: str, **section: Any) -> Restart:
     """Start, append some records, take and acknowledge everything; and once more, for a stop writes down what was lost.
     Raises whatever a start raises."""
-    async with opened(directory, keep=1e9) as outbox:
+    async with opened(directory, **section) as outbox:
         reader = outbox.reader(sink, "strict")
         opening = _balances(reader)
         device = bind(outbox)
         for number in range(_NEW):
             outbox.append(block(device, AFTER + number))
         delivered = await _take_all(outbox, reader)
-    async with opened(directory, keep=1e9) as outbox:
+    async with opened(directory, **section) as outbox:
         reader = outbox.reader(sink, "strict")
         delivered += await _take_all(outbox, reader)
         return Restart(outbox.log_id, delivered, _named(delivered), opening, _balances(reader))
