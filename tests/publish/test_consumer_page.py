@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,12 @@ class Consumer:
     def said(self, level: str) -> list[dict[str, Any]]:
         return [body for topic, body in self.messages if topic.endswith(level)]
 
+    def gaps(self) -> list[tuple[Any, ...]]:
+        """What its own look at the numbers finds now."""
+        (query,) = re.findall(r'^gaps = """(.*?)"""', PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        with closing(sqlite3.connect(self.store, timeout=20)) as db:
+            return db.execute(query).fetchall()
+
     def inspected(self) -> tuple[int, list[str]]:
         """Exit code and words of the inspector's program."""
         path = program("inspector", self.store.parent)
@@ -107,6 +113,14 @@ def consumer(broker: Broker, directory: Path) -> Iterator[Consumer]:
             process.kill()
 
 
+async def kept(condition: Callable[[], object]) -> None:
+    """Wait for what stands in a consumer's file; looked at seldom, since that holds up its writing."""
+    deadline = time.monotonic() + 45
+    while not condition():
+        assert time.monotonic() < deadline, "not so within 45 s"
+        await asyncio.sleep(0.2)
+
+
 def test_the_program_has_thirty_lines() -> None:
     (code,) = re.findall(r"<!-- consumer -->\n```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert len([line for line in code.split("\n") if line.strip()]) <= 30
@@ -123,12 +137,12 @@ async def killed_with_a_damaged_record(directory: Path, options: dict[str, Any],
     Gives that one."""
     async with outbox_into(SINK, directory, options) as running:
         running.read(*range(100))
-        await eventually(lambda: running.balance()["acknowledged"] == 100)
+        await eventually(lambda: running.balance()["acknowledged"] == 100, 30)
         link.cut()
         for number in range(100, 200):
             running.read(number)
-        await eventually(lambda: running.balance()["accepted"] == 200)
-        await eventually(lambda: running.publisher.health.state == "down")
+        await eventually(lambda: running.balance()["accepted"] == 200, 30)
+        await eventually(lambda: running.publisher.health.state == "down", 30)
         kept = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     for path in [path for path in directory.rglob("*") if path.is_file()]:
         path.unlink()
@@ -156,7 +170,7 @@ async def cut_again_and_again(running: Running, link: FaultProxy, numbers: range
         await link.restore()  # else an unused swallow would take the broker's next greeting
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(150)
 async def test_nothing_is_lost_or_taken_twice_and_every_gap_is_named(tmp_path: Path) -> None:
     with Broker(tmp_path) as broker, Subscriber(broker) as raw, consumer(broker, tmp_path) as subject:
         async with FaultProxy("127.0.0.1", broker.port) as link:
@@ -166,8 +180,8 @@ async def test_nothing_is_lost_or_taken_twice_and_every_gap_is_named(tmp_path: P
             async with outbox_into(SINK, tmp_path / "outbox", options) as running:
                 await cut_again_and_again(running, link, range(200, 700))
                 await eventually(lambda: running.delivered and running.balance()["pending"] == 0, 20)
-                await eventually(lambda: len(subject.values()) == 699, 10)
-                await eventually(lambda: subject.said("/_loss") and subject.said("/_skip"))
+                await kept(lambda: len(subject.values()) == 699)
+                await kept(lambda: subject.said("/_loss") and subject.said("/_skip"))
         got = subject.values()
         assert set(range(700)) - set(got) == {150}, "all but the damaged one"
         assert max(got.values()) == 1, "nothing is taken twice"
@@ -176,13 +190,11 @@ async def test_nothing_is_lost_or_taken_twice_and_every_gap_is_named(tmp_path: P
         (loss,) = subject.said("/_loss")
         assert (loss["ranges"], loss["reason"]) == ([[damaged, damaged]], "damaged on disk")
         assert {skip["lane"] for skip in subject.said("/_skip")} == {"alarm", "data"}
-        before = len(subject.missing)
-        await asyncio.sleep(3 * PATIENCE)
-        assert subject.missing[before + 1 :] == [], "after all was delivered, no hole is left that nothing names"
+        assert subject.gaps() == [], "after all was delivered, no hole is left that nothing names"
         print(f"{len(got)} taken, {sum(ids.values()) - len(ids)} repeats dropped, 1 named as lost")
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(150)
 async def test_a_number_that_nobody_names_is_told(tmp_path: Path) -> None:
     def message(number: int, **more: Any) -> str:
         return json.dumps({"id": f"feed:data:{number}", "ts": 1, "values": {"a": number}, "accepted": 2, **more})
@@ -207,13 +219,13 @@ async def test_a_number_that_nobody_names_is_told(tmp_path: Path) -> None:
                 payload,
             ]
             await asyncio.to_thread(subprocess.run, publish, check=True, timeout=10)
-        await eventually(lambda: len(subject.messages) == 6)
+        await kept(lambda: len(subject.messages) == 6)
         told = {"missing feed data 3 4", "missing feed data 6 7"}
-        await eventually(lambda: set(subject.missing) >= told)
+        await eventually(lambda: set(subject.missing) >= told, 30)
         before = len(subject.missing)
         publish[-3:] = ["x/d", "-m", message(3)]
         await asyncio.to_thread(subprocess.run, publish, check=True, timeout=10)
-        await eventually(lambda: "missing feed data 4 4" in subject.missing[before:])
+        await eventually(lambda: "missing feed data 4 4" in subject.missing[before:], 30)
 
 
 class Ahead(SystemClock):
@@ -250,7 +262,7 @@ async def two_hours_with_cuts(running: Running, link: FaultProxy, subject: Consu
             await link.restore()
         await eventually(lambda: running.balance()["accepted"] == 80 * hour and running.delivered, 25)  # noqa: B023
         Ahead.at_the_next_hour()
-        await eventually(lambda: len(final_receipts(subject)) == 2 * hour, 25)  # noqa: B023
+        await kept(lambda: len(final_receipts(subject)) == 2 * hour)  # noqa: B023
 
 
 def final_receipts(subject: Consumer) -> list[dict[str, Any]]:
@@ -268,7 +280,7 @@ def publish(broker: Broker, messages: list[Received]) -> None:
     client.loop_stop()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_all_receipts_check_and_one_message_withheld_or_altered_is_told_with_device_and_hour(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,8 +306,7 @@ async def test_all_receipts_check_and_one_message_withheld_or_altered_is_told_wi
     (tmp_path / "second").mkdir()
     with Broker(tmp_path) as broker, consumer(broker, tmp_path / "second") as subject:
         await asyncio.to_thread(publish, broker, spoiled)
-        kept = len(spoiled)
-        await eventually(lambda: len(subject.messages) == kept, 25)
+        await kept(lambda: len(subject.messages) == len(spoiled))
         (short,) = [body["message"] for body in final_receipts(subject) if "oven, " + hours[0] in body["message"]]
         await eventually(lambda: f"mismatch {short} 19 here" in subject.told, 25)
         assert not any("oven" not in line for line in subject.mismatches)
