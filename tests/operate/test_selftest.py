@@ -19,7 +19,7 @@ from gateway.operate.selftest.check import Check
 from gateway.operate.selftest.damage import FLIPS, GONE, torn
 from gateway.operate.selftest.frozen import frozen_broker
 from gateway.operate.selftest.killing import Ledger, kill_loop
-from gateway.operate.selftest.logs import ROWS, SINKS, bind, block, opened, silence
+from gateway.operate.selftest.logs import ROWS, SINKS, bind, block, event, opened, silence
 from gateway.operate.selftest.runs import Named, runs
 from gateway.outbox import identity, reader, reading, state
 from gateway.publish.window import Window
@@ -243,3 +243,33 @@ def test_no_sink_loses_what_another_one_has_while_the_rest_is_drained(tmp_path, 
         asyncio.run(child.drain(tmp_path))
     data = [told["balances"][sink]["data"] for sink in SINKS]
     assert [(lane["acknowledged"], lane["dropped"]) for lane in data] == [(3000 * ROWS, {})] * 2
+
+
+def test_what_comes_while_the_log_is_drained_is_drained_for_all_sinks(tmp_path, monkeypatch):
+    """Receipts are issued meanwhile: when one sink has all, another one may get more."""
+    told: dict[str, object] = {}
+    monkeypatch.setattr(child, "say", told.update)
+
+    async def leave_a_log() -> None:
+        async with opened(tmp_path) as outbox:
+            for name in SINKS:
+                outbox.reader(name)
+            device = bind(outbox)
+            for number in range(10):
+                outbox.append(block(device, number))
+            await outbox.written_out(30)
+
+    async def say_more(sink: child.Sink, kept: int) -> bool:
+        found = await turn(sink, kept)
+        if sink.name == SINKS[-1] and not more:
+            more.append(True)
+            sink.outbox.append_event(event(0))
+            await sink.outbox.written_out(30)
+        return found
+
+    turn, more = child.Sink.turn, []
+    monkeypatch.setattr(child.Sink, "turn", say_more)
+    with silence():
+        asyncio.run(leave_a_log())
+        asyncio.run(child.drain(tmp_path))
+    assert [told["balances"][sink]["alarm"]["pending"] for sink in SINKS] == [0, 0]

@@ -88,8 +88,8 @@ async def drain(directory: Path) -> None:
     async with opened(directory) as outbox:
         sinks = [Sink(name, outbox) for name in SINKS]  # all at once: a sink that is not there holds nothing back
         say(started=outbox.log_id)
-        for sink in sinks:
-            while any(sink.reader.pending.values()):
+        while waiting := [sink for sink in sinks if any(sink.reader.pending.values())]:
+            for sink in waiting:  # for all in turn: receipts come meanwhile
                 async with asyncio.timeout(60):
                     await sink.reader.wait()
                 await sink.turn(0)

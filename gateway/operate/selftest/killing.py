@@ -9,11 +9,13 @@ from typing import Any
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
 from gateway.operate.selftest.check import Check, Progress
-from gateway.operate.selftest.logs import ROWS, SINKS
+from gateway.operate.selftest.logs import CLOCK, ROWS, SINKS
 from gateway.operate.selftest.process import answer, child
 from gateway.operate.selftest.runs import Named
+from gateway.outbox import receipts_verify
 from gateway.outbox.files import LogFiles
 from gateway.outbox.intervals import IntervalSet
+from gateway.outbox.receipts_files import kept
 from gateway.outbox.verify import verify
 
 _SHORT_LIFE = (0.005, 0.25)
@@ -23,6 +25,7 @@ _OPENING = (0.0, 0.02)
 _WORK = (50, 300)
 """Records that a life accepts before it may be killed, so that a slow machine proves as much as a quick one."""
 _DRAIN = 300.0
+_DAY_NS = 86_400_000_000_000
 
 
 class Ledger:
@@ -88,6 +91,7 @@ def kill_loop(directory: Path, cycles: int, chance: random.Random, progress: Pro
         _verify(log, check, cycle)
     _drain(log, ledger, check)
     ledger.judge(check)
+    _judge_receipts(log, ledger.named[Lane.DATA.word].count, check)
     return check.done()
 
 
@@ -128,6 +132,22 @@ def _verify(log: Path, check: Check, cycle: int) -> None:
         return
     for problem in found.problems:
         check.fail(f"after kill {cycle + 1}: {problem}")
+
+
+def _judge_receipts(log: Path, records: int, check: Check) -> None:
+    """The receipts of all lives together count every record once; where their records are still there, the hashes match."""
+    receipts = kept(log / "receipts", 0, CLOCK.wall_ns() + _DAY_NS)
+    counted = sum(receipt["records"] for receipt in receipts)
+    readings = sum(receipt["readings"] for receipt in receipts)
+    wrong = [found.words for found in receipts_verify.verify(LogFiles(log), receipts, lambda _: None) if found.wrong]
+    check.figures |= {"receipts": len(receipts), "records in them": counted}
+    expected = (records, records * ROWS)
+    said = (counted, readings)
+    check.expect(said == expected, f"the receipts count {said} records and readings, and there are {expected}")
+    check.expect(
+        not any(receipt["incomplete"] for receipt in receipts), "a receipt is incomplete, and nothing was damaged"
+    )
+    check.expect(not wrong, f"{len(wrong)} receipts do not match the log: {wrong[:1]}")
 
 
 def _drain(log: Path, ledger: Ledger, check: Check) -> None:
