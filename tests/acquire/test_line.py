@@ -295,13 +295,13 @@ async def test_a_subscription_delivers_and_its_silence_is_torn_down(plant, monke
 
 
 async def test_a_sign_of_life_keeps_a_quiet_subscription_up(plant, monkeypatch):
-    monkeypatch.setattr("gateway.acquire.line.Line._silent_after", 0.1)
+    monkeypatch.setattr("gateway.acquire.line.Line._silent_after", 3.0)
     rig = Rig(plant, Subscribing)
 
     async def on_stream(driver):
         (device,) = driver.devices
-        for _ in range(15):
-            await asyncio.sleep(0.02)
+        for _ in range(12):
+            await asyncio.sleep(0.3)
             driver.alive()
         yield Readings(device, np.array([5, 5]), device.tags.ids, np.array([1.0, 2.0]), np.zeros(2, np.uint32))
 
