@@ -156,6 +156,7 @@ def _samples(places: list[int]) -> list[list[int]]:
 
 
 def _digest(plan: _Plan, readings: Readings, record: Record, line: str) -> bytes:
+    """`line`: the message's id, and a line feed."""
     numbers, quality, texts = plan.numbers(readings.value), b"", b""
     if np.count_nonzero(readings.quality):
         quality = _qualities(plan.names, readings.quality)
