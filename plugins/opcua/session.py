@@ -8,7 +8,7 @@ server, so the next channel continues it by its ticket (OPC 10000-4 §6.7): noth
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -63,6 +63,17 @@ class Ticket:
     certificate: bytes | None
     login: Any
     """The kinds of login that the server offered."""
+
+
+async def heeding(call: Coroutine[Any, Any, R]) -> R:
+    """What the library's call returns. Its time-outs swallow a cancellation that comes together with the answer, as
+    asyncio.wait_for of Python 3.11 does; here it is raised."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    result = await call
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
 
 
 class Session:
@@ -150,7 +161,8 @@ class Session:
 
     async def _connect_channel(self) -> None:
         try:
-            await self._client.connect_sessionless()
+            for step in (self._client.connect_socket, self._client.send_hello, self._client.open_secure_channel):
+                await heeding(step())
         except AssertionError as error:  # so the library reports that the server refused to open the channel
             trust = f"most likely it does not trust the gateway's certificate: let it trust {self.certificate}"
             unprotected = 'it may not allow security = "none"'
@@ -230,7 +242,7 @@ class Session:
 
     async def request(self, request: Any, response: type[Any]) -> Any:
         """One request of any service, answered within the device's time-out. Raises the library's errors, for `in_words`."""
-        data = await self._protocol().send_request(request)
+        data = await heeding(self._protocol().send_request(request))
         answer = struct_from_binary(response, data)
         answer.ResponseHeader.ServiceResult.check()
         return answer

@@ -85,13 +85,13 @@ def assert_same(got: Block, wanted: Block) -> None:
     assert (got.t_ns // 1000).tolist() == (wanted.t_ns // 1000).tolist()  # the library knows no more than microseconds
     np.testing.assert_array_equal(got.value, wanted.value)
     assert got.quality.tolist() == wanted.quality.tolist()
-    assert got.exact == wanted.exact
+    assert repr(sorted(got.exact.items())) == repr(sorted(wanted.exact.items()))  # which finds a NaN equal to a NaN
     assert got.unusable == wanted.unusable
 
 
-@given(st.lists(data_values(), max_size=12), st.randoms())
-def test_any_values_come_out_as_the_library_decodes_them(values, random):
-    handles = [random.randrange(2**31) for _ in values]
+@given(st.lists(st.tuples(st.integers(0, 2**31), data_values()), max_size=12))
+def test_any_values_come_out_as_the_library_decodes_them(items):
+    handles, values = [handle for handle, _ in items], [value for _, value in items]
     found = fast_road(answer(values, handles), Decoder())
     assert found.handles.tolist() == handles
     assert_same(found.block, by_library(answer(values)))
