@@ -162,8 +162,10 @@ class Gateway:
             log.error("left out, its plugin does not load", reason=str(problem))
         for reason in self._plugins.parked():
             log.warning("a plugin is parked", reason=reason)
-        if self._outbox.clock_state is not ClockState.SYNCHRONISED:
-            log.warning(f"the clock is {self._outbox.clock_state.words}: {UNSYNCHRONISED}")
+        clock = self._outbox.clock_state
+        if clock is not ClockState.SYNCHRONISED:
+            tell = log.info if clock is ClockState.UNKNOWN else log.warning
+            tell(f"the clock is {clock.words}: {UNSYNCHRONISED}")
         log.info("running", gateway=self.config.gateway.name, version=__version__)
         notify(READY=1)
 
@@ -266,7 +268,7 @@ class Gateway:
             "write": Writes(road).write,
             **DeviceCommands(self.live, self._acquirer, self._clock).commands(),
             **AlarmCommands(self._detection.alarms, self._notes).commands(),
-            **ModelCommands(self._detection).commands(),
+            **ModelCommands(self._detection, self._notes).commands(),
             **DeadLetterCommands(self._outbox, noted).commands(),
             **self._history.commands(),
         }

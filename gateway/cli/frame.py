@@ -19,7 +19,7 @@ COMMANDS = {
     "write": "write a value to a tag that may be written",
     "alarms": "what is raised; acknowledge it, or shelve it for a time",
     "learn": "make a first model for a device from its own normal data",
-    "models": "which models score and what they say; inspect a model file, test it on data",
+    "models": "which models score; inspect a model file, test it on data; approve, roll back or retire a version",
     "explain": "compute an anomaly's score and contributions again, bit for bit",
     "reload": "apply the changed configuration file without stopping",
     "outbox": "the store-and-forward log: status, verify, peek, export, drain, replay, dead letters",

@@ -1,4 +1,4 @@
-"""`edge-gateway models`: which models score, what stands in a model file, and what one would have said of some data."""
+"""`edge-gateway models`: which models score, what a file holds and says of data, and which version is active."""
 
 import argparse
 import json
@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 from gateway.cli import models_test
 from gateway.cli.asking import ask
 from gateway.cli.frame import shared
-from gateway.cli.terminal import colour, fail, table
+from gateway.cli.terminal import colour, count, fail, table
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.errors import GatewayError
 
 if TYPE_CHECKING:
     from gateway.detect.session import OpenModel
 
+VERBS = {
+    "approve": "let the next version, FILE.next.onnx, which runs in shadow, take the place of the active one",
+    "rollback": "let the version before be active again",
+    "retire": "put the version in shadow aside",
+}
 COLOURS = {"up": "green", "faulted": "red", "starting": "yellow"}
 
 
@@ -31,10 +36,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     inspecting.add_argument("file", type=Path, metavar="FILE", help="the .onnx file")
     testing = actions.add_parser("test", parents=[shared()], help="label data as the running gateway would, row by row")
     models_test.arguments(testing)
+    for verb, text in VERBS.items():
+        acting = actions.add_parser(verb, parents=[shared()], help=text)
+        acting.add_argument("model", metavar="MODEL", help="its name, as  models list  shows it")
+        acting.add_argument("--reason", required=True, metavar="TEXT", help="why, for the audit trail")
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask the running gateway, or look at a file, which needs none; 1 if the file is no model that could be used."""
+    if args.what in VERBS:
+        return ask(args, f"model_{args.what}", lines, model=args.model, reason=args.reason)
     if args.what not in ("inspect", "test"):
         return ask(args, "models", lines)
     from gateway.detect.onnx_file import ModelError
@@ -63,12 +74,30 @@ def lines(models: list[dict[str, Any]]) -> Iterator[str]:
         yield colour(line, COLOURS.get(model["state"], "grey"))
         if model["reason"]:
             yield f"  {model['reason']}"
+        yield from _shadow(model.get("shadow"))
         for device in model.get("devices", []):
             score = "-" if device["score"] is None else f"{device['score']:.3g}"
             said = f" ({device['reason']})" if device["reason"] else ""
             yield f"  {device['device']}: {device['state']}{said}, score {score}" + (
                 ", anomaly" if device["event"] else ""
             )
+
+
+def _shadow(shadow: dict[str, Any] | None) -> Iterator[str]:
+    if shadow is None:
+        return
+    if "version" not in shadow:
+        yield colour(f"  in shadow: cannot be used: {shadow['reason']}", "red")
+        return
+    found = shadow["agreement"]
+    yield f"  in shadow: version {shadow['version']}, {shadow['sha256'][:12]}; it would have raised {shadow['raised']}"
+    kappa = "-" if found["kappa"] is None else f"{found['kappa']:.2f}"
+    yield (
+        f"    of {count(found['looks'], 'look')}: above by both {found['both']}, by the active alone {found['only_active']}, "
+        f"by the shadow alone {found['only_shadow']}, by neither {found['neither']}; kappa {kappa}"
+    )
+    if shadow["reason"]:
+        yield colour(f"    {shadow['reason']}", "yellow")
 
 
 def _cells(model: dict[str, Any]) -> tuple[str, ...]:

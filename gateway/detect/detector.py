@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,12 @@ from gateway.detect import events, graph
 from gateway.detect.alarms import Alarms
 from gateway.detect.evidence import cpu
 from gateway.detect.limit_watch import LimitWatch
+from gateway.detect.model import Model
 from gateway.detect.onnx_file import ModelError
 from gateway.detect.own_thread import in_own_thread
 from gateway.detect.patterns import matching
 from gateway.detect.session import OpenModel, open_model
+from gateway.detect.succession import Succession
 from gateway.detect.watch import Spawn, Watch
 
 LOAD_SECONDS = 30.0
@@ -34,19 +35,6 @@ LIMIT_SECONDS = 0.25
 """How often limits are looked at, at least."""
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Model:
-    """A configured model: being loaded, watching, or failed."""
-
-    section: ModelSection
-    name: str
-    devices: tuple[str, ...]
-    watch: Watch | None = None
-    failure: str = ""
-    identity: dict[str, Any] = field(default_factory=dict)
-    """What its events carry once the file has been read."""
 
 
 class Detector:
@@ -79,6 +67,7 @@ class Detector:
             Model(section, section.name or section.file.stem, matching(section.devices, [*self._devices]))
             for section in models
         ]
+        self.succession = Succession(self._models, self._path, self._opened, self._make_bound_watch, alarms, clock)
         self._limits = [
             LimitWatch(limit, matching(limit.devices, [*self._devices]), alarms, clock, version) for limit in limits
         ]
@@ -101,6 +90,7 @@ class Detector:
         if not self._models and not self._limits:
             await asyncio.get_running_loop().create_future()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self.succession.run())
             while True:
                 self.tick(group.create_task)
                 await asyncio.sleep(self._pause())
@@ -130,6 +120,8 @@ class Detector:
                 watch.failure = str(error)
             if watch.failure:
                 self._fail(model, watch.failure)
+            elif model.shadow:
+                model.shadow.advance(watch, columns, boot_ns, spawn)
         for limit in self._limits:
             limit.advance(limit.slots.samples(*columns) if columns else None, boot_ns)
 
@@ -157,32 +149,50 @@ class Detector:
                 "restarts": watch.judge.grid.restarts,
                 "devices": [watch.asset_status(name) for name in model.devices],
             }
+        if model.shadow:
+            status["shadow"] = model.shadow.status()
         return status
+
+    def _path(self, model: Model) -> Path:
+        return self._base / model.section.file
+
+    async def _opened(self, model: Model, path: Path) -> OpenModel:
+        """Raises ModelError."""
+        try:
+            return await in_own_thread(
+                lambda: open_model(path, len(model.devices), model.section.signed_by), LOAD_SECONDS
+            )
+        except TimeoutError:
+            raise ModelError(f"was not loaded within {LOAD_SECONDS:.0f} s") from None
 
     async def _load(self, model: Model) -> None:
         try:
             if not model.devices:
                 raise ModelError(f"no device is named {' or '.join(model.section.devices)}")
-            path = self._base / model.section.file
-            opened = await in_own_thread(
-                lambda: open_model(path, len(model.devices), model.section.signed_by), LOAD_SECONDS
-            )
+            opened = await self._opened(model, self._path(model))
         except ModelError as error:
             self._fail(model, str(error))
-        except TimeoutError:
-            self._fail(model, f"was not loaded within {LOAD_SECONDS:.0f} s")
         else:
             self._start(model, opened)
 
     def _start(self, model: Model, opened: OpenModel) -> None:
         model.name = model.section.name or opened.card.name
-        source = events.Source(model.name, opened.card, opened.file.sha256, self._version, graph.version(), cpu())
-        model.identity = source.detail()
-        model.watch = Watch(source, opened, model.devices, model.section, self._alarms, self._slow)
+        model.watch = self._make_watch(model, opened, self._alarms)
+        model.identity = model.watch.source.detail()
         told = {**model.identity, "devices": len(model.devices), "score_ms": round(opened.seconds * 1e3, 3)}
         log.info("model loaded", **told)
         for name in model.devices:
             self._bind(model, self._devices[name], described=False)
+
+    def _make_watch(self, model: Model, opened: OpenModel, alarms: Alarms) -> Watch:
+        source = events.Source(model.name, opened.card, opened.file.sha256, self._version, graph.version(), cpu())
+        return Watch(source, opened, model.devices, model.section, alarms, self._slow)
+
+    def _make_bound_watch(self, model: Model, opened: OpenModel, alarms: Alarms) -> Watch:
+        watch = self._make_watch(model, opened, alarms)
+        for name in model.devices:
+            watch.bind(self._described.get(name, self._devices[name]), name in self._described)
+        return watch
 
     def _bind_described(self, fed: Sequence[tuple[Readings, int]]) -> None:
         """A device that delivers readings has been described; a new description is a new Device object."""
@@ -193,6 +203,8 @@ class Detector:
                 for model in self._models:
                     if model.watch and device.name in model.devices:
                         self._bind(model, device, described=True)
+                    if model.shadow and model.shadow.watch and device.name in model.devices:
+                        model.shadow.watch.bind(device, True)
                 for limit in self._limits:
                     if device.name in limit.devices:
                         limit.bind(device)

@@ -15,6 +15,7 @@ from gateway.detect import events
 from gateway.detect.alarm import Key
 from gateway.detect.alarms import Alarms
 from gateway.detect.binding import Binding
+from gateway.detect.card import Card
 from gateway.detect.drift import Figures
 from gateway.detect.evidence import Evidence
 from gateway.detect.grid import AT_LIMIT, REASONS, Samples, is_scored
@@ -59,15 +60,29 @@ class Watch:
         self.skipped = 0
         """Ticks without a score because the model was still busy."""
         self.failure = ""
-        self._alarms = alarms
         self._section = section
         self._slow = slow or asyncio.Semaphore()
         self._row = {name: row for row, name in enumerate(devices)}
         self.judge = Judge(card, count, round(section.drift_span * 1e9))
-        for name in alarms.holding("anomaly", source.model).keys() & self._row.keys():
-            self.judge.decisions.active[self._row[name]] = True
+        self.tell_to(alarms)
         self._busy = False
         self._figures: list[Figures | None] = [None] * count
+
+    def tell_to(self, alarms: Alarms) -> None:
+        """From now on these hear of what is found; what they know to be raised goes on, and all else is found anew."""
+        self._alarms = alarms
+        self.judge.decisions.active[:] = False
+        for name in alarms.holding("anomaly", self.source.model).keys() & self._row.keys():
+            self.judge.decisions.active[self._row[name]] = True
+
+    def continue_from(self, other: "Watch") -> bool:
+        """Take over bindings and windows of another version, which is not used any more. Gives whether it can be: for that,
+        inputs, age limits, period and window must be the same."""
+        mine, theirs = (_form(watch.source.card) for watch in (self, other))
+        if mine != theirs or self.devices != other.devices:
+            return False
+        self.binding, self.judge.grid = other.binding, other.judge.grid
+        return True
 
     def bind(self, device: Device, described: bool) -> None:
         """See `Binding.bind`."""
@@ -199,3 +214,8 @@ class Watch:
         codes = self.judge.grid.codes[row]
         wrong = [f"{self.source.card.tags[i]} is {REASONS[codes[i]]}" for i in np.flatnonzero(which)]
         return ", ".join(wrong)
+
+
+def _form(card: Card) -> tuple[object, ...]:
+    """What must be the same for two versions to share windows."""
+    return card.period_ms, card.window, [(entry.tag, entry.unit, entry.max_age_ms) for entry in card.inputs]

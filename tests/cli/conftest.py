@@ -54,6 +54,9 @@ def serving(asked: Asked) -> Iterator[None]:
             "dead_retry",
             "dead_drop",
             "models",
+            "model_approve",
+            "model_rollback",
+            "model_retire",
         )
     }
 

@@ -157,3 +157,25 @@ def test_the_running_models_are_listed(gateway: Asked, capsys: pytest.CaptureFix
     assert told[1].split() == ["oven", "-", "-", "faulted", "0", "oven.onnx"]
     assert told[2] == "  uses RandomNormal"
     assert "edge-gateway learn" in next(lines([]))
+
+
+def test_what_people_do_with_versions_is_handed_to_the_gateway_with_the_reason(
+    gateway: Asked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agreement = {"looks": 9, "both": 1, "only_active": 0, "only_shadow": 2, "neither": 6, "kappa": 0.5}
+    shadow = {"state": "shadow", "reason": "", "version": "2", "sha256": "cd" * 32, "raised": 1, "agreement": agreement}
+    model = {"name": "mixer", "file": "mixer.onnx", "state": "up", "reason": "", "version": "1", "sha256": "ab" * 32}
+    gateway.answers = {f"model_{verb}": [model | {"shadow": shadow}] for verb in ("approve", "rollback", "retire")}
+    for verb in ("approve", "rollback", "retire"):
+        assert main(["models", verb, "mixer", "--reason", "because"]) == 0
+        assert gateway.requests.pop() == (f"model_{verb}", {"model": "mixer", "reason": "because"})
+    told = capsys.readouterr().out
+    assert "  in shadow: version 2, cdcdcdcdcdcd; it would have raised 1\n" in told
+    assert (
+        "    of 9 looks: above by both 1, by the active alone 0, by the shadow alone 2, by neither 6; kappa 0.50\n"
+        in told
+    )
+    failed = model | {"shadow": {"state": "failed", "reason": "is no ONNX file"}}
+    assert "  in shadow: cannot be used: is no ONNX file" in list(lines([failed]))
+    with pytest.raises(SystemExit):
+        main(["models", "approve", "mixer"])

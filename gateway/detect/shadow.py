@@ -1,0 +1,96 @@
+"""The next version of a model, which scores beside the active one and tells nobody; how far both agree is counted."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.detect.judge import ABOVE, NORMAL
+from gateway.detect.onnx_file import ModelError
+from gateway.detect.watch import Spawn, Watch
+
+
+@dataclass(slots=True)
+class Agreement:
+    """Looks at which both versions called a device normal or above; counted over all devices."""
+
+    both: int = 0
+    """Both called it above."""
+    only_active: int = 0
+    only_shadow: int = 0
+    neither: int = 0
+
+    def look(self, active: NDArray[np.uint8], shadow: NDArray[np.uint8]) -> None:
+        """Compare what both say, see `judge.VERDICTS`, of each device."""
+        known = ((active == NORMAL) | (active == ABOVE)) & ((shadow == NORMAL) | (shadow == ABOVE))
+        one, other = (active == ABOVE) & known, (shadow == ABOVE) & known
+        self.both += int((one & other).sum())
+        self.only_active += int((one & ~other).sum())
+        self.only_shadow += int((other & ~one).sum())
+        self.neither += int((known & ~one & ~other).sum())
+
+    @property
+    def looks(self) -> int:
+        """How many there were."""
+        return self.both + self.only_active + self.only_shadow + self.neither
+
+    @property
+    def kappa(self) -> float | None:
+        """Cohen's kappa: 1 for full agreement, 0 for what chance would give; None while neither has varied."""
+        if not self.looks:
+            return None
+        total = self.looks
+        one, other = (self.both + self.only_active) / total, (self.both + self.only_shadow) / total
+        by_chance = one * other + (1 - one) * (1 - other)
+        return None if by_chance == 1 else ((self.both + self.neither) / total - by_chance) / (1 - by_chance)
+
+    def status(self) -> dict[str, Any]:
+        """As JSON values."""
+        counts = {name: getattr(self, name) for name in ("looks", "both", "only_active", "only_shadow", "neither")}
+        return {**counts, "kappa": None if self.kappa is None else round(self.kappa, 4)}
+
+
+@dataclass(slots=True)
+class Shadow:
+    """A version in shadow, or why it is not."""
+
+    stamp: tuple[int, int, int]
+    """Of its file."""
+    watch: Watch | None = None
+    failure: str = ""
+    agreement: Agreement = field(default_factory=Agreement)
+    raised: list[str] = field(default_factory=list)
+    """Devices of which it would have raised an anomaly, the oldest first."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the version that runs; empty if it does not."""
+        return self.watch.source.sha256 if self.watch else ""
+
+    def advance(self, active: Watch, columns: tuple[Any, ...] | None, boot_ns: int, spawn: Spawn) -> None:
+        """Score what has become due, and compare; a version that fails ends."""
+        if self.watch is None:
+            return
+        try:
+            self.watch.advance(self.watch.binding.slots.samples(*columns) if columns else None, boot_ns, spawn)
+        except ModelError as error:
+            self.watch.failure = str(error)
+        if self.watch.failure:
+            self.failure, self.watch = self.watch.failure, None
+        else:
+            self.agreement.look(active.judge.said, self.watch.judge.said)
+
+    def status(self) -> dict[str, Any]:
+        """As JSON values."""
+        status: dict[str, Any] = {"state": "failed" if self.failure else "shadow", "reason": self.failure}
+        if self.watch:
+            unfit = "; ".join(f"{name}: {reason}" for name, reason in self.watch.binding.unfit.items())
+            status |= {
+                "reason": unfit,
+                "version": self.watch.source.card.version,
+                "sha256": self.watch.source.sha256,
+                "raised": len(self.raised),
+                "agreement": self.agreement.status(),
+            }
+        return status

@@ -1,0 +1,65 @@
+"""A model's versions while the gateway runs: people change them, with a reason, and it stands in the audit trail."""
+
+import asyncio
+import time
+from typing import Any
+
+from gateway.detect import succession, versions
+from tests.app.plant import Site, device, sink
+from tests.detect.graphs import CARD, save
+
+TAGS = "[device.tags]\ntemp = { unit = '°C' }\nflow = { unit = 'l/min' }\n"
+MODEL = '[[model]]\nfile = "oven.onnx"\ndevices = ["oven-*"]\n'
+
+
+async def shadowed(site: Site, version: str) -> dict[str, Any]:
+    """The model, once this version runs in shadow."""
+    deadline = time.monotonic() + 20
+    while True:
+        (model,) = await site.ask("models")
+        if model.get("shadow", {}).get("version") == version:
+            return model
+        assert time.monotonic() < deadline, model
+        await asyncio.sleep(0.05)
+
+
+async def test_a_version_is_approved_and_rolled_back_by_people_with_reasons(site: Site, monkeypatch: Any) -> None:
+    monkeypatch.setattr(succession, "VERSION_SECONDS", 0.05)
+    path = save(site.path / "oven.onnx")
+    site.write(device("oven-1", tags=TAGS), sink(), MODEL)
+    async with site.running():
+        save(versions.next_of(path), card=CARD | {"version": "3"})
+        model = await shadowed(site, "3")
+        old, new = model["sha256"], model["shadow"]["sha256"]
+        (model,) = await site.ask("model_approve", model="oven", reason="sees the nozzle clog")
+        assert (model["version"], model["sha256"], model["state"]) == ("3", new, "up")
+        (model,) = await site.ask("model_rollback", model="oven", reason="too many alarms")
+        assert (model["version"], model["sha256"]) == ("2", old)
+        await shadowed(site, "3")
+        (model,) = await site.ask("model_retire", model="oven", reason="not good enough")
+        assert "shadow" not in model
+    told = [note for note in site.audit() if note["action"].startswith("model.")]
+    assert [(note["action"], note["target"], note["why"]) for note in told] == [
+        ("model.approve", "oven", "sees the nozzle clog"),
+        ("model.rollback", "oven", "too many alarms"),
+        ("model.retire", "oven", "not good enough"),
+    ]
+    assert [(note["old"], note.get("new")) for note in told] == [(old, new), (new, old), (new, None)]
+    assert all(note["who"] for note in told)
+    assert told[0]["agreement"]["kappa"] is None
+
+
+async def test_an_approved_version_is_the_active_one_after_a_restart(site: Site, monkeypatch: Any) -> None:
+    monkeypatch.setattr(succession, "VERSION_SECONDS", 0.05)
+    path = save(site.path / "oven.onnx")
+    save(versions.next_of(path), card=CARD | {"version": "3"})
+    site.write(device("oven-1", tags=TAGS), sink(), MODEL)
+    async with site.running():
+        await shadowed(site, "3")
+        await site.ask("model_approve", model="oven", reason="better")
+    async with site.running():
+        deadline = time.monotonic() + 20
+        while (model := (await site.ask("models"))[0])["state"] == "starting":
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        assert model["version"] == "3"
