@@ -28,11 +28,11 @@ WELL: dict[str, Any] = {
     "devices": [
         {
             "name": "press-1", "driver": "modbus", "state": "up", "reason": "", "since_s": 532_000.0, "tags": 8, "good": 8,
-            "polls": 1_066_000, "skipped": 0, "errors": 0,
+            "polls": 1_066_000, "skipped": 0, "errors": 0, "line": {},
         },
         {
             "name": "bioreactor-1", "driver": "opcua", "state": "up", "reason": "", "since_s": 532_000.0, "tags": 9,
-            "good": 9, "polls": 0, "skipped": 0, "errors": 0,
+            "good": 9, "polls": 0, "skipped": 0, "errors": 0, "line": {},
         },
     ],
     "sinks": [
@@ -175,6 +175,7 @@ def test_everything_that_is_wrong_is_counted() -> None:
         ({"sinks__0__outbox__lanes__alarm": LANE | {"pending": 1}}, ", 1 reading waiting"),
         ({"devices__0__good": 6, "devices__0__errors": 2}, "6/8 good  1\u202f066\u202f000 polls, 2 errors"),
         ({"devices__0__skipped": 4}, "4 skipped: slower than its scan"),
+        ({"devices__0__line": {"retries": 3, "drops": 1}}, "1 drops on its line, 3 retries on its line"),
         ({"outbox__recovered__torn_bytes": 100}, "100 B half written before the start, cut off"),
     ],
 )  # fmt: skip
