@@ -47,7 +47,7 @@ def troubles(answer: dict[str, Any]) -> Iterator[list[str]]:
     if outbox["disk"] != "ok":
         yield [colour(f"outbox: the disk does not take what is read: {outbox['disk']}", "red")]
     floor = outbox.get("min_free", 0)
-    if outbox["free"] is not None and outbox["free"] < floor:
+    if outbox["free"] < floor:
         free, kept = format_size(outbox["free"]), format_size(floor)
         yield [f"outbox: {free} free on its disk, and {kept} are to stay free ([outbox] min_free): make room"]
     if outbox["not_accepted"]:

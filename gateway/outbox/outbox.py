@@ -76,7 +76,8 @@ class Outbox:
         self._admission = Admission(clock)
         self._disk = Disk(self._admission)
         own = sum(lane.size for lane in self._lanes.values())
-        max_size = section.max_size or default_max_size(_free(directory), own)
+        free = _free(directory)
+        max_size = section.max_size or default_max_size(free, own)
         self._ballast = Ballast(directory / "ballast", min(section.ballast, max_size // 16))
         self._writer = Writer(
             directory,
@@ -111,6 +112,7 @@ class Outbox:
             section,
             clock,
             max_size=max_size,
+            free=free,
             ballast=self._ballast,
             admission=self._admission,
             lanes=self._lanes,

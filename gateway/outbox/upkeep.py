@@ -45,6 +45,7 @@ class Upkeep:
         clock: Clock,
         *,
         max_size: int,
+        free: int,
         ballast: Ballast,
         admission: Admission,
         lanes: Mapping[Lane, LaneLog],
@@ -53,8 +54,8 @@ class Upkeep:
         append_body: Callable[[Kind, Mapping[str, Any]], None],
     ) -> None:
         self.max_size = max_size
-        self.free: int | None = None
-        """Bytes of the disk that are free; None until it was asked."""
+        self.free = free
+        """Bytes of the disk that were free when it was last asked."""
         self._directory = directory
         self._log_id = found.log_id
         self._born_ns = found.born_ns

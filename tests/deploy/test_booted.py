@@ -206,14 +206,15 @@ def test_the_journal_is_searched_by_device_and_part(running: Booted) -> None:
 
 
 def test_all_of_it_works_behind_the_units_fences_without_a_warning(running: Booted) -> None:
-    """Modbus, OPC UA, a model, and a broker: the demonstration's, served from outside the unit."""
-    if running.run("command -v mosquitto", check=False).returncode:
-        pytest.skip("needs a broker: apt-get install mosquitto")
+    """Modbus, OPC UA, a model, a broker and a subscriber: the demonstration's, served from outside the unit."""
+    if running.run("command -v mosquitto && command -v mosquitto_sub", check=False).returncode:
+        pytest.skip("needs a broker and a subscriber: apt-get install mosquitto mosquitto-clients")
     python = "systemd-run --collect --quiet /opt/edge-gateway/bin/python -m gateway.demo"
     running.run(f"{python}.serve_coater --port 5020; {python}.serve_bioreactor --port 4840")
     running.run("systemd-run --collect --quiet $(command -v mosquitto) -p 1883")
     listening = " && ".join(f"ss -Htln 'sport = {port}' | grep -q ." for port in (1883, 5020, 4840))
     running.until(lambda: not running.run(listening, check=False).returncode, "servers that listen")
+    running.run("systemd-run --collect --quiet $(command -v mosquitto_sub) -p 1883 -t '#'")
     _write(running, running.run("grep -v state_dir /etc/edge-gateway/demo.toml").stdout)
     running.run("systemctl restart edge-gateway")
 

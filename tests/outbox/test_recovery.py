@@ -232,3 +232,8 @@ async def test_a_step_of_the_wall_clock_opens_an_epoch_and_is_told(log, context)
     async with log.opened() as outbox:
         outbox.append(block(device, 3))
         assert max(record.epoch for record in await take(outbox.reader("other", "strict"), 4)) == 1
+
+
+async def test_what_is_free_on_the_disk_is_known_from_the_first_moment(log):
+    async with log.opened() as outbox:
+        assert outbox.status()["free"] > 0
