@@ -139,6 +139,8 @@ def text(summary: dict[str, Any]) -> list[str]:
 
 def _room(outbox: dict[str, Any]) -> str:
     said = f"may take {format_size(outbox['max_size'])}"
+    if outbox["usable"] < outbox["max_size"]:
+        said += f", but the disk has room for {format_size(outbox['usable'])}"
     if outbox["lasts_s"] is not None:
         said += f": without a sink it lasts {format_duration(outbox['lasts_s'])} at least"
     if outbox["keep_s"]:

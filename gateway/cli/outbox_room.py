@@ -26,6 +26,7 @@ def room(config: Config, directory: Path) -> dict[str, Any]:
     rate = sum(map(_bytes_per_second, config.devices))
     return {
         "max_size": max_size,
+        "usable": usable,
         "bytes_per_s": round(rate, 1),
         "lasts_s": round(usable / rate) if rate else None,
         "keep_s": config.outbox.keep,

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import main
+from gateway.cli.check import _room
 
 CONFIG = """
 [gateway]
@@ -118,3 +119,8 @@ def test_check_says_how_long_the_outbox_lasts_without_a_sink(config: Path, capsy
     assert main(["check", "--config", str(config)]) == 0
     told = capsys.readouterr().out
     assert "outbox  may take 9.2 MiB: without a sink it lasts 1 d 3 h at least; what was sent stays for 7 d" in told
+
+
+def test_a_disk_with_less_room_than_the_bound_is_said() -> None:
+    outbox = {"max_size": 2**26, "usable": 2**22, "lasts_s": 3600, "keep_s": 0}
+    assert _room(outbox) == "may take 64.0 MiB, but the disk has room for 4.0 MiB: without a sink it lasts 1 h at least"
