@@ -178,7 +178,8 @@ async def test_acknowledgements_that_come_byte_by_byte_are_read() -> None:
         (
             0x8E,
             True,
-            'another client has connected with our client id "press-gw": is there another gateway of this name, or a copied disk? Give each gateway its own name',
+            'another client has connected with our client id "press-gw": is there another gateway of this name, '
+            "or a copied disk? Give each gateway its own name",
         ),
         (0x8B, False, "server shutting down"),
         (0x93, False, "receive maximum exceeded"),
