@@ -4,7 +4,14 @@ import asyncio
 import time
 from typing import Any
 
+import numpy as np
+import pytest
+
+from gateway.core.errors import GatewayError
+from gateway.core.times import EARLIEST, LATEST
 from gateway.detect import succession, versions
+from gateway.detect.learn.sources import from_outbox
+from gateway.outbox.files import LogFiles
 from tests.app.plant import Site, device, sink
 from tests.detect.graphs import CARD, save
 
@@ -63,3 +70,19 @@ async def test_an_approved_version_is_the_active_one_after_a_restart(site: Site,
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
         assert model["version"] == "3"
+
+
+async def test_what_the_outbox_keeps_of_a_device_is_what_can_be_learned_from(site: Site) -> None:
+    site.write('[outbox]\nkeep = "1h"', device("oven-1", tags=TAGS), device("oven-2", tags=TAGS), sink())
+    async with site.running():
+        for value in (1.5, 2.5, 3.5):
+            site.bench.value = value
+            await site.heard("north/oven-1", lambda body, value=value: body["values"].get("temp") == value)
+    log = LogFiles(site.path / "state" / "outbox")
+    table = from_outbox(log, "oven-1", EARLIEST, LATEST).of(["temp", "flow"])
+    assert table.units == ("°C", "l/min")
+    assert (np.diff(table.t_ns) > 0).all()
+    for column in table.rows.T:
+        assert list(dict.fromkeys(column[np.isfinite(column)].tolist()))[-3:] == [1.5, 2.5, 3.5]
+    with pytest.raises(GatewayError, match='holds nothing of device "kiln"'):
+        from_outbox(log, "kiln", EARLIEST, LATEST)

@@ -49,8 +49,10 @@ def from_columns(
     tag: NDArray[np.intp],
     value: NDArray[np.float64],
 ) -> Table:
-    """A table of single readings: reading i is of `tags[tag[i]]`. Of two of one tag and time the later one holds."""
+    """A table of single readings: reading i is of `tags[tag[i]]`. Of two numbers of one tag and time the later one holds; NaN
+    takes nothing away, for a value that goes stale keeps its time."""
     times, row = np.unique(t_ns, return_inverse=True)
     rows = np.full((len(times), len(tags)), np.nan)
-    rows[row, tag] = value
+    known = np.isfinite(value)
+    rows[row[known], tag[known]] = value[known]
     return Table(tuple(tags), tuple(units), times, rows)
