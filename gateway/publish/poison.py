@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from gateway.core.record import Record
 
 ENDS = 3
-"""Connections in a row that must end with the same record as the oldest unanswered one before it is doubted."""
+"""Connections in a row that must end with the same record unanswered before it is doubted; of several such the oldest.
+Answers to those before it may be lost with a connection, so it need not be the oldest of all."""
 TRIALS = 3
 """How often the connection must end over a doubted record that was alone on its way, each time after another record was
 taken by itself on the same connection: so that no bad link makes a good record look bad."""
@@ -24,7 +25,8 @@ class Poison:
     """Remembers, from one connection to the next, over which records they ended."""
 
     def __init__(self) -> None:
-        self._last = ""
+        self._common: frozenset[str] = frozenset()
+        """Records that were unanswered at the last end, and at those before it that are counted."""
         self._ends = 0
         self._trials: dict[str, int] = {}
         """Records in doubt."""
@@ -64,7 +66,7 @@ class Poison:
     def acknowledged(self, records: Iterable[Record]) -> None:
         """The far side has answered these."""
         self._fruitful = True
-        if not self._last:
+        if not self._common:
             return
         for record in records:
             self._alone = max(0, self._alone - 1)
@@ -81,14 +83,19 @@ class Poison:
             alone = len(under_way) == 1
             self._trials[oldest] = self._trials.get(oldest, 0) + (alone and self.proven and oldest in self._trials)
         else:
-            self._ends = self._ends + 1 if oldest == self._last else 1
-            self._last = oldest
+            self._count([record.id for record in under_way])
             if self._ends >= ENDS:
-                self._trials[oldest] = 0
+                self._trials[next(record.id for record in under_way if record.id in self._common)] = 0
                 self._alone = len(under_way)
         if len(self._trials) > AT_MOST:
             self._trials.clear()
             self._alone = 0
+
+    def _count(self, unanswered: Sequence[str]) -> None:
+        """One more end, or the first over these."""
+        common = self._common.intersection(unanswered)
+        self._ends = self._ends + 1 if common else 1
+        self._common = common or frozenset(unanswered)
 
     def hopeless(self, records: Sequence[Record], boot_ns: int) -> list[Record]:
         """Those of the records that are to be set aside."""

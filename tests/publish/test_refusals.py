@@ -95,6 +95,16 @@ def test_too_many_in_doubt_mean_a_bad_link() -> None:
     assert not poison.careful
 
 
+def test_a_record_is_doubted_though_answers_to_those_before_it_are_lost_with_the_link() -> None:
+    poison = Poison()
+    for first in range(ENDS):
+        assert not poison.careful
+        poison.link_lost(numbered(*range(first, 10)))
+    (doubted, *others) = numbered(*range(ENDS - 1, 10))
+    assert poison.doubts(doubted)
+    assert not any(poison.doubts(other) for other in others)
+
+
 def test_a_search_connects_quickly_and_one_that_finds_nothing_does_so_only_so_often() -> None:
     poison, (bad,) = Poison(), numbered(1)
     for _ in range(ENDS):
