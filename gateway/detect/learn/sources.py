@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gateway.core.errors import GatewayError
 from gateway.core.quality import UNCERTAIN
 from gateway.core.readings import Readings
+from gateway.core.times import EARLIEST, LATEST
 from gateway.detect.learn.table import Table, Times, from_columns
 from gateway.outbox.export import Exported, Wanted, blocks
 from gateway.outbox.files import LogFiles
@@ -39,6 +40,8 @@ def read_file(path: Path, device: str | None = None) -> Table:
     GatewayError with what is wrong with it."""
     try:
         columns = _parquet(path) if path.suffix == ".parquet" else _csv(path)
+    except csv.Error as error:
+        raise GatewayError(f"{path}: is no CSV: {error}") from error
     except OSError as error:
         raise GatewayError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -150,20 +153,23 @@ def _long(columns: Columns, name: str, device: str | None) -> Table:
 
 
 def _times(cells: Sequence[Any], where: str) -> Times:
-    if isinstance(cells[0], datetime):
-        return np.array([_utc(cell) for cell in cells], "datetime64[ns]").astype(np.int64)
     try:
-        return np.round(np.array(cells, np.float64) * 1e9).astype(np.int64)
-    except (ValueError, TypeError):
-        pass
-    try:
-        return np.array([_utc(datetime.fromisoformat(str(cell))) for cell in cells], "datetime64[ns]").astype(np.int64)
-    except ValueError as error:
+        seconds = _seconds(cells)
+    except (ValueError, OverflowError) as error:
         raise GatewayError(f"{where}: is no time: {error}; write 2026-11-22T02:33:00Z") from error
+    if not ((seconds * 1e9 >= EARLIEST) & (seconds * 1e9 < LATEST)).all():
+        raise GatewayError(f"{where}: has times that cannot be: write 2026-11-22T02:33:00Z, or seconds since 1970")
+    whole = np.floor(seconds)
+    return whole.astype(np.int64) * 1_000_000_000 + np.round((seconds - whole) * 1e6).astype(np.int64) * 1000
 
 
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+def _seconds(cells: Sequence[Any]) -> NDArray[np.float64]:
+    """Since 1970; exact to the microsecond."""
+    try:
+        return np.array(cells, np.float64)
+    except (ValueError, TypeError):
+        moments = (cell if isinstance(cell, datetime) else datetime.fromisoformat(str(cell)) for cell in cells)
+        return np.array([moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() for moment in moments], np.float64)
 
 
 def _numbers(cells: Sequence[Any], where: str, texts: bool = False) -> NDArray[np.float64]:
