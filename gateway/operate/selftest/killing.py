@@ -10,7 +10,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
 from gateway.operate.selftest.check import Check, Progress
 from gateway.operate.selftest.logs import CLOCK, ROWS, SINKS
-from gateway.operate.selftest.process import answer, child
+from gateway.operate.selftest.process import STARTED, Child, answer, child
 from gateway.operate.selftest.runs import Named
 from gateway.outbox import receipts_verify
 from gateway.outbox.files import LogFiles
@@ -106,10 +106,16 @@ def _live(log: Path, ledger: Ledger, check: Check, chance: random.Random, *, ear
         running.kill()
         if ended or not started:
             check.add("starts refused", 1)
-            check.fail(f"a start was refused, or the process ended by itself: {running.complaint()}")
+            check.fail(f"{_what_was_wrong(running, ended)}: {running.complaint()}; of {wanted}: {running.heard()[-1:]}")
         check.add("kills while it started" if early else "kills", 1)
         for said in running.heard():
             ledger.take(said)
+
+
+def _what_was_wrong(running: Child, ended: bool) -> str:
+    if ended:
+        return f"a start was refused, or the process ended by itself with code {running.process.returncode}"
+    return f"the process did not get as far as wanted within {STARTED:g} s"
 
 
 def _accepted(said: Sequence[dict[str, Any]]) -> int:
