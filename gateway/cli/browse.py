@@ -19,7 +19,7 @@ from gateway.config.load import load
 from gateway.config.mistakes import check, did_you_mean
 from gateway.config.model import DeviceSpec, GatewaySection
 from gateway.core.errors import ConfigError, GatewayError
-from gateway.operate.logs import set_up
+from gateway.operate.logs import only_errors
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Driver, Found
 from gateway.supervise.keep_running import EXPECTED
@@ -41,9 +41,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help=setting)
 
 
+@only_errors()
 def run(args: argparse.Namespace) -> int:
     """Show the offers; 1 when the device cannot be asked, or offers nothing that is wanted."""
-    set_up("error")
     try:
         spec, plugins = _device(args)
         offers = asyncio.run(_ask(spec, plugins))

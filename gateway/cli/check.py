@@ -21,7 +21,7 @@ from gateway.core.amounts import format_duration, format_size
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, Problem, RefusedError
 from gateway.detect.fit import model_problems
-from gateway.operate.logs import set_up
+from gateway.operate.logs import only_errors
 from gateway.plugin.discovery import Plugins
 
 
@@ -52,7 +52,8 @@ def check(path: Path, as_json: bool = False, connect: Path | None = None) -> int
     if not as_json:
         print("\n".join(text(summary)), flush=True)
     if connect is not None:
-        summary["connections"] = asyncio.run(_connect(config, looked_up[0], connect, as_json))
+        with only_errors():
+            summary["connections"] = asyncio.run(_connect(config, looked_up[0], connect, as_json))
         summary["ok"] &= all(result["ok"] for result in summary["connections"])
     if as_json:
         print(json.dumps(summary, ensure_ascii=False))
@@ -65,7 +66,6 @@ async def _connect(config: Config, plugins: Plugins, socket: Path, quiet: bool) 
     """Dials, and prints each result as it comes."""
     from gateway.cli import connections
 
-    set_up("error")
     parts: list[DeviceConfig | SinkConfig] = [*(spec.config for spec in config.devices), *config.sinks]
     widths = (
         max((len(part.name) for part in parts), default=0),

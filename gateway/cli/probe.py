@@ -15,7 +15,7 @@ from gateway.config.load import load
 from gateway.config.mistakes import did_you_mean
 from gateway.config.model import DeviceSpec, GatewaySection
 from gateway.core.errors import ConfigError, GatewayError
-from gateway.operate.logs import set_up
+from gateway.operate.logs import only_errors
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Driver, Guess
 from gateway.supervise.keep_running import EXPECTED
@@ -30,9 +30,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="show also what is not plausible")
 
 
+@only_errors()
 def run(args: argparse.Namespace) -> int:
     """Show the guesses; 1 when the device cannot be read."""
-    set_up("error")
     try:
         reads = _asked(args) or asyncio.run(_dialled(args))
     except ConfigError as error:

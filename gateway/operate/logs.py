@@ -6,7 +6,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, TextIO, cast
 
 import structlog
@@ -35,6 +35,19 @@ def set_up(level: str) -> None:
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[_Libraries()], force=True)
+
+
+@contextlib.contextmanager
+def only_errors() -> Iterator[None]:
+    """For a command that shows by itself what comes of it: log nothing but errors, until the block (or function) ends."""
+    before, handlers, level = structlog.get_config(), logging.root.handlers[:], logging.root.level
+    set_up("error")
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)
 
 
 class _Stderr:
