@@ -14,11 +14,6 @@ from gateway.plugin.loading import load_plugin
 from tests.app.plant import Site, device, sink
 
 
-@pytest.fixture(autouse=True)
-def own_logs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.cli.check.set_up", lambda level: None)
-
-
 def check(site: Site, *more: str) -> int:
     return main(["check", "--connect", "--config", str(site.config), "--socket", str(site.socket), *more])
 

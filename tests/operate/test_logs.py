@@ -122,3 +122,17 @@ def test_a_full_disk_under_the_log_stops_nothing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stderr", Full())
     logs.set_up("info")
     structlog.get_logger().info("running")
+
+
+def test_a_command_that_logs_only_errors_leaves_logging_as_it_found_it(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("info")
+    before = structlog.get_config(), logging.root.handlers[:], logging.root.level
+    with logs.only_errors():
+        structlog.get_logger().warning("not now")
+        logging.getLogger("library").warning("nor this")
+        structlog.get_logger().error("but this")
+    assert (structlog.get_config(), logging.root.handlers, logging.root.level) == before
+    told = capsys.readouterr().err
+    assert "but this" in told
+    assert "not now" not in told
+    assert "nor this" not in told
