@@ -8,9 +8,9 @@ Second, in real time: how late a timer of 2 ms comes, without a model and beside
 a second. The aim is a p99 below 5 ms; what the machine itself adds stands in the first row.
 """
 
+import argparse
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -154,9 +154,8 @@ async def print_loading() -> None:
     print(f"; explaining it: {opened.explain_seconds * 1e6:.1f} µs")
 
 
-async def main() -> None:
+async def main(seconds: int) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 120
     print(
         f"{'assets':>6} {'feed ms/s':>10} {'tick ms/s':>10} {'of it scoring':>14} {'% of a core':>12} {'µs/asset':>9}"
     )
@@ -172,4 +171,7 @@ async def main() -> None:
     await print_loop_lag()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("seconds", type=int, nargs="?", default=120, help="simulated seconds (default: 120)")
+    asyncio.run(main(parser.parse_args().seconds))
