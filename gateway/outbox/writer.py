@@ -258,7 +258,10 @@ class Writer(threading.Thread):
     def _measure(self) -> None:
         self._small.sync()
         self._ballast.try_to_make()
-        stat = os.statvfs(self._directory)
+        try:
+            stat = os.statvfs(self._directory)
+        except OSError:
+            return  # a disk that cannot be asked cannot be written either, and that is told
         self._tell(partial(self._events.measured, stat.f_bavail * stat.f_frsize))
 
     def _finish(self, numbers: Numbers) -> None:

@@ -1,5 +1,6 @@
 """What goes when there is too much of it, and what is said of it."""
 
+import asyncio
 import errno
 import json
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -203,6 +205,25 @@ async def test_a_full_disk_makes_the_oldest_file_go(log, context, monkeypatch):
         await until(lambda: reader.pending["alarm"])
         lane = reader.status()["lanes"]["data"]
         assert lane["accepted"] == lane["pending"] + lane["dropped"]["disk full"] == 1001 * 50
+
+
+async def test_a_disk_that_does_not_say_how_full_it_is_ends_nothing(log, context, monkeypatch):
+    asked = asyncio.Event()
+
+    async with log.opened(min_free=0) as outbox:
+        loop, device = asyncio.get_running_loop(), outbox.bind(spec(), context)
+        reader = outbox.reader("central", "strict")
+
+        def fail(path: object) -> NoReturn:
+            loop.call_soon_threadsafe(asked.set)
+            raise OSError(errno.EIO, "Input/output error")
+
+        with monkeypatch.context() as broken:
+            broken.setattr("gateway.outbox.writer.os.statvfs", fail)
+            outbox._tick()
+            await asked.wait()
+        outbox.append(block(device, 1))
+        assert len(await take(reader, 1)) == 1
 
 
 async def test_when_memory_is_full_too_readings_are_turned_away_and_counted(log, context, monkeypatch):
