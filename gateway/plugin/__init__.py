@@ -5,6 +5,7 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig, TagConfig, ValueType
 from gateway.config.fields import Deadband, Duration, Field, FilePath, Period, Size, TopicTemplate
 from gateway.config.secrets import resolve
+from gateway.config.tls import load_certificates
 from gateway.core import quality
 from gateway.core.context import Context
 from gateway.core.errors import DeviceError, LinkError, RefusedError
@@ -52,6 +53,7 @@ __all__ = [
     "Values",
     "device_topic",
     "field_validator",
+    "load_certificates",
     "model_validator",
     "own_topic",
     "quality",

@@ -4,10 +4,9 @@ import asyncio
 import os
 import ssl
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from gateway.plugin import LinkError, RefusedError
+from gateway.plugin import LinkError, RefusedError, load_certificates
 
 from .config import ModbusDevice, Tls
 from .connection import Connection
@@ -102,25 +101,9 @@ def _open_serial(config: ModbusDevice) -> Connection:
 def tls_context(tls: Tls | bool) -> ssl.SSLContext:
     """A context that verifies certificate and name. Raises RefusedError for a file that cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not isinstance(tls, Tls) or tls.ca is None:
-        context.load_default_certs()
-    else:
-        _load("ca", tls.ca, lambda path: context.load_verify_locations(path))
-    if isinstance(tls, Tls) and tls.certificate is not None:
-        _load("certificate", tls.certificate, lambda path: context.load_cert_chain(path, tls.key))
+    asked = tls if isinstance(tls, Tls) else Tls()
+    load_certificates(context, asked.ca, asked.certificate, asked.key)
     return context
-
-
-def _load(option: str, path: Path, load: Callable[[Path], None]) -> None:
-    try:
-        load(path)
-    except ssl.SSLError as error:
-        raise RefusedError(
-            f"tls {option} {path}: no usable PEM file, or the key does not fit ({error.reason})"
-        ) from error
-    except OSError as error:
-        raise RefusedError(f"tls {option} {error.filename or path}: {error.strerror}") from error
 
 
 def _tls_reason(error: ssl.SSLError) -> str:
