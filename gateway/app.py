@@ -23,6 +23,7 @@ from gateway.config.diff import kept
 from gateway.config.load import remarks
 from gateway.config.model import Config, DeviceSpec, GatewaySection, place
 from gateway.core.clock import Clock, ClockState, SystemClock
+from gateway.core.device_event import Told
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.live import LiveDevice, LiveTable
 from gateway.core.readings import Readings
@@ -30,6 +31,7 @@ from gateway.core.tag import Device
 from gateway.detect import Detection
 from gateway.operate import answers
 from gateway.operate.alarm_commands import AlarmCommands
+from gateway.operate.calls import Calls
 from gateway.operate.clock_watch import ClockWatch
 from gateway.operate.control import ControlServer
 from gateway.operate.dead_letters import DeadLetterCommands
@@ -41,7 +43,7 @@ from gateway.operate.reloads import Reloads
 from gateway.operate.writes import Road, Writes
 from gateway.outbox import Outbox
 from gateway.plugin.discovery import Plugins
-from gateway.plugin.driver import Found
+from gateway.plugin.driver import Driver, Found
 from gateway.publish import Publisher, Publishers
 from gateway.supervise import Health, Running, running
 from gateway.supervise.keep_running import leaves
@@ -113,7 +115,9 @@ class Gateway:
             self._acquirer = Acquirer(self, lambda name: self._plugins.driver(name), self._clock)
             self._outbox.receipts.missed = lambda: answers.missed(self._acquirer.sources)
             await self._acquirer.apply(self.config.devices)
-            self._detection = Detection(self._outbox.append_event, self._clock, __version__, self._directory)
+            self._detection = Detection(
+                self._outbox.append_event, self._clock, __version__, self._directory, self._notes.told
+            )
             await self._follow()
             async with (
                 running(self._outbox.run(), self._watchdog().run(), self._clock_watch().run()) as self._running,
@@ -185,7 +189,7 @@ class Gateway:
     # The road of the readings.
 
     def bind(self, spec: DeviceSpec, found: Mapping[str, Found]) -> Device:
-        """See `gateway.acquire.source.Road`, also for the next five."""
+        """See `gateway.acquire.source.Road`, also for the next six."""
         return self._outbox.bind(spec, place(self.config.gateway, spec.config), found)
 
     def define(self, device: Device) -> LiveDevice:
@@ -203,6 +207,9 @@ class Gateway:
 
     def settle(self) -> None:
         self._outbox.flush()
+
+    def told(self, told: Told) -> None:
+        self._detection.conditions.told(told)
 
     def device_changed(self, device: Device, health: Health) -> None:
         online = health.state == "up"
@@ -266,8 +273,9 @@ class Gateway:
             "reload": self.reload,
             "receipts": self._receipts,
             "write": Writes(road).write,
+            "call": Calls(road).call,
             **DeviceCommands(self.live, self._acquirer, self._clock).commands(),
-            **AlarmCommands(self._detection.alarms, self._notes).commands(),
+            **AlarmCommands(self._detection, self._acquirer, self._notes).commands(),
             **ModelCommands(self._detection, self._notes).commands(),
             **DeadLetterCommands(self._outbox, noted).commands(),
             **self._history.commands(),
@@ -348,6 +356,11 @@ class Gateway:
     async def _follow(self) -> None:
         specs = [source.spec for source in self._acquirer.sources]
         await self._detection.follow(self.config, specs, [live.device for live in self.live])
+        self._detection.conditions.retain({spec.config.name for spec in specs if self._tells_conditions(spec)})
+
+    def _tells_conditions(self, spec: DeviceSpec) -> bool:
+        driver = self._plugins.driver(spec.config.driver)
+        return driver.acknowledge is not Driver.acknowledge
 
     def _forget_all_but(self, names: Collection[str]) -> None:
         for device in [live.device for live in self.live if live.device.name not in names]:

@@ -9,18 +9,24 @@ from gateway.core.clock import Clock
 from gateway.core.event import Event
 from gateway.core.tag import Device
 from gateway.detect.alarms import Alarms
+from gateway.detect.conditions import Conditions
 from gateway.detect.detector import Detector
 from gateway.detect.evidence import EvidenceStore
 from gateway.detect.patterns import matching
+from gateway.detect.succession import Note, no_note
 from gateway.supervise import Running, running
 
 
 class Detection:
     """`follow` a configuration, then `run`; `follow` another at any time."""
 
-    def __init__(self, emit: Callable[[Event], None], clock: Clock, version: str, directory: Path) -> None:
-        """Alarms and the windows of events are kept in `directory`."""
+    def __init__(
+        self, emit: Callable[[Event], None], clock: Clock, version: str, directory: Path, note: Note = no_note
+    ) -> None:
+        """Alarms and the windows of events are kept in `directory`; `note` writes into the audit trail."""
+        self._note = note
         self.alarms = Alarms(emit, clock, directory / "alarms.json", EvidenceStore(directory / "events"))
+        self.conditions = Conditions(self.alarms, emit, clock)
         self._emit = emit
         self._clock = clock
         self._version = version
@@ -52,6 +58,7 @@ class Detection:
             clock=self._clock,
             version=self._version,
             base=config.path.parent,
+            note=self._note,
         )
         if self._running is not None:
             self._task = self._running.start(self.detector.run())

@@ -13,7 +13,7 @@ from gateway.core.clock import Clock
 from gateway.core.event import Event
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
-from gateway.detect import events, graph
+from gateway.detect import events, graph, versions
 from gateway.detect.alarms import Alarms
 from gateway.detect.evidence import cpu
 from gateway.detect.limit_watch import LimitWatch
@@ -22,7 +22,7 @@ from gateway.detect.onnx_file import ModelError
 from gateway.detect.own_thread import in_own_thread
 from gateway.detect.patterns import matching
 from gateway.detect.session import OpenModel, open_model
-from gateway.detect.succession import Succession
+from gateway.detect.succession import Note, Succession, no_note
 from gateway.detect.watch import Spawn, Watch
 
 LOAD_SECONDS = 30.0
@@ -54,20 +54,26 @@ class Detector:
         clock: Clock,
         version: str,
         base: Path,
+        note: Note = no_note,
     ) -> None:
-        """`emit` is called in the event loop; `version` is the gateway's; relative model files start at `base`."""
+        """`emit` is called in the event loop; `version` is the gateway's; relative model files start at `base`; `note` writes
+        into the audit trail."""
         self._emit_out = emit
         self._alarms = alarms
         self._slow = asyncio.Semaphore(SLOW_AT_ONCE)
         self._clock = clock
         self._version = version
-        self._base = base
         self._devices = {device.name: device for device in devices}
         self._models = [
-            Model(section, section.name or section.file.stem, matching(section.devices, [*self._devices]))
+            Model(
+                section,
+                base / section.file,
+                section.name or section.file.stem,
+                matching(section.devices, [*self._devices]),
+            )
             for section in models
         ]
-        self.succession = Succession(self._models, self._path, self._opened, self._make_bound_watch, alarms, clock)
+        self.succession = Succession(self._models, self, alarms, clock, note)
         self._limits = [
             LimitWatch(limit, matching(limit.devices, [*self._devices]), alarms, clock, version) for limit in limits
         ]
@@ -101,6 +107,9 @@ class Detector:
             for name in limit.devices:
                 limit.bind(self._devices[name])
         await asyncio.gather(*(self._load(model) for model in self._models))
+        self._retain_alarms()
+
+    def _retain_alarms(self) -> None:
         watches: list[Watch | LimitWatch] = [*self._limits, *(model.watch for model in self._models if model.watch)]
         self._alarms.retain({key for watch in watches for key in watch.alarm_keys})
 
@@ -153,11 +162,8 @@ class Detector:
             status["shadow"] = model.shadow.status()
         return status
 
-    def _path(self, model: Model) -> Path:
-        return self._base / model.section.file
-
-    async def _opened(self, model: Model, path: Path) -> OpenModel:
-        """Raises ModelError."""
+    async def opened(self, model: Model, path: Path) -> OpenModel:
+        """The model in a file, checked. Raises ModelError."""
         try:
             return await in_own_thread(
                 lambda: open_model(path, len(model.devices), model.section.signed_by), LOAD_SECONDS
@@ -165,11 +171,17 @@ class Detector:
         except TimeoutError:
             raise ModelError(f"was not loaded within {LOAD_SECONDS:.0f} s") from None
 
+    async def load_again(self, model: Model) -> None:
+        """Load one that has failed."""
+        await self._load(model)
+        self._retain_alarms()
+
     async def _load(self, model: Model) -> None:
+        model.stamp = await asyncio.to_thread(versions.stamp, model.path)
         try:
             if not model.devices:
                 raise ModelError(f"no device is named {' or '.join(model.section.devices)}")
-            opened = await self._opened(model, self._path(model))
+            opened = await self.opened(model, model.path)
         except ModelError as error:
             self._fail(model, str(error))
         else:
@@ -178,7 +190,7 @@ class Detector:
     def _start(self, model: Model, opened: OpenModel) -> None:
         model.name = model.section.name or opened.card.name
         model.watch = self._make_watch(model, opened, self._alarms)
-        model.identity = model.watch.source.detail()
+        model.identity, model.failure = model.watch.source.detail(), ""
         told = {**model.identity, "devices": len(model.devices), "score_ms": round(opened.seconds * 1e3, 3)}
         log.info("model loaded", **told)
         for name in model.devices:
@@ -188,7 +200,8 @@ class Detector:
         source = events.Source(model.name, opened.card, opened.file.sha256, self._version, graph.version(), cpu())
         return Watch(source, opened, model.devices, model.section, alarms, self._slow)
 
-    def _make_bound_watch(self, model: Model, opened: OpenModel, alarms: Alarms) -> Watch:
+    def make_bound_watch(self, model: Model, opened: OpenModel, alarms: Alarms) -> Watch:
+        """A watch for another version, which knows the devices as they are now described."""
         watch = self._make_watch(model, opened, alarms)
         for name in model.devices:
             watch.bind(self._described.get(name, self._devices[name]), name in self._described)
@@ -216,7 +229,7 @@ class Detector:
         model.watch.bind(device, described)
         reason = unfit.get(device.name)
         if reason and reason != before:
-            self._emit(events.failed(model.name, reason, self._clock.wall_ns(), model.identity, device.name))
+            self.emit(events.failed(model.name, reason, self._clock.wall_ns(), model.identity, device.name))
 
     def _fail(self, model: Model, reason: str) -> None:
         if model.watch:
@@ -224,9 +237,10 @@ class Detector:
                 self._alarms.abandon(key)
         model.failure, model.watch = reason, None
         detail = {"file": str(model.section.file), "gateway_version": self._version, **model.identity}
-        self._emit(events.failed(model.name, reason, self._clock.wall_ns(), detail))
+        self.emit(events.failed(model.name, reason, self._clock.wall_ns(), detail))
 
-    def _emit(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
+        """Tell it to the plant, and to the log."""
         log.warning("event", kind=event.kind, state=event.state, device=event.device, message=event.message)
         self._emit_out(event)
 
@@ -245,7 +259,7 @@ def _state(model: Model) -> tuple[str, str]:
     unfit = model.watch.binding.unfit
     if len(unfit) == len(model.devices):
         return "faulted", "; ".join(f"{name}: {reason}" for name, reason in unfit.items())
-    return "up", ""
+    return "up", model.remark
 
 
 def _columns(fed: Sequence[tuple[Readings, int]]) -> tuple[Any, ...]:

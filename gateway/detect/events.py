@@ -106,6 +106,20 @@ def failed(model: str, reason: str, t_ns: int, detail: dict[str, Any], device: s
     return Event(uuid4().hex, "model", "failed", device, t_ns, message, "warning", {**detail, "reason": reason})
 
 
+def next_failed(model: str, file: str, sha256: str, reason: str, t_ns: int, detail: dict[str, Any]) -> Event:
+    """A next version that cannot be used; `detail`: of the active one."""
+    message = f'the next version of model "{model}" cannot be used, the active one goes on: {reason}'
+    candidate = {"file": file, "sha256": sha256}
+    detail = {**detail, "candidate": candidate, "reason": reason}
+    return Event(uuid4().hex, "model", "candidate_failed", "", t_ns, message, "warning", detail)
+
+
+def file_changed(model: str, remark: str, t_ns: int, detail: dict[str, Any]) -> Event:
+    """The file of the active version has been changed beside the gateway."""
+    message = f'model "{model}": {remark}'
+    return Event(uuid4().hex, "model", "file_changed", "", t_ns, message, "warning", {**detail, "reason": remark})
+
+
 def _anomaly(source: Source, finding: Finding, event_id: str, state: str, message: str) -> Event:
     detail = {
         **source.detail(),

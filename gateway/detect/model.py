@@ -1,10 +1,12 @@
 """A model of the configuration, while the gateway runs."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gateway.config.model import ModelSection
 from gateway.detect.shadow import Shadow
+from gateway.detect.versions import Stamp
 from gateway.detect.watch import Watch
 
 
@@ -13,6 +15,8 @@ class Model:
     """A configured model: being loaded, watching, or failed."""
 
     section: ModelSection
+    path: Path
+    """Of the active version."""
     name: str
     devices: tuple[str, ...]
     watch: Watch | None = None
@@ -21,6 +25,10 @@ class Model:
     """What its events carry once the file has been read."""
     shadow: Shadow | None = None
     """The next version, if there is one."""
+    stamp: Stamp | None = None
+    """Of the active version's file when it was last looked at."""
+    remark: str = ""
+    """What a person should know of one that runs."""
 
     @property
     def sha256(self) -> str:

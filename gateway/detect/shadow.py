@@ -1,5 +1,6 @@
 """The next version of a model, which scores beside the active one and tells nobody; how far both agree is counted."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from gateway.detect.judge import ABOVE, NORMAL
 from gateway.detect.onnx_file import ModelError
+from gateway.detect.versions import Stamp
 from gateway.detect.watch import Spawn, Watch
 
 
@@ -55,8 +57,10 @@ class Agreement:
 class Shadow:
     """A version in shadow, or why it is not."""
 
-    stamp: tuple[int, int, int]
+    stamp: Stamp
     """Of its file."""
+    tell_failed: Callable[[str], None]
+    """Hears once why it cannot be used, or not any more."""
     watch: Watch | None = None
     failure: str = ""
     agreement: Agreement = field(default_factory=Agreement)
@@ -77,9 +81,14 @@ class Shadow:
         except ModelError as error:
             self.watch.failure = str(error)
         if self.watch.failure:
-            self.failure, self.watch = self.watch.failure, None
+            self.fail(self.watch.failure)
         else:
             self.agreement.look(active.judge.said, self.watch.judge.said)
+
+    def fail(self, reason: str) -> None:
+        """It cannot be used."""
+        self.failure, self.watch = reason, None
+        self.tell_failed(reason)
 
     def status(self) -> dict[str, Any]:
         """As JSON values."""

@@ -3,130 +3,221 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
-from gateway.detect import versions
+from gateway.core.event import Event
+from gateway.detect import events, versions
 from gateway.detect.alarms import Alarms
 from gateway.detect.model import Model
 from gateway.detect.onnx_file import ModelError, read_onnx
 from gateway.detect.session import OpenModel
 from gateway.detect.shadow import Shadow
+from gateway.detect.versions import Stamp
 from gateway.detect.watch import Watch
 
-VERSION_SECONDS = 5.0
-"""How often a next version is looked for."""
+VERSION_SECONDS = 2.0
+"""How often the files are looked at; one that has changed is read when it has stayed the same from one look to the next."""
 
 log = structlog.get_logger()
+
+Note = Callable[..., Awaitable[None]]
+"""Writes into the audit trail: action, who, and further fields; see `gateway.operate.notes`."""
+
+
+async def no_note(action: str, who: str, **fields: Any) -> None:
+    """For a detector without an audit trail."""
+
+
+class Loading(Protocol):
+    """What knows the devices."""
+
+    async def opened(self, model: Model, path: Path) -> OpenModel:
+        """The model in a file. Raises ModelError."""
+
+    async def load_again(self, model: Model) -> None:
+        """Begin to run the active version, or say why not."""
+
+    def make_bound_watch(self, model: Model, opened: OpenModel, alarms: Alarms) -> Watch:
+        """A watch that is bound to the devices."""
+
+    def emit(self, event: Event) -> None:
+        """Tell it to the plant."""
 
 
 class Succession:
     """The versions of a detector's models, see `versions`. Only for the event loop's thread."""
 
-    def __init__(
-        self,
-        models: Sequence[Model],
-        path: Callable[[Model], Path],
-        opened: Callable[[Model, Path], Awaitable[OpenModel]],
-        make_watch: Callable[[Model, OpenModel, Alarms], Watch],
-        alarms: Alarms,
-        clock: Clock,
-    ) -> None:
-        """`path`: of the active version; `opened` raises ModelError; a watch of `make_watch` knows the devices."""
+    def __init__(self, models: Sequence[Model], loading: Loading, alarms: Alarms, clock: Clock, note: Note) -> None:
         self._models = models
-        self._path = path
-        self._opened = opened
-        self._make_watch = make_watch
+        self._loading = loading
         self._alarms = alarms
         self._clock = clock
+        self._note = note
+        self._changing = asyncio.Lock()
 
     def find(self, name: str) -> Model:
-        """The model of this name that runs. Raises GatewayError."""
-        for model in self._models:
-            if model.name == name and model.watch:
+        """The model of this name that runs, or did before it failed. Raises GatewayError."""
+        known = [model for model in self._models if model.watch or model.failure]
+        for model in known:
+            if model.name == name:
                 return model
-        known = ", ".join(model.name for model in self._models if model.watch)
-        raise GatewayError(f'no model "{name}" is running; there are: {known or "none"}')
+        names = ", ".join(model.name for model in known)
+        raise GatewayError(f'no model "{name}" is running; there are: {names or "none"}')
 
     async def run(self) -> None:
-        """Look for next versions now and then, until cancelled."""
+        """Look at the files now and then, until cancelled."""
+        before: list[tuple[Stamp | None, Stamp | None]] = []
         while True:
-            await self.look()
+            now = await asyncio.to_thread(self._stamps)
+            for model, stamps, earlier in zip(self._models, now, before, strict=False):
+                if stamps == earlier:
+                    await self._follow(model, stamps)
+            before = now
             await asyncio.sleep(VERSION_SECONDS)
 
     async def look(self) -> None:
-        """Begin to run what has come beside an active model's file, and end what has gone."""
-        for model in self._models:
-            stamp = await asyncio.to_thread(versions.stamp, versions.next_of(self._path(model)))
-            if stamp is None or model.watch is None:
-                model.shadow = None
-            elif model.shadow is None or model.shadow.stamp != stamp:
-                await self._begin_shadow(model, stamp)
+        """Follow the files as they are now."""
+        for model, stamps in zip(self._models, await asyncio.to_thread(self._stamps), strict=True):
+            await self._follow(model, stamps)
 
-    async def _begin_shadow(self, model: Model, stamp: tuple[int, int, int]) -> None:
-        shadow = Shadow(stamp)
+    def _stamps(self) -> list[tuple[Stamp | None, Stamp | None]]:
+        return [_stamps(model) for model in self._models]
+
+    async def _follow(self, model: Model, stamps: tuple[Stamp | None, Stamp | None]) -> None:
+        async with self._changing:
+            if await asyncio.to_thread(_stamps, model) != stamps:
+                return  # changed by a command, or being written
+            active, following = stamps
+            if active != model.stamp:
+                await self._active_changed(model, active)
+            if following is None or model.watch is None:
+                model.shadow = None
+            elif model.shadow is None or model.shadow.stamp != following:
+                await self._begin_shadow(model, following)
+
+    async def _active_changed(self, model: Model, stamp: Stamp | None) -> None:
+        """Load it where none runs; one that runs is exchanged by people only."""
+        who = await asyncio.to_thread(versions.owner, model.path)
+        if model.watch is None:
+            if model.failure and stamp is not None:
+                await self._loading.load_again(model)
+                new, why = model.sha256, model.failure
+                await self._note("active.loaded", "system", target=model.name, new=new, why=why, file_of=who)
+            return
+        model.stamp = stamp
+        found = await asyncio.to_thread(versions.sha256, model.path)
+        model.remark = "" if found == model.sha256 else _remark(model, found)
+        if model.remark:
+            await self._note("active.changed", "system", target=model.name, old=model.sha256, new=found, file_of=who)
+            self._loading.emit(events.file_changed(model.name, model.remark, self._clock.wall_ns(), model.identity))
+
+    async def _begin_shadow(self, model: Model, stamp: Stamp) -> None:
+        path = versions.next_of(model.path)
+        sha256, who = await asyncio.to_thread(lambda: (versions.sha256(path), versions.owner(path)))
+        told = {"target": model.name, "old": model.sha256, "new": sha256, "file_of": who}
+
+        def tell_failed(reason: str) -> None:
+            now = self._clock.wall_ns()
+            self._loading.emit(events.next_failed(model.name, path.name, sha256, reason, now, model.identity))
+
+        shadow = Shadow(stamp, tell_failed)
         try:
-            opened = await self._opened(model, versions.next_of(self._path(model)))
+            opened = await self._loading.opened(model, path)
         except ModelError as error:
-            shadow.failure = str(error)
-            log.warning("the next version of a model cannot be used", model=model.name, reason=shadow.failure)
+            await self._note("candidate.failed", "system", why=str(error), **told)
+            shadow.fail(str(error))
         else:
             quiet = Alarms(
                 lambda event: shadow.raised.append(event.device) if event.state == "raised" else None, self._clock
             )
-            shadow.watch = self._make_watch(model, opened, quiet)
+            await self._note("candidate.shadow", "system", **told)
+            shadow.watch = self._loading.make_bound_watch(model, opened, quiet)
             log.info("model runs in shadow", **shadow.watch.source.detail())
         model.shadow = shadow
 
     async def approve(self, model: Model, sha256: str) -> None:
         """The version in shadow becomes active; its windows are warm, so nothing is missed. Raises GatewayError when there is
         none with this SHA-256."""
-        shadow = model.shadow
-        if shadow is None or shadow.watch is None or shadow.sha256 != sha256:
-            raise GatewayError(self.nothing_in_shadow(model))
-        path = self._path(model)
-        found = await asyncio.to_thread(read_onnx, versions.next_of(path))
-        if found.sha256 != sha256:
-            raise GatewayError(f"{found.path}: has just been changed; what ran in shadow is another version")
-        await asyncio.to_thread(versions.approve, path)
-        model.shadow = None
-        self._exchange(model, shadow.watch)
+        async with self._changing:
+            shadow = model.shadow
+            if shadow is None or shadow.watch is None or shadow.sha256 != sha256:
+                raise GatewayError(self.nothing_in_shadow(model))
+            found = await asyncio.to_thread(read_onnx, versions.next_of(model.path))
+            if found.sha256 != sha256:
+                raise GatewayError(f"{found.path}: has just been changed; what ran in shadow is another version")
+            await self._check_active(model)
+            await asyncio.to_thread(versions.approve, model.path)
+            model.shadow = None
+            await self._exchange(model, shadow.watch)
 
     async def before(self, model: Model) -> OpenModel:
         """The version before the active one. Raises GatewayError when there is none, or it can no longer be used."""
-        path = versions.previous_of(self._path(model))
+        path = versions.previous_of(model.path)
         if await asyncio.to_thread(versions.stamp, path) is None:
             raise GatewayError(f'model "{model.name}" has no version before: there is no {path}')
-        return await self._opened(model, path)
+        return await self._loading.opened(model, path)
 
     async def roll_back(self, model: Model, opened: OpenModel) -> None:
         """The version before becomes active again, with the windows of the one that was; that one runs in shadow. Raises
         GatewayError."""
-        await asyncio.to_thread(versions.roll_back, self._path(model))
-        before, watch = model.watch, self._make_watch(model, opened, self._alarms)
-        if before:
-            watch.continue_from(before)
-        model.shadow = None
-        self._exchange(model, watch)
+        async with self._changing:
+            if model.watch:
+                await self._check_active(model)
+            await asyncio.to_thread(versions.roll_back, model.path)
+            before, watch = model.watch, self._loading.make_bound_watch(model, opened, self._alarms)
+            if before:
+                watch.continue_from(before)
+            model.shadow = None
+            await self._exchange(model, watch)
 
     async def retire(self, model: Model) -> None:
         """The version in shadow is put aside. Raises GatewayError when there is none."""
-        if model.shadow is None:
-            raise GatewayError(self.nothing_in_shadow(model))
-        await asyncio.to_thread(versions.retire, self._path(model))
-        model.shadow = None
+        async with self._changing:
+            if model.shadow is None:
+                raise GatewayError(self.nothing_in_shadow(model))
+            await asyncio.to_thread(versions.retire, model.path)
+            model.shadow = None
 
     def nothing_in_shadow(self, model: Model) -> str:
         """Why nothing can be approved, in words."""
         if model.shadow and model.shadow.failure:
             return f'the next version of model "{model.name}" cannot be used: {model.shadow.failure}'
-        return f'model "{model.name}" has no version in shadow: put one at {versions.next_of(self._path(model))}'
+        if model.failure:
+            return (
+                f'model "{model.name}" has failed, so nothing runs in shadow beside it: replace {model.path}, or '
+                f"edge-gateway models rollback {model.name}"
+            )
+        return f'model "{model.name}" has no version in shadow: put one at {versions.next_of(model.path)}'
 
-    def _exchange(self, model: Model, watch: Watch) -> None:
+    async def _check_active(self, model: Model) -> None:
+        """That the file which is about to become the version before is the one that runs."""
+        found = await asyncio.to_thread(versions.sha256, model.path)
+        if found != model.sha256:
+            raise GatewayError(_remark(model, found))
+
+    async def _exchange(self, model: Model, watch: Watch) -> None:
+        model.stamp = await asyncio.to_thread(versions.stamp, model.path)
         if model.watch:
             model.watch.tell_to(Alarms(lambda event: None, self._clock))
         watch.tell_to(self._alarms)
-        model.watch, model.identity = watch, watch.source.detail()
+        model.watch, model.identity, model.failure, model.remark = watch, watch.source.detail(), "", ""
         log.info("model exchanged", **model.identity)
+
+
+def _stamps(model: Model) -> tuple[Stamp | None, Stamp | None]:
+    return versions.stamp(model.path), versions.stamp(versions.next_of(model.path))
+
+
+def _remark(model: Model, found: str) -> str:
+    """What it means that the active version's file now has another SHA-256, or is gone."""
+    runs = f"version {model.identity['model_version']} runs on"
+    if not found:
+        return f"{model.path} is gone or cannot be read; {runs} until the gateway is started anew: put the file back"
+    return (
+        f"{model.path} was changed while it runs, and is not what was loaded; {runs}. To try the new one in shadow, move it "
+        f"to {versions.next_of(model.path).name} and put the old one back; to use it at once: edge-gateway reload"
+    )

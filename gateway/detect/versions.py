@@ -1,13 +1,14 @@
 """The versions of a model, as files beside each other; whatever happens, the active one is a whole file.
 
     coater.onnx            is active
-    coater.next.onnx       runs in shadow beside it, as soon as it is there
+    coater.next.onnx       runs in shadow beside it, as soon as it is there and whole
     coater.previous.onnx   was active before
     coater.retired.onnx    was in shadow and is no longer wanted
 
 A signature, FILE.sig, goes with its file.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 from gateway.core.errors import GatewayError
 from gateway.outbox.identity import write_whole
 from gateway.trust.signature import signature_path
+
+Stamp = tuple[object, ...]
 
 
 def next_of(path: Path) -> Path:
@@ -52,13 +55,35 @@ def retire(path: Path) -> None:
         _move(next_of(path), retired_of(path))
 
 
-def stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file does; None when there is none."""
+def stamp(path: Path) -> Stamp | None:
+    """What changes when a model file or its signature does; None when there is no file."""
+    one, other = _stamp(path), _stamp(signature_path(path))
+    return (one, other) if one else None
+
+
+def owner(path: Path) -> str:
+    """Whose file it is; "unknown" where nobody can tell."""
+    try:
+        return path.owner()
+    except (OSError, KeyError, NotImplementedError):
+        return "unknown"
+
+
+def sha256(path: Path) -> str:
+    """Of the file's content; empty where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _stamp(path: Path) -> tuple[int, int, int, int] | None:
     try:
         stat = path.stat()
     except OSError:
         return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+    return stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
 
 
 @contextmanager

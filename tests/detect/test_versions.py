@@ -137,7 +137,12 @@ async def test_a_next_version_that_cannot_be_used_is_named_and_disturbs_nothing(
             await made.detector.succession.approve(found, "00")
         made.seconds(6, [one])
         made.seconds(6, [one], temp=65.0)
-        assert made.told() == [("anomaly", "raised", "oven-1")]
+        assert made.told() == [("model", "candidate_failed", ""), ("anomaly", "raised", "oven-1")]
+        assert "the active one goes on: " in made.events[0].message
+        assert made.events[0].detail["model_version"] == "2"
+        assert made.events[0].detail["candidate"]["file"] == "oven.next.onnx"
+        await made.detector.succession.look()
+        assert len(made.events) == 2
         save_next(path)
         await made.detector.succession.look()
         assert entry(made)["shadow"]["state"] == "shadow"
