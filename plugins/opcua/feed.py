@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -19,32 +19,28 @@ from asyncua import ua
 from asyncua.ua.uaerrors import BadNoSubscription, BadTimeout, BadTooManyPublishRequests
 from numpy.typing import NDArray
 
-from gateway.plugin import Device, LinkError, Readings, Tags, quality
+from gateway.plugin import Device, LinkError, Readings, Tags
 
-from .address import parse_address
 from .config import OpcUaConfig
 from .decode import OVERFLOW, as_block
 from .errors import in_words, name_of
 from .fast import Decoder
 from .history import since
+from .items import Items
 from .notification import Notification, decode_message, decode_publish
 from .publishing import Answer
 from .reading import ReadPlan
 from .remarks import Remarks
-from .services import monitor, read, republish, take_over, unsubscribe
+from .services import read, republish, take_over, unsubscribe
 from .session import Session
-from .subscription import FILTER_REFUSED, SILENT_KEEP_ALIVES, Left, Subscription, item, say_revised, subscribe
+from .subscription import SILENT_KEEP_ALIVES, Left, Subscription, subscribe
 
 SPARE_REQUESTS = 2
 """Publish requests under way beyond one for each subscription, so that the server never has to wait for one."""
 GOODBYE = 1.0
 """Seconds that the server has to end the subscriptions."""
-SHOWN = 5
-"""Tags that one line of the log names."""
 ASK_AFTER = 10.0
 """Seconds of silence, on a server that says more seldom that it lives, after which it is asked."""
-FIRST_RETRY, LAST_RETRY = 10.0, 300.0
-"""Seconds after which refused nodes are tried again; doubling."""
 _STATE = ua.NodeId(ua.ObjectIds.Server_ServerStatus_State)
 
 
@@ -63,19 +59,16 @@ class Feed:
         self._ready: deque[Readings] = deque()
         self._broken: LinkError | None = None
         self._subscriptions: dict[int, Subscription] = {}
-        self._home: dict[int, Subscription] = {}
         self._latest = np.zeros(len(device.tags), np.int64)
         self._recovered: dict[int, int] = {}
         """Row → source time of its last value that history gave, until the subscription reports a later one."""
         self._unconfirmed: dict[int, set[int]] = {}
         """Subscription taken over → rows whose last value nothing has confirmed since."""
-        self._refused: dict[int, int] = {}
         self._ask_at = float("inf")
-        self._retry_after = FIRST_RETRY
-        self._retry_at = float("inf")
         self._publishing = session.publishing
         self._started = asyncio.get_running_loop().time()
         self._remark = Remarks(device, log)
+        self._items = Items(session, device, self._remark, log)
 
     async def start(self, left: Left | None = None) -> None:
         """Go on where the last connection ended, as far as the server still can; subscribe the rest."""
@@ -99,20 +92,20 @@ class Feed:
                 await self._take_over(left)
             elif left.subscriptions:  # its nodes may be others now
                 await unsubscribe(self._session, [subscription.id for subscription in left.subscriptions])
-        rows = [row for row in range(len(self._device.tags)) if row not in self._home]
+        rows = [row for row in range(len(self._device.tags)) if row not in self._items.home]
         refused: dict[int, int] = {}
         for scan, members in groupby(sorted(rows, key=self._scan), self._scan):
             subscription = await subscribe(self._session, self._config, scan, self._log)
             self._watch(subscription)
-            refused |= await self._monitor(subscription, list(members))
-        self._park(refused)
+            refused |= await self._items.create(subscription, list(members))
+        self._append(self._items.park(refused))
         if left is not None:
             await self._recover(left, [row for row in rows if row not in refused])
 
     async def _recover(self, left: Left, rows: Sequence[int]) -> None:
         """Rows whose subscription was lost: what the server's history holds of the time since. What the new subscription
         reports of it again is left out."""
-        nodes = {row: node for row in rows if left.latest[row] and (node := self._node(row)) is not None}
+        nodes = {row: node for row in rows if left.latest[row] and (node := self._items.node(row)) is not None}
         count = 0
         async for row, values in since(self._session, nodes, {row: int(left.latest[row]) for row in nodes}):
             block = as_block(values, time.time_ns())
@@ -122,9 +115,6 @@ class Feed:
             self._ready.append(block.readings(self._device, ids))
         if count:
             self._log.info("values of the outage were read from the server's history", count=count)
-
-    def _node(self, row: int) -> ua.NodeId | None:
-        return self._session.node_id(parse_address(self._device.tags[row].config.address))
 
     def _scan(self, row: int) -> float:
         scan: float = self._device.tags[row].config.scan or self._config.scan
@@ -146,8 +136,7 @@ class Feed:
         for subscription in taken:
             rows = {row for row, home in left.home.items() if home is subscription}
             self._subscriptions[subscription.id] = subscription
-            self._home.update(dict.fromkeys(rows, subscription))
-            self._refused |= {row: code for row, code in left.refused.items() if row in rows}
+            self._items.take_over(subscription, rows, left.refused)
             self._unconfirmed[subscription.id] = rows - left.refused.keys()
         for subscription in taken:
             while await self._fetch(subscription):
@@ -165,8 +154,8 @@ class Feed:
             self._session.ticket,
             self._session.namespaces,
             subscriptions,
-            self._home,
-            self._refused,
+            self._items.home,
+            self._items.refused,
             self._latest,
             unheard,
         )
@@ -186,8 +175,8 @@ class Feed:
         now = asyncio.get_running_loop().time()
         if now >= self._session.renew_at:
             await self._session.renew()
-        if now >= self._retry_at:
-            await self._retry()
+        if now >= self._items.retry_at:
+            self._append(await self._items.retry())
             return
         if now >= self._ask_at:
             await read(self._session, [(_STATE, ua.AttributeIds.Value)])
@@ -211,7 +200,7 @@ class Feed:
 
     def _next_duty(self) -> float:
         deadlines = [subscription.deadline for subscription in self._subscriptions.values()]
-        return min(*deadlines, self._session.renew_at, self._retry_at, self._ask_at)
+        return min(*deadlines, self._session.renew_at, self._items.retry_at, self._ask_at)
 
     def _check_silence(self, now: float) -> None:
         for subscription in self._subscriptions.values():
@@ -266,7 +255,11 @@ class Feed:
             raise LinkError(f"the server has ended the subscription ({name_of(notification.ended)})")
         subscription.passed(notification.sequence)
         self._publishing.acknowledge(notification.acknowledgement)
-        if len(notification.handles) and len(readings := self._readings(notification)):
+        if len(notification.handles):
+            self._append(self._readings(notification))
+
+    def _append(self, readings: Readings | None) -> None:
+        if readings is not None and len(readings):
             self._ready.append(readings)
 
     async def _confirm(self, rows: set[int]) -> None:
@@ -295,85 +288,3 @@ class Feed:
         for row in handles[new].tolist():
             self._recovered.pop(row, None)
         return readings.take(new)
-
-    async def _monitor(self, subscription: Subscription, rows: Sequence[int]) -> dict[int, int]:
-        """Ask for these rows' values. Returns row → status code of those that the server refuses."""
-        self._home.update(dict.fromkeys(rows, subscription))
-        nodes = {row: self._node(row) for row in rows}
-        refused = {row: quality.BAD_NODE_ID_UNKNOWN for row, node in nodes.items() if node is None}
-        wanted = [(row, node) for row, node in nodes.items() if node is not None]
-        codes = await self._create_items(subscription, wanted)
-        unfiltered = [(row, node) for row, node in wanted if codes[row] in FILTER_REFUSED]
-        if unfiltered:
-            for row, _ in unfiltered:
-                self._remark(row, "the server cannot apply server_deadband, and reports every change")
-            codes |= await self._create_items(subscription, unfiltered, filtered=False)
-        return refused | {row: code for row, code in codes.items() if code >= quality.BAD}
-
-    async def _create_items(
-        self, subscription: Subscription, wanted: Sequence[tuple[int, ua.NodeId]], *, filtered: bool = True
-    ) -> dict[int, int]:
-        """Row → what the server says of it."""
-        tags = self._device.tags
-        items = [item(row, node, self._config, tags[row].config, filtered=filtered) for row, node in wanted]
-        results = await monitor(self._session, subscription.id, items)
-        say_revised(items, results, self._log.info)
-        return {row: int(result.StatusCode.value) for (row, _), result in zip(wanted, results, strict=True)}
-
-    def _park(self, refused: Mapping[int, int]) -> None:
-        """Set refused rows aside until their next try; those whose reason is new become bad rows."""
-        fresh = {row: code for row, code in refused.items() if self._refused.get(row) != code}
-        self._refused |= refused
-        if self._refused:
-            self._retry_at = asyncio.get_running_loop().time() + self._retry_after
-            self._retry_after = min(LAST_RETRY, 2 * self._retry_after)
-        else:
-            self._retry_at, self._retry_after = float("inf"), FIRST_RETRY
-        self._say_refused(fresh)
-        if fresh:
-            self._ready.append(self._bad_rows(fresh))
-
-    def _say_refused(self, refused: Mapping[int, int]) -> None:
-        """One line for each reason, with the first tags that it concerns."""
-        reasons: dict[str, list[str]] = {}
-        for row, code in refused.items():
-            tag = self._device.tags[row]
-            reasons.setdefault(self._why_refused(tag.config.address, code), []).append(
-                f"{tag.name} ({tag.config.address})"
-            )
-        for reason, tags in reasons.items():
-            more = f" and {len(tags) - SHOWN} more" if len(tags) > SHOWN else ""
-            self._log.warning("the server refuses tags", tags=", ".join(tags[:SHOWN]) + more, reason=reason)
-
-    def _why_refused(self, address: str, code: int) -> str:
-        parsed = parse_address(address)
-        if self._session.node_id(parsed) is None:
-            known = ", ".join(self._session.namespaces[1:]) or "none"
-            return f"the server has no namespace {parsed.namespace}; it has: {known}"
-        if name_of(code) == "BadNodeIdUnknown":
-            return "the server has no such node: compare address with its address space (BadNodeIdUnknown)"
-        return name_of(code)
-
-    def _bad_rows(self, codes: Mapping[int, int]) -> Readings:
-        rows = np.array(list(codes), np.intp)
-        count = len(rows)
-        return Readings(
-            self._device,
-            np.full(count, time.time_ns(), np.int64),
-            self._device.tags.ids[rows],
-            np.full(count, np.nan),
-            np.array(list(codes.values()), np.uint32) & np.uint32(~quality.FLAGS & 0xFFFF_FFFF),
-        )
-
-    async def _retry(self) -> None:
-        """Ask once more for what was refused; the rest of the tags is not touched."""
-        by_subscription: dict[int, list[int]] = {}
-        for row in self._refused:
-            by_subscription.setdefault(self._home[row].id, []).append(row)
-        refused: dict[int, int] = {}
-        for identifier, rows in by_subscription.items():
-            refused |= await self._monitor(self._subscriptions[identifier], rows)
-        for row in [row for row in self._refused if row not in refused]:
-            del self._refused[row]
-            self._log.info("the server accepts a tag again", tag=self._device.tags[row].name)
-        self._park(refused)

@@ -14,18 +14,17 @@ from typing import Any, TypeVar
 
 from asyncua import Client, ua
 from asyncua.common.utils import Buffer
-from asyncua.crypto import uacrypto
 from asyncua.ua.ua_binary import nodeid_to_binary, struct_from_binary, struct_to_binary
 from asyncua.ua.uaerrors import BadEncodingLimitsExceeded, BadResponseTooLarge, BadTooManyOperations
 
 from gateway.plugin import LinkError, RefusedError
 
 from .address import Address
-from .certificate import Identity, days_left, pki_folder, read_certificate
+from .certificate import Identity
 from .config import OpcUaConfig
 from .errors import in_words
+from .protection import check_password, load_user, look_at_endpoints, protect
 from .publishing import Publishing
-from .security import check_server, choose_endpoint, first_certificate, sends_plain_password
 
 CHANNEL_LIFETIME = 3600.0
 GOODBYE = 1.0
@@ -113,8 +112,9 @@ class Session:
         when it fails."""
         with in_words(f"connecting to {self.config.url}", self.certificate):
             if self.identity:
-                await self._secure(self.identity)
-            await self._load_user()
+                endpoints = await look_at_endpoints(self._new_client())
+                self.days_left = await protect(self._client, endpoints, self.config, self.identity)
+            await load_user(self._client, self.config)
             new = False
             try:
                 await self._connect_channel()
@@ -153,7 +153,7 @@ class Session:
 
     async def _log_in(self, password: str) -> None:
         await self._client.create_session()
-        self._check_password(password)
+        check_password(self._client, self.config, password)
         await self._activate(password)
 
     async def _activate(self, password: str) -> None:
@@ -167,47 +167,6 @@ class Session:
             trust = f"most likely it does not trust the gateway's certificate: let it trust {self.certificate}"
             unprotected = 'it may not allow security = "none"'
             raise RefusedError(f"the server refused the channel; {trust if self.identity else unprotected}") from error
-
-    async def _secure(self, identity: Identity) -> None:
-        """Look at what the server offers over a channel of its own, and prepare the protected one."""
-        scout = self._new_client()
-        try:
-            endpoints = await scout.connect_and_get_server_endpoints()
-        finally:
-            scout.disconnect_socket()
-        policy, endpoint = choose_endpoint(endpoints, self.config.security, self.config.mode)
-        certificate = first_certificate(endpoint)
-        await asyncio.to_thread(check_server, certificate, self.config, pki_folder())
-        self.days_left = {"server": days_left(certificate), "gateway": days_left(identity.certificate)}
-        try:
-            await self._client.set_security(
-                policy,
-                uacrypto.CertProperties(identity.certificate, "der"),
-                uacrypto.CertProperties(identity.private_key, identity.key_format),
-                server_certificate=uacrypto.CertProperties(certificate, "der"),
-                mode=endpoint.SecurityMode,
-            )
-        except (ValueError, TypeError) as error:
-            raise RefusedError(f"the private key of {identity.path} cannot be read: {error}") from error
-
-    async def _load_user(self) -> None:
-        """The certificate to log in with, if there is one."""
-        if self.config.user_certificate is None or self.config.user_private_key is None:
-            return
-        self._client.user_certificate = await asyncio.to_thread(read_certificate, self.config.user_certificate)
-        try:
-            await self._client.load_private_key(self.config.user_private_key)
-        except (OSError, ValueError, TypeError) as error:
-            raise RefusedError(f"no private key can be read from {self.config.user_private_key}: {error}") from error
-
-    def _check_password(self, password: str) -> None:
-        policy = self._client.server_policy(ua.UserTokenType.UserName)
-        plain = sends_plain_password(policy, self._client.security_policy.Mode)
-        if password and plain and not self.config.allow_plain_password:
-            raise RefusedError(
-                "the server wants the password readable over the network; "
-                'use mode = "sign_and_encrypt", or set allow_plain_password = true if that is accepted'
-            )
 
     async def _learn(self) -> None:
         """Read the namespaces, whose order may change with every start of the server, and the server's limits."""

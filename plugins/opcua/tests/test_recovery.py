@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.plugin import LinkError, quality
-from plugins.opcua import feed as feed_module
+from plugins.opcua import items as items_module
 from plugins.opcua import session as session_module
 from plugins.opcua.session import Session, heeding
 from tests.peers.opcua_servers import OpcUaPeer
@@ -148,7 +148,7 @@ async def test_a_killed_and_restarted_server_is_taken_up_though_its_namespaces_m
 
 
 async def test_a_refused_node_is_tried_again_and_taken_up_when_it_appears(serve, monkeypatch):
-    monkeypatch.setattr(feed_module, "FIRST_RETRY", 0.2)
+    monkeypatch.setattr(items_module, "FIRST_RETRY", 0.2)
     peer: OpcUaPeer = await serve()
     async with streaming(make_device(peer.url, ["Late", "Count"])) as collector:
         await collector.until(lambda: collector.rows("Late"))

@@ -1,0 +1,133 @@
+"""The monitored items of one device: what is asked of the server for each tag, and those that it refuses, set aside and
+tried again alone."""
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import structlog
+from asyncua import ua
+
+from gateway.plugin import Device, Readings, quality
+
+from .address import parse_address
+from .config import OpcUaConfig
+from .errors import name_of
+from .remarks import Remarks
+from .services import monitor
+from .session import Session
+from .subscription import FILTER_REFUSED, Subscription, item, say_revised
+
+FIRST_RETRY, LAST_RETRY = 10.0, 300.0
+"""Seconds after which refused nodes are tried again; doubling."""
+SHOWN = 5
+"""Tags that one line of the log names."""
+
+
+class Items:
+    """Items by the row of their tag in the device, which is also the handle under which their values come."""
+
+    def __init__(self, session: Session, device: Device, remark: Remarks, log: structlog.stdlib.BoundLogger) -> None:
+        self._session = session
+        self._device = device
+        self._config: OpcUaConfig = device.config
+        self._remark = remark
+        self._log = log
+        self.home: dict[int, Subscription] = {}
+        """Row of each tag that was asked for → its subscription."""
+        self.refused: dict[int, int] = {}
+        """Row → status code with which the server refuses it."""
+        self._retry_after = FIRST_RETRY
+        self.retry_at = float("inf")
+        """Loop time at which the refused ones are to be tried again."""
+
+    def node(self, row: int) -> ua.NodeId | None:
+        """The node of a row's tag; None when the server has no such namespace."""
+        return self._session.node_id(parse_address(self._device.tags[row].config.address))
+
+    def take_over(self, subscription: Subscription, rows: Collection[int], refused: Mapping[int, int]) -> None:
+        """A subscription of before goes on, with the items of these rows."""
+        self.home.update(dict.fromkeys(rows, subscription))
+        self.refused |= {row: code for row, code in refused.items() if row in rows}
+
+    async def create(self, subscription: Subscription, rows: Sequence[int]) -> dict[int, int]:
+        """Ask for these rows' values. Returns row → status code of those that the server refuses."""
+        self.home.update(dict.fromkeys(rows, subscription))
+        nodes = {row: self.node(row) for row in rows}
+        refused = {row: quality.BAD_NODE_ID_UNKNOWN for row, node in nodes.items() if node is None}
+        wanted = [(row, node) for row, node in nodes.items() if node is not None]
+        codes = await self._create_items(subscription, wanted)
+        unfiltered = [(row, node) for row, node in wanted if codes[row] in FILTER_REFUSED]
+        if unfiltered:
+            for row, _ in unfiltered:
+                self._remark(row, "the server cannot apply server_deadband, and reports every change")
+            codes |= await self._create_items(subscription, unfiltered, filtered=False)
+        return refused | {row: code for row, code in codes.items() if code >= quality.BAD}
+
+    async def _create_items(
+        self, subscription: Subscription, wanted: Sequence[tuple[int, ua.NodeId]], *, filtered: bool = True
+    ) -> dict[int, int]:
+        """Row → what the server says of it."""
+        tags = self._device.tags
+        items = [item(row, node, self._config, tags[row].config, filtered=filtered) for row, node in wanted]
+        results = await monitor(self._session, subscription.id, items)
+        say_revised(items, results, self._log.info)
+        return {row: int(result.StatusCode.value) for (row, _), result in zip(wanted, results, strict=True)}
+
+    def park(self, refused: Mapping[int, int]) -> Readings | None:
+        """Set refused rows aside until their next try. Those whose reason is new, as bad rows."""
+        fresh = {row: code for row, code in refused.items() if self.refused.get(row) != code}
+        self.refused |= refused
+        if self.refused:
+            self.retry_at = asyncio.get_running_loop().time() + self._retry_after
+            self._retry_after = min(LAST_RETRY, 2 * self._retry_after)
+        else:
+            self.retry_at, self._retry_after = float("inf"), FIRST_RETRY
+        self._say_refused(fresh)
+        return self._bad_rows(fresh) if fresh else None
+
+    def _say_refused(self, refused: Mapping[int, int]) -> None:
+        """One line for each reason, with the first tags that it concerns."""
+        reasons: dict[str, list[str]] = {}
+        for row, code in refused.items():
+            tag = self._device.tags[row]
+            reasons.setdefault(self._why_refused(tag.config.address, code), []).append(
+                f"{tag.name} ({tag.config.address})"
+            )
+        for reason, tags in reasons.items():
+            more = f" and {len(tags) - SHOWN} more" if len(tags) > SHOWN else ""
+            self._log.warning("the server refuses tags", tags=", ".join(tags[:SHOWN]) + more, reason=reason)
+
+    def _why_refused(self, address: str, code: int) -> str:
+        parsed = parse_address(address)
+        if self._session.node_id(parsed) is None:
+            known = ", ".join(self._session.namespaces[1:]) or "none"
+            return f"the server has no namespace {parsed.namespace}; it has: {known}"
+        if name_of(code) == "BadNodeIdUnknown":
+            return "the server has no such node: compare address with its address space (BadNodeIdUnknown)"
+        return name_of(code)
+
+    def _bad_rows(self, codes: Mapping[int, int]) -> Readings:
+        rows = np.array(list(codes), np.intp)
+        count = len(rows)
+        return Readings(
+            self._device,
+            np.full(count, time.time_ns(), np.int64),
+            self._device.tags.ids[rows],
+            np.full(count, np.nan),
+            np.array(list(codes.values()), np.uint32) & np.uint32(~quality.FLAGS & 0xFFFF_FFFF),
+        )
+
+    async def retry(self) -> Readings | None:
+        """Ask once more for what was refused; the rest of the tags is not touched. What became bad rows."""
+        by_subscription: dict[int, list[int]] = {}
+        for row in self.refused:
+            by_subscription.setdefault(self.home[row].id, []).append(row)
+        refused: dict[int, int] = {}
+        for rows in by_subscription.values():
+            refused |= await self.create(self.home[rows[0]], rows)
+        for row in [row for row in self.refused if row not in refused]:
+            del self.refused[row]
+            self._log.info("the server accepts a tag again", tag=self._device.tags[row].name)
+        return self.park(refused)
