@@ -87,6 +87,20 @@ class Acquirer:
         with _in_words(tag.device):
             await self._line_of(tag.device).write(tag.device, tag, value)
 
+    async def acknowledge(self, device: str, condition: str, event: str, comment: str) -> None:
+        """Acknowledge a condition at the device. Raises GatewayError with the reason."""
+        with _in_words(device):
+            await self._line_of(device).acknowledge(device, condition, event, comment)
+
+    def methods(self, device: str) -> Mapping[str, Sequence[str]]:
+        """What may be called: object → its methods. Raises GatewayError for an unknown device."""
+        return self._line_of(device).methods(device)
+
+    async def call(self, device: str, target: str, method: str, arguments: Sequence[Any]) -> Sequence[tuple[str, Any]]:
+        """Call a method of the device. Raises GatewayError with the reason."""
+        with _in_words(device):
+            return await self._line_of(device).call(device, target, method, arguments)
+
     async def guesses(self, device: str, address: str, count: int) -> Sequence[Guess]:
         """What an address of the device may mean. Raises GatewayError with the reason."""
         with _in_words(device):
@@ -124,7 +138,7 @@ def _in_words(device: str) -> Iterator[None]:
     try:
         yield
     except (TimeoutError, OSError) as error:
-        raise GatewayError(f"{device}: {error}") from error
+        raise GatewayError(f"{device}: {str(error) or 'no answer in time'}") from error
 
 
 def by_line(specs: Sequence[DeviceSpec], driver_type: DriverTypes) -> Mapping[Hashable, list[DeviceSpec]]:

@@ -13,6 +13,7 @@ from gateway.acquire.values import as_readings
 from gateway.acquire.wheel import Turn, Wheel
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
+from gateway.core.device_event import Told
 from gateway.core.errors import DeviceError, LinkError
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag, Tags
@@ -118,6 +119,25 @@ class Line:
         at_once = self._driver_type.writes_beside_reads
         await self._ask(self.sources[device], lambda driver: driver.write(tag, value), at_once)
 
+    async def acknowledge(self, device: str, condition: str, event: str, comment: str) -> None:
+        """Acknowledge a condition of the device. Raises DeviceError or LinkError."""
+        if self._driver_type.acknowledge is Driver.acknowledge:
+            raise DeviceError(f"{device}: its driver acknowledges nothing")
+        source = self.sources[device]
+        await self._ask(source, lambda driver: driver.acknowledge(source.device, condition, event, comment))
+
+    async def call(self, device: str, target: str, method: str, arguments: Sequence[Any]) -> Sequence[tuple[str, Any]]:
+        """Call a method of the device. Raises DeviceError or LinkError."""
+        source = self.sources[device]
+        results: Sequence[tuple[str, Any]] = await self._ask(
+            source, lambda driver: driver.call(source.device, target, method, arguments)
+        )
+        return results
+
+    def methods(self, device: str) -> Mapping[str, Sequence[str]]:
+        """What the device's config allows to be called."""
+        return self._driver_type.methods(self.sources[device].spec.config)
+
     async def guesses(self, device: str, address: str, count: int) -> Sequence[Guess]:
         """What the driver guesses of an address of the device. Raises DeviceError or LinkError."""
         if self._driver_type.guesses is Driver.guesses:
@@ -140,6 +160,7 @@ class Line:
 
     async def _session(self) -> None:
         driver = self._driver_type([source.device for source in self.sources.values()], self._alive)
+        driver.tell = self._told
         try:
             async with self._connected(driver):
                 await self._describe(driver)
@@ -198,6 +219,10 @@ class Line:
             source.alive()
         if self._silence is not None:
             self._silence.reschedule(asyncio.get_running_loop().time() + self._silent_after)
+
+    def _told(self, told: Told) -> None:
+        """What drivers call with events of devices."""
+        self.sources[told.device].told(told)
 
     _silence: asyncio.Timeout | None = None
 

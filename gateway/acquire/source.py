@@ -9,6 +9,7 @@ from gateway.acquire.condition import Conditioner
 from gateway.acquire.values import as_readings
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
+from gateway.core.device_event import Told
 from gateway.core.live import LiveDevice
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tags
@@ -37,6 +38,10 @@ class Road(Protocol):
 
     def settle(self) -> None:
         """All polls that were due are answered: nothing is to come that would be worth waiting for."""
+        ...
+
+    def told(self, told: Told) -> None:
+        """The device has an event, or says which conditions still stand."""
         ...
 
     def device_changed(self, device: Device, health: Health) -> None:
@@ -140,6 +145,10 @@ class Source:
     def alive(self) -> None:
         """A sign of life without readings."""
         self._answered_ns = self._clock.boot_ns()
+
+    def told(self, told: Told) -> None:
+        """The device has something to say beside values."""
+        self._road.told(told)
 
     def failed(self, reason: str, now: float) -> None:
         """The device itself answered wrongly or not at all; its line goes on, the device is left alone for a while."""

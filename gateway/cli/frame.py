@@ -17,6 +17,7 @@ COMMANDS = {
     "probe": "what registers of a device may mean, under every type and byte order",
     "browse": "what a device offers, as a list or as tags for the configuration",
     "write": "write a value to a tag that may be written",
+    "call": "call a method of a device that may be called",
     "alarms": "what is raised; acknowledge it, or shelve it for a time",
     "learn": "make a first model for a device from its own normal data",
     "models": "which models score; inspect a model file, test it on data; approve, roll back or retire a version",

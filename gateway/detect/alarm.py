@@ -5,7 +5,8 @@
 
 `raised` is the standard's "unacknowledged", `cleared` its "returned to normal, unacknowledged". An alarm that latches stays
 active after its condition has gone (`latched`) until somebody acknowledges it. Alarms of severity info and advisory need
-no acknowledgement. A shelved alarm keeps its state, unheard, until the time is over. Plain data: no clock, no I/O.
+no acknowledgement; of its own conditions a device says whether they do. A shelved alarm keeps its state, unheard, until the
+time is over. Plain data: no clock, no I/O.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from gateway.core.event import Event
 
 UNHEARD = "info"
 """Severity of what a shelved alarm says."""
+CONDITION = "condition"
+"""Kind of the alarms that devices raise."""
 _ACKNOWLEDGED_BY_A_PERSON = ("warning", "alarm")
 
 
@@ -24,9 +27,9 @@ class Key:
     """What can be wrong with what."""
 
     kind: str
-    """"anomaly" and "drift" for a model's, "alarm" for a limit's."""
+    """"anomaly" and "drift" for a model's, "alarm" for a limit's, "condition" for a device's own."""
     source: str
-    """Name of the model or of the `[[alarm]]`."""
+    """Name of the model, of the `[[alarm]]` or of the device's condition."""
     device: str
 
     @property
@@ -42,6 +45,18 @@ class Said:
     by: str
     at_ns: int
     words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The device's last word on a condition of its own."""
+
+    condition: str
+    """Its id on the device."""
+    event: str
+    """The device's id of the event."""
+    t_ns: int
+    retained: bool
 
 
 @dataclass(slots=True)
@@ -65,6 +80,9 @@ class Alarm:
     acknowledged: Said | None = None
     shelved: Said | None = None
     shelved_until_ns: int = 0
+    asks: bool | None = None
+    """Whether a device wants it acknowledged; None: that follows from its severity."""
+    origin: Origin | None = None
 
     @property
     def state(self) -> str:
@@ -78,7 +96,8 @@ class Alarm:
     @property
     def waits(self) -> bool:
         """Whether somebody has yet to acknowledge it."""
-        return self.acknowledged is None and self.occurrences > 0 and self.severity in _ACKNOWLEDGED_BY_A_PERSON
+        asks = self.severity in _ACKNOWLEDGED_BY_A_PERSON if self.asks is None else self.asks
+        return asks and self.acknowledged is None and self.occurrences > 0
 
     @property
     def is_over(self) -> bool:
@@ -143,6 +162,8 @@ def load_alarm(body: Mapping[str, Any]) -> Alarm:
     for name in ("acknowledged", "shelved"):
         if values.get(name) is not None:
             values[name] = Said(**values[name])
+    if values.get("origin") is not None:
+        values["origin"] = Origin(**values["origin"])
     return Alarm(**values)
 
 

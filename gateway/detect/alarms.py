@@ -19,7 +19,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.detect import alarm_file
-from gateway.detect.alarm import UNHEARD, Alarm, Key, Said
+from gateway.detect.alarm import CONDITION, UNHEARD, Alarm, Key, Said
 from gateway.detect.evidence import Evidence, EvidenceStore
 
 LOOK_SECONDS = 5.0
@@ -29,6 +29,8 @@ PATIENCE = 2.0
 LONGEST_SHELF = 30 * 86_400.0
 """Seconds; nothing is shelved for ever."""
 SHORTEST_PREFIX = 4
+_WATCHERS = {"alarm": "alarm", CONDITION: CONDITION}
+"""By kind, what events call the source; all others are models."""
 _ORDER = ("raised", "latched", "cleared", "acknowledged", "normal")
 
 log = structlog.get_logger()
@@ -65,6 +67,14 @@ class Alarms:
         """The alarm, if there is anything to be said of it."""
         return self._alarms.get(key)
 
+    def of_device(self, device: str) -> list[Alarm]:
+        """What the device itself has raised."""
+        return [alarm for alarm in self.of_devices() if alarm.key.device == device]
+
+    def of_devices(self) -> list[Alarm]:
+        """What devices themselves have raised."""
+        return [alarm for key, alarm in self._alarms.items() if key.kind == CONDITION]
+
     # What models and limits say.
 
     def raised(self, key: Key, event: Event, latch: bool = False, evidence: Evidence | None = None) -> None:
@@ -89,6 +99,11 @@ class Alarms:
         else:
             self._note()
 
+    def changed(self, alarm: Alarm, event: Event) -> None:
+        """Keep the alarm as it now is, and say this of it; for conditions, whose state is the device's to decide."""
+        self._alarms.setdefault(alarm.key, alarm)
+        self._say(alarm, event)
+
     def holding(self, kind: str, source: str) -> dict[str, Alarm]:
         """By device, the alarms of one model or limit whose condition still holds, as far as is known."""
         return {
@@ -98,9 +113,9 @@ class Alarms:
         }
 
     def retain(self, watched: Collection[Key]) -> None:
-        """From now on these are watched. What is raised of others ends: nobody would see its end."""
+        """From now on these are watched. What is raised of others ends, apart from devices' own: nobody would see its end."""
         self._watched = frozenset(watched)
-        for key in [key for key in self._alarms if key not in self._watched]:
+        for key in [key for key in self._alarms if key not in self._watched and key.kind != CONDITION]:
             self.abandon(key)
 
     def abandon(self, key: Key) -> None:
@@ -136,9 +151,7 @@ class Alarms:
 
     def acknowledge(self, alarm: Alarm, who: str, comment: str) -> None:
         """Somebody has seen it. Raises GatewayError when nothing waits for that."""
-        if not alarm.waits:
-            told = f"{alarm.acknowledged.by} has acknowledged it" if alarm.acknowledged else f"it is {alarm.state}"
-            raise GatewayError(f"{alarm.key.name}: nothing to acknowledge: {told}")
+        self.check_waits(alarm)
         now = self._clock.wall_ns()
         ends = alarm.acknowledge(Said(who, now, comment))
         message = f"{who} has acknowledged: {alarm.message}"
@@ -146,6 +159,12 @@ class Alarms:
         if ends:
             alarm.clear(now)
             self._say(alarm, _of(alarm, "cleared", now, f"{alarm.key.name} is over, and was acknowledged"))
+
+    def check_waits(self, alarm: Alarm) -> None:
+        """Raises GatewayError when nobody has to acknowledge it."""
+        if not alarm.waits:
+            told = f"{alarm.acknowledged.by} has acknowledged it" if alarm.acknowledged else f"it is {alarm.state}"
+            raise GatewayError(f"{alarm.key.name}: nothing to acknowledge: {told}")
 
     def shelve(self, alarm: Alarm, who: str, seconds: float, reason: str) -> None:
         """Make it unheard for a time. Raises GatewayError for no reason or too long."""
@@ -255,7 +274,7 @@ class Alarms:
 
 
 def _of(alarm: Alarm, state: str, t_ns: int, message: str, **detail: Any) -> Event:
-    source = {"alarm" if alarm.key.kind == "alarm" else "model": alarm.key.source}
+    source = {_WATCHERS.get(alarm.key.kind, "model"): alarm.key.source}
     return Event(
         alarm.event, alarm.key.kind, state, alarm.key.device, t_ns, message, alarm.severity, {**source, **detail}
     )

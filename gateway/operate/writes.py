@@ -7,7 +7,7 @@ everything else is refused with the reason. Where the audit trail cannot be writ
 import asyncio
 import math
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,15 +25,19 @@ Value = float | bool | int | str
 
 
 class Devices(Protocol):
-    """What carries reads and writes to the devices."""
+    """What carries reads, writes and calls to the devices."""
 
     async def read(self, device: str, names: list[str]) -> Readings: ...
     async def write(self, tag: Tag, value: Value) -> None: ...
+    def methods(self, device: str) -> Mapping[str, Sequence[str]]: ...
+    async def call(
+        self, device: str, target: str, method: str, arguments: Sequence[Any]
+    ) -> Sequence[tuple[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Road:
-    """What a write needs of the gateway."""
+    """What a write, or a call, needs of the gateway."""
 
     allowed: Callable[[], bool]
     """Whether `[gateway] writes` is on."""

@@ -8,6 +8,7 @@ from gateway.config.secrets import resolve
 from gateway.config.tls import load_certificates
 from gateway.core import quality
 from gateway.core.context import Context
+from gateway.core.device_event import Condition, DeviceEvent, Retained, Told
 from gateway.core.errors import DeviceError, LinkError, RefusedError
 from gateway.core.readings import Exact, Readings
 from gateway.core.record import Kind, Lane, Record
@@ -17,11 +18,13 @@ from gateway.plugin.driver import Driver, Found, Guess, Values
 from gateway.plugin.sink import Encoder, Message, Sink, SinkHost
 
 __all__ = [
+    "Condition",
     "Context",
     "Deadband",
     "Device",
     "DeviceConfig",
     "DeviceError",
+    "DeviceEvent",
     "Driver",
     "Duration",
     "Encoder",
@@ -38,6 +41,7 @@ __all__ = [
     "Readings",
     "Record",
     "RefusedError",
+    "Retained",
     "Secret",
     "Section",
     "Sink",
@@ -47,6 +51,7 @@ __all__ = [
     "Tag",
     "TagConfig",
     "Tags",
+    "Told",
     "TopicTemplate",
     "ValidationInfo",
     "ValueType",

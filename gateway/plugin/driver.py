@@ -11,6 +11,7 @@ import structlog
 from numpy.typing import NDArray
 
 from gateway.config.base import DeviceConfig, TagConfig
+from gateway.core.device_event import Told
 from gateway.core.readings import Exact, Readings
 from gateway.core.tag import Device, Tag, Tags
 
@@ -53,9 +54,9 @@ class Driver(Generic[D, T]):
     whole registration. It implements `connect`, `close`, and either `read` (polled) or `stream` (subscribing).
 
     The gateway calls, all in the event loop: `connect` once; then `describe` once; then `read` as scheduled, at most
-    `max_in_flight` at once, or one `stream`; `write` and `browse` at any time between, also while `stream` runs; at the
-    end `close`, once, and only after a `connect` that succeeded. Any call may be cancelled. Time-outs, retries, backoff,
-    logging, metrics and quality for unanswered tags are the gateway's.
+    `max_in_flight` at once, or one `stream`; `write`, `call`, `acknowledge` and `browse` at any time between, also while
+    `stream` runs; at the end `close`, once, and only after a `connect` that succeeded. Any call may be cancelled. Time-outs,
+    retries, backoff, logging, metrics and quality for unanswered tags are the gateway's.
 
     Errors: `DeviceError` counts against the one device. `LinkError`, OSError, EOFError and TimeoutError end the line: it
     is closed and dialled anew. `RefusedError` does the same, and tells that a person must act. Anything else is taken for
@@ -80,6 +81,9 @@ class Driver(Generic[D, T]):
         self.config = devices[0].config
         self.alive = alive
         """Call it at any sign of life that is no reading, such as a keep-alive: it feeds the data-flow watchdog."""
+        self.tell: Callable[[Told], None] = lambda told: None
+        """Call it with each event of a device, in order, and with `Retained` after asking which conditions still stand. The
+        gateway puts its own in after the object was made."""
         self.log = structlog.get_logger().bind(device=devices[0].name)
         self._thread: ThreadPoolExecutor | None = None
 
@@ -98,6 +102,11 @@ class Driver(Generic[D, T]):
         """What will not go well with these devices on one line, in words, for `check`; needs no connection. Default:
         nothing."""
         return []
+
+    @classmethod
+    def methods(cls, config: D) -> Mapping[str, Sequence[str]]:
+        """What people may call, as the config allows it: object → its methods. Default: nothing."""
+        return {}
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -122,6 +131,18 @@ class Driver(Generic[D, T]):
 
     async def write(self, tag: Tag, value: float | bool | int | str) -> None:
         """Write one value, in the device's unit. Raises DeviceError with the device's reason when it refuses."""
+        raise NotImplementedError
+
+    async def acknowledge(self, device: Device, condition: str, event: str, comment: str) -> None:
+        """Acknowledge a condition at its event of this id, both as they were told. Raises DeviceError with the reason
+        when the device refuses. A driver that tells conditions has this."""
+        raise NotImplementedError
+
+    async def call(
+        self, device: Device, target: str, method: str, arguments: Sequence[Any]
+    ) -> Sequence[tuple[str, Any]]:
+        """Call a method of an object, one of `methods`, with JSON values as arguments. Returns name and JSON value of each
+        result. Raises DeviceError where the arguments do not fit or the device refuses; then nothing was done."""
         raise NotImplementedError
 
     async def browse(self) -> AsyncIterator[tuple[str, Found]]:
