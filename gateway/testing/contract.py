@@ -19,7 +19,7 @@ LINK_LOST = (LinkError, OSError, EOFError, TimeoutError)
 class Contract:
     """A link with a switch between the plugin and its far side, and a watch on what the plugin leaves behind."""
 
-    patience: float = 5.0
+    patience: float = 20.0
     """Seconds after which an unanswered wait fails; the protocol's own time-outs must lie below."""
     has_link: bool = True
     """False for a plugin that dials nothing: then what needs a link to cut does not apply."""

@@ -57,6 +57,8 @@ class TcpLink:
         self._server: asyncio.Server | None = None
         self._near: set[_End] = set()
         self._dials: set[asyncio.Task[None]] = set()
+        self._holder = socket.socket()
+        """Bound to the port without listening, so that nobody else is given it while the link is cut."""
         self.held = False
 
     @property
@@ -86,14 +88,17 @@ class TcpLink:
 
     async def mend(self) -> None:
         self._server = await asyncio.get_running_loop().create_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def __aenter__(self) -> "TcpLink":
+        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._holder.bind(("127.0.0.1", 0))
+        self.port = self._holder.getsockname()[1]
         await self.mend()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.cut()
+        self._holder.close()
 
     def _ends(self) -> list["_End"]:
         return [end for near in self._near for end in (near, near.peer) if end is not None]
@@ -102,6 +107,9 @@ class TcpLink:
         near = _End(self)
 
         def opened() -> None:
+            if self._server is None:  # cut since the kernel took the connection
+                near.reset()
+                return
             self._near.add(near)
             near.pause()
             dial = asyncio.get_running_loop().create_task(self._dial(near))
@@ -177,7 +185,7 @@ class _End(asyncio.Protocol):
         self.transport.abort()
 
 
-async def eventually(condition: Callable[[], object], timeout: float = 5.0) -> None:
+async def eventually(condition: Callable[[], object], timeout: float = 20.0) -> None:
     """Wait until the condition holds. Raises AssertionError if it does not within `timeout` seconds."""
     deadline = asyncio.get_running_loop().time() + timeout
     while not condition():

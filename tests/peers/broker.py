@@ -18,14 +18,10 @@ from typing import NamedTuple, Self
 
 import pytest
 
-STARTED_WITHIN = 10.0
+from tests.peers.ports import free_port
 
-
-def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+WITHIN = 30.0
+"""Seconds that a busy machine may take for what takes a moment."""
 
 
 def _program(name: str) -> str:
@@ -35,7 +31,7 @@ def _program(name: str) -> str:
     return path
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout: float = 15.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = WITHIN) -> None:
     """Poll until the condition holds; AssertionError when it does not in time."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -86,7 +82,7 @@ class Broker:
         config.write_text("\n".join([*common, f"listener {self.port} 127.0.0.1", *self._lines, ""]))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen([_program("mosquitto"), "-c", str(config)], stdout=log, stderr=log)
-        wait_until(self._listens, f"mosquitto listens\n{self.log.read_text()}", STARTED_WITHIN)
+        wait_until(self._listens, "mosquitto listens")
 
     def _listens(self) -> bool:
         assert self._process is not None
@@ -106,7 +102,7 @@ class Broker:
         if self._process is not None:
             self._process.send_signal(number)
             self._process.send_signal(signal.SIGCONT)  # a frozen one must thaw to end in good order
-            self._process.wait(10)
+            self._process.wait(WITHIN)
             self._process = None
 
     def freeze(self) -> None:
@@ -148,7 +144,7 @@ class Subscriber:
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(WITHIN)
 
     def _subscriptions(self) -> int:
         return self.broker.log.read_text(errors="replace").count("Sending SUBACK")
@@ -156,11 +152,12 @@ class Subscriber:
     @property
     def received(self) -> list[Received]:
         """All whole lines so far, in the order of arrival."""
-        lines = self._out.read_text().split("\n")[:-1]
+        whole = self._out.read_bytes().rpartition(b"\n")[0]
+        lines = whole.decode().split("\n") if whole else []
         parts = (line.split("\t", 2) for line in lines)
         return [Received(topic, payload, retained == "1") for retained, topic, payload in parts]
 
-    def wait_for(self, count: int, timeout: float = 15.0) -> list[Received]:
+    def wait_for(self, count: int, timeout: float = WITHIN) -> list[Received]:
         """Wait until that many messages came, and return all."""
-        wait_until(lambda: self._out.read_text().count("\n") >= count, f"{count} messages received", timeout)
+        wait_until(lambda: self._out.read_bytes().count(b"\n") >= count, f"{count} messages received", timeout)
         return self.received

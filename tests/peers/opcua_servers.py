@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -13,15 +12,10 @@ from typing import Any, Self
 
 import pytest
 
+from tests.peers.ports import free_port
+
 NAMESPACE = "http://peer.example/plant"
 HERE = Path(__file__).parent
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def require_node_opcua() -> None:

@@ -12,6 +12,7 @@ As a program it is told by lines on standard input: `python proxy.py 127.0.0.1:5
 import argparse
 import asyncio
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -56,13 +57,19 @@ class FaultProxy:
         self._clients: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._holder = socket.socket()
+        """Bound to our port without listening, so that nobody else is given it while we are cut."""
 
     async def __aenter__(self) -> Self:
+        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._holder.bind(("127.0.0.1", self.port))
+        self.port = self._holder.getsockname()[1]
         await self._listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.cut()
+        self._holder.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -107,9 +114,11 @@ class FaultProxy:
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:  # cut since the kernel took the connection
+            writer.transport.abort()
+            return
         self.accepted += 1
         task = asyncio.current_task()
         assert task is not None
