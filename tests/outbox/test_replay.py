@@ -95,14 +95,14 @@ async def test_the_same_records_go_out_again_marked_and_the_account_stays_as_it_
 async def test_it_takes_what_was_accepted_in_the_span_of_these_devices_with_their_events(log: Log) -> None:
     async with log.opened(keep=1e9) as outbox:
         await delivered(outbox, range(1, 3))
-        log.clock.advance(3600)
+        log.clock.advance(600)  # within one hour, or its receipts would be among the events
         begin = log.clock.wall_ns()
         reader = await delivered(outbox, range(3, 5))
         await delivered(outbox, range(50, 52), "oven-1")
         outbox.append_event(Event("e1", "anomaly", "raised", "press-1", begin, "odd"))
         outbox.append_event(Event("e2", "anomaly", "raised", "oven-1", begin, "hot"))
         reader.acknowledged(await take(reader, 2))
-        log.clock.advance(3600)
+        log.clock.advance(600)
         end = log.clock.wall_ns()
         await delivered(outbox, range(5, 7))
         replay = started(outbox, "central", Asked(begin, end, ("press-*",)), Ends())
