@@ -40,6 +40,7 @@ T0 = 1_800_000_000_000_000_000
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox_module, "_TICK", 0.05)
+    monkeypatch.setattr(outbox_module, "_LAST_RECORDS", 25.0)
 
 
 def messages(record: Record, device: Device) -> list[dict[str, Any]]:
