@@ -33,7 +33,7 @@ def block(device: Device, number: float, **columns: object) -> Readings:
     )
 
 
-async def until(condition: Callable[[], object], deadline: float = 10.0) -> None:
+async def until(condition: Callable[[], object], deadline: float = 25.0) -> None:
     """Let the loop run until the condition holds."""
     async with asyncio.timeout(deadline):
         while not condition():
@@ -43,7 +43,7 @@ async def until(condition: Callable[[], object], deadline: float = 10.0) -> None
 async def take(reader: Reader, count: int, limit: int = 200) -> list[Record]:
     """This many records, handed out as they come."""
     records: list[Record] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         while len(records) < count:
             await reader.wait()
             records += await reader.take(limit)
