@@ -106,7 +106,7 @@ class Road:
         self.new.set()
 
     async def until(self, condition: Callable[[], bool]):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             while not condition():
                 self.new.clear()
                 await self.new.wait()
@@ -123,7 +123,8 @@ def plant():
 
 
 def spec(name="plc", tags=("a", "b"), **options):
-    options = {"name": name, "driver": "fake", "scan": "20ms", "timeout": "200ms", **options}
+    """A device that is given time enough to answer, on any machine, unless the test says otherwise."""
+    options = {"name": name, "driver": "fake", "scan": "20ms", "timeout": "60s", **options}
     return DeviceSpec(Bus.model_validate(options), {tag: TagConfig() for tag in tags})
 
 
@@ -179,7 +180,7 @@ async def test_a_read_without_answer_ends_in_a_timeout_and_a_new_connection(plan
         return [1.0] * len(tags)
 
     plant.on_read = on_read
-    async with await rig.run(spec()):
+    async with await rig.run(spec(timeout="200ms")):
         await rig.road.until(lambda: bool(rig.road.kept))
     assert ("plc", "down", "no answer within 0.2 s") in rig.road.states
 
@@ -199,7 +200,8 @@ async def test_a_bug_in_a_driver_is_faulted_and_hurts_nobody_else(plant):
     assert ("bad", "faulted", "KeyError: 'register'") in rig.road.states
 
 
-async def test_one_bad_device_on_a_shared_line_leaves_the_others_alone(plant):
+async def test_one_bad_device_on_a_shared_line_leaves_the_others_alone(plant, monkeypatch):
+    monkeypatch.setattr(backoff.Backoff, "pause", lambda *_: 3600.0)
     rig = Rig(plant)
     asked = []
 
@@ -214,7 +216,7 @@ async def test_one_bad_device_on_a_shared_line_leaves_the_others_alone(plant):
         await rig.road.until(lambda: len(rig.road.kept) >= 10)
     assert plant.connects == 1
     assert ("dead", "down", "no answer from unit 2") in rig.road.states
-    assert asked.count("dead") < asked.count("well")
+    assert asked.count("dead") == 1 < asked.count("well")
 
 
 async def test_a_silent_device_on_a_shared_line_counts_against_that_device_only(plant):
@@ -226,7 +228,7 @@ async def test_a_silent_device_on_a_shared_line_counts_against_that_device_only(
         return [1.0] * len(tags)
 
     plant.on_read = on_read
-    async with await rig.run(spec("dead", bus="com1"), spec("well", bus="com1")):
+    async with await rig.run(*(spec(name, bus="com1", timeout="200ms") for name in ("dead", "well"))):
         await rig.road.until(
             lambda: len(rig.road.kept) >= 10 and ("dead", "down", "no answer within 0.2 s") in rig.road.states
         )
@@ -266,7 +268,10 @@ async def test_a_poll_that_is_still_waiting_is_skipped_and_counted_not_queued(pl
         nonlocal under_way
         under_way += 1
         assert under_way == 1
-        await asyncio.sleep(0.1)
+        (source,) = rig.acquirer.sources
+        skipped = source.scans[0].skipped
+        while source.scans[0].skipped < skipped + 2:
+            await asyncio.sleep(0.01)
         under_way -= 1
         return [1.0] * len(tags)
 
@@ -295,19 +300,26 @@ async def test_a_subscription_delivers_and_its_silence_is_torn_down(plant, monke
 
 
 async def test_a_sign_of_life_keeps_a_quiet_subscription_up(plant, monkeypatch):
-    monkeypatch.setattr("gateway.acquire.line.Line._silent_after", 3.0)
+    monkeypatch.setattr("gateway.acquire.line.Line._silent_after", 3000.0)
+    loop, ahead = asyncio.get_running_loop(), 0.0
+    now = loop.time
+    monkeypatch.setattr(loop, "time", lambda: now() + ahead)
     rig = Rig(plant, Subscribing)
 
     async def on_stream(driver):
+        nonlocal ahead
         (device,) = driver.devices
         for _ in range(12):
-            await asyncio.sleep(0.3)
+            ahead += 2900  # seconds that pass at once
             driver.alive()
+            await asyncio.sleep(0.01)
         yield Readings(device, np.array([5, 5]), device.tags.ids, np.array([1.0, 2.0]), np.zeros(2, np.uint32))
 
     plant.on_stream = on_stream
     async with await rig.run(spec()):
-        await rig.road.until(lambda: bool(rig.road.kept))
+        while not rig.road.kept:  # without a deadline: it would come with the first leap of the clock
+            rig.road.new.clear()
+            await rig.road.new.wait()
     assert plant.connects == 1
 
 
@@ -349,7 +361,7 @@ async def test_a_device_that_stops_answering_without_an_error_goes_stale(plant):
         return [1.0] * len(tags)
 
     plant.on_read = on_read
-    async with await rig.run(spec(timeout="20s", stale_after="100ms")):
+    async with await rig.run(spec(stale_after="100ms")):
         await rig.road.until(lambda: len(rig.road.kept) == 2)
     assert rig.road.kept[1].quality[0] & STALE
 
@@ -376,7 +388,7 @@ async def test_the_end_of_a_slot_is_told_when_the_last_answer_is_in(plant):
 @pytest.mark.parametrize("steps", range(12))
 async def test_a_stop_in_the_very_moment_of_connecting_is_a_stop(plant, steps):
     rig = Rig(plant)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         async with await rig.run(spec()):
             for _ in range(steps):
                 await asyncio.sleep(0)
@@ -399,7 +411,7 @@ async def test_values_go_stale_before_a_close_that_takes_its_time(plant, monkeyp
     plant.on_read = on_read
     monkeypatch.setattr("gateway.acquire.line.close", close)
     async with await rig.run(spec()):
-        await asyncio.wait_for(closing.wait(), 5)
+        await asyncio.wait_for(closing.wait(), 25)
 
 
 async def test_a_person_can_ask_what_an_address_may_mean(plant):
