@@ -14,7 +14,7 @@ def quick() -> Backoff:
 
 
 async def run_until(condition, *parts):
-    async with asyncio.timeout(5), running(*parts):
+    async with asyncio.timeout(25), running(*parts):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -158,7 +158,7 @@ async def test_a_deadline_turns_into_a_timeout_of_that_task_alone():
             await asyncio.Event().wait()
 
     async def quick_read():
-        with deadlines.within(5):
+        with deadlines.within(25):
             await asyncio.sleep(0.05)
         return "done"
 
@@ -173,7 +173,7 @@ async def test_a_cancelled_task_stays_cancelled_under_a_deadline():
     deadlines = Deadlines()
 
     async def read():
-        with deadlines.within(5):
+        with deadlines.within(25):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(read())
