@@ -27,6 +27,11 @@ class Slots:
         self._sorted_ids = None
         return before is not None and (ids is None or bool((before != ids).any()))
 
+    def same(self, row: int, other: "Slots", others_row: int) -> bool:
+        """Whether a row is filled with the same tags as another one's."""
+        mine, theirs = self._ids.get(row), other._ids.get(others_row)
+        return mine is not None and theirs is not None and bool((mine == theirs).all())
+
     def _look_up(self) -> NDArray[np.uint32]:
         """The bound tags' ids, ascending; `_slots` goes with them. Made anew after a change."""
         if self._sorted_ids is None:

@@ -26,6 +26,11 @@ class Decisions:
         self._hold = hold
         self._held = np.zeros(assets, np.int64)
 
+    def continue_from(self, other: "Decisions", mine: Rows, theirs: Rows) -> None:
+        """Take over the ticks so far of another one's assets, by the same rules."""
+        for name in ("active", "_above", "_below", "_held"):
+            getattr(self, name)[mine] = getattr(other, name)[theirs]
+
     def forget(self, assets: Rows) -> None:
         """Drop the ticks so far; what is raised stays raised."""
         self._above[assets] = self._below[assets] = 0

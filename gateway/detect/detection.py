@@ -27,6 +27,7 @@ class Detection:
         self._note = note
         self.alarms = Alarms(emit, clock, directory / "alarms.json", EvidenceStore(directory / "events"))
         self.conditions = Conditions(self.alarms, emit, clock)
+        self.detector: Detector
         self._emit = emit
         self._clock = clock
         self._version = version
@@ -41,11 +42,12 @@ class Detection:
             await asyncio.Event().wait()
 
     async def follow(self, config: Config, specs: Sequence[DeviceSpec], devices: Sequence[Device]) -> None:
-        """A detector for these; the one that is, while models, their files, limits and watched devices stay the same."""
+        """A detector for these, which goes on with the windows of the one before; that one itself, while models, their files,
+        limits and watched devices stay the same."""
         watched = _watched(config, specs)
         if watched == self._watched:
             return
-        self._watched = watched
+        before, self._watched = self.detector if self._watched is not None else None, watched
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -59,6 +61,7 @@ class Detection:
             version=self._version,
             base=config.path.parent,
             note=self._note,
+            before=before,
         )
         if self._running is not None:
             self._task = self._running.start(self.detector.run())

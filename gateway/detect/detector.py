@@ -55,12 +55,16 @@ class Detector:
         version: str,
         base: Path,
         note: Note = no_note,
+        before: "Detector | None" = None,
     ) -> None:
         """`emit` is called in the event loop; `version` is the gateway's; relative model files start at `base`; `note` writes
-        into the audit trail."""
+        into the audit trail. `before` is not used any more: what stays the same goes on with its windows, versions in
+        shadow, delays and counts."""
         self._emit_out = emit
         self._alarms = alarms
-        self._slow = asyncio.Semaphore(SLOW_AT_ONCE)
+        self._before: Detector | None = before if before is None or before._loaded else before._before
+        self._loaded: bool = False
+        self._slow: asyncio.Semaphore = before._slow if before else asyncio.Semaphore(SLOW_AT_ONCE)
         self._clock = clock
         self._version = version
         self._devices = {device.name: device for device in devices}
@@ -74,13 +78,11 @@ class Detector:
             for section in models
         ]
         self.succession = Succession(self._models, self, alarms, clock, note)
-        self._limits = [
-            LimitWatch(limit, matching(limit.devices, [*self._devices]), alarms, clock, version) for limit in limits
-        ]
+        self._limits = [self._limit(limit, matching(limit.devices, [*self._devices])) for limit in limits]
         parts: list[Model | LimitWatch] = [*self._models, *self._limits]
         self._watched = frozenset(name for part in parts for name in part.devices)
         self._described: dict[str, Device] = {}
-        self._fed: list[tuple[Readings, int]] = []
+        self._fed: list[tuple[Readings, int]] = before._fed if before else []
 
     def feed(self, readings: Readings) -> None:
         """Take a block; cheap, and nothing for a device that nothing watches."""
@@ -108,6 +110,7 @@ class Detector:
                 limit.bind(self._devices[name])
         await asyncio.gather(*(self._load(model) for model in self._models))
         self._retain_alarms()
+        self._loaded, self._before = True, None
 
     def _retain_alarms(self) -> None:
         watches: list[Watch | LimitWatch] = [*self._limits, *(model.watch for model in self._models if model.watch)]
@@ -171,6 +174,12 @@ class Detector:
         except TimeoutError:
             raise ModelError(f"was not loaded within {LOAD_SECONDS:.0f} s") from None
 
+    def _limit(self, section: AlarmSection, devices: tuple[str, ...]) -> LimitWatch:
+        for limit in self._before._limits if self._before else ():
+            if (limit.section, limit.devices) == (section, devices):
+                return limit
+        return LimitWatch(section, devices, self._alarms, self._clock, self._version)
+
     async def load_again(self, model: Model) -> None:
         """Load one that has failed."""
         await self._load(model)
@@ -189,12 +198,27 @@ class Detector:
 
     def _start(self, model: Model, opened: OpenModel) -> None:
         model.name = model.section.name or opened.card.name
-        model.watch = self._make_watch(model, opened, self._alarms)
+        earlier = self._earlier(model)
+        if earlier and earlier.watch and earlier.is_same_as(model, opened.file.sha256):
+            model.watch, model.shadow = earlier.watch, earlier.shadow
+        else:
+            model.watch = self._make_watch(model, opened, self._alarms)
         model.identity, model.failure = model.watch.source.detail(), ""
         told = {**model.identity, "devices": len(model.devices), "score_ms": round(opened.seconds * 1e3, 3)}
         log.info("model loaded", **told)
         for name in model.devices:
             self._bind(model, self._devices[name], described=False)
+            if model.shadow and model.shadow.watch:
+                model.shadow.watch.bind(self._devices[name], described=False)
+        if earlier and earlier.watch and earlier.watch is not model.watch:
+            model.watch.continue_from(earlier.watch)
+
+    def _earlier(self, model: Model) -> Model | None:
+        """The same model in the detector before."""
+        for earlier in self._before._models if self._before else ():
+            if (earlier.path, earlier.section.name) == (model.path, model.section.name) and earlier.watch:
+                return earlier
+        return None
 
     def _make_watch(self, model: Model, opened: OpenModel, alarms: Alarms) -> Watch:
         source = events.Source(model.name, opened.card, opened.file.sha256, self._version, graph.version(), cpu())

@@ -85,6 +85,12 @@ class Drift:
         """The step that each asset is in, by its own time."""
         self._begun = np.zeros(assets, np.int64)
 
+    def continue_from(self, other: "Drift", mine: Rows, theirs: Rows) -> None:
+        """Take over what was counted of another one's assets, with the same card; nothing where the span is another."""
+        if self._step_ns == other._step_ns:
+            self._bins[:, mine], self._shares[:, mine] = other._bins[:, theirs], other._shares[:, theirs]
+            self._step[mine], self._begun[mine] = other._step[theirs], other._begun[theirs]
+
     def tick(
         self, assets: Rows, end_ns: NDArray[np.int64], cell: NDArray[np.float32], scored: Flags, inside: Flags
     ) -> Rows:

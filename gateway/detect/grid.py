@@ -13,7 +13,7 @@ All assets of a model lie in common arrays, and one call closes the cells of all
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ _NEVER = np.iinfo(np.int64).min
 _LATEST = 2**62
 """In the year 2116; a later source time is taken for none."""
 _LARGEST = float(np.finfo(np.float32).max)
+_OF_ASSETS = (
+    "windows", "codes", "run", "_value", "_code", "_t", "_confirmed", "_next_end", "_anew", "_newest", "_newest_boot",
+)  # fmt: skip
 
 Rows = NDArray[np.intp]
 Times = NDArray[np.int64]
@@ -136,6 +139,18 @@ class Grid:
             if not len(due):
                 return
             yield self._close(due)
+
+    def continue_from(self, other: "Grid", mine: Rows, theirs: Rows) -> None:
+        """Take over assets of another grid of the same form, which is not used any more: row `mine[i]` is its `theirs[i]`."""
+        for name in _OF_ASSETS:
+            getattr(self, name)[mine] = getattr(other, name)[theirs]
+        self.late, self.restarts = other.late, other.restarts
+        if (waiting := other._waiting) is not None:
+            place = np.full(len(other.run), -1)
+            place[theirs] = mine
+            waiting = waiting.where(place[waiting.asset] >= 0)
+            asset, inputs = place[waiting.asset], len(self._max_age)
+            self._waiting = replace(waiting, asset=asset, slot=asset * inputs + waiting.slot % inputs)
 
     def forget(self, assets: Rows) -> None:
         """Begin anew with these assets: no samples, no clock."""

@@ -70,6 +70,26 @@ class Judge:
         self._low, self._high = (low - margin).astype(np.float32), (high + margin).astype(np.float32)
         self._inside_run = np.zeros(assets, np.int64)
 
+    def continue_from(self, other: "Judge", mine: Rows, theirs: Rows, same_card: bool) -> None:
+        """Take over assets of another version of the same form, which is not used any more: their windows, and with the
+        same card all that was said of them."""
+        self.grid.continue_from(other.grid, mine, theirs)
+        if not same_card:
+            windows = self.grid.windows[mine][:, ::-1]
+            outside = ~np.logical_and.reduce((windows >= self._low) & (windows <= self._high), axis=2)
+            since = np.where(outside.any(axis=1), outside.argmax(axis=1), self._card.window)
+            self._inside_run[mine] = np.minimum(since, self.grid.run[mine])
+            return
+        self.decisions.continue_from(other.decisions, mine, theirs)
+        self.drift.continue_from(other.drift, mine, theirs)
+        for name in ("drifted", "said", "score", "_inside_run"):
+            getattr(self, name)[mine] = getattr(other, name)[theirs]
+
+    def forget(self, asset: int) -> None:
+        """Begin anew with this asset, whose inputs are other tags now."""
+        self.grid.forget(np.array([asset]))
+        self.said[asset], self.score[asset] = WAITING, np.nan
+
     def close(self, closed: Closed) -> tuple[Tick, Rows]:
         """Which of these cells complete a window that can be scored; the other assets get a tick without a verdict. Gives
         also the positions in `closed` of assets whose drift is known anew."""

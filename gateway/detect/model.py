@@ -30,6 +30,10 @@ class Model:
     remark: str = ""
     """What a person should know of one that runs."""
 
+    def is_same_as(self, other: "Model", sha256: str) -> bool:
+        """Whether it watches the same devices in the same way, with this version."""
+        return (self.section, self.devices, self.sha256) == (other.section, other.devices, sha256)
+
     @property
     def sha256(self) -> str:
         """Of the active version; empty if none runs."""

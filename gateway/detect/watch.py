@@ -75,19 +75,27 @@ class Watch:
         for name in alarms.holding("anomaly", self.source.model).keys() & self._row.keys():
             self.judge.decisions.active[self._row[name]] = True
 
-    def continue_from(self, other: "Watch") -> bool:
-        """Take over bindings and windows of another version, which is not used any more. Gives whether it can be: for that,
-        inputs, age limits, period and window must be the same."""
-        mine, theirs = (_form(watch.source.card) for watch in (self, other))
-        if mine != theirs or self.devices != other.devices:
-            return False
-        self.binding, self.judge.grid = other.binding, other.judge.grid
-        return True
+    def continue_from(self, other: "Watch") -> None:
+        """Take over from another watch, which is not used any more, the windows of the devices that both are bound to in the
+        same way. For that, inputs, age limits, period and window must be the same."""
+        if _form(self.source.card) != _form(other.source.card):
+            return
+        shared = [
+            (row, other._row[name])
+            for name, row in self._row.items()
+            if name in other._row and self.binding.slots.same(row, other.binding.slots, other._row[name])
+        ]
+        mine, theirs = np.array(shared, np.intp).reshape(-1, 2).T
+        same_card = self.source.sha256 == other.source.sha256
+        self.judge.continue_from(other.judge, mine, theirs, same_card)
+        if same_card:
+            for row, others_row in shared:
+                self._figures[row] = other._figures[others_row]
 
     def bind(self, device: Device, described: bool) -> None:
         """See `Binding.bind`."""
         if self.binding.bind(device, described):
-            self.judge.grid.forget(np.array([self._row[device.name]]))
+            self.judge.forget(self._row[device.name])
 
     def advance(self, samples: Samples | None, boot_ns: int, spawn: Spawn) -> None:
         """Take samples, close the cells that are over, and score what is complete: at once, or with `spawn` in a thread.
