@@ -14,6 +14,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,7 @@ class Road:
     def __init__(self) -> None:
         self.live = LiveTable()
         self.values = 0
+        self.polls: Counter[str] = Counter()
         self._number = 0
 
     def bind(self, spec: DeviceSpec, found: Mapping[str, Found]) -> Device:
@@ -77,6 +79,7 @@ class Road:
     def seen(self, readings: Readings, boot_ns: int) -> None:
         self.live.update(readings, boot_ns)
         self.values += len(readings)
+        self.polls[readings.device.name] += 1
 
     def keep(self, readings: Readings) -> None: ...
     def settle(self) -> None: ...
@@ -130,7 +133,7 @@ async def acquire_ours(ports: list[int], scan: float, seconds: float, dead: int 
     specs = [DeviceSpec(ModbusDevice.model_validate(options | each), tags) for each in alive + gone]
     await acquirer.apply(specs)
     async with running(acquirer.run()):
-        await asyncio.sleep(2 * scan + 0.5)
+        await _warm(road.polls, len(ports))
         before = road.values
         spent = await _cpu(lambda: asyncio.sleep(seconds))
         return spent / (road.values - before) * 1e6
@@ -138,7 +141,8 @@ async def acquire_ours(ports: list[int], scan: float, seconds: float, dead: int 
 
 async def writes(ports: list[int], scan: float, count: int) -> list[float]:
     """Seconds from the call to the device's confirmation, of writes while all devices are polled; sorted."""
-    acquirer = Acquirer(Road(), lambda _: Modbus, SystemClock())
+    road = Road()
+    acquirer = Acquirer(road, lambda _: Modbus, SystemClock())
     tags = {name: ModbusTag.model_validate(tag) for name, tag in MIXED.items()}
     tags["setpoint"] = ModbusTag(address="hr:1500", type="float32")
     options = {"driver": "modbus", "scan": f"{scan:g}s", "host": "127.0.0.1"}
@@ -149,7 +153,7 @@ async def writes(ports: list[int], scan: float, count: int) -> list[float]:
     await acquirer.apply(specs)
     taken = []
     async with running(acquirer.run()):
-        await asyncio.sleep(2 * scan + 0.5)
+        await _warm(road.polls, len(ports))
         setpoints = [source.device.tags[-1] for source in acquirer.sources]
         for n in range(count):
             begin = time.perf_counter()
@@ -161,10 +165,9 @@ async def writes(ports: list[int], scan: float, count: int) -> list[float]:
 
 async def acquire_pymodbus(ports: list[int], scan: float, seconds: float) -> float:
     """The same by pymodbus, a task a device, a conversion and a comparison a tag."""
-    values = 0
+    polls: Counter[int] = Counter()
 
     async def poll(port: int) -> None:
-        nonlocal values
         last = [0.0] * TAGS
         async with AsyncModbusTcpClient("127.0.0.1", port=port) as client:
             while True:
@@ -173,14 +176,20 @@ async def acquire_pymodbus(ports: list[int], scan: float, seconds: float) -> flo
                 kind = client.DATATYPE.FLOAT32
                 new = [client.convert_from_registers(block[n : n + 2], kind) for n in range(0, 50, 2)] + block[50:]
                 last = [value if abs(value - old) > 0.5 else old for value, old in zip(new, last, strict=True)]
-                values += TAGS
+                polls[port] += 1
                 await asyncio.sleep(due - asyncio.get_running_loop().time())
 
     async with running(*map(poll, ports)):
-        await asyncio.sleep(2 * scan + 0.5)
-        before = values
+        await _warm(polls, len(ports))
+        before = polls.total()
         spent = await _cpu(lambda: asyncio.sleep(seconds))
-        return spent / (values - before) * 1e6
+        return spent / (polls.total() - before) / TAGS * 1e6
+
+
+async def _warm(polls: Counter[Any], devices: int) -> None:
+    """Until each device has been polled three times, so that neither connecting nor planning is measured."""
+    while len(polls) < devices or min(polls.values()) < 3:
+        await asyncio.sleep(0.05)
 
 
 async def _cpu(work: Callable[[], Awaitable[Any]]) -> float:

@@ -7,6 +7,7 @@ tells where a register has its characters: "AB" both, the first in the high byte
 """
 
 import struct
+from functools import cache
 
 FORMATS = {
     "int16": "<i2", "uint16": "<u2", "int32": "<i4", "uint32": "<u4", "float32": "<f4",
@@ -61,11 +62,12 @@ def registers_of(type_: str, length: int, order: str) -> int:
     return size_of(type_) // 2
 
 
-def wire_positions(type_: str, order: str) -> list[int]:
+@cache
+def wire_positions(type_: str, order: str) -> tuple[int, ...]:
     """Where the value's bytes stand among its wire bytes, the least significant one first. `order` is one of ORDERS."""
     size = size_of(type_)
     spelled = _LONG.get(order, order) if size == 8 else order
-    return [spelled.index("ABCDEFGH"[size - 1 - place]) for place in range(size)]
+    return tuple(spelled.index("ABCDEFGH"[size - 1 - place]) for place in range(size))
 
 
 def decode(wire: bytes, type_: str, order: str) -> int | float:

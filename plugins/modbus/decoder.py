@@ -49,53 +49,72 @@ class Decoded:
     """Rows whose bytes are no value of their type."""
 
 
+class _Numbers:
+    """Numbers of one type. Where they stand one behind the other, most significant byte first, as in most devices, they are
+    taken as they are; else their bytes are put in order first."""
+
+    def __init__(self, type_: str, places: Sequence[Place]) -> None:
+        size = size_of(type_)
+        self.rows = _index([place.row for place in places])
+        self.bcd = type_.startswith("bcd")
+        self.large = size == 8 and type_ != "float64"
+        self._format = np.dtype(FORMATS[type_])
+        self._count = len(places)
+        self._first = places[0].byte
+        begins = np.array([[place.byte] for place in places], np.intp)
+        gather = begins + np.array([wire_positions(type_, place.order) for place in places], np.intp)
+        plain = self._first + size * np.arange(self._count)[:, None] + np.arange(size)[::-1]
+        self._gather = None
+        if np.array_equal(gather, plain):
+            self._format = self._format.newbyteorder(">")
+        else:
+            self._gather = gather.ravel()
+
+    def column(self, payload: bytes) -> NDArray[Any]:
+        """One number per place, in the type's own format."""
+        if self._gather is None:
+            return np.frombuffer(payload, self._format, self._count, self._first)
+        return np.frombuffer(payload, np.uint8)[self._gather].view(self._format)
+
+
 class Decoder:
     """Turns payloads into one value per row. Made once for each plan."""
 
     def __init__(self, rows: int, places: Sequence[Place]) -> None:
         self._blank = np.full(rows, np.nan)
         self._texts = [place for place in places if place.type in TEXTS]
-        self._bits = _Bits([place for place in places if place.type == "bool" or place.width])
-        gather: list[int] = []
-        self._groups: list[tuple[str, slice, slice | NDArray[np.intp]]] = []
-        numbers = [place for place in places if place.type in FORMATS and not place.width]
-        for type_ in sorted({place.type for place in numbers}, key=size_of, reverse=True):
-            group = [place for place in numbers if place.type == type_]
-            begin = len(gather)
-            for place in group:
-                gather += [place.byte + at for at in wire_positions(type_, place.order)]
-            self._groups.append((type_, slice(begin, len(gather)), _index([place.row for place in group])))
-        self._gather = np.array(gather, np.intp)
+        bits = [place for place in places if place.type == "bool" or place.width]
+        self._bits = _Bits(bits) if bits else None
+        by_type: dict[str, list[Place]] = {}
+        for place in places:
+            if place.type in FORMATS and not place.width:
+                by_type.setdefault(place.type, []).append(place)
+        self._numbers = [_Numbers(type_, group) for type_, group in by_type.items()]
 
     def decode(self, payload: bytes) -> Decoded:
         """One value per row, from the joined payloads of the blocks."""
-        raw = np.frombuffer(payload, np.uint8)
         found = Decoded(self._blank.copy())
-        if len(self._bits.rows):
-            found.value[self._bits.rows] = self._bits.decode(raw)
-        ordered = raw[self._gather]
+        if self._bits:
+            found.value[self._bits.rows] = self._bits.decode(np.frombuffer(payload, np.uint8))
         with np.errstate(invalid="ignore"):  # widening a signalling NaN warns
-            for type_, part, rows in self._groups:
-                self._numbers(found, type_, ordered[part].view(FORMATS[type_]), rows)
+            for numbers in self._numbers:
+                column = numbers.column(payload)
+                if numbers.bcd:
+                    column, senseless = _from_bcd(column)
+                    found.senseless += self._rows_of(numbers)[senseless].tolist()
+                found.value[numbers.rows] = column
+                if numbers.large:
+                    found.exact |= _large(column, self._rows_of(numbers))
         for place in self._texts:
             _text(found, place, payload)
-        if found.exact:
-            found.value[list(found.exact)] = np.nan
-        found.value.flags.writeable = False
+        if found.exact or found.senseless:
+            found.exact = {row: value for row, value in found.exact.items() if row not in found.senseless}
+            found.value[[*found.exact, *found.senseless]] = np.nan
+        found.value.setflags(write=False)
         return found
 
-    def _numbers(self, found: Decoded, type_: str, column: NDArray[np.generic], rows: slice | NDArray[np.intp]) -> None:
-        senseless: NDArray[np.bool_] | None = None
-        if type_.startswith("bcd"):
-            column, senseless = _from_bcd(column)
-        found.value[rows] = column
-        if size_of(type_) == 8 and type_ != "float64":
-            found.exact |= _large(column, np.arange(len(found.value))[rows])
-        if senseless is not None and senseless.any():
-            wrong = np.arange(len(found.value))[rows][senseless].tolist()
-            found.value[wrong] = np.nan
-            found.exact = {row: value for row, value in found.exact.items() if row not in wrong}
-            found.senseless += wrong
+    def _rows_of(self, numbers: _Numbers) -> NDArray[np.intp]:
+        return np.arange(len(self._blank))[numbers.rows]
 
 
 class _Bits:
