@@ -12,7 +12,8 @@ from gateway.core.readings import Exact, Readings
 from gateway.core.tag import Device
 
 DEFAULT_HEARTBEAT = 60.0
-_NEVER = np.iinfo(np.int64).max
+_NEVER = int(np.iinfo(np.int64).max)
+_ALL = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,16 @@ class _Rows:
     offset: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    deadband: NDArray[np.float64]
+    filters: NDArray[np.bool_]
     scaled: bool
     clamped: bool
     filtered: bool
     repeats: bool
     """A tag occurs more than once."""
+
+    whole: bool
+    """All rows of the device in their order."""
 
 
 class Conditioner:
@@ -53,6 +59,11 @@ class Conditioner:
         self._value = np.full(count, np.nan)
         self._quality = np.full(count, 0xFFFF_FFFF, np.uint32)
         self._sent_ns = np.zeros(count, np.int64)
+        self._beats = np.flatnonzero(self._heartbeat != _NEVER)
+        self._next_beat = 0
+        """Boot time before which no heartbeat is due."""
+        self._same: NDArray[np.uint32] | None = None
+        """The qualities of the last whole block, if `_quality` has what it has."""
         self._exact: dict[int, Exact] = {}
         self._known: dict[int, _Rows] = {}
 
@@ -80,14 +91,13 @@ class Conditioner:
         if not rows.filtered:
             return readings
         if not rows.repeats:
-            mask = self._moved(readings, rows.rows, boot_ns)
+            moved = self._moved(readings, rows, boot_ns)
         else:
-            mask = np.zeros(len(readings), bool)
-            for turn in _turns(rows.rows):
-                mask[turn] = self._moved(readings.take(turn), rows.rows[turn], boot_ns)
-        if mask.all():
+            turns = [turn[self._moved(*self._turn(readings, turn), boot_ns)] for turn in _turns(rows.rows)]
+            moved = np.sort(np.concatenate(turns))
+        if len(moved) == len(readings):
             return readings
-        return readings.take(np.flatnonzero(mask)) if mask.any() else None
+        return readings.take(moved) if len(moved) else None
 
     def stale(self, whole: Readings) -> Readings | None:
         """Of the device's live values (see `LiveDevice.snapshot`): the last usable ones, marked as stale. None if there
@@ -100,6 +110,7 @@ class Conditioner:
         quality |= last.quality & np.uint32(CLAMPED)
         marked = Readings(last.device, last.t_ns, last.tag, last.value, quality, last.exact)
         self._quality[self._rows(marked.tag).rows] = quality
+        self._same = None
         return marked
 
     def repeats(self, whole: Readings, boot_ns: int) -> Readings | None:
@@ -114,22 +125,44 @@ class Conditioner:
         self._sent_ns[rows[due]] = boot_ns
         return Readings(last.device, last.t_ns, last.tag, last.value, last.quality | np.uint32(REPEATED), last.exact)
 
-    def _moved(self, readings: Readings, rows: NDArray[np.intp], boot_ns: int) -> NDArray[np.bool_]:
+    def _turn(self, readings: Readings, turn: NDArray[np.intp]) -> tuple[Readings, _Rows]:
+        part = readings.take(turn)
+        return part, self._rows(part.tag)
+
+    def _moved(self, readings: Readings, rows: _Rows, boot_ns: int) -> NDArray[np.intp]:
+        """Which rows are to be published, in their order. They are noted as the last report."""
+        at: slice | NDArray[np.intp] = _ALL if rows.whole else rows.rows
         value, quality = readings.value, readings.quality
-        last = self._value[rows]
-        still = np.abs(value - last) <= self._deadband[rows]
-        still |= np.isnan(value) & np.isnan(last)
-        still &= quality == self._quality[rows]
-        still &= boot_ns - self._sent_ns[rows] < self._heartbeat[rows]
-        moved: NDArray[np.bool_] = ~still | ~self._filtered[rows]
-        for row, exact in readings.exact.items():
-            moved[row] |= self._exact.get(int(rows[row])) != exact
-            self._exact[int(rows[row])] = exact
-        sent = rows[moved]
+        last = self._value[at]
+        still = np.abs(value - last) <= rows.deadband  # never, where there is none
+        blank = np.isnan(value)
+        if np.count_nonzero(blank):
+            still |= blank & np.isnan(last) & rows.filters
+        known = rows.whole and quality is self._same
+        if not known:
+            still &= quality == self._quality[at]
+        beat = boot_ns >= self._next_beat
+        if beat:
+            still &= boot_ns - self._sent_ns[at] < self._heartbeat[at]
+        if readings.exact:
+            self._note_exact(readings.exact, rows, still)
+        moved: NDArray[np.intp] = (~still).nonzero()[0]
+        sent = moved if rows.whole else rows.rows[moved]
         self._value[sent] = value[moved]
-        self._quality[sent] = quality[moved]
+        if not known:
+            self._quality[sent] = quality[moved]
+            self._same = quality if rows.whole else None
         self._sent_ns[sent] = boot_ns
+        if beat:
+            beats = self._beats
+            self._next_beat = int((self._sent_ns[beats] + self._heartbeat[beats]).min()) if len(beats) else _NEVER
         return moved
+
+    def _note_exact(self, exact: Mapping[int, Exact], rows: _Rows, still: NDArray[np.bool_]) -> None:
+        for row, value in exact.items():
+            if self._exact.get(int(rows.rows[row])) != value:
+                still[row] = False
+            self._exact[int(rows.rows[row])] = value
 
     def _rows(self, ids: NDArray[np.uint32]) -> _Rows:
         known = self._known.get(id(ids))
@@ -144,10 +177,13 @@ class Conditioner:
             self._offset[order],
             self._low[order],
             self._high[order],
+            self._deadband[order],
+            self._filtered[order],
             bool((self._factor != self._divisor)[order].any() or self._offset[order].any()),
             bool(np.isfinite(self._low[order]).any()),
             bool(self._filtered[order].any()),
             len(set(order.tolist())) < len(order),
+            order.tolist() == list(range(len(self._order))),
         )
         if not ids.flags.writeable:
             if len(self._known) > 64:
@@ -182,7 +218,7 @@ def _deadband(config: TagConfig) -> float:
 def _heartbeat(config: TagConfig) -> int:
     """In nanoseconds."""
     if config.heartbeat is None and config.deadband is None:
-        return int(_NEVER)
+        return _NEVER
     return int((config.heartbeat or DEFAULT_HEARTBEAT) * 1e9)
 
 

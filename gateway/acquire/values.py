@@ -40,7 +40,9 @@ def as_readings(device: Device, tags: Tags, values: Values, t_ns: int) -> Readin
         quality = np.where(bad, np.uint32(BAD), np.uint32(GOOD))
         for row in exact:
             quality[row] = GOOD
-    return Readings(device, np.full(count, t_ns, np.int64), ids, column, quality, exact, own_time=True)
+    times = np.empty(count, np.int64)
+    times.fill(t_ns)
+    return Readings(device, times, ids, column, quality, exact, own_time=True)
 
 
 def _all_good(count: int) -> NDArray[np.uint32]:
