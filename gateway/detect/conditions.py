@@ -145,7 +145,8 @@ def _advance(alarm: Alarm, event: DeviceEvent, condition: Condition, said: Said 
         states.append("raised")
     elif condition.acknowledged is False and not waited:
         states += _raised_again(alarm, event)
-    alarm.severity, alarm.message = event.severity, event.message
+    if condition.active or not alarm.message:
+        alarm.severity, alarm.message = event.severity, event.message
     if condition.acknowledged and alarm.waits:
         alarm.acknowledge(said or Said(event.by or event.device, event.t_ns, str(event.detail.get("comment") or "")))
         states.append("acknowledged")
@@ -181,4 +182,4 @@ def _of(alarm: Alarm, state: str, event: DeviceEvent) -> Event:
         detail["restated"] = True
     if state == "acknowledged" and alarm.acknowledged is not None:
         detail |= {"by": alarm.acknowledged.by, "comment": alarm.acknowledged.words}
-    return Event(alarm.event, CONDITION, state, event.device, event.t_ns, event.message, event.severity, detail)
+    return Event(alarm.event, CONDITION, state, event.device, event.t_ns, event.message, alarm.severity, detail)
