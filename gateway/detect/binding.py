@@ -1,13 +1,28 @@
 """Which tags of which devices are the inputs of a model, or are watched by a limit."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.detect.card import Card
 from gateway.detect.grid import Samples, Times
+
+
+def columns(fed: Sequence[tuple[Readings, int]]) -> tuple[Any, ...]:
+    """Blocks as common columns: tag, t_ns, value, quality, boot_ns."""
+    blocks = [readings for readings, _ in fed]
+    boots = np.repeat(np.array([boot for _, boot in fed], np.int64), [len(block) for block in blocks])
+    return (
+        np.concatenate([block.tag for block in blocks]),
+        np.concatenate([block.t_ns for block in blocks]),
+        np.concatenate([block.value for block in blocks]),
+        np.concatenate([block.quality for block in blocks]),
+        boots,
+    )
 
 
 class Slots:

@@ -8,6 +8,7 @@ from gateway.config.model import AlarmSection, Config, DeviceSpec, ModelSection
 from gateway.core.clock import Clock
 from gateway.core.event import Event
 from gateway.core.tag import Device
+from gateway.detect import drift_file
 from gateway.detect.alarms import Alarms
 from gateway.detect.conditions import Conditions
 from gateway.detect.detector import Detector
@@ -15,6 +16,9 @@ from gateway.detect.evidence import EvidenceStore
 from gateway.detect.patterns import matching
 from gateway.detect.succession import Note, no_note
 from gateway.supervise import Running, running
+
+KEEP_SECONDS = 600.0
+"""How often counts of drift are written down."""
 
 
 class Detection:
@@ -28,6 +32,7 @@ class Detection:
         self.alarms = Alarms(emit, clock, directory / "alarms.json", EvidenceStore(directory / "events"))
         self.conditions = Conditions(self.alarms, emit, clock)
         self.detector: Detector
+        self._drift_dir = directory / "drift"
         self._emit = emit
         self._clock = clock
         self._version = version
@@ -37,9 +42,17 @@ class Detection:
 
     async def run(self) -> None:
         """Score, until cancelled."""
-        async with running(self.alarms.run()), running() as self._running:
+        async with running(self.alarms.run(), self._keep_drift()), running() as self._running:
             self._task = self._running.start(self.detector.run())
             await asyncio.Event().wait()
+
+    async def _keep_drift(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(KEEP_SECONDS)
+                await asyncio.to_thread(drift_file.write, self._drift_dir, self.detector.kept())
+        finally:
+            drift_file.write(self._drift_dir, self.detector.kept())
 
     async def follow(self, config: Config, specs: Sequence[DeviceSpec], devices: Sequence[Device]) -> None:
         """A detector for these, which goes on with the windows of the one before; that one itself, while models, their files,
@@ -62,6 +75,7 @@ class Detection:
             base=config.path.parent,
             note=self._note,
             before=before,
+            drift_dir=self._drift_dir,
         )
         if self._running is not None:
             self._task = self._running.start(self.detector.run())

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import structlog
 
 from gateway.config.model import AlarmSection, ModelSection
@@ -13,8 +12,9 @@ from gateway.core.clock import Clock
 from gateway.core.event import Event
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
-from gateway.detect import events, graph, versions
+from gateway.detect import drift_file, events, graph, versions
 from gateway.detect.alarms import Alarms
+from gateway.detect.binding import columns as columns_of
 from gateway.detect.evidence import cpu
 from gateway.detect.limit_watch import LimitWatch
 from gateway.detect.model import Model
@@ -56,10 +56,13 @@ class Detector:
         base: Path,
         note: Note = no_note,
         before: "Detector | None" = None,
+        drift_dir: Path | None = None,
     ) -> None:
         """`emit` is called in the event loop; `version` is the gateway's; relative model files start at `base`; `note` writes
         into the audit trail. `before` is not used any more: what stays the same goes on with its windows, versions in
-        shadow, delays and counts."""
+        shadow, delays and counts. `drift_dir` holds what was counted
+        before the start."""
+        self._drift_dir = drift_dir
         self._emit_out = emit
         self._alarms = alarms
         self._before: Detector | None = before if before is None or before._loaded else before._before
@@ -103,6 +106,10 @@ class Detector:
                 self.tick(group.create_task)
                 await asyncio.sleep(self._pause())
 
+    def kept(self) -> list[drift_file.Kept]:
+        """What of the models is to outlive the gateway."""
+        return [model.watch.kept() for model in self._models if model.watch]
+
     async def load(self) -> None:
         """Load all models, each in a thread of its own; `run` does it first."""
         for limit in self._limits:
@@ -120,7 +127,7 @@ class Detector:
         """Score what has become due; slow models are run by `spawn`."""
         fed, self._fed = self._fed, []
         self._bind_described(fed)
-        columns = _columns(fed) if fed else None
+        columns = columns_of(fed) if fed else None
         boot_ns = self._clock.boot_ns()
         for model in self._models:
             watch = model.watch
@@ -147,7 +154,7 @@ class Detector:
 
     def _model_status(self, model: Model) -> dict[str, Any]:
         watch = model.watch
-        state, reason = _state(model)
+        state, reason = model.state()
         status: dict[str, Any] = {"name": model.name, "file": str(model.section.file), "state": state, "reason": reason}
         if watch:
             status |= {
@@ -194,10 +201,13 @@ class Detector:
         except ModelError as error:
             self._fail(model, str(error))
         else:
-            self._start(model, opened)
+            model.name = model.section.name or opened.card.name
+            self._start(model, opened, await asyncio.to_thread(self._kept_of, model.name, opened.file.sha256))
 
-    def _start(self, model: Model, opened: OpenModel) -> None:
-        model.name = model.section.name or opened.card.name
+    def _kept_of(self, name: str, sha256: str) -> drift_file.Kept | None:
+        return drift_file.read(self._drift_dir, name, sha256) if self._drift_dir else None
+
+    def _start(self, model: Model, opened: OpenModel, kept: drift_file.Kept | None) -> None:
         earlier = self._earlier(model)
         if earlier and earlier.watch and earlier.is_same_as(model, opened.file.sha256):
             model.watch, model.shadow = earlier.watch, earlier.shadow
@@ -212,6 +222,8 @@ class Detector:
                 model.shadow.watch.bind(self._devices[name], described=False)
         if earlier and earlier.watch and earlier.watch is not model.watch:
             model.watch.continue_from(earlier.watch)
+        elif kept and not earlier:
+            model.watch.restore(kept)
 
     def _earlier(self, model: Model) -> Model | None:
         """The same model in the detector before."""
@@ -272,28 +284,3 @@ class Detector:
         """Seconds to the next tick: half of the shortest period, so that no cell is closed much after its time."""
         periods = [model.watch.source.card.period_ms for model in self._models if model.watch]
         return min(max(min(periods, default=2000) / 2000, 0.05), LIMIT_SECONDS if self._limits else 1.0)
-
-
-def _state(model: Model) -> tuple[str, str]:
-    """In the words of `gateway.supervise.Health`, with the reason."""
-    if model.failure:
-        return "faulted", model.failure
-    if model.watch is None:
-        return "starting", ""
-    unfit = model.watch.binding.unfit
-    if len(unfit) == len(model.devices):
-        return "faulted", "; ".join(f"{name}: {reason}" for name, reason in unfit.items())
-    return "up", model.remark
-
-
-def _columns(fed: Sequence[tuple[Readings, int]]) -> tuple[Any, ...]:
-    """Blocks as common columns: tag, t_ns, value, quality, boot_ns."""
-    blocks = [readings for readings, _ in fed]
-    boots = np.repeat(np.array([boot for _, boot in fed], np.int64), [len(block) for block in blocks])
-    return (
-        np.concatenate([block.tag for block in blocks]),
-        np.concatenate([block.t_ns for block in blocks]),
-        np.concatenate([block.value for block in blocks]),
-        np.concatenate([block.quality for block in blocks]),
-        boots,
-    )

@@ -6,6 +6,7 @@ ticks with an input missing, outside the trained range, and above the threshold.
 a day is judged anew each hour; nothing is judged before one whole span has passed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,9 @@ LEAST_TICKS = 240
 
 Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]
+
+Counts = Mapping[str, NDArray[Any]]
+"""Arrays by name, as a file can hold them."""
 
 TICKS, MISSING, OUTSIDE, ABOVE = range(4)
 
@@ -85,11 +89,32 @@ class Drift:
         """The step that each asset is in, by its own time."""
         self._begun = np.zeros(assets, np.int64)
 
+    def counts(self) -> Counts:
+        """A copy of all that was counted."""
+        return {
+            "span": np.array(self._step_ns * STEPS),
+            "bins": self._bins.copy(), "shares": self._shares.copy(), "step": self._step.copy(), "begun": self._begun.copy(),
+        }  # fmt: skip
+
+    def restore(self, counts: Counts, mine: Rows, theirs: Rows) -> bool:
+        """Go on from counts of the same card: row `mine[i]` was `theirs[i]`. Gives whether span and form are the same."""
+        own = self.counts()
+        if own.keys() != counts.keys() or any(counts[name].dtype.kind != "i" for name in own):
+            return False
+        bins, shares, step, begun = (counts[name] for name in ("bins", "shares", "step", "begun"))
+        assets = step.size
+        form = (_RING, assets, *self._bins.shape[2:]), (_RING, assets, 4), (assets,), (assets,)
+        if (bins.shape, shares.shape, step.shape, begun.shape) != form or (theirs >= assets).any():
+            return False
+        if not np.array_equal(counts["span"], own["span"]):
+            return False
+        self._bins[:, mine], self._shares[:, mine] = bins[:, theirs], shares[:, theirs]
+        self._step[mine], self._begun[mine] = step[theirs], begun[theirs]
+        return True
+
     def continue_from(self, other: "Drift", mine: Rows, theirs: Rows) -> None:
         """Take over what was counted of another one's assets, with the same card; nothing where the span is another."""
-        if self._step_ns == other._step_ns:
-            self._bins[:, mine], self._shares[:, mine] = other._bins[:, theirs], other._shares[:, theirs]
-            self._step[mine], self._begun[mine] = other._step[theirs], other._begun[theirs]
+        self.restore(other.counts(), mine, theirs)
 
     def tick(
         self, assets: Rows, end_ns: NDArray[np.int64], cell: NDArray[np.float32], scored: Flags, inside: Flags

@@ -38,3 +38,14 @@ class Model:
     def sha256(self) -> str:
         """Of the active version; empty if none runs."""
         return self.watch.source.sha256 if self.watch else ""
+
+    def state(self) -> tuple[str, str]:
+        """In the words of `gateway.supervise.Health`, with the reason."""
+        if self.failure:
+            return "faulted", self.failure
+        if self.watch is None:
+            return "starting", ""
+        unfit = self.watch.binding.unfit
+        if len(unfit) == len(self.devices):
+            return "faulted", "; ".join(f"{name}: {reason}" for name, reason in unfit.items())
+        return "up", self.remark

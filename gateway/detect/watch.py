@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gateway.config.model import ModelSection
 from gateway.core.tag import Device
-from gateway.detect import events
+from gateway.detect import drift_file, events
 from gateway.detect.alarm import Key
 from gateway.detect.alarms import Alarms
 from gateway.detect.binding import Binding
@@ -92,6 +92,18 @@ class Watch:
             for row, others_row in shared:
                 self._figures[row] = other._figures[others_row]
 
+    def kept(self) -> drift_file.Kept:
+        """What is to outlive the gateway."""
+        return drift_file.Kept(self.source.model, self.source.sha256, self.devices, self.judge.drift.counts())
+
+    def restore(self, kept: drift_file.Kept) -> None:
+        """Go on with the counts of drift of an earlier gateway, for the devices that are still watched."""
+        shared = [(row, kept.devices.index(name)) for name, row in self._row.items() if name in kept.devices]
+        mine, theirs = np.array(shared, np.intp).reshape(-1, 2).T
+        if self.judge.drift.restore(kept.counts, mine, theirs):
+            for row, _ in shared:
+                self._look_at_drift(row)
+
     def bind(self, device: Device, described: bool) -> None:
         """See `Binding.bind`."""
         if self.binding.bind(device, described):
@@ -142,10 +154,9 @@ class Watch:
 
     def _judge_drift(self, row: int, t_ns: int) -> None:
         """Tell that a device's inputs have drifted, or are again as in training."""
-        figures = self._figures[row] = self.judge.drift.figures(row)
+        figures = self._look_at_drift(row)
         if figures is None or self._section.on_drift == "ignore":
             return
-        self.judge.drifted[row] = figures.is_far and self._section.on_drift == "undecided"
         device = self.devices[row]
         key = self.key(device, "drift")
         begun = self._alarms.get(key)
@@ -153,6 +164,12 @@ class Watch:
             self._alarms.raised(key, events.drifted(self.source, device, t_ns, figures))
         elif not figures.reasons and begun and begun.active:
             self._alarms.cleared(key, events.settled(self.source, device, t_ns, figures, begun.event))
+
+    def _look_at_drift(self, row: int) -> Figures | None:
+        figures = self._figures[row] = self.judge.drift.figures(row)
+        if figures is not None:
+            self.judge.drifted[row] = figures.is_far and self._section.on_drift == "undecided"
+        return figures
 
     def _explained(self, turn: Turn) -> Turn:
         """With the contribution of each tag, which a graph without them gives by one score for each."""

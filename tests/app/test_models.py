@@ -86,3 +86,54 @@ async def test_what_the_outbox_keeps_of_a_device_is_what_can_be_learned_from(sit
         assert list(dict.fromkeys(column[np.isfinite(column)].tolist()))[-3:] == [1.5, 2.5, 3.5]
     with pytest.raises(GatewayError, match='holds nothing of device "kiln"'):
         from_outbox(log, "kiln", EARLIEST, LATEST)
+
+
+async def test_what_was_counted_of_a_model_is_kept_over_a_restart(site: Site) -> None:
+    save(site.path / "oven.onnx")
+    site.write(device("oven-1", tags=TAGS), sink(), MODEL)
+
+    def ticks(gateway: Any) -> int:
+        (kept,) = gateway._detection.detector.kept()
+        return int(kept.counts["shares"][..., 0].sum())
+
+    async def up() -> None:
+        deadline = time.monotonic() + 20
+        while (await site.ask("models"))[0]["state"] != "up":
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+
+    async with site.running() as gateway:
+        await up()
+        deadline = time.monotonic() + 20
+        while not (counted := ticks(gateway)):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+    async with site.running() as gateway:
+        await up()
+        assert ticks(gateway) >= counted
+
+
+async def test_a_file_that_comes_is_noticed_without_a_reload_and_stands_in_the_audit_trail(
+    site: Site, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(succession, "VERSION_SECONDS", 0.05)
+    path = site.path / "oven.onnx"
+    path.write_bytes(b"not copied yet")
+    site.write(device("oven-1", tags=TAGS), sink(), MODEL)
+    async with site.running():
+        await site.heard("north/g1/_event", lambda body: body["state"] == "failed")
+        save(path)
+        deadline = time.monotonic() + 20
+        while (model := (await site.ask("models"))[0])["state"] != "up":
+            assert time.monotonic() < deadline, model
+            await asyncio.sleep(0.05)
+        versions.next_of(path).write_bytes(b"no model")
+        await site.heard("north/g1/_event", lambda body: body["state"] == "candidate_failed")
+        assert (await site.ask("models"))[0]["state"] == "up"
+        deadline = time.monotonic() + 20
+        while not (told := [note for note in site.audit() if note["action"] == "candidate.failed"]):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+    assert told[0]["old"] == model["sha256"]
+    assert "is no ONNX file" in told[0]["why"]
+    assert [note["new"] for note in site.audit() if note["action"] == "active.loaded"] == [model["sha256"]]
