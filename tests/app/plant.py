@@ -57,13 +57,13 @@ class Site:
         self.tasks.append(task)
         waiting = asyncio.create_task(ready.wait())
         try:
-            await asyncio.wait([task, waiting], timeout=10, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([task, waiting], timeout=60, return_when=asyncio.FIRST_COMPLETED)
             if ready.is_set():
                 yield gateway
         finally:
             waiting.cancel()
             stop.set()
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 await task
 
     async def ask(self, command: str, **arguments: Any) -> Any:
@@ -79,7 +79,7 @@ class Site:
     async def until(self, condition: Callable[[], Any], what: str = "") -> None:
         """Wait until it holds; looked at whenever the far side hears something, and now and then."""
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(25):
                 while not condition():
                     self.far.news.clear()
                     await _soon(self.far.news.wait())
@@ -100,8 +100,9 @@ class Site:
         return found
 
     def audit(self) -> list[dict[str, Any]]:
-        """The audit trail."""
-        return [json.loads(line) for line in (self.path / "state" / "audit.jsonl").read_text().splitlines()]
+        """The audit trail, without a line that is just being written."""
+        whole, _, _ = (self.path / "state" / "audit.jsonl").read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
 
 async def _soon(news: Awaitable[Any]) -> None:

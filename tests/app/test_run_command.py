@@ -1,5 +1,6 @@
 """`edge-gateway run` as a process: how it ends."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -16,13 +17,13 @@ from gateway.plugin import DeviceConfig, Driver, TagConfig
 
 class Stuck(Driver[DeviceConfig, TagConfig]):
     async def connect(self):
-        self.task = asyncio.ensure_future(self.in_thread(time.sleep, 60))
+        self.task = asyncio.ensure_future(self.in_thread(time.sleep, 3600))
 
     async def read(self, tags):
         return [1.0] * len(tags)
 
     async def close(self):
-        await asyncio.sleep(60)
+        await asyncio.sleep(3600)
 """
 CONFIG = """
 [gateway]
@@ -38,6 +39,7 @@ temp = {{}}
 """
 BUG = """
 import sys
+import time
 from gateway.outbox import Outbox
 def broken(self): raise ZeroDivisionError("in the core")
 Outbox._tick = broken
@@ -68,33 +70,31 @@ def log_of(path: Path) -> str:
 
 def test_it_stops_soon_though_a_driver_hangs_and_a_second_signal_comes(tmp_path: Path) -> None:
     with gateway(tmp_path, "stuck") as process:
-        wait_until(lambda: "up" in log_of(tmp_path), "the device is up")
-        begin = time.monotonic()
+        wait_until(lambda: "up device=oven" in log_of(tmp_path), "the device is up", 60)
         process.send_signal(signal.SIGTERM)
         time.sleep(0.3)  # in the midst of the stop
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
-        assert time.monotonic() - begin < 10
+        assert process.wait(60) == 0
     told = log_of(tmp_path)
-    assert "closing took too long" in told
+    assert re.search(r"closing took too long.*seconds=3\.0", told)
     assert "stopped" in told
     assert "threads do not end, they are left" in told
 
 
 def test_the_hang_up_signal_reloads(tmp_path: Path) -> None:
     with gateway(tmp_path, "simulated") as process:
-        wait_until(lambda: "up" in log_of(tmp_path), "the device is up")
+        wait_until(lambda: "up device=oven" in log_of(tmp_path), "the device is up", 60)
         path = tmp_path / "config.toml"
         path.write_text(path.read_text().replace("oven", "press"))
         process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "device press added" in log_of(tmp_path), "the reload")
+        wait_until(lambda: "device press added" in log_of(tmp_path), "the reload", 60)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_bug_of_the_gateway_ends_it_with_1_a_traceback_and_a_plain_word(tmp_path: Path) -> None:
     with gateway(tmp_path, "simulated", "-c", BUG) as process:
-        assert process.wait(15) == 1
+        assert process.wait(60) == 1
     told = log_of(tmp_path)
     assert "Traceback" in told
     assert told.splitlines()[-1] == (
@@ -105,6 +105,6 @@ def test_a_bug_of_the_gateway_ends_it_with_1_a_traceback_and_a_plain_word(tmp_pa
 def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     with gateway(tmp_path, "simulated") as process:
-        assert process.wait(15) == 1
+        assert process.wait(60) == 1
     assert "state directory" in log_of(tmp_path)
     assert "Traceback" not in log_of(tmp_path)
