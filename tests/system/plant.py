@@ -12,6 +12,8 @@ import pytest
 
 from tests.peers.modbus_server import load_library
 
+from .daemon import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -27,19 +29,20 @@ async def modbus_devices(*options: str) -> AsyncIterator[list[int]]:
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             words = (await process.stdout.readline()).split()
         assert words[:1] == [b"ready"], "the Modbus server did not start"
         yield [int(word) for word in words[1:]]
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await process.communicate()  # to the end of its output, so that nothing is left open
 
 
 def modbus(name: str, port: int, *, floats: int = 4, tag_options: str = "", more_tags: str = "", **options: str) -> str:
-    """The `[[device]]` of a libmodbus server: `tag_00` and on hold the counter + n / 64."""
-    said = {"scan": '"250ms"', "timeout": '"1s"', **options}
+    """The `[[device]]` of a libmodbus server: `tag_00` and on hold the counter + n / 64. A server on a busy machine has time
+    to answer; a test of silence gives its own `timeout`."""
+    said = {"scan": '"250ms"', "timeout": '"20s"', **options}
     lines = [f"{key} = {value}" for key, value in said.items()]
     tags = [
         f'tag_{n:02} = {{ address = "hr:{2 * n}", type = "float32"{tag_options and ", " + tag_options} }}'
@@ -50,8 +53,8 @@ def modbus(name: str, port: int, *, floats: int = 4, tag_options: str = "", more
 
 
 def mqtt(port: int, **options: str) -> str:
-    """The `[[sink]]` of a broker."""
-    said = {"ack_timeout": '"2s"', "topic": '"plant/{device}"', **options}
+    """The `[[sink]]` of a broker, which has time to answer; a test of silence gives its own `ack_timeout`."""
+    said = {"ack_timeout": '"30s"', "topic": '"plant/{device}"', **options}
     lines = [f"{key} = {value}" for key, value in said.items()]
     return "\n".join(
         ["[[sink]]", 'name = "central"', 'plugin = "mqtt"', 'host = "127.0.0.1"', f"port = {port}", *lines, ""]

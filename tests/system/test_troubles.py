@@ -3,10 +3,10 @@
 import asyncio
 import json
 import os
-import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +16,7 @@ from tests.peers.proxy import FaultProxy, half
 from .daemon import Daemon, device, eventually, pending, sink
 from .plant import modbus, modbus_devices, mqtt
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 BUGGY = """
 from gateway.plugin import DeviceConfig, Driver, TagConfig, Tags, Values
@@ -69,6 +69,16 @@ def good_values(subscriber: Subscriber, name: str) -> list[float]:
     return [body["values"]["tag_00"] for body in bodies if "q" not in body]
 
 
+def events_of(subscriber: Subscriber) -> list[dict[str, Any]]:
+    return [json.loads(each.payload) for each in subscriber.received if each.topic.endswith("/_event")]
+
+
+def values(subscriber: Subscriber, name: str) -> int:
+    """Readings of a device that arrived, repeats counted once."""
+    bodies = [json.loads(each.payload) for each in subscriber.received if each.topic == f"plant/{name}"]
+    return sum(len(values) for values in {body["id"]: body["values"] for body in bodies}.values())
+
+
 async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answers every request with bytes that make no sense."""
     try:
@@ -80,18 +90,27 @@ async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         writer.close()
 
 
-async def nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+class Mute:
     """Takes requests and never answers."""
-    try:
-        while await reader.read(300):
+
+    def __init__(self, beside: FaultProxy) -> None:
+        self.beside = beside
+        self.answered_meanwhile: list[int] = []
+        """How often the device beside it answered while a request of ours was waited for, which ends by hanging up."""
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.read(300)
+            before = len(self.beside.answers)
+            while await reader.read(300):
+                pass
+            self.answered_meanwhile.append(len(self.beside.answers) - before)
+        except OSError:
             pass
-    except OSError:
-        pass
-    finally:
-        writer.close()
+        finally:
+            writer.close()
 
 
-@pytest.mark.timeout(90)
 async def test_a_device_or_plugin_that_breaks_is_named_and_the_others_are_read(broker: Broker, tmp_path: Path) -> None:
     """Seven troubled devices in one gateway, beside one that works; its counter is the witness."""
     plugins = tmp_path / "plugins"
@@ -101,6 +120,8 @@ async def test_a_device_or_plugin_that_breaks_is_named_and_the_others_are_read(b
     (plugins / "broken.py").write_text("import a_library_that_nobody_has\n")
     async with AsyncExitStack() as stack:
         port, holed = await stack.enter_async_context(modbus_devices("--ports", "2", "--hole", "hr:6-7"))
+        witness = await stack.enter_async_context(FaultProxy("127.0.0.1", port))
+        nothing = Mute(witness)
         servers = [await asyncio.start_server(each, "127.0.0.1", 0) for each in (garbage, nothing)]
         wild, mute = (server.sockets[0].getsockname()[1] for server in servers)
         for server in servers:
@@ -109,11 +130,11 @@ async def test_a_device_or_plugin_that_breaks_is_named_and_the_others_are_read(b
         config = [
             f'[gateway]\nname = "system-gw"\nstate_dir = "state"\nplugin_dirs = ["{plugins}"]\n',
             mqtt(broker.port),
-            modbus("good", port, floats=2),
+            modbus("good", witness.port, floats=2),
             modbus("holed", holed, floats=5),
-            modbus("garbage", wild, floats=2),
-            modbus("mute", mute, floats=2),
-            modbus("halved", halved.port, floats=2),
+            modbus("garbage", wild, floats=2, timeout='"1s"'),
+            modbus("mute", mute, floats=2, timeout='"1s"'),
+            modbus("halved", halved.port, floats=2, timeout='"1s"'),
             modbus("nobody", 1, floats=2),
             OPC_UA.format(port=wild),
             DROPPED.format(name="buggy", driver="buggy"),
@@ -124,19 +145,22 @@ async def test_a_device_or_plugin_that_breaks_is_named_and_the_others_are_read(b
         await daemon.until(
             lambda status: device(status, "halved")["polls"] > 2, "a device is read before its frame is halved"
         )
+        drops = device(await daemon.status(), "halved")["line"].get("drops", 0)
         halved.spoil_next(half)
-        status = await daemon.until(
-            lambda status: device(status, "halved")["state"] == "down", "the half frame is noticed"
+        await daemon.until(
+            lambda status: device(status, "halved")["line"].get("drops", 0) > drops, "the half frame is noticed"
         )
-        assert device(status, "halved")["reason"], "a reason is given"
+        assert "device=halved reason=" in daemon.log, "a reason is given"
         await daemon.until(lambda status: device(status, "halved")["state"] == "up", "a new connection works again")
 
         status = await daemon.until(
             lambda status: (
                 all(device(status, name)["state"] == "down" for name in ("garbage", "mute", "nobody", "no-opcua"))
                 and device(status, "buggy")["state"] == "faulted"
+                and device(status, "answer")["good"] == 1
+                and device(status, "holed")["good"] == 4
             ),
-            "every trouble is seen",
+            "every trouble is seen, and what works",
         )
         assert (
             "nothing" in device(status, "nobody")["reason"] or "refused" in device(status, "nobody")["reason"].lower()
@@ -150,18 +174,20 @@ async def test_a_device_or_plugin_that_breaks_is_named_and_the_others_are_read(b
         assert "40007-40008" in daemon.log and "tags=tag_03" in daemon.log, "the missing address is named"
         assert "a_library_that_nobody_has" in (listed := (await daemon.ask("plugin", "list")).out), listed
 
-        before = device(await daemon.status(), "good")
+        before = device(status, "good")["polls"]
         seen = len(good_values(subscriber, "good"))
-        await asyncio.sleep(2)
-        after = device(await daemon.status(), "good")
-        assert after["polls"] - before["polls"] >= 6, "the good one is polled every 250 ms"
-        assert (after["errors"], after["skipped"], after["state"]) == (0, 0, "up")
-        assert len(good_values(subscriber, "good")) - seen >= 6
+        status = await daemon.until(
+            lambda status: device(status, "good")["polls"] - before >= 6, "the good one is polled all the time"
+        )
+        assert (device(status, "good")["errors"], device(status, "good")["state"]) == (0, "up")
+        await eventually(lambda: len(good_values(subscriber, "good")) - seen >= 6, "its values arrive")
+        await eventually(
+            lambda: max(nothing.answered_meanwhile, default=0) >= 2, "nobody waits while the mute one is waited for"
+        )
         assert daemon.log.count("Traceback") == 1, "one traceback, of the plugin with the bug"
         assert await daemon.stop() == 0
 
 
-@pytest.mark.timeout(90)
 async def test_a_model_with_wrong_inputs_says_so_once_and_readings_flow(broker: Broker, tmp_path: Path) -> None:
     from gateway.demo.scenario import MODELS
 
@@ -178,16 +204,16 @@ async def test_a_model_with_wrong_inputs_says_so_once_and_readings_flow(broker: 
             lambda status: [each["state"] for each in status["models"]] == ["faulted"] * 2, "both have failed"
         )
         await eventually(lambda: len(good_values(subscriber, "press-1")) >= 8, "readings flow")
-        events = [json.loads(each.payload) for each in subscriber.received if each.topic.endswith("/_event")]
+        await eventually(lambda: len(events_of(subscriber)) >= 2, "both are told")
+        events = events_of(subscriber)
         assert [(each["kind"], each["state"]) for each in events] == [("model", "failed")] * 2, "one event each"
         assert any("tag" in each["message"] for each in events), events
         assert "Traceback" not in daemon.log
         assert await daemon.stop() == 0
 
 
-@pytest.mark.timeout(90)
 async def test_a_broker_that_refuses_or_goes_silent_is_named_and_costs_nothing(tmp_path: Path) -> None:
-    """Wrong password, then the right one; a black hole, noticed within ack_timeout."""
+    """Wrong password, then the right one; a black hole. How soon that is noticed: tests/publish/test_silence.py."""
     users = tmp_path / "users"
     users.write_text("gw:$7$101$")  # replaced below by mosquitto's own tool
     password = tmp_path / "password"
@@ -200,7 +226,7 @@ async def test_a_broker_that_refuses_or_goes_silent_is_named_and_costs_nothing(t
         broker = stack.enter_context(Broker(tmp_path, ["allow_anonymous false", f"password_file {users}"]))
         subscriber = stack.enter_context(Subscriber(broker, arguments=["-u", "gw", "-P", "right"]))
         link = await stack.enter_async_context(FaultProxy("127.0.0.1", broker.port))
-        options = mqtt(link.port, user='"gw"', password=f'{{ file = "{password}" }}')
+        options = mqtt(link.port, ack_timeout='"2s"', user='"gw"', password=f'{{ file = "{password}" }}')
         daemon = await stack.enter_async_context(Daemon(tmp_path / "gateway", options + modbus("press-1", port)))
         status = await daemon.until(lambda status: sink(status)["state"] == "down", "the refusal is noticed")
         reason = sink(status)["reason"]
@@ -213,23 +239,19 @@ async def test_a_broker_that_refuses_or_goes_silent_is_named_and_costs_nothing(t
         )
 
         link.freeze()
-        begun = time.monotonic()
-        status = await daemon.until(lambda status: sink(status)["state"] == "down", "the black hole is noticed")
-        assert time.monotonic() - begun < 2 * 1.25 + 2, (
-            "ack_timeout is 2 s; a quarter for looking, and 1 s for a good-bye"
-        )
-        assert "swallows" in sink(status)["reason"]
+        await daemon.until(lambda status: sink(status)["state"] == "down", "the black hole is noticed")
+        await daemon.logs("swallows")
         await link.restore()
-        await daemon.until(lambda status: sink(status)["state"] == "up" and not pending(status), "all is delivered")
-        assert daemon.log.count("swallows") == 1, "said once"
-        accepted = (await daemon.status())["outbox"]["lanes"]["data"]["accepted"]
-        await eventually(lambda: 4 * len(set(good_values(subscriber, "press-1"))) > 8, "values came")
-        ids = {json.loads(each.payload)["id"] for each in subscriber.received if each.topic == "plant/press-1"}
-        assert 4 * len(ids) >= accepted - 4, "every accepted reading came"
+        status = await daemon.until(
+            lambda status: sink(status)["state"] == "up" and not pending(status), "all is delivered"
+        )
+        ups = sum("up again" in line for line in daemon.log.splitlines() if "sink central" in line)
+        assert daemon.log.count("swallows") == ups - 1, "said once each time; the first time it was the password"
+        accepted = status["outbox"]["lanes"]["data"]["accepted"]
+        await eventually(lambda: values(subscriber, "press-1") >= accepted, "every accepted reading came")
         assert await daemon.stop() == 0
 
 
-@pytest.mark.timeout(60)
 async def test_two_gateways_with_one_client_id_are_told_so(broker: Broker, tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         (port,) = await stack.enter_async_context(modbus_devices())
@@ -237,5 +259,5 @@ async def test_two_gateways_with_one_client_id_are_told_so(broker: Broker, tmp_p
         first = await stack.enter_async_context(Daemon(tmp_path / "first", config))
         second = await stack.enter_async_context(Daemon(tmp_path / "second", config))
         said = "client id"
-        await eventually(lambda: said in first.log or said in second.log, "the cause is named", 20, lambda: first.log)
+        await eventually(lambda: said in first.log or said in second.log, "the cause is named", 120, lambda: first.log)
         assert "Traceback" not in first.log + second.log
