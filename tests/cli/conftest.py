@@ -61,13 +61,13 @@ def serving(asked: Asked) -> Iterator[None]:
     }
 
     async def serve() -> None:
-        async with ControlServer(asked.path, commands):
+        async with ControlServer(asked.path, commands, patience=60.0):
             ready.set()
             await stop.wait()
 
     thread = threading.Thread(target=loop.run_until_complete, args=[serve()])
     thread.start()
-    assert ready.wait(5)
+    assert ready.wait(60)
     try:
         yield
     finally:

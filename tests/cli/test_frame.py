@@ -34,7 +34,7 @@ def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
         "sys.exit(code)"
     )
     return subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=25, check=False
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=100, check=False
     )
 
 
@@ -63,7 +63,7 @@ def test_asking_where_no_gateway_answers_imports_nothing_heavy_and_exits_with_3(
 def test_help_costs_less_than_200_ms_of_cpu() -> None:
     def cost() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "gateway", "--help"], capture_output=True, check=True, timeout=25)
+        subprocess.run([sys.executable, "-m", "gateway", "--help"], capture_output=True, check=True, timeout=100)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -127,7 +127,7 @@ def test_a_reader_that_has_enough_ends_the_command_quietly() -> None:
     os.close(writing)
     assert os.read(reading, 1) == b"{"
     os.close(reading)
-    _, err = command.communicate(timeout=25)
+    _, err = command.communicate(timeout=100)
     assert (command.returncode, err) == (0, "")
 
 

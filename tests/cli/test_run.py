@@ -17,7 +17,7 @@ oil = { address = 40001, type = "flaot32" }
 
 def edge_gateway(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "gateway", *words], capture_output=True, text=True, timeout=25, check=False
+        [sys.executable, "-m", "gateway", *words], capture_output=True, text=True, timeout=100, check=False
     )
 
 

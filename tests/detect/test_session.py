@@ -174,7 +174,7 @@ def test_scoring_writes_no_file_and_dials_nobody(tmp_path):
     tracer = [strace, "-f", "-qq", "-e", calls, "-o", str(trace)]
     run = subprocess.run(
         [*tracer, sys.executable, "-c", CHILD, str(MODEL)],
-        env=child_environment(home), cwd=home, capture_output=True, text=True, timeout=25, check=False,
+        env=child_environment(home), cwd=home, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     if "PTRACE" in run.stderr or "ptrace" in run.stderr:
         pytest.skip(f"strace may not trace here: {run.stderr.splitlines()[0]}")
@@ -195,7 +195,7 @@ def test_the_probe_above_would_see_a_report(tmp_path):
     source = KEEP_REPORTING + CHILD
     run = subprocess.run(
         [sys.executable, "-c", source, str(MODEL)],
-        env=child_environment(home), cwd=home, capture_output=True, text=True, timeout=25, check=False,
+        env=child_environment(home), cwd=home, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     if not files_under(home):

@@ -70,5 +70,5 @@ def test_the_lines_for_openssl_make_a_good_signature(tmp_path: Path) -> None:
         "pkey -in key.pem -pubout -out key.pub",
         "pkeyutl -sign -rawin -inkey key.pem -in m.onnx -out m.onnx.sig",
     ):
-        subprocess.run([openssl, *line.split()], cwd=tmp_path, check=True, capture_output=True, timeout=20)
+        subprocess.run([openssl, *line.split()], cwd=tmp_path, check=True, capture_output=True, timeout=100)
     assert signer(tmp_path / "m.onnx", b"a model", [tmp_path / "key.pub"]) == tmp_path / "key.pub"
