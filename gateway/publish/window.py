@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from gateway.core.record import Lane, Record
 
 QUIET_LOOKS = 5
-"""Looks in a row without an answer after which a link counts as silent: never early, and at most half a time-out late
-(a quarter where nothing was ever answered). Looks are counted, not seconds, so that a gateway that was itself asleep blames nobody."""
+"""Looks in a row without an answer after which a link counts as silent: never early, and at most half a time-out late (a
+quarter where nothing was ever answered). Looks are counted, not seconds, so that a gateway that was itself asleep blames
+nobody."""
 
 OVERTAKEN = 10
 """A record whose answer is missing while so many windows of later records were answered never gets one."""
