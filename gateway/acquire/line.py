@@ -3,7 +3,8 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -78,9 +79,11 @@ class Line:
         self._dial = dial
         self._timeout = sources[0].spec.config.timeout
         self._in_flight = sources[0].spec.config.max_in_flight
+        self._patience = self._timeout
         self._due: deque[Scan] = deque()
         self._asked: deque[Request] = deque()
-        self._wake = asyncio.Event()
+        self._idle: deque[asyncio.Future[None]] = deque()
+        """Readers that have nothing to do."""
         self._driver: Driver[Any, Any] | None = None
         self._tally: Counter[str] = Counter()
         for source in sources:
@@ -109,7 +112,7 @@ class Line:
         source = self.sources[device]
         if self._driver_type.subscribes() and self._driver_type.read is Driver.read:
             raise DeviceError(f"{device} is subscribed; its driver cannot read at once, so the last value stands")
-        values = await self._ask(source, lambda driver: driver.read(tags))
+        values = await self._ask(source, lambda driver: driver.read(tags), self._driver_type.takes_turns)
         return source.conditioned(as_readings(source.device, tags, values, source.now()))
 
     async def write(self, device: str, tag: Tag, value: float | bool | int | str) -> None:
@@ -143,7 +146,9 @@ class Line:
         if self._driver_type.guesses is Driver.guesses:
             raise DeviceError(f"{device}: its driver has nothing to guess: its devices tell their types")
         source = self.sources[device]
-        found: Sequence[Guess] = await self._ask(source, lambda driver: driver.guesses(source.device, address, count))
+        found: Sequence[Guess] = await self._ask(
+            source, lambda driver: driver.guesses(source.device, address, count), self._driver_type.takes_turns
+        )
         return found
 
     async def _ask(self, source: Source, call: Call, at_once: bool = False) -> Any:
@@ -155,7 +160,7 @@ class Line:
                 return await call(driver)
         request = Request(source, call)
         self._asked.append(request)
-        self._wake.set()
+        self._wake()
         return await request.answer
 
     async def _session(self) -> None:
@@ -245,22 +250,25 @@ class Line:
 
     async def _poll(self, driver: Driver[Any, Any]) -> None:
         turns: list[Turn] = []
+        scans = sum(len(source.scans) for source in self.sources.values())
+        readers = scans if driver.takes_turns else self._in_flight
+        self._patience = self._timeout * (scans if driver.takes_turns else 1)
         for source in self.sources.values():
             source.rest_until = 0.0
             for scan in source.scans:
                 self._fall_due(scan)
                 turns.append(self._turn(source, scan))
         try:
-            if self._in_flight == 1:
+            if readers == 1:
                 await self._reader(driver)
-            async with running(*(self._reader(driver) for _ in range(self._in_flight))):
+            async with running(*(self._reader(driver) for _ in range(readers))):
                 await asyncio.Event().wait()
         finally:
             for turn in turns:
                 self._wheel.remove(turn)
 
     def _turn(self, source: Source, scan: Scan) -> Turn:
-        return self._wheel.add(lambda: self._fall_due(scan), scan.period, source.name, source.spec.config.align)
+        return self._wheel.add(partial(self._fall_due, scan), scan.period, source.name, source.spec.config.align)
 
     def _fall_due(self, scan: Scan) -> None:
         if scan.pending:
@@ -272,26 +280,37 @@ class Line:
         scan.pending = True
         self._slot.begin()
         self._due.append(scan)
-        self._wake.set()
+        self._wake()
 
     def _end(self, scan: Scan) -> None:
         scan.pending = False
         self._slot.end()
 
+    def _wake(self) -> None:
+        """Wake one idle reader, if there is one."""
+        while self._idle:
+            bell = self._idle.popleft()
+            if not bell.done():
+                bell.set_result(None)
+                return
+
     async def _reader(self, driver: Driver[Any, Any]) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = self._deadlines.within(self._patience)
         while True:
             while not (self._due or self._asked):
-                self._wake.clear()
-                await self._wake.wait()
+                bell = loop.create_future()
+                self._idle.append(bell)
+                await bell
             if self._asked:
                 await self._do(driver, self._asked.popleft())
             else:
-                await self._read_scan(driver, self._due.popleft())
+                await self._read_scan(driver, self._due.popleft(), deadline)
 
-    async def _read_scan(self, driver: Driver[Any, Any], scan: Scan) -> None:
+    async def _read_scan(self, driver: Driver[Any, Any], scan: Scan, deadline: AbstractContextManager[None]) -> None:
         source = scan.source
         try:
-            with self._deadlines.within(self._timeout):
+            with deadline:
                 values = await driver.read(scan.tags)
         except (DeviceError, TimeoutError) as error:
             if not self.shared and not isinstance(error, DeviceError):

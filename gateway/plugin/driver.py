@@ -70,6 +70,11 @@ class Driver(Generic[D, T]):
     """Whether `write` may be called while a `read` is under way, and then goes between its requests. Else it waits for the
     read to end, and goes before those that wait."""
 
+    takes_turns = False
+    """Whether the driver itself takes turns between the scans of a line. Then `read` is called for each of them as it falls
+    due, also beside others, though never twice at once for the same tags, and may take `timeout` times as long as the line
+    has scans. Else reads wait for each other."""
+
     config: D
     """Options of the first device of the line, which speak for the line."""
 

@@ -15,7 +15,8 @@ class Deadlines:
         self._late: set[asyncio.Task[object]] = set()
 
     def within(self, seconds: float) -> "_Within":
-        """A context manager for the current task; blocks of one task must not be nested."""
+        """A context manager for the current task, which may enter it again and again; blocks of one task must not be
+        nested."""
         return _Within(self, seconds)
 
     def sweep(self) -> None:
@@ -30,17 +31,18 @@ class Deadlines:
 
 
 class _Within:
-    __slots__ = ("_all", "_seconds", "_task")
+    __slots__ = ("_all", "_seconds", "_task", "_time")
 
     def __init__(self, deadlines: Deadlines, seconds: float) -> None:
         self._all = deadlines
         self._seconds = seconds
-
-    def __enter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._task = task
-        self._all._until[task] = asyncio.get_running_loop().time() + self._seconds
+        self._task: asyncio.Task[object] = task
+        self._time = asyncio.get_running_loop().time
+
+    def __enter__(self) -> None:
+        self._all._until[self._task] = self._time() + self._seconds
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from gateway.core.quality import STALE
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.plugin.driver import Driver, Found, Guess
-from gateway.supervise import backoff, running
+from gateway.supervise import Deadlines, backoff, running
 
 
 class Bus(DeviceConfig):
@@ -456,6 +457,48 @@ async def test_a_write_that_may_go_beside_reads_does_not_wait_for_them(plant):
         (source,) = rig.acquirer.sources
         await asyncio.wait_for(rig.acquirer.write(source.device.tags[0], 7), 20)
         assert written == [("a", 7)]
+
+
+async def test_a_driver_that_takes_turns_itself_reads_all_devices_of_a_line_at_once_and_none_twice(plant):
+    class TakingTurns(FakeDriver):
+        takes_turns = True
+
+    rig = Rig(plant, TakingTurns)
+    under_way: list[str] = []
+    let_go = asyncio.Event()
+
+    async def on_read(tags):
+        assert tags.device not in under_way or len(tags) == 1
+        under_way.append(tags.device)
+        try:
+            if tags.device == "slow" and len(tags) > 1:
+                await let_go.wait()
+        finally:
+            under_way.remove(tags.device)
+        return [1.0] * len(tags)
+
+    plant.on_read = on_read
+    async with await rig.run(*(spec(name, bus="com1") for name in ("slow", "quick", "third"))):
+        await rig.road.until(lambda: {readings.device.name for readings in rig.road.kept} == {"quick", "third"})
+        await rig.road.until(lambda: len(rig.road.kept) >= 10)
+        now = await asyncio.wait_for(rig.acquirer.read("slow", ["a"]), 20)
+        assert now.value.tolist() == [1.0]
+        assert under_way == ["slow"]
+        let_go.set()
+        await rig.road.until(lambda: "slow" in {readings.device.name for readings in rig.road.kept})
+
+
+async def test_a_read_in_turns_may_take_the_time_of_all_scans_of_the_line(plant, monkeypatch):
+    given = []
+    monkeypatch.setattr(Deadlines, "within", lambda *asked: given.append(asked[1]) or nullcontext())
+
+    class TakingTurns(FakeDriver):
+        takes_turns = True
+
+    rig = Rig(plant, TakingTurns)
+    async with await rig.run(*(spec(name, bus="com1", timeout="2s") for name in ("one", "two", "three"))):
+        await rig.road.until(lambda: len(rig.road.kept) >= 3)
+    assert given == [6.0, 6.0, 6.0]
 
 
 async def test_what_went_wrong_on_a_line_is_counted_over_its_connections(plant):
