@@ -242,12 +242,20 @@ class Outbox:
 
     # Told by the writer's thread
 
-    def _tell(self, call: Callable[[], None]) -> None:
+    def _tell(self, news: Sequence[Callable[[], None]]) -> None:
         try:
             if self._loop is not None:
-                self._loop.call_soon_threadsafe(call)
+                self._loop.call_soon_threadsafe(self._hear, news)
         except RuntimeError:
             pass  # the loop is closed: nobody is left to be told
+
+    def _hear(self, news: Sequence[Callable[[], None]]) -> None:
+        for heard, call in enumerate(news, 1):
+            try:
+                call()
+            except Exception:  # for the loop to report; the others are to be heard all the same
+                asyncio.get_running_loop().call_soon(self._hear, news[heard:])
+                raise
 
     def held(self, lane: Lane, entries: Sequence[Entry]) -> None:
         """These records are held in memory: accepted under the weaker promise of `mode = "spill"`."""

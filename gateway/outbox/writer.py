@@ -65,7 +65,7 @@ class Writer(threading.Thread):
         *,
         segment_size: int,
         commit_interval: float,
-        tell: Callable[[Callable[[], None]], None],
+        tell: Callable[[Sequence[Callable[[], None]]], None],
         events: Events,
     ) -> None:
         super().__init__(name="outbox-writer", daemon=True)
@@ -79,6 +79,8 @@ class Writer(threading.Thread):
         self._interval = commit_interval
         self._tell = tell
         self._events = events
+        self._news: list[Callable[[], None]] = []
+        """What the event loop is to be told: all of a step at once, because waking it costs more than hearing it."""
         self._urgent: deque[Sequence[Entry]] = deque()
         """Alarms, which overtake data that waits for the disk."""
         self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -154,7 +156,13 @@ class Writer(threading.Thread):
                 self._step()
         except BaseException as error:  # noqa: BLE001 - the loop raises it
             failure = error
-        self._tell(partial(self._events.ended, failure))
+        self._news.append(partial(self._events.ended, failure))
+        self._say()
+
+    def _say(self) -> None:
+        if self._news:
+            news, self._news = self._news, []
+            self._tell(news)
 
     def _step(self) -> None:
         try:
@@ -166,8 +174,10 @@ class Writer(threading.Thread):
             pass
         if self._spill is not None:
             self._write_spilled(self._spill, time.monotonic())
+        self._say()
         if self._due is not None and time.monotonic() >= self._due:
             self._persist(self._commit, Lane.DATA)
+            self._say()
 
     def _write(self, group: Group) -> None:
         self._write_urgent()
@@ -178,14 +188,14 @@ class Writer(threading.Thread):
                 self._write_lane(Lane.DATA, data)
             else:
                 self._hold(self._spill, data)
-        self._tell(partial(self._events.group_done, group))
+        self._news.append(partial(self._events.group_done, group))
 
     def _hold(self, spill: Spill, entries: Sequence[Entry]) -> None:
         """Readers may have them as soon as their numbers are promised to the disk."""
         self._persist(partial(self._reserve, Lane.DATA, entries[-1].seq), Lane.DATA)
         if not self.unwritten:
             spill.hold(entries, time.monotonic())
-            self._tell(partial(self._events.held, Lane.DATA, entries))
+            self._news.append(partial(self._events.held, Lane.DATA, entries))
 
     def _write_spilled(self, spill: Spill, now: float) -> None:
         while entries := spill.take(now):
@@ -206,7 +216,9 @@ class Writer(threading.Thread):
         elif self._due is None:
             self._due = time.monotonic() + self._interval
         if growth is not None:
-            self._tell(partial(self._events.written, lane, growth))
+            self._news.append(partial(self._events.written, lane, growth))
+            if lane is Lane.ALARM:
+                self._say()  # data behind it may have to wait for the disk
 
     def _append(self, lane: Lane, entries: Sequence[Entry]) -> Growth:
         if lane is Lane.DATA:
@@ -241,11 +253,12 @@ class Writer(threading.Thread):
             except OSError as error:
                 if lane is Lane.ALARM and error.errno in NO_ROOM and self._ballast.give_back():
                     continue
-                self._tell(partial(self._events.disk_trouble, error, lane))
+                self._news.append(partial(self._events.disk_trouble, error, lane))
             if time.monotonic() > self._give_up_at:
                 self.unwritten = True
             if lane is not Lane.ALARM:
                 self._write_urgent()
+            self._say()
             self._room.wait(pause)
             pause = min(2 * pause, _RETRY[1])
         return None
@@ -262,7 +275,7 @@ class Writer(threading.Thread):
             stat = os.statvfs(self._directory)
         except OSError:
             return  # a disk that cannot be asked cannot be written either, and that is told
-        self._tell(partial(self._events.measured, stat.f_bavail * stat.f_frsize))
+        self._news.append(partial(self._events.measured, stat.f_bavail * stat.f_frsize))
 
     def _finish(self, numbers: Numbers) -> None:
         self._stopping = True
