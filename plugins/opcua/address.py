@@ -46,6 +46,36 @@ def parse_address(text: str) -> Address:
     return Address(namespace, _identifier(parts["kind"], parts["text"]))
 
 
+_STEP = re.compile(r"(?P<name>[^.\[\]]+)|\[(?P<place>\d+)\]", re.ASCII)
+_RANGE = re.compile(r"\d+(:\d+)?(,\d+(:\d+)?)*", re.ASCII)
+
+
+def parse_member(text: str) -> list[str | int]:
+    """The steps into a structure that `text` means: names, and places in arrays. Raises ValueError."""
+    steps: list[str | int] = []
+    at = 0
+    while at < len(text):
+        if text[at] == "." and steps:
+            at += 1
+        step = _STEP.match(text, at)
+        if step is None or (step["name"] and steps and text[at - 1] != "."):
+            break
+        steps.append(step["name"] or int(step["place"]))
+        at = step.end()
+    if at < len(text) or not steps:
+        raise ValueError(f'write a member of the structure, such as "temperature" or "zones[2].limit", not {text!r}')
+    return steps
+
+
+def check_range(text: str) -> None:
+    """Raises ValueError unless `text` is a part of an array (OPC 10000-4 §7.27)."""
+    spans = [[int(bound) for bound in part.split(":")] for part in text.split(",")] if _RANGE.fullmatch(text) else []
+    if not spans or any(len(span) == 2 and not span[0] < span[1] for span in spans):
+        raise ValueError(
+            f'write the element\'s place, such as "3", or the first and the last, such as "0:9", not {text!r}'
+        )
+
+
 def _identifier(kind: str, text: str) -> int | str | uuid.UUID | bytes:
     try:
         match kind:

@@ -1,6 +1,7 @@
 """What the configuration says of an OPC UA server and its tags. Imports no protocol library, so that checking is fast."""
 
 import re
+from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -11,14 +12,29 @@ from gateway.plugin import (
     Field,
     FilePath,
     Secret,
+    Section,
     TagConfig,
     field_validator,
     model_validator,
 )
 
-from .address import parse_address
+from .address import check_range, parse_address, parse_member
 
 Security = Literal["auto", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss", "none"]
+
+
+class ObjectMethods(Section):
+    object: str
+    """The object's node id, such as "nsu=http://vendor.example/line;s=Boiler"."""
+
+    allow: tuple[str, ...] = Field(strict=False, min_length=1, examples=[["Start", "Reset"]])
+    """Its methods that people may call, by the names or node ids that the server gives them."""
+
+    @field_validator("object")
+    @classmethod
+    def _object(cls, text: str) -> str:
+        parse_address(text)
+        return text
 
 
 class OpcUaConfig(DeviceConfig):
@@ -70,9 +86,28 @@ class OpcUaConfig(DeviceConfig):
     queue_size: int = Field(default=100, ge=1, le=100_000)
     """Values that the server keeps of each tag until the gateway has taken them. Many servers allow less and say so."""
 
+    events: bool = False
+    """Take the server's events, and its alarms as alarms of the gateway."""
+
+    notifiers: tuple[str, ...] = Field(default=(), strict=False, examples=[["nsu=http://vendor.example/line;s=Boiler"]])
+    """Node ids of the objects whose events are taken. Default: the server's own object, which has those of all."""
+
+    event_queue: int = Field(default=1000, ge=1, le=100_000)
+    """Events that the server keeps until the gateway has taken them. Many servers allow less."""
+
+    methods: Mapping[str, ObjectMethods] = Field(default_factory=dict)
+    """Objects by a name of your own, and which of their methods people may call."""
+
     hold: Duration = 120.0
     """How long the server keeps the session, and what it collects, while the link is down. It is a wish: servers may
     grant less."""
+
+    @field_validator("notifiers")
+    @classmethod
+    def _notifiers(cls, notifiers: tuple[str, ...]) -> tuple[str, ...]:
+        for text in notifiers:
+            parse_address(text)
+        return notifiers
 
     @field_validator("url")
     @classmethod
@@ -98,6 +133,10 @@ class OpcUaConfig(DeviceConfig):
 
     @model_validator(mode="after")
     def _together(self) -> "OpcUaConfig":
+        if self.notifiers and not self.events:
+            raise ValueError("notifiers: needs events = true")
+        if self.events and self.acquisition == "poll":
+            raise ValueError('events: come by subscription, which acquisition = "poll" does without')
         if self.server_certificate and self.server_thumbprint:
             raise ValueError("write server_certificate or server_thumbprint, not both")
         if bool(self.certificate) != bool(self.private_key):
@@ -128,6 +167,13 @@ class NodeConfig(TagConfig):
     """The variable's node id: "nsu=http://vendor.example/line;s=Boiler.Temp" by namespace URI, or "ns=2;s=Boiler.Temp" by
     index, which some servers change when they restart."""
 
+    index_range: str | None = None
+    """Take only this part of an array: "3" is its fourth element, "0:9" are its first ten, "2,0" is an element of a
+    matrix."""
+
+    field: str | None = None
+    """Take only this member of a structure, such as "temperature" or "zones[2].limit"."""
+
     sampling: Duration | None = None
     """How often the server looks at this value, if not as often as at the device's others."""
 
@@ -143,3 +189,24 @@ class NodeConfig(TagConfig):
     def _address(cls, text: str) -> str:
         parse_address(text)
         return text
+
+    @field_validator("index_range")
+    @classmethod
+    def _index_range(cls, text: str | None) -> str | None:
+        if text is not None:
+            check_range(text)
+        return text
+
+    @field_validator("field")
+    @classmethod
+    def _field(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_member(text)
+        return text
+
+    @property
+    def element(self) -> tuple[int, ...]:
+        """The place of the one element that index_range means, in each dimension; empty where it means another part."""
+        if self.index_range is None or ":" in self.index_range:
+            return ()
+        return tuple(int(place) for place in self.index_range.split(","))

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from gateway.plugin import Device, Exact, Readings, quality
 
-from .values import kind_of, plain
+from .structures import NO_TYPES, Members, Types
+from .values import Plain, as_exact, kind_of, plain
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -47,32 +48,50 @@ class Block:
     t_ns: NDArray[np.int64]
     value: NDArray[np.float64]
     quality: NDArray[np.uint32]
-    exact: dict[int, Exact]
+    exact: dict[int, Exact | Members]
     unusable: dict[int, str]
-    """Row → what it is, in words, for values of a kind that no tag can have."""
+    """Row → what is wrong with it, in words, for values that a tag cannot have, or only as bytes."""
 
     def readings(self, device: Device, ids: NDArray[np.uint32]) -> Readings:
         """The block as readings of tags with these ids, one for each row."""
-        return Readings(device, self.t_ns, ids, self.value, self.quality, self.exact)
+        exact = {row: as_exact(value) for row, value in self.exact.items()} if self.exact else {}
+        return Readings(device, self.t_ns, ids, self.value, self.quality, exact)
 
-    def put(self, row: int, data: ua.DataValue, now_ns: int) -> None:
+    def put(self, row: int, data: ua.DataValue, now_ns: int, types: Types) -> None:
         """Fill one row. `now_ns` stands in where the server gives no time."""
-        code = int(data.StatusCode.value) if data.StatusCode is not None else quality.GOOD
-        if code < quality.BAD:
-            value = plain(data.Value)
-            if isinstance(value, float):
-                self.value[row] = value
-                if isnan(value):
-                    code = quality.BAD_SENSOR_FAILURE
-            elif value is not None:
-                self.exact[row] = value
-            elif data.Value is None or data.Value.Value is None:
-                code = BAD_NO_DATA
-            else:
-                code = quality.BAD_NOT_SUPPORTED
-                self.unusable[row] = kind_of(data.Value)
         self.t_ns[row] = _time(data, now_ns)
+        code = int(data.StatusCode.value) if data.StatusCode is not None else quality.GOOD
         self.quality[row] = code & ~quality.FLAGS
+        if code >= quality.BAD:
+            return
+        value = plain(data.Value, types)
+        if value is not None or data.Value is None or data.Value.Value is None:
+            self.fill(row, value)
+        else:
+            self._put_unknown(row, data.Value)
+
+    def fill(self, row: int, value: Plain | None) -> None:
+        """Give a good row its value."""
+        self.value[row] = value if isinstance(value, float) else _NAN
+        if value is None:
+            self.quality[row] = BAD_NO_DATA
+        elif not isinstance(value, float):
+            self.exact[row] = value
+        elif isnan(value):
+            self.quality[row] = quality.BAD_SENSOR_FAILURE
+
+    def spoil(self, row: int, code: int, why: str) -> None:
+        """A row has no value after all."""
+        self.value[row], self.quality[row], self.unusable[row] = _NAN, code, why
+        self.exact.pop(row, None)
+
+    def _put_unknown(self, row: int, variant: ua.Variant) -> None:
+        """A value of a kind that no tag can have; of a structure that the server does not explain, its bytes."""
+        if isinstance(variant.Value, ua.ExtensionObject) and variant.Value.Body is not None:
+            self.spoil(row, quality.BAD_DECODING, f"{kind_of(variant)}: its bytes are passed on as they are")
+            self.exact[row] = variant.Value.Body
+        else:
+            self.spoil(row, quality.BAD_NOT_SUPPORTED, f"{kind_of(variant)} cannot be a tag")
 
 
 def empty_block(count: int) -> Block:
@@ -80,15 +99,15 @@ def empty_block(count: int) -> Block:
     return Block(np.empty(count, np.int64), np.full(count, _NAN), np.empty(count, np.uint32), {}, {})
 
 
-def as_block(values: Sequence[ua.DataValue], now_ns: int) -> Block:
+def as_block(values: Sequence[ua.DataValue], now_ns: int, types: Types = NO_TYPES) -> Block:
     """Values as columns.
 
     A bad value is NaN with the server's status code. A good NaN becomes a sensor failure, a value of a kind that no tag can
-    have not supported, and no value at all no data.
+    have not supported, a structure whose type the server does not tell a decoding error, and no value at all no data.
     """
     block = empty_block(len(values))
     for row, data in enumerate(values):
-        block.put(row, data, now_ns)
+        block.put(row, data, now_ns, types)
     return block
 
 
@@ -98,6 +117,13 @@ BAD_NO_DATA = 0x809B_0000
 
 def _time(data: ua.DataValue, now_ns: int) -> int:
     for told in (data.SourceTimestamp, data.ServerTimestamp):
-        if told is not None and _FIRST <= told < _LAST:
-            return int((told - _EPOCH) // _MICROSECOND) * 1000
+        if (found := nanoseconds(told)) is not None:
+            return found
     return now_ns
+
+
+def nanoseconds(told: datetime | None) -> int | None:
+    """Nanoseconds since 1970; None for a time that is none."""
+    if told is None or not _FIRST <= told < _LAST:
+        return None
+    return int((told - _EPOCH) // _MICROSECOND) * 1000

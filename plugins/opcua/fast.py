@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from gateway.plugin import quality
 
 from .decode import BAD_NO_DATA, Block, empty_block
+from .structures import NO_TYPES, Types
 
 HANDLE = 4
 """Bytes of the client handle that stands before each data value of a notification."""
@@ -103,7 +104,8 @@ def _layout(places: Places, pairs: Pairs, end: int) -> Layout:
 class Decoder:
     """Decodes answers to one question, and remembers how the last one was laid out."""
 
-    def __init__(self) -> None:
+    def __init__(self, types: Types = NO_TYPES) -> None:
+        self.types = types
         self._last: Layout | None = None
 
     def items(self, data: bytes, begin: int, end: int, count: int, now_ns: int) -> tuple[Places, Block]:
@@ -130,7 +132,7 @@ class Decoder:
         layout, odd = self._walk(data, begin, end, count, lead)
         if not odd:
             return _taken(data, layout, begin + lead, now_ns), layout.places + begin
-        return _taken_apart(data, layout, odd, begin + lead, now_ns), layout.places + begin
+        return self._taken_apart(data, layout, odd, begin + lead, now_ns), layout.places + begin
 
     def _known(self, data: bytes, begin: int, end: int, count: int, lead: int) -> Layout | None:
         """The layout of before, or one where all values are of the first one's kind, if the answer has it."""
@@ -173,6 +175,18 @@ class Decoder:
             self._last = layout
         return layout, odd
 
+    def _taken_apart(self, data: bytes, layout: Layout, odd: dict[int, ua.DataValue], begin: int, now_ns: int) -> Block:
+        """The values of an answer in which the library has decoded some."""
+        block = empty_block(len(layout.places))
+        for row, value in odd.items():
+            block.put(row, value, now_ns, self.types)
+        rows = np.setdiff1d(np.arange(len(layout.places)), list(odd))
+        if len(rows):
+            rest = _taken(data, _layout(layout.places[rows], layout.pairs[rows], layout.end), begin, now_ns)
+            block.t_ns[rows], block.value[rows], block.quality[rows] = rest.t_ns, rest.value, rest.quality
+            block.exact.update((int(rows[row]), value) for row, value in rest.exact.items())
+        return block
+
 
 def _window(data: bytes, kind: str) -> NDArray[Any]:
     """What stands at each byte, taken as `kind`."""
@@ -190,19 +204,6 @@ def _fits(data: bytes, begin: int, end: int, layout: Layout, lead: int) -> bool:
     if begin + layout.end > end or begin + layout.end >= len(data):
         return False
     return np.array_equal(_pairs(data, layout.places + (begin + lead)), layout.pairs)
-
-
-def _taken_apart(data: bytes, layout: Layout, odd: dict[int, ua.DataValue], begin: int, now_ns: int) -> Block:
-    """The values of an answer in which the library has decoded some."""
-    block = empty_block(len(layout.places))
-    for row, value in odd.items():
-        block.put(row, value, now_ns)
-    rows = np.setdiff1d(np.arange(len(layout.places)), list(odd))
-    if len(rows):
-        rest = _taken(data, _layout(layout.places[rows], layout.pairs[rows], layout.end), begin, now_ns)
-        block.t_ns[rows], block.value[rows], block.quality[rows] = rest.t_ns, rest.value, rest.quality
-        block.exact.update((int(rows[row]), value) for row, value in rest.exact.items())
-    return block
 
 
 def _taken(data: bytes, layout: Layout, begin: int, now_ns: int) -> Block:

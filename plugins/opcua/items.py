@@ -105,7 +105,10 @@ class Items:
             known = ", ".join(self._session.namespaces[1:]) or "none"
             return f"the server has no namespace {parsed.namespace}; it has: {known}"
         if name_of(code) == "BadNodeIdUnknown":
-            return "the server has no such node: compare address with its address space (BadNodeIdUnknown)"
+            hint = "; for an element of an array write index_range" if address.endswith("]") else ""
+            return f"the server has no such node: compare address with its address space{hint} (BadNodeIdUnknown)"
+        if name_of(code) == "BadIndexRangeNoData":
+            return "the array has no elements there: check index_range (BadIndexRangeNoData)"
         return name_of(code)
 
     def _bad_rows(self, codes: Mapping[int, int]) -> Readings:

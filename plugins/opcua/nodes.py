@@ -1,58 +1,124 @@
 """What a server tells of its nodes: types, units, descriptions, and which variables there are."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from asyncua import ua
 
 from gateway.plugin import Found, Tag
 
-from .address import parse_address
+from .address import parse_address, parse_member
+from .config import NodeConfig
+from .definitions import data_types_of, learn
 from .errors import in_words
+from .part import NoSuchPartError, element_of, member_of
 from .services import read
 from .session import Session
-from .values import TYPES, plain, type_of
+from .structures import Types
+from .values import TYPES, plain, type_of, type_of_member
 
 _OBJECTS = ua.NodeId(ua.ObjectIds.ObjectsFolder)
 _SERVER = ua.NodeId(ua.ObjectIds.Server)
 _HIERARCHICAL = ua.NodeId(ua.ObjectIds.HierarchicalReferences)
 _HAS_PROPERTY = ua.NodeId(ua.ObjectIds.HasProperty)
 _UNITS = ua.RelativePath([ua.RelativePathElement(_HAS_PROPERTY, False, True, ua.QualifiedName("EngineeringUnits", 0))])
-_ATTRIBUTES = (ua.AttributeIds.Value, ua.AttributeIds.DataType, ua.AttributeIds.Description)
+SHOWN = 16
+"""Names of an enumeration that a description shows."""
 
 
 async def describe_tags(session: Session, tags: Sequence[Tag]) -> Mapping[Tag, Found]:
     """Type, unit and description of the tags whose nodes the server knows."""
     nodes = {tag: session.node_id(parse_address(tag.config.address)) for tag in tags}
     known = {tag: node for tag, node in nodes.items() if node is not None}
-    found = await describe_nodes(session, list(known.values()))
+    found = await describe_nodes(session, list(known.values()), [tag.config for tag in known])
     return {tag: what for tag, what in zip(known, found, strict=True) if what is not None and what.type}
 
 
-async def describe_nodes(session: Session, nodes: Sequence[ua.NodeId]) -> list[Found | None]:
-    """What is known of each node, an array's type being empty; None for one that has no value that a tag can have."""
-    answers = await read(session, [(node, attribute) for node in nodes for attribute in _ATTRIBUTES])
+async def describe_nodes(
+    session: Session, nodes: Sequence[ua.NodeId], tags: Sequence[NodeConfig] = ()
+) -> list[Found | None]:
+    """What is known of each node, or of the part that its tag takes, an array's type being empty; None for one that has no
+    value that a tag can have. The session learns the types that the server defines for them."""
+    count = len(nodes)
+    ranges = [tag.index_range for tag in tags] or [None] * count
+    values = await read(session, [(*each, part) for each, part in zip(_each(nodes, "Value"), ranges, strict=True)])
+    declared = [_node_id(each) for each in await read(session, _each(nodes, "DataType"))]
+    descriptions = await read(session, _each(nodes, "Description"))
+    await _learn_types(session, values, declared)
+    paths = [parse_member(tag.field) if tag.field else [] for tag in tags] or [[]] * count
+    elements = [tag.element for tag in tags] or [()] * count
     units = await _units(session, nodes)
-    width = len(_ATTRIBUTES)
-    described = [answers[row * width : (row + 1) * width] for row in range(len(nodes))]
-    return [
-        None if (kind := _type(value, data_type)) is None else Found(kind, unit, _text(description))
-        for (value, data_type, description), unit in zip(described, units, strict=True)
-    ]
+    found: list[Found | None] = []
+    for row, declared_type in enumerate(declared):
+        kind = _type(session.types, _variant(values[row], elements[row]), declared_type, paths[row])
+        names = _names(session.types, declared_type, paths[row])
+        description = " ".join(filter(None, (_text(descriptions[row]), names)))
+        found.append(None if kind is None else Found(kind, units[row], description))
+    return found
 
 
-def _type(value: ua.DataValue, data_type: ua.DataValue) -> str | None:
-    """By the value that is there now, which settles enumerations and subtypes too, else by the declared built-in type."""
-    if value.Value is not None and value.Value.Value is not None:
-        return None if plain(value.Value) is None else type_of(value.Value)
-    declared = data_type.Value.Value if data_type.Value is not None else None
-    if isinstance(declared, ua.NodeId) and declared.NamespaceIndex == 0 and declared.Identifier in _BUILT_IN:
-        return TYPES.get(_BUILT_IN[declared.Identifier])
-    return None
+def _each(nodes: Sequence[ua.NodeId], attribute: str) -> list[tuple[ua.NodeId, ua.AttributeIds]]:
+    return [(node, ua.AttributeIds[attribute]) for node in nodes]
 
 
-_BUILT_IN: dict[Any, ua.VariantType] = {kind.value: kind for kind in TYPES}
+def _node_id(answer: ua.DataValue) -> ua.NodeId:
+    told = answer.Value.Value if answer.Value is not None else None
+    return told if isinstance(told, ua.NodeId) else ua.NodeId()
+
+
+async def _learn_types(session: Session, values: Sequence[ua.DataValue], declared: Sequence[ua.NodeId]) -> None:
+    await learn(session, [each for each in declared if not each.is_null()])
+    unknown = {each.TypeId for value in values for each in _bodies(value) if each.TypeId not in session.types.encodings}
+    await learn(session, await data_types_of(session, [each for each in unknown if not each.is_null()]))
+
+
+def _bodies(value: ua.DataValue) -> Iterator[ua.ExtensionObject]:
+    """Structures of which only the bytes are known."""
+    found = value.Value.Value if value.Value is not None else None
+    yield from (
+        each for each in (found if isinstance(found, list) else [found]) if isinstance(each, ua.ExtensionObject)
+    )
+
+
+def _variant(value: ua.DataValue, element: tuple[int, ...]) -> ua.Variant | None:
+    """What there is now, or of an array the one element that the tag takes."""
+    variant = value.Value
+    if variant is None or variant.Value is None or not element:
+        return variant
+    try:
+        return ua.Variant(element_of(variant.Value, element), variant.VariantType)
+    except NoSuchPartError:
+        return None
+
+
+def _type(types: Types, variant: ua.Variant | None, declared: ua.NodeId, path: Sequence[str | int]) -> str | None:
+    """By the value that is there now, which settles subtypes too, else by the declared type. None where no tag can be made
+    of it."""
+    if variant is None or variant.Value is None:
+        return TYPES.get(_built_in(types, declared, path))
+    if not path:
+        return type_of(variant, types)
+    try:
+        member = member_of(plain(variant, types), path)
+    except NoSuchPartError:
+        return None
+    if isinstance(variant.Value, ua.ExtensionObject):
+        declared = types.encodings.get(variant.Value.TypeId, declared)
+    told = TYPES.get(_built_in(types, declared, path))
+    return type_of_member(member) if told is None or isinstance(member, list) else told
+
+
+def _built_in(types: Types, declared: ua.NodeId, path: Sequence[str | int]) -> ua.VariantType | None:
+    data_type = types.member_type(declared, path)
+    return ua.VariantType.Int32 if data_type in types.enumerations else types.built_in.get(data_type)
+
+
+def _names(types: Types, declared: ua.NodeId, path: Sequence[str | int]) -> str:
+    """What the numbers of an enumeration mean; empty for any other type."""
+    names = types.enumerations.get(types.member_type(declared, path)) or {}
+    told = [f"{value} {name}" for value, name in sorted(names.items()) if name]
+    more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
+    return f"({', '.join(told[:SHOWN] + more)})" if told else ""
 
 
 def _text(answer: ua.DataValue) -> str:

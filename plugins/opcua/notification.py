@@ -1,7 +1,7 @@
 """The messages of a subscription, from their bytes."""
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from asyncua import ua
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .decode import Block, as_block, empty_block
 from .fast import Decoder, UnexpectedLayoutError
+from .structures import NO_TYPES, Types
 
 _COUNT = struct.Struct("<i")
 _HEAD = struct.Struct("<?Iqi")
@@ -35,6 +36,7 @@ class Notification:
     block: Block
     ended: int | None = None
     """The status code with which the server ended the subscription; None while it lives."""
+    events: list[ua.EventFieldList] = field(default_factory=list)
 
     @property
     def acknowledgement(self) -> ua.SubscriptionAcknowledgement:
@@ -51,7 +53,11 @@ def decode_publish(data: Buffer, decoder: Decoder, now_ns: int) -> Notification:
         response.ResponseHeader.ServiceResult.check()
         result = response.Parameters
         return decode_message(
-            int(result.SubscriptionId), result.NotificationMessage, now_ns, more=bool(result.MoreNotifications)
+            int(result.SubscriptionId),
+            result.NotificationMessage,
+            now_ns,
+            decoder.types,
+            more=bool(result.MoreNotifications),
         )
 
 
@@ -77,19 +83,22 @@ def _fast(data: Buffer, decoder: Decoder, now_ns: int) -> Notification:
 
 
 def decode_message(
-    subscription: int, message: ua.NotificationMessage, now_ns: int, *, more: bool = False
+    subscription: int, message: ua.NotificationMessage, now_ns: int, types: Types = NO_TYPES, *, more: bool = False
 ) -> Notification:
     """A message that the library has decoded."""
     handles: list[int] = []
     values: list[ua.DataValue] = []
+    events: list[ua.EventFieldList] = []
     ended = None
     for part in message.NotificationData or ():
         if isinstance(part, ua.DataChangeNotification):
             handles += [item.ClientHandle for item in part.MonitoredItems]
             values += [item.Value for item in part.MonitoredItems]
+        elif isinstance(part, ua.EventNotificationList):
+            events += part.Events or ()
         elif isinstance(part, ua.StatusChangeNotification):
             ended = int(part.Status.value)
-    block = as_block(values, now_ns)
+    block = as_block(values, now_ns, types)
     keep_alive = not message.NotificationData
     sequence = int(message.SequenceNumber)
-    return Notification(subscription, sequence, keep_alive, more, np.array(handles, np.intp), block, ended)
+    return Notification(subscription, sequence, keep_alive, more, np.array(handles, np.intp), block, ended, events)

@@ -3,7 +3,7 @@
 import struct
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from asyncua import ua
@@ -17,6 +17,7 @@ from .address import parse_address
 from .decode import Block, as_block, empty_block
 from .errors import in_words
 from .fast import Decoder, UnexpectedLayoutError
+from .part import Parts
 from .session import Session
 
 _TOO_MUCH = (BadTooManyOperations, BadResponseTooLarge, BadEncodingLimitsExceeded)
@@ -29,7 +30,7 @@ class _Part:
 
     rows: slice
     parameters: bytes
-    decoder: Decoder = field(default_factory=Decoder)
+    decoder: Decoder
 
 
 class ReadPlan:
@@ -41,7 +42,10 @@ class ReadPlan:
         self._tags = tags
         nodes = [session.node_id(parse_address(tag.config.address)) for tag in tags]
         self._known = np.flatnonzero([node is not None for node in nodes])
-        self._nodes = [node for node in nodes if node is not None]
+        self._nodes = [
+            (node, tag.config.index_range) for node, tag in zip(nodes, tags, strict=True) if node is not None
+        ]
+        self._wanted = Parts([tag.config for tag in tags], session.types)
         self._parts: list[_Part] = []
         self._size = 0
 
@@ -49,8 +53,9 @@ class ReadPlan:
         """What the server says of the tags now. `say` is told of rows whose values cannot be tags."""
         with in_words("reading", self._session.certificate):
             block = await self._read()
-        for row, kind in block.unusable.items():
-            say(row, f"{kind} cannot be a tag")
+        self._wanted.take(block)
+        for row, why in block.unusable.items():
+            say(row, why)
         return block.readings(self._device, self._tags.ids)
 
     async def _read(self) -> Block:
@@ -69,7 +74,10 @@ class ReadPlan:
             return
         self._size = size
         begins = range(0, len(self._nodes), size)
-        self._parts = [_Part(slice(at, at + size), _encoded(self._nodes[at : at + size])) for at in begins]
+        self._parts = [
+            _Part(slice(at, at + size), _encoded(self._nodes[at : at + size]), Decoder(self._session.types))
+            for at in begins
+        ]
 
     async def _read_part(self, part: _Part) -> Block:
         answer = await self._session.request_encoded(ua.ReadRequest, part.parameters)
@@ -94,9 +102,11 @@ class ReadPlan:
         return whole
 
 
-def _encoded(nodes: Sequence[ua.NodeId]) -> bytes:
+def _encoded(nodes: Sequence[tuple[ua.NodeId, str | None]]) -> bytes:
     parameters = ua.ReadParameters(TimestampsToReturn=ua.TimestampsToReturn.Both)
-    parameters.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value) for node in nodes]
+    parameters.NodesToRead = [
+        ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value, IndexRange=part) for node, part in nodes
+    ]
     return bytes(struct_to_binary(parameters))
 
 
@@ -109,4 +119,4 @@ def _decoded(answer: Buffer, decoder: Decoder, now_ns: int) -> Block:
     try:
         return decoder.values(raw, _COUNT.size, max(0, count), now_ns)
     except (UnexpectedLayoutError, struct.error, IndexError):
-        return as_block(struct_from_binary(ua.ReadResponse, answer).Results, now_ns)
+        return as_block(struct_from_binary(ua.ReadResponse, answer).Results, now_ns, decoder.types)

@@ -8,14 +8,17 @@ from asyncua.ua.uaerrors import BadMessageNotAvailable, BadSubscriptionIdInvalid
 from .errors import in_words
 from .session import Session
 
+Wanted = tuple[ua.NodeId, ua.AttributeIds] | tuple[ua.NodeId, ua.AttributeIds, str | None]
+"""A node, an attribute, and the part of its array."""
 
-async def read(session: Session, wanted: Sequence[tuple[ua.NodeId, ua.AttributeIds]]) -> list[ua.DataValue]:
+
+async def read(session: Session, wanted: Sequence[Wanted]) -> list[ua.DataValue]:
     """Attributes of nodes, in order."""
 
-    async def call(chunk: Sequence[tuple[ua.NodeId, ua.AttributeIds]]) -> Sequence[ua.DataValue]:
+    async def call(chunk: Sequence[Wanted]) -> Sequence[ua.DataValue]:
         request = ua.ReadRequest()
         request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-        request.Parameters.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=each) for node, each in chunk]
+        request.Parameters.NodesToRead = [ua.ReadValueId(node, each, *part) for node, each, *part in chunk]
         return list((await session.request(request, ua.ReadResponse)).Results)
 
     with in_words("reading", session.certificate):
@@ -79,3 +82,43 @@ async def republish(session: Session, subscription: int, sequence: int) -> ua.No
         except (BadMessageNotAvailable, BadSubscriptionIdInvalid):
             return None
     return message if message.SequenceNumber == sequence and message.NotificationData else None
+
+
+async def call(
+    session: Session, target: ua.NodeId, method: ua.NodeId, arguments: Sequence[ua.Variant]
+) -> ua.CallMethodResult:
+    """Call a method of an object. Raises the library's errors, for `in_words`."""
+    request = ua.CallRequest()
+    request.Parameters.MethodsToCall = [ua.CallMethodRequest(target, method, list(arguments))]
+    (result,) = (await session.request(request, ua.CallResponse)).Results
+    return result
+
+
+async def browse(
+    session: Session,
+    node: ua.NodeId,
+    kind: ua.NodeId,
+    classes: ua.NodeClass,
+    direction: ua.BrowseDirection = ua.BrowseDirection.Forward,
+) -> list[ua.ReferenceDescription]:
+    """What a node is tied to by references of this kind, or of one derived from it; nothing for a node that is not there."""
+    request = ua.BrowseRequest()
+    request.Parameters.NodesToBrowse = [
+        ua.BrowseDescription(
+            NodeId=node,
+            BrowseDirection=direction,
+            ReferenceTypeId=kind,
+            IncludeSubtypes=True,
+            NodeClassMask=classes,
+            ResultMask=ua.BrowseResultMask.All,
+        )
+    ]
+    with in_words("browsing", session.certificate):
+        (result,) = (await session.request(request, ua.BrowseResponse)).Results
+        found = list(result.References or ())
+        while result.ContinuationPoint:
+            more = ua.BrowseNextRequest()
+            more.Parameters.ContinuationPoints = [result.ContinuationPoint]
+            (result,) = (await session.request(more, ua.BrowseNextResponse)).Parameters.Results
+            found += result.References or ()
+    return found

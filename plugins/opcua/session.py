@@ -25,6 +25,7 @@ from .config import OpcUaConfig
 from .errors import in_words
 from .protection import check_password, load_user, look_at_endpoints, protect
 from .publishing import Publishing
+from .structures import Types
 
 CHANNEL_LIFETIME = 3600.0
 GOODBYE = 1.0
@@ -86,6 +87,8 @@ class Session:
         self.days_left: dict[str, int] = {}
         """Whose certificate → days until it expires."""
         self.namespaces: list[str] = []
+        self.types = Types()
+        """What the server has told of data types of its own."""
         self.limits = dict.fromkeys(_LIMITS, MOST_OPERATIONS)
         self.renew_at = 0.0
         """Loop time at which the channel's token wants to be renewed."""

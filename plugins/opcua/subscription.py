@@ -20,7 +20,7 @@ OUTLIVES = 3
 
 @dataclass(slots=True)
 class Subscription:
-    """The tags with the same scan."""
+    """The tags with the same scan, or the events of the device."""
 
     id: int
     silence: float
@@ -29,6 +29,8 @@ class Subscription:
     """Loop time at which it will have been silent for so long."""
     sequence: int = 1
     """Number of the next message."""
+    events: bool = False
+    """Whether it brings events, not values."""
 
     def missing(self, sequence: int) -> int:
         """How many messages lie between the last one and the one of this number; 0 also for one of before."""
@@ -101,7 +103,7 @@ def item(
     """What is asked for one tag; its row is the handle under which its values come."""
     sampling = tag.sampling if tag.sampling is not None else config.sampling
     return ua.MonitoredItemCreateRequest(
-        ItemToMonitor=ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value),
+        ItemToMonitor=ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value, IndexRange=tag.index_range),
         MonitoringMode=ua.MonitoringMode.Reporting,
         RequestedParameters=ua.MonitoringParameters(
             ClientHandle=row,

@@ -1,14 +1,18 @@
-"""What a server's values become: numbers, texts, bytes, lists."""
+"""What a server's values become: numbers, texts, bytes, lists, and the members of structures by name."""
 
+import base64
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from math import isfinite
+from typing import Any, TypeGuard
 
 from asyncua import ua
 
 from gateway.plugin import Exact
+
+from .structures import NO_TYPES, Members, Named, Types, members_of
 
 _EXACT_INT = 2**53
 
@@ -39,36 +43,61 @@ TYPES = {
 _TEXTS = {ua.VariantType.String, ua.VariantType.LocalizedText, ua.VariantType.XmlElement}
 
 
-def type_of(variant: ua.Variant) -> str:
-    """The tag type of a variant's values; empty for arrays, and for what no tag can be."""
+def type_of(variant: ua.Variant, types: Types) -> str | None:
+    """The tag type of a variant's values; empty for arrays, None for what no tag can be."""
+    known = plain(variant, types) is not None
+    if isinstance(variant.Value, ua.ExtensionObject) and not known:
+        return "bytes"
+    if not known:
+        return None
     if variant.is_array:
         return ""
-    if variant.VariantType == ua.VariantType.ExtensionObject:
-        return "string" if _is_structure(variant.Value) else ""
-    return TYPES.get(variant.VariantType, "")
+    return "string" if variant.VariantType == ua.VariantType.ExtensionObject else TYPES.get(variant.VariantType, "")
 
 
-def plain(variant: ua.Variant | None) -> float | Exact | None:
-    """A variant's value as a float, or exactly where a float64 cannot hold it: a list for an array, JSON for a structure.
-    None for no value, and for one of a kind that no tag can have."""
+def type_of_member(value: Any) -> str | None:
+    """The tag type of a structure's member of which only the value is known."""
+    match value:
+        case None:
+            return None
+        case bool():
+            return "bool"
+        case Named() | Enum():
+            return "int32"
+        case int():
+            return "int64"
+        case float():
+            return "float64"
+        case bytes():
+            return "bytes"
+        case list():
+            return ""
+    return "string"
+
+
+Plain = float | Exact | Members
+
+
+def plain(variant: ua.Variant | None, types: Types = NO_TYPES) -> Plain | None:
+    """A variant's value as a float, or exactly where a float64 cannot hold it: a list for an array, the members of a
+    structure. None for no value, and for one of a kind that no tag can have."""
     if variant is None:
         return None
     if variant.Value is None:
         return "" if variant.VariantType in _TEXTS and not variant.is_array else None
-    if isinstance(variant.Value, list | tuple):
-        return _elements(variant.Value)
-    return _one(variant.Value)
+    return one(variant.Value, types)
 
 
-def _elements(values: Any) -> list[Any] | None:
+def _elements(values: Any, types: Types) -> list[Any] | None:
     """None if one of them is of a kind that no tag can have."""
-    found = [_elements(value) if isinstance(value, list | tuple) else _one(value) for value in values]
+    found = [one(value, types) for value in values]
     if any(each is None and value is not None for each, value in zip(found, values, strict=True)):
         return None
     return found
 
 
-def _one(value: Any) -> float | Exact | None:
+def one(value: Any, types: Types) -> Plain | None:
+    """As `plain`, of the value alone."""
     match value:
         case bool() | float():
             return float(value)
@@ -78,33 +107,64 @@ def _one(value: Any) -> float | Exact | None:
             return float(value.value)
         case bytes():
             return value
-        case None | ua.ExtensionObject():
-            return None
-    if _is_structure(value):
-        return json.dumps(_members(value), ensure_ascii=False, default=_text)
-    return _text(value)
+        case ua.ExtensionObject():
+            return types.members(value)
+        case list() | tuple():
+            return _elements(value, types)
+        case ua.Variant():
+            return plain(value, types)
+        case None | dict():
+            return value
+    return members_of(value) if is_structure(value) else _text(value)
 
 
-def _is_structure(value: Any) -> bool:
+def is_structure(value: Any) -> bool:
     """Whether it is a structure whose members the library knows."""
     return is_dataclass(value) and not isinstance(
         value, ua.ExtensionObject | ua.NodeId | ua.LocalizedText | ua.QualifiedName
     )
 
 
-def _members(value: Any) -> Any:
+def as_exact(value: Exact | Members) -> Exact:
+    """A value as the gateway carries it: structures become JSON, their enumerations names, their bytes base64."""
+    if isinstance(value, dict):
+        return json.dumps(_written(value), ensure_ascii=False)
+    return [as_exact(each) if isinstance(each, list | dict) else each for each in value] if _is_list(value) else value
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, ua.Variant | ua.DataValue):
+        value = value.Value
+    if is_structure(value):
+        value = members_of(value)
+    if isinstance(value, dict):
+        return {name: _written(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_written(each) for each in value]
+    return _written_leaf(value)
+
+
+def _written_leaf(value: Any) -> Any:
     match value:
-        case list() | tuple():
-            return [_members(each) for each in value]
-        case ua.Variant() | ua.DataValue():
-            return _members(value.Value)
         case ua.StatusCode():
             return value.value
         case Enum():
             return value.name
-    if _is_structure(value):
-        return {each.name: _members(getattr(value, each.name)) for each in fields(value) if each.name != "Encoding"}
-    return value
+        case Named():
+            return value.name or int(value)
+        case bool() | int() | str() | None:
+            return value
+        case float():
+            return value if isfinite(value) else None
+        case bytes():
+            return base64.b64encode(value).decode()
+        case ua.ExtensionObject():
+            return _written_leaf(value.Body)
+    return _text(value)
 
 
 def _text(value: Any) -> str:

@@ -8,6 +8,7 @@ from asyncua import ua
 from gateway.plugin import DeviceError, Tag
 
 from .address import parse_address
+from .config import NodeConfig
 from .errors import in_words, name_of
 from .services import read
 from .session import Session
@@ -38,16 +39,19 @@ async def write_tag(session: Session, tag: Tag, value: Value) -> None:
     node = session.node_id(parse_address(tag.config.address))
     if node is None:
         raise DeviceError(f"{tag.name}: the server has no such namespace: {tag.config.address}")
-    (present,) = await read(session, [(node, ua.AttributeIds.Value)])
+    config: NodeConfig = tag.config
+    if config.field is not None:
+        raise DeviceError(f"{tag.name}: members of structures are not written")
+    (present,) = await read(session, [(node, ua.AttributeIds.Value, config.index_range)])
     if present.Value is None or present.Value.Value is None:
         raise DeviceError(
             f"{tag.name}: its type is not known, since the server tells no value of it ({_said(present)})"
         )
     try:
-        variant = as_variant(value, present.Value)
+        variant = as_element(value, present.Value) if config.element else as_variant(value, present.Value)
     except ValueError as error:
         raise DeviceError(f"{tag.name}: {error}") from error
-    status = await _write(session, node, variant)
+    status = await _write(session, node, variant, config.index_range)
     if not status.is_good():
         name = name_of(int(status.value))
         raise DeviceError(f"{tag.name}: {_REASONS.get(name, 'the server refuses the value')} ({name})")
@@ -57,25 +61,38 @@ def _said(data: ua.DataValue) -> str:
     return name_of(int(data.StatusCode.value)) if data.StatusCode is not None else "no value"
 
 
-async def _write(session: Session, node: ua.NodeId, variant: ua.Variant) -> ua.StatusCode:
+async def _write(session: Session, node: ua.NodeId, variant: ua.Variant, part: str | None) -> ua.StatusCode:
     request = ua.WriteRequest()
     data = ua.DataValue(variant, StatusCode=None)
-    request.Parameters.NodesToWrite = [ua.WriteValue(NodeId=node, AttributeId=ua.AttributeIds.Value, Value=data)]
+    request.Parameters.NodesToWrite = [ua.WriteValue(node, ua.AttributeIds.Value, part, data)]
     with in_words("writing", session.certificate):
         return (await session.request(request, ua.WriteResponse)).Results[0]
 
 
 def as_variant(value: Value, present: ua.Variant) -> ua.Variant:
     """A value as one of the present value's type. Raises ValueError, saying what is wanted."""
-    kind = present.VariantType
     if present.is_array:
-        raise ValueError("arrays are not written")
+        raise ValueError("whole arrays are not written; index_range makes a tag of one element")
+    return of_kind(value, present.VariantType)
+
+
+def of_kind(value: Value, kind: ua.VariantType) -> ua.Variant:
+    """A value as one of this type. Raises ValueError, saying what is wanted."""
     if kind in _RANGES:
         return ua.Variant(_integer(value, *_RANGES[kind]), kind)
     take: Callable[[Any], Any] | None = _TAKEN.get(kind)
     if take is None:
         raise ValueError(f"values of type {kind.name} are not written")
     return ua.Variant(take(value), kind)
+
+
+def as_element(value: Value, present: ua.Variant) -> ua.Variant:
+    """A value as the one element of an array of the present value's type, or of a matrix."""
+    element = present.Value
+    while isinstance(element, list | tuple) and element:
+        element = element[0]
+    found = as_variant(value, ua.Variant(element, present.VariantType))
+    return ua.Variant([found.Value], present.VariantType, [1] * len(present.Dimensions or [1]))
 
 
 def _integer(value: Value, least: int, most: int) -> int:

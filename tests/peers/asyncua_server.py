@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncua import Server, ua
+from asyncua.common.structures104 import new_enum, new_struct, new_struct_field
 from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from asyncua.server.user_managers import User, UserRole
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -85,6 +86,9 @@ async def add_variables(server: Server) -> dict[str, Any]:
     await add("Count", 0, ua.VariantType.UInt32)
     await add("Array", [1.0, 2.0, 3.0])
     await add("Structure", ua.Range(0.0, 1.0))
+    await add("Matrix", ua.Variant([[1, 2, 3], [4, 5, 6]], ua.VariantType.Int32))
+    await (await add("Temps", [20.5, 21.5, 22.5, 23.5])).set_writable()
+    await add_types(server, index, add)
     await add("ReadOnly", 1.0)
     for name, value in (("Setpoint", 10.0), ("Switch", False), ("Words", "a")):
         await (await add(name, value)).set_writable()
@@ -96,6 +100,67 @@ async def add_variables(server: Server) -> dict[str, Any]:
     unit = ua.EUInformation(DisplayName=ua.LocalizedText("°C"))
     await temperature.add_property(ua.NodeId("Temperature.Unit", index), ua.QualifiedName("EngineeringUnits", 0), unit)
     return nodes
+
+
+async def add_types(server: Server, index: int, add: Any) -> None:
+    """A recipe with zones, an enumeration, an optional member and a union; and a structure that is not explained."""
+    mode = await new_enum(server, index, "Mode", ["Idle", "Heating", "Cooling"])
+    limit, _ = await new_struct(
+        server,
+        index,
+        "Limit",
+        [new_struct_field("number", ua.VariantType.Int16), new_struct_field("text", ua.VariantType.String)],
+        is_union=True,
+    )
+    zone, _ = await new_struct(
+        server,
+        index,
+        "Zone",
+        [
+            new_struct_field("setpoint", ua.VariantType.Float),
+            new_struct_field("mode", mode),
+            new_struct_field("note", ua.VariantType.String, optional=True),
+            new_struct_field("limit", limit),
+        ],
+    )
+    await new_struct(
+        server,
+        index,
+        "Recipe",
+        [
+            new_struct_field("temperature", ua.VariantType.Double),
+            new_struct_field("count", ua.VariantType.UInt64),
+            new_struct_field("name", ua.VariantType.LocalizedText),
+            new_struct_field("zones", zone, array=True),
+            new_struct_field("started", ua.NodeId(ua.ObjectIds.UtcTime)),
+            new_struct_field("range", ua.NodeId(ua.ObjectIds.Range)),
+            new_struct_field("running", ua.VariantType.Boolean),
+        ],
+    )
+    secret, _ = await new_struct(server, index, "Secret", [new_struct_field("number", ua.VariantType.Int32)])
+    types = await server.load_data_type_definitions()
+    zones = [
+        types["Zone"](setpoint=21.5, mode=types["Mode"](1), note="hot"),
+        types["Zone"](setpoint=8.0, mode=types["Mode"](2)),
+    ]
+    zones[0].limit.number, zones[1].limit.text = 90, "none"
+    started = datetime(2024, 2, 29, 12, 0, 0, 0, UTC)
+    value = types["Recipe"](
+        temperature=66.5,
+        count=2**63,
+        name=ua.LocalizedText("grün"),
+        zones=zones,
+        started=started,
+        range=ua.Range(0.0, 1.0),
+        running=True,
+    )
+    await add("Recipe", value)
+    await add("Recipes", [value, value])
+    await (await add("Mode", 1, ua.VariantType.Int32)).write_attribute(
+        ua.AttributeIds.DataType, ua.DataValue(ua.Variant(mode.nodeid, ua.VariantType.NodeId))
+    )
+    await add("Secret", types["Secret"](7))
+    await server.delete_nodes([secret])
 
 
 async def count(node: Any, interval: float) -> None:

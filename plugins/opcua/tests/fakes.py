@@ -8,6 +8,7 @@ from asyncua.ua import uaerrors
 from asyncua.ua.ua_binary import struct_to_binary
 
 from plugins.opcua.publishing import Publishing
+from plugins.opcua.structures import NO_TYPES
 
 
 class FakeSession:
@@ -18,6 +19,7 @@ class FakeSession:
     continued = True
     ticket = None
     namespaces: list[str] = []
+    types = NO_TYPES
     keep_alive = 0
     """Publishing intervals that it insists on; 0 takes what is wished."""
 

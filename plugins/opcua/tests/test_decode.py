@@ -16,6 +16,7 @@ from plugins.opcua.decode import as_block
 from plugins.opcua.errors import NOT_UNDERSTOOD
 from plugins.opcua.fast import Decoder
 from plugins.opcua.notification import Notification, decode_publish
+from plugins.opcua.values import as_exact
 
 from .conftest import make_device
 
@@ -37,7 +38,7 @@ def decoded(data: bytes) -> Notification:
 def rows(notification: Notification) -> list[tuple[int, object, int]]:
     block = notification.block
     return [
-        (int(block.t_ns[row]), block.exact.get(row, float(block.value[row])), int(block.quality[row]))
+        (int(block.t_ns[row]), as_exact(block.exact.get(row, float(block.value[row]))), int(block.quality[row]))
         for row in range(len(block.value))
     ]
 
@@ -105,9 +106,9 @@ def test_the_reserved_bits_of_a_status_code_never_pass_for_the_gateways_flags():
 def test_what_cannot_be_a_value_is_never_good():
     assert one(value_of(V.Double, math.nan))[2] == quality.BAD_SENSOR_FAILURE
     unknown = ua.ExtensionObject(TypeId=ua.NodeId(3002, 4), Body=b"...")
-    assert one(value_of(V.ExtensionObject, unknown))[2] == quality.BAD_NOT_SUPPORTED
+    assert one(value_of(V.ExtensionObject, unknown))[1:] == (b"...", quality.BAD_DECODING)
     assert as_block([value_of(V.ExtensionObject, unknown)], NOW).unusable == {
-        0: "a structure of the unknown type ns=4;i=3002"
+        0: "a structure of the unknown type ns=4;i=3002: its bytes are passed on as they are"
     }
     assert one(value_of(V.ExtensionObject, [unknown]))[2] == quality.BAD_NOT_SUPPORTED
     assert one(ua.DataValue(StatusCode=ua.StatusCode(0)))[2] >= quality.BAD
