@@ -60,7 +60,10 @@ class OnnxFile:
         if unknown := sorted(name for domain, name in self.operators - self.functions - ALLOWED):
             return f"uses operators that a model here may not use: {', '.join(unknown)}"
         if self.nodes > MAX_NODES:
-            return f"has {self.nodes} nodes, more than {MAX_NODES}: export it with fused operators"
+            return (
+                f"has {self.nodes} nodes, more than {MAX_NODES}: export it with fused operators; an IsolationForest of "
+                "scikit-learn, which is written node by node, with fewer trees (n_estimators=30)"
+            )
         return None
 
 

@@ -1,7 +1,7 @@
 """The operators that a model may use: those of the ONNX standard whose result follows from their inputs alone, and soon.
 
-Left out are the random ones, loops (nobody knows when they end), those of training, and those for texts, sequences and
-compressed pictures, which no model of numbers needs.
+Left out are the random ones, Loop (nobody knows when it ends; Scan ends with its input), those of training, and those for
+texts, sequences and compressed pictures, which no model of numbers needs.
 """
 
 RANDOM = frozenset(
@@ -19,7 +19,7 @@ IsInf IsNaN LRN LSTM LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftma
 MatMulInteger Max MaxPool MaxUnpool Mean MeanVarianceNormalization MelWeightMatrix Min Mish Mod Mul Neg NonZero Not
 OneHot Or PRelu Pad Pow QLinearConv QLinearMatMul QuantizeLinear RMSNormalization RNN Range Reciprocal ReduceL1
 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape
-Resize ReverseSequence Round STFT Scatter ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin Sinh Size Slice
+Resize ReverseSequence Round STFT Scan Scatter ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin Sinh Size Slice
 Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK Transpose
 Trilu Unique Unsqueeze Upsample Where Xor
 """

@@ -20,6 +20,9 @@ R = TypeVar("R")
 
 INLINE_SECONDS = 1e-3
 """A call that takes longer is made in a thread, so that it does not hold up polling."""
+_NEARNESS = (1.0, 0.3, 0.1, 0.03)
+_CUTS: tuple[list[int], ...] = ([], [2], [5], [16, 19], [1, 4, 8, 14], [7, 16], [10], [11], [12])
+"""So that windows are scored together by 1 to 24."""
 LOAD_CPU_SECONDS = 3.0
 """CPU time that a graph may take to be loaded."""
 
@@ -117,9 +120,7 @@ class Session:
     def _is_batch_invariant(self, probe: Floats) -> bool:
         alone = _joined([self._call(probe[row : row + 1]) for row in range(len(probe))])
         try:
-            together = [
-                _joined([self._call(part) for part in np.split(probe, cuts)]) for cuts in ([], [2], [5], [16, 19])
-            ]
+            together = [_joined([self._call(part) for part in np.split(probe, cuts)]) for cuts in _CUTS]
         except ModelError:
             return False  # as with a graph made for one window at a time
         return all(same(alone, other) for other in together)
@@ -188,11 +189,15 @@ def _timely(call: Callable[[], R]) -> R:
 
 
 def _probe(card: Card) -> Floats:
-    """24 windows between the trained limits, always the same; the first is the expected values."""
-    low = np.array([entry.min for entry in card.inputs])
-    span = np.array([entry.max for entry in card.inputs]) - low
-    windows = low + span * np.random.default_rng(0).random((24, card.window, len(card.inputs)))
-    windows[0] = [entry.expected for entry in card.inputs]
+    """24 windows, always the same: the expected values, then some between the trained limits, and nearer and nearer to the
+    expected ones, since many a graph tells only these apart."""
+    low, high, expected = (
+        np.array([getattr(entry, name) for entry in card.inputs]) for name in ("min", "max", "expected")
+    )
+    anywhere = low + (high - low) * np.random.default_rng(0).random((24, card.window, len(card.inputs)))
+    nearness = np.resize(_NEARNESS, 24)[:, np.newaxis, np.newaxis]
+    windows = expected + nearness * (anywhere - expected)
+    windows[0] = expected
     probe: Floats = windows.astype(np.float32)
     return probe
 
