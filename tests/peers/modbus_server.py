@@ -147,11 +147,11 @@ class Server:
 
     def _tick(self) -> None:
         self._counter += 1
-        for memory in self._memories.values():
-            memory.renew(self._counter)
-        if self._options.log:
+        if self._options.log:  # first, so that nobody reads a counter before the time that the log gives it
             with self._options.log.open("a") as log:
                 log.write(f"{self._counter} {time.time_ns()}\n")
+        for memory in self._memories.values():
+            memory.renew(self._counter)
 
     def _answer(self, client: socket.socket | int) -> None:
         lib, context, query = self._lib, self._context, self._query

@@ -16,9 +16,18 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Self
+from typing import NamedTuple, Self
 
 Spoil = Callable[[bytes], bytes]
+
+
+class Answer(NamedTuple):
+    """A block of a server that was passed on to a client. Times are wall clock, ns."""
+
+    asked: int
+    """When the last block of a client before it was passed on to the server; 0 before the first."""
+    at: int
+    block: bytes
 
 
 def half(block: bytes) -> bytes:
@@ -48,8 +57,8 @@ class FaultProxy:
         """Seconds that every block takes in each direction."""
         self.accepted = 0
         """Connections made by clients so far."""
-        self.answers: list[int] = []
-        """When a block of a server was passed on to a client: wall clock, ns."""
+        self.answers: list[Answer] = []
+        self._asked = 0
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._spoil: Spoil | None = None
@@ -168,7 +177,9 @@ class FaultProxy:
                     block, self._spoil = self._spoil(block), None
                 writer.write(block)
                 if spoils:
-                    self.answers.append(time.time_ns())
+                    self.answers.append(Answer(self._asked, time.time_ns(), block))
+                else:
+                    self._asked = time.time_ns()
                 await writer.drain()
         finally:
             filling.cancel()

@@ -4,13 +4,14 @@ Each function asserts one sentence of the guarantee. Times are wall clock, ns.
 """
 
 import json
-from bisect import bisect_right
+import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.peers.broker import Received
+from tests.peers.proxy import Answer
 
 MS = 1_000_000
 ACCEPTED_WITHIN = 250 * MS
@@ -18,7 +19,12 @@ ACCEPTED_WITHIN = 250 * MS
 UNDER_WAY = 150 * MS
 """An answer that passed the proxy so shortly before or after a fault may not have got through."""
 LATE = 500 * MS
-"""From a change in the device to its reading (a scan, or a notification, and some delay), at most."""
+"""From a change in the device to its reading (a scan, or a notification, and some delay), at most; but for pauses."""
+PAUSE = 200 * MS
+"""Waiting for longer than this is the machine's, or the device's, and not the gateway's."""
+GIVEN_UP = 900 * MS
+"""After a pause as long as this a connection may have been given up, and is dialled again within `DIALLED`."""
+DIALLED = 5000 * MS
 
 
 class Fault(NamedTuple):
@@ -41,6 +47,19 @@ class Fault(NamedTuple):
     def disturbs(self, device: str, at: int) -> bool:
         """Whether an answer at this time may not have got through."""
         return device in self.parts and self.begin - self.unaccepted <= at <= self.end + UNDER_WAY
+
+
+class Pause(NamedTuple):
+    """For so long the machine that tests and plays the devices stood still, or the device did not answer."""
+
+    parts: frozenset[str]
+    begin: int
+    end: int
+
+    def explains(self, device: str, begin: int, end: int) -> bool:
+        """Whether the device need not have been read between these times, or was read as late as that."""
+        over = self.end + (DIALLED if self.end - self.begin >= GIVEN_UP else 0)
+        return device in self.parts and begin <= over + LATE and end >= self.begin - LATE
 
 
 class Record(NamedTuple):
@@ -70,17 +89,28 @@ class History:
     def __init__(self, file: Path, unit: int = 1) -> None:
         lines = [line.split() for line in file.read_text().splitlines()]
         self.since = {int(counter): int(at) * unit for counter, at in lines}
-        self._times = sorted(self.since.values())
-        self._counters = sorted(self.since)
-
-    def at(self, time: int) -> int:
-        """The counter at a time; 0 before the first."""
-        place = bisect_right(self._times, time)
-        return self._counters[place - 1] if place else 0
 
     def until(self, counter: int) -> int:
         """When the counter became another one; far in the future for the last."""
         return self.since.get(counter + 1, 2**62)
+
+
+def counters(block: bytes) -> Iterable[int]:
+    """The counter in each answer of a Modbus server to a read that begins with it: float32 in holding registers, uint32 in
+    input registers."""
+    while block:
+        size, function = struct.unpack_from(">4xHxB", block)
+        (value,) = struct.unpack_from(">f" if function == 3 else ">I", block, 9)
+        assert value == int(value), "this read does not begin with the counter"
+        yield int(value)
+        block = block[6 + size :]
+
+
+def slow_answers(name: str, answers: Iterable[Answer]) -> Iterable[Pause]:
+    """Where the device itself took its time."""
+    for each in answers:
+        if each.at - each.asked > PAUSE:
+            yield Pause(frozenset({name}), each.asked, each.at)
 
 
 def records(received: Iterable[Received]) -> dict[str, Record]:
@@ -137,7 +167,11 @@ def times_never_go_back(found: Iterable[Record]) -> None:
 
 
 def nothing_invented(
-    found: Iterable[Record], device: str, history: History, counter_of: Callable[[str, Any], float]
+    found: Iterable[Record],
+    device: str,
+    history: History,
+    counter_of: Callable[[str, Any], float],
+    pauses: Sequence[Pause] = (),
 ) -> set[int]:
     """Every value is one that the device had at its source time; gives the counters that arrived."""
     arrived = set()
@@ -148,7 +182,8 @@ def nothing_invented(
             counter = counter_of(tag, value)
             assert counter in history.since, f"{where}: the device never had it"
             begin, end = history.since[int(counter)], history.until(int(counter))
-            assert begin - 2 * MS <= time <= end + LATE, f"{where}: at {time} it was another one"
+            late = any(pause.explains(device, end, time) for pause in pauses)
+            assert begin - 2 * MS <= time and (time <= end + LATE or late), f"{where}: at {time} it was another one"
             arrived.add(int(counter))
     return arrived
 
@@ -163,37 +198,48 @@ class Balance(NamedTuple):
 
 
 def account(
-    device: str, history: History, answers: Sequence[int], arrived: set[int], faults: Sequence[Fault], end: int
+    device: str,
+    history: History,
+    answers: Iterable[tuple[int, int]],
+    arrived: set[int],
+    faults: Sequence[Fault],
+    end: int,
+    pauses: Sequence[Pause] = (),
 ) -> Balance:
     """Every counter between the first that arrived and `end` is one that arrived, or was not polled while something was
-    broken, or was read so shortly before a kill -9 that it was not accepted."""
+    broken or stood still, or was read so shortly before a kill -9 that it was not accepted. `answers`: times and counters."""
     sure, seen = set(), set()
-    for at in answers:
-        counter = history.at(at)
-        if counter and at >= history.since[counter] + UNDER_WAY:
-            seen.add(counter)
-            if not any(fault.disturbs(device, at) for fault in faults):
-                sure.add(counter)
+    for at, counter in answers:
+        seen.add(counter)
+        if not any(fault.disturbs(device, at) for fault in faults):
+            sure.add(counter)
     had = {counter for counter in history.since if min(arrived) <= counter and history.until(counter) < end}
     lost = (had & sure) - arrived
     assert not lost, f"{device}: answered, and never arrived: {sorted(lost)}"
     missing = had - arrived
     for counter in missing:
         begin, until = history.since[counter], history.until(counter)
-        assert any(fault.explains(device, begin, until) for fault in faults), (
+        assert any(each.explains(device, begin, until) for each in (*faults, *pauses)) or until - begin < LATE, (
             f"{device}: {counter} was not read though nothing was broken"
         )
     return Balance(len(had), len(had & arrived), len(missing - seen), len(missing & seen))
 
 
-def gaps_only_at_faults(device: str, history: History, arrived: set[int], faults: Sequence[Fault], end: int) -> int:
-    """For a subscription: whatever is missing between two values that arrived, a fault lies there; gives how many values
-    were missing."""
+def gaps_only_at_faults(
+    device: str,
+    history: History,
+    arrived: set[int],
+    faults: Sequence[Fault],
+    end: int,
+    pauses: Sequence[Pause] = (),
+) -> int:
+    """For a subscription: whatever is missing between two values that arrived, a fault or a pause lies there; gives how many
+    values were missing."""
     had = sorted(counter for counter in history.since if min(arrived) <= counter and history.since[counter] < end)
     missing = [counter for counter in had if counter not in arrived]
     for counter in missing:
         at = history.since[counter]
-        assert any(fault.explains(device, at, at) for fault in faults), (
+        assert any(each.explains(device, at, at) for each in (*faults, *pauses)), (
             f"{device}: {counter} was not delivered though the session lived"
         )
     return len(missing)

@@ -1,15 +1,17 @@
 """The judges of the system tests find each kind of wrong that they are there for."""
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.peers.broker import Received
+from tests.peers.proxy import Answer
 
 from . import accounting
-from .accounting import MS, Fault, History, Record
+from .accounting import MS, Fault, History, Pause, Record
 
 SECOND = 1000 * MS
 START = 1_800_000_000 * SECOND
@@ -37,8 +39,8 @@ def counter_of(tag: str, value: Any) -> float:
     return float(value)
 
 
-def answers() -> list[int]:
-    return [START + n * SECOND + 500 * MS for n in range(1, 21)]
+def answers() -> list[tuple[int, int]]:
+    return [(START + n * SECOND + 500 * MS, n) for n in range(1, 21)]
 
 
 def test_repeats_count_once_and_two_contents_of_one_id_are_found() -> None:
@@ -81,7 +83,7 @@ def test_a_value_that_was_answered_and_never_arrived_is_found(history: History) 
 
 
 def test_a_value_that_was_not_read_needs_a_fault_that_explains_it(history: History) -> None:
-    unread = [at for at in answers() if not START + 7 * SECOND <= at < START + 8 * SECOND]
+    unread = [(at, counter) for at, counter in answers() if counter != 7]
     arrived, end = set(range(1, 20)) - {7}, START + 20 * SECOND
     with pytest.raises(AssertionError, match="nothing was broken"):
         accounting.account("d", history, unread, arrived, [], end)
@@ -93,3 +95,28 @@ def test_a_gap_of_a_subscription_away_from_any_fault_is_found(history: History) 
     arrived, end = set(range(1, 21)) - {7}, START + 20 * SECOND
     with pytest.raises(AssertionError, match="session lived"):
         accounting.gaps_only_at_faults("d", history, arrived, [], end)
+
+
+def test_a_value_that_was_not_read_while_the_machine_stood_still_is_explained_and_one_that_was_answered_is_not(
+    history: History,
+) -> None:
+    unread = [(at, counter) for at, counter in answers() if counter != 7]
+    arrived, end = set(range(1, 20)) - {7}, START + 20 * SECOND
+    pause = Pause(frozenset({"d"}), START + 7 * SECOND, START + 7 * SECOND + 300 * MS)
+    assert accounting.account("d", history, unread, arrived, [], end, [pause]) == (18, 17, 1, 0)
+    with pytest.raises(AssertionError, match=r"never arrived: \[7\]"):
+        accounting.account("d", history, answers(), arrived, [], end, [pause])
+    with pytest.raises(AssertionError, match="nothing was broken"):
+        accounting.account("d", history, unread, arrived, [], end, [pause._replace(parts=frozenset({"other"}))])
+    assert accounting.gaps_only_at_faults("d", history, arrived, [], START + 19 * SECOND, [pause]) == 1
+
+
+def test_counters_are_found_in_the_answers_of_a_modbus_server() -> None:
+    read_floats = bytes.fromhex("0001 0000 0007 01 03 04") + struct.pack(">f", 41)
+    read_count = bytes.fromhex("0002 0000 0007 01 04 04") + struct.pack(">I", 42)
+    assert list(accounting.counters(read_floats + read_count)) == [41, 42]
+
+
+def test_a_device_that_takes_its_time_has_paused() -> None:
+    (pause,) = accounting.slow_answers("d", [Answer(1, 2, b""), Answer(START, START + SECOND, b"")])
+    assert pause == (frozenset({"d"}), START, START + SECOND)
