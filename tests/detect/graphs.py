@@ -1,6 +1,8 @@
 """Small model files for the tests, made with the onnx package."""
 
+import itertools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,18 @@ CARD = {
 }
 
 
+_written = itertools.count(1)
+
+
 def onnx() -> Any:
     return pytest.importorskip("onnx", reason="needs the package onnx: pip install 'edge-gateway[models]'")
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write the file, and give it a time that no earlier one has: the clock of a file system may stand for 10 ms."""
+    path.write_bytes(content)
+    moment = path.stat().st_mtime_ns + 10_000_000 * next(_written)
+    os.utime(path, ns=(moment, moment))
 
 
 def save(path: Path, card: Any = CARD, nodes: Any = None, **changes: Any) -> Path:
@@ -69,5 +81,5 @@ def save(path: Path, card: Any = CARD, nodes: Any = None, **changes: Any) -> Pat
     model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid(*domain) for domain in domains])
     if card is not None:
         helper.set_model_props(model, {"card": card if isinstance(card, str) else json.dumps(card)})
-    path.write_bytes(model.SerializeToString())
+    write(path, model.SerializeToString())
     return path

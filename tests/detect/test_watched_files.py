@@ -8,7 +8,7 @@ import pytest
 from gateway.core.errors import GatewayError
 from gateway.detect import succession, versions
 from gateway.trust.signature import signature_path
-from tests.detect.graphs import CARD, save
+from tests.detect.graphs import CARD, save, write
 from tests.detect.test_detector import Plant, device, plant
 
 OVENS = [("oven.onnx", {"devices": ("oven-*",)})]
@@ -127,7 +127,7 @@ async def test_the_active_file_may_be_overwritten_and_what_runs_goes_on_with_one
         assert "edge-gateway reload" in made.detector.status()[0]["reason"]
         made.seconds(1, [one])
         assert made.devices()["oven-1"]["state"] == "running"
-        path.write_bytes(first)
+        write(path, first)
         await made.detector.succession.look()
         assert made.detector.status()[0]["reason"] == ""
         path.unlink()
