@@ -161,3 +161,11 @@ class Subscriber:
         """Wait until that many messages came, and return all."""
         wait_until(lambda: self._out.read_bytes().count(b"\n") >= count, f"{count} messages received", timeout)
         return self.received
+
+    def catch_up(self) -> None:
+        """Wait until all has come that the broker has taken so far; a message that is sent to it now comes after that.
+        What a broker has not yet brought to us when it is killed is gone, though its publisher has an answer."""
+        mark = f'{{"mark": {time.monotonic_ns()}}}'
+        where = ["-h", "127.0.0.1", "-p", str(self.broker.port), "-t", "mark"]
+        subprocess.run([_program("mosquitto_pub"), *where, "-q", "1", "-m", mark], check=True, timeout=WITHIN)
+        wait_until(lambda: mark.encode() in self._out.read_bytes(), "the subscriber has caught up")

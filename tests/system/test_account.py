@@ -200,6 +200,8 @@ async def cut_freeze_and_kill_the_broker(plant: Plant) -> None:
     await plant.daemon.logs("swallows")
     await link.restore()
     await plant.calm()
+    link.freeze()
+    await asyncio.to_thread(plant.subscriber.catch_up)
     plant.broker.kill()
     link.cut()  # until the subscriber is back, else the new broker would take messages that nobody wants
     await asyncio.sleep(1)

@@ -97,6 +97,8 @@ class Line:
 
 
 async def kill_the_broker(line: Line, seconds: float) -> None:
+    line.link.freeze()
+    await asyncio.to_thread(line.subscriber.catch_up)
     line.broker.kill()
     line.link.cut()  # until the subscriber is back, else the new broker would take messages that nobody wants
     await line.daemon.until(lambda status: sink(status)["state"] == "down", "the end is noticed", NOTICED)
