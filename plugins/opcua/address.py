@@ -46,25 +46,16 @@ def parse_address(text: str) -> Address:
     return Address(namespace, _identifier(parts["kind"], parts["text"]))
 
 
-_STEP = re.compile(r"(?P<name>[^.\[\]]+)|\[(?P<place>\d+)\]", re.ASCII)
+_STEP = r"(?:[^.\[\]]+|\[[0-9]+\])"
+_PATH = re.compile(rf"{_STEP}(?:\.[^.\[\]]+|\[[0-9]+\])*")
 _RANGE = re.compile(r"\d+(:\d+)?(,\d+(:\d+)?)*", re.ASCII)
 
 
 def parse_member(text: str) -> list[str | int]:
     """The steps into a structure that `text` means: names, and places in arrays. Raises ValueError."""
-    steps: list[str | int] = []
-    at = 0
-    while at < len(text):
-        if text[at] == "." and steps:
-            at += 1
-        step = _STEP.match(text, at)
-        if step is None or (step["name"] and steps and text[at - 1] != "."):
-            break
-        steps.append(step["name"] or int(step["place"]))
-        at = step.end()
-    if at < len(text) or not steps:
+    if not _PATH.fullmatch(text):
         raise ValueError(f'write a member of the structure, such as "temperature" or "zones[2].limit", not {text!r}')
-    return steps
+    return [int(step[1:-1]) if step.startswith("[") else step for step in re.findall(_STEP, text)]
 
 
 def check_range(text: str) -> None:

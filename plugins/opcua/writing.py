@@ -91,8 +91,10 @@ def as_element(value: Value, present: ua.Variant) -> ua.Variant:
     element = present.Value
     while isinstance(element, list | tuple) and element:
         element = element[0]
-    found = as_variant(value, ua.Variant(element, present.VariantType))
-    return ua.Variant([found.Value], present.VariantType, [1] * len(present.Dimensions or [1]))
+    found = as_variant(value, ua.Variant(element, present.VariantType)).Value
+    for _ in present.Dimensions or [1]:
+        found = [found]
+    return ua.Variant(found, present.VariantType)
 
 
 def _integer(value: Value, least: int, most: int) -> int:

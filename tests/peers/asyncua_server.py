@@ -71,7 +71,7 @@ async def secure(server: Server, names: list[str], folder: Path) -> None:
     await server.load_private_key(key)
 
 
-async def add_variables(server: Server) -> dict[str, Any]:
+async def add_variables(server: Server, structures: bool) -> dict[str, Any]:
     index = await server.register_namespace(NAMESPACE)
     folder = await server.nodes.objects.add_folder(ua.NodeId("Plant", index), ua.QualifiedName("Plant", index))
     nodes = {}
@@ -86,9 +86,6 @@ async def add_variables(server: Server) -> dict[str, Any]:
     await add("Count", 0, ua.VariantType.UInt32)
     await add("Array", [1.0, 2.0, 3.0])
     await add("Structure", ua.Range(0.0, 1.0))
-    await add("Matrix", ua.Variant([[1, 2, 3], [4, 5, 6]], ua.VariantType.Int32))
-    await (await add("Temps", [20.5, 21.5, 22.5, 23.5])).set_writable()
-    await add_types(server, index, add)
     await add("ReadOnly", 1.0)
     for name, value in (("Setpoint", 10.0), ("Switch", False), ("Words", "a")):
         await (await add(name, value)).set_writable()
@@ -99,10 +96,12 @@ async def add_variables(server: Server) -> dict[str, Any]:
     )
     unit = ua.EUInformation(DisplayName=ua.LocalizedText("°C"))
     await temperature.add_property(ua.NodeId("Temperature.Unit", index), ua.QualifiedName("EngineeringUnits", 0), unit)
+    if structures:
+        await add_structures(server, index, add)
     return nodes
 
 
-async def add_types(server: Server, index: int, add: Any) -> None:
+async def add_structures(server: Server, index: int, add: Any) -> None:
     """A recipe with zones, an enumeration, an optional member and a union; and a structure that is not explained."""
     mode = await new_enum(server, index, "Mode", ["Idle", "Heating", "Cooling"])
     limit, _ = await new_struct(
@@ -137,6 +136,8 @@ async def add_types(server: Server, index: int, add: Any) -> None:
             new_struct_field("running", ua.VariantType.Boolean),
         ],
     )
+    await add("Matrix", ua.Variant([[1, 2, 3], [4, 5, 6]], ua.VariantType.Int32))
+    await add("Temps", [20.5, 21.5, 22.5, 23.5])
     secret, _ = await new_struct(server, index, "Secret", [new_struct_field("number", ua.VariantType.Int32)])
     types = await server.load_data_type_definitions()
     zones = [
@@ -200,6 +201,7 @@ async def main() -> None:
     parser.add_argument("--limit", type=int, default=0)
     parser.add_argument("--shift", action="store_true")
     parser.add_argument("--history", action="store_true")
+    parser.add_argument("--structures", action="store_true")
     options = parser.parse_args()
     server = Server(user_manager=OneUser(*options.user.split(":")) if options.user else None)
     await server.init()
@@ -210,7 +212,7 @@ async def main() -> None:
     await secure(server, options.security.split(","), options.pki)
     if options.shift:
         await server.register_namespace("http://peer.example/other")
-    nodes = await add_variables(server)
+    nodes = await add_variables(server, options.structures)
     async with server:
         if options.history:
             await server.historize_node_data_change(nodes["Count"], None, 10_000)
