@@ -11,8 +11,8 @@ from gateway.plugin import Device, DeviceError, Driver, Guess, Tag, Tags, Values
 
 from .address import parse_address
 from .config import ModbusDevice, ModbusTag
-from .connection import UNREACHABLE
 from .describe import describe, doubts
+from .dialogue import UNREACHABLE
 from .exceptions import words_of
 from .exchange import Pace
 from .guessing import guesses_of
@@ -94,7 +94,7 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
     async def _ask_first(self, request: Request, device: ModbusDevice) -> bytes:
         """The answer to a request that goes before waiting ones, and is never repeated: it may have been carried out."""
         pace = replace(pace_of(device, self.config.timeout), retries=0)
-        (answer,) = await self._connection.exchange([request], pace, first=True)
+        (answer,) = await self._connection.exchange([request], pace, urgent=True)
         if answer == NO_ANSWER:
             unsure = "; it may have been written" if request.function > 4 else ""
             raise TimeoutError(f"unit {device.unit}: no answer within {pace.patience:g} s{unsure}")

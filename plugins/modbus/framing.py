@@ -13,6 +13,8 @@ from gateway.plugin import LinkError
 
 from .requests import Answer, Request, answer_in
 
+_ZERO = b"\0\0"
+
 
 class DamagedError(Exception):
     """What was received has a wrong checksum, or cannot be a frame."""
@@ -52,6 +54,8 @@ class TcpFraming:
         return number.to_bytes(2, "big") + request.tail
 
     def split(self, data: bytes) -> tuple[Sequence[bytes], bytes]:
+        if data.startswith(_ZERO, 2) and 9 <= len(data) <= 260 and len(data) == self._HEADER + (data[4] << 8 | data[5]):
+            return (data,), b""  # one whole frame, as nearly always
         frames = []
         start = 0
         while len(data) - start >= self._HEADER:
@@ -66,9 +70,8 @@ class TcpFraming:
         return frames, data[start:]
 
     def answer(self, request: Request, frame: bytes) -> Answer:
-        expected = request.expected
-        begin = 2 + len(expected)
-        if frame[2:begin] == expected and len(frame) == begin + request.size:
+        begin = 2 + len(request.expected)
+        if frame.startswith(request.expected, 2) and len(frame) == begin + request.size:
             return frame[begin:]
         return answer_in(request, frame[self._HEADER :])
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.plugin import Device, DeviceError, LinkError, Readings, Tags, quality
-from plugins.modbus.connection import MAX_SILENT
 from plugins.modbus.driver import Modbus
+from plugins.modbus.silence import MAX_SILENT
 from plugins.modbus.tests.fakes import RawDevice, connected, exception, make_device, registers, words
 
 
@@ -222,7 +222,7 @@ async def test_transaction_ids_wrap_around() -> None:
     async with RawDevice(registers) as raw:
         device = device_at(raw, count=1)
         async with connected(device) as driver:
-            driver._connection._id = 0xFFFE
+            driver._connection._dialogue._numbers._last = 0xFFFE
             for _ in range(3):
                 assert await read(driver, device) == [0]
             assert [struct.unpack(">H", request[:2])[0] for request in raw.requests] == [0xFFFF, 0, 1]

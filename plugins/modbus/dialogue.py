@@ -1,0 +1,224 @@
+"""What was asked on a line and is not answered yet: decided here, without a socket or a clock (`now` is the loop's time).
+
+Frames of Modbus TCP are numbered: every answer must carry the number of an open request and fit it in unit, function and
+length; else the connection is dropped, since nothing that follows could be trusted. Only the answer to a request that was
+given up meanwhile is expected late, by its number, and thrown away (`numbers.py`).
+
+RTU and ASCII frames are not numbered, so one request is under way at a time, and a unit that owes an answer is in doubt
+(`doubts.py`).
+
+What is sent next is decided in `turns.py`, how long an answer is waited for in `silence.py`.
+"""
+
+from collections import Counter
+
+from gateway.plugin import LinkError
+
+from .doubts import FUNCTION, Doubts
+from .exchange import Exchange
+from .framing import Framing
+from .numbers import Numbers
+from .requests import DAMAGED, NO_ANSWER
+from .silence import MAX_SILENT, Silence
+from .turns import Turns
+
+BUSY = 6
+"""The exception by which a device says that it has no time now; the request is repeated a little later."""
+
+_BUSY_PAUSE = 0.1
+
+UNREACHABLE = frozenset((10, 11))
+"""Exceptions by which a gateway says that it does not reach the unit; the unit's further requests are not sent then."""
+
+_MARK = -1
+"""In place of an index: the request that resolves a doubt."""
+
+_Open = tuple[Exchange, int, float, int]
+"""Exchange, index of the request, when it was sent, repetitions left."""
+
+
+class SilentError(LinkError):
+    """The line is open, and nobody answers."""
+
+
+class Dialogue:
+    """The requests and answers of one connection. Every method that raises LinkError means that the line must be dropped."""
+
+    def __init__(self, framing: Framing, *, max_in_flight: int = 1, gap: float = 0.0, noisy: bool = False) -> None:
+        self.counts: Counter[str] = Counter()
+        self.not_before = 0.0
+        """When the next request may be sent."""
+        self.turns = Turns()
+        self.silence = Silence()
+        self._framing = framing
+        self._numbers = Numbers() if framing.numbered else None
+        self._max_in_flight = max_in_flight if framing.numbered else 1
+        self._gap = gap
+        self._noisy = noisy
+        self._open: dict[int, _Open] = {}
+        self._doubts = Doubts()
+
+    def __bool__(self) -> bool:
+        """Whether an answer is waited for."""
+        return bool(self._open)
+
+    # What is said
+
+    def next_frames(self, now: float) -> list[bytes]:
+        """What to send now."""
+        frames: list[bytes] = []
+        while self.turns and len(self._open) < self._max_in_flight and now >= self.not_before:
+            exchange, index, left, same = self.turns.next()
+            if left and not same and self.silence.is_mute(exchange.unit):
+                left = 0
+            request = exchange.requests[index]
+            if self._doubts and not same and not self._doubts.over(exchange.unit, now):
+                if self._doubts.is_deaf(exchange.unit):
+                    self._end(exchange, index, NO_ANSWER)
+                    continue
+                self.turns.hold((exchange, index, left, False))
+                request, index = self._doubts.new_mark(exchange.unit), _MARK
+            number = self._numbers.next(self._open) if self._numbers else 0
+            self._open[number] = exchange, index, now, left
+            frames.append(self._framing.wrap(request, number))
+        return frames
+
+    # What is heard
+
+    def take(self, frame: bytes, now: float) -> None:
+        """A frame has come. Raises LinkError when it is no answer to what was asked."""
+        number = int.from_bytes(frame[:2], "big") if self._numbers else 0
+        waiting = self._open.get(number)
+        if waiting is None or (self._doubts and self._owed(waiting, frame)):
+            self._unexpected(number, frame)
+            return
+        exchange, index, sent, left = waiting
+        if index == _MARK:
+            del self._open[number]
+            self._doubts.end(exchange.unit)
+            return
+        answer = self._framing.answer(exchange.requests[index], frame)
+        del self._open[number]
+        self.silence.answered(exchange.unit, now - sent)
+        exchange.heard = True
+        if self._gap or exchange.pace.pause:
+            self.not_before = now + max(self._gap, exchange.pace.pause)
+        if answer == BUSY and left:
+            self.not_before = now + max(_BUSY_PAUSE, exchange.pace.pause)
+            self._repeat_or_end(exchange, index, left, BUSY)
+            return
+        if type(answer) is int and answer in UNREACHABLE:
+            self.turns.skip(exchange, answer)
+        exchange.take(index, answer)
+
+    def spoilt(self) -> None:
+        """What came was damaged, and the line is quiet now."""
+        for number, (exchange, index, _, left) in list(self._open.items()):
+            del self._open[number]
+            self._repeat_or_end(exchange, index, left, DAMAGED)
+
+    def _owed(self, waiting: _Open, frame: bytes) -> bool:
+        exchange, index, _, _ = waiting
+        asked = FUNCTION if index == _MARK else exchange.requests[index].function
+        return self._doubts.owes(self._framing.body(frame), exchange.unit, asked)
+
+    def _unexpected(self, number: int, frame: bytes) -> None:
+        unit = self._framing.body(frame)[0]
+        late = self._numbers.comes_late(number) if self._numbers else unit in self._doubts
+        if late:
+            self.silence.alive(unit)
+        elif not self._noisy:
+            told = f"transaction id {number}" if self._numbers else f"from unit {unit}"
+            raise LinkError(f"an answer that was not asked for ({told})")
+        self.counts["late" if late else "stray"] += 1
+
+    # What does not come
+
+    def expire(self, now: float) -> None:
+        """Give up what is over its time."""
+        for number, entry in [item for item in self._open.items() if self._due(item[1]) <= now]:
+            self._late_from(number, now)
+            self._unanswered(entry, now)
+        for exchange, index, _, _ in self.turns.take_overdue(now):
+            self._end(exchange, index, NO_ANSWER)
+        for exchange in self.turns.overdue(now):
+            self._run_out(exchange)
+
+    def next_due(self) -> float | None:
+        """When something will be over its time; None when nothing is asked."""
+        times = [*map(self._due, self._open.values()), *(exchange.until for exchange in self.turns.exchanges())]
+        return min(times, default=None)
+
+    def give_up(self, exchange: Exchange, now: float) -> None:
+        """Nobody waits for it any more."""
+        self.turns.drop(exchange)
+        given_up = [number for number, entry in self._open.items() if entry[0] is exchange]
+        for number in given_up:
+            self._late_from(number, now)
+        if given_up and not exchange.heard:
+            self._unheard(exchange.unit)
+
+    def end(self, reason: str) -> None:
+        """The line is dropped: everybody who waits is told why."""
+        waiting = {id(exchange): exchange for exchange in self.turns.exchanges()}
+        waiting |= {id(entry[0]): entry[0] for entry in self._open.values()}
+        self.turns.clear()
+        self._open.clear()
+        for exchange in waiting.values():
+            if not exchange.done.done():
+                exchange.done.set_exception(LinkError(reason))
+
+    def _due(self, entry: _Open) -> float:
+        exchange, _, sent, _ = entry
+        return min(sent + self.silence.patience(exchange.unit, exchange.pace), exchange.until)
+
+    def _run_out(self, exchange: Exchange) -> None:
+        """The time for an exchange is over, though not all of it is sent."""
+        self.turns.skip(exchange, NO_ANSWER)
+        if not self.turns.repeats(exchange) and all(entry[0] is not exchange for entry in self._open.values()):
+            exchange.end()
+
+    def _unanswered(self, entry: _Open, now: float) -> None:
+        exchange, index, _, left = entry
+        if index == _MARK:
+            if not self.silence.is_mute(exchange.unit):
+                self._deafened(exchange.unit, now)
+            self._end(exchange, self.turns.held()[1], NO_ANSWER)
+        else:
+            self._repeat_or_end(exchange, index, left if now < exchange.until else 0, NO_ANSWER)
+
+    def _deafened(self, unit: int, now: float) -> None:
+        """The unit is alive, and does not say where it is."""
+        if not self._noisy:
+            why = "may still answer what it was asked before, and gives no number back (function 8)"
+            raise LinkError(f"unit {unit} {why}")
+        self._doubts.deafened(unit, now)
+
+    def _repeat_or_end(self, exchange: Exchange, index: int, left: int, answer: int) -> None:
+        if index == _MARK:
+            return
+        if left and not exchange.done.done():
+            self.counts["retries"] += 1
+            self.turns.repeat((exchange, index, left - 1, True))
+        else:
+            self._end(exchange, index, answer)
+
+    def _end(self, exchange: Exchange, index: int, answer: int) -> None:
+        """A request has failed for good. When the unit answered nothing yet, the others are not sent."""
+        if not exchange.heard:
+            self.turns.skip(exchange, answer)
+        exchange.take(index, answer)
+        if not exchange.heard and answer == NO_ANSWER:
+            self._unheard(exchange.unit)
+
+    def _late_from(self, number: int, now: float) -> None:
+        """An open request is given up: its answer may come late."""
+        exchange, index, _, _ = self._open.pop(number)
+        if self._numbers:
+            self._numbers.give_up(number)
+        elif index != _MARK:
+            self._doubts.begin(exchange.unit, exchange.pace.patience, now)
+
+    def _unheard(self, unit: int) -> None:
+        if self.silence.given_up(unit):
+            raise SilentError(f"connected, but no answer to the last {MAX_SILENT} reads; is unit right?")

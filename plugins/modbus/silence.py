@@ -1,0 +1,47 @@
+"""Which units do not answer, and how long an answer is waited for."""
+
+from .exchange import Pace
+
+MAX_SILENT = 4
+"""Reads given up one after the other, without a byte received, that end the connection."""
+
+_PROBE_AT_LEAST = 0.25
+_PROBE_TIMES = 4
+"""A unit that did not answer last time is asked with less patience, as many times what others take: it holds up the line."""
+
+
+class Silence:
+    """What is known of the units' answering."""
+
+    def __init__(self) -> None:
+        self._mute: set[int] = set()
+        self._slowest = 0.0
+        self.reads = 0
+        """Given up one after the other since the last byte was received."""
+
+    def patience(self, unit: int, pace: Pace) -> float:
+        """How long the unit's answer is waited for, seconds. One that did not answer last time gets less."""
+        if self._mute and self._slowest and unit in self._mute:
+            return min(pace.patience, max(_PROBE_AT_LEAST, _PROBE_TIMES * self._slowest))
+        return pace.patience
+
+    def is_mute(self, unit: int) -> bool:
+        """Whether it did not answer last time."""
+        return unit in self._mute
+
+    def answered(self, unit: int, after: float) -> None:
+        """The unit has answered, after so many seconds."""
+        if after > self._slowest:
+            self._slowest = after
+        if self._mute:
+            self._mute.discard(unit)
+
+    def alive(self, unit: int) -> None:
+        """The unit was heard, though not in time."""
+        self._mute.discard(unit)
+
+    def given_up(self, unit: int) -> bool:
+        """The unit answered nothing of a read. Returns whether the whole line seems dead."""
+        self._mute.add(unit)
+        self.reads += 1
+        return self.reads >= MAX_SILENT

@@ -1,0 +1,95 @@
+"""Which request is sent next on a line that several exchanges share."""
+
+from collections import deque
+from collections.abc import Iterator
+
+from .exchange import Exchange
+from .requests import Answer
+
+Turn = tuple[Exchange, int, int, bool]
+"""A request to send: exchange, index, repetitions left, and whether the unit is asked the same once more: then an answer that
+it owes serves as well, and it need not give back a mark first."""
+
+
+class Turns:
+    """Exchanges take turns by request, so that one of many requests does not hold up one of few. Urgent ones go before all
+    others, what is repeated goes before what was not sent yet. False when there is nothing to send."""
+
+    def __init__(self) -> None:
+        self._urgent: deque[Exchange] = deque()
+        self._again: deque[Turn] = deque()
+        self._waiting: deque[Exchange] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting or self._again or self._urgent)
+
+    def add(self, exchange: Exchange, urgent: bool) -> None:
+        """An exchange of which nothing was sent."""
+        (self._urgent if urgent else self._waiting).append(exchange)
+
+    def next(self) -> Turn:
+        """What to send now; there must be something."""
+        if self._again and not self._urgent:
+            return self._again.popleft()
+        line = self._urgent or self._waiting
+        exchange = line.popleft()
+        index = exchange.unsent
+        exchange.unsent += 1
+        if exchange.unsent < len(exchange.requests):
+            line.append(exchange)
+        return exchange, index, exchange.pace.retries, False
+
+    def repeat(self, turn: Turn) -> None:
+        """Send it once more."""
+        self._again.append(turn)
+
+    def hold(self, turn: Turn) -> None:
+        """Send it as soon as the mark is back that is sent in its place now."""
+        self._again.appendleft(turn)
+
+    def held(self) -> Turn:
+        """What `hold` was last told, to be sent no more."""
+        return self._again.popleft()
+
+    def skip(self, exchange: Exchange, answer: Answer) -> None:
+        """Send no more of an exchange: this stands for the other answers."""
+        if exchange.unsent < len(exchange.requests):
+            exchange.skip_rest(answer)
+            self._remove(exchange)
+
+    def drop(self, exchange: Exchange) -> None:
+        """Nobody waits for it any more."""
+        if exchange.unsent < len(exchange.requests):
+            self._remove(exchange)
+        self._again = deque(turn for turn in self._again if turn[0] is not exchange)
+
+    def take_overdue(self, now: float) -> list[Turn]:
+        """The repetitions for which the time is over; they are sent no more."""
+        overdue = [turn for turn in self._again if turn[0].until <= now]
+        for turn in overdue:
+            self._again.remove(turn)
+        return overdue
+
+    def overdue(self, now: float) -> list[Exchange]:
+        """Exchanges with something unsent for which the time is over."""
+        return [exchange for exchange in (*self._urgent, *self._waiting) if exchange.until <= now]
+
+    def repeats(self, exchange: Exchange) -> bool:
+        """Whether something of it is to be sent once more."""
+        return any(turn[0] is exchange for turn in self._again)
+
+    def exchanges(self) -> Iterator[Exchange]:
+        """All of which something is to be sent; one may occur several times."""
+        yield from self._urgent
+        yield from self._waiting
+        for turn in self._again:
+            yield turn[0]
+
+    def clear(self) -> None:
+        """The line has ended."""
+        self._urgent.clear()
+        self._waiting.clear()
+        self._again.clear()
+
+    def _remove(self, exchange: Exchange) -> None:
+        (self._urgent if exchange in self._urgent else self._waiting).remove(exchange)
