@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from getpass import getuser
@@ -19,6 +20,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
 
 if TYPE_CHECKING:
+    from gateway.detect.card import Card
     from gateway.detect.learn.package import Learned, Order
     from gateway.detect.learn.table import Table
 
@@ -34,8 +36,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tags", default="*", metavar="A,B", help="only these tags; * and ? allowed")
     parser.add_argument("--without", default="", metavar="A,B", help="not these tags; * and ? allowed")
-    parser.add_argument("--name", help="name of the model (default: that of the file)")
-    parser.add_argument("--model-version", default="1", metavar="TEXT", help="its version (default: 1)")
+    parser.add_argument("--name", help="name of the model (default: that of the file, or of the version before)")
+    parser.add_argument(
+        "--model-version", metavar="TEXT", help="its version (default: 1, or one more than that of the version before)"
+    )
     parser.add_argument("--period", metavar="TIME", help='time between rows, such as "1s" (default: as in the data)')
     parser.add_argument("--dir", type=Path, metavar="DIR", help="directory of the outbox, such as a copy of one")
 
@@ -63,15 +67,33 @@ def _run(args: argparse.Namespace) -> int:
     from gateway.detect.learn.report import report
 
     table = _chosen(_table(args), args)
-    learned = learn(table, _order(args, table))
+    before = _version_before(args.out)
+    learned = learn(table, _order(args, table, before))
     report_path: Path = args.report or args.out.with_suffix(".html")
     _write(args.out, learned.content)
     _write(report_path, report(learned).encode())
     if args.json:
         print(json.dumps(_plain(learned, args.out, report_path), ensure_ascii=False))
     else:
-        print("\n".join(_lines(learned, args.out, report_path)))
+        print(
+            "\n".join([*_lines(learned, report_path, args.out), *_next_steps(learned, args.out, before, args.config)])
+        )
     return 0
+
+
+def _version_before(path: Path) -> "Card | None":
+    """The card of the model beside it, when what is made is its next version."""
+    from gateway.detect.card import parse_card
+    from gateway.detect.onnx_file import ModelError, read_onnx
+    from gateway.detect.versions import next_of
+
+    active = path.with_name(path.name.replace(".next.", ".", 1))
+    if next_of(active) != path:
+        return None
+    try:
+        return parse_card(read_onnx(active).metadata)
+    except ModelError:
+        return None
 
 
 def _table(args: argparse.Namespace) -> "Table":
@@ -96,18 +118,25 @@ def _chosen(table: "Table", args: argparse.Namespace) -> "Table":
     return table.of(tags)
 
 
-def _order(args: argparse.Namespace, table: "Table") -> "Order":
+def _order(args: argparse.Namespace, table: "Table", before: "Card | None") -> "Order":
     from gateway.detect.learn.cells import usual_period_ns
     from gateway.detect.learn.package import Order
 
     return Order(
-        name=args.name or args.out.stem,
-        version=args.model_version,
-        asset_type=args.device or args.out.stem,
+        name=args.name or (before.name if before else args.out.stem.removesuffix(".next")),
+        version=args.model_version or _following(before),
+        asset_type=args.device or (before.asset_type if before else args.out.stem),
         period_ns=round(parse_duration(args.period) * 1e9) if args.period else usual_period_ns(table),
         author=getuser(),
         source=args.data.name if args.data else f"outbox, device {args.device}",
     )
+
+
+def _following(before: "Card | None") -> str:
+    if before is None:
+        return "1"
+    rest = before.version.rstrip("0123456789")
+    return f"{rest}{int(before.version[len(rest) :]) + 1}" if rest != before.version else f"{rest}-2"
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -136,17 +165,36 @@ def _plain(learned: "Learned", path: Path, report_path: Path) -> dict[str, Any]:
     }
 
 
-def _lines(learned: "Learned", path: Path, report_path: Path) -> Iterator[str]:
+def _lines(learned: "Learned", report_path: Path, path: Path) -> Iterator[str]:
     card, training = learned.card, learned.card["training"]
     seconds = training["rows"] * card["period_ms"] / 1000
     yield colour(f"{path}: model {card['name']} {card['version']} of {count(len(card['inputs']), 'tag')}", "bold")
     yield f"  SHA-256   {hashlib.sha256(learned.content).hexdigest()}"
     yield f"  trained   {count(training['rows'], 'row')} of {format_duration(card['period_ms'] / 1000)},"
-    yield f"            {format_duration(seconds)} between {training['from']} and {training['to']}"
+    yield f"            {format_duration(seconds)} between {_second(training['from'])} and {_second(training['to'])}"
     found, most = learned.false_alarms_per_day
-    yield f"  expected  {found:.2g} false alarms a day on data like this; with 95 % confidence below {most:.2g}"
+    yield f"  expected  {found:.2g} false alarms a day on data like this; with 95 % confidence below {_rounded(most)}"
     yield f"  report    {report_path}"
     for remark in learned.remarks:
         yield colour(f"  note      {remark}", "yellow")
+
+
+def _next_steps(learned: "Learned", path: Path, before: "Card | None", config: str | None) -> Iterator[str]:
+    if before is not None:
+        yield f"next: open the report. The gateway that runs {before.name} {before.version} runs it in shadow within seconds:"
+        yield "  edge-gateway models list"
+        yield f'  edge-gateway models approve {shlex.quote(before.name)} --reason "…"'
+        return
+    folder = config_path(config).resolve().parent
+    file = path.resolve().relative_to(folder) if path.resolve().is_relative_to(folder) else path.resolve()
     yield "next: open the report; try it with  edge-gateway models test; then name it in the configuration:"
-    yield from ("  [[model]]", f'  file = "{path.name}"', f'  devices = ["{card["asset_type"]}"]')
+    yield from ("  [[model]]", f'  file = "{file}"', f'  devices = ["{learned.card["asset_type"]}"]')
+
+
+def _second(time: str) -> str:
+    """Without its fraction."""
+    return time.partition(".")[0] + "Z"
+
+
+def _rounded(number: float) -> str:
+    return f"{number:.2g}" if number < 100 else f"{number:.0f}"

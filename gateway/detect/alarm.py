@@ -35,7 +35,8 @@ class Key:
     @property
     def name(self) -> str:
         """What people call it."""
-        return f"{self.source}/{self.device}"
+        name = f"{self.source}/{self.device}"
+        return f"{name}/drift" if self.kind == "drift" else name
 
 
 @dataclass(frozen=True, slots=True)

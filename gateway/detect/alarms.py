@@ -134,20 +134,20 @@ class Alarms:
     def find(self, which: str) -> Alarm:
         """The alarm of this name ("model/device") or whose event's id begins so, also one that is normal. Raises GatewayError
         for none or several."""
-        for key in self._watched - self._alarms.keys():
-            if key.name == which:
-                return Alarm(key)
         found = [
             alarm
             for alarm in self._alarms.values()
             if which == alarm.key.name or (len(which) >= SHORTEST_PREFIX and alarm.event.startswith(which.lower()))
         ]
+        found += [Alarm(key) for key in self._watched - self._alarms.keys() if key.name == which]
         if len(found) == 1:
             return found[0]
         if found:
-            raise GatewayError(f'"{which}" means several alarms: {", ".join(alarm.event for alarm in found)}')
+            named = ", ".join(alarm.event or f"{alarm.key.kind} {which}" for alarm in found)
+            raise GatewayError(f'"{which}" means several alarms: {named}; write the id of one, or its first characters')
         names = sorted({key.name for key in self._alarms.keys() | self._watched})
-        raise GatewayError(f'no alarm "{which}"{did_you_mean(which, names)}')
+        known = did_you_mean(which, names) or "; nothing is watched: there is no [[alarm]], and no [[model]] runs"
+        raise GatewayError(f'no alarm "{which}"{known}')
 
     def acknowledge(self, alarm: Alarm, who: str, comment: str) -> None:
         """Somebody has seen it. Raises GatewayError when nothing waits for that."""

@@ -65,8 +65,8 @@ class Succession:
         for model in known:
             if model.name == name:
                 return model
-        names = ", ".join(model.name for model in known)
-        raise GatewayError(f'no model "{name}" is running; there are: {names or "none"}')
+        names = ", ".join(model.name for model in known) or "none; make one with  edge-gateway learn"
+        raise GatewayError(f'no model "{name}" is running; there are: {names}')
 
     async def run(self) -> None:
         """Look at the files now and then, until cancelled."""

@@ -214,7 +214,7 @@ class Watch:
             return "failed", self.binding.unfit[name]
         match int(self.judge.said[row]):
             case 0:
-                return "waiting", "nothing read yet"
+                return "waiting", "" if self.judge.grid.run[row] else "nothing read yet"
             case 1:
                 return "warmup", f"{self.judge.grid.run[row]} of {self.source.card.window} samples"
             case 2 | 3 if self.judge.drifted[row]:

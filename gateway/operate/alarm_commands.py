@@ -43,6 +43,7 @@ class AlarmCommands:
         if found.origin:
             await self._acknowledge_at_device(who, found, found.origin, comment)
         else:
+            self._alarms.check_waits(found)
             await self._told("alarm.acknowledge", who, found, why=comment)
             self._alarms.acknowledge(found, who, comment)
         return self._alarms.listed()

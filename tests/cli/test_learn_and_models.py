@@ -40,6 +40,32 @@ def model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     return out
 
 
+@pytest.mark.parametrize(("version", "following"), [("1", "2"), ("1.9", "1.10"), ("spring", "spring-2")])
+def test_the_next_version_of_a_model_is_named_and_numbered_after_the_active_one(
+    tmp_path: Path, version: str, following: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = save(tmp_path / "normal.csv", running())
+    config = str(tmp_path / "config.toml")
+    learn = ["learn", "--data", str(data), "--without", "label", "--config", config]
+    folder = tmp_path / "models"
+    folder.mkdir()
+    out = ["-o", str(folder / "mixer.onnx"), "--name", "mixer one", "--model-version", version]
+    assert main([*learn, *out]) == 0
+    assert 'file = "models/mixer.onnx"' in capsys.readouterr().out
+    assert main([*learn, "-o", str(folder / "mixer.next.onnx")]) == 0
+    told = capsys.readouterr().out
+    assert f"model mixer one {following} of 3 tags" in told
+    assert "edge-gateway models approve 'mixer one' --reason" in told
+
+
+def test_a_next_version_without_an_active_one_is_called_as_that_would_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = save(tmp_path / "normal.csv", running())
+    assert main(["learn", "--data", str(data), "--without", "label", "-o", str(tmp_path / "mixer.next.onnx")]) == 0
+    assert "model mixer 1 of 3 tags" in capsys.readouterr().out
+
+
 def test_inspect_shows_the_card_of_a_learned_model(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "inspect", str(model)]) == 0
     told = capsys.readouterr().out

@@ -245,3 +245,32 @@ def test_a_damaged_file_is_set_aside_and_nothing_is_known(tmp_path, content):
     path.write_text(content)
     assert Book(path).states() == []
     assert (tmp_path / "alarms.json.damaged").read_text() == content
+
+
+def test_a_model_s_anomaly_and_its_drift_have_names_of_their_own():
+    book = Book()
+    drift = Key("drift", "nozzle", "coater-1")
+    book.alarms.retain({SEEN, drift})
+    assert (SEEN.name, drift.name) == ("nozzle/coater-1", "nozzle/coater-1/drift")
+    book.alarms.raised(SEEN, event())
+    assert book.alarms.find("nozzle/coater-1").key == SEEN
+    assert book.alarms.find("nozzle/coater-1/drift").key == drift
+    book.alarms.shelve(book.alarms.find("nozzle/coater-1"), "ann", 600, "pump test")
+    assert [(entry["name"], entry["state"]) for entry in book.alarms.listed()] == [("nozzle/coater-1", "raised")]
+
+
+def test_a_name_that_a_model_and_a_limit_share_is_asked_back_and_an_id_decides():
+    book = Book()
+    limit = Key("alarm", "nozzle", "coater-1")
+    book.alarms.retain({SEEN, limit})
+    book.alarms.raised(SEEN, event())
+    with pytest.raises(GatewayError, match=r"means several alarms: a{32}, alarm nozzle/coater-1; write the id of one"):
+        book.alarms.find("nozzle/coater-1")
+    assert book.alarms.find("aaaa").key == SEEN
+
+
+def test_where_nothing_is_watched_that_is_said():
+    book = Book()
+    book.alarms.retain(set())
+    with pytest.raises(GatewayError, match="nothing is watched: there is no"):
+        book.alarms.find("oven")
