@@ -4,24 +4,29 @@ import, is imported at the first connect, in a thread: other devices are polled 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from gateway.plugin import Device, Driver, Found, LinkError, Readings, Tag, Tags, resolve
+from gateway.plugin import Device, Driver, Found, LinkError, Readings, Retained, Tag, Tags, resolve
 
+from .address import parse_address
 from .config import NodeConfig, OpcUaConfig
 from .remarks import Remarks
 
 if TYPE_CHECKING:
     from .certificate import Identity
+    from .events import Events
     from .session import Session
     from .subscription import Left
 
 _left: "WeakKeyDictionary[Device, Left]" = WeakKeyDictionary()
 """Device whose connection was lost → what the server still has of it."""
 
+PKI = Path("pki/opcua")
+"""Certificates, within the gateway's folder."""
 EXPIRES_SOON = 30
 """Days before its end when a certificate is worth a warning at each connect."""
 
@@ -42,29 +47,44 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         say = _poll_plan if config.acquisition == "poll" else _subscription_plan
         return [say(config, scan, tags) for scan, tags in sorted(scans.items())]
 
+    @classmethod
+    def doubts(cls, devices: Sequence[Device]) -> list[str]:
+        if devices[0].config.security != "none":
+            return []
+        return ['security = "none": everything crosses the network readable, and anybody there can change it']
+
+    @property
+    def facts(self) -> Mapping[str, str | float]:
+        return self._session.protection.facts if self._session is not None else {}
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        return self._session.protection.remarks if self._session is not None else []
+
     async def connect(self) -> None:
         session_type = await self.in_thread(_session_type)
-        session = session_type(self.config, await self._identity())
+        session = session_type(self.config, await self._identity(), self.state_dir / PKI)
         left = _left.get(self.devices[0])
         await session.open(resolve(self.config.password) if self.config.password else "", left.ticket if left else None)
         self._session = session
-        self._warn_of_expiry(session.days_left)
+        self._warn_of_expiry(session.protection.days_left())
         self._left = replace(left, ticket=session.ticket) if left and session.continued else left
 
     def _warn_of_expiry(self, days_left: Mapping[str, int]) -> None:
+        from .protection import ends_in
+
         for whose, days in days_left.items():
             if days < EXPIRES_SOON:
-                what = f"has expired {-days} days ago" if days < 0 else f"expires in {days} days"
-                self.log.warning(f"the {whose}'s certificate {what}: renew it")
+                self.log.warning(f"the {whose}'s certificate {ends_in(days)}: renew it")
 
     async def _identity(self) -> "Identity | None":
-        from .certificate import own_identity, pki_folder, read_identity
+        from .certificate import own_identity, read_identity
 
         if self.config.security == "none":
             return None
         if self.config.certificate and self.config.private_key:
             return await self.in_thread(read_identity, self.config.certificate, self.config.private_key)
-        return await self.in_thread(own_identity, pki_folder() / "own")
+        return await self.in_thread(own_identity, self.state_dir / PKI / "own")
 
     async def describe(self) -> Mapping[Tag, Found]:
         from .nodes import describe_tags
@@ -93,7 +113,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     async def _subscribe(self) -> AsyncGenerator[Readings, None]:
         from .feed import Feed
 
-        feed = Feed(self._open(), self.devices[0], self.alive, self.log)
+        feed = Feed(self._open(), self.devices[0], self.alive, self.log, self._events())
         try:
             await feed.start(self._left)
             self._left = None
@@ -108,6 +128,15 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
             if self._left is None:
                 await feed.stop()
 
+    def _events(self) -> "Events | None":
+        """None for a device that tells none: what it raised when it did, is over."""
+        from .events import Events
+
+        if self.config.events:
+            return Events(self._open(), self.config, self.tell, self.log)
+        self.tell(Retained(self.config.name, frozenset()))
+        return None
+
     async def read(self, tags: Tags) -> Readings:
         from .reading import ReadPlan
 
@@ -117,6 +146,22 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         from .writing import write_tag
 
         await write_tag(self._open(), tag, value)
+
+    async def acknowledge(self, device: Device, condition: str, event: str, comment: str) -> None:
+        from .methods import acknowledge
+
+        await acknowledge(self._open(), condition, event, comment)
+
+    @classmethod
+    def methods(cls, config: OpcUaConfig) -> Mapping[str, Sequence[str]]:
+        return {name: each.allow for name, each in config.methods.items()}
+
+    async def call(
+        self, device: Device, target: str, method: str, arguments: Sequence[Any]
+    ) -> Sequence[tuple[str, Any]]:
+        from .methods import call_method
+
+        return await call_method(self._open(), parse_address(self.config.methods[target].object), method, arguments)
 
     async def browse(self) -> AsyncIterator[tuple[str, Found]]:
         from .nodes import browse_variables

@@ -24,10 +24,12 @@ from gateway.plugin import Device, LinkError, Readings, Tags
 from .config import OpcUaConfig
 from .decode import OVERFLOW, as_block
 from .errors import in_words, name_of
+from .events import Events
 from .fast import Decoder
 from .history import since
 from .items import Items
 from .notification import Notification, decode_message, decode_publish
+from .part import Parts
 from .publishing import Answer
 from .reading import ReadPlan
 from .remarks import Remarks
@@ -48,14 +50,20 @@ class Feed:
     """Readings of one device, as the server reports them."""
 
     def __init__(
-        self, session: Session, device: Device, alive: Callable[[], None], log: structlog.stdlib.BoundLogger
+        self,
+        session: Session,
+        device: Device,
+        alive: Callable[[], None],
+        log: structlog.stdlib.BoundLogger,
+        events: Events | None = None,
     ) -> None:
         self._session = session
         self._device = device
         self._config: OpcUaConfig = device.config
         self._alive = alive
         self._log = log
-        self._decoder = Decoder()
+        self._decoder = Decoder(session.types)
+        self._parts = Parts([tag.config for tag in device.tags], session.types)
         self._ready: deque[Readings] = deque()
         self._broken: LinkError | None = None
         self._subscriptions: dict[int, Subscription] = {}
@@ -69,6 +77,7 @@ class Feed:
         self._started = asyncio.get_running_loop().time()
         self._remark = Remarks(device, log)
         self._items = Items(session, device, self._remark, log)
+        self._events = events
 
     async def start(self, left: Left | None = None) -> None:
         """Go on where the last connection ended, as far as the server still can; subscribe the rest."""
@@ -99,16 +108,32 @@ class Feed:
             self._watch(subscription)
             refused |= await self._items.create(subscription, list(members))
         self._append(self._items.park(refused))
+        if self._events is not None:
+            await self._listen(self._events, left)
         if left is not None:
             await self._recover(left, [row for row in rows if row not in refused])
+
+    async def _listen(self, events: Events, left: Left | None) -> None:
+        """Go on with the events' subscription, or make one."""
+        for subscription in self._subscriptions.values():
+            if subscription.events:
+                events.resume(subscription)
+                return
+        if (made := await events.listen()) is not None:
+            self._watch(made)
+        if left is not None and any(each.events for each in left.subscriptions):
+            events.lost("the server no longer had the subscription after an outage")
 
     async def _recover(self, left: Left, rows: Sequence[int]) -> None:
         """Rows whose subscription was lost: what the server's history holds of the time since. What the new subscription
         reports of it again is left out."""
         nodes = {row: node for row in rows if left.latest[row] and (node := self._items.node(row)) is not None}
         count = 0
-        async for row, values in since(self._session, nodes, {row: int(left.latest[row]) for row in nodes}):
-            block = as_block(values, time.time_ns())
+        after = {row: int(left.latest[row]) for row in nodes}
+        ranges = {row: self._device.tags[row].config.index_range for row in nodes}
+        async for row, values in since(self._session, nodes, after, ranges):
+            block = as_block(values, time.time_ns(), self._session.types)
+            self._parts.take(block, np.full(len(values), row))
             self._recovered[row] = int(block.t_ns[-1])
             count += len(values)
             ids = np.full(len(values), self._device.tags.ids[row])
@@ -178,6 +203,8 @@ class Feed:
         if now >= self._items.retry_at:
             self._append(await self._items.retry())
             return
+        if self._events is not None and now >= self._events.refresh_at:
+            await self._events.refresh()
         if now >= self._ask_at:
             await read(self._session, [(_STATE, ua.AttributeIds.Value)])
             self._alive()
@@ -200,6 +227,7 @@ class Feed:
 
     def _next_duty(self) -> float:
         deadlines = [subscription.deadline for subscription in self._subscriptions.values()]
+        deadlines += [self._events.refresh_at] if self._events is not None else []
         return min(*deadlines, self._session.renew_at, self._items.retry_at, self._ask_at)
 
     def _check_silence(self, now: float) -> None:
@@ -235,6 +263,8 @@ class Feed:
                 count = subscription.missing(notification.sequence)
                 self._log.warning("notifications of the server are missing", count=count)
                 subscription.sequence = notification.sequence
+                if subscription.events and self._events is not None:
+                    self._events.lost("notifications of the server are missing")
         if not notification.keep_alive:
             self._keep(subscription, notification)
         if subscription.id in self._unconfirmed and not notification.more:
@@ -246,7 +276,7 @@ class Feed:
         if message is None:
             return False
         with in_words("subscription", self._session.certificate):
-            notification = decode_message(subscription.id, message, time.time_ns())
+            notification = decode_message(subscription.id, message, time.time_ns(), self._session.types)
         self._keep(subscription, notification)
         return True
 
@@ -255,6 +285,8 @@ class Feed:
             raise LinkError(f"the server has ended the subscription ({name_of(notification.ended)})")
         subscription.passed(notification.sequence)
         self._publishing.acknowledge(notification.acknowledgement)
+        if notification.events and self._events is not None:
+            self._events.take(notification.events)
         if len(notification.handles):
             self._append(self._readings(notification))
 
@@ -271,11 +303,12 @@ class Feed:
 
     def _readings(self, notification: Notification) -> Readings:
         handles, block = notification.handles, notification.block
+        self._parts.take(block, handles)
         if block.quality.any():
             for row in np.flatnonzero(block.quality & OVERFLOW == OVERFLOW).tolist():
                 self._remark(int(handles[row]), "the server's queue was full, values are lost: raise queue_size")
-        for row, kind in block.unusable.items():
-            self._remark(int(handles[row]), f"{kind} cannot be a tag")
+        for row, why in block.unusable.items():
+            self._remark(int(handles[row]), why)
         if notification.subscription in self._unconfirmed:
             self._unconfirmed[notification.subscription].difference_update(handles.tolist())
         self._latest[handles] = block.t_ns

@@ -17,13 +17,13 @@ _RECORDED = 0x04
 
 
 async def since(
-    session: Session, nodes: Mapping[int, ua.NodeId], after: Mapping[int, int]
+    session: Session, nodes: Mapping[int, ua.NodeId], after: Mapping[int, int], ranges: Mapping[int, str | None]
 ) -> AsyncGenerator[tuple[int, list[ua.DataValue]], None]:
-    """For each row whose node the server records: its values after a source time (ns since 1970), in order, in one or more
-    parts. A server without history yields nothing."""
+    """For each row whose node the server records: its values, or the wished part of each, after a source time (ns since
+    1970), in order, in one or more portions. A server without history yields nothing."""
     recorded = await _recorded(session, nodes)
     for row in recorded:
-        async for values in _values(session, nodes[row], after[row]):
+        async for values in _values(session, nodes[row], after[row], ranges[row]):
             yield row, values
 
 
@@ -33,7 +33,9 @@ async def _recorded(session: Session, nodes: Mapping[int, ua.NodeId]) -> list[in
     return [row for row, level in zip(nodes, told, strict=True) if isinstance(level, int) and level & _RECORDED]
 
 
-async def _values(session: Session, node: ua.NodeId, after_ns: int) -> AsyncGenerator[list[ua.DataValue], None]:
+async def _values(
+    session: Session, node: ua.NodeId, after_ns: int, part: str | None
+) -> AsyncGenerator[list[ua.DataValue], None]:
     request = ua.HistoryReadRequest()
     details = ua.ReadRawModifiedDetails(IsReadModified=False, NumValuesPerNode=VALUES_AT_ONCE, ReturnBounds=False)
     details.StartTime = _EPOCH + timedelta(microseconds=after_ns // 1000 + 1)
@@ -43,7 +45,7 @@ async def _values(session: Session, node: ua.NodeId, after_ns: int) -> AsyncGene
     request.Parameters.ReleaseContinuationPoints = False
     point: bytes | None = None
     while True:
-        request.Parameters.NodesToRead = [ua.HistoryReadValueId(NodeId=node, ContinuationPoint=point)]
+        request.Parameters.NodesToRead = [ua.HistoryReadValueId(NodeId=node, IndexRange=part, ContinuationPoint=point)]
         with in_words("reading history", session.certificate):
             (result,) = (await session.request(request, ua.HistoryReadResponse)).Results
         values = _in_order(result, after_ns)

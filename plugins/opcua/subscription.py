@@ -1,6 +1,6 @@
 """One subscription on the server: what was wished, what the server granted, and how far its messages have come."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,8 +29,8 @@ class Subscription:
     """Loop time at which it will have been silent for so long."""
     sequence: int = 1
     """Number of the next message."""
-    events: bool = False
-    """Whether it brings events, not values."""
+    events: Mapping[int, int] = field(default_factory=dict)
+    """Number of each notifier → events that the server keeps of it; empty for one that brings values."""
 
     def missing(self, sequence: int) -> int:
         """How many messages lie between the last one and the one of this number; 0 also for one of before."""

@@ -84,6 +84,10 @@ class OpcUaPeer:
         """Add a variable of type Double with the value 1."""
         await self._tell({"add": name})
 
+    async def order(self, **order: Any) -> None:
+        """An order of `opcua/alarms.js`, such as `event="door open"`."""
+        await self._tell(order)
+
     async def sessions(self) -> dict[str, int]:
         """How many sessions and subscriptions are open."""
         counted: dict[str, int] = await self._tell({"sessions": True})

@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 
 import pytest
 
-from gateway.plugin import Device, LinkError, Readings, Tag, Tags, quality
+from gateway.plugin import Device, LinkError, Readings, Tag, Tags, Told, quality
 from plugins.opcua import OpcUa
 from plugins.opcua.config import NodeConfig, OpcUaConfig
 from tests.peers.opcua_servers import NAMESPACE, OpcUaPeer, require_node_opcua
@@ -80,7 +80,9 @@ class Collector:
     """Runs a driver's stream and keeps what it yields, by tag name."""
 
     def __init__(self, driver: OpcUa) -> None:
-        self.driver = driver
+        self.told: list[Told] = []
+        """Events and conditions that the drivers handed up."""
+        self.adopt(driver)
         self.forgiving = False
         """Whether `until` waits on though the stream has ended."""
         self.lost: list[BaseException] = []
@@ -89,6 +91,15 @@ class Collector:
         self.error: BaseException | None = None
         self._names = {tag.id: tag.name for tag in driver.devices[0].tags}
         self._changed = asyncio.Event()
+
+    def adopt(self, driver: OpcUa) -> None:
+        """Go on with this driver."""
+        self.driver = driver
+        driver.tell = self._hear
+
+    def _hear(self, told: Told) -> None:
+        self.told.append(told)
+        self._changed.set()
 
     async def run(self) -> None:
         try:
@@ -160,7 +171,7 @@ async def kept_alive(device: Device, pause: float = 0.2):
 
     async def run() -> None:
         while True:
-            collector.driver = OpcUa([device])
+            collector.adopt(OpcUa([device]))
             collector.error = None
             try:
                 async with asyncio.timeout(3):

@@ -1,7 +1,7 @@
 // An OPC UA server for the tests, built on node-opcua: one variable of each scalar type, a counter, and some odd ones.
 //
 //   node server.js --port N --pki DIR [--security None,Basic256Sha256] [--user name:password] [--tick ms] [--limit n]
-//                  [--shift] [--distrust] [--log FILE] [--many n] [--history]
+//                  [--shift] [--distrust] [--log FILE] [--many n] [--history] [--alarms] [--structures]
 //
 // --limit bounds the nodes in one request, --shift registers another namespace first, --distrust trusts no certificate,
 // --history keeps what Count was, --many adds the variables M0, M1, … of five types, all of which change with every tick,
@@ -9,7 +9,7 @@
 //
 // Prints one line {"ready": port, "certificate": file} when it serves. Each line on standard input sets a variable:
 // {"name": "Double", "value": 1.5, "status": "Good", "time": 1700000000000}; the answer is a line {"set": "Double"}.
-// {"add": "Late"} adds a variable. {"sessions": true} is answered with the number of open sessions and subscriptions.
+// --alarms adds what alarms.js says, --structures what structures.js says. {"add": "Late"} adds a variable. {"sessions": true} is answered with the number of open sessions and subscriptions.
 
 const fs = require("node:fs");
 const readline = require("node:readline");
@@ -19,11 +19,14 @@ const {
     StatusCodes, Variant, VariantArrayType, coerceLocalizedText, coerceNodeId, standardUnits,
 } = require("node-opcua");
 
+const alarms = require("./alarms");
+const structures = require("./structures");
+
 const { values: options } = parseArgs({
     options: {
         port: { type: "string" }, pki: { type: "string" }, security: { type: "string", default: "None" },
         user: { type: "string" }, shift: { type: "boolean" }, distrust: { type: "boolean" }, tick: { type: "string", default: "100" }, log: { type: "string" },
-        history: { type: "boolean" }, limit: { type: "string", default: "0" }, many: { type: "string", default: "0" },
+        history: { type: "boolean" }, alarms: { type: "boolean" }, structures: { type: "boolean" }, limit: { type: "string", default: "0" }, many: { type: "string", default: "0" },
     },
 });
 
@@ -75,6 +78,8 @@ function addVariables(server) {
         description: "inlet air", engineeringUnitsRange: { low: 0, high: 200 }, engineeringUnits: standardUnits.degree_celsius,
         value: { dataType: DataType.Double, value: 21.5 },
     });
+    variables.obey = options.alarms ? alarms.install(server.engine.addressSpace, namespace, variables) : () => null;
+    if (options.structures) structures.install(server.engine.addressSpace, namespace, variables);
     variables.add = (name) => add(name, "Double", 1);
     return variables;
 }
@@ -112,6 +117,8 @@ function answer(server, variables, line) {
         const { currentSessionCount, currentSubscriptionCount } = server.engine;
         return { sessions: currentSessionCount, subscriptions: currentSubscriptionCount };
     }
+    const answered = variables.obey(order);
+    if (answered) return answered;
     if (order.add) return { set: variables.add(order.add).browseName.name };
     const variable = variables[order.name];
     const { dataType } = variable.readValue().value;
@@ -135,6 +142,7 @@ async function main() {
         allowAnonymous: !options.user, userManager: { isValidUser: (name, word) => name === user && word === password },
         serverCapabilities: limit ? { operationLimits: { maxNodesPerRead: limit, maxMonitoredItemsPerCall: limit } } : {},
         serverInfo: { applicationUri: "urn:peer.example:plant" },
+        ...(options.structures ? { nodeset_filename: structures.nodesets } : {}),
     });
     await server.initialize();
     const variables = addVariables(server);

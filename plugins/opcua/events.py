@@ -1,0 +1,204 @@
+"""Events of a server: one subscription for the notifiers of a device, and how its conditions stand.
+
+The subscription is kept, taken over and asked for what got lost as those of values are (`feed.py`). Conditions outlive it:
+after each connect the server is asked to state once more all that it retains, between two marks, so that those which ended
+meanwhile are known too (ConditionRefresh, OPC 10000-9 §5.5.7).
+"""
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from uuid import uuid4
+
+import structlog
+from asyncua import ua
+
+from gateway.plugin import Condition, DeviceEvent, Retained, Told
+
+from .address import parse_address
+from .config import OpcUaConfig
+from .errors import in_words, name_of
+from .event_fields import (
+    OVERFLOW,
+    REFRESH_END,
+    REFRESH_REQUIRED,
+    REFRESH_START,
+    Fields,
+    as_event,
+    event_filter,
+    fields_of,
+    is_branch,
+    node_of,
+)
+from .services import call, monitor, unsubscribe
+from .session import Session
+from .subscription import Subscription, say_revised, subscribe
+
+SERVER = "i=2253"
+"""The server's own object, which has the events of all."""
+REMEMBERED = 1000
+"""Ids of events without condition that are known as told: of two notifiers one may tell what the other told."""
+ASK_AGAIN = 10.0
+"""Seconds after which a server that was busy is asked once more how its conditions stand."""
+_REFRESH = ua.NodeId(ua.ObjectIds.ConditionType), ua.NodeId(ua.ObjectIds.ConditionType_ConditionRefresh)
+_NO_CONDITIONS = {"BadMethodInvalid", "BadNodeIdUnknown", "BadNodeIdInvalid", "BadNotImplemented", "BadServiceUnsupported",
+                  "BadNothingToDo", "BadNotSupported"}  # fmt: skip
+
+
+class Events:
+    """What one device tells beside values."""
+
+    def __init__(
+        self,
+        session: Session,
+        config: OpcUaConfig,
+        tell: Callable[[Told], None],
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        self._session = session
+        self._config = config
+        self._device = config.name
+        self._tell = tell
+        self._log = log
+        self._seen: dict[str, None] = {}
+        self._subscription = 0
+        self._room: Mapping[int, int] = {}
+        self._refreshing: set[str] | None = None
+        """Conditions that the server has restated so far; None while it restates none."""
+        self._pending: set[int] = set()
+        """Notifiers whose conditions are still being restated."""
+        self._branches: defaultdict[str, set[str]] = defaultdict(set)
+        """Condition → its branches that nobody has acknowledged."""
+        self.refresh_at = float("inf")
+        """Loop time at which the server is to be asked how its conditions stand."""
+
+    async def listen(self) -> Subscription | None:
+        """A subscription to the notifiers; None when the server has events of none of them."""
+        subscription = await subscribe(self._session, self._config, self._config.scan, self._log)
+        wanted = [(address, node) for address in self._notifiers() if (node := self._node(address)) is not None]
+        items = [self._item(number, node) for number, (_, node) in enumerate(wanted)]
+        results = await monitor(self._session, subscription.id, items)
+        room: dict[int, int] = {}
+        say_revised(items, results, self._log.info)
+        for number, ((address, _), result) in enumerate(zip(wanted, results, strict=True)):
+            if result.StatusCode.is_good():
+                room[number] = result.RevisedQueueSize
+            else:
+                reason = name_of(int(result.StatusCode.value))
+                self._log.warning("the server has no events here: check notifiers", node=address, reason=reason)
+        if not room:
+            await unsubscribe(self._session, [subscription.id])
+            return None
+        subscription.events = room
+        self.resume(subscription)
+        return subscription
+
+    def resume(self, subscription: Subscription) -> None:
+        """Go on with this subscription; how the conditions stand is to be asked."""
+        self._subscription, self._room = subscription.id, subscription.events
+        self.refresh_at = asyncio.get_running_loop().time()
+
+    def _notifiers(self) -> Sequence[str]:
+        """Without those whose events the server's own object has anyway."""
+        given = self._config.notifiers
+        return given if given and SERVER not in given else [SERVER]
+
+    def _node(self, address: str) -> ua.NodeId | None:
+        node = self._session.node_id(parse_address(address))
+        if node is None:
+            self._log.warning("the server has no such namespace: check notifiers", node=address)
+        return node
+
+    def _item(self, number: int, node: ua.NodeId) -> ua.MonitoredItemCreateRequest:
+        return ua.MonitoredItemCreateRequest(
+            ItemToMonitor=ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.EventNotifier),
+            MonitoringMode=ua.MonitoringMode.Reporting,
+            RequestedParameters=ua.MonitoringParameters(
+                ClientHandle=number, SamplingInterval=0.0, Filter=event_filter(), QueueSize=self._config.event_queue
+            ),
+        )
+
+    async def refresh(self) -> None:
+        """Ask the server to state once more what it retains; the answer comes among the events."""
+        self.refresh_at = float("inf")
+        self._refreshing = None
+        number = ua.Variant(self._subscription, ua.VariantType.UInt32)
+        with in_words("asking for the conditions", self._session.certificate):
+            result = await call(self._session, *_REFRESH, [number])
+        if result.StatusCode.is_good():
+            return
+        reason = name_of(int(result.StatusCode.value))
+        if reason == "BadRefreshInProgress":
+            self.refresh_at = asyncio.get_running_loop().time() + ASK_AGAIN
+        elif reason not in _NO_CONDITIONS:
+            self._log.warning("the server does not say how its conditions stand", reason=reason)
+
+    def take(self, events: Sequence[ua.EventFieldList]) -> None:
+        """The events of one message have come. A full queue is a loss: not every server says that it has run over."""
+        now_ns = time.time_ns()
+        counts = Counter(event.ClientHandle for event in events)
+        full = any(1 < self._room.get(number, count + 1) <= count for number, count in counts.items())
+        for event in events:
+            fields = fields_of(event.EventFields)
+            full = full or fields.event_type == OVERFLOW
+            self._take(event.ClientHandle, fields, now_ns)
+        if full:
+            self.lost("the server's queue was full: raise event_queue")
+
+    def lost(self, why: str) -> None:
+        """Events are missing: this is said, and how the conditions stand is asked anew."""
+        self._log.warning("events of the device are lost", reason=why)
+        now_ns, message = time.time_ns(), f"{self._device}: events are lost: {why}"
+        self._tell(DeviceEvent(self._device, uuid4().hex, now_ns, message, "warning", {"reason": why}, state="lost"))
+        self.refresh_at = asyncio.get_running_loop().time()
+
+    def _take(self, number: int, fields: Fields, now_ns: int) -> None:
+        match fields.event_type:
+            case kind if kind == REFRESH_START:
+                if self._refreshing is None:
+                    self._refreshing, self._pending = set(), {*self._room}
+            case kind if kind == REFRESH_END:
+                self._refreshed(number)
+            case kind if kind == REFRESH_REQUIRED:
+                self.refresh_at = asyncio.get_running_loop().time()
+            case kind if kind != OVERFLOW and not fields.is_audit:
+                self._hand_up(fields, now_ns)
+
+    def _refreshed(self, number: int) -> None:
+        """The mark of the end comes for each notifier: only the last one says what is retained of all."""
+        self._pending.discard(number)
+        if self._refreshing is not None and not self._pending:
+            self._tell(Retained(self._device, frozenset(self._refreshing)))
+            self._refreshing = None
+
+    def _hand_up(self, fields: Fields, now_ns: int) -> None:
+        event = as_event(self._session, self._device, fields, now_ns, restated=self._refreshing is not None)
+        if event.condition is not None:
+            if self._refreshing is not None:
+                keep = self._refreshing.add if event.condition.retained else self._refreshing.discard
+                keep(event.condition.id)
+            self._tell(replace(event, condition=self._heeding_branches(event.condition)))
+        elif self._is_new(event.id):
+            self._tell(event)
+
+    def _heeding_branches(self, condition: Condition) -> Condition:
+        """A condition that is in order again stands as acknowledged although nobody did, when a branch waits for that in its
+        place."""
+        open_branches = self._branches[node_of(condition.id)]
+        if is_branch(condition):
+            waits = condition.retained and condition.acknowledged is False
+            (open_branches.add if waits else open_branches.discard)(condition.id)
+        elif open_branches and not condition.active and condition.acknowledged:
+            condition = replace(condition, acknowledged=None)
+        if not open_branches:
+            del self._branches[node_of(condition.id)]
+        return condition
+
+    def _is_new(self, event: str) -> bool:
+        new = event not in self._seen
+        self._seen[event] = None
+        if len(self._seen) > REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+        return new
