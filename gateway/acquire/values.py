@@ -36,7 +36,7 @@ def as_readings(device: Device, tags: Tags, values: Values, t_ns: int) -> Readin
         column, exact = _column(values)
     bad = np.isnan(column)
     quality = _all_good(count)
-    if np.count_nonzero(bad):  # three times faster than bad.any()
+    if bad.tobytes() != bytes(count):  # many times faster than bad.any()
         quality = np.where(bad, np.uint32(BAD), np.uint32(GOOD))
         for row in exact:
             quality[row] = GOOD

@@ -39,8 +39,23 @@ class Readings:
     own_time: bool = False
     """Whether the source times were taken from the gateway's clock just now, and not given by the device."""
 
+    _float32: NDArray[np.float32] | None = field(default=None, init=False, repr=False)
+
     def __len__(self) -> int:
         return len(self.tag)
+
+    def float32(self) -> NDArray[np.float32]:
+        """The values as float32, infinite where one is too large for that; made once, since storing, hashing and printing
+        a block all want it."""
+        if self._float32 is None:
+            with np.errstate(over="ignore"):
+                self.keep_float32(self.value.astype(np.float32))
+        assert self._float32 is not None
+        return self._float32
+
+    def keep_float32(self, column: NDArray[np.float32]) -> None:
+        """What `float32` gives from now on; for who makes it of many blocks, with numpy's overflow warning off once."""
+        object.__setattr__(self, "_float32", column)
 
     def take(self, rows: NDArray[np.intp]) -> "Readings":
         """The block of these rows, given as ascending row numbers."""

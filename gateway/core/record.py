@@ -18,7 +18,10 @@ class Lane(IntEnum):
     @property
     def word(self) -> str:
         """The lane's name in ids, topics and commands."""
-        return self.name.lower()
+        return _WORDS[self]
+
+
+_WORDS = ("alarm", "data")
 
 
 class Kind(IntEnum):

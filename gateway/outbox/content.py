@@ -19,7 +19,7 @@ import orjson
 from numpy.typing import NDArray
 
 from gateway.core.context import Context
-from gateway.core.quality import BAD, HISTORICAL, describe
+from gateway.core.quality import BAD, HISTORICAL, all_good, describe
 from gateway.core.readings import Readings
 from gateway.core.record import Record
 from gateway.core.tag import FITS_FLOAT32, VALUE_TYPES, Tags
@@ -51,19 +51,20 @@ class _Plan:
         self.rows: NDArray[np.intp] | None = None
         """Which rows of the record, when that becomes several messages."""
         self._codes = codes
-        self._dtype = np.dtype(np.float32 if single else np.float64)
+        self._single = single
         if codes is not None:
             self._truths = np.flatnonzero(codes == _BOOL)
             self._whole = np.flatnonzero((codes == _SMALL) | (codes == _WIDE))
             self._singles = codes[:0] if single else np.flatnonzero(codes == _FLOAT32)
 
-    def numbers(self, value: NDArray[np.float64]) -> NDArray[np.floating[Any]]:
-        """What a reader of the message sees, with NaN for null."""
-        seen: NDArray[np.floating[Any]] = value.astype(self._dtype)
+    def numbers(self, readings: Readings) -> NDArray[np.floating[Any]]:
+        """What a reader of the message sees, with NaN for null; not to be changed."""
+        seen: NDArray[np.floating[Any]] = readings.float32() if self._single else readings.value.astype(np.float64)
         if self._codes is not None:
-            self._as_printed(value, seen)
+            seen = seen.copy() if self._single else seen
+            self._as_printed(readings.value, seen)
         if not seen.dot(seen) < _INFINITE:
-            seen[~np.isfinite(seen)] = math.nan
+            seen = np.where(np.isfinite(seen), seen, np.float32(math.nan))
         return seen
 
     def _as_printed(self, value: NDArray[np.float64], seen: NDArray[np.floating[Any]]) -> None:
@@ -157,10 +158,10 @@ def _samples(places: list[int]) -> list[list[int]]:
 
 def _digest(plan: _Plan, readings: Readings, record: Record, line: str) -> bytes:
     """`line`: the message's id, and a line feed."""
-    numbers, quality, texts = plan.numbers(readings.value), b"", b""
-    if np.count_nonzero(readings.quality):
+    numbers, quality, texts = plan.numbers(readings), b"", b""
+    if not all_good(readings.quality):
         quality = _qualities(plan.names, readings.quality)
-        numbers[readings.quality >= BAD] = math.nan
+        numbers = np.where(readings.quality >= BAD, np.float32(math.nan), numbers)
     if readings.exact:
         numbers, texts = _with_exact(numbers, readings.exact, readings.quality)
     accepted = (record.wall_ns // _MILLISECOND).to_bytes(8, "little", signed=True)

@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from gateway.core.quality import BAD, HISTORICAL, describe
+from gateway.core.quality import BAD, HISTORICAL, all_good, describe
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag
 from gateway.publish.layout import Layout, Pieces
@@ -83,8 +83,8 @@ class BlockJson:
         )
 
     def _pieces(self, layout: Layout, readings: Readings) -> Pieces:
-        pieces = layout.pieces(readings.value, readings.exact)
-        if np.count_nonzero(readings.quality):
+        pieces = layout.pieces(readings)
+        if not all_good(readings.quality):
             for row in np.flatnonzero(readings.quality >= np.uint32(BAD)).tolist():
                 pieces[row] = b"null"
         return pieces
@@ -123,7 +123,7 @@ def _times(layout: Layout, t_ns: NDArray[np.int64], accepted: int) -> tuple[int,
 
 def _qualities(layout: Layout, quality: NDArray[np.uint32]) -> bytes:
     """The members `q`, of the rows that are not plainly good, and `historical`."""
-    if not np.count_nonzero(quality):
+    if all_good(quality):
         return b""
     plain = quality & np.uint32(~HISTORICAL & 0xFFFF_FFFF)
     late = b',"historical":true' if (plain != quality).any() else b""

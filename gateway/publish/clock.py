@@ -1,5 +1,6 @@
 """What a message says of the clock behind its times (docs/json.md); nothing when it was synchronised."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -24,5 +25,14 @@ def clock_members(record: Record) -> dict[str, Any]:
 
 def clock_json(record: Record) -> bytes:
     """The same as JSON, each member with a comma before it."""
-    said = clock_members(record)
-    return b"," + orjson.dumps(said)[1:-1] if said else b""
+    if record.corrected_ns is None or record.clock is ClockState.SYNCHRONISED:
+        return _STATES[record.clock]
+    return _members(clock_members(record))
+
+
+def _members(said: Mapping[str, Any]) -> bytes:
+    return b"," + orjson.dumps(said)[1:-1]
+
+
+_STATES = {state: _members({"clock": state.words}) for state in ClockState} | {ClockState.SYNCHRONISED: b""}
+"""What is said while nothing is known to be corrected."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from gateway.config.model import GatewaySection, own_place
 from gateway.core.clock import Clock
@@ -17,6 +16,9 @@ from gateway.publish.exact import exact_json
 
 RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip")
 """Last levels of the topics beside the readings'."""
+
+REPLACED = 200
+"""Devices whose plans are kept beside those of the devices that are read: reloads have replaced them, but history has them."""
 
 
 class JsonEncoder:
@@ -42,7 +44,7 @@ class JsonEncoder:
         self._devices = devices
         self._context = own_place(gateway)
         self._own_topic = own_topic(topic, self._context, gateway.name)
-        self._blocks: WeakKeyDictionary[Device, tuple[str, BlockJson]] = WeakKeyDictionary()
+        self._blocks: dict[Device, tuple[str, BlockJson]] = {}
 
     def messages(self, record: Record) -> list[Message]:
         """The messages of a record, at least one unless one message per tag is wanted and it holds no readings."""
@@ -114,6 +116,8 @@ class JsonEncoder:
     def _block(self, device: Device) -> tuple[str, BlockJson]:
         known = self._blocks.get(device)
         if known is None:
+            if len(self._blocks) > REPLACED + len(self._devices()):
+                del self._blocks[next(iter(self._blocks))]
             known = self._blocks[device] = (self._topic(device), BlockJson(device))
         return known
 

@@ -4,7 +4,7 @@ A column is printed by one call into orjson and cut at its commas, so that no Py
 bytes that JSON needs anyway.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from gateway.core.readings import Exact
+from gateway.core.readings import Readings
 from gateway.core.tag import FITS_FLOAT32, Tag
 from gateway.publish.exact import exact_json
 
@@ -37,10 +37,9 @@ def _float64(column: Column) -> Pieces:
     return _numbers(column.copy()).split(b",")  # copied because a column read from disk may not be aligned
 
 
-def _float32(column: Column) -> Pieces:
+def _float32(column: NDArray[np.float32]) -> Pieces:
     """With the digits that a float32 has: 21.3, not 21.299999237060547."""
-    with np.errstate(over="ignore"):
-        return _numbers(column.astype(np.float32)).split(b",")
+    return _numbers(column).split(b",")
 
 
 def _integer(column: Column) -> Pieces:
@@ -52,7 +51,9 @@ def _bool(column: Column) -> Pieces:
     return list(map(_TRUTH.__getitem__, _float64(column)))
 
 
-_PRINTERS: dict[str, Callable[[Column], Pieces]] = {
+Printer = Callable[[NDArray[Any]], Pieces]
+
+_PRINTERS: dict[str, Printer] = {
     "float32": _float32,
     "bool": _bool,
     **dict.fromkeys(("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"), _integer),
@@ -69,7 +70,7 @@ class Layout:
         self._template: list[bytes] = [part for tag in tags for part in (b",%b:" % orjson.dumps(tag.name), b"")]
         if self._template:
             self._template[0] = self._template[0][1:]
-        rows: dict[Callable[[Column], Pieces], list[int]] = {}
+        rows: dict[Printer, list[int]] = {}
         for row, tag in enumerate(tags):
             rows.setdefault(_PRINTERS.get(tag.type, _float64), []).append(row)
         self._groups = [(printer, np.array(of_type, np.intp)) for printer, of_type in rows.items()]
@@ -79,15 +80,18 @@ class Layout:
         """A row's name as a JSON member, `"name":`."""
         return self._template[2 * row].removeprefix(b",")
 
-    def pieces(self, value: Column, exact: Mapping[int, Exact]) -> Pieces:
+    def pieces(self, readings: Readings) -> Pieces:
         """One JSON value per row."""
-        if not len(value):
+        if not self._template:
             return []
         if len(self._groups) == 1:
-            pieces = self._groups[0][0](value)
+            printer, _ = self._groups[0]
+            pieces = printer(_column(printer, readings))
         else:
-            pieces = self._in_order([piece for printer, rows in self._groups for piece in printer(value[rows])])
-        for row, found in exact.items():
+            pieces = self._in_order(
+                [piece for printer, rows in self._groups for piece in printer(_column(printer, readings)[rows])]
+            )
+        for row, found in readings.exact.items():
             pieces[row] = exact_json(found)
         return pieces
 
@@ -96,6 +100,10 @@ class Layout:
         parts = self._template.copy()
         parts[1::2] = pieces
         return b"".join(parts)
+
+
+def _column(printer: Printer, readings: Readings) -> NDArray[Any]:
+    return readings.float32() if printer is _float32 else readings.value
 
 
 def _in_order(grouped: list[int]) -> Callable[[Pieces], Pieces]:
