@@ -63,7 +63,7 @@ def hog(directory: Path) -> None:
 async def take_all(reader: Reader, more: Callable[[], object]) -> list[Record]:
     """What is pending, and comes meanwhile, acknowledged."""
     taken: list[Record] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         while any(reader.pending.values()) or more():
             records = await reader.take(1000)
             reader.acknowledged(records)

@@ -28,7 +28,7 @@ async def test_what_is_kept_in_memory_is_bounded_however_long_no_sink_takes_it(l
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 async def test_six_hours_of_outage_and_their_drain_leave_no_objects_behind(tmp_path: Path) -> None:
     with Broker(tmp_path) as broker:
         found = await live_through(tmp_path / "outbox", broker.port, 6 * 3600, 10, 50)
