@@ -13,7 +13,7 @@ from gateway.core.event import Event
 from gateway.detect import events, versions
 from gateway.detect.alarms import Alarms
 from gateway.detect.model import Model
-from gateway.detect.onnx_file import ModelError, read_onnx
+from gateway.detect.onnx_file import ModelError
 from gateway.detect.session import OpenModel
 from gateway.detect.shadow import Shadow
 from gateway.detect.versions import Stamp
@@ -126,6 +126,8 @@ class Succession:
 
         shadow = Shadow(stamp, tell_failed)
         try:
+            if sha256 == model.sha256:
+                raise ModelError("it is the active version itself: remove it, or put another one there")
             opened = await self._loading.opened(model, path)
         except ModelError as error:
             await self._note("candidate.failed", "system", why=str(error), **told)
@@ -139,34 +141,40 @@ class Succession:
             log.info("model runs in shadow", **shadow.watch.source.detail())
         model.shadow = shadow
 
+    async def check_next(self, model: Model, sha256: str) -> Watch:
+        """The version in shadow, if it can be approved. Raises GatewayError when there is none with this SHA-256, or a file is
+        no longer what runs."""
+        shadow = model.shadow
+        if shadow is None or shadow.watch is None or shadow.sha256 != sha256:
+            raise GatewayError(self.nothing_in_shadow(model))
+        watch, path = shadow.watch, versions.next_of(model.path)
+        if await asyncio.to_thread(versions.sha256, path) != sha256:
+            raise GatewayError(f"{path}: has just been changed; what ran in shadow is another version")
+        await self._check_active(model)
+        return watch
+
     async def approve(self, model: Model, sha256: str) -> None:
-        """The version in shadow becomes active; its windows are warm, so nothing is missed. Raises GatewayError when there is
-        none with this SHA-256."""
+        """The version in shadow becomes active; its windows are warm, so nothing is missed. Raises as `check_next`."""
         async with self._changing:
-            shadow = model.shadow
-            if shadow is None or shadow.watch is None or shadow.sha256 != sha256:
-                raise GatewayError(self.nothing_in_shadow(model))
-            found = await asyncio.to_thread(read_onnx, versions.next_of(model.path))
-            if found.sha256 != sha256:
-                raise GatewayError(f"{found.path}: has just been changed; what ran in shadow is another version")
-            await self._check_active(model)
+            watch = await self.check_next(model, sha256)
             await asyncio.to_thread(versions.approve, model.path)
             model.shadow = None
-            await self._exchange(model, shadow.watch)
+            await self._exchange(model, watch)
 
     async def before(self, model: Model) -> OpenModel:
-        """The version before the active one. Raises GatewayError when there is none, or it can no longer be used."""
+        """The version before the active one. Raises GatewayError when there is none, it can no longer be used, or the active
+        one's file is no longer what runs."""
         path = versions.previous_of(model.path)
         if await asyncio.to_thread(versions.stamp, path) is None:
             raise GatewayError(f'model "{model.name}" has no version before: there is no {path}')
+        await self._check_active(model)
         return await self._loading.opened(model, path)
 
     async def roll_back(self, model: Model, opened: OpenModel) -> None:
         """The version before becomes active again, with the windows of the one that was; that one runs in shadow. Raises
         GatewayError."""
         async with self._changing:
-            if model.watch:
-                await self._check_active(model)
+            await self._check_active(model)
             await asyncio.to_thread(versions.roll_back, model.path)
             before, watch = model.watch, self._loading.make_bound_watch(model, opened, self._alarms)
             if before:
@@ -196,7 +204,7 @@ class Succession:
     async def _check_active(self, model: Model) -> None:
         """That the file which is about to become the version before is the one that runs."""
         found = await asyncio.to_thread(versions.sha256, model.path)
-        if found != model.sha256:
+        if model.watch and found != model.sha256:
             raise GatewayError(_remark(model, found))
 
     async def _exchange(self, model: Model, watch: Watch) -> None:

@@ -35,6 +35,7 @@ class ModelCommands:
         sha256 = found.shadow.sha256 if found.shadow else ""
         if not sha256:
             raise GatewayError(versions.nothing_in_shadow(found))
+        await versions.check_next(found, sha256)
         agreement = found.shadow.agreement.status() if found.shadow else {}
         old = found.sha256
         await self._notes.noted(

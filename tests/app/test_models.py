@@ -137,3 +137,19 @@ async def test_a_file_that_comes_is_noticed_without_a_reload_and_stands_in_the_a
     assert told[0]["old"] == model["sha256"]
     assert "is no ONNX file" in told[0]["why"]
     assert [note["new"] for note in site.audit() if note["action"] == "active.loaded"] == [model["sha256"]]
+
+
+async def test_what_was_refused_does_not_stand_in_the_audit_trail_as_approved(site: Site, monkeypatch: Any) -> None:
+    monkeypatch.setattr(succession, "VERSION_SECONDS", 0.05)
+    path = save(site.path / "oven.onnx")
+    site.write(device("oven-1", tags=TAGS), sink(), MODEL)
+    async with site.running():
+        save(versions.next_of(path), card=CARD | {"version": "3"})
+        await shadowed(site, "3")
+        save(path, card=CARD | {"version": "9"})
+        with pytest.raises(
+            AssertionError, match="was changed while it runs, and is not what was loaded; version 2 runs on"
+        ):
+            await site.ask("model_approve", model="oven", reason="better")
+        assert not versions.previous_of(path).exists()
+    assert [note for note in site.audit() if note["action"] == "model.approve"] == []

@@ -211,3 +211,11 @@ async def test_each_step_is_noted_with_who_what_and_which_hash(tmp_path, path):
         assert fields["old"] == made.detector.status()[0]["sha256"]
         assert len(fields["new"]) == 64
     assert "is no ONNX file" in notes[1][2]["why"]
+
+
+async def test_the_active_version_itself_is_no_next_one(tmp_path, path):
+    async with plant(tmp_path, OVENS, [device()]) as made:
+        versions.next_of(path).write_bytes(path.read_bytes())
+        await made.detector.succession.look()
+        assert made.detector.status()[0]["shadow"]["state"] == "failed"
+        assert "it is the active version itself" in made.events[0].message
