@@ -142,7 +142,7 @@ class Succession:
         model.shadow = shadow
 
     async def check_next(self, model: Model, sha256: str) -> Watch:
-        """The version in shadow, if it can be approved. Raises GatewayError when there is none with this SHA-256, or a file is
+        """The version in shadow, if it can be approved. Raises GatewayError when none has this SHA-256, or a file is
         no longer what runs."""
         shadow = model.shadow
         if shadow is None or shadow.watch is None or shadow.sha256 != sha256:
