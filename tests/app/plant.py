@@ -79,7 +79,7 @@ class Site:
     async def until(self, condition: Callable[[], Any], what: str = "") -> None:
         """Wait until it holds; looked at whenever the far side hears something, and now and then."""
         try:
-            async with asyncio.timeout(25):
+            async with asyncio.timeout(60):
                 while not condition():
                     self.far.news.clear()
                     await _soon(self.far.news.wait())

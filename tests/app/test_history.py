@@ -124,6 +124,7 @@ async def test_a_replay_can_be_cancelled(site: Site, capsys: pytest.CaptureFixtu
     assert outcomes[1:] == ["its sink was changed or removed", "the gateway stopped"]
 
 
+@pytest.mark.usefixtures("interruptible")
 async def test_ctrl_c_cancels_the_replay_in_the_gateway(site: Site) -> None:
     site.write(sink(), device("oven"), KEPT)
     async with site.running():
