@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from asyncua import ua
+from asyncua.ua.uaprotocol_auto import Argument
 
 from gateway.plugin import DeviceError
 
@@ -94,7 +95,7 @@ async def _method(session: Session, target: ua.NodeId, method: str) -> ua.NodeId
     raise DeviceError(f'the object has no method "{method}"; it has: {names}')
 
 
-async def _signature(session: Session, method: ua.NodeId) -> tuple[list[ua.Argument], list[ua.Argument]]:
+async def _signature(session: Session, method: ua.NodeId) -> tuple[list[Argument], list[Argument]]:
     """What a method wants, and what it gives."""
     found = await browse(session, method, _HAS_PROPERTY, ua.NodeClass.Variable)
     properties = {str(reference.BrowseName.Name): reference.NodeId for reference in found}
@@ -104,13 +105,13 @@ async def _signature(session: Session, method: ua.NodeId) -> tuple[list[ua.Argum
     return told.get("InputArguments", []), told.get("OutputArguments", [])
 
 
-def _arguments(answer: ua.DataValue) -> list[ua.Argument]:
+def _arguments(answer: ua.DataValue) -> list[Argument]:
     value = answer.Value.Value if answer.Value is not None else None
-    return [each for each in value or () if isinstance(each, ua.Argument)]
+    return [each for each in value or () if isinstance(each, Argument)]
 
 
 async def _variants(
-    session: Session, method: str, wanted: Sequence[ua.Argument], arguments: Sequence[Any]
+    session: Session, method: str, wanted: Sequence[Argument], arguments: Sequence[Any]
 ) -> list[ua.Variant]:
     kinds = [await _kind(session, argument.DataType) for argument in wanted]
     if len(arguments) != len(wanted):
@@ -136,7 +137,7 @@ def as_argument(value: Any, kind: ua.VariantType, *, is_list: bool) -> ua.Varian
     return ua.Variant([of_kind(each, kind).Value for each in value], kind, is_array=True)
 
 
-def _in_words(argument: ua.Argument, kind: ua.VariantType) -> str:
+def _in_words(argument: Argument, kind: ua.VariantType) -> str:
     return f"{argument.Name} ({'a list of ' if argument.ValueRank >= 1 else ''}{kind.name})"
 
 
@@ -160,7 +161,7 @@ def _check(status: ua.StatusCode, reasons: dict[str, str], otherwise: str) -> No
         raise DeviceError(f"{reasons.get(name, otherwise)} ({name})")
 
 
-def _check_arguments(wanted: Sequence[ua.Argument], result: ua.CallMethodResult) -> None:
+def _check_arguments(wanted: Sequence[Argument], result: ua.CallMethodResult) -> None:
     for argument, status in zip(wanted, result.InputArgumentResults or (), strict=False):
         if not status.is_good():
             raise DeviceError(f"the server refuses {argument.Name} ({name_of(int(status.value))})")
