@@ -121,6 +121,11 @@ class FaultProxy:
         """Pass the next block that a server sends through `spoil`: half, swallow, repeat, or your own."""
         self._spoil = spoil
 
+    @property
+    def spoils(self) -> bool:
+        """Whether a block is still to be spoilt."""
+        return self._spoil is not None
+
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
 

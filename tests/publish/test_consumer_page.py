@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from gateway.testing import eventually, load_plugin
 from tests.peers.broker import Broker, Received, Subscriber, wait_until
 from tests.peers.proxy import FaultProxy, swallow
 
-from . import test_with_outbox
 from .blocks import PLACE
 from .test_with_outbox import Number, Running, outbox_into
 
@@ -88,7 +87,7 @@ class Consumer:
         """Exit code and words of the inspector's program."""
         path = program("inspector", self.store.parent)
         done = subprocess.run(
-            [sys.executable, str(path), str(self.store), "central"], capture_output=True, text=True, timeout=60
+            [sys.executable, str(path), str(self.store), "central"], capture_output=True, text=True, timeout=120
         )
         assert not done.stderr
         return done.returncode, done.stdout.splitlines()
@@ -115,9 +114,9 @@ def consumer(broker: Broker, directory: Path) -> Iterator[Consumer]:
 
 async def kept(condition: Callable[[], object]) -> None:
     """Wait for what stands in a consumer's file; looked at seldom, since that holds up its writing."""
-    deadline = time.monotonic() + 45
+    deadline = time.monotonic() + 90
     while not condition():
-        assert time.monotonic() < deadline, "not so within 45 s"
+        assert time.monotonic() < deadline, "not so within 90 s"
         await asyncio.sleep(0.2)
 
 
@@ -137,13 +136,16 @@ async def killed_with_a_damaged_record(directory: Path, options: dict[str, Any],
     Gives that one."""
     async with outbox_into(SINK, directory, options) as running:
         running.read(*range(100))
-        await eventually(lambda: running.balance()["acknowledged"] == 100, 30)
+        await eventually(lambda: running.balance()["acknowledged"] == 100, 60)
         link.cut()
         for number in range(100, 200):
             running.read(number)
-        await eventually(lambda: running.balance()["accepted"] == 200, 30)
-        await eventually(lambda: running.publisher.health.state == "down", 30)
-        kept = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+        await eventually(lambda: running.balance()["accepted"] == 200, 60)
+        await eventually(lambda: running.publisher.health.state == "down", 60)
+        kept = {}
+        for path in directory.rglob("*"):
+            with suppress(FileNotFoundError, IsADirectoryError):  # what is being written anew is there under its name
+                kept[path] = path.read_bytes()
     for path in [path for path in directory.rglob("*") if path.is_file()]:
         path.unlink()
     for path, data in kept.items():
@@ -157,20 +159,26 @@ async def killed_with_a_damaged_record(directory: Path, options: dict[str, Any],
     return seq
 
 
+async def broken_after_a_swallow(link: FaultProxy) -> None:
+    """Drop the link as soon as an answer of the broker was swallowed, and wait until it is dialled anew."""
+    await eventually(lambda: not link.spoils, 60)
+    before = link.accepted
+    link.drop()
+    await eventually(lambda: link.accepted > before, 60)
+
+
 async def cut_again_and_again(running: Running, link: FaultProxy, numbers: range) -> None:
     """Readings go on while the link breaks; at times an acknowledgement is lost with it, which makes repeats."""
     cuts = len(numbers) // 50
     for cut in range(cuts):
         running.read(*numbers[50 * cut : 50 * cut + 25])
-        await eventually(lambda: running.publisher.health.state == "up", 15)
+        await eventually(lambda: running.delivered, 60)  # else the same record is open at each end, and is put in doubt
         link.spoil_next(swallow)
         running.read(*numbers[50 * cut + 25 : 50 * cut + 50])
-        await asyncio.sleep(0.1)
-        link.drop()
-        await link.restore()  # else an unused swallow would take the broker's next greeting
+        await broken_after_a_swallow(link)
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(400)
 async def test_nothing_is_lost_or_taken_twice_and_every_gap_is_named(tmp_path: Path) -> None:
     with Broker(tmp_path) as broker, Subscriber(broker) as raw, consumer(broker, tmp_path) as subject:
         async with FaultProxy("127.0.0.1", broker.port) as link:
@@ -179,9 +187,11 @@ async def test_nothing_is_lost_or_taken_twice_and_every_gap_is_named(tmp_path: P
             await link.restore()
             async with outbox_into(SINK, tmp_path / "outbox", options) as running:
                 await cut_again_and_again(running, link, range(200, 700))
-                await eventually(lambda: running.delivered and running.balance()["pending"] == 0, 20)
+                await eventually(lambda: running.delivered and running.balance()["pending"] == 0, 60)
                 await kept(lambda: len(subject.values()) == 699)
-                await kept(lambda: subject.said("/_loss") and subject.said("/_skip"))
+                await kept(lambda: subject.said("/_loss") and len(subject.said("/_skip")) >= 2)
+                await kept(lambda: not subject.gaps())
+        await asyncio.to_thread(raw.catch_up)
         got = subject.values()
         assert set(range(700)) - set(got) == {150}, "all but the damaged one"
         assert max(got.values()) == 1, "nothing is taken twice"
@@ -194,7 +204,7 @@ async def test_nothing_is_lost_or_taken_twice_and_every_gap_is_named(tmp_path: P
         print(f"{len(got)} taken, {sum(ids.values()) - len(ids)} repeats dropped, 1 named as lost")
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(400)
 async def test_a_number_that_nobody_names_is_told(tmp_path: Path) -> None:
     def message(number: int, **more: Any) -> str:
         return json.dumps({"id": f"feed:data:{number}", "ts": 1, "values": {"a": number}, "accepted": 2, **more})
@@ -218,14 +228,14 @@ async def test_a_number_that_nobody_names_is_told(tmp_path: Path) -> None:
                 "-m",
                 payload,
             ]
-            await asyncio.to_thread(subprocess.run, publish, check=True, timeout=10)
+            await asyncio.to_thread(subprocess.run, publish, check=True, timeout=60)
         await kept(lambda: len(subject.messages) == 6)
         told = {"missing feed data 3 4", "missing feed data 6 7"}
-        await eventually(lambda: set(subject.missing) >= told, 30)
+        await eventually(lambda: set(subject.missing) >= told, 60)
         before = len(subject.missing)
         publish[-3:] = ["x/d", "-m", message(3)]
-        await asyncio.to_thread(subprocess.run, publish, check=True, timeout=10)
-        await eventually(lambda: "missing feed data 4 4" in subject.missing[before:], 30)
+        await asyncio.to_thread(subprocess.run, publish, check=True, timeout=60)
+        await eventually(lambda: "missing feed data 4 4" in subject.missing[before:], 60)
 
 
 class Ahead(SystemClock):
@@ -250,17 +260,15 @@ async def two_hours_with_cuts(running: Running, link: FaultProxy, subject: Consu
     other = running.outbox.bind(DeviceSpec(DeviceConfig(name="oven", driver="test"), {"t": Number()}), PLACE)
     for hour in (1, 2):
         for cut in range(2):
-            await eventually(lambda: running.publisher.health.state == "up", 25)
+            await eventually(lambda: running.delivered, 60)
             link.spoil_next(swallow)
             for number in range(30 * cut, 30 * cut + 30):
                 running.read(number)
                 if number % 3 == 0:
                     block = (np.array([number]), other.tags.ids, np.array([number / 7]), np.zeros(1, np.uint32))
                     running.outbox.append(Readings(other, *block))
-            await asyncio.sleep(0.1)
-            link.drop()
-            await link.restore()
-        await eventually(lambda: running.balance()["accepted"] == 80 * hour and running.delivered, 25)  # noqa: B023
+            await broken_after_a_swallow(link)
+        await eventually(lambda: running.balance()["accepted"] == 80 * hour and running.delivered, 60)  # noqa: B023
         Ahead.at_the_next_hour()
         await kept(lambda: len(final_receipts(subject)) == 2 * hour)  # noqa: B023
 
@@ -275,26 +283,26 @@ def publish(broker: Broker, messages: list[Received]) -> None:
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
     for each in messages:
-        client.publish(each.topic, each.payload, qos=1).wait_for_publish(10)
+        client.publish(each.topic, each.payload, qos=1).wait_for_publish(60)
     client.disconnect()
     client.loop_stop()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_all_receipts_check_and_one_message_withheld_or_altered_is_told_with_device_and_hour(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(test_with_outbox, "SystemClock", Ahead)
     Ahead.at_the_next_hour()
     (tmp_path / "first").mkdir()
     with Broker(tmp_path) as broker, Subscriber(broker) as raw, consumer(broker, tmp_path / "first") as subject:
         async with FaultProxy("127.0.0.1", broker.port) as link:
             options = {"plugin": "mqtt", "host": "127.0.0.1", "port": link.port, "ack_timeout": "500ms"}
-            async with outbox_into(SINK, tmp_path / "outbox", options) as running:
+            async with outbox_into(SINK, tmp_path / "outbox", options, Ahead()) as running:
                 await two_hours_with_cuts(running, link, subject)
         code, words = await asyncio.to_thread(subject.inspected)
         assert (code, len(words)) == (0, 4), words
         assert all(line.startswith("in order: ") for line in words)
+        await asyncio.to_thread(raw.catch_up)
         said = raw.received
     once = list({json.loads(each.payload)["id"]: each for each in said if "id" in json.loads(each.payload)}.values())
     of_oven = [n for n, each in enumerate(once) if each.topic.endswith("/oven") and "values" in each.payload]
@@ -308,7 +316,7 @@ async def test_all_receipts_check_and_one_message_withheld_or_altered_is_told_wi
         await asyncio.to_thread(publish, broker, spoiled)
         await kept(lambda: len(subject.messages) == len(spoiled))
         (short,) = [body["message"] for body in final_receipts(subject) if "oven, " + hours[0] in body["message"]]
-        await eventually(lambda: f"mismatch {short} 19 here" in subject.told, 25)
+        await eventually(lambda: f"mismatch {short} 19 here" in subject.told, 60)
         assert not any("oven" not in line for line in subject.mismatches)
         code, words = await asyncio.to_thread(subject.inspected)
         assert code == 1

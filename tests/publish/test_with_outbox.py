@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from gateway.config.base import DeviceConfig, TagConfig
 from gateway.config.model import DeviceSpec, OutboxSection
-from gateway.core.clock import SystemClock
+from gateway.core.clock import Clock, SystemClock
 from gateway.core.event import Event
 from gateway.core.live import LiveTable
 from gateway.core.readings import Readings
@@ -79,6 +80,16 @@ class Running:
         return self.publisher.status()["outbox"]["lanes"]["data"]
 
 
+class EarlyInTheHour(SystemClock):
+    """The clocks of this machine, the wall clock set so that the hour has just begun: its turn would add receipts."""
+
+    def __init__(self) -> None:
+        self._ahead = 3_600_000_000_000 - time.time_ns() % 3_600_000_000_000
+
+    def wall_ns(self) -> int:
+        return super().wall_ns() + self._ahead
+
+
 @contextlib.asynccontextmanager
 async def gateway(directory: Path, broker: Broker, **options: Any) -> AsyncIterator[Running]:
     async with outbox_into(broker.sink_type(), directory, {"plugin": "far", **options}) as running:
@@ -86,8 +97,10 @@ async def gateway(directory: Path, broker: Broker, **options: Any) -> AsyncItera
 
 
 @contextlib.asynccontextmanager
-async def outbox_into(sink_type: type[Sink[Any]], directory: Path, options: dict[str, Any]) -> AsyncIterator[Running]:
-    clock = SystemClock()
+async def outbox_into(
+    sink_type: type[Sink[Any]], directory: Path, options: dict[str, Any], clock: Clock | None = None
+) -> AsyncIterator[Running]:
+    clock = clock or EarlyInTheHour()
     outbox = Outbox.open(directory, OutboxSection(), clock=clock, config_hash="0badcafe" * 8)
     spec = DeviceSpec(DeviceConfig(name="d", driver="test"), {"a": Number()})
     devices = [outbox.bind(spec, PLACE)]
@@ -202,6 +215,6 @@ async def test_a_refused_record_becomes_a_loss_that_is_itself_published(tmp_path
         assert "packet too large" in loss["reason"]
         (event,) = (message for message in broker.received if "event" in message)
         assert event["state"] == "dead-letter"
-        assert broker.numbers() == [1, 3]
+        await eventually(lambda: broker.numbers() == [1, 3])
         balance = running.balance()
         assert balance["accepted"] == balance["acknowledged"] + balance["pending"] + sum(balance["dropped"].values())

@@ -24,6 +24,8 @@ SECOND = 1000 * MS
 DEVICES = ("press-1", "press-2", "press-3", "reactor")
 MODBUS = DEVICES[:3]
 FLOATS = 20
+PERIOD, TICK = SECOND, 200 * MS
+"""From one value of a Modbus device, and of the OPC UA server, to the next."""
 BEAT = 0.02
 """Seconds between two looks at whether the machine stands still."""
 START = 1.5
@@ -53,6 +55,8 @@ class Plant:
         self._mended: list[tuple[Fault, float]] = []
         self.links: dict[str, FaultProxy] = {}
         self._slowness = 1.0
+        self._ran: tuple[int, str, str] = (0, "", "")
+        """The daemon's process, and the time that its event loop had of the processor, at the last look."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Plant"]:
@@ -60,9 +64,11 @@ class Plant:
         count_log = self.directory / "count.log"
         async with AsyncExitStack() as stack:
             ports = await stack.enter_async_context(
-                modbus_devices("--ports", "3", "--floats", str(FLOATS), "--period", "1.0", "--log", str(log))
+                modbus_devices(
+                    "--ports", "3", "--floats", str(FLOATS), "--period", f"{PERIOD / SECOND:g}", "--log", str(log)
+                )
             )
-            peer = OpcUaPeer("node-opcua", self.directory / "pki", "--tick", "200", "--log", str(count_log))
+            peer = OpcUaPeer("node-opcua", self.directory / "pki", "--tick", str(TICK // MS), "--log", str(count_log))
             await stack.enter_async_context(peer)
             unlimited = ["max_inflight_messages 0"]  # what the broker has taken is at once on its way to the subscriber
             self.broker = Broker(self.directory, unlimited)
@@ -82,12 +88,32 @@ class Plant:
         self.counters, self.counts = History(log), History(count_log, MS)
 
     async def _watch(self) -> None:
-        """Note when this process, through which all links lead, got no turn."""
+        """Note when this process, through which all links lead, or the daemon got no turn."""
+        stands_since = 0
         while True:
             before = time.time_ns()
             await asyncio.sleep(BEAT)
-            if (now := time.time_ns()) - before > PAUSE:
-                self.pauses.append(Pause(frozenset(DEVICES), before, now))
+            self._note_pause(before)
+            if self._daemon_stands():
+                stands_since = stands_since or before
+            elif stands_since:
+                self._note_pause(stands_since)
+                stands_since = 0
+
+    def _note_pause(self, begin: int) -> None:
+        if (now := time.time_ns()) - begin > PAUSE:
+            self.pauses.append(Pause(frozenset(DEVICES), begin, now))
+
+    def _daemon_stands(self) -> bool:
+        """Whether its event loop wants to run, or waits for the disk, and has not run since the last look."""
+        pid = self.daemon.pid
+        try:
+            stat = Path(f"/proc/{pid}/task/{pid}/stat").read_text()
+        except OSError:  # it was killed
+            return False
+        state, *numbers = stat.rpartition(")")[2].split()
+        ran, self._ran = self._ran, (pid, numbers[10], numbers[11])
+        return state != "S" and ran == self._ran
 
     def stood_still(self, begin: int) -> int:
         """For how long (ns) since then."""
@@ -274,6 +300,7 @@ async def test_every_value_is_accounted_for(tmp_path: Path) -> None:
     accounting.times_never_go_back(found.values())
     for name in MODBUS:
         pauses = [*plant.pauses, *accounting.slow_answers(name, plant.links[name].answers)]
+        pauses += accounting.slow_changes(name, plant.counters, PERIOD)
         answers = [
             (each.at, counter) for each in plant.links[name].answers for counter in accounting.counters(each.block)
         ]
@@ -282,8 +309,9 @@ async def test_every_value_is_accounted_for(tmp_path: Path) -> None:
         print(f"{name}: {balance}, {len(pauses)} pauses")
         assert balance.arrived + balance.unpolled + balance.unaccepted == balance.had
         assert balance.arrived > balance.had / 2, "a test in which little arrives proves little"
-    counts = accounting.nothing_invented(found.values(), "reactor", plant.counts, counter_of, plant.pauses)
-    missing = accounting.gaps_only_at_faults("reactor", plant.counts, counts, plant.faults, end, plant.pauses)
+    pauses = [*plant.pauses, *accounting.slow_changes("reactor", plant.counts, TICK)]
+    counts = accounting.nothing_invented(found.values(), "reactor", plant.counts, counter_of, pauses)
+    missing = accounting.gaps_only_at_faults("reactor", plant.counts, counts, plant.faults, end, pauses)
     print(f"reactor: {len(counts)} arrived, {missing} came while it was not connected")
     assert len(counts) > missing
     assert "Traceback" not in plant.daemon.log

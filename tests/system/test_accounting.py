@@ -72,6 +72,14 @@ def test_an_invented_value_and_one_of_another_time_are_found(history: History) -
         accounting.nothing_invented(judged(message(1, 5, values={"a": 6})), "d", history, counter_of)
 
 
+def test_a_missing_value_needs_a_pause_of_the_device(history: History) -> None:
+    silent = judged(message(1, 5, values={"a": None}), message(2, 6))
+    with pytest.raises(AssertionError, match="had answered"):
+        accounting.nothing_invented(silent, "d", history, counter_of)
+    pause = Pause(frozenset({"d"}), START + 5 * SECOND, START + 6 * SECOND)
+    assert accounting.nothing_invented(silent, "d", history, counter_of, [pause]) == {6}
+
+
 def test_a_value_that_was_answered_and_never_arrived_is_found(history: History) -> None:
     arrived = set(range(1, 20)) - {7}
     end = START + 20 * SECOND
@@ -120,3 +128,10 @@ def test_counters_are_found_in_the_answers_of_a_modbus_server() -> None:
 def test_a_device_that_takes_its_time_has_paused() -> None:
     (pause,) = accounting.slow_answers("d", [Answer(1, 2, b""), Answer(START, START + SECOND, b"")])
     assert pause == (frozenset({"d"}), START, START + SECOND)
+
+
+def test_a_device_whose_values_come_late_has_paused(history: History) -> None:
+    assert not list(accounting.slow_changes("d", history, SECOND))
+    del history.since[7]
+    (pause,) = accounting.slow_changes("d", history, SECOND)
+    assert pause == (frozenset({"d"}), START + 6 * SECOND, START + 8 * SECOND)
