@@ -33,6 +33,7 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
     """One line, shared by all devices with the same host and port, or on the same serial port."""
 
     writes_beside_reads = True
+    takes_turns = True
 
     @classmethod
     def line_key(cls, config: ModbusDevice) -> Hashable:
@@ -124,7 +125,7 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
     def _new_plan(self, tags: Tags) -> ReadPlan:
         device = self._device(tags.device)
         plan = self._plans[tags] = ReadPlan(device, tags, time.monotonic())
-        self._paces[device.name] = pace_of(device.config, self.config.timeout)
+        self._paces[device.name] = pace_of(device.config, self.config.timeout, _scans(self.devices))
         return plan
 
     async def _ask(self, plan: ReadPlan, answers: list[Answer], pace: Pace, until: float) -> list[Answer]:
@@ -152,12 +153,18 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
             log.info("the device answers addresses again", **_named(plan, ended))
 
 
-def pace_of(config: ModbusDevice, timeout: float) -> Pace:
-    """How the device is asked, on a line on which a read may take `timeout` seconds."""
+def pace_of(config: ModbusDevice, timeout: float, scans: int = 1) -> Pace:
+    """How the device is asked, on a line where a read that needs not wait for others may take `timeout` seconds, and so many
+    scans take turns."""
     whole = _WITHIN * timeout
     own = config.request_timeout or (min(1.0, whole) if config.serial else whole)
     retries = int(config.lossy) if config.retries is None else config.retries
-    return Pace(min(own, whole), whole, retries, config.pause)
+    return Pace(min(own, whole), whole * scans, retries, config.pause)
+
+
+def _scans(devices: Sequence[Device]) -> int:
+    """How many scans the gateway makes of these devices."""
+    return sum(len({tag.config.scan or device.config.scan for tag in device.tags}) for device in devices)
 
 
 def _raise_if_lost(unit: int, answers: Sequence[Answer], pace: Pace) -> None:

@@ -19,6 +19,8 @@ class Turns:
         self._urgent: deque[Exchange] = deque()
         self._again: deque[Turn] = deque()
         self._waiting: deque[Exchange] = deque()
+        self._last: Exchange | None = None
+        """Whose turn it was; it goes behind those that came meanwhile."""
 
     def __bool__(self) -> bool:
         return bool(self._waiting or self._again or self._urgent)
@@ -29,15 +31,15 @@ class Turns:
 
     def next(self) -> Turn:
         """What to send now; there must be something."""
-        if self._again and not self._urgent:
+        if self._urgent:
+            return _first(self._urgent)
+        if self._again:
             return self._again.popleft()
-        line = self._urgent or self._waiting
-        exchange = line.popleft()
-        index = exchange.unsent
-        exchange.unsent += 1
-        if exchange.unsent < len(exchange.requests):
-            line.append(exchange)
-        return exchange, index, exchange.pace.retries, False
+        waiting = self._waiting
+        if waiting[0] is self._last and len(waiting) > 1:
+            waiting.rotate(-1)
+        self._last = waiting[0]
+        return _first(waiting)
 
     def repeat(self, turn: Turn) -> None:
         """Send it once more."""
@@ -93,3 +95,13 @@ class Turns:
 
     def _remove(self, exchange: Exchange) -> None:
         (self._urgent if exchange in self._urgent else self._waiting).remove(exchange)
+
+
+def _first(line: deque[Exchange]) -> Turn:
+    """The next request of the first exchange."""
+    exchange = line[0]
+    index = exchange.unsent
+    exchange.unsent += 1
+    if exchange.unsent == len(exchange.requests):
+        line.popleft()
+    return exchange, index, exchange.pace.retries, False
