@@ -1,9 +1,21 @@
 """A driver that does what the test says; `Lab.bench` is what it works on, over all connections."""
 
 import asyncio
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
-from gateway.plugin import DeviceConfig, DeviceError, Driver, Found, Tag, TagConfig, Tags, Values
+from gateway.plugin import (
+    Condition,
+    Device,
+    DeviceConfig,
+    DeviceError,
+    DeviceEvent,
+    Driver,
+    Found,
+    Tag,
+    TagConfig,
+    Tags,
+    Values,
+)
 
 
 class Bench:
@@ -23,6 +35,11 @@ class Bench:
         """Whether a written value can be read back."""
         self.broken = ""
         """Name of a device whose line cannot be told."""
+        self.lines: dict[str, Lab] = {}
+        """The last line of each device."""
+        self.acknowledged: list[tuple[str, str, str]] = []
+        """Condition, event and comment."""
+        self.called: list[tuple[str, str, list[object]]] = []
 
 
 class LabConfig(DeviceConfig):
@@ -41,6 +58,7 @@ class Lab(Driver[LabConfig, TagConfig]):
 
     async def connect(self) -> None:
         self.bench.connects.append(self.config.name)
+        self.bench.lines[self.config.name] = self
         await self.bench.connecting.wait()
 
     async def describe(self) -> Mapping[Tag, Found]:
@@ -56,6 +74,31 @@ class Lab(Driver[LabConfig, TagConfig]):
         self.bench.written.append((tag.name, value))
         if self.bench.sticks:
             self.bench.value = float(value)
+
+    def stands(
+        self, event: str, active: bool, acknowledged: bool | None, t_ns: int = 1_800_000_000_000_000_000
+    ) -> None:
+        """Tell how the condition "hot" stands."""
+        condition = Condition("c1", "Oven.Hot", active, acknowledged, active or acknowledged is False)
+        self.tell(DeviceEvent(self.config.name, event, t_ns, f"{event} of hot", "alarm", {"limit": "High"}, condition))
+
+    async def acknowledge(self, device: Device, condition: str, event: str, comment: str) -> None:
+        if comment == "no":
+            raise DeviceError("the operator's key is missing")
+        self.bench.acknowledged.append((condition, event, comment))
+        self.stands(f"{event}-seen", True, True)
+
+    @classmethod
+    def methods(cls, config: LabConfig) -> Mapping[str, Sequence[str]]:
+        return {"oven": ["heat", "vent"]} if config.bus is None else {}
+
+    async def call(
+        self, device: Device, target: str, method: str, arguments: Sequence[object]
+    ) -> Sequence[tuple[str, object]]:
+        if method == "vent":
+            raise DeviceError("the flap is stuck")
+        self.bench.called.append((target, method, list(arguments)))
+        return [("count", len(arguments)), ("ok", True)]
 
     async def close(self) -> None:
         self.bench.closes.append(self.config.name)
