@@ -32,7 +32,7 @@ class Noted:
         self.messages.append((topic, payload, retained))
         self._changed.set()
 
-    async def until(self, condition: Callable[[], bool], timeout: float = 15.0) -> None:
+    async def until(self, condition: Callable[[], bool], timeout: float = 60.0) -> None:
         """Wait, event by event, until the condition holds."""
         async with asyncio.timeout(timeout):
             while not condition():
@@ -41,7 +41,8 @@ class Noted:
 
 
 def options(port: int, **more: Any) -> MqttOptions:
-    return MqttOptions(**{"host": "127.0.0.1", "port": port, "client_id": "press-gw", **more})
+    """A broker on a busy machine has time to answer."""
+    return MqttOptions(**{"host": "127.0.0.1", "port": port, "client_id": "press-gw", "timeout": 30.0, **more})
 
 
 def noted_session(port: int, *, will: Any = None, client_type: Any = None, **more: Any) -> Noted:

@@ -24,8 +24,10 @@ from tests.mqtt.fake_broker import (
 )
 from tests.mqtt.noted import Noted, connected
 
+pytestmark = pytest.mark.timeout(120)
+
 BOTH = pytest.mark.parametrize("client_type", [BatchedClient, PlainClient])
-ANSWERED_WITHIN = 10.0
+ANSWERED_WITHIN = 60.0
 
 
 def answers(publish: Callable[[Packet], bytes | None], welcome: bytes = WELCOME_5) -> Callable[[Packet], bytes | None]:
@@ -230,7 +232,7 @@ async def test_nonsense_ends_the_session_with_plain_words(nonsense: str) -> None
     assert noted.acknowledged == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(st.binary(max_size=40), st.integers(0, 2**32)), min_size=1, max_size=8))
 def test_no_bytes_of_a_broker_can_do_more_than_end_the_session(parts: list[bytes | int]) -> None:
     """Random bytes, mixed with real acknowledgements that are cut or repeated."""

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -12,6 +13,9 @@ from gateway.mqtt.client import BatchedClient, PlainClient
 from tests.mqtt.noted import connected, noted_session
 from tests.peers.broker import Broker, Subscriber, wait_until
 from tests.peers.proxy import FaultProxy
+
+pytestmark = pytest.mark.timeout(120)
+ENDED_WITHIN = 60.0
 
 BOTH = pytest.mark.parametrize("client_type", [BatchedClient, PlainClient])
 
@@ -43,12 +47,16 @@ async def test_the_brokers_receive_maximum_is_obeyed(broker: Broker, client_type
 
 
 async def test_a_full_small_window_does_not_wait_for_delayed_tcp_acknowledgements(broker: Broker) -> None:
-    """mosquitto leaves Nagle's algorithm on; without TCP_QUICKACK each window of 20 would take 40 ms."""
+    """mosquitto leaves Nagle's algorithm on; without TCP_QUICKACK each window of 20 would take 40 ms, so ten of them never
+    less than 0.4 s. Told by the quickest ten of two hundred, so that a busy machine may take its time for the others."""
     async with connected(broker.port) as noted:
-        started = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
         noted.session.publish_many([("a", b"x", False, n) for n in range(4000)])
-        await noted.until(lambda: len(noted.acknowledged) == 4000)
-        assert asyncio.get_running_loop().time() - started < 4  # it would be 8 s; here it is 0.1 s
+        times = [clock()]
+        for count in range(200, 4001, 200):
+            await noted.until(lambda: len(noted.acknowledged) >= count)  # noqa: B023
+            times.append(clock())
+        assert min(after - before for before, after in pairwise(times[:-1])) < 0.2  # here it is 5 ms
 
 
 async def test_urgent_messages_overtake_those_that_wait(broker: Broker) -> None:
@@ -113,7 +121,7 @@ async def test_a_killed_broker_is_reported_and_a_new_session_works_when_it_is_ba
         noted.session.publish_many([("a", b"x", False, n) for n in range(50)])
         barrier = asyncio.create_task(noted.session.barrier())
         broker.kill()
-        why = await asyncio.wait_for(noted.session.closed(), 10)
+        why = await asyncio.wait_for(noted.session.closed(), ENDED_WITHIN)
         assert isinstance(why, LinkError)
         assert "connection" in str(why)
         with pytest.raises(LinkError):
@@ -131,7 +139,7 @@ async def test_a_black_hole_shows_by_age_and_ends_by_keep_alive(broker: Broker) 
         assert noted.session.oldest_unacknowledged == 0
         proxy.freeze()
         noted.session.publish_many([("a", b"x", False, 1)])
-        why = await asyncio.wait_for(noted.session.closed(), 15)
+        why = await asyncio.wait_for(noted.session.closed(), ENDED_WITHIN)
         assert "has not answered a ping within 1 s" in str(why)
         assert noted.session.oldest_unacknowledged > 1
         assert noted.acknowledged == []
@@ -148,7 +156,7 @@ async def test_a_cut_loses_no_message_that_was_acknowledged(broker: Broker) -> N
                 noted.session.publish_many([("a", b"%d" % n, False, n) for n in numbers])
                 await noted.until(lambda: len(noted.acknowledged) > 100)  # noqa: B023
                 proxy.drop()
-                await asyncio.wait_for(noted.session.closed(), 10)
+                await asyncio.wait_for(noted.session.closed(), ENDED_WITHIN)
                 acknowledged.update(noted.acknowledged)
         assert len(acknowledged) > 500
         wait_until(
@@ -159,7 +167,7 @@ async def test_a_cut_loses_no_message_that_was_acknowledged(broker: Broker) -> N
 async def test_a_silent_close_names_the_likely_reasons(broker: Broker) -> None:
     """mosquitto 2.0 tells a client nothing when another one takes its name over."""
     async with connected(broker.port) as first, connected(broker.port):
-        why = await asyncio.wait_for(first.session.closed(), 10)
+        why = await asyncio.wait_for(first.session.closed(), ENDED_WITHIN)
     assert isinstance(why, LinkError)
     assert 'it was stopped, or another client has connected with our client id "press-gw"' in str(why)
 
@@ -168,7 +176,7 @@ async def test_an_error_in_a_callback_ends_the_session_and_is_told(broker: Broke
     async with connected(broker.port) as noted:
         noted.session._on_acknowledged = lambda tokens: {}[tokens[0]]
         noted.session.publish_many([("a", b"x", False, "token")])
-        why = await asyncio.wait_for(noted.session.closed(), 10)
+        why = await asyncio.wait_for(noted.session.closed(), ENDED_WITHIN)
     assert isinstance(why, KeyError)
 
 
@@ -187,7 +195,7 @@ async def test_settle_waits_for_what_is_on_its_way(broker: Broker) -> None:
         assert await noted.session.settle(0)
         noted.session.publish_many([("a", b"x", False, n) for n in range(100)])
         noted.session.forget_waiting()
-        assert await noted.session.settle(5)
+        assert await noted.session.settle(60)
         assert len(noted.acknowledged) == 20
         broker.freeze()
         noted.session.publish_many([("a", b"x", False, 1)])
