@@ -4,7 +4,31 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import model_validator
+
+from gateway.config.base import Section
+from gateway.config.fields import FilePath
 from gateway.core.errors import RefusedError
+
+
+class Tls(Section):
+    ca: FilePath | None = None
+    """Certificates (PEM) of the authorities that may have signed the far side's certificate. Default: those of the system."""
+
+    certificate: FilePath | None = None
+    """The gateway's own certificate (PEM), for a far side that asks for one."""
+
+    key: FilePath | None = None
+    """The key of certificate (PEM). Default: it stands in the same file."""
+
+    server_name: str = ""
+    """Name in the far side's certificate, if another than host."""
+
+    @model_validator(mode="after")
+    def _pair(self) -> "Tls":
+        if self.key is not None and self.certificate is None:
+            raise ValueError("key: needs certificate")
+        return self
 
 
 def load_certificates(context: ssl.SSLContext, ca: Path | None, certificate: Path | None, key: Path | None) -> None:

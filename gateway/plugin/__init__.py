@@ -5,7 +5,7 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig, TagConfig, ValueType
 from gateway.config.fields import Deadband, Duration, Field, FilePath, Period, Size, TopicTemplate
 from gateway.config.secrets import resolve
-from gateway.config.tls import load_certificates
+from gateway.config.tls import Tls, load_certificates
 from gateway.core import quality
 from gateway.core.context import Context
 from gateway.core.device_event import Condition, DeviceEvent, Retained, Told
@@ -51,6 +51,7 @@ __all__ = [
     "Tag",
     "TagConfig",
     "Tags",
+    "Tls",
     "Told",
     "TopicTemplate",
     "ValidationInfo",

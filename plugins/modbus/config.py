@@ -6,10 +6,9 @@ from gateway.plugin import (
     DeviceConfig,
     Duration,
     Field,
-    FilePath,
     Period,
-    Section,
     TagConfig,
+    Tls,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -30,26 +29,6 @@ Order = Literal[
 
 
 _SERIAL = ("rtu", "ascii")
-
-
-class Tls(Section):
-    ca: FilePath | None = None
-    """Certificates (PEM) of the authorities that may have signed the device's certificate. Default: those of the system."""
-
-    certificate: FilePath | None = None
-    """The gateway's own certificate (PEM), which devices by the Modbus Security specification ask for."""
-
-    key: FilePath | None = None
-    """The key of certificate (PEM). Default: it stands in the same file."""
-
-    server_name: str = ""
-    """Name in the device's certificate, if another than host."""
-
-    @model_validator(mode="after")
-    def _pair(self) -> "Tls":
-        if self.key is not None and self.certificate is None:
-            raise ValueError("key: needs certificate")
-        return self
 
 
 class ModbusDevice(DeviceConfig):

@@ -6,9 +6,9 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from gateway.plugin import LinkError, RefusedError, load_certificates
+from gateway.plugin import LinkError, RefusedError, Tls, load_certificates
 
-from .config import ModbusDevice, Tls
+from .config import ModbusDevice
 from .connection import Connection
 from .framing import AsciiFraming, Framing, RtuFraming, TcpFraming
 from .serial_port import SerialPort

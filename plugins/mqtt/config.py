@@ -7,35 +7,14 @@ from gateway.plugin import (
     Context,
     Duration,
     Field,
-    FilePath,
     Secret,
-    Section,
     SinkConfig,
+    Tls,
     TopicTemplate,
     device_topic,
     model_validator,
     own_topic,
 )
-
-
-class Tls(Section):
-    ca: FilePath | None = None
-    """Certificates (PEM) of the authorities that may have signed the broker's certificate. Default: those of the system."""
-
-    certificate: FilePath | None = None
-    """The gateway's own certificate (PEM), for a broker that asks for one."""
-
-    key: FilePath | None = None
-    """The key of certificate (PEM). Default: it stands in the same file."""
-
-    server_name: str = ""
-    """Name in the broker's certificate, if another than host."""
-
-    @model_validator(mode="after")
-    def _pair(self) -> "Tls":
-        if self.key is not None and self.certificate is None:
-            raise ValueError("key: needs certificate")
-        return self
 
 
 class MqttConfig(SinkConfig):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gateway.plugin import Device, Lane, LinkError, Message, Record, Sink, SinkHost, resolve
+from gateway.plugin import Device, Lane, LinkError, Message, Record, Sink, SinkHost, Tls, resolve
 from gateway.plugin.mqtt import (
     NOT_AUTHORISED,
     TOO_LARGE,
@@ -20,7 +20,7 @@ from gateway.plugin.mqtt import (
     is_final,
 )
 
-from .config import MqttConfig, Tls
+from .config import MqttConfig
 from .retained import Retained
 
 FAREWELL = 1.0
