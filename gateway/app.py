@@ -112,7 +112,9 @@ class Gateway:
             self._publishers = Publishers(self._make_publisher, self._outbox.release)
             self._publishers.apply(self.config.sinks)
             self._history = self._make_history()
-            self._acquirer = Acquirer(self, lambda name: self._plugins.driver(name), self._clock)
+            self._acquirer = Acquirer(
+                self, lambda name: self._plugins.driver(name), self._clock, self.config.gateway.state_dir
+            )
             self._outbox.receipts.missed = lambda: answers.missed(self._acquirer.sources)
             await self._acquirer.apply(self.config.devices)
             self._detection = Detection(

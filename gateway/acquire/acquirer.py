@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from gateway.acquire.line import Line, Slot
@@ -13,7 +14,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag, Tags
-from gateway.plugin.driver import Driver, Guess
+from gateway.plugin.driver import Driver, Found, Guess
 from gateway.supervise import Deadlines, Running, running
 
 DIALS_AT_ONCE = 32
@@ -26,10 +27,11 @@ DriverTypes = Callable[[str], type[Driver[Any, Any]]]
 class Acquirer:
     """Reads all devices. Lines can be exchanged while it runs."""
 
-    def __init__(self, road: Road, driver_type: DriverTypes, clock: Clock) -> None:
+    def __init__(self, road: Road, driver_type: DriverTypes, clock: Clock, state_dir: Path | None = None) -> None:
         self._road = road
         self._driver_type = driver_type
         self._clock = clock
+        self._state_dir = state_dir
         self.wheel = Wheel(clock)
         self._deadlines = Deadlines()
         self._slot = Slot(road.settle)
@@ -106,6 +108,11 @@ class Acquirer:
         with _in_words(device):
             return await self._line_of(device).guesses(device, address, count)
 
+    async def browse(self, device: str) -> list[tuple[str, Found]] | None:
+        """What the device offers; None while it is not connected. Raises GatewayError with the reason."""
+        with _in_words(device):
+            return await self._line_of(device).browse(device)
+
     def _line_of(self, device: str) -> Line:
         for line in self._lines.values():
             if device in line.sources:
@@ -122,6 +129,7 @@ class Acquirer:
             slot=self._slot,
             dial=self._dial,
             clock=self._clock,
+            state_dir=self._state_dir,
         )
 
     def _start(self, key: Hashable) -> None:

@@ -5,6 +5,7 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -18,10 +19,12 @@ from gateway.core.device_event import Told
 from gateway.core.errors import DeviceError, LinkError
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag, Tags
-from gateway.plugin.driver import Driver, Guess
+from gateway.plugin.driver import Driver, Found, Guess
 from gateway.supervise import Deadlines, Health, keep_running, running
 
 CLOSE_TIMEOUT = 3.0
+BROWSE_TIMEOUT = 60.0
+"""Seconds that a device may take to tell all that it offers."""
 SILENCE = 10
 """A subscription without a sign of life for this many scans, and at least 30 s, is torn down."""
 
@@ -69,10 +72,12 @@ class Line:
         slot: Slot,
         dial: AbstractAsyncContextManager[Any],
         clock: Clock,
+        state_dir: Path | None = None,
     ) -> None:
         self.sources = {source.name: source for source in sources}
         self.name = sources[0].name
         self._driver_type = driver_type
+        self._state_dir = state_dir
         self._wheel = wheel
         self._deadlines = deadlines
         self._slot = slot
@@ -88,6 +93,8 @@ class Line:
         self._tally: Counter[str] = Counter()
         for source in sources:
             source.line_counts = self.counts
+            source.line_facts = self.facts
+            source.line_remarks = self.remarks
         # A line of one device has that device's health; a shared one has its own beside theirs.
         self.shared = len(sources) > 1
         log = structlog.get_logger().bind(line=self.name)
@@ -102,6 +109,14 @@ class Line:
         """What went wrong on the line since the start: `drops` of an established connection, and what drivers count."""
         now = self._driver.counts if self._driver is not None else {}
         return self._tally + Counter(now)
+
+    def facts(self) -> Mapping[str, str | float]:
+        """What its driver tells of the open connection; nothing while there is none."""
+        return self._driver.facts if self._driver is not None else {}
+
+    def remarks(self) -> Sequence[str]:
+        """What its driver finds worth saying of the open connection, though it works."""
+        return self._driver.remarks if self._driver is not None else []
 
     async def run(self) -> None:
         """Keep the line alive, until cancelled."""
@@ -151,6 +166,16 @@ class Line:
         )
         return found
 
+    async def browse(self, device: str) -> list[tuple[str, Found]] | None:
+        """What the device offers; None while the line is not connected. Raises DeviceError or LinkError."""
+        if self._driver_type.browse is Driver.browse:
+            raise DeviceError(f"{device}: its driver cannot browse")
+        driver = self._driver
+        if driver is None:
+            return None
+        async with asyncio.timeout(BROWSE_TIMEOUT):
+            return [offer async for offer in driver.browse()]
+
     async def _ask(self, source: Source, call: Call, at_once: bool = False) -> Any:
         driver = self._driver
         if driver is None:
@@ -165,6 +190,7 @@ class Line:
 
     async def _session(self) -> None:
         driver = self._driver_type([source.device for source in self.sources.values()], self._alive)
+        driver.state_dir = self._state_dir or driver.state_dir
         driver.tell = self._told
         try:
             async with self._connected(driver):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gateway.acquire.condition import Conditioner
@@ -44,9 +45,12 @@ def unbound(spec: DeviceSpec, found: Mapping[str, Found] | None = None) -> Devic
     return Device(name, spec.config.driver, Tags(name, tags), config=spec.config)
 
 
-async def probe(specs: Sequence[DeviceSpec], driver_type: type[Driver[Any, Any]], clock: Clock) -> list[Answer]:
+async def probe(
+    specs: Sequence[DeviceSpec], driver_type: type[Driver[Any, Any]], clock: Clock, state_dir: Path | None = None
+) -> list[Answer]:
     """What the devices of one line say, over one connection. Never raises for what a device or its driver does."""
     driver = driver_type([unbound(spec) for spec in specs])
+    driver.state_dir = state_dir or driver.state_dir
     try:
         return await _over(driver, specs, clock)
     except Exception as error:  # noqa: BLE001 - a driver can raise anything, and the person is to see it

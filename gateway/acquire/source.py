@@ -1,6 +1,6 @@
 """One device that is being read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -77,6 +77,10 @@ class Source:
         )
         self.line_counts: Callable[[], Mapping[str, int]] = dict
         """What went wrong on its line, by kind; the line puts in its own."""
+        self.line_facts: Callable[[], Mapping[str, str | float]] = dict
+        """What its line's driver tells of the connection; likewise."""
+        self.line_remarks: Callable[[], Sequence[str]] = list
+        """What a person should know of the connection; likewise."""
         self.polls = 0
         self.errors = 0
         self.rest_until = 0.0

@@ -1,4 +1,7 @@
-"""`edge-gateway browse`: what a device offers, to look at, or as tags to paste into the configuration."""
+"""`edge-gateway browse`: what a device offers, to look at, or as tags to paste into the configuration.
+
+A device to which the running gateway has a connection is asked over that: many take few connections.
+"""
 
 import argparse
 import asyncio
@@ -14,6 +17,7 @@ from typing import Any
 
 from gateway.acquire.line import close
 from gateway.acquire.probe import unbound
+from gateway.cli.client import AnswerError, UnreachableError, call, socket_path
 from gateway.cli.terminal import colour, config_path, fail, table
 from gateway.config.load import load
 from gateway.config.mistakes import check, did_you_mean
@@ -45,9 +49,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show the offers; 1 when the device cannot be asked, or offers nothing that is wanted."""
     try:
-        spec, plugins = _device(args)
-        offers = asyncio.run(_ask(spec, plugins))
-    except ConfigError as error:
+        offers = _asked(args)
+        if offers is None:
+            offers = asyncio.run(_dialled(*_device(args)))
+    except (ConfigError, AnswerError) as error:
         fail(str(error))
         return 1
     except (*EXPECTED, GatewayError) as error:
@@ -63,9 +68,20 @@ def run(args: argparse.Namespace) -> int:
     return 0 if wanted else 1
 
 
-def _device(args: argparse.Namespace) -> tuple[DeviceSpec, Plugins]:
+def _asked(args: argparse.Namespace) -> list[Offer] | None:
+    """The answer of the running gateway, over the connection that it has; None when it has none, or is not running."""
     if "://" in args.device:
-        return _addressed(args)
+        return None
+    try:
+        answer = call(socket_path(args.socket), "browse", device=args.device)
+    except UnreachableError:
+        return None
+    return answer and [(offer.pop("address"), Found(**offer)) for offer in answer]
+
+
+def _device(args: argparse.Namespace) -> tuple[DeviceSpec, Plugins, Path | None]:
+    if "://" in args.device:
+        return *_addressed(args), None
     found: list[Plugins] = []
 
     def look_up(section: GatewaySection) -> Plugins:
@@ -76,7 +92,7 @@ def _device(args: argparse.Namespace) -> tuple[DeviceSpec, Plugins]:
     devices = {spec.config.name: spec for spec in config.devices}
     if args.device not in devices:
         raise GatewayError(f"there is no such device{did_you_mean(args.device, devices)}")
-    return devices[args.device], found[0]
+    return devices[args.device], found[0], config.gateway.state_dir
 
 
 def _addressed(args: argparse.Namespace) -> tuple[DeviceSpec, Plugins]:
@@ -102,11 +118,12 @@ def _plain(text: str) -> Any:
     return text
 
 
-async def _ask(spec: DeviceSpec, plugins: Plugins) -> list[Offer]:
+async def _dialled(spec: DeviceSpec, plugins: Plugins, state_dir: Path | None) -> list[Offer]:
     driver_type = plugins.driver(spec.config.driver)
     if driver_type.browse is Driver.browse:
         raise GatewayError(f'the driver "{spec.config.driver}" cannot browse')
     driver = driver_type([unbound(spec)])
+    driver.state_dir = state_dir or driver.state_dir
     try:
         async with asyncio.timeout(spec.config.timeout):
             await driver.connect()

@@ -36,7 +36,7 @@ async def results(config: Config, plugins: Plugins, socket: Path) -> AsyncIterat
     dialling = asyncio.Semaphore(AT_ONCE)
     devices: dict[str, asyncio.Future[Result]] = {}
     for specs in by_line([spec for spec in config.devices if spec.config.name not in read], plugins.driver).values():
-        line = asyncio.create_task(_dial(specs, plugins, dialling))
+        line = asyncio.create_task(_dial(specs, plugins, dialling, config.gateway.state_dir))
         devices |= {spec.config.name: asyncio.create_task(_part(line, spec.config.name)) for spec in specs}
     sinks = [asyncio.create_task(_sink(config, sink, plugins)) for sink in config.sinks]
     for spec in config.devices:
@@ -67,9 +67,11 @@ def _asked(device: Mapping[str, Any], socket: Path) -> Result:
     return _told("gateway", call(socket, "tags", device=device["name"]), "")
 
 
-async def _dial(specs: Sequence[Any], plugins: Plugins, dialling: asyncio.Semaphore) -> dict[str, Result]:
+async def _dial(
+    specs: Sequence[Any], plugins: Plugins, dialling: asyncio.Semaphore, state_dir: Path | None
+) -> dict[str, Result]:
     async with dialling:
-        answers = await probe(specs, plugins.driver(specs[0].config.driver), SystemClock())
+        answers = await probe(specs, plugins.driver(specs[0].config.driver), SystemClock(), state_dir)
     return {answer.device: _told("dialled", _tags(answer), answer.reason) for answer in answers}
 
 

@@ -3,6 +3,7 @@
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import tomli
 
@@ -20,12 +21,25 @@ def free_on(directory: Path) -> int:
 
 def state_dir(config: Path) -> Path:
     """Where the gateway that this file describes keeps its outbox and audit trail; of the service, if it cannot be told."""
+    if (told := told_state_dir(config)) is not None:
+        return told
+    name = _section(config).get("name")
+    if name is None:
+        return SERVICE
+    own = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "edge-gateway" / str(name)
+    return own if own.is_dir() else SERVICE
+
+
+def told_state_dir(config: Path) -> Path | None:
+    """The state_dir that the file names, if it can be read and names one."""
+    said = _section(config).get("state_dir")
+    return None if said is None else config.absolute().parent / str(said)
+
+
+def _section(config: Path) -> dict[str, Any]:
+    """Its [gateway]; nothing if it cannot be told."""
     try:
         section = tomli.loads(config.read_text(encoding="utf-8"))["gateway"]
-        name, said = str(section["name"]), section.get("state_dir")
-    except (OSError, ValueError, KeyError, TypeError):
-        return SERVICE
-    if said is not None:
-        return config.absolute().parent / str(said)
-    own = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "edge-gateway" / name
-    return own if own.is_dir() else SERVICE
+    except (OSError, ValueError, KeyError):
+        return {}
+    return section if isinstance(section, dict) else {}

@@ -12,6 +12,8 @@ from gateway.cli.terminal import colour, count, sentence, table
 from gateway.core.amounts import format_duration, format_size
 
 COLOURS = {"up": "green", "starting": "yellow", "stopped": "grey"}
+SHOWN = 5
+"""Devices that one line names."""
 SETTLED = 60.0
 """Seconds of running after which the growth of the outbox tells how long its room lasts."""
 
@@ -106,6 +108,18 @@ def _devices(devices: list[dict[str, Any]]) -> Iterator[str]:
         for device in devices
     ]
     yield from (f"           {line}" for line in table(cells))
+    yield from (f"           {line}" for line in _remarks(devices))
+
+
+def _remarks(devices: list[dict[str, Any]]) -> Iterator[str]:
+    """What drivers find worth saying of connections that work, each once."""
+    of: dict[str, list[str]] = {}
+    for device in devices:
+        for remark in device.get("remarks", []):
+            of.setdefault(remark, []).append(device["name"])
+    for remark, names in of.items():
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        yield f"{', '.join(names[:SHOWN])}{more}: {colour(remark, 'yellow')}"
 
 
 def _work(device: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.frame import shared
-from gateway.cli.places import SERVICE, state_dir
+from gateway.cli.places import SERVICE, state_dir, told_state_dir
 from gateway.cli.terminal import colour, config_path, fail, table
 from gateway.core.clock import SystemClock
 from gateway.core.errors import GatewayError
@@ -37,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show or decide; 1 when it cannot be done."""
-    folder = args.folder or default_folder()
+    folder = args.folder or default_folder(config_path(args.config))
     try:
         if args.what == "list":
             return _list(certificates(folder), args.json, folder)
@@ -51,8 +51,11 @@ def run(args: argparse.Namespace) -> int:
     return 1
 
 
-def default_folder() -> Path:
-    """Where the service keeps certificates, or the user's own gateway."""
+def default_folder(config: Path) -> Path:
+    """Where the gateway that this file describes keeps certificates: in its state_dir, else where the service does, or the
+    user's own gateway."""
+    if (told := told_state_dir(config)) is not None:
+        return told / "pki/opcua"
     given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     own = Path.home() / ".local/state/edge-gateway"
     return Path(given or (SERVICE if (SERVICE / "pki").is_dir() else own)) / "pki/opcua"

@@ -29,6 +29,8 @@ def devices(sources: Iterable[Source]) -> list[dict[str, Any]]:
             "skipped": sum(scan.skipped for scan in source.scans),
             "errors": source.errors,
             "line": dict(source.line_counts()),
+            "connection": dict(source.line_facts()),
+            "remarks": list(source.line_remarks()),
         }
         for source in sources
     ]

@@ -1,6 +1,7 @@
-"""What people ask of devices, by the control socket: last values, a read now, what a register may mean."""
+"""What people ask of devices, by the control socket: last values, a read now, what a register may mean, what there is."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from gateway.acquire.acquirer import Acquirer
@@ -21,7 +22,7 @@ class DeviceCommands:
 
     def commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
         """By their names on the socket."""
-        return {"tags": self.tags, "read": self.read, "probe": self.probe}
+        return {"tags": self.tags, "read": self.read, "probe": self.probe, "browse": self.browse}
 
     async def tags(self, who: str, device: str | None = None) -> list[dict[str, Any]]:
         """Last values of all tags, or of one device's."""
@@ -40,6 +41,13 @@ class DeviceCommands:
         """What stands at an address under every type and order, several times."""
         reads = await several(lambda: self._acquirer.guesses(device, address, count))
         return [[{"options": dict(guess.options), "value": guess.value} for guess in read] for read in reads]
+
+    async def browse(self, who: str, device: str) -> list[dict[str, str]] | None:
+        """What a device offers; null when the gateway has no connection to it."""
+        if device not in self._live:
+            return None
+        offers = await self._acquirer.browse(device)
+        return None if offers is None else [{"address": address, **asdict(found)} for address, found in offers]
 
     def _device(self, name: str) -> LiveDevice:
         if name not in self._live:

@@ -1,9 +1,11 @@
 """The contract of a driver."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
@@ -89,6 +91,8 @@ class Driver(Generic[D, T]):
         self.tell: Callable[[Told], None] = lambda told: None
         """Call it with each event of a device, in order, and with `Retained` after asking which conditions still stand. The
         gateway puts its own in after the object was made."""
+        self.state_dir = default_state_dir()
+        """The gateway's folder, which outlives it; a driver keeps files in a folder of its own there."""
         self.log = structlog.get_logger().bind(device=devices[0].name)
         self._thread: ThreadPoolExecutor | None = None
 
@@ -117,6 +121,17 @@ class Driver(Generic[D, T]):
     def counts(self) -> Mapping[str, int]:
         """What went wrong on the line and was made good, by kind, such as {"retries": 3}; for `status`. Default: nothing."""
         return {}
+
+    @property
+    def facts(self) -> Mapping[str, str | float]:
+        """What `status` tells of the open line, such as {"security": "none"}. Default: nothing."""
+        return {}
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What a person should know of the open line though it works, one sentence each, for `status`: that it is not
+        protected, that a certificate expires soon. Default: nothing."""
+        return []
 
     async def connect(self) -> None:
         """Open the line. Raises on failure, and then leaves nothing open."""
@@ -178,6 +193,13 @@ class Driver(Generic[D, T]):
     def subscribes(cls) -> bool:
         """Whether this driver streams rather than being polled."""
         return cls.stream is not Driver.stream
+
+
+def default_state_dir() -> Path:
+    """Where files are kept that outlive the gateway, unless the configuration names another place: where systemd says, else
+    in the user's own state folder."""
+    service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(service or Path.home() / ".local/state/edge-gateway")
 
 
 def option_types(cls: type[Any]) -> tuple[type[Any], ...]:

@@ -33,16 +33,9 @@ class Identity:
         return "pem" if self.private_key.startswith(b"-----BEGIN") else "der"
 
 
-def pki_folder() -> Path:
-    """Where certificates are kept: below the service's state directory, else the user's."""
-    service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return Path(service or Path.home() / ".local/state/edge-gateway") / "pki/opcua"
-
-
-def days_left(certificate: bytes) -> int:
-    """Days until a certificate (DER) expires; negative afterwards."""
-    end = x509.load_der_x509_certificate(certificate).not_valid_after_utc
-    return (end - datetime.datetime.now(datetime.UTC)).days
+def expiry(certificate: bytes) -> datetime.datetime:
+    """When a certificate (DER) expires."""
+    return x509.load_der_x509_certificate(certificate).not_valid_after_utc
 
 
 def read_certificate(path: Path) -> x509.Certificate:

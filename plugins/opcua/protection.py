@@ -1,16 +1,59 @@
 """What makes a connection safe, prepared before it is opened: policy and certificates of the channel, and the login."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 
 from asyncua import Client, ua
 from asyncua.crypto import uacrypto
 
 from gateway.plugin import RefusedError
 
-from .certificate import Identity, days_left, pki_folder, read_certificate
+from .certificate import Identity, expiry, read_certificate
 from .config import OpcUaConfig
 from .security import check_server, choose_endpoint, first_certificate, sends_plain_password
+
+RENEW_WITHIN = 60
+"""Days before its end when `status` speaks of a certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """How a connection is protected."""
+
+    policy: str = "none"
+    mode: str = ""
+    """"sign_and_encrypt" or "sign"; empty without protection."""
+    expires: Mapping[str, datetime] = field(default_factory=dict)
+    """Whose certificate, "server" or "gateway" → when it expires."""
+
+    def days_left(self) -> Mapping[str, int]:
+        """Whose certificate → days until it expires; negative afterwards."""
+        now = datetime.now(UTC)
+        return {whose: (end - now).days for whose, end in self.expires.items()}
+
+    @property
+    def facts(self) -> dict[str, str | float]:
+        """For `status`."""
+        days = {f"{whose}_certificate_days": float(days) for whose, days in self.days_left().items()}
+        return {"security": self.policy, **({"mode": self.mode} if self.mode else {}), **days}
+
+    @property
+    def remarks(self) -> list[str]:
+        """For `status`: what a person should know of it."""
+        if not self.expires:
+            return ['not protected: everything crosses the network readable (security = "none")']
+        days_left = self.days_left().items()
+        return [
+            f"the {whose}'s certificate {ends_in(days)}: renew it" for whose, days in days_left if days < RENEW_WITHIN
+        ]
+
+
+def ends_in(days: int) -> str:
+    """How much longer a certificate is valid, in words."""
+    return f"has expired {-days} days ago" if days < 0 else f"expires in {days} days"
 
 
 async def look_at_endpoints(scout: Client) -> Sequence[ua.EndpointDescription]:
@@ -23,13 +66,13 @@ async def look_at_endpoints(scout: Client) -> Sequence[ua.EndpointDescription]:
 
 
 async def protect(
-    client: Client, endpoints: Sequence[ua.EndpointDescription], config: OpcUaConfig, identity: Identity
-) -> dict[str, int]:
-    """Prepare the client for the best of the endpoints. Returns whose certificate has how many days left. Raises
+    client: Client, endpoints: Sequence[ua.EndpointDescription], config: OpcUaConfig, identity: Identity, pki: Path
+) -> Protection:
+    """Prepare the client for the best of the endpoints; `pki` holds the certificates that people have accepted. Raises
     RefusedError when none is safe enough, the server's certificate is not the right one, or the own key not readable."""
     policy, endpoint = choose_endpoint(endpoints, config.security, config.mode)
     certificate = first_certificate(endpoint)
-    await asyncio.to_thread(check_server, certificate, config, pki_folder())
+    await asyncio.to_thread(check_server, certificate, config, pki)
     try:
         await client.set_security(
             policy,
@@ -40,7 +83,11 @@ async def protect(
         )
     except (ValueError, TypeError) as error:
         raise RefusedError(f"the private key of {identity.path} cannot be read: {error}") from error
-    return {"server": days_left(certificate), "gateway": days_left(identity.certificate)}
+    return Protection(
+        str(policy.URI).rpartition("#")[2],
+        config.mode,
+        {"server": expiry(certificate), "gateway": expiry(identity.certificate)},
+    )
 
 
 async def load_user(client: Client, config: OpcUaConfig) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from asyncua import Client, ua
@@ -23,7 +24,7 @@ from .address import Address
 from .certificate import Identity
 from .config import OpcUaConfig
 from .errors import in_words
-from .protection import check_password, load_user, look_at_endpoints, protect
+from .protection import Protection, check_password, load_user, look_at_endpoints, protect
 from .publishing import Publishing
 from .structures import Types
 
@@ -79,13 +80,14 @@ async def heeding(call: Coroutine[Any, Any, R]) -> R:
 class Session:
     """An activated session. All errors of its methods are LinkError or RefusedError."""
 
-    def __init__(self, config: OpcUaConfig, identity: Identity | None) -> None:
+    def __init__(self, config: OpcUaConfig, identity: Identity | None, pki: Path = Path()) -> None:
+        """`pki` holds the certificates that people have accepted, and keeps those that wait for them."""
         self.config = config
         self.identity = identity
+        self._pki = pki
         self.continued = False
         """Whether it is the session of a ticket; else a new one."""
-        self.days_left: dict[str, int] = {}
-        """Whose certificate → days until it expires."""
+        self.protection = Protection()
         self.namespaces: list[str] = []
         self.types = Types()
         """What the server has told of data types of its own."""
@@ -116,7 +118,7 @@ class Session:
         with in_words(f"connecting to {self.config.url}", self.certificate):
             if self.identity:
                 endpoints = await look_at_endpoints(self._new_client())
-                self.days_left = await protect(self._client, endpoints, self.config, self.identity)
+                self.protection = await protect(self._client, endpoints, self.config, self.identity, self._pki)
             await load_user(self._client, self.config)
             new = False
             try:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -519,3 +520,34 @@ async def test_what_went_wrong_on_a_line_is_counted_over_its_connections(plant):
         await rig.road.until(lambda: bool(rig.road.kept))
         (source,) = rig.acquirer.sources
         assert source.line_counts() == {"drops": 2, "retries": 6}
+
+
+async def test_a_device_is_browsed_and_its_connection_told_by_the_driver_that_is_connected(plant):
+    class Telling(FakeDriver):
+        facts = {"security": "none"}
+        remarks = ["not protected"]
+
+        async def browse(self):
+            yield "place 1", Found("float64", path=str(self.state_dir))
+
+    answering = asyncio.Event()
+    plant.on_connect = answering.wait
+    rig = Rig(plant, Telling)
+    rig.acquirer = Acquirer(rig.road, rig.acquirer._driver_type, SystemClock(), Path("kept"))
+    async with await rig.run(spec()):
+        (source,) = rig.acquirer.sources
+        assert await rig.acquirer.browse("plc") is None
+        assert (source.line_facts(), source.line_remarks()) == ({}, [])
+        answering.set()
+        await rig.road.until(lambda: bool(rig.road.kept))
+        assert await rig.acquirer.browse("plc") == [("place 1", Found("float64", path="kept"))]
+        assert (source.line_facts(), source.line_remarks()) == ({"security": "none"}, ["not protected"])
+    assert plant.connects == 1
+
+
+async def test_a_driver_that_cannot_browse_is_named(plant):
+    rig = Rig(plant)
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: bool(rig.road.kept))
+        with pytest.raises(GatewayError, match="its driver cannot browse"):
+            await rig.acquirer.browse("plc")

@@ -45,6 +45,7 @@ def serving(asked: Asked) -> Iterator[None]:
             "status",
             "tags",
             "read",
+            "browse",
             "write",
             "reload",
             "alarms",

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from gateway.cli import main
 from gateway.cli.browse import SHAPES, names
 from gateway.config.devices import _wrong_name
 from gateway.config.tags_csv import read_tags
+from gateway.core.errors import GatewayError
 from gateway.plugin.driver import Found
 from plugins.opcua.config import NodeConfig
 from tests.peers.opcua_servers import NAMESPACE, OpcUaPeer
@@ -100,6 +102,37 @@ a = {{ address = "i=2258" }}
     code, _, err = browse(capsys, "plk", "--config", str(file))
     assert code == 1
     assert 'did you mean "plc"' in err
+
+
+def test_a_device_that_the_gateway_is_connected_to_is_not_dialled(gateway, capsys, tmp_path: Path):
+    gateway.answers["browse"] = [{"address": address, **asdict(found)} for address, found in OFFERS]
+    code, out, err = browse(
+        capsys, "plc", "--config", str(tmp_path / "none.toml"), "--only", "Line1/*", "--format", "csv"
+    )
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1:] == ['Temp,ns=2;s=A,°C,"inlet ""air"""']
+    assert gateway.requests == [("browse", {"device": "plc"})]
+    gateway.answers["browse"] = GatewayError("plc: its driver cannot browse")
+    assert browse(capsys, "plc")[::2] == (1, "edge-gateway: plc: its driver cannot browse\n")
+
+
+def test_a_device_that_the_gateway_has_no_connection_to_is_dialled(gateway, capsys, tmp_path: Path):
+    gateway.answers["browse"] = None
+    file = tmp_path / "config.toml"
+    file.write_text("""
+[gateway]
+name = "gw"
+[[device]]
+name = "plc"
+driver = "opcua"
+url = "opc.tcp://127.0.0.1:1"
+security = "none"
+[device.tags]
+a = { address = "i=2258" }
+""")
+    code, _, err = browse(capsys, "plc", "--config", str(file))
+    assert code == 1
+    assert "connection refused" in err
 
 
 @pytest.mark.parametrize(

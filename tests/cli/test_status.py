@@ -176,6 +176,7 @@ def test_everything_that_is_wrong_is_counted() -> None:
         ({"devices__0__good": 6, "devices__0__errors": 2}, "6/8 good  1\u202f066\u202f000 polls, 2 errors"),
         ({"devices__0__skipped": 4}, "4 skipped: slower than its scan"),
         ({"devices__0__line": {"retries": 3, "drops": 1}}, "1 drops on its line, 3 retries on its line"),
+        ({"devices__0__remarks": ["not protected"]}, "press-1: not protected"),
         ({"outbox__recovered__torn_bytes": 100}, "100 B half written before the start, cut off"),
     ],
 )  # fmt: skip
@@ -246,3 +247,10 @@ def test_limits_and_alarms_are_counted() -> None:
     told = "\n".join(lines(changed(limits=[limit], alarms=alarms), NOW))
     assert "  alarms   2 limits watched, 2 active, 1 to be looked at: edge-gateway alarms" in told
     assert "  alarms   2 limits watched\n" in "\n".join(lines(changed(limits=[limit]), NOW))
+
+
+def test_what_is_to_be_said_of_many_connections_is_said_once() -> None:
+    device = changed()["devices"][0]
+    devices = [device | {"name": f"plc-{number}", "remarks": ["not protected"]} for number in range(7)]
+    told = [line.strip() for line in lines(changed(devices=devices), NOW) if "not protected" in line]
+    assert told == ["plc-0, plc-1, plc-2, plc-3, plc-4 and 2 more: not protected"]

@@ -26,6 +26,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "pki"
 
 
+def test_certificates_lie_in_the_state_dir_that_the_configuration_names(tmp_path: Path, capsys) -> None:
+    authority = Authority(tmp_path)
+    trusted = tmp_path / "state/pki/opcua/trusted"
+    trusted.mkdir(parents=True)
+    (trusted / "plc.pem").write_bytes(authority.issue("plc-9").certificate.read_bytes())
+    (tmp_path / "config.toml").write_text('[gateway]\nname = "gw"\nstate_dir = "state"\n')
+    assert main(["trust", "list", "--config", str(tmp_path / "config.toml")]) == 0
+    assert "CN=plc-9" in capsys.readouterr().out
+
+
 def trust(folder: Path, *arguments: str) -> int:
     return main(["trust", *arguments, "--folder", str(folder), "--config", str(folder.parent / "config.toml")])
 

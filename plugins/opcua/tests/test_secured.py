@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from gateway.cli import main
 from gateway.plugin import LinkError, RefusedError
-from plugins.opcua import OpcUa, trusted
+from plugins.opcua import OpcUa, protection, trusted
 from plugins.opcua import driver as driver_module
 from tests.peers.opcua_servers import OpcUaPeer, free_port, require_node_opcua
 
@@ -159,6 +159,48 @@ async def test_a_certificate_that_expires_soon_is_told_at_each_connect(serve, mo
         await assert_streams(device)
     said = [entry["event"] for entry in logs if "expires in" in entry["event"]]
     assert [text.split("'")[0] for text in said] == ["the server", "the gateway"]
+
+
+async def test_what_protects_a_connection_is_told_and_what_does_not(serve, monkeypatch):
+    monkeypatch.setattr(protection, "RENEW_WITHIN", 10_000)
+    peer = await serve("--security", "Basic256Sha256")
+    device = make_device(peer.url, ["Double"], security="auto", mode="sign", server_thumbprint=peer.thumbprint)
+    driver = OpcUa([device])
+    await driver.connect()
+    facts, remarks = dict(driver.facts), list(driver.remarks)
+    await driver.close()
+    assert (facts.pop("security"), facts.pop("mode")) == ("Basic256Sha256", "sign")
+    assert facts.keys() == {"server_certificate_days", "gateway_certificate_days"}
+    assert all(days > 300 for days in facts.values())
+    assert [remark.split(" in ")[0] for remark in remarks] == [
+        "the server's certificate expires",
+        "the gateway's certificate expires",
+    ]
+    assert OpcUa.doubts([device]) == []
+
+
+async def test_a_connection_without_protection_is_named_by_status_and_check(serve):
+    peer = await serve()
+    device = make_device(peer.url, ["Double"])
+    driver = OpcUa([device])
+    assert (driver.facts, driver.remarks) == ({}, [])
+    await driver.connect()
+    assert driver.facts == {"security": "none"}
+    assert [remark.split(":")[0] for remark in driver.remarks] == ["not protected"]
+    await driver.close()
+    assert ["readable" in doubt for doubt in OpcUa.doubts([device])] == [True]
+
+
+async def test_certificates_lie_in_the_gateways_own_folder(serve, tmp_path):
+    peer = await serve("--security", "Basic256Sha256")
+    driver = OpcUa([make_device(peer.url, ["Double"], security="auto")])
+    driver.state_dir = tmp_path / "elsewhere"
+    with pytest.raises(RefusedError, match="not known"):
+        await driver.connect()
+    driver.release()
+    pki = tmp_path / "elsewhere/pki/opcua"
+    assert sorted(file.name for file in pki.glob("own/*")) == ["certificate.der", "private_key.pem"]
+    assert [file.stem for file in pki.glob("rejected/*")] == [peer.thumbprint]
 
 
 async def test_another_certificate_than_the_pinned_one_is_refused(serve):
