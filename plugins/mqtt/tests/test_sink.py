@@ -22,6 +22,8 @@ from tests.mqtt.fake_broker import CONNECT, PUBLISH, WELCOME_5, fake_broker, pac
 from tests.peers.broker import Broker, Subscriber
 from tests.peers.certificates import Authority
 
+pytestmark = pytest.mark.timeout(120)
+
 COATER = bind(
     DeviceConfig(name="coater-1", driver="modbus"),
     {"inlet_temp": TagConfig(unit="°C"), "speed": TagConfig()},
@@ -83,7 +85,7 @@ async def test_state_and_description_are_retained_and_the_will_says_offline(brok
         sink.device_changed(COATER, True, "")
         sink.device_changed(COATER, True, "")
         sink.device_changed(COATER, False, "no answer")
-        await sink._session.settle(5)
+        await sink._session.settle(60)
         with Subscriber(broker) as late:
             retained = {message.topic: json.loads(message.payload) for message in late.wait_for(3)}
             assert all(message.retained for message in late.received)
@@ -99,7 +101,7 @@ async def test_state_and_description_are_retained_and_the_will_says_offline(brok
 async def test_a_check_disturbs_neither_the_connected_gateway_nor_what_is_retained(broker: Broker) -> None:
     host = Host([COATER], gateway="line3-gw1")
     async with connected(broker.port, host) as sink:
-        await sink._session.settle(5)
+        await sink._session.settle(60)
         with Subscriber(broker) as subscriber:
             subscriber.wait_for(1)
             found = await MqttSink(sink.config, host).check()
@@ -237,7 +239,7 @@ async def test_a_broker_that_closes_each_connection_soon_after_its_start_is_expl
     reasons = []
     async with fake_broker(lambda heard: welcome if heard.kind == CONNECT else None) as broker:
         for _ in range(4):
-            sink = MqttSink(config(broker.port, protocol="3.1.1"), host)
+            sink = MqttSink(config(broker.port, protocol="3.1.1", keep_alive="5s"), host)
             await sink.connect()
             with pytest.raises(LinkError) as ended:
                 await sink.serve()
@@ -262,7 +264,7 @@ async def test_a_description_over_which_the_broker_hangs_up_does_not_hold_up_the
             sink.device_changed(COATER, True, "")
             sink.send(records(COATER, 1, first=number + 1))
             serving = asyncio.create_task(sink.serve())
-            await eventually(lambda serving=serving: serving.done() or host.taken, 20)
+            await eventually(lambda serving=serving: serving.done() or host.taken, 60)
             serving.cancel()
             await asyncio.wait({serving})
             await sink.close()
@@ -327,7 +329,7 @@ async def test_serving_ends_with_the_reason() -> None:
         sink = MqttSink(config(broker.port), host)
         await sink.connect()
         with pytest.raises(RefusedError, match='client id "line3-gw1"'):
-            await asyncio.wait_for(sink.serve(), 5)
+            await asyncio.wait_for(sink.serve(), 60)
         await sink.close()
 
 
