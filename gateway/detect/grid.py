@@ -112,6 +112,8 @@ class Grid:
         """How often an asset began anew after a gap or a step of its clock."""
         self._max_age = max_age_ns
         self._gap = int(max_age_ns.max(initial=0)) + max(window, MAX_HISTORY) * period_ns  # forgotten by every decision
+        self.within_gap_ns = self._gap - 2 * period_ns
+        """How long after an asset's newest sample its cells are closed one by one, however late `advance` is called."""
         self._value = np.full((assets, inputs), np.nan)
         self._code = np.full((assets, inputs), UNSEEN, np.uint8)
         self._t = np.full((assets, inputs), _NEVER)

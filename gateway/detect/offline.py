@@ -33,16 +33,19 @@ def label(opened: OpenModel, t_ns: Times, values: NDArray[np.float64], block: in
     (ascending; NaN: not read). Raises ModelError when the model fails.
 
     Rows are fed in blocks of at most `block`, which changes no label and saves time. The last cell is closed as if half a
-    period had passed without another reading; a gap of the data beyond the inputs' age limits and 64 cells has no rows.
+    period had passed without another reading. In a gap of the data time goes on as it does for the running gateway: values
+    hold until their age limit; cells beyond that, when every decision has forgotten what was before, are left out.
     """
     judge = Judge(opened.card, 1)
-    rows = [
-        _closed(judge, opened, samples, boot_ns)
-        for samples, boot_ns in blocks(judge.grid.period_ns, t_ns, values, block)
-    ]
+    found: list[tuple[int, float, int, bool]] = []
+    before = int(t_ns[0]) if len(t_ns) else 0
+    for samples, boot_ns in blocks(judge.grid.period_ns, t_ns, values, block):
+        if boot_ns - before > _NEAR * judge.grid.period_ns:
+            found += _closed(judge, opened, None, min(boot_ns, before + judge.grid.within_gap_ns))
+        found += _closed(judge, opened, samples, boot_ns)
+        before = boot_ns
     if len(t_ns):
-        rows.append(_closed(judge, opened, None, int(t_ns[-1]) + judge.grid.lateness_ns))
-    found = [row for part in rows for row in part]
+        found += _closed(judge, opened, None, int(t_ns[-1]) + judge.grid.lateness_ns)
     end, score, verdict, active = zip(*found, strict=True) if found else ((), (), (), ())
     return Labels(np.array(end, np.int64), np.array(score, float), np.array(verdict, np.uint8), np.array(active, bool))
 
