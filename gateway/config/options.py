@@ -90,7 +90,7 @@ def _compound(hint: Any, origin: Any, args: tuple[Any, ...]) -> str:
         return ", or ".join(describe(arg) for arg in args if arg is not type(None))
     if isinstance(origin, type) and issubclass(origin, tuple):
         return f"list of {describe(args[0])}" if args[-1] is ... else f"[{', '.join(map(describe, args))}]"
-    if isinstance(origin, type) and issubclass(origin, Mapping):
+    if is_by_name(hint):
         return f"table of {describe(args[1])}"
     return "table" if isinstance(hint, type) and issubclass(hint, BaseModel) else "value"
 
@@ -114,12 +114,26 @@ def tables(hint: Any) -> Iterator[type[BaseModel]]:
 
 def table_at(model: type[BaseModel], path: tuple[str | int, ...]) -> list[type[BaseModel]]:
     """The table types that may stand at a path below a table."""
-    here: list[type[BaseModel]] = [model]
+    here: list[Any] = [model]
     for step in path:
         if isinstance(step, str):
-            here = [found for table in here if step in table.model_fields for found in _below(table, step)]
-    return here
+            here = [found for hint in here for found in _below(hint, step)]
+    return [table for hint in here for table in tables(hint)]
 
 
-def _below(table: type[BaseModel], key: str) -> Iterator[type[BaseModel]]:
-    yield from tables(typing.get_type_hints(table, include_extras=True)[key])
+def _below(hint: Any, key: str) -> Iterator[Any]:
+    """The declared types of what stands under a key of this one: a field of a table, or an entry by a name of the user's."""
+    if isinstance(hint, type) and issubclass(hint, BaseModel):
+        if key in hint.model_fields:
+            yield typing.get_type_hints(hint, include_extras=True)[key]
+    elif is_by_name(hint):
+        yield get_args(hint)[1]
+    else:
+        for arg in get_args(hint):
+            yield from _below(arg, key)
+
+
+def is_by_name(hint: Any) -> bool:
+    """Whether it is a table whose keys are names that the user gives."""
+    origin = get_origin(hint)
+    return isinstance(origin, type) and issubclass(origin, Mapping)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from gateway.config.base import DeviceConfig, Secret, SinkConfig, TagConfig
 from gateway.config.model import CoreSections, PluginTypes
-from gateway.config.options import Option, options, tables
+from gateway.config.options import Option, is_by_name, options, tables
 from gateway.core.errors import PluginError
 
 TOML_MARKER = (
@@ -98,7 +98,7 @@ def _with_inner(found: Sequence[Option], prefix: str = "") -> Iterator[Option]:
         yield Option(key, option.type, option.required, option.default, option.words, option.help, option.example)
         for table in tables(option.type):
             if table is not Secret:
-                yield from _with_inner(options(table), f"{key}.")
+                yield from _with_inner(options(table), f"{key}.NAME." if is_by_name(option.type) else f"{key}.")
 
 
 # TOML

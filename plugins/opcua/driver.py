@@ -1,7 +1,7 @@
 """The driver: what the gateway calls, handed on to session, feed and nodes. The protocol library, which costs a second to
 import, is imported at the first connect, in a thread: other devices are polled meanwhile."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +45,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         for tag in device.tags:
             scans.setdefault(tag.config.scan or config.scan, []).append(tag.config)
         say = _poll_plan if config.acquisition == "poll" else _subscription_plan
-        return [say(config, scan, tags) for scan, tags in sorted(scans.items())]
+        return [*(say(config, scan, tags) for scan, tags in sorted(scans.items())), *_beside_values(config)]
 
     @classmethod
     def doubts(cls, devices: Sequence[Device]) -> list[str]:
@@ -183,6 +183,14 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         if self._session is None:
             raise LinkError("not connected")
         return self._session
+
+
+def _beside_values(config: OpcUaConfig) -> Iterator[str]:
+    if config.events:
+        whose = ", ".join(config.notifiers) or "the whole server"
+        yield f"events of {whose}, up to {config.event_queue} kept by the server"
+    for name, methods in config.methods.items():
+        yield f"methods of {name} that may be called: {', '.join(methods.allow)}"
 
 
 def _poll_plan(config: OpcUaConfig, scan: float, tags: Sequence[NodeConfig]) -> str:

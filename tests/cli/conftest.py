@@ -47,6 +47,7 @@ def serving(asked: Asked) -> Iterator[None]:
             "read",
             "browse",
             "write",
+            "call",
             "reload",
             "alarms",
             "acknowledge",
