@@ -11,9 +11,11 @@ from typing import Any
 
 from gateway.app import Gateway, look_up
 from gateway.config.load import load
+from gateway.core.clock import SystemClock
 from gateway.plugin.loading import load_plugin
 
 PLUGINS = Path(__file__).parent / "plugins"
+HOUR_NS = 3_600_000_000_000
 TAGS = "[device.tags]\ntemp = { unit = '°C' }\nspeed = {}\n"
 
 
@@ -25,6 +27,23 @@ def device(name: str, more: str = "", tags: str = TAGS) -> str:
 def sink(name: str = "central", more: str = "") -> str:
     """A [[sink]] table."""
     return f'[[sink]]\nname = "{name}"\nplugin = "memory"\n{more}\n'
+
+
+class Ahead(SystemClock):
+    """The clocks of this machine, both set forward to the beginning of an hour."""
+
+    def __init__(self) -> None:
+        self.ns = 0
+        self.to_the_next_hour()
+
+    def wall_ns(self) -> int:
+        return super().wall_ns() + self.ns
+
+    def boot_ns(self) -> int:
+        return super().boot_ns() + self.ns
+
+    def to_the_next_hour(self) -> None:
+        self.ns += HOUR_NS - self.wall_ns() % HOUR_NS
 
 
 class Site:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from gateway.cli import main, outbox_drain, outbox_replay
 from gateway.core.quality import HISTORICAL
 from gateway.core.record import Record
-from tests.app.plant import Site, device, sink
+from tests.app.plant import Ahead, Site, device, sink
 
 KEPT = '[outbox]\nkeep = "1h"'
 
@@ -54,7 +54,7 @@ async def test_history_goes_to_the_sink_once_more_beside_what_is_new_and_the_aud
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.write(sink(), device("oven"), device("press"), KEPT)
-    async with site.running():
+    async with site.running(Ahead()):
         await site.until(
             lambda: len([each for each in readings(site, False) if each.readings.device.name == "oven"]) > 5
         )
@@ -83,7 +83,7 @@ async def test_history_goes_to_the_sink_once_more_beside_what_is_new_and_the_aud
 
 async def test_a_replay_goes_on_after_a_lost_link(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.write(sink(), device("oven"), KEPT)
-    async with site.running():
+    async with site.running(Ahead()):
         await site.until(lambda: len(readings(site, False)) > 5)
         site.far.down = True
         await site.heard("closed")
@@ -97,7 +97,7 @@ async def test_a_replay_goes_on_after_a_lost_link(site: Site, capsys: pytest.Cap
 
 async def test_a_replay_can_be_cancelled(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.write(sink(), device("oven"), KEPT)
-    async with site.running():
+    async with site.running(Ahead()):
         await site.until(lambda: len(readings(site, False)) > 5)
         begin = ("replay", "--sink", "central", "--from", "1h ago", "--rate", "0.001", "--background")
         assert await typed(site, *begin) == 0
@@ -127,7 +127,7 @@ async def test_a_replay_can_be_cancelled(site: Site, capsys: pytest.CaptureFixtu
 @pytest.mark.usefixtures("interruptible")
 async def test_ctrl_c_cancels_the_replay_in_the_gateway(site: Site) -> None:
     site.write(sink(), device("oven"), KEPT)
-    async with site.running():
+    async with site.running(Ahead()):
         await site.until(lambda: len(readings(site, False)) > 5)
         words = ("replay", "--sink", "central", "--from", "1h ago", "--rate", "0.001", "--socket", str(site.socket))
         command = await asyncio.create_subprocess_exec(
@@ -155,7 +155,7 @@ async def test_a_replay_that_cannot_be_is_refused_with_what_there_is(
     site: Site, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int, said: str
 ) -> None:
     site.write(sink(), device("oven"), KEPT)
-    async with site.running():
+    async with site.running(Ahead()):
         await site.heard("north/oven")
         assert await typed(site, "replay", *words) == code
     assert said in capsys.readouterr().err
@@ -166,7 +166,7 @@ async def test_drain_waits_until_every_sink_has_what_was_accepted(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.write(sink(), device("oven"))
-    async with site.running() as gateway:
+    async with site.running(Ahead()) as gateway:
         await site.heard("north/oven")
         site.far.down = True
         await site.heard("closed")

@@ -1,26 +1,6 @@
 """The running gateway's own account of what it read."""
 
-from gateway.core.clock import SystemClock
-from tests.app.plant import Site, device, sink
-
-HOUR_NS = 3_600_000_000_000
-
-
-class Ahead(SystemClock):
-    """The clocks of this machine, both set forward."""
-
-    def __init__(self) -> None:
-        self.ns = 0
-        self.to_the_next_hour()
-
-    def wall_ns(self) -> int:
-        return super().wall_ns() + self.ns
-
-    def boot_ns(self) -> int:
-        return super().boot_ns() + self.ns
-
-    def to_the_next_hour(self) -> None:
-        self.ns += HOUR_NS - self.wall_ns() % HOUR_NS
+from tests.app.plant import Ahead, Site, device, sink
 
 
 async def test_every_reading_of_the_driver_stands_in_the_receipt_of_its_hour(site: Site) -> None:
