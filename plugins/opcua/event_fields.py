@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -105,7 +106,8 @@ def as_event(session: Session, device: str, fields: Fields, now_ns: int, *, rest
     """What the gateway is told. `now_ns` stands in where the server gives no time; `restated`: the server says once more what
     it retains."""
     condition = _condition(session, fields)
-    t_ns = nanoseconds(fields.values.get("Time"))
+    time = fields.values.get("Time")
+    t_ns = nanoseconds(time) if isinstance(time, datetime) else None
     what = fields.text("Message") or (condition.name if condition else _type_name(fields.event_type))
     source = _source(fields)
     message = f"{device}: {source}: {what}" if source else f"{device}: {what}"

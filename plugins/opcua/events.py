@@ -45,6 +45,8 @@ ASK_AGAIN = 10.0
 _REFRESH = ua.NodeId(ua.ObjectIds.ConditionType), ua.NodeId(ua.ObjectIds.ConditionType_ConditionRefresh)
 _NO_CONDITIONS = {"BadMethodInvalid", "BadNodeIdUnknown", "BadNodeIdInvalid", "BadNotImplemented", "BadServiceUnsupported",
                   "BadNothingToDo", "BadNotSupported"}  # fmt: skip
+_NOT_FOR_US = {*_NO_CONDITIONS, "BadUserAccessDenied"}
+"""Answers to the request as a whole that leave the session as it is."""
 
 
 class Events:
@@ -126,13 +128,15 @@ class Events:
         self._refreshing = None
         number = ua.Variant(self._subscription, ua.VariantType.UInt32)
         with in_words("asking for the conditions", self._session.certificate):
-            result = await call(self._session, *_REFRESH, [number])
-        if result.StatusCode.is_good():
-            return
-        reason = name_of(int(result.StatusCode.value))
+            try:
+                reason = name_of(int((await call(self._session, *_REFRESH, [number])).StatusCode.value))
+            except ua.UaStatusCodeError as error:
+                reason = name_of(error.code)
+                if reason not in _NOT_FOR_US:
+                    raise
         if reason == "BadRefreshInProgress":
             self.refresh_at = asyncio.get_running_loop().time() + ASK_AGAIN
-        elif reason not in _NO_CONDITIONS:
+        elif reason not in ("Good", *_NO_CONDITIONS):
             self._log.warning("the server does not say how its conditions stand", reason=reason)
 
     def take(self, events: Sequence[ua.EventFieldList]) -> None:

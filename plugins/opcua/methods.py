@@ -7,7 +7,7 @@ from typing import Any
 from asyncua import ua
 from asyncua.ua.uaprotocol_auto import Argument
 
-from gateway.plugin import DeviceError
+from gateway.plugin import DeviceError, LinkError
 
 from .address import Address, parse_address
 from .errors import in_words, name_of
@@ -72,8 +72,11 @@ async def call_method(
     called = await _method(session, node, method)
     wanted, given = await _signature(session, called)
     variants = await _variants(session, method, wanted, arguments)
-    with in_words("calling", session.certificate):
-        result = await call(session, node, called, variants)
+    try:
+        with in_words("calling", session.certificate):
+            result = await call(session, node, called, variants)
+    except LinkError as error:
+        raise LinkError(f"{error}; it may have been carried out") from error
     _check_arguments(wanted, result)
     _check(result.StatusCode, _NOT_CALLED, "the server refuses the call")
     names = [argument.Name or "" for argument in given]
