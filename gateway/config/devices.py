@@ -71,9 +71,10 @@ class _Tags:
             return
         if message := _wrong_name(name):
             self._source.wrong(place, where, message)
-        tag = self._source.check(self._tag_type, options, place, where)
+        written = self._tag_type, repr(options)
+        tag = self._source.tags.get(written) or self._source.check(self._tag_type, options, place, where)
         if tag:
-            self.good[name] = tag
+            self.good[name] = self._source.tags[written] = tag
 
     def _no_tag(self, name: str) -> str:
         if name in self._device_type.model_fields:
@@ -112,9 +113,11 @@ class _Tags:
             message = f"this name is taken already at {at}"
             return [Problem(shown, row.line, where, message)]
         self._seen[row.name] = row.line
-        tag, mistakes = check(self._tag_type, row.options, self._source.base)
+        written = self._tag_type, repr(row.options)
+        known = self._source.tags.get(written)
+        tag, mistakes = (known, []) if known else check(self._tag_type, row.options, self._source.base)
         if tag:
-            self.good[row.name] = tag
+            self.good[row.name] = self._source.tags[written] = tag
         found = [Problem(shown, row.line, where, _wrong_name(row.name))] if _wrong_name(row.name) else []
         for mistake in mistakes:
             column, message = key(mistake.path[:1]), mistake.message

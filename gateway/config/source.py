@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from gateway.config.base import TagConfig
 from gateway.config.mistakes import check
 from gateway.config.toml_file import read_toml
 from gateway.config.toml_lines import Lines, Steps
@@ -27,6 +28,8 @@ class Source:
         self.hashed(path.absolute(), data)
         self._lines = Lines(text)
         self.parked: list[Problem] = []
+        self.tags: dict[tuple[type[TagConfig], str], TagConfig] = {}
+        """Tags by what was written: devices of one kind share them."""
         self._found: list[tuple[int, int, Problem]] = []
 
     def line(self, place: Steps) -> int:
