@@ -41,9 +41,9 @@ def encode(readings: Readings, device_tags: bytes) -> tuple[int, bytes]:
         shape, times = ONE_TIME, times[:8]
     values = _bytes(readings.value, _FLOAT64)
     short = readings.value.astype(np.float32)
-    readings.keep_float32(short)
     if short.astype(np.float64).tobytes() == values:
         shape, values = shape | FLOAT32, short.tobytes()
+        readings.keep_float32(short)
     form, tags = _tags(readings.tag, device_tags, n)
     quality = _bytes(readings.quality, _UINT32)
     if quality == bytes(4 * n):

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, SupportsInt
 
 import numpy as np
 import orjson
@@ -23,6 +23,7 @@ from gateway.core.quality import BAD, HISTORICAL, all_good, describe
 from gateway.core.readings import Readings
 from gateway.core.record import Record
 from gateway.core.tag import FITS_FLOAT32, VALUE_TYPES, Tags
+from gateway.outbox.columns import ALL_GOOD, EXACT, FLOAT32, ONE_TIME
 
 _MILLISECOND = 1_000_000
 _INFINITE = float("inf")
@@ -30,6 +31,9 @@ _SHORT = 8
 """Bytes of a short hash."""
 _PLANS = 4
 """Plans kept per device: its scan groups, whose column of tags is always the same object."""
+
+_FORM, _PLAIN = ONE_TIME | ALL_GOOD | EXACT, ONE_TIME | ALL_GOOD
+"""Of a payload's shape: what matters here, and how it is for most blocks."""
 
 _FLOAT32, _BOOL, _SMALL, _WIDE, _OTHER = range(5)
 """What matters of a tag's type; _SMALL and _WIDE are integers that fit, or do not fit, a float32."""
@@ -59,13 +63,24 @@ class _Plan:
 
     def numbers(self, readings: Readings) -> NDArray[np.floating[Any]]:
         """What a reader of the message sees, with NaN for null; not to be changed."""
-        seen: NDArray[np.floating[Any]] = readings.float32() if self._single else readings.value.astype(np.float64)
+        value = readings.value
+        seen: NDArray[np.floating[Any]] = readings.float32() if self._single else value.astype(np.float64, copy=False)
         if self._codes is not None:
-            seen = seen.copy() if self._single else seen
-            self._as_printed(readings.value, seen)
+            seen = seen.copy()
+            self._as_printed(value, seen)
         if not seen.dot(seen) < _INFINITE:
             seen = np.where(np.isfinite(seen), seen, np.float32(math.nan))
         return seen
+
+    def stored(self, readings: Readings, shape: int, payload: bytes) -> bytes:
+        """The bytes of `numbers` for readings that were stored as this payload, of a _PLAIN form; none where that takes
+        more than a look."""
+        value, n = readings.value, len(readings.tag)
+        if self._codes is not None or not value.dot(value) < _INFINITE:
+            return b""
+        if self._single:
+            return payload[8 : 8 + 4 * n] if shape & FLOAT32 else b""
+        return value.astype(np.float64, copy=False).tobytes() if shape & FLOAT32 else payload[8 : 8 + 8 * n]
 
     def _as_printed(self, value: NDArray[np.float64], seen: NDArray[np.floating[Any]]) -> None:
         if len(self._whole):
@@ -94,14 +109,19 @@ class Content:
         self._plans: dict[int, tuple[NDArray[np.uint32], list[_Plan]]] = {}
         """By `id` of the column of tags, which therefore is kept as well."""
 
-    def digests(self, record: Record) -> list[bytes]:
-        """SHA-256 of each message that the record becomes, in their order. Numpy's overflow warning must be off."""
+    def digests(self, record: Record, shape: int = 0, payload: bytes = b"") -> list[bytes]:
+        """SHA-256 of each message that the record becomes, in their order. `shape` and `payload`: what `columns.encode` made
+        of its readings, where that is at hand; most of it can be hashed as it stands. Numpy's overflow warning must be off.
+        """
         readings = record.readings
         assert readings is not None
         known = self._plans.get(id(readings.tag))
         plans = known[1] if known else self._planned(readings.tag)
         if len(plans) == 1:
-            return [_digest(plans[0], readings, record, f"{record.log}:data:{record.seq}\n")]
+            line = f"{record.log}:data:{record.seq}\n"
+            if shape & _FORM == _PLAIN and (numbers := plans[0].stored(readings, shape, payload)):
+                return [_hashed(plans[0], line, record, _milliseconds(readings.t_ns[0]), numbers)]
+            return [_digest(plans[0], readings, record, line)]
         return [
             _digest(plan, readings.take(plan.rows), record, f"{record.id}:{n}\n" if n else f"{record.id}\n")
             for n, plan in enumerate(plans)
@@ -164,9 +184,14 @@ def _digest(plan: _Plan, readings: Readings, record: Record, line: str) -> bytes
         numbers = np.where(readings.quality >= BAD, np.float32(math.nan), numbers)
     if readings.exact:
         numbers, texts = _with_exact(numbers, readings.exact, readings.quality)
-    accepted = (record.wall_ns // _MILLISECOND).to_bytes(8, "little", signed=True)
+    return _hashed(plan, line, record, _times(readings.t_ns), numbers.tobytes(), quality, texts)
+
+
+def _hashed(
+    plan: _Plan, line: str, record: Record, times: bytes, numbers: bytes, quality: bytes = b"", texts: bytes = b""
+) -> bytes:
     of_it = plan.start.copy()
-    of_it.update(b"".join((line.encode(), quality, accepted, _times(readings.t_ns), numbers.tobytes(), texts)))
+    of_it.update(b"".join((line.encode(), quality, _milliseconds(record.wall_ns), times, numbers, texts)))
     return of_it.digest()
 
 
@@ -175,7 +200,11 @@ def _times(t_ns: NDArray[np.int64]) -> bytes:
     if raw != raw[:8] * len(t_ns):
         raw = (t_ns // _MILLISECOND).tobytes()
         return raw if raw != raw[:8] * len(t_ns) else raw[:8]
-    return (int(t_ns[0]) // _MILLISECOND).to_bytes(8, "little", signed=True)
+    return _milliseconds(t_ns[0])
+
+
+def _milliseconds(t_ns: SupportsInt) -> bytes:
+    return (int(t_ns) // _MILLISECOND).to_bytes(8, "little", signed=True)
 
 
 def _shorts(texts: Iterable[str]) -> bytes:

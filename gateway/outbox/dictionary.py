@@ -8,7 +8,7 @@ anew from the segments if it is lost.
 import hashlib
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
@@ -20,6 +20,7 @@ from gateway.config.model import DeviceSpec
 from gateway.core.context import Context
 from gateway.core.record import Lane
 from gateway.core.tag import Device, Tag, Tags
+from gateway.outbox.content import Content
 from gateway.outbox.frames import DEFINITION, ZLIB_JSON, frame
 from gateway.plugin.driver import Found
 
@@ -38,6 +39,14 @@ class Source:
     packed: bytes
     """The definition as compressed JSON."""
     tag_bytes: bytes
+    _content: Content | None = field(default=None, init=False)
+
+    @property
+    def content(self) -> Content:
+        """What hashes its records."""
+        if self._content is None:
+            self._content = Content(self.device.tags, self.device.context)
+        return self._content
 
     @property
     def definition(self) -> bytes:

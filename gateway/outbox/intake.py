@@ -134,4 +134,5 @@ class Intake:
             own_time=readings is not None and readings.own_time,
             stamp=stamp,
         )
-        return Entry(seq, total, rows, wall_ns, source, data)
+        digests = source.content.digests(record, shape, payload) if source is not None else ()
+        return Entry(seq, total, rows, wall_ns, source, data, digests)

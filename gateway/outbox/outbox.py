@@ -259,17 +259,17 @@ class Outbox:
 
     def held(self, lane: Lane, entries: Sequence[Entry]) -> None:
         """These records are held in memory: accepted under the weaker promise of `mode = "spill"`."""
-        self._accepted(lane, self._lanes[lane].accepted(entries), finished=False)
+        self._accepted(lane, self._lanes[lane].accepted(entries), entries, finished=False)
 
-    def _accepted(self, lane: Lane, records: Sequence[Record], *, finished: bool) -> None:
+    def _accepted(self, lane: Lane, records: Sequence[Record], entries: Sequence[Entry], *, finished: bool) -> None:
         if lane is Lane.DATA:
-            self.receipts.written(records, finished=finished)
+            self.receipts.written(records, entries, finished=finished)
         for reader in self._readers.values():
             reader.wake()
 
     def written(self, lane: Lane, growth: Growth) -> None:
         """These records are on disk: accepted, and readers may have them."""
-        self._accepted(lane, self._lanes[lane].written(growth), finished=bool(growth.finished))
+        self._accepted(lane, self._lanes[lane].written(growth), growth.entries, finished=bool(growth.finished))
 
     def group_done(self, group: Group) -> None:
         """All of it is on disk, or given up at a stop."""

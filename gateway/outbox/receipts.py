@@ -24,7 +24,7 @@ from gateway.outbox.reading import frames, record
 from gateway.outbox.receipts_body import Index, Standing, bodies, standing
 from gateway.outbox.receipts_files import ReceiptFiles, kept
 from gateway.outbox.receipts_period import HOUR_NS, OpenPeriod, Period, Tally
-from gateway.outbox.segment import Segment
+from gateway.outbox.segment import Entry, Segment
 
 log = structlog.get_logger()
 
@@ -119,7 +119,7 @@ class Receipts:
                 self._open.period.incomplete = True
             return
         if again.readings is not None:
-            self._enter(again)
+            self._enter(again, dictionary.sources[head.source].content.digests(again))
             assert self._open is not None
             self._open.period.interrupted = True
 
@@ -157,22 +157,21 @@ class Receipts:
         """The device is not to be read any more."""
         self._away.pop(device, None)
 
-    def written(self, records: Sequence[Record], *, finished: bool) -> None:
-        """These records of the data lane are on disk. `finished`: the file before theirs is, and may go; what was counted so
-        far must be on disk by then."""
-        with np.errstate(over="ignore"):
-            for record in records:
-                if record.readings is not None:
-                    self._enter(record).read += self._fresh.pop(record.readings.device, 0)
+    def written(self, records: Sequence[Record], entries: Sequence[Entry], *, finished: bool) -> None:
+        """These records of the data lane are on disk, which stood in these entries (none: they were accepted before).
+        `finished`: the file before theirs is, and may go; what was counted so far must be on disk by then."""
+        for each, entry in zip(records, entries, strict=False):
+            if each.readings is not None:
+                self._enter(each, entry.digests).read += self._fresh.pop(each.readings.device, 0)
         if finished and self._open is not None:
             self._files.save_open(self._open.period, *self._open.take_index())
 
-    def _enter(self, record: Record) -> Tally:
+    def _enter(self, record: Record, digests: Sequence[bytes]) -> Tally:
         if self._open is not None and not self._open.belongs(record):
             self._close(self._last_moment(record.epoch))
         if self._open is None:
             self._open = self._begun(record.seq, record.wall_ns, record.epoch)
-        return self._open.accept(record)
+        return self._open.accept(record, digests)
 
     def _now_open(self) -> OpenPeriod:
         if self._open is None:

@@ -1,14 +1,13 @@
 """What was accepted in one stretch of time, by device: an hour of the wall clock, or what a stop or a step left of it."""
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
 from gateway.core.record import Record
 from gateway.core.tag import Device
-from gateway.outbox.content import Content
 
 HOUR_NS = 3_600_000_000_000
 NOBODY = 0xFFFF
@@ -34,8 +33,8 @@ class Tally:
     gaps: list[list[Any]] = field(default_factory=list)
     """Reason, from (ns) and to (ns, or None) of each time in which the device gave nothing."""
 
-    def accept(self, record: Record, digests: list[bytes]) -> None:
-        """Count a record."""
+    def accept(self, record: Record, digests: Sequence[bytes]) -> None:
+        """Count a record; `digests` are the hashes of its messages."""
         for digest in digests:
             self.hash = sha256(self.hash + digest).digest()
         self.first = self.first or record.seq
@@ -107,33 +106,32 @@ class OpenPeriod:
         """Number of the device (in `tallies`) and readings of each record, flat, from `index_from` on."""
         self.index_from = period.end
         self._hour = period.wall_ns // HOUR_NS
-        self._contents: dict[Device, tuple[int, Tally, Content]] = {}
+        self._tallies: dict[Device, tuple[int, Tally]] = {}
         self._numbers = {_key(tally.device, tally.context): n for n, tally in enumerate(period.tallies)}
 
     def tally(self, device: Device) -> Tally:
         """The device's, in its context."""
         return self._of(device)[1]
 
-    def _of(self, device: Device) -> tuple[int, Tally, Content]:
-        known = self._contents.get(device)
+    def _of(self, device: Device) -> tuple[int, Tally]:
+        known = self._tallies.get(device)
         if known is None:
             said = device.context.said()
             number = self._numbers.setdefault(_key(device.name, said), len(self.period.tallies))
             if number == len(self.period.tallies):
                 self.period.tallies.append(Tally(device.name, said))
-            content = Content(device.tags, device.context)
-            known = self._contents[device] = (number, self.period.tallies[number], content)
+            known = self._tallies[device] = (number, self.period.tallies[number])
         return known
 
     def belongs(self, record: Record) -> bool:
         """Whether a record is of this hour, and of this epoch of the clock."""
         return record.epoch == self.period.epoch and record.wall_ns // HOUR_NS == self._hour
 
-    def accept(self, record: Record) -> Tally:
-        """Count a record of readings; numpy's overflow warning must be off."""
+    def accept(self, record: Record, digests: Sequence[bytes]) -> Tally:
+        """Count a record of readings; `digests` are the hashes of its messages."""
         assert record.readings is not None
-        number, tally, content = self._of(record.readings.device)
-        tally.accept(record, content.digests(record))
+        number, tally = self._of(record.readings.device)
+        tally.accept(record, digests)
         period = self.period
         if record.seq != period.end:
             period.incomplete = True

@@ -145,6 +145,8 @@ class Entry(NamedTuple):
     wall_ns: int
     source: Source | None
     frame: bytes
+    digests: Sequence[bytes] = ()
+    """Of readings: the hash of each message that the record becomes."""
 
 
 class Growth(NamedTuple):

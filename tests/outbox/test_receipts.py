@@ -25,6 +25,7 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
 from gateway.outbox import Outbox, Reader
 from gateway.outbox import outbox as outbox_module
+from gateway.outbox.columns import encode
 from gateway.outbox.content import Content
 from gateway.outbox.frames import HEAD_SIZE, scan
 from gateway.outbox.segment import HEADER_SIZE
@@ -100,7 +101,26 @@ def test_a_consumer_computes_the_same_hash_from_the_messages(made: tuple[Record,
         content = Content(device.tags, device.context)
         own = content.digests(record)
         assert content.digests(record) == own
+        assert content.digests(record, *encode(record.readings, device.tags.ids.tobytes())) == own
     assert own == [consumers_digest()(message) for message in messages(record, device)]
+
+
+@given(
+    st.sampled_from(TYPES),
+    st.lists(FLOATS | st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=9),
+    st.sampled_from([np.float64, np.float32, ">f8"]),
+)
+@settings(deadline=None, max_examples=300)
+def test_a_plain_block_is_hashed_from_what_is_stored_as_from_its_columns(kind: str, values: list[float], dtype: Any):
+    tags = Tags("d", [Tag(n + 1, "d", f"tag{n}", kind) for n in range(len(values))])
+    device = Device("d", "x", tags, Context(site="north"))
+    n = len(values)
+    with np.errstate(over="ignore", invalid="ignore"):
+        column = np.array(values).astype(dtype)
+        readings = Readings(device, np.full(n, T0, np.int64), tags.ids, column, np.zeros(n, np.uint32))
+        record = Record("0123456789abcdef", Lane.DATA, 7, Kind.READINGS, T0, 0, 1, 0, "0", n, readings)
+        content = Content(tags, device.context)
+        assert content.digests(record, *encode(readings, tags.ids.tobytes())) == content.digests(record)
 
 
 @given(records(), st.data())
