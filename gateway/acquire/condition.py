@@ -169,21 +169,23 @@ class Conditioner:
         if known is not None and known.ids is ids:
             return known
         order = self._order[np.searchsorted(self._sorted, ids)]
+        whole = order.tolist() == list(range(len(self._order)))
+        at: slice | NDArray[np.intp] = _ALL if whole else order
         made = _Rows(
             ids,
             order,
-            self._factor[order],
-            self._divisor[order],
-            self._offset[order],
-            self._low[order],
-            self._high[order],
-            self._deadband[order],
-            self._filtered[order],
-            bool((self._factor != self._divisor)[order].any() or self._offset[order].any()),
-            bool(np.isfinite(self._low[order]).any()),
-            bool(self._filtered[order].any()),
-            len(set(order.tolist())) < len(order),
-            order.tolist() == list(range(len(self._order))),
+            self._factor[at],
+            self._divisor[at],
+            self._offset[at],
+            self._low[at],
+            self._high[at],
+            self._deadband[at],
+            self._filtered[at],
+            bool((self._factor != self._divisor)[at].any() or self._offset[at].any()),
+            bool(np.isfinite(self._low[at]).any()),
+            bool(self._filtered[at].any()),
+            not whole and len(set(order.tolist())) < len(order),
+            whole,
         )
         if not ids.flags.writeable:
             if len(self._known) > 64:

@@ -86,8 +86,8 @@ class Line:
         self._in_flight = sources[0].spec.config.max_in_flight
         self._patience = self._timeout
         self._due: deque[Scan] = deque()
-        self._asked: deque[Request] = deque()
-        self._idle: deque[asyncio.Future[None]] = deque()
+        self._asked: list[Request] = []
+        self._idle: list[asyncio.Future[None]] = []
         """Readers that have nothing to do."""
         self._driver: Driver[Any, Any] | None = None
         self._tally: Counter[str] = Counter()
@@ -315,7 +315,7 @@ class Line:
     def _wake(self) -> None:
         """Wake one idle reader, if there is one."""
         while self._idle:
-            bell = self._idle.popleft()
+            bell = self._idle.pop()
             if not bell.done():
                 bell.set_result(None)
                 return
@@ -329,7 +329,7 @@ class Line:
                 self._idle.append(bell)
                 await bell
             if self._asked:
-                await self._do(driver, self._asked.popleft())
+                await self._do(driver, self._asked.pop(0))
             else:
                 await self._read_scan(driver, self._due.popleft(), deadline)
 

@@ -59,13 +59,29 @@ class Block:
         return Block(self.spans[:middle]), Block(self.spans[middle:])
 
 
-def spans_of(tags: Iterable[Tag]) -> list[Span]:
-    """What has to be read for these Modbus tags, in the order of areas and addresses."""
+def spans_of(tags: Iterable[Tag]) -> tuple[Span, ...]:
+    """What has to be read for these Modbus tags, in the order of areas and addresses. Devices whose tags share their options
+    share the answer."""
+    configs = [tag.config for tag in tags]
+    key = tuple(map(id, configs))
+    if key not in _known:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[key] = configs, _spans(configs)
+    return _known[key][1]
+
+
+_MOST_KNOWN = 64
+_known: dict[tuple[int, ...], tuple[list[ModbusTag], tuple[Span, ...]]] = {}
+"""By the identities of tags' options, which are kept here so that they stay theirs."""
+
+
+def _spans(configs: Sequence[ModbusTag]) -> tuple[Span, ...]:
     rows: dict[tuple[int, int, int], list[int]] = {}
-    for row, tag in enumerate(tags):
-        at = tag.config.at()
-        rows.setdefault((AREAS.index(at.area), at.offset, at.offset + _width(tag.config)), []).append(row)
-    return [Span(AREAS[area], start, end, tuple(rows[area, start, end])) for area, start, end in sorted(rows)]
+    for row, config in enumerate(configs):
+        at = config.at()
+        rows.setdefault((AREAS.index(at.area), at.offset, at.offset + _width(config)), []).append(row)
+    return tuple(Span(AREAS[area], start, end, tuple(rows[area, start, end])) for area, start, end in sorted(rows))
 
 
 def blocks_of(spans: Sequence[Span], device: ModbusDevice, max_gap: int | None = None) -> list[Block]:

@@ -16,8 +16,8 @@ class Turns:
     others, what is repeated goes before what was not sent yet. False when there is nothing to send."""
 
     def __init__(self) -> None:
-        self._urgent: deque[Exchange] = deque()
-        self._again: deque[Turn] = deque()
+        self._urgent: list[Exchange] = []
+        self._again: list[Turn] = []
         self._waiting: deque[Exchange] = deque()
         self._last: Exchange | None = None
         """Whose turn it was; it goes behind those that came meanwhile."""
@@ -27,14 +27,15 @@ class Turns:
 
     def add(self, exchange: Exchange, urgent: bool) -> None:
         """An exchange of which nothing was sent."""
-        (self._urgent if urgent else self._waiting).append(exchange)
+        line = self._urgent if urgent else self._waiting
+        line.append(exchange)
 
     def next(self) -> Turn:
         """What to send now; there must be something."""
         if self._urgent:
             return _first(self._urgent)
         if self._again:
-            return self._again.popleft()
+            return self._again.pop(0)
         waiting = self._waiting
         if waiting[0] is self._last and len(waiting) > 1:
             waiting.rotate(-1)
@@ -47,11 +48,11 @@ class Turns:
 
     def hold(self, turn: Turn) -> None:
         """Send it as soon as the mark is back that is sent in its place now."""
-        self._again.appendleft(turn)
+        self._again.insert(0, turn)
 
     def held(self) -> Turn:
         """What `hold` was last told, to be sent no more."""
-        return self._again.popleft()
+        return self._again.pop(0)
 
     def skip(self, exchange: Exchange, answer: Answer) -> None:
         """Send no more of an exchange: this stands for the other answers."""
@@ -63,7 +64,7 @@ class Turns:
         """Nobody waits for it any more."""
         if exchange.unsent < len(exchange.requests):
             self._remove(exchange)
-        self._again = deque(turn for turn in self._again if turn[0] is not exchange)
+        self._again = [turn for turn in self._again if turn[0] is not exchange]
 
     def take_overdue(self, now: float) -> list[Turn]:
         """The repetitions for which the time is over; they are sent no more."""
@@ -94,14 +95,15 @@ class Turns:
         self._again.clear()
 
     def _remove(self, exchange: Exchange) -> None:
-        (self._urgent if exchange in self._urgent else self._waiting).remove(exchange)
+        line = self._urgent if exchange in self._urgent else self._waiting
+        line.remove(exchange)
 
 
-def _first(line: deque[Exchange]) -> Turn:
+def _first(line: deque[Exchange] | list[Exchange]) -> Turn:
     """The next request of the first exchange."""
     exchange = line[0]
     index = exchange.unsent
     exchange.unsent += 1
     if exchange.unsent == len(exchange.requests):
-        line.popleft()
+        del line[0]
     return exchange, index, exchange.pace.retries, False
