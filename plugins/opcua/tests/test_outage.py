@@ -26,7 +26,7 @@ async def link(serve):
 
 def counting(proxy: FaultProxy, **options):
     """A device with keep-alives every 400 ms, which is given up after 1.2 s of silence."""
-    defaults = {"scan": "200ms", "sampling": "50ms", "stale_after": "1s", "timeout": "3s"}
+    defaults = {"scan": "200ms", "sampling": "0s", "stale_after": "1s", "timeout": "3s"}
     return make_device(f"opc.tcp://127.0.0.1:{proxy.port}", ["Count", "Double", "Nothing"], **defaults | options)
 
 

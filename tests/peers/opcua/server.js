@@ -58,7 +58,7 @@ function addVariables(server) {
         return variables[name];
     };
     for (const [type, value] of Object.entries(SCALARS)) add(type, type, value);
-    add("Count", "UInt32", 0);
+    add("Count", "UInt32", 0, { minimumSamplingInterval: 0 });  // each new number is sampled, also by a server that was held up
     add("Setpoint", "Double", 10);
     add("Switch", "Boolean", false);
     add("Words", "String", "a");
