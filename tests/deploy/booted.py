@@ -39,7 +39,7 @@ class Booted:
             [*enter, "sh", "-ec", f"cd /; test -e {MARK} || exit 99\n{command}"],
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,
             check=False,
             env=environment,
         )
@@ -55,7 +55,7 @@ class Booted:
         """What the journal says, messages only."""
         return self.run(f"journalctl --no-pager --output cat {matches}").stdout
 
-    def until(self, condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
         """Wait for a condition, or fail with the journal."""
         end = time.monotonic() + seconds
         while not condition():
@@ -128,7 +128,7 @@ def _cgroup() -> Iterator[Path]:
 
 
 def _remove(group: Path) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while True:
         try:
             for path, _, _ in os.walk(group, topdown=False):
@@ -147,7 +147,7 @@ def _enter(group: Path) -> None:
 
 def _wait_until_up(process: subprocess.Popen[bytes], log: Path) -> Booted:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while process.poll() is None and time.monotonic() < end:
         pids = children.read_text().split()
         if pids:

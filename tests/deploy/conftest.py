@@ -14,6 +14,6 @@ UNITS = CHECKOUT / "deploy" / "systemd"
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(target)]
-    subprocess.run([*build, str(CHECKOUT)], check=True, timeout=120)
+    subprocess.run([*build, str(CHECKOUT)], check=True, timeout=500)
     (built,) = target.glob("*.whl")
     return built

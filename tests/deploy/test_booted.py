@@ -18,7 +18,7 @@ from gateway.demo.scenario import Ports
 from .booted import Booted, booted
 from .conftest import UNITS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PYTHON = "/usr/bin/python3"
 CONFIG = """\
@@ -38,13 +38,14 @@ scan = "500ms"
 [device.tags]
 temperature = { wave = "sine", mean = 60, amplitude = 5, period = "2min" }
 """
-QUICK = "[Service]\nWatchdogSec=3s\nTimeoutAbortSec=2s\n"
-"""So that a test need not wait for half a minute."""
+DROPIN = "/etc/systemd/system/edge-gateway.service.d/quick.conf"
+QUICK = "[Service]\nWatchdogSec=5s\nTimeoutAbortSec=2s\n"
+"""So that the watchdog's test need not wait for half a minute. The others leave a busy machine the unit's own time."""
 
 
 @pytest.fixture(scope="module")
 def system(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
-    """Booted, with the service installed, started, and its watchdog made quick."""
+    """Booted, with the service installed and started."""
     _skip_unless_debians_python_can_use_our_packages()
     base = tmp_path_factory.mktemp("booted")
     _stage(base / "stage", wheel)
@@ -61,7 +62,7 @@ def _skip_unless_debians_python_can_use_our_packages() -> None:
     if not Path(PYTHON).exists():
         pytest.skip("the service runs on the distribution's Python: apt-get install python3")
     asked = [PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-    theirs = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    theirs = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
     if theirs != version:
         pytest.skip(f"{PYTHON} is {theirs}, the tests run on {version}: make clean test-all PYTHON={PYTHON}")
 
@@ -76,9 +77,6 @@ def _stage(stage: Path, wheel: Path) -> None:
     config.mkdir(parents=True)
     scenario.write(config, Ports(1883, 5020, 4840), PYTHON, "mosquitto")
     (config / "config.toml").rename(config / "demo.toml")
-    dropins = stage / "etc/systemd/system/edge-gateway.service.d"
-    dropins.mkdir(parents=True)
-    (dropins / "quick.conf").write_text(QUICK)
 
 
 def _install_notes() -> Iterator[str]:
@@ -102,6 +100,15 @@ def running(system: Booted) -> Iterator[Booted]:
     _write(system, CONFIG)
 
 
+@pytest.fixture
+def watched(running: Booted) -> Iterator[Booted]:
+    """The service with a quick watchdog."""
+    running.run(f"mkdir -p $(dirname {DROPIN})\ncat >{DROPIN} <<'END'\n{QUICK}END")
+    running.run("systemctl daemon-reload; systemctl restart edge-gateway")
+    yield running
+    running.run(f"rm {DROPIN}; systemctl daemon-reload")
+
+
 def _write(system: Booted, config: str) -> None:
     system.run(f"cat >/etc/edge-gateway/config.toml <<'END'\n{config}END")
 
@@ -118,7 +125,7 @@ def test_start_returns_when_the_gateway_is_ready(running: Booted) -> None:
 
 def test_systemctl_status_says_in_a_sentence_how_it_is(running: Booted) -> None:
     running.until(lambda: "1/1 devices up" in running.property("StatusText"), "the status line")
-    assert "central down" in running.run("systemctl status edge-gateway").stdout
+    running.until(lambda: "central down" in running.run("systemctl status edge-gateway").stdout, "the sink in it")
 
 
 def test_it_runs_as_its_own_user_and_writes_only_where_it_may(running: Booted) -> None:
@@ -146,14 +153,14 @@ def test_a_killed_gateway_is_started_again(running: Booted) -> None:
     assert running.property("NRestarts") == "1"
 
 
-def test_a_stopped_process_is_ended_by_the_watchdog_and_started_again(running: Booted) -> None:
-    before = _pid(running)
-    running.until(lambda: bool(running.property("StatusText")), "the first sign of life")
-    running.run(f"kill -STOP {before}")
-    running.until(
-        lambda: running.property("ActiveState") == "active" and _pid(running) not in ("0", before), "a new process"
+def test_a_stopped_process_is_ended_by_the_watchdog_and_started_again(watched: Booted) -> None:
+    watched.until(lambda: bool(watched.property("StatusText")), "the first sign of life")
+    before = _pid(watched)
+    watched.run(f"kill -STOP {before}")
+    watched.until(
+        lambda: watched.property("ActiveState") == "active" and _pid(watched) not in ("0", before), "a new process"
     )
-    assert "Watchdog timeout" in running.journal()
+    watched.until(lambda: "Watchdog timeout" in watched.journal(), "word of the watchdog")
 
 
 def test_a_bad_reload_fails_says_why_and_leaves_the_gateway_running(running: Booted) -> None:
@@ -162,7 +169,7 @@ def test_a_bad_reload_fails_says_why_and_leaves_the_gateway_running(running: Boo
     assert running.run("systemctl reload edge-gateway", check=False).returncode != 0
     assert running.property("ActiveState") == "active"
     assert _pid(running) == before
-    assert 'did you mean "scan"?' in running.journal()
+    running.until(lambda: 'did you mean "scan"?' in running.journal(), "the mistake in the journal")
 
 
 def test_a_good_reload_applies_the_change_without_a_restart(running: Booted) -> None:
@@ -222,7 +229,7 @@ def test_all_of_it_works_behind_the_units_fences_without_a_warning(running: Boot
         told = running.run("edge-gateway status --json", check=False).stdout
         return bool(told) and _is_well(json.loads(told))
 
-    running.until(is_well, "devices, sink and model up, and a score", 60)
+    running.until(is_well, "devices, sink and model up, and a score", 180)
     run = running.property("InvocationID")
     assert running.journal(f"-p warning _SYSTEMD_INVOCATION_ID={run} + INVOCATION_ID={run}") == ""
 

@@ -11,6 +11,8 @@ import pytest
 
 from .conftest import UNITS
 
+pytestmark = pytest.mark.timeout(150)
+
 SERVICES = ("edge-gateway.service", "edge-gateway-failed@.service")
 DROPINS = sorted(path.name for path in (UNITS / "dropins").glob("*.conf") if path.name != "modules-load.conf")
 THRESHOLD = 15
@@ -55,7 +57,7 @@ def placed(directory: Path, *dropins: str) -> Path:
 def analyze(*words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0", "LC_ALL": "C"}
     return subprocess.run(
-        ["systemd-analyze", *words], capture_output=True, text=True, timeout=25, check=False, env=environment
+        ["systemd-analyze", *words], capture_output=True, text=True, timeout=100, check=False, env=environment
     )
 
 
@@ -128,7 +130,7 @@ def test_user_and_folders_are_made_with_their_modes(tmp_path: Path) -> None:
         ["systemd-sysusers", UNITS / "sysusers.conf"],
         ["systemd-tmpfiles", "--create", UNITS / "tmpfiles.conf"],
     ):
-        made = subprocess.run([*command, root], capture_output=True, text=True, timeout=25, check=False)
+        made = subprocess.run([*command, root], capture_output=True, text=True, timeout=100, check=False)
         assert made.returncode == 0, made.stderr
     assert "gateway:x:" in (tmp_path / "etc/passwd").read_text()
     modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "etc/edge-gateway").iterdir()}

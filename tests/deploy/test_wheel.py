@@ -14,7 +14,7 @@ from gateway.demo.scenario import Ports, write
 
 from .conftest import CHECKOUT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,9 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command, installed from the wheel into an environment of its own; dependencies are taken from this one."""
     base = tmp_path_factory.mktemp("installed")
     python = base / "venv" / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", base / "venv"], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", base / "venv"], check=True, timeout=250)
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*pip, str(wheel)], check=True, timeout=60)
+    subprocess.run([*pip, str(wheel)], check=True, timeout=250)
     (own,) = (base / "venv" / "lib").glob("python3*/site-packages")
     shared = sysconfig.get_path("purelib")
     # addsitedir would follow the .pth file of this checkout's editable install too; a plain path does not.
@@ -35,7 +35,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(command: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     return subprocess.run(
-        [command, *words], capture_output=True, text=True, timeout=60, check=False, cwd=command.parent, env=environment
+        [command, *words], capture_output=True, text=True, timeout=250, check=False, cwd=command.parent, env=environment
     )
 
 
