@@ -141,6 +141,7 @@ def _following(before: "Card | None") -> str:
 
 def _write(path: Path, content: bytes) -> None:
     """The file appears only when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)

@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     wanted = opened.card.tags
     if missing := [tag for tag in (*wanted, *([args.truth] if args.truth else [])) if tag not in data.tags]:
         raise GatewayError(f"{args.data}: has no column {', '.join(missing)}; it has {', '.join(data.tags)}")
+    if misfits := list(_other_units(opened, data)):
+        raise GatewayError(f"{args.data}: {'; '.join(misfits)}")
     if not len(data):
         raise GatewayError(f"{args.data}: has no rows between --from and --to")
     inputs = data.of(wanted)
@@ -73,6 +75,15 @@ def run(args: argparse.Namespace) -> int:
         _write(args.out, data.t_ns, labels, rows)
     print(json.dumps(told, ensure_ascii=False) if args.json else "\n".join(_lines(told, data)))
     return 0
+
+
+def _other_units(opened: "OpenModel", data: "Table") -> Iterator[str]:
+    """Columns whose titles tell another unit than the model was trained in; a title without one is believed."""
+    units = dict(zip(data.tags, data.units, strict=True))
+    for entry in opened.card.inputs:
+        if units[entry.tag] not in ("", entry.unit):
+            trained = f"in {entry.unit}" if entry.unit else "without a unit"
+            yield f'column "{entry.tag}" is in {units[entry.tag]}, the model was trained {trained}: convert it'
 
 
 def summary(

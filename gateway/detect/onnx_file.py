@@ -76,6 +76,8 @@ def read_onnx(path: Path) -> OnnxFile:
                 f"{path}: {format_size(size)} is too large for a model; the limit is {format_size(MAX_SIZE)}"
             )
         content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}; edge-gateway learn makes one") from error
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     try:

@@ -30,6 +30,7 @@ class ModelCommands:
 
     async def approve(self, who: str, model: str, reason: str) -> list[dict[str, Any]]:
         """The version in shadow becomes active. Raises GatewayError when there is none such, also the next two."""
+        _check_reason(reason)
         versions = self._detection.detector.succession
         found = versions.find(model)
         sha256 = found.shadow.sha256 if found.shadow else ""
@@ -46,6 +47,7 @@ class ModelCommands:
 
     async def roll_back(self, who: str, model: str, reason: str) -> list[dict[str, Any]]:
         """The version before becomes active again."""
+        _check_reason(reason)
         versions = self._detection.detector.succession
         found = versions.find(model)
         opened = await versions.before(found)
@@ -56,6 +58,7 @@ class ModelCommands:
 
     async def retire(self, who: str, model: str, reason: str) -> list[dict[str, Any]]:
         """The version in shadow is put aside."""
+        _check_reason(reason)
         versions = self._detection.detector.succession
         found = versions.find(model)
         if found.shadow is None:
@@ -63,3 +66,8 @@ class ModelCommands:
         await self._notes.noted("model.retire", who, target=model, old=found.shadow.sha256, why=reason)
         await versions.retire(found)
         return await self.listed(who)
+
+
+def _check_reason(reason: str) -> None:
+    if not reason.strip():
+        raise GatewayError("say why, for the audit trail: --reason")

@@ -151,5 +151,7 @@ async def test_what_was_refused_does_not_stand_in_the_audit_trail_as_approved(si
             AssertionError, match="was changed while it runs, and is not what was loaded; version 2 runs on"
         ):
             await site.ask("model_approve", model="oven", reason="better")
+        with pytest.raises(AssertionError, match="say why, for the audit trail: --reason"):
+            await site.ask("model_approve", model="oven", reason=" ")
         assert not versions.previous_of(path).exists()
     assert [note for note in site.audit() if note["action"] == "model.approve"] == []

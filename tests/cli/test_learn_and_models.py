@@ -205,3 +205,29 @@ def test_what_people_do_with_versions_is_handed_to_the_gateway_with_the_reason(
     assert "  in shadow: cannot be used: is no ONNX file" in list(lines([failed]))
     with pytest.raises(SystemExit):
         main(["models", "approve", "mixer"])
+
+
+def test_data_in_another_unit_is_refused_and_a_title_without_one_is_believed(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "kelvin.csv"
+    data.write_text("time,temp [K],flow,speed [rpm]\n2026-01-01,320,10,1500\n")
+    assert main(["models", "test", str(model), "--data", str(data)]) == 1
+    assert 'column "temp" is in K, the model was trained in °C: convert it' in capsys.readouterr().err
+    data.write_text("time,temp,flow,speed\n2026-01-01,50,10,1500\n")
+    assert main(["models", "test", str(model), "--data", str(data)]) == 0
+
+
+def test_learn_makes_the_folder_of_the_model_and_says_when_there_is_nothing_to_learn_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "models" / "mixer.onnx"
+    tiny = tmp_path / "tiny.csv"
+    tiny.write_text("time,temp\n2026-01-01,1\n")
+    assert main(["learn", "--data", str(tiny), "-o", str(out)]) == 1
+    assert "there is one row only: nothing to learn from" in capsys.readouterr().err
+    assert not out.parent.exists()
+    assert (
+        main(["learn", "--data", str(save(tmp_path / "n.csv", running())), "--without", "label", "-o", str(out)]) == 0
+    )
+    assert out.exists()

@@ -99,6 +99,8 @@ class Learned:
 
 def learn(table: Table, order: Order) -> Learned:
     """Make a model from normal running. The same readings give the same file. Raises TooLittleDataError."""
+    if len(table) < 2:
+        raise TooLittleDataError(f"there is {'no row' if not len(table) else 'one row only'}: nothing to learn from")
     left_out = _constant(table)
     kept = [tag for tag in table.tags if tag not in left_out]
     if not kept:
