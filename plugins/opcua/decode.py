@@ -111,6 +111,20 @@ def as_block(values: Sequence[ua.DataValue], now_ns: int, types: Types = NO_TYPE
     return block
 
 
+def joined(blocks: Sequence[Block]) -> Block:
+    """One block of the rows of several."""
+    if len(blocks) == 1:
+        return blocks[0]
+    t_ns, value = np.concatenate([each.t_ns for each in blocks]), np.concatenate([each.value for each in blocks])
+    whole = Block(t_ns, value, np.concatenate([each.quality for each in blocks]), {}, {})
+    begin = 0
+    for block in blocks:
+        whole.exact.update((begin + row, value) for row, value in block.exact.items())
+        whole.unusable.update((begin + row, why) for row, why in block.unusable.items())
+        begin += len(block.value)
+    return whole
+
+
 BAD_NO_DATA = 0x809B_0000
 """BadNoData: good, says the server, but it sends no value."""
 

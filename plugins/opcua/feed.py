@@ -13,26 +13,24 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
-import numpy as np
 import structlog
 from asyncua import ua
 from asyncua.ua.uaerrors import BadNoSubscription, BadTimeout, BadTooManyPublishRequests
-from numpy.typing import NDArray
 
 from gateway.plugin import Device, LinkError, Readings, Tags
 
 from .config import OpcUaConfig
-from .decode import OVERFLOW, as_block
+from .decode import as_block
 from .errors import in_words, name_of
 from .events import Events
 from .fast import Decoder
 from .history import since
 from .items import Items
 from .notification import Notification, decode_message, decode_publish
-from .part import Parts
 from .publishing import Answer
 from .reading import ReadPlan
 from .remarks import Remarks
+from .report import Report
 from .services import read, republish, take_over, unsubscribe
 from .session import Session
 from .subscription import SILENT_KEEP_ALIVES, Left, Subscription, subscribe
@@ -41,6 +39,13 @@ SPARE_REQUESTS = 2
 """Publish requests under way beyond one for each subscription, so that the server never has to wait for one."""
 GOODBYE = 1.0
 """Seconds that the server has to end the subscriptions."""
+MORE_WITHIN = 0.25
+"""Seconds that messages wait for those of the same report, of which the server says that there are more."""
+MOST_VALUES = 50_000
+"""Values of a report that are handed on though there are more."""
+STOOD_STILL = 0.5
+"""Seconds by which the gateway comes late to the end of a silence when it stood still itself: what the server sent meanwhile has
+yet to be read, so the server has one more keep-alive."""
 ASK_AFTER = 10.0
 """Seconds of silence, on a server that says more seldom that it lives, after which it is asked."""
 _STATE = ua.NodeId(ua.ObjectIds.Server_ServerStatus_State)
@@ -63,20 +68,21 @@ class Feed:
         self._alive = alive
         self._log = log
         self._decoder = Decoder(session.types)
-        self._parts = Parts([tag.config for tag in device.tags], session.types)
         self._ready: deque[Readings] = deque()
         self._broken: LinkError | None = None
         self._subscriptions: dict[int, Subscription] = {}
-        self._latest = np.zeros(len(device.tags), np.int64)
-        self._recovered: dict[int, int] = {}
-        """Row → source time of its last value that history gave, until the subscription reports a later one."""
         self._unconfirmed: dict[int, set[int]] = {}
         """Subscription taken over → rows whose last value nothing has confirmed since."""
         self._ask_at = float("inf")
         self._publishing = session.publishing
         self._started = asyncio.get_running_loop().time()
-        self._remark = Remarks(device, log)
-        self._items = Items(session, device, self._remark, log)
+        remark = Remarks(device, log)
+        self._items = Items(session, device, remark, log)
+        self._report = Report(device, session.types, remark)
+        self._report_until = float("inf")
+        """Loop time at which what there is of a report is handed on, though there is more to come."""
+        self._unacknowledged: list[ua.SubscriptionAcknowledgement] = []
+        """Messages of that report."""
         self._events = events
 
     async def start(self, left: Left | None = None) -> None:
@@ -90,13 +96,14 @@ class Feed:
         try:
             yield
         except LinkError as error:
+            self._hand_on()
             if not self._ready:
                 raise
             self._broken = error
 
     async def _start(self, left: Left | None) -> None:
         if left is not None:
-            self._latest = left.latest
+            self._report.latest = left.latest
             if left.subscriptions and left.namespaces == self._session.namespaces:
                 await self._take_over(left)
             elif left.subscriptions:  # its nodes may be others now
@@ -132,12 +139,8 @@ class Feed:
         after = {row: int(left.latest[row]) for row in nodes}
         ranges = {row: self._device.tags[row].config.index_range for row in nodes}
         async for row, values in since(self._session, nodes, after, ranges):
-            block = as_block(values, time.time_ns(), self._session.types)
-            self._parts.take(block, np.full(len(values), row))
-            self._recovered[row] = int(block.t_ns[-1])
             count += len(values)
-            ids = np.full(len(values), self._device.tags.ids[row])
-            self._ready.append(block.readings(self._device, ids))
+            self._append(self._report.from_history(row, as_block(values, time.time_ns(), self._session.types)))
         if count:
             self._log.info("values of the outage were read from the server's history", count=count)
 
@@ -181,7 +184,7 @@ class Feed:
             subscriptions,
             self._items.home,
             self._items.refused,
-            self._latest,
+            self._report.latest,
             unheard,
         )
 
@@ -212,9 +215,10 @@ class Feed:
         if not self._publishing.answered:
             self._check_silence(now)
         try:
-            async with asyncio.timeout_at(self._next_duty()):
+            async with asyncio.timeout_at(min(self._report_until, self._next_duty())):
                 answer = await self._publishing.next()
         except TimeoutError:
+            self._hand_on()
             return
         if notification := self._decoded(answer):
             await self._take(notification)
@@ -232,7 +236,9 @@ class Feed:
 
     def _check_silence(self, now: float) -> None:
         for subscription in self._subscriptions.values():
-            if now >= subscription.deadline:
+            if now >= subscription.deadline + STOOD_STILL:
+                subscription.deadline = now + subscription.silence / SILENT_KEEP_ALIVES
+            elif now >= subscription.deadline:
                 raise LinkError(
                     f"connected, but the server has sent nothing for {subscription.silence:.1f} s, "
                     f"{SILENT_KEEP_ALIVES} keep-alives"
@@ -284,11 +290,24 @@ class Feed:
         if notification.ended is not None:
             raise LinkError(f"the server has ended the subscription ({name_of(notification.ended)})")
         subscription.passed(notification.sequence)
-        self._publishing.acknowledge(notification.acknowledgement)
+        self._unacknowledged.append(notification.acknowledgement)
         if notification.events and self._events is not None:
             self._events.take(notification.events)
         if len(notification.handles):
-            self._append(self._readings(notification))
+            self._report.add(notification.handles, notification.block)
+            if notification.subscription in self._unconfirmed:
+                self._unconfirmed[notification.subscription].difference_update(notification.handles.tolist())
+        if not notification.more or self._report.count >= MOST_VALUES:
+            self._hand_on()
+        elif self._report_until == float("inf"):
+            self._report_until = asyncio.get_running_loop().time() + MORE_WITHIN
+
+    def _hand_on(self) -> None:
+        """What has come of the report is ready to be taken, after which its messages are acknowledged."""
+        self._ready += self._report.take()
+        self._publishing.acknowledge(*self._unacknowledged)
+        self._unacknowledged.clear()
+        self._report_until = float("inf")
 
     def _append(self, readings: Readings | None) -> None:
         if readings is not None and len(readings):
@@ -300,24 +319,3 @@ class Feed:
             return
         tags = Tags(self._device.name, [self._device.tags[row] for row in sorted(rows)])
         self._ready.append(await ReadPlan(self._session, self._device, tags).read())
-
-    def _readings(self, notification: Notification) -> Readings:
-        handles, block = notification.handles, notification.block
-        self._parts.take(block, handles)
-        if block.quality.any():
-            for row in np.flatnonzero(block.quality & OVERFLOW == OVERFLOW).tolist():
-                self._remark(int(handles[row]), "the server's queue was full, values are lost: raise queue_size")
-        for row, why in block.unusable.items():
-            self._remark(int(handles[row]), why)
-        if notification.subscription in self._unconfirmed:
-            self._unconfirmed[notification.subscription].difference_update(handles.tolist())
-        self._latest[handles] = block.t_ns
-        readings = block.readings(self._device, self._device.tags.ids[handles])
-        return self._only_new(readings, handles) if self._recovered else readings
-
-    def _only_new(self, readings: Readings, handles: NDArray[np.intp]) -> Readings:
-        known = [self._recovered.get(row, 0) for row in handles.tolist()]
-        new = np.flatnonzero(readings.t_ns > known)
-        for row in handles[new].tolist():
-            self._recovered.pop(row, None)
-        return readings.take(new)

@@ -79,10 +79,11 @@ class FakeSession:
         return Buffer(struct_to_binary(answer))
 
 
-def notification(sequence: int, *values: float, subscription: int = 7) -> ua.PublishResponse:
+def notification(sequence: int, *values: float, subscription: int = 7, more: bool = False) -> ua.PublishResponse:
     """A publish answer with values of tag 0; without values a keep-alive."""
     items = [ua.MonitoredItemNotification(0, ua.DataValue(ua.Variant(value))) for value in values]
     response = ua.PublishResponse()
+    response.Parameters.MoreNotifications = more
     response.Parameters.SubscriptionId = subscription
     response.Parameters.NotificationMessage.SequenceNumber = sequence
     if items:

@@ -195,3 +195,31 @@ async def test_requests_that_are_too_large_are_halved_until_they_fit():
 
     assert await session.in_chunks("read", list(range(1200)), call) == list(range(1200))
     assert sizes == [1000, 500, 250, 250, 250, 250, 200]
+
+
+async def test_messages_of_one_report_are_one_block_and_acknowledged_once_it_is_taken(session, monkeypatch):
+    monkeypatch.setattr(feed_module, "MORE_WITHIN", 60.0)
+    feed, _ = await started(session)
+    session.say(notification(1, 1.0, more=True), notification(2, 2.0, more=True), notification(3, 3.0))
+    assert await take(feed, 2) == []
+    assert session.acknowledged == []
+    assert await take(feed, 1) == [1.0, 2.0, 3.0]
+    for _ in range(3):  # requests that were under way already hold no acknowledgement
+        session.say(notification(4))
+        assert await take(feed, 1) == []
+    assert session.acknowledged == [1, 2, 3]
+
+
+async def test_a_report_whose_rest_does_not_come_is_handed_on_without_it(session):
+    feed, _ = await started(session)
+    session.say(notification(1, 1.0, more=True))
+    assert await take(feed, 2) == [1.0]
+
+
+async def test_a_report_that_is_cut_off_is_delivered_before_the_link_is_given_up(session):
+    feed, _ = await started(session)
+    session.say(notification(1, 1.0, more=True), ConnectionError("cut"))
+    assert await take(feed, 2) == [1.0]
+    with pytest.raises(LinkError, match="cut"):
+        await take(feed, 1)
+    assert feed.left().subscriptions[0].sequence == 2

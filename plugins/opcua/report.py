@@ -1,0 +1,115 @@
+"""What the server reports at a time, as readings, though it may come in several messages.
+
+The gateway works by blocks, and plans once for tags that come in the same order: so the messages of one report become one
+block, or, where each tag has several values in it, a block of the first ones, a block of the second ones, and so on.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.plugin import Device, Readings
+
+from .decode import OVERFLOW, Block, joined
+from .part import Parts
+from .remarks import Remarks
+from .structures import Types
+from .values import as_exact
+
+WORTH = 100
+"""Tags that a block of its own is worth."""
+KNOWN = 8
+"""Sequences of tags whose ids are kept, so that the same sequence is the same object."""
+
+Rows = NDArray[np.intp]
+
+
+class Report:
+    """The values that were taken and not yet handed on, by the row of their tag in the device."""
+
+    def __init__(self, device: Device, types: Types, remark: Remarks) -> None:
+        self._device = device
+        self._remark = remark
+        self._parts = Parts([tag.config for tag in device.tags], types)
+        self._messages: list[tuple[Rows, Block]] = []
+        self._known: dict[bytes, NDArray[np.uint32]] = {}
+        self.latest = np.zeros(len(device.tags), np.int64)
+        """Source time of each row's last value, ns since 1970; 0 where there was none."""
+        self.recovered: dict[int, int] = {}
+        """Row → source time of its last value that history gave, until the subscription reports a later one."""
+        self.count = 0
+        """Values in it."""
+
+    def add(self, rows: Rows, block: Block) -> None:
+        """Take over the values of a message."""
+        self._parts.take(block, rows)
+        if block.quality.any():
+            for at in np.flatnonzero(block.quality & OVERFLOW == OVERFLOW).tolist():
+                self._remark(int(rows[at]), "the server's queue was full, values are lost: raise queue_size")
+        for at, why in block.unusable.items():
+            self._remark(int(rows[at]), why)
+        self.latest[rows] = block.t_ns
+        self._messages.append((rows, block))
+        self.count += len(rows)
+
+    def take(self) -> list[Readings]:
+        """All of it, in blocks; those of a tag in their order."""
+        if not self._messages:
+            return []
+        rows = np.concatenate([each for each, _ in self._messages])
+        block = joined([each for _, each in self._messages])
+        self._messages, self.count = [], 0
+        blocks = [self._readings(rows, block, turn) for turn in in_turns(rows)]
+        return [readings for readings in blocks if len(readings)]
+
+    def from_history(self, row: int, block: Block) -> Readings:
+        """Values that the server's history gives of one tag. What the subscription reports of them again is left out."""
+        rows = np.full(len(block.value), row)
+        self._parts.take(block, rows)
+        self.recovered[row] = int(block.t_ns[-1])
+        return block.readings(self._device, self._device.tags.ids[rows])
+
+    def _readings(self, rows: Rows, block: Block, turn: Rows | None) -> Readings:
+        if turn is None:
+            readings = block.readings(self._device, self._ids(rows))
+        else:
+            rows = rows[turn]
+            place = {int(old): new for new, old in enumerate(turn.tolist())} if block.exact else {}
+            exact = {place[old]: as_exact(value) for old, value in block.exact.items() if old in place}
+            columns = (block.t_ns[turn], self._ids(rows), block.value[turn], block.quality[turn])
+            readings = Readings(self._device, *columns, exact)
+        return self._only_new(readings, rows) if self.recovered else readings
+
+    def _ids(self, rows: Rows) -> NDArray[np.uint32]:
+        """The tags' ids; of the same rows always the same object, which is never written to."""
+        known = self._known.get(raw := rows.tobytes())
+        if known is None:
+            ids = self._device.tags.ids
+            known = ids if np.array_equal(rows, np.arange(len(ids))) else ids[rows]
+            known.flags.writeable = False
+            if len(self._known) >= KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[raw] = known
+        return known
+
+    def _only_new(self, readings: Readings, rows: Rows) -> Readings:
+        known = [self.recovered.get(row, 0) for row in rows.tolist()]
+        new = np.flatnonzero(readings.t_ns > known)
+        for row in rows[new].tolist():
+            self.recovered.pop(row, None)
+        return readings.take(new)
+
+
+def in_turns(rows: Rows) -> list[Rows | None]:
+    """Where in a report each tag's first value stands, where its second one, and so on, each by ascending rows. None, alone,
+    for all as they come: where they are in order already, and where that would make many small blocks."""
+    if (rows[1:] > rows[:-1]).all():
+        return [None]
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    begins = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    counts = np.diff(np.append(begins, len(rows)))
+    turns = int(counts.max())
+    if len(begins) < WORTH or turns * len(begins) > 2 * len(rows):
+        return [None]
+    turn = np.arange(len(rows)) - np.repeat(begins, counts)
+    return [order[turn == each] for each in range(turns)]
