@@ -38,7 +38,7 @@ async def fresh_link(serve):
 
 def counting(proxy: FaultProxy, **options):
     """A device with keep-alives every 300 ms, which is given up after 0.9 s of silence."""
-    defaults = {"scan": "100ms", "sampling": "0s", "stale_after": "600ms"}
+    defaults = {"scan": "100ms", "sampling": "0s", "stale_after": "600ms", "timeout": "20s"}
     return make_device(f"opc.tcp://127.0.0.1:{proxy.port}", ["Count", "Double"], **defaults | options)
 
 
