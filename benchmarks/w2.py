@@ -119,8 +119,10 @@ def judge(arrived: Path, begin: float, end: float, cpu: float, rss: float) -> Fi
             continue
         messages += 1
         late.append(float(at) * 1000 - body["ts"])
+        quality = body.get("q", {})
         for tag, value in body["values"].items():
-            seen[tag].append(int(value))
+            if "stale" not in quality.get(tag, ""):  # said again, not read again, when the server was silent
+                seen[tag].append(int(value))
     values = sum(len(counters) for counters in seen.values())
     lost = sum(max(counters) - min(counters) + 1 - len(set(counters)) for counters in seen.values())
     repeated = values - sum(len(set(counters)) for counters in seen.values())
