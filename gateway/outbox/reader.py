@@ -134,7 +134,7 @@ class Reader(Account):
             if stored is None:
                 break
             if track.live not in track.handed and track.live not in track.progress.seqs:
-                records.append(self._marked(track, stored))
+                records.append(self._marked(track, stored, young=True))
             track.live += 1
         return records
 
@@ -193,11 +193,12 @@ class Reader(Account):
                     track.ahead[item.record.seq] = item
         return bool(items)
 
-    def _marked(self, track: Track, stored: Stored, history: bool = False) -> Record:
+    def _marked(self, track: Track, stored: Stored, history: bool = False, *, young: bool = False) -> Record:
+        """Handed out, with corrected times, and flagged when it goes out late. `young`: an older one was young just now."""
         record = self._corrected(track.hand_out(stored, history))
         if record.readings is None:
             return record
-        if not (track.handed[record.seq].late or self._late(stored)):
+        if not track.handed[record.seq].late and (young or not self._late(stored)):
             return record
         quality = record.readings.quality | np.uint32(HISTORICAL)
         return replace(record, readings=replace(record.readings, quality=quality))
