@@ -90,7 +90,7 @@ async def test_the_daemon_raises_and_clears_at_the_rows_at_which_models_test_doe
     save(tmp_path / "played.csv", t_ns[:520], rows)
     np.savez(tmp_path / "rows.npz", t_ns=t_ns[:520], rows=rows)
     model = str(tmp_path / "mixer.onnx")
-    assert (await command("learn", "--data", str(tmp_path / "normal.csv"), "-o", model)).code == 0
+    assert (await command("learn", "--data", str(tmp_path / "normal.csv"), "-o", model, timeout=200)).code == 0
     out = tmp_path / "labels.csv"
     done = await command("models", "test", model, "--data", str(tmp_path / "played.csv"), "-o", str(out), "--json")
     assert done.code == 0, done.err
