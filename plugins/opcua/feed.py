@@ -20,11 +20,10 @@ from asyncua.ua.uaerrors import BadNoSubscription, BadTimeout, BadTooManyPublish
 from gateway.plugin import Device, LinkError, Readings, Tags
 
 from .config import OpcUaConfig
-from .decode import as_block
 from .errors import in_words, name_of
 from .events import Events
 from .fast import Decoder
-from .history import since
+from .history import since_last
 from .items import Items
 from .notification import Notification, decode_message, decode_publish
 from .publishing import Answer
@@ -39,13 +38,9 @@ SPARE_REQUESTS = 2
 """Publish requests under way beyond one for each subscription, so that the server never has to wait for one."""
 GOODBYE = 1.0
 """Seconds that the server has to end the subscriptions."""
-MORE_WITHIN = 0.25
-"""Seconds that messages wait for those of the same report, of which the server says that there are more."""
-MOST_VALUES = 50_000
-"""Values of a report that are handed on though there are more."""
 STOOD_STILL = 0.5
-"""Seconds by which the gateway comes late to the end of a silence when it stood still itself: what the server sent meanwhile has
-yet to be read, so the server has one more keep-alive."""
+"""Seconds by which the gateway comes late to the end of a silence when it stood still itself: what the server sent meanwhile
+has yet to be read, so it has one more keep-alive."""
 ASK_AFTER = 10.0
 """Seconds of silence, on a server that says more seldom that it lives, after which it is asked."""
 _STATE = ua.NodeId(ua.ObjectIds.Server_ServerStatus_State)
@@ -79,10 +74,6 @@ class Feed:
         remark = Remarks(device, log)
         self._items = Items(session, device, remark, log)
         self._report = Report(device, session.types, remark)
-        self._report_until = float("inf")
-        """Loop time at which what there is of a report is handed on, though there is more to come."""
-        self._unacknowledged: list[ua.SubscriptionAcknowledgement] = []
-        """Messages of that report."""
         self._events = events
 
     async def start(self, left: Left | None = None) -> None:
@@ -136,11 +127,9 @@ class Feed:
         reports of it again is left out."""
         nodes = {row: node for row in rows if left.latest[row] and (node := self._items.node(row)) is not None}
         count = 0
-        after = {row: int(left.latest[row]) for row in nodes}
-        ranges = {row: self._device.tags[row].config.index_range for row in nodes}
-        async for row, values in since(self._session, nodes, after, ranges):
-            count += len(values)
-            self._append(self._report.from_history(row, as_block(values, time.time_ns(), self._session.types)))
+        async for readings in since_last(self._session, self._device, nodes, self._report):
+            count += len(readings)
+            self._append(readings)
         if count:
             self._log.info("values of the outage were read from the server's history", count=count)
 
@@ -176,17 +165,9 @@ class Feed:
 
     def left(self) -> Left:
         """What the next connection can take over."""
-        subscriptions = list(self._subscriptions.values())
-        unheard = self._publishing.unheard()
-        return Left(
-            self._session.ticket,
-            self._session.namespaces,
-            subscriptions,
-            self._items.home,
-            self._items.refused,
-            self._report.latest,
-            unheard,
-        )
+        session, items, subscriptions = self._session, self._items, list(self._subscriptions.values())
+        kept = (session.ticket, session.namespaces, subscriptions, items.home, items.refused, self._report.latest)
+        return Left(*kept, self._publishing.unheard())
 
     async def next(self) -> Readings | None:
         """The next block; None for a mere sign of life. Raises LinkError when the session is of no more use."""
@@ -215,7 +196,7 @@ class Feed:
         if not self._publishing.answered:
             self._check_silence(now)
         try:
-            async with asyncio.timeout_at(min(self._report_until, self._next_duty())):
+            async with asyncio.timeout_at(min(self._report.until, self._next_duty())):
                 answer = await self._publishing.next()
         except TimeoutError:
             self._hand_on()
@@ -290,24 +271,18 @@ class Feed:
         if notification.ended is not None:
             raise LinkError(f"the server has ended the subscription ({name_of(notification.ended)})")
         subscription.passed(notification.sequence)
-        self._unacknowledged.append(notification.acknowledgement)
         if notification.events and self._events is not None:
             self._events.take(notification.events)
-        if len(notification.handles):
-            self._report.add(notification.handles, notification.block)
-            if notification.subscription in self._unconfirmed:
-                self._unconfirmed[notification.subscription].difference_update(notification.handles.tolist())
-        if not notification.more or self._report.count >= MOST_VALUES:
+        if notification.subscription in self._unconfirmed:
+            self._unconfirmed[notification.subscription].difference_update(notification.handles.tolist())
+        self._report.add(notification)
+        if not notification.more or self._report.full:
             self._hand_on()
-        elif self._report_until == float("inf"):
-            self._report_until = asyncio.get_running_loop().time() + MORE_WITHIN
 
     def _hand_on(self) -> None:
         """What has come of the report is ready to be taken, after which its messages are acknowledged."""
+        self._publishing.acknowledge(*self._report.messages)
         self._ready += self._report.take()
-        self._publishing.acknowledge(*self._unacknowledged)
-        self._unacknowledged.clear()
-        self._report_until = float("inf")
 
     def _append(self, readings: Readings | None) -> None:
         if readings is not None and len(readings):

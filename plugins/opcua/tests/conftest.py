@@ -5,11 +5,15 @@ from collections.abc import Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 
 import pytest
+from hypothesis import settings
 
 from gateway.plugin import Device, LinkError, Readings, Tag, Tags, Told, quality
-from plugins.opcua import OpcUa
+from plugins.opcua import OpcUa, subscription
 from plugins.opcua.config import NodeConfig, OpcUaConfig
 from tests.peers.opcua_servers import NAMESPACE, OpcUaPeer, require_node_opcua
+
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +21,13 @@ def state_directory(tmp_path, monkeypatch):
     """The certificate that the gateway makes for itself goes here."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     return tmp_path / "state"
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Servers may take half a minute for an answer, and for a sign of life; for tests of what is not about that."""
+    monkeypatch.setitem(DEFAULTS, "timeout", "25s")
+    monkeypatch.setattr(subscription, "SILENT_KEEP_ALIVES", 60)
 
 
 @pytest.fixture(params=["node-opcua", "asyncua"])
@@ -58,11 +69,13 @@ async def serve(kind, servers, server_keys):
     return start
 
 
+DEFAULTS = {"scan": "100ms", "security": "none"}
+"""Options of every device, where a test says nothing else."""
+
+
 def make_device(url: str, tags: dict[str, dict] | list[str], **options) -> Device:
     """A device as the gateway makes it from a configuration."""
-    config = OpcUaConfig.model_validate(
-        {"name": "plc", "driver": "opcua", "url": url, "scan": "100ms", "security": "none", **options}
-    )
+    config = OpcUaConfig.model_validate({"name": "plc", "driver": "opcua", "url": url, **DEFAULTS, **options})
     if isinstance(tags, list):
         tags = {name: {} for name in tags}
     made = [

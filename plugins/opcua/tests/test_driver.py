@@ -13,7 +13,7 @@ from plugins.opcua import session as session_module
 
 from .conftest import NAMESPACE, make_device, node, streaming
 
-pytestmark = pytest.mark.timeout(120)  # the first run installs node-opcua
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("patient")]  # the first run installs node-opcua
 
 SCALARS = {
     "Boolean": ("bool", 1.0),
@@ -56,7 +56,7 @@ async def test_source_time_and_status_code_come_from_the_server_unchanged(serve)
         await collector.until(lambda: collector.rows("Float"))
         await peer.set("Float", 7.5, time=1_700_000_000_123)
         await peer.set("Float", 8.5, status="UncertainInitialValue", time=1_700_000_001_000)
-        await collector.until(lambda: len(collector.rows("Float")) >= 2)
+        await collector.until(lambda: collector.rows("Float")[-1][0] == 1_700_000_001_000_000_000)
         await peer.set("Float", 9.5, status="BadSensorFailure", time=1_700_000_002_000)
         await collector.until(lambda: collector.rows("Float")[-1][0] == 1_700_000_002_000_000_000)
         last = collector.rows("Float")
@@ -101,26 +101,25 @@ async def test_an_array_is_a_list_and_a_structure_its_json(serve):
 
 async def test_values_between_two_scans_are_not_missed_with_a_shorter_sampling(serve):
     peer = await serve("--tick", "20")
-    device = make_device(peer.url, ["Count"], scan="400ms", sampling="10ms")
+    device = make_device(peer.url, ["Count"], scan="400ms", sampling="10ms", queue_size=10_000)
     async with streaming(device) as collector:
         await collector.until(lambda: len(collector.values("Count")) >= 60)
-    numbers = np.array(collector.values("Count"))
-    if peer.kind == "node-opcua":  # it samples no faster than 50 ms, but keeps what it sampled
-        assert len(collector.blocks) * 3 < len(numbers)
-    else:
-        assert (np.diff(numbers) == 1).all()
+        if peer.kind == "node-opcua":  # it samples no faster than 50 ms, but keeps what it sampled
+            await collector.until(lambda: any(len(block) > 3 for block in collector.blocks[1:]))
+        else:
+            assert (np.diff(np.array(collector.values("Count"))) == 1).all()
 
 
 async def test_a_deadband_at_the_server_leaves_small_changes_there(serve):
     peer = await serve()
     device = make_device(peer.url, {"Float": {"server_deadband": 1.0}, "Count": {}})
     async with streaming(device) as collector:
-        await collector.until(lambda: collector.rows("Float"))
+        await collector.until(lambda: collector.rows("Float") and collector.rows("Count"))
         for value in (1.75, 2.25, 5.0):
             await peer.set("Float", value)
             seen = collector.values("Count")[-1]
-            await collector.until(lambda seen=seen: collector.values("Count")[-1] > seen + 3, within=20)
-        await collector.until(lambda: 5.0 in collector.values("Float"), within=20)
+            await collector.until(lambda seen=seen: collector.values("Count")[-1] > seen + 3)
+        await collector.until(lambda: 5.0 in collector.values("Float"))
         assert 1.75 not in collector.values("Float")
         await peer.set("Float", 1.5)
 
@@ -130,7 +129,7 @@ async def test_a_deadband_that_the_server_cannot_apply_is_told_and_every_change_
     device = make_device(peer.url, {"Boolean": {"server_deadband": 1.0}, "String": {"server_deadband": "5%"}})
     with capture_logs() as logs:
         async with streaming(device) as collector:
-            await collector.until(lambda: collector.values("Boolean") and collector.values("String"), within=20)
+            await collector.until(lambda: collector.values("Boolean") and collector.values("String"))
     if peer.kind == "node-opcua":  # the other takes any filter
         assert sum("server_deadband" in entry["event"] for entry in logs) == 2
 
@@ -140,7 +139,7 @@ async def test_a_tag_may_have_a_sampling_and_a_queue_of_its_own(serve):
     device = make_device(peer.url, {"Count": {"sampling": "10ms", "queue_size": 7}, "Double": {}}, scan="400ms")
     with capture_logs() as logs:
         async with streaming(device) as collector:
-            await collector.until(lambda: len(collector.blocks) >= 3, within=20)
+            await collector.until(lambda: any(len(block) >= 2 for block in collector.blocks[1:]))
     assert max(len(block) for block in collector.blocks[1:]) in range(2, 9)
     if peer.kind == "node-opcua":
         told = next(entry for entry in logs if entry["event"] == "the server looks less often")
@@ -178,20 +177,18 @@ async def test_a_polled_server_answers_all_tags_at_each_scan(serve):
     peer = await serve("--limit", "3", "--tick", "20")
     device = make_device(peer.url, {name: {} for name in [*SCALARS, "Nothing", "Count"]}, acquisition="poll")
     async with streaming(device) as collector:
-        await collector.until(lambda: len(collector.blocks) >= 4)
+        await collector.until(lambda: len(collector.blocks) >= 4 and len(set(collector.values("Count"))) > 1)
         assert all(len(block) == len(device.tags) for block in collector.blocks)
         for name, (_, value) in SCALARS.items():
             assert {(got, code) for _, got, code in collector.rows(name)} == {(value, quality.GOOD)}, name
         assert {code for _, _, code in collector.rows("Nothing")} == {quality.BAD_NODE_ID_UNKNOWN}
-        assert len(set(collector.values("Count"))) > 1
 
 
 async def test_a_tag_with_a_scan_of_its_own_is_polled_on_its_own(serve):
     peer = await serve()
     device = make_device(peer.url, {"Count": {}, "Double": {"scan": "500ms"}}, acquisition="poll")
     async with streaming(device) as collector:
-        await collector.until(lambda: len(collector.rows("Double")) >= 3, within=20)
-        assert len(collector.rows("Count")) > len(collector.rows("Double"))
+        await collector.until(lambda: len(collector.rows("Count")) > len(collector.rows("Double")) >= 3)
 
 
 @pytest.mark.parametrize("inside", [set(), {"_gone"}], ids=["the short way", "the long way"])
@@ -237,7 +234,7 @@ async def test_a_quiet_server_gives_signs_of_life_and_no_readings(serve):
         await collector.until(lambda: collector.rows("Double"))
         for _ in range(3):
             signs.clear()
-            await asyncio.wait_for(signs.wait(), 20)
+            await asyncio.wait_for(signs.wait(), 40)
         assert len(collector.rows("Double")) == 1
 
 

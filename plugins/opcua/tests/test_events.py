@@ -12,7 +12,8 @@ from tests.peers.proxy import FaultProxy
 from .conftest import Collector, kept_alive, make_device, streaming
 
 pytestmark = [
-    pytest.mark.timeout(150),  # the first run installs node-opcua
+    pytest.mark.timeout(300),  # the first run installs node-opcua
+    pytest.mark.usefixtures("patient"),
     pytest.mark.parametrize("kind", ["node-opcua"], indirect=True),  # asyncua's server has no conditions
 ]
 LEVEL = f"nsu={NAMESPACE};s=LevelAlarm"
@@ -25,7 +26,7 @@ async def peer(serve):
 
 
 def tank(port: int, **options):
-    defaults = {"scan": "100ms", "events": True, "stale_after": "3s"}
+    defaults = {"events": True}
     return make_device(f"opc.tcp://127.0.0.1:{port}", ["Double"], **defaults | options)
 
 
@@ -137,7 +138,7 @@ async def test_a_disabled_condition_is_over(peer: OpcUaPeer):
 
 
 async def test_events_of_an_outage_come_after_it_and_conditions_are_asked_for_again(peer: OpcUaPeer):
-    async with FaultProxy("127.0.0.1", peer.port) as proxy, kept_alive(tank(proxy.port, timeout="20s")) as collector:
+    async with FaultProxy("127.0.0.1", peer.port) as proxy, kept_alive(tank(proxy.port)) as collector:
         await refreshed(collector)
         proxy.cut()
         await peer.set("L3", 0.85)
@@ -154,7 +155,7 @@ async def test_events_of_an_outage_come_after_it_and_conditions_are_asked_for_ag
 
 
 async def test_what_a_server_has_forgotten_in_a_restart_is_over_and_the_gap_is_told(peer: OpcUaPeer):
-    async with kept_alive(tank(peer.port, timeout="20s")) as collector:
+    async with kept_alive(tank(peer.port)) as collector:
         await refreshed(collector)
         await peer.set("L5", 0.85)
         await collector.until(lambda: stands(collector, "L5.L5Alarm"))

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from gateway.plugin import LinkError
 from plugins.opcua import feed as feed_module
+from plugins.opcua import report
 from plugins.opcua.config import OpcUaConfig
 from plugins.opcua.feed import Feed
 from plugins.opcua.session import Session
@@ -28,7 +29,7 @@ async def session():
 
 async def started(session: FakeSession, **options) -> tuple[Feed, list[str]]:
     signs: list[str] = []
-    device = make_device("opc.tcp://plc", ["A"], **options)
+    device = make_device("opc.tcp://plc", ["A"], **{"scan": "9s", **options})  # no duty falls due on a slow machine
     feed = Feed(session, device, lambda: signs.append("alive"), structlog.get_logger())
     await feed.start()
     return feed, signs
@@ -198,7 +199,7 @@ async def test_requests_that_are_too_large_are_halved_until_they_fit():
 
 
 async def test_messages_of_one_report_are_one_block_and_acknowledged_once_it_is_taken(session, monkeypatch):
-    monkeypatch.setattr(feed_module, "MORE_WITHIN", 60.0)
+    monkeypatch.setattr(report, "MORE_WITHIN", 60.0)
     feed, _ = await started(session)
     session.say(notification(1, 1.0, more=True), notification(2, 2.0, more=True), notification(3, 3.0))
     assert await take(feed, 2) == []

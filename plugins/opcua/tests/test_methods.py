@@ -23,7 +23,7 @@ def kind():
 @pytest.fixture
 async def driver(kind, serve):
     peer = await serve("--alarms")
-    driver = OpcUa([make_device(peer.url, ["Double"], methods=METHODS, timeout="20s")])
+    driver = OpcUa([make_device(peer.url, ["Double"], methods=METHODS, timeout="25s")])
     await driver.connect()
     yield driver
     await driver.close()
@@ -34,7 +34,7 @@ async def call(driver, method, *arguments, target="tank"):
     return await driver.call(driver.devices[0], target, method, arguments)
 
 
-@pytest.mark.timeout(150)  # the first run installs node-opcua
+@pytest.mark.timeout(300)  # the first run installs node-opcua
 class TestCalling:
     async def test_a_method_is_called_by_name_and_its_results_have_their_names(self, driver):
         assert await call(driver, "Fill", 2.5, 4) == [("total", 10.0)]

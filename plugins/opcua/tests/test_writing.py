@@ -11,7 +11,7 @@ from plugins.opcua.writing import as_variant
 
 from .conftest import make_device, streaming
 
-pytestmark = pytest.mark.timeout(120)  # the first run installs node-opcua
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("patient")]  # the first run installs node-opcua
 
 V = ua.VariantType
 
