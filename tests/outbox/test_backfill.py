@@ -26,9 +26,9 @@ def test_without_a_bound_everything_passes():
     assert rate.allows(0.0)
 
 
-async def drained(reader, records):
-    """Take and acknowledge until nothing is left; the records, in their order."""
-    while any(reader.pending.values()):
+async def drained(reader, records, count=0):
+    """Take and acknowledge until nothing is left, and so many of readings have come; the records, in their order."""
+    while any(reader.pending.values()) or len(values(records)) < count:
         await reader.wait()
         taken = await reader.take(50)
         records += taken
@@ -43,7 +43,7 @@ async def test_history_goes_at_a_bounded_rate_and_live_data_does_not_wait_for_it
         log.clock.advance(60)
         loop = asyncio.get_running_loop()
         begun, records = loop.time(), []
-        drain = asyncio.create_task(drained(reader, records))
+        drain = asyncio.create_task(drained(reader, records, 1020))
         await until(lambda: len(records) > 100)
         for number in range(1000, 1020):
             await fill(outbox, device, range(number, number + 1))
