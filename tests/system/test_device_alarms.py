@@ -80,9 +80,9 @@ async def test_conditions_outlive_kill_9_are_acknowledged_at_the_server_and_clea
             assert done.code == 0, done.err
             assert json.loads(done.out)["results"] == [{"name": "total", "value": 10.0}]
             done = await daemon.ask("call", "plc-1", "tank", "Hidden", "--reason", "trial")
-            assert (done.code, "may not be called" in done.err) == (1, True)
+            assert (done.code, "may not be called" in done.err) == (1, True), done
             done = await daemon.ask("call", "plc-1", "tank", "Jam", "--reason", "trial")
-            assert (done.code, "BadInvalidState" in done.err) == (1, True)
+            assert (done.code, "BadInvalidState" in done.err) == (1, True), done
             done = await daemon.ask("audit", "verify")
             assert done.code == 0, done.out + done.err
     trail = [json.loads(line) for line in (tmp_path / "state" / "audit.jsonl").read_text().splitlines()]
