@@ -53,6 +53,8 @@ class MqttSession:
         self.refused = 0
         self.unheard = 0
         """Messages with a token that the broker has taken, though nobody subscribes to them; only MQTT 5 tells."""
+        self.last_unheard: Any = None
+        """The last such message's token."""
         self._will = will
         self._on_acknowledged = on_acknowledged
         self._on_refused = on_refused
@@ -203,7 +205,8 @@ class MqttSession:
         """Something came in: settle what was answered, and use the room that it made."""
         client = self._connected.client
         if client.accepted or client.answered:
-            self._count_unheard(client.unheard)
+            if client.unheard:
+                self._count_unheard(client.unheard)
             tokens = self._take_accepted(client.accepted)
             answered = client.answered[:]
             client.answered.clear()
@@ -217,7 +220,11 @@ class MqttSession:
                 self._settled.set()
 
     def _count_unheard(self, mids: list[int]) -> None:
-        self.unheard += sum(1 for mid in mids if mid in self._in_flight and self._in_flight[mid][0] is not None)
+        for mid in mids:
+            token, _ = self._in_flight.get(mid, (None, 0.0))
+            if token is not None:
+                self.unheard += 1
+                self.last_unheard = token
         mids.clear()
 
     def _take_accepted(self, mids: list[int]) -> list[Any]:

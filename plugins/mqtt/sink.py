@@ -148,7 +148,8 @@ class MqttSink(Sink[MqttConfig]):
             self.host.acknowledged(done)
         if self._session.unheard and not self.host.memory.get(SAID_UNHEARD):
             self.host.memory[SAID_UNHEARD] = True
-            self.log.warning("the broker takes what is sent, and no client subscribes to it", topic=self.config.topic)
+            topic = self._encoder.messages(self._session.last_unheard.record)[0].topic
+            self.log.warning("the broker takes what is sent, and no client subscribes to it", topic=topic)
 
     def _refused(self, delivery: "_Delivery | None", code: int, reason: str) -> None:
         if delivery is None:

@@ -222,8 +222,9 @@ async def test_that_nobody_subscribes_is_counted_and_said_once_over_all_connecti
                 sink.send(records(COATER, 5, first=10 * number))
                 await eventually(lambda number=number: len(host.taken) == 5 * number)
                 assert sink.promise["no_subscribers"] == 5 * number, "descriptions and states do not count"
-    assert [entry["event"] for entry in logs if entry["log_level"] == "warning"] == [
-        "the broker takes what is sent, and no client subscribes to it"
+    topic = sink._encoder.messages(records(COATER, 1)[0])[0].topic
+    assert [(entry["event"], entry["topic"]) for entry in logs if entry["log_level"] == "warning"] == [
+        ("the broker takes what is sent, and no client subscribes to it", topic)
     ]
     with Subscriber(broker):
         async with connected(broker.port, host) as sink:
