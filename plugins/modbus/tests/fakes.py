@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from gateway.plugin import Device, Tag, Tags
 from plugins.modbus.config import ModbusDevice, ModbusTag
 from plugins.modbus.driver import Modbus
@@ -15,8 +17,9 @@ Answerer = Callable[[bytes], bytes]
 
 
 def make_device(tags: dict[str, Any], name: str = "plc", first_id: int = 1, **options: Any) -> Device:
-    """A device whose tags are given as name → address or options."""
-    config = ModbusDevice(name=name, driver="modbus", **{"host": "127.0.0.1"} | options)
+    """A device whose tags are given as name → address or options. It is given time enough to answer, on any machine, unless
+    the test says otherwise."""
+    config = ModbusDevice(name=name, driver="modbus", **{"host": "127.0.0.1", "timeout": "25s"} | options)
     made = [
         Tag(number, name, tag, config=ModbusTag(**({"address": given} if isinstance(given, str) else given)))
         for number, (tag, given) in enumerate(tags.items(), first_id)
@@ -45,6 +48,11 @@ async def connected(*devices: Device) -> AsyncIterator[Modbus]:
         await driver.close()
 
 
+def time_passes(driver: Modbus, seconds: float) -> None:
+    """What waits for an answer sees so much time gone."""
+    driver._connection.expire(asyncio.get_running_loop().time() + seconds)
+
+
 class RawDevice:
     """Answers request frames by a function; counts connections and requests."""
 
@@ -69,6 +77,16 @@ class RawDevice:
     async def wait_for_requests(self, count: int) -> None:
         async with self.asked:
             await self.asked.wait_for(lambda: len(self.requests) >= count)
+
+    async def given_up(self, driver: Modbus, tags: Tags) -> bytes:
+        """Has the driver read, and give up while the answer is still out. Returns the last request."""
+        asked = len(self.requests)
+        reading = asyncio.create_task(driver.read(tags))
+        await self.wait_for_requests(asked + 1)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        return self.requests[-1]
 
     def send(self, data: bytes) -> None:
         """Say something unasked on the newest connection."""

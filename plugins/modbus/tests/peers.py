@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import ssl
 import tty
 from collections.abc import AsyncIterator, Sequence
@@ -15,6 +14,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from gateway.testing import eventually
 from tests.peers.certificates import Authority
+from tests.peers.ports import free_port
 
 
 def unit(number: int) -> SimDevice:
@@ -48,12 +48,6 @@ def _server_side(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(issued.certificate, issued.key)
     return context
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 class SerialLine:

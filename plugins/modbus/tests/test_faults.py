@@ -53,7 +53,7 @@ class Road:
     def device_changed(self, device: Device, health: Any) -> None: ...
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("in_flight", [1, 3])
 async def test_after_every_fault_the_device_is_read_again_and_nothing_wrong_was_good(
     libmodbus: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch, in_flight: int

@@ -11,7 +11,8 @@ from gateway.plugin import Device, DeviceError, LinkError, Readings, RefusedErro
 from gateway.testing import eventually
 from plugins.modbus.driver import Modbus
 from plugins.modbus.tests.fakes import RawDevice, connected, make_device, words
-from plugins.modbus.tests.peers import SerialLine, free_port, pymodbus
+from plugins.modbus.tests.peers import SerialLine, pymodbus
+from tests.peers.ports import free_port
 
 KINDS = {"tcp": "tcp", "tls": "tcp", "udp": "udp", "rtu": "rtu-over-tcp", "ascii": "ascii-over-tcp"}
 TAGS: dict[str, Any] = words(0, 1, 30) | {"on": "co:2", "off": "co:3"}
@@ -59,7 +60,8 @@ async def test_by_udp_nobody_there_is_an_error_and_not_silence() -> None:
 
 async def test_a_serial_line_speaks_rtu_with_libmodbus(libmodbus: Callable[..., list[Any]]) -> None:
     (path,) = libmodbus("--serial", "--units", "7", "--hole", "hr:20-21", "--period", "3600")
-    device = make_device(words(*range(10, 30)) | {"coil": "co:0"}, host="", transport="rtu", serial=path, unit=7)
+    tags = words(*range(10, 30)) | {"coil": "co:0"}
+    device = make_device(tags, host="", transport="rtu", serial=path, unit=7, **PATIENT)
     async with connected(device) as driver:
         for _ in range(2):
             readings = await driver.read(device.tags)
@@ -90,7 +92,7 @@ def on(line: SerialLine, unit: int = 1, **options: Any) -> Device:
 
 async def test_a_damaged_answer_on_a_serial_line_is_asked_for_again() -> None:
     async with pymodbus("rtu") as port, SerialLine().to(port) as line:
-        device = on(line, request_timeout="20s", timeout="25s", retries=10)
+        device = on(line, request_timeout="20s", retries=10)
         async with connected(device) as driver:
             line.noise = b"\0"
             assert await values(driver, device) == [100, 101, 130, 1, 0]
@@ -99,7 +101,7 @@ async def test_a_damaged_answer_on_a_serial_line_is_asked_for_again() -> None:
 
 async def test_a_lost_answer_on_a_serial_line_is_asked_for_again() -> None:
     async with pymodbus("rtu") as port, SerialLine().to(port) as line:
-        device = on(line, request_timeout="500ms", timeout="25s", retries=10)
+        device = on(line, request_timeout="500ms", retries=10)
         async with connected(device) as driver:
             line.lost = 1
             assert await values(driver, device) == [100, 101, 130, 1, 0]
@@ -108,7 +110,7 @@ async def test_a_lost_answer_on_a_serial_line_is_asked_for_again() -> None:
 
 async def test_answers_that_stay_damaged_count_against_the_device(libmodbus: Callable[..., list[Any]]) -> None:
     async with pymodbus("rtu") as port, SerialLine().to(port) as line:
-        device = on(line, retries=0)
+        device = on(line, **PATIENT)
         async with connected(device) as driver:
             line.noise = b"\xff"
             with pytest.raises(DeviceError, match="look at wiring, termination, baud and parity"):
@@ -125,7 +127,7 @@ async def test_a_late_answer_on_an_unnumbered_line_is_never_taken_for_another_on
             line.hold()
             await given_up(driver, early, line)
             reading = asyncio.create_task(driver.read(late))
-            await eventually(lambda: line.requests == 2, 20)
+            await eventually(lambda: line.requests >= 2, 20)
             line.release()
             assert list(await reading) == [101]  # type: ignore[arg-type]
             assert await values(driver, other) == [200, 201, 230, 1, 0]
@@ -139,13 +141,13 @@ async def test_an_answer_that_comes_while_another_unit_is_asked_is_thrown_away()
             line.hold()
             await given_up(driver, device.tags, line)
             reading = asyncio.create_task(values(driver, other))
-            await eventually(lambda: line.requests == 2, 20)
+            await eventually(lambda: line.requests >= 2, 20)
             line.release()
             assert await reading == [200, 201, 230, 1, 0]
             assert await values(driver, device) == [100, 101, 130, 1, 0]
 
 
-PATIENT = {"request_timeout": "20s", "timeout": "25s", "retries": 0}
+PATIENT = {"request_timeout": "20s", "retries": 0}
 
 
 async def given_up(driver: Modbus, tags: Tags, line: SerialLine) -> None:

@@ -168,7 +168,7 @@ def test_check_is_told_of_a_line_that_cannot_keep_its_scans() -> None:
 
 
 def test_check_is_told_of_a_scan_that_takes_longer_than_its_timeout() -> None:
-    device = on_serial_line(words(*range(0, 4000, 2)), scan="60s")
+    device = on_serial_line(words(*range(0, 4000, 2)), scan="60s", timeout="3s")
     assert any('write timeout = "' in said for said in doubts([device]))
 
 

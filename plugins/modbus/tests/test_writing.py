@@ -127,6 +127,7 @@ async def test_a_write_without_answer_is_not_repeated_and_says_that_it_may_have_
         async with connected(device) as driver:
             with pytest.raises(TimeoutError, match="it may have been written"):
                 await driver.write(device.tags[0], 1)
+            await raw.wait_for_requests(1)
             assert len(raw.requests) == 1
 
 
@@ -152,7 +153,7 @@ async def test_a_bit_of_a_device_without_masks_is_written_with_its_register() ->
 async def test_writes_reach_units_on_a_serial_line(libmodbus: Callable[..., list[Any]]) -> None:
     (path,) = libmodbus("--serial", "--units", "4", "--period", "3600")
     tags = {"speed": {"address": f"hr:{KEPT}", "type": "float32", "order": "CDAB"}, "on": f"co:{KEPT}"}
-    device = make_device(tags, host="", transport="rtu", serial=path, unit=4, timeout="20s")
+    device = make_device(tags, host="", transport="rtu", serial=path, unit=4, request_timeout="20s")
     async with connected(device) as driver:
         await driver.write(device.tags[0], 12.5)
         await driver.write(device.tags[1], True)
