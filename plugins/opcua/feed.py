@@ -275,7 +275,7 @@ class Feed:
             self._events.take(notification.events)
         if notification.subscription in self._unconfirmed:
             self._unconfirmed[notification.subscription].difference_update(notification.handles.tolist())
-        self._report.add(notification)
+        self._report.add(notification, asyncio.get_running_loop().time())
         if not notification.more or self._report.full:
             self._hand_on()
 

@@ -1,11 +1,16 @@
 """What a server recorded while nobody was listening, to close a gap that its subscriptions did not survive."""
 
+import time
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from asyncua import ua
 
+from gateway.plugin import Device, Readings
+
+from .decode import as_block
 from .errors import in_words
+from .report import Report
 from .services import read
 from .session import Session
 
@@ -25,6 +30,16 @@ async def since(
     for row in recorded:
         async for values in _values(session, nodes[row], after[row], ranges[row]):
             yield row, values
+
+
+async def since_last(
+    session: Session, device: Device, nodes: Mapping[int, ua.NodeId], report: Report
+) -> AsyncGenerator[Readings, None]:
+    """What the server recorded of these rows since their last values."""
+    after = {row: int(report.latest[row]) for row in nodes}
+    ranges = {row: device.tags[row].config.index_range for row in nodes}
+    async for row, values in since(session, nodes, after, ranges):
+        yield report.from_history(row, as_block(values, time.time_ns(), session.types))
 
 
 async def _recorded(session: Session, nodes: Mapping[int, ua.NodeId]) -> list[int]:

@@ -5,16 +5,22 @@ block, or, where each tag has several values in it, a block of the first ones, a
 """
 
 import numpy as np
+from asyncua import ua
 from numpy.typing import NDArray
 
 from gateway.plugin import Device, Readings
 
 from .decode import OVERFLOW, Block, joined
+from .notification import Notification
 from .part import Parts
 from .remarks import Remarks
 from .structures import Types
 from .values import as_exact
 
+MORE_WITHIN = 0.25
+"""Seconds that messages wait for those of the same report, of which the server says that there are more."""
+MOST = 50_000
+"""Values of a report that are handed on though there are more."""
 WORTH = 100
 """Tags that a block of its own is worth."""
 KNOWN = 8
@@ -30,17 +36,30 @@ class Report:
         self._device = device
         self._remark = remark
         self._parts = Parts([tag.config for tag in device.tags], types)
-        self._messages: list[tuple[Rows, Block]] = []
+        self._values: list[tuple[Rows, Block]] = []
         self._known: dict[bytes, NDArray[np.uint32]] = {}
         self.latest = np.zeros(len(device.tags), np.int64)
         """Source time of each row's last value, ns since 1970; 0 where there was none."""
         self.recovered: dict[int, int] = {}
         """Row → source time of its last value that history gave, until the subscription reports a later one."""
-        self.count = 0
-        """Values in it."""
+        self.messages: list[ua.SubscriptionAcknowledgement] = []
+        """Those in which they came."""
+        self.until = float("inf")
+        """Loop time until which further messages are waited for."""
 
-    def add(self, rows: Rows, block: Block) -> None:
-        """Take over the values of a message."""
+    @property
+    def full(self) -> bool:
+        """Whether there are so many values that they are handed on though there are more to come."""
+        return sum(len(rows) for rows, _ in self._values) >= MOST
+
+    def add(self, message: Notification, now: float) -> None:
+        """Take over what a message holds, at this loop time."""
+        self.messages.append(message.acknowledgement)
+        self.until = min(self.until, now + MORE_WITHIN)
+        if len(message.handles):
+            self._add(message.handles, message.block)
+
+    def _add(self, rows: Rows, block: Block) -> None:
         self._parts.take(block, rows)
         if block.quality.any():
             for at in np.flatnonzero(block.quality & OVERFLOW == OVERFLOW).tolist():
@@ -48,16 +67,15 @@ class Report:
         for at, why in block.unusable.items():
             self._remark(int(rows[at]), why)
         self.latest[rows] = block.t_ns
-        self._messages.append((rows, block))
-        self.count += len(rows)
+        self._values.append((rows, block))
 
     def take(self) -> list[Readings]:
         """All of it, in blocks; those of a tag in their order."""
-        if not self._messages:
+        taken, self._values, self.messages, self.until = self._values, [], [], float("inf")
+        if not taken:
             return []
-        rows = np.concatenate([each for each, _ in self._messages])
-        block = joined([each for _, each in self._messages])
-        self._messages, self.count = [], 0
+        rows = np.concatenate([each for each, _ in taken])
+        block = joined([each for _, each in taken])
         blocks = [self._readings(rows, block, turn) for turn in in_turns(rows)]
         return [readings for readings in blocks if len(readings)]
 
