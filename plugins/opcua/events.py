@@ -40,8 +40,8 @@ SERVER = "i=2253"
 """The server's own object, which has the events of all."""
 REMEMBERED = 1000
 """Ids of events without condition that are known as told: of two notifiers one may tell what the other told."""
-ASK_AGAIN = 10.0
-"""Seconds after which a server that was busy is asked once more how its conditions stand."""
+ASK_AGAIN, LAST_ASK = 10.0, 300.0
+"""Seconds after which a server that was busy, or whose answer did not fit into its queue, is asked once more; doubling."""
 _REFRESH = ua.NodeId(ua.ObjectIds.ConditionType), ua.NodeId(ua.ObjectIds.ConditionType_ConditionRefresh)
 _NO_CONDITIONS = {"BadMethodInvalid", "BadNodeIdUnknown", "BadNodeIdInvalid", "BadNotImplemented", "BadServiceUnsupported",
                   "BadNothingToDo", "BadNotSupported"}  # fmt: skip
@@ -75,6 +75,8 @@ class Events:
         """Condition → its branches that nobody has acknowledged."""
         self.refresh_at = float("inf")
         """Loop time at which the server is to be asked how its conditions stand."""
+        self._pause = 0.0
+        """Seconds from the next loss to that."""
 
     async def listen(self) -> Subscription | None:
         """A subscription to the notifiers; None when the server has events of none of them."""
@@ -143,20 +145,27 @@ class Events:
         """The events of one message have come. A full queue is a loss: not every server says that it has run over."""
         now_ns = time.time_ns()
         counts = Counter(event.ClientHandle for event in events)
+        came = [(event.ClientHandle, fields_of(event.EventFields)) for event in events]
         full = any(1 < self._room.get(number, count + 1) <= count for number, count in counts.items())
-        for event in events:
-            fields = fields_of(event.EventFields)
-            full = full or fields.event_type == OVERFLOW
-            self._take(event.ClientHandle, fields, now_ns)
+        full = full or any(fields.event_type == OVERFLOW for _, fields in came)
+        if full:  # what lies between the marks is not all that there was
+            self._refreshing = None
+            came = [
+                (number, fields) for number, fields in came if fields.event_type not in (REFRESH_START, REFRESH_END)
+            ]
+        for number, fields in came:
+            self._take(number, fields, now_ns)
         if full:
             self.lost("the server's queue was full: raise event_queue")
 
     def lost(self, why: str) -> None:
-        """Events are missing: this is said, and how the conditions stand is asked anew."""
+        """Events are missing: this is said, and how the conditions stand is asked anew; later and later while that does not
+        bring all of them."""
         self._log.warning("events of the device are lost", reason=why)
         now_ns, message = time.time_ns(), f"{self._device}: events are lost: {why}"
         self._tell(DeviceEvent(self._device, uuid4().hex, now_ns, message, "warning", {"reason": why}, state="lost"))
-        self.refresh_at = asyncio.get_running_loop().time()
+        self.refresh_at = asyncio.get_running_loop().time() + self._pause
+        self._pause = min(LAST_ASK, max(ASK_AGAIN, 2 * self._pause))
 
     def _take(self, number: int, fields: Fields, now_ns: int) -> None:
         match fields.event_type:
@@ -175,7 +184,7 @@ class Events:
         self._pending.discard(number)
         if self._refreshing is not None and not self._pending:
             self._tell(Retained(self._device, frozenset(self._refreshing)))
-            self._refreshing = None
+            self._refreshing, self._pause = None, 0.0
 
     def _hand_up(self, fields: Fields, now_ns: int) -> None:
         event = as_event(self._session, self._device, fields, now_ns, restated=self._refreshing is not None)

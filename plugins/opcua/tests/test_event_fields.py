@@ -212,6 +212,21 @@ async def test_a_queue_that_ran_over_is_one_loss_and_asks_anew(full):
     assert heard.asks
 
 
+async def test_conditions_that_do_not_fit_into_the_queue_end_none_and_are_asked_for_later_and_later():
+    heard = Heard(room=5)
+    restated = [START, *(variants(**{"EventId": bytes([n]), "": ua.NodeId(n, 2)}) for n in range(1, 4)), END]
+    pauses = []
+    for _ in range(7):
+        pauses.append(heard.events._pause)
+        heard.take(*restated)
+    assert heard.retained() == []
+    assert pauses == [0, 10, 20, 40, 80, 160, 300]
+    assert not heard.asks
+    heard.take(START, END)
+    heard.take(OVERFLOW)
+    assert heard.asks
+
+
 async def test_a_server_that_keeps_one_event_at_most_is_not_taken_for_full_each_time():
     heard = Heard(room=1)
     heard.take(variants())
