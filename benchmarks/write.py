@@ -21,7 +21,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.w1 import FLOATS, cpu_seconds, gateway_config, process  # noqa: E402
 from gateway.cli.client import call  # noqa: E402
-from tests.peers.broker import Broker, free_port  # noqa: E402
+from tests.peers.broker import Broker  # noqa: E402
+from tests.peers.ports import free_port  # noqa: E402
 
 
 class Device:

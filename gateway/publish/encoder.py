@@ -18,7 +18,7 @@ RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip")
 """Last levels of the topics beside the readings'."""
 
 REPLACED = 200
-"""Devices whose plans are kept beside those of the devices that are read: reloads have replaced them, but history has them."""
+"""Devices whose plans are kept beside those of the devices that are read: reloads have replaced them, history has them."""
 
 
 class JsonEncoder:
