@@ -50,6 +50,7 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
     async def connect(self) -> None:
         self._plans: WeakKeyDictionary[Tags, ReadPlan] = WeakKeyDictionary()
         self._paces: dict[str, Pace] = {}
+        self._scans = _scans(self.devices)
         self._loop = asyncio.get_running_loop()
         self._connection = await open_line(self.config)
         if self.config.pause_after_connect:
@@ -125,7 +126,7 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
     def _new_plan(self, tags: Tags) -> ReadPlan:
         device = self._device(tags.device)
         plan = self._plans[tags] = ReadPlan(device, tags, time.monotonic())
-        self._paces[device.name] = pace_of(device.config, self.config.timeout, _scans(self.devices))
+        self._paces[device.name] = pace_of(device.config, self.config.timeout, self._scans)
         return plan
 
     async def _ask(self, plan: ReadPlan, answers: list[Answer], pace: Pace, until: float) -> list[Answer]:

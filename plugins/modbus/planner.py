@@ -1,7 +1,7 @@
 """Which requests read a set of tags, in the least time on the line."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 
@@ -32,6 +32,11 @@ class Block:
     """Spans that one request reads."""
 
     spans: tuple[Span, ...]
+    end: int = field(init=False, compare=False)
+    """One past the last register or bit."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "end", max(span.end for span in self.spans))
 
     @property
     def area(self) -> Area:
@@ -40,10 +45,6 @@ class Block:
     @property
     def start(self) -> int:
         return self.spans[0].start
-
-    @property
-    def end(self) -> int:
-        return max(span.end for span in self.spans)
 
     @property
     def size(self) -> int:
