@@ -132,7 +132,7 @@ ODD = st.one_of(
 
 
 @given(st.lists(ODD, max_size=len(NAMES) + 2))
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 def test_whatever_a_server_sends_becomes_an_event(values):
     told = as_event(SESSION, "plc", fields_of([SimpleNamespace(Value=value) for value in values]), 5)
     assert isinstance(told.t_ns, int)
