@@ -20,11 +20,13 @@ class Watch:
         self._loop = loop
         self._watched: set[Watched] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        """When the timer fires."""
 
     def add(self, watched: Watched, due: float) -> None:
         """From now on its requests are watched; the first is over its time at `due`."""
         self._watched.add(watched)
-        if self._timer is None or due < self._timer.when():
+        if self._timer is None or due < self._due:
             self._arm(due)
 
     def remove(self, watched: Watched) -> None:
@@ -37,6 +39,7 @@ class Watch:
     def _arm(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._due = due
         self._timer = self._loop.call_at(due, self._expire)
 
     def _expire(self) -> None:
