@@ -100,7 +100,7 @@ class Acquirer:
 
     async def call(self, device: str, target: str, method: str, arguments: Sequence[Any]) -> Sequence[tuple[str, Any]]:
         """Call a method of the device. Raises GatewayError with the reason."""
-        with _in_words(device, "no answer in time; it may have been carried out"):
+        with _in_words(device, "; it may have been carried out"):
             return await self._line_of(device).call(device, target, method, arguments)
 
     async def guesses(self, device: str, address: str, count: int) -> Sequence[Guess]:
@@ -142,11 +142,14 @@ class Acquirer:
 
 
 @contextmanager
-def _in_words(device: str, late: str = "no answer in time") -> Iterator[None]:
+def _in_words(device: str, doubt: str = "") -> Iterator[None]:
+    """Errors for people; `doubt` is said of a request that was not answered."""
     try:
         yield
-    except (TimeoutError, OSError) as error:
-        raise GatewayError(f"{device}: {str(error) or late}") from error
+    except TimeoutError as error:
+        raise GatewayError(f"{device}: {str(error) or 'no answer in time'}{doubt}") from error
+    except OSError as error:
+        raise GatewayError(f"{device}: {error}") from error
 
 
 def by_line(specs: Sequence[DeviceSpec], driver_type: DriverTypes) -> Mapping[Hashable, list[DeviceSpec]]:

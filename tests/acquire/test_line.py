@@ -12,6 +12,7 @@ from gateway.acquire.acquirer import Acquirer
 from gateway.config.base import DeviceConfig, TagConfig
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import SystemClock
+from gateway.core.device_event import DeviceEvent
 from gateway.core.errors import DeviceError, GatewayError, LinkError
 from gateway.core.live import LiveTable
 from gateway.core.quality import STALE
@@ -79,6 +80,7 @@ class Road:
         self.states: list[tuple[str, str, str]] = []
         self.live = LiveTable()
         self.settled = 0
+        self.said: list[DeviceEvent] = []
         self._ids: dict = {}
         self.new = asyncio.Event()
 
@@ -102,6 +104,10 @@ class Road:
 
     def settle(self):
         self.settled += 1
+
+    def told(self, told):
+        self.said.append(told)
+        self.new.set()
 
     def device_changed(self, device, health):
         self.states.append((device.name, health.state, health.reason))
@@ -414,6 +420,45 @@ async def test_values_go_stale_before_a_close_that_takes_its_time(plant, monkeyp
     monkeypatch.setattr("gateway.acquire.line.close", close)
     async with await rig.run(spec()):
         await asyncio.wait_for(closing.wait(), 25)
+
+
+async def test_what_a_device_tells_is_handed_on_and_what_people_want_of_it_reaches_the_driver(plant):
+    class Telling(FakeDriver):
+        async def connect(self):
+            await super().connect()
+            self.tell(DeviceEvent("plc", "e1", 5, "door open"))
+
+        async def acknowledge(self, device, condition, event, comment):
+            plant.asked = (device.name, condition, event, comment)
+
+        @classmethod
+        def methods(cls, config):
+            return {"oven": ["heat"]}
+
+        async def call(self, device, target, method, arguments):
+            if method == "hang":
+                raise TimeoutError
+            return [(f"{device.name} {target} {method}", arguments)]
+
+    rig = Rig(plant, Telling)
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: bool(rig.road.said and rig.road.kept))
+        assert [told.message for told in rig.road.said] == ["door open"]
+        await rig.acquirer.acknowledge("plc", "c1", "e1", "seen")
+        assert plant.asked == ("plc", "c1", "e1", "seen")
+        assert rig.acquirer.methods("plc") == {"oven": ["heat"]}
+        assert await rig.acquirer.call("plc", "oven", "heat", [80]) == [("plc oven heat", [80])]
+        with pytest.raises(GatewayError, match="no answer in time; it may have been carried out"):
+            await rig.acquirer.call("plc", "oven", "hang", [])
+
+
+async def test_a_driver_that_knows_no_conditions_says_so(plant):
+    rig = Rig(plant)
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: bool(rig.road.kept))
+        assert rig.acquirer.methods("plc") == {}
+        with pytest.raises(GatewayError, match="acknowledges nothing"):
+            await rig.acquirer.acknowledge("plc", "c1", "e1", "")
 
 
 async def test_a_person_can_ask_what_an_address_may_mean(plant):
