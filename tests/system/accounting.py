@@ -181,14 +181,17 @@ def nothing_invented(
     history: History,
     counter_of: Callable[[str, Any], float],
     pauses: Sequence[Pause] = (),
+    faults: Sequence[Fault] = (),
 ) -> set[int]:
-    """Every value is one that the device had at its source time; gives the counters that arrived."""
+    """Every value is one that the device had at its source time, or missing because the device did not answer then; gives
+    the counters that arrived."""
     arrived = set()
     for record in blocks(found, device):
         for tag, value, time in record.readings():
             where = f"{record.body['id']} {tag} = {value}"
             if value is None:
-                assert any(pause.explains(device, time, time) for pause in pauses), f"{where}: the device had answered"
+                silent = any(each.explains(device, time, time) for each in (*faults, *pauses))
+                assert silent, f"{where}: the device had answered"
                 continue
             counter = counter_of(tag, value)
             assert counter in history.since, f"{where}: the device never had it"

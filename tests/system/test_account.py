@@ -38,7 +38,7 @@ url = "opc.tcp://127.0.0.1:{port}"
 security = "none"
 scan = "300ms"
 sampling = "50ms"
-timeout = "2s"
+timeout = "5s"
 stale_after = "2s"
 [device.tags]
 count = {{ address = "nsu={namespace};s=Count" }}
@@ -304,13 +304,13 @@ async def test_every_value_is_accounted_for(tmp_path: Path) -> None:
         answers = [
             (each.at, counter) for each in plant.links[name].answers for counter in accounting.counters(each.block)
         ]
-        arrived = accounting.nothing_invented(found.values(), name, plant.counters, counter_of, pauses)
+        arrived = accounting.nothing_invented(found.values(), name, plant.counters, counter_of, pauses, plant.faults)
         balance = accounting.account(name, plant.counters, answers, arrived, plant.faults, end, pauses)
         print(f"{name}: {balance}, {len(pauses)} pauses")
         assert balance.arrived + balance.unpolled + balance.unaccepted == balance.had
         assert balance.arrived > balance.had / 2, "a test in which little arrives proves little"
     pauses = [*plant.pauses, *accounting.slow_changes("reactor", plant.counts, TICK)]
-    counts = accounting.nothing_invented(found.values(), "reactor", plant.counts, counter_of, pauses)
+    counts = accounting.nothing_invented(found.values(), "reactor", plant.counts, counter_of, pauses, plant.faults)
     missing = accounting.gaps_only_at_faults("reactor", plant.counts, counts, plant.faults, end, pauses)
     print(f"reactor: {len(counts)} arrived, {missing} came while it was not connected")
     assert len(counts) > missing

@@ -72,12 +72,14 @@ def test_an_invented_value_and_one_of_another_time_are_found(history: History) -
         accounting.nothing_invented(judged(message(1, 5, values={"a": 6})), "d", history, counter_of)
 
 
-def test_a_missing_value_needs_a_pause_of_the_device(history: History) -> None:
+def test_a_missing_value_needs_a_pause_or_a_fault_of_the_device(history: History) -> None:
     silent = judged(message(1, 5, values={"a": None}), message(2, 6))
     with pytest.raises(AssertionError, match="had answered"):
         accounting.nothing_invented(silent, "d", history, counter_of)
     pause = Pause(frozenset({"d"}), START + 5 * SECOND, START + 6 * SECOND)
     assert accounting.nothing_invented(silent, "d", history, counter_of, [pause]) == {6}
+    frozen = Fault(frozenset({"d"}), START + 5 * SECOND, START + 6 * SECOND, START + 6 * SECOND, 0)
+    assert accounting.nothing_invented(silent, "d", history, counter_of, (), [frozen]) == {6}
 
 
 def test_a_value_that_was_answered_and_never_arrived_is_found(history: History) -> None:
