@@ -12,6 +12,7 @@ from .daemon import Daemon, Status, all_up
 
 pytestmark = pytest.mark.system
 
+# A server that a busy machine stops for some seconds is not given up: half a minute of silence, three keep-alives, is.
 CONFIG = """
 [gateway]
 name = "gw"
@@ -23,8 +24,9 @@ name = "plc-1"
 driver = "opcua"
 url = "URL"
 security = "none"
-scan = "100ms"
-timeout = "20s"
+scan = "1s"
+stale_after = "1min"
+timeout = "25s"
 events = true
 [device.methods]
 tank = { object = "nsu=NAMESPACE;s=Tank", allow = ["Fill", "Jam"] }
