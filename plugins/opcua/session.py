@@ -29,6 +29,8 @@ from .publishing import Publishing
 from .structures import Types
 
 CHANNEL_LIFETIME = 3600.0
+RENEW_AT = 0.75
+"""Part of its lifetime after which a channel's token is renewed."""
 GOODBYE = 1.0
 """Seconds that the server has to end a session."""
 MOST_OPERATIONS = 1000
@@ -269,7 +271,7 @@ class Session:
 
     def _plan_renewal(self) -> None:
         lifetime = self._client.secure_channel_timeout / 1000
-        self.renew_at = asyncio.get_running_loop().time() + 0.75 * lifetime
+        self.renew_at = asyncio.get_running_loop().time() + RENEW_AT * lifetime
 
     def _protocol(self) -> Any:
         protocol = self._client.uaclient.protocol

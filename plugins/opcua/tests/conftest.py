@@ -102,6 +102,8 @@ class Collector:
         """Errors after which `kept_alive` dialled anew."""
         self.blocks: list[Readings] = []
         self.error: BaseException | None = None
+        self.ended_at = 0.0
+        """Loop time at which the stream ended last."""
         self._names = {tag.id: tag.name for tag in driver.devices[0].tags}
         self._changed = asyncio.Event()
 
@@ -121,6 +123,7 @@ class Collector:
                     self.blocks.append(readings)
                     self._changed.set()
         except Exception as error:
+            self.ended_at = asyncio.get_running_loop().time()
             self.error = error
             self._changed.set()
 
@@ -177,14 +180,14 @@ async def streaming(device: Device, alive: Callable[[], None] = lambda: None):
 
 
 @asynccontextmanager
-async def kept_alive(device: Device, pause: float = 0.2):
+async def kept_alive(device: Device, pause: float = 0.2, alive: Callable[[], None] = lambda: None):
     """As the gateway does it: a driver that streams, and after each lost link a new one for the same device."""
     collector = Collector(OpcUa([device]))
     collector.forgiving = True
 
     async def run() -> None:
         while True:
-            collector.adopt(OpcUa([device]))
+            collector.adopt(OpcUa([device], alive))
             collector.error = None
             try:
                 async with asyncio.timeout(3):
@@ -198,6 +201,7 @@ async def kept_alive(device: Device, pause: float = 0.2):
             finally:
                 collector.driver.release()
             collector.lost.append(collector.error)
+            collector._changed.set()
             await asyncio.sleep(pause)
 
     task = asyncio.create_task(run())
