@@ -159,6 +159,7 @@ class Outbox:
             self.receipts.not_accepted(readings.device, n)
             return
         self._intake.readings(readings)
+        self.receipts.appended(readings.device)
         if self._timer is None:
             self._loop = asyncio.get_running_loop()
             self._timer = self._loop.call_later(GATHER, self._flush)

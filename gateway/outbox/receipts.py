@@ -7,6 +7,7 @@ the disk is full, and takes no numbers of the lane that the receipts are about.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,8 @@ class Receipts:
         """Boot time at which a period ended in this run."""
         self._fresh: dict[Device, int] = {}
         """Readings of each device that came since its last record."""
+        self._under_way: dict[Device, deque[int]] = {}
+        """The same, for each record that is on its way to the disk."""
         self._missed_before: Mapping[str, int] = {}
         self._away: dict[str, tuple[Device, str, int]] = {}
         """Which device is not being read, why, and since when (ns)."""
@@ -134,6 +137,10 @@ class Receipts:
         """The device's driver has delivered so many. They count to the period of the device's next record."""
         self._fresh[device] = self._fresh.get(device, 0) + readings
 
+    def appended(self, device: Device) -> None:
+        """The device has a record that will be written."""
+        self._under_way.setdefault(device, deque()).append(self._fresh.pop(device, 0))
+
     def not_accepted(self, device: Device, readings: int) -> None:
         """So many were turned away."""
         self._now_open().tally(device).not_accepted += readings
@@ -162,7 +169,10 @@ class Receipts:
         `finished`: the file before theirs is, and may go; what was counted so far must be on disk by then."""
         for each, entry in zip(records, entries, strict=False):
             if each.readings is not None:
-                self._enter(each, entry.digests).read += self._fresh.pop(each.readings.device, 0)
+                under_way = self._under_way[each.readings.device]
+                self._enter(each, entry.digests).read += under_way.popleft()
+                if not under_way:
+                    del self._under_way[each.readings.device]
         if finished and self._open is not None:
             self._files.save_open(self._open.period, *self._open.take_index())
 

@@ -29,9 +29,10 @@ from gateway.outbox.columns import encode
 from gateway.outbox.content import Content
 from gateway.outbox.frames import HEAD_SIZE, scan
 from gateway.outbox.segment import HEADER_SIZE
+from gateway.outbox.writer import Writer
 from gateway.publish import JsonEncoder
 
-from .making import Log, fill, spec, take, until
+from .making import Log, block, fill, spec, take, until
 
 PAGE = (Path(__file__).parents[2] / "docs/consumer.md").read_text(encoding="utf-8")
 HOUR = 3600
@@ -233,6 +234,24 @@ async def test_a_receipt_is_issued_anew_until_nothing_is_pending(log: Log, conte
     assert all(body["final"] and body["revision"] == 3 for body in last.values())
     assert last["press"]["sinks"]["lake"] == {"acknowledged": 9, "pending": 0, "dropped": {"refused: too large": 3}}
     assert last["oven"]["sinks"]["lake"] == {"acknowledged": 12, "pending": 0, "dropped": {}}
+
+
+async def test_what_was_read_counts_to_the_hour_of_its_own_record_though_the_disk_is_slow(
+    log: Log, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, write = threading.Event(), Writer._write
+    monkeypatch.setattr(Writer, "_write", lambda writer, group: (free.wait(25), write(writer, group))[1])
+    async with log.opened() as outbox:
+        device, reader = outbox.bind(spec("press"), context), outbox.reader("central")
+        for number, read in enumerate((4, 7)):
+            outbox.receipts.read(device, read)
+            outbox.append(block(device, number))
+            outbox.flush()
+            log.clock.advance(HOUR)
+        free.set()
+        reader.acknowledged([record for record in await take(reader, 2) if record.lane is Lane.DATA])
+        told = await receipts(reader, 2)
+    assert [(body["read"], body["readings"]) for body in told] == [(4, 3), (7, 3)]
 
 
 async def test_another_batch_has_a_receipt_of_its_own(log: Log, context: Context) -> None:
