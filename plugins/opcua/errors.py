@@ -71,11 +71,13 @@ def in_words(doing: str, certificate: str = "its certificate") -> Iterator[None]
         raise LinkError(f"{doing}: the server did not answer in time") from error
     except OSError as error:
         raise LinkError(f"{doing}: {_reason(error)}") from error
-    except RuntimeError as error:  # so uvloop speaks of a socket that was closed already
-        if "closed" not in str(error):
+    except (RuntimeError, *NOT_UNDERSTOOD) as error:
+        if isinstance(error, RuntimeError) and "closed" in str(
+            error
+        ):  # so uvloop speaks of a socket that was closed already
+            raise LinkError(f"{doing}: the connection is closed") from error
+        if not isinstance(error, NOT_UNDERSTOOD):
             raise
-        raise LinkError(f"{doing}: the connection is closed") from error
-    except NOT_UNDERSTOOD as error:
         raise LinkError(f"{doing}: the server's answer makes no sense ({type(error).__name__}: {error})") from error
 
 

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from asyncua import ua
-from asyncua.common.utils import Buffer
+from asyncua.common.utils import Buffer, NotEnoughData
 from asyncua.ua.ua_binary import struct_to_binary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.plugin import quality
+from gateway.plugin import LinkError, quality
 from plugins.opcua.decode import as_block
-from plugins.opcua.errors import NOT_UNDERSTOOD
+from plugins.opcua.errors import NOT_UNDERSTOOD, in_words
 from plugins.opcua.fast import Decoder
 from plugins.opcua.notification import Notification, decode_publish
 from plugins.opcua.values import as_exact
@@ -184,3 +184,12 @@ def test_damaged_answers_raise_only_what_is_caught(data):
 def test_random_bytes_raise_only_what_is_caught(data):
     with pytest.raises(NOT_UNDERSTOOD):
         decoded(data)
+
+
+@pytest.mark.parametrize("kind", [*NOT_UNDERSTOOD, NotEnoughData])
+def test_an_answer_that_makes_no_sense_is_a_lost_link_and_no_bug(kind):
+    with (
+        pytest.raises(LinkError, match=r"reading: the server's answer makes no sense \(.*: cut off"),
+        in_words("reading"),
+    ):
+        raise kind("cut off")
