@@ -150,7 +150,7 @@ async def test_a_device_or_plugin_that_breaks_is_named_and_the_others_are_read(b
         await daemon.until(
             lambda status: device(status, "halved")["line"].get("drops", 0) > drops, "the half frame is noticed"
         )
-        assert "device=halved reason=" in daemon.log, "a reason is given"
+        await daemon.logs("device=halved reason=")
         await daemon.until(lambda status: device(status, "halved")["state"] == "up", "a new connection works again")
 
         status = await daemon.until(
