@@ -19,6 +19,11 @@ BAD_CONFIG = 78
 """EX_CONFIG of sysexits(3); the unit does not restart on it."""
 
 
+GARBAGE = 10_000
+"""Objects that must have come, beyond those that went, before Python looks for cycles among them. With its own 700 that took
+a twelfth of the CPU at 1,000 devices, and found next to nothing: what travels the road is freed without it."""
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own options: none."""
 
@@ -75,9 +80,10 @@ def _structlog() -> Any:
 
 
 def _settle() -> None:
-    """What was made up to now stays: the collector need not look at it again."""
+    """What was made up to now stays: the collector need not look at it again, and seldom at what comes."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GARBAGE)
 
 
 def _leave(code: int) -> None:
