@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.acquire.line import Line, Slot
+from gateway.acquire import asked
+from gateway.acquire.line import Line
+from gateway.acquire.slot import Slot
 from gateway.acquire.source import Road, Source
 from gateway.acquire.wheel import Wheel
 from gateway.config.model import DeviceSpec
@@ -82,36 +84,36 @@ class Acquirer:
         with _in_words(device):
             line = self._line_of(device)
             tags = [tag for tag in line.sources[device].device.tags if tag.name in names]
-            return await line.read(device, Tags(device, tags))
+            return await asked.read(line, device, Tags(device, tags))
 
     async def write(self, tag: Tag, value: float | bool | int | str) -> None:
         """Write a value in the device's own unit, before all waiting reads. Raises GatewayError with the reason."""
         with _in_words(tag.device):
-            await self._line_of(tag.device).write(tag.device, tag, value)
+            await asked.write(self._line_of(tag.device), tag, value)
 
     async def acknowledge(self, device: str, condition: str, event: str, comment: str) -> None:
         """Acknowledge a condition at the device. Raises GatewayError with the reason."""
         with _in_words(device):
-            await self._line_of(device).acknowledge(device, condition, event, comment)
+            await asked.acknowledge(self._line_of(device), device, condition, event, comment)
 
     def methods(self, device: str) -> Mapping[str, Sequence[str]]:
         """What may be called: object → its methods. Raises GatewayError for an unknown device."""
-        return self._line_of(device).methods(device)
+        return asked.methods(self._line_of(device), device)
 
     async def call(self, device: str, target: str, method: str, arguments: Sequence[Any]) -> Sequence[tuple[str, Any]]:
         """Call a method of the device. Raises GatewayError with the reason."""
         with _in_words(device, "; it may have been carried out"):
-            return await self._line_of(device).call(device, target, method, arguments)
+            return await asked.call(self._line_of(device), device, target, method, arguments)
 
     async def guesses(self, device: str, address: str, count: int) -> Sequence[Guess]:
         """What an address of the device may mean. Raises GatewayError with the reason."""
         with _in_words(device):
-            return await self._line_of(device).guesses(device, address, count)
+            return await asked.guesses(self._line_of(device), device, address, count)
 
     async def browse(self, device: str) -> list[tuple[str, Found]] | None:
         """What the device offers; None while it is not connected. Raises GatewayError with the reason."""
         with _in_words(device):
-            return await self._line_of(device).browse(device)
+            return await asked.browse(self._line_of(device), device)
 
     def _line_of(self, device: str) -> Line:
         for line in self._lines.values():

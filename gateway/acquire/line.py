@@ -10,21 +10,18 @@ from typing import Any
 
 import structlog
 
+from gateway.acquire.slot import Slot
 from gateway.acquire.source import Scan, Source
-from gateway.acquire.values import as_readings
 from gateway.acquire.wheel import Turn, Wheel
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
 from gateway.core.device_event import Told
 from gateway.core.errors import DeviceError, LinkError
 from gateway.core.readings import Readings
-from gateway.core.tag import Tag, Tags
-from gateway.plugin.driver import Driver, Found, Guess
+from gateway.plugin.driver import Driver
 from gateway.supervise import Deadlines, Health, keep_running, running
 
 CLOSE_TIMEOUT = 3.0
-BROWSE_TIMEOUT = 60.0
-"""Seconds that a device may take to tell all that it offers."""
 SILENCE = 10
 """A subscription without a sign of life for this many scans, and at least 30 s, is torn down."""
 
@@ -39,24 +36,6 @@ class Request:
         self.source = source
         self.call = call
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-
-class Slot:
-    """Counts the scans that are due or under way on all lines, and tells when the last one is answered."""
-
-    def __init__(self, settled: Callable[[], None]) -> None:
-        self._settled = settled
-        self._open = 0
-
-    def begin(self) -> None:
-        """A scan has fallen due."""
-        self._open += 1
-
-    def end(self) -> None:
-        """A scan was answered, or given up."""
-        self._open -= 1
-        if not self._open:
-            self._settled()
 
 
 class Line:
@@ -76,7 +55,7 @@ class Line:
     ) -> None:
         self.sources = {source.name: source for source in sources}
         self.name = sources[0].name
-        self._driver_type = driver_type
+        self.driver_type = driver_type
         self._state_dir = state_dir
         self._wheel = wheel
         self._deadlines = deadlines
@@ -89,7 +68,8 @@ class Line:
         self._asked: list[Request] = []
         self._idle: list[asyncio.Future[None]] = []
         """Readers that have nothing to do."""
-        self._driver: Driver[Any, Any] | None = None
+        self.driver: Driver[Any, Any] | None = None
+        """Of the open connection."""
         self._tally: Counter[str] = Counter()
         for source in sources:
             source.line_counts = self.counts
@@ -107,77 +87,25 @@ class Line:
 
     def counts(self) -> Mapping[str, int]:
         """What went wrong on the line since the start: `drops` of an established connection, and what drivers count."""
-        now = self._driver.counts if self._driver is not None else {}
+        now = self.driver.counts if self.driver is not None else {}
         return self._tally + Counter(now)
 
     def facts(self) -> Mapping[str, str | float]:
         """What its driver tells of the open connection; nothing while there is none."""
-        return self._driver.facts if self._driver is not None else {}
+        return self.driver.facts if self.driver is not None else {}
 
     def remarks(self) -> Sequence[str]:
         """What its driver finds worth saying of the open connection, though it works."""
-        return self._driver.remarks if self._driver is not None else []
+        return self.driver.remarks if self.driver is not None else []
 
     async def run(self) -> None:
         """Keep the line alive, until cancelled."""
         await keep_running(self._session, self.health)
 
-    async def read(self, device: str, tags: Tags) -> Readings:
-        """Read now, out of turn. Raises DeviceError or LinkError with the reason."""
-        source = self.sources[device]
-        if self._driver_type.subscribes() and self._driver_type.read is Driver.read:
-            raise DeviceError(f"{device} is subscribed; its driver cannot read at once, so the last value stands")
-        values = await self._ask(source, lambda driver: driver.read(tags), self._driver_type.takes_turns)
-        return source.conditioned(as_readings(source.device, tags, values, source.now()))
-
-    async def write(self, device: str, tag: Tag, value: float | bool | int | str) -> None:
-        """Write a value in the device's own unit, before all waiting reads. Raises DeviceError or LinkError."""
-        if self._driver_type.write is Driver.write:
-            raise DeviceError(f"{device} cannot be written: its driver does not write")
-        at_once = self._driver_type.writes_beside_reads
-        await self._ask(self.sources[device], lambda driver: driver.write(tag, value), at_once)
-
-    async def acknowledge(self, device: str, condition: str, event: str, comment: str) -> None:
-        """Acknowledge a condition of the device. Raises DeviceError or LinkError."""
-        if self._driver_type.acknowledge is Driver.acknowledge:
-            raise DeviceError(f"{device}: its driver acknowledges nothing")
-        source = self.sources[device]
-        await self._ask(source, lambda driver: driver.acknowledge(source.device, condition, event, comment))
-
-    async def call(self, device: str, target: str, method: str, arguments: Sequence[Any]) -> Sequence[tuple[str, Any]]:
-        """Call a method of the device. Raises DeviceError or LinkError."""
-        source = self.sources[device]
-        results: Sequence[tuple[str, Any]] = await self._ask(
-            source, lambda driver: driver.call(source.device, target, method, arguments)
-        )
-        return results
-
-    def methods(self, device: str) -> Mapping[str, Sequence[str]]:
-        """What the device's config allows to be called."""
-        return self._driver_type.methods(self.sources[device].spec.config)
-
-    async def guesses(self, device: str, address: str, count: int) -> Sequence[Guess]:
-        """What the driver guesses of an address of the device. Raises DeviceError or LinkError."""
-        if self._driver_type.guesses is Driver.guesses:
-            raise DeviceError(f"{device}: its driver has nothing to guess: its devices tell their types")
-        source = self.sources[device]
-        found: Sequence[Guess] = await self._ask(
-            source, lambda driver: driver.guesses(source.device, address, count), self._driver_type.takes_turns
-        )
-        return found
-
-    async def browse(self, device: str) -> list[tuple[str, Found]] | None:
-        """What the device offers; None while the line is not connected. Raises DeviceError or LinkError."""
-        if self._driver_type.browse is Driver.browse:
-            raise DeviceError(f"{device}: its driver cannot browse")
-        driver = self._driver
-        if driver is None:
-            return None
-        async with asyncio.timeout(BROWSE_TIMEOUT):
-            return [offer async for offer in driver.browse()]
-
-    async def _ask(self, source: Source, call: Call, at_once: bool = False) -> Any:
-        driver = self._driver
+    async def ask(self, source: Source, call: Call, at_once: bool = False) -> Any:
+        """What the driver answers to this call for a person: before the scans that wait, or beside all that is under way
+        (`at_once`). Raises DeviceError or LinkError."""
+        driver = self.driver
         if driver is None:
             raise LinkError(f"{source.name} is not connected: {self.health.reason or 'connecting'}")
         if at_once or driver.subscribes():
@@ -189,13 +117,13 @@ class Line:
         return await request.answer
 
     async def _session(self) -> None:
-        driver = self._driver_type([source.device for source in self.sources.values()], self._alive)
+        driver = self.driver_type([source.device for source in self.sources.values()], self._alive)
         driver.state_dir = self._state_dir or driver.state_dir
         driver.tell = self._told
         try:
             async with self._connected(driver):
                 await self._describe(driver)
-                self._driver = driver
+                self.driver = driver
                 await (self._subscribe(driver) if driver.subscribes() else self._poll(driver))
         finally:
             driver.release()
@@ -228,7 +156,7 @@ class Line:
 
     def _drop(self) -> None:
         """The connection is gone: values go stale at once, waiting requests fail."""
-        self._driver = None
+        self.driver = None
         stopping = _stopping()
         for source in self.sources.values():
             if stopping:

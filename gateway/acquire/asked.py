@@ -1,0 +1,78 @@
+"""What people ask of a device, over the line that is open. All raise DeviceError or LinkError with the reason."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.acquire.line import Line
+from gateway.acquire.values import as_readings
+from gateway.core.errors import DeviceError
+from gateway.core.readings import Readings
+from gateway.core.tag import Tag, Tags
+from gateway.plugin.driver import Driver, Found, Guess
+
+BROWSE_TIMEOUT = 60.0
+"""Seconds that a device may take to tell all that it offers."""
+
+
+async def read(line: Line, device: str, tags: Tags) -> Readings:
+    """Read now, out of turn."""
+    source, type_ = line.sources[device], line.driver_type
+    if type_.subscribes() and type_.read is Driver.read:
+        raise DeviceError(f"{device} is subscribed; its driver cannot read at once, so the last value stands")
+    values = await line.ask(source, lambda driver: driver.read(tags), type_.takes_turns)
+    return source.conditioned(as_readings(source.device, tags, values, source.now()))
+
+
+async def write(line: Line, tag: Tag, value: float | bool | int | str) -> None:
+    """Write a value in the device's own unit, before all waiting reads."""
+    type_ = line.driver_type
+    if type_.write is Driver.write:
+        raise DeviceError(f"{tag.device} cannot be written: its driver does not write")
+    await line.ask(line.sources[tag.device], lambda driver: driver.write(tag, value), type_.writes_beside_reads)
+
+
+async def acknowledge(line: Line, device: str, condition: str, event: str, comment: str) -> None:
+    """Acknowledge a condition of the device."""
+    if line.driver_type.acknowledge is Driver.acknowledge:
+        raise DeviceError(f"{device}: its driver acknowledges nothing")
+    source = line.sources[device]
+    await line.ask(source, lambda driver: driver.acknowledge(source.device, condition, event, comment))
+
+
+def methods(line: Line, device: str) -> Mapping[str, Sequence[str]]:
+    """What the device's config allows to be called."""
+    return line.driver_type.methods(line.sources[device].spec.config)
+
+
+async def call(
+    line: Line, device: str, target: str, method: str, arguments: Sequence[Any]
+) -> Sequence[tuple[str, Any]]:
+    """Call a method of the device."""
+    source = line.sources[device]
+    results: Sequence[tuple[str, Any]] = await line.ask(
+        source, lambda driver: driver.call(source.device, target, method, arguments)
+    )
+    return results
+
+
+async def guesses(line: Line, device: str, address: str, count: int) -> Sequence[Guess]:
+    """What the driver guesses of an address of the device."""
+    if line.driver_type.guesses is Driver.guesses:
+        raise DeviceError(f"{device}: its driver has nothing to guess: its devices tell their types")
+    source = line.sources[device]
+    found: Sequence[Guess] = await line.ask(
+        source, lambda driver: driver.guesses(source.device, address, count), line.driver_type.takes_turns
+    )
+    return found
+
+
+async def browse(line: Line, device: str) -> list[tuple[str, Found]] | None:
+    """What the device offers; None while the line is not connected."""
+    if line.driver_type.browse is Driver.browse:
+        raise DeviceError(f"{device}: its driver cannot browse")
+    driver = line.driver
+    if driver is None:
+        return None
+    async with asyncio.timeout(BROWSE_TIMEOUT):
+        return [offer async for offer in driver.browse()]
