@@ -89,7 +89,7 @@ class Road:
 
 
 class TimedRoad(Road):
-    """Tells also how much the time between two polls of a device differs from its scan."""
+    """Tells also how much the time between two polls of a device differs from its scan, once it has found its phase."""
 
     def __init__(self, scan: float) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class TimedRoad(Road):
     def seen(self, readings: Readings, boot_ns: int) -> None:
         super().seen(readings, boot_ns)
         name, now = readings.device.name, time.perf_counter()
-        if name in self._last:
+        if self.polls[name] > 3:
             self.off.setdefault(name, []).append(abs(now - self._last[name] - self._scan))
         self._last[name] = now
 
@@ -163,7 +163,7 @@ async def others(ports: list[int], scan: float, seconds: float, dead: int) -> st
     """How evenly living devices are polled, in words."""
     road = TimedRoad(scan)
     await acquire_ours(ports, scan, seconds, dead, road)
-    off = sorted(each for waits in road.off.values() for each in waits)
+    off = sorted(each for waits in road.off.values() for each in waits[:-1])  # the last is of going stale at the stop
     late = sum(each > scan / 2 for each in off)
     return f"median {1e3 * off[len(off) // 2]:.1f}, p99 {1e3 * off[len(off) * 99 // 100]:.1f}, left out {late} of {len(off)}"
 
