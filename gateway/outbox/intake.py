@@ -58,17 +58,19 @@ class Intake:
         for event in events:
             self.body(Kind.EVENT, event.body())
 
-    def readings(self, readings: Readings) -> None:
-        """Take a block."""
+    def readings(self, readings: Readings) -> int:
+        """Take a block. Returns how many records it becomes."""
         if self._stamps.stepped:
             self.look()
         n = len(readings)
         if n <= ROWS_AT_MOST:
             self._gathered.append((Kind.READINGS, readings))
-            return
-        for start in range(0, n, ROWS_AT_MOST):
+            return 1
+        starts = range(0, n, ROWS_AT_MOST)
+        for start in starts:
             part = readings.take(np.arange(start, min(start + ROWS_AT_MOST, n)))
             self._gathered.append((Kind.READINGS, part))
+        return len(starts)
 
     def body(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """Take an event, loss or skip."""

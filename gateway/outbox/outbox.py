@@ -158,8 +158,7 @@ class Outbox:
         if not self._admission.admits(Lane.DATA, n):
             self.receipts.not_accepted(readings.device, n)
             return
-        self._intake.readings(readings)
-        self.receipts.appended(readings.device)
+        self.receipts.appended(readings.device, self._intake.readings(readings))
         if self._timer is None:
             self._loop = asyncio.get_running_loop()
             self._timer = self._loop.call_later(GATHER, self._flush)

@@ -137,9 +137,12 @@ class Receipts:
         """The device's driver has delivered so many. They count to the period of the device's next record."""
         self._fresh[device] = self._fresh.get(device, 0) + readings
 
-    def appended(self, device: Device) -> None:
-        """The device has a record that will be written."""
-        self._under_way.setdefault(device, deque()).append(self._fresh.pop(device, 0))
+    def appended(self, device: Device, records: int) -> None:
+        """The device has so many more records that will be written. What was read counts to the first."""
+        under_way = self._under_way.setdefault(device, deque())
+        under_way.append(self._fresh.pop(device, 0))
+        for _ in range(records - 1):
+            under_way.append(0)
 
     def not_accepted(self, device: Device, readings: int) -> None:
         """So many were turned away."""

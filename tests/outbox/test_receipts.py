@@ -28,6 +28,7 @@ from gateway.outbox import outbox as outbox_module
 from gateway.outbox.columns import encode
 from gateway.outbox.content import Content
 from gateway.outbox.frames import HEAD_SIZE, scan
+from gateway.outbox.intake import ROWS_AT_MOST
 from gateway.outbox.segment import HEADER_SIZE
 from gateway.outbox.writer import Writer
 from gateway.publish import JsonEncoder
@@ -252,6 +253,19 @@ async def test_what_was_read_counts_to_the_hour_of_its_own_record_though_the_dis
         reader.acknowledged([record for record in await take(reader, 2) if record.lane is Lane.DATA])
         told = await receipts(reader, 2)
     assert [(body["read"], body["readings"]) for body in told] == [(4, 3), (7, 3)]
+
+
+async def test_a_block_that_becomes_several_records_is_counted_once(log: Log, context: Context) -> None:
+    rows = 2 * ROWS_AT_MOST + 1
+    async with log.opened() as outbox:
+        device, reader = outbox.bind(spec("press", tags=3), context), outbox.reader("central")
+        columns = {"t_ns": np.full(rows, T0), "tag": np.full(rows, device.tags.ids[0])}
+        outbox.receipts.read(device, rows)
+        outbox.append(block(device, 0, **columns, value=np.zeros(rows), quality=np.zeros(rows, np.uint32)))
+        reader.acknowledged(await take(reader, 3))
+        log.clock.advance(HOUR)
+        (told,) = await receipts(reader, 1)
+    assert (told["read"], told["readings"]) == (rows, rows)
 
 
 async def test_another_batch_has_a_receipt_of_its_own(log: Log, context: Context) -> None:
