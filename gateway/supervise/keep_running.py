@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from gateway.core.errors import DeviceError, LinkError
 from gateway.supervise.backoff import Backoff
+from gateway.supervise.contained import contained
 from gateway.supervise.health import Health
 
 EXPECTED = (LinkError, DeviceError, OSError, TimeoutError, EOFError)
@@ -17,8 +18,8 @@ async def keep_running(
 ) -> NoReturn:
     """Run `session` again and again, with pauses that grow while it fails.
 
-    The session calls `health.up()` once it works, and ends by raising: an expected error makes the part down, any other
-    exception faulted. Cancelling ends the loop.
+    The session calls `health.up()` once it works, and ends by raising: an expected error makes the part down, anything else
+    faulted, be it SystemExit or a cancellation that nobody asked for. Only cancelling this task ends the loop.
     """
     backoff = backoff or Backoff()
     try:
@@ -40,7 +41,7 @@ def _cancelled() -> bool:
 async def _once(session: Callable[[], Awaitable[None]], health: Health) -> float:
     """One session; returns for how many seconds it was up."""
     try:
-        await session()
+        await contained(session())
         error: Exception = LinkError("the connection ended")
     except Exception as raised:  # noqa: BLE001 - the supervisor is where every exception is judged
         error = raised

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from gateway.supervise.contained import contained
+
 
 class Running:
     """The parts that run beside a body."""
@@ -14,10 +16,11 @@ class Running:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, part: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run one more part, until the body ends or the task is cancelled."""
-        task = self._group.create_task(part)
+        """Run one more part, until the body ends or the task is cancelled; see `contained` for what counts as that."""
+        task = self._group.create_task(contained(part))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: part.close())  # of a task that is cancelled before its first step
         return task
 
     def stop(self) -> None:

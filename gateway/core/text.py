@@ -1,0 +1,49 @@
+"""Text from outside: devices, brokers, certificates, files and plugins bring whatever they like.
+
+What comes in as a name, a reason or a description is `cleaned` once, where it comes in; a value of a tag keeps all of its
+characters and is only made `encodable`. What goes to a terminal is `shown`.
+"""
+
+import re
+import unicodedata
+
+LONGEST = 1000
+"""Characters that are kept of a name, a reason or a description."""
+
+_NO_CHARACTER = re.compile("[\ud800-\udfff]")
+# Control characters of Unicode's category Cc, and what breaks a line.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def encodable(text: str) -> str:
+    """The text as UTF-8 can hold it: halves of characters, which stand for bytes that are no text, become U+FFFD."""
+    return text if text.isascii() else _NO_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def cleaned(text: object, limit: int = LONGEST) -> str:
+    """The text on one line: control characters become a blank, what UTF-8 cannot hold U+FFFD, and what is longer than
+    `limit` characters ends in "…"."""
+    plain = str(text)
+    if len(plain) > limit:
+        plain = f"{plain[: limit - 1]}…"
+    if plain.isascii() and plain.isprintable():
+        return plain
+    return _CONTROL.sub(" ", encodable(plain))
+
+
+def shown(text: object) -> str:
+    """The text as a terminal may print it: what would move the cursor, break the line, change the direction of writing or
+    cannot be seen is written as an escape such as \\x1b."""
+    plain = str(text)
+    if plain.isprintable() and plain.isascii():
+        return plain
+    return "".join(char if _visible(char) else _escape(char) for char in plain)
+
+
+def _visible(char: str) -> bool:
+    # Cc control, Cf format (writing direction, zero width), Cs surrogate, Co private, Cn unassigned, Zl and Zp line breaks
+    return unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,55 @@
+"""Calls into code that is not ours, from which only an Exception comes out, or a cancellation that somebody asked for.
+
+Else SystemExit ends the process, and a CancelledError that nobody asked for ends a task in silence: a TaskGroup takes it for
+a wish. Libraries do raise that: on Python 3.11 a wait of asyncua ends with a subclass of CancelledError when its time-out and
+the answer come in one turn of the loop.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from gateway.core.errors import PluginError
+
+R = TypeVar("R")
+
+
+async def contained(call: Awaitable[R]) -> R:
+    """What the call returns. A cancellation of this task is always raised, also where the call swallowed it or turned it
+    into an error of its own; PluginError stands for one that nobody asked for, and for SystemExit and its like."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    with containing():
+        try:
+            result = await call
+        except Exception:
+            if task is not None and task.cancelling() > before:
+                raise asyncio.CancelledError from None
+            raise
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
+
+
+@contextmanager
+def containing() -> Iterator[None]:
+    """The same for a block, without looking for swallowed cancellations."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = _current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from error  # plain: asyncio.timeout knows no subclass of it
+        raise PluginError("it was cancelled, though nobody asked for that") from error
+    except (Exception, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise PluginError(f"it raised {type(error).__name__}, which would end the gateway: {error}") from error
+
+
+def _current_task() -> asyncio.Task[object] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs in this thread
+        return None
