@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Protocol, cast
 
+from gateway.kit import Receiver
 from gateway.plugin import LinkError
 
 from .dialogue import Dialogue, SilentError
@@ -25,9 +26,11 @@ class Transport(Protocol):
 
     def write(self, data: bytes) -> None: ...
     def abort(self) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
 
 
-class Connection(asyncio.Protocol):
+class Connection(Receiver):
     """Sends requests, at most `max_in_flight` at once, and hands out their answers.
 
     `gap` is the silence between two frames in seconds, `noisy` says that stray bytes are a fact of life on such a line,
@@ -45,6 +48,7 @@ class Connection(asyncio.Protocol):
         datagrams: bool = False,
         advice: str = "",
     ) -> None:
+        super().__init__(framing)
         self._peer = peer
         self._framing = framing
         self._dialogue = Dialogue(framing, max_in_flight=max_in_flight, gap=gap, noisy=noisy)
@@ -56,7 +60,6 @@ class Connection(asyncio.Protocol):
         self._advice = advice
         self._damaged = 0
         self._heard = False
-        self._rest = b""
         self._error = ""
         self._resume: asyncio.TimerHandle | None = None
         self._quiet: asyncio.TimerHandle | None = None
@@ -117,19 +120,23 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(Transport, transport)
+        self.flow = None if self._datagrams else self._transport
 
     def data_received(self, data: bytes) -> None:
         self._silence.reads = 0
         self._heard = True
         if self._quiet is not None:
             self._wait_for_quiet()
+        else:
+            super().data_received(data)
+
+    def frame_received(self, frame: bytes) -> None:
+        if self._quiet is not None:  # a frame before it was damaged
             return
         now = self._loop.time()
         try:
-            frames, self._rest = self._framing.split(self._rest + data if self._rest else data)
-            for frame in frames:
-                self._dialogue.take(frame, now)
-                self._damaged = 0
+            self._dialogue.take(self._framing.opened(frame), now)
+            self._damaged = 0
         except DamagedError:
             self._spoilt()
         except LinkError as error:
@@ -138,9 +145,11 @@ class Connection(asyncio.Protocol):
             if self._turns:
                 self._send(now)
 
-    def forget_rest(self) -> None:
-        """What came is no part of what comes next."""
-        self._rest = b""
+    def nonsense_received(self, reason: str) -> None:
+        if self._framing.numbered:
+            self._drop(LinkError(reason))
+        else:
+            self._spoilt()
 
     def end(self, error: Exception) -> None:
         """The far side refuses what is sent."""
@@ -177,7 +186,7 @@ class Connection(asyncio.Protocol):
         self._send(due if now < due < now + _EARLY else now)
 
     def _write(self, frames: Sequence[bytes]) -> None:
-        if self._rest and not self._framing.numbered and not self._bears_stray():
+        if self.unfinished and not self._framing.numbered and not self._bears_stray():
             return
         if len(frames) == 1:
             self._transport.write(frames[0])
@@ -190,7 +199,7 @@ class Connection(asyncio.Protocol):
     def _bears_stray(self) -> bool:
         """Bytes came that are no part of an answer. Whether the line goes on."""
         self._dialogue.counts["stray"] += 1
-        self._rest = b""
+        self.forget()
         if not self._noisy:
             self._fail(f"{self._peer}: bytes that were not asked for; connection dropped")
         return self._noisy
@@ -199,6 +208,7 @@ class Connection(asyncio.Protocol):
 
     def _spoilt(self) -> None:
         """A frame is damaged: wait until the line is quiet, then go on."""
+        self.forget()
         self._dialogue.counts["damaged"] += 1
         self._damaged += 1
         if self._damaged > MAX_DAMAGED:
@@ -215,7 +225,6 @@ class Connection(asyncio.Protocol):
 
     def _quieted(self) -> None:
         self._quiet = None
-        self._rest = b""
         try:
             self._dialogue.spoilt()
         except LinkError as error:
@@ -237,6 +246,7 @@ class Connection(asyncio.Protocol):
         if self._error:
             return
         self._error = reason
+        self.stop()
         self._transport.abort()
         self._dialogue.end(reason)
 

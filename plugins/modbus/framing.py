@@ -5,23 +5,19 @@ length of the rest (2), unit, function, data. On serial lines (Modbus over Seria
 data and a CRC-16; in ASCII mode ":" and the same in hexadecimal digits with a sum of 8 bits, and CR LF.
 """
 
-import struct
-from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.plugin import LinkError
+from gateway import kit
 
 from .requests import Answer, Request, answer_in
-
-_ZERO = b"\0\0"
 
 
 class DamagedError(Exception):
     """What was received has a wrong checksum, or cannot be a frame."""
 
 
-class Framing(Protocol):
-    """Knows frames of one kind. A frame as `split` gives it is whole, and its checksum is right."""
+class Framing(kit.Framing, Protocol):
+    """Knows frames of one kind. Their `size` raises ValueError for what can be no Modbus."""
 
     numbered: bool
     """Whether frames carry the transaction id of their request."""
@@ -30,9 +26,8 @@ class Framing(Protocol):
         """The request as it goes out."""
         ...
 
-    def split(self, data: bytes) -> tuple[Sequence[bytes], bytes]:
-        """The whole frames in `data`, and what is left. Raises LinkError for what can be no Modbus, DamagedError for what
-        a disturbed line may bring."""
+    def opened(self, frame: bytes) -> bytes:
+        """A whole frame without its checksum, which is right: what the following take. Raises DamagedError when it is not."""
         ...
 
     def answer(self, request: Request, frame: bytes) -> Answer:
@@ -48,26 +43,23 @@ class TcpFraming:
     """Modbus TCP and UDP."""
 
     numbered = True
+    longest = 260
     _HEADER = 6
 
     def wrap(self, request: Request, number: int) -> bytes:
         return number.to_bytes(2, "big") + request.tail
 
-    def split(self, data: bytes) -> tuple[Sequence[bytes], bytes]:
-        if data.startswith(_ZERO, 2) and 9 <= len(data) <= 260 and len(data) == self._HEADER + (data[4] << 8 | data[5]):
-            return (data,), b""  # one whole frame, as nearly always
-        frames = []
-        start = 0
-        while len(data) - start >= self._HEADER:
-            protocol, length = struct.unpack_from(">HH", data, start + 2)
-            if protocol != 0 or not 3 <= length <= 254:
-                raise LinkError(f"the answer is no Modbus TCP (protocol id {protocol}, length {length})")
-            end = start + self._HEADER + length
-            if end > len(data):
-                break
-            frames.append(data[start:end])
-            start = end
-        return frames, data[start:]
+    def size(self, data: bytes | bytearray, searched: int) -> int:
+        if len(data) < self._HEADER:
+            return 0
+        length = data[4] << 8 | data[5]
+        if data[2] or data[3] or not 3 <= length <= 254:
+            protocol = data[2] << 8 | data[3]
+            raise ValueError(f"the answer is no Modbus TCP (protocol id {protocol}, length {length})")
+        return self._HEADER + length
+
+    def opened(self, frame: bytes) -> bytes:
+        return frame
 
     def answer(self, request: Request, frame: bytes) -> Answer:
         begin = 2 + len(request.expected)
@@ -83,22 +75,29 @@ class RtuFraming:
     """Modbus RTU, on a serial line or in a TCP stream."""
 
     numbered = False
+    longest = 260
 
     def wrap(self, request: Request, number: int) -> bytes:
         body = bytes((request.unit,)) + request.pdu
         return body + crc16(body)
 
-    def split(self, data: bytes) -> tuple[Sequence[bytes], bytes]:
-        frames: list[bytes] = []
-        while (size := _rtu_size(data, bool(frames))) and len(data) >= size:
-            body = data[: size - 2]
-            if crc16(body) != data[size - 2 : size]:
-                if not frames:
-                    raise DamagedError
-                break
-            frames.append(body)
-            data = data[size:]
-        return frames, data
+    def size(self, data: bytes | bytearray, searched: int) -> int:
+        if len(data) < 3:
+            return 0
+        function = data[1]
+        if function & 0x80:
+            return 5
+        if 1 <= function <= 4:
+            return 5 + data[2]
+        if function not in _ECHOED:
+            raise ValueError(f"the answer is no Modbus RTU (function {function})")
+        return _ECHOED[function]
+
+    def opened(self, frame: bytes) -> bytes:
+        body = frame[:-2]
+        if crc16(body) != frame[-2:]:
+            raise DamagedError
+        return body
 
     def answer(self, request: Request, frame: bytes) -> Answer:
         return answer_in(request, frame)
@@ -110,20 +109,24 @@ class RtuFraming:
 class AsciiFraming(RtuFraming):
     """Modbus ASCII. What comes before a colon is noise."""
 
-    _LONGEST = 513
+    longest = 515
+    _LINES = kit.Ended(b"\r\n", longest=longest)
+
+    def size(self, data: bytes | bytearray, searched: int) -> int:
+        return self._LINES.size(data, searched)
 
     def wrap(self, request: Request, number: int) -> bytes:
         body = bytes((request.unit,)) + request.pdu
         return b":%b\r\n" % (body + lrc(body)).hex().upper().encode()
 
-    def split(self, data: bytes) -> tuple[Sequence[bytes], bytes]:
-        frames = []
-        while (end := data.find(b"\r\n")) >= 0:
-            line, data = data[:end], data[end + 2 :]
-            frames.append(_ascii_body(line[line.rfind(b":") + 1 :]))
-        if len(data) > self._LONGEST:
+    def opened(self, frame: bytes) -> bytes:
+        try:
+            whole = bytes.fromhex(frame[frame.rfind(b":") + 1 : -2].decode("ascii"))
+        except ValueError:
+            raise DamagedError from None
+        if len(whole) < 4 or lrc(whole[:-1]) != whole[-1:]:
             raise DamagedError
-        return frames, data
+        return whole[:-1]
 
 
 def crc16(data: bytes) -> bytes:
@@ -149,28 +152,3 @@ _CRC = tuple(_crc_entry(value) for value in range(256))
 
 _ECHOED = {5: 8, 6: 8, 8: 8, 15: 8, 16: 8, 22: 10}
 """Whole size of the answer to functions that do not read."""
-
-
-def _rtu_size(data: bytes, later: bool) -> int:
-    """Size of the frame that `data` begins with; 0 while it cannot be told. Raises DamagedError if it can be none, unless
-    good frames came before it, which must not be lost; it is found to be damaged with the next bytes."""
-    if len(data) < 3:
-        return 0
-    function = data[1]
-    if function & 0x80:
-        return 5
-    if 1 <= function <= 4:
-        return 5 + data[2]
-    if function not in _ECHOED and not later:
-        raise DamagedError
-    return _ECHOED.get(function, 0)
-
-
-def _ascii_body(digits: bytes) -> bytes:
-    try:
-        whole = bytes.fromhex(digits.decode("ascii"))
-    except ValueError:
-        raise DamagedError from None
-    if len(whole) < 4 or lrc(whole[:-1]) != whole[-1:]:
-        raise DamagedError
-    return whole[:-1]

@@ -63,6 +63,16 @@ class SerialPort:
         """Close; what was not sent is dropped."""
         self._end(None)
 
+    def pause_reading(self) -> None:
+        """Leave what comes to the system, which drops what its buffer does not hold."""
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+
+    def resume_reading(self) -> None:
+        """Undo `pause_reading`."""
+        if self._fd >= 0:
+            self._loop.add_reader(self._fd, self._readable)
+
     def _writable(self) -> None:
         try:
             sent = os.write(self._fd, self._unsent)

@@ -1,12 +1,11 @@
 """Opens lines: TCP, TLS, UDP, RTU and ASCII in a TCP stream or on a serial port."""
 
 import asyncio
-import os
-import ssl
 from collections.abc import Callable
 from typing import Any
 
-from gateway.plugin import LinkError, RefusedError, Tls, load_certificates
+from gateway.kit import dial
+from gateway.plugin import LinkError
 
 from .config import ModbusDevice
 from .connection import Connection
@@ -24,25 +23,22 @@ async def open_line(config: ModbusDevice) -> Connection:
     """A connection to the line of these options. Raises LinkError with what to look at."""
     if config.serial:
         return _open_serial(config)
-    peer = f"{config.host}:{config.tcp_port}"
-    connection = _connection(config, peer)
-    loop = asyncio.get_running_loop()
+    connection = _connection(config, f"{config.host}:{config.tcp_port}")
+    if config.transport != "udp":
+        return await dial(
+            lambda: connection,
+            config.host,
+            config.tcp_port,
+            tls=config.tls,
+            look_at="is the port right, and Modbus TCP switched on in the device?",
+        )
     try:
-        if config.transport == "udp":
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: _Datagrams(connection), remote_addr=(config.host, config.tcp_port)
-            )
-            connection.connection_made(_Socket(transport))  # type: ignore[arg-type]  # what a connection uses of one
-        else:
-            tls = tls_context(config.tls) if config.tls else None
-            name = (config.tls.server_name if isinstance(config.tls, Tls) else "") or config.host
-            await loop.create_connection(
-                lambda: connection, config.host, config.tcp_port, ssl=tls, server_hostname=name if tls else None
-            )
-    except ssl.SSLError as error:
-        raise RefusedError(f"cannot connect to {peer}: {_tls_reason(error)}") from error
-    except OSError as error:
-        raise LinkError(f"cannot connect to {peer}: {_reason(error)}") from error
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Datagrams(connection), remote_addr=(config.host, config.tcp_port)
+        )
+    except (OSError, UnicodeError) as error:
+        raise LinkError(f"cannot reach {config.host}:{config.tcp_port}: {error}") from error
+    connection.connection_made(_Socket(transport))  # type: ignore[arg-type]  # what a connection uses of one
     return connection
 
 
@@ -54,7 +50,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, _from: Any) -> None:
         self._connection.data_received(data)
-        self._connection.forget_rest()
+        self._connection.forget()
 
     def error_received(self, error: OSError | Exception) -> None:
         self._connection.end(error)
@@ -96,25 +92,3 @@ def _open_serial(config: ModbusDevice) -> Connection:
     )
     connection.connection_made(port)  # type: ignore[arg-type]  # it has what a connection uses of a transport
     return connection
-
-
-def tls_context(tls: Tls | bool) -> ssl.SSLContext:
-    """A context that verifies certificate and name. Raises RefusedError for a file that cannot be used."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    asked = tls if isinstance(tls, Tls) else Tls()
-    load_certificates(context, asked.ca, asked.certificate, asked.key)
-    return context
-
-
-def _tls_reason(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the device's certificate is not trusted: {error.verify_message}"
-    return f"no TLS ({error.reason or error}); does the device speak TLS on this port?"
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused; is the port right, and Modbus TCP switched on in the device?"
-    if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    return error.strerror or str(error)

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from gateway.kit import Frames
 from gateway.plugin import Device, Tag, Tags
 from plugins.modbus.config import ModbusDevice, ModbusTag
 from plugins.modbus.driver import Modbus
+from plugins.modbus.framing import Framing
 
 Answerer = Callable[[bytes], bytes]
 """Takes one request frame, gives the bytes to send back, perhaps none."""
@@ -110,6 +112,15 @@ def registers(request: bytes, word: Callable[[int], int] = lambda offset: offset
     number, unit, function, start, count = struct.unpack(">H4xBBHH", request)
     data = b"".join(struct.pack(">H", word(start + n)) for n in range(count))
     return struct.pack(">HHHBBB", number, 0, 3 + len(data), unit, function, len(data)) + data
+
+
+def split(framing: Framing, data: bytes) -> tuple[list[bytes], bytes]:
+    """The frames in these bytes, opened, and what is left. Raises as the framing does."""
+    frames, found = Frames(framing), []
+    frames.add(data)
+    while (frame := frames.next()) is not None:
+        found.append(framing.opened(frame))
+    return found, data[len(data) - len(frames) :]
 
 
 def exception(request: bytes, code: int) -> bytes:

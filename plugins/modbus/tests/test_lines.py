@@ -41,7 +41,7 @@ async def test_every_kind_of_network_line_is_read(kind: str, tmp_path: Path) -> 
 
 async def test_a_device_whose_certificate_nobody_vouches_for_is_not_spoken_to(tmp_path: Path) -> None:
     async with pymodbus("tls", folder=tmp_path) as port:
-        with pytest.raises(RefusedError, match="the device's certificate is not trusted"):
+        with pytest.raises(RefusedError, match="the far side's certificate is not trusted"):
             await Modbus([make_device(TAGS, port=port, tls=True)]).connect()
 
 

@@ -1,0 +1,26 @@
+"""What several plugins share. A plugin imports from here and from `gateway.plugin`.
+
+Receiving within bounds: `open_stream` is what a driver or sink with requests and answers over TCP needs; `Receiver` is for
+one that is told of each frame; `Datagrams` for UDP. What a frame is says a `Framing`: `Sized` or `Ended`, or a class of your
+own.
+"""
+
+from gateway.kit.dialling import dial, open_datagrams, open_stream, tls_context
+from gateway.kit.frames import CHUNK, Ended, Frames, Framing, Sized
+from gateway.kit.receiver import Receiver
+from gateway.kit.streams import Datagrams, Stream
+
+__all__ = [
+    "CHUNK",
+    "Datagrams",
+    "Ended",
+    "Frames",
+    "Framing",
+    "Receiver",
+    "Sized",
+    "Stream",
+    "dial",
+    "open_datagrams",
+    "open_stream",
+    "tls_context",
+]

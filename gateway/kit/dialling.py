@@ -1,0 +1,65 @@
+"""Opens connections, and says in words why not."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import TypeVar
+
+from gateway.config.tls import Tls, load_certificates
+from gateway.core.errors import LinkError, RefusedError
+from gateway.kit.frames import Framing
+from gateway.kit.streams import Datagrams, Stream, reason_of
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+async def open_stream(host: str, port: int, framing: Framing, *, tls: Tls | bool = False, look_at: str = "") -> Stream:
+    """A TCP connection whose frames are waited for. See `dial`."""
+    stream = Stream(f"{host}:{port}", framing)
+    return await dial(lambda: stream, host, port, tls=tls, look_at=look_at)
+
+
+async def open_datagrams(host: str, port: int, *, longest: int = 64 * 1024) -> Datagrams:
+    """The same by UDP. Nothing is sent yet, so that it succeeds also where nobody is. Raises LinkError."""
+    try:
+        _, datagrams = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: Datagrams(f"{host}:{port}", longest), remote_addr=(host, port)
+        )
+    except OSError as error:
+        raise LinkError(f"cannot reach {host}:{port}: {reason_of(error)}") from error
+    return datagrams
+
+
+async def dial(protocol: Callable[[], P], host: str, port: int, *, tls: Tls | bool = False, look_at: str = "") -> P:
+    """Connect a protocol by TCP. With `tls` the far side's certificate is checked, against the system's authorities or as
+    the options say. Raises LinkError with the reason; `look_at` is what to look at when the connection is refused, such as
+    "is Modbus TCP switched on in the device?". RefusedError when TLS does not come about."""
+    name = (tls.server_name if isinstance(tls, Tls) else "") or host
+    try:
+        context = tls_context(tls) if tls else None
+        _, connected = await asyncio.get_running_loop().create_connection(
+            protocol, host, port, ssl=context, server_hostname=name if context else None
+        )
+    except ssl.SSLError as error:
+        raise RefusedError(f"cannot connect to {host}:{port}: {_tls_reason(error)}") from error
+    except ConnectionRefusedError as error:
+        raise LinkError(
+            f"cannot connect to {host}:{port}: connection refused; {look_at or 'is the port right?'}"
+        ) from error
+    except (OSError, UnicodeError) as error:  # a host name that is none, such as ".", raises UnicodeError
+        raise LinkError(f"cannot connect to {host}:{port}: {reason_of(error)}") from error
+    return connected
+
+
+def tls_context(tls: Tls | bool) -> ssl.SSLContext:
+    """A context that verifies certificate and name. Raises RefusedError for a file that cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    asked = tls if isinstance(tls, Tls) else Tls()
+    load_certificates(context, asked.ca, asked.certificate, asked.key)
+    return context
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the far side's certificate is not trusted: {error.verify_message}"
+    return f"no TLS ({error.reason or error}); does the device speak TLS on this port?"
