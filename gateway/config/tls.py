@@ -33,8 +33,11 @@ class Tls(Section):
 
 def load_certificates(context: ssl.SSLContext, ca: Path | None, certificate: Path | None, key: Path | None) -> None:
     """Have a context trust `ca`, or the system's authorities, from TLS 1.2 on, and show `certificate` where one is given.
-    Raises RefusedError for a file that cannot be used."""
+    A name counts only where the standard puts it (subjectAltName, RFC 9525), and nothing is renegotiated. Raises
+    RefusedError for a file that cannot be used."""
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False
+    context.options |= ssl.OP_NO_RENEGOTIATION
     if ca is None:
         context.load_default_certs()
     else:

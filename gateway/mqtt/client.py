@@ -1,12 +1,13 @@
 """paho's client in two ways of use, with one face: `send`, `receive`, and the answers in `accepted` and `answered`.
 
-`PlainClient` uses the public API only: a publish costs some 30 µs, because paho makes a message object and a lock for
-each, writes each packet by itself, and reads each acknowledgement with three recv calls.
+`PlainClient` leaves the packets to paho: a publish costs some 30 µs, because paho makes a message object and a lock for
+each, writes each packet by itself, and makes two objects of each acknowledgement.
 
 `BatchedClient` does the two hot things itself: it encodes many PUBLISH packets into one piece and one write, and reads
-PUBACKs in bulk from a buffer. Everything else (CONNECT, TLS, will, keep-alive, SUBSCRIBE, DISCONNECT) stays paho's, which
-reads its packets from the same buffer. It leans on four private members of paho, listed in HOOKS, and is used only with
-versions it was tested with; `client_type` chooses.
+PUBACKs in bulk. Everything else (CONNECT, will, keep-alive, SUBSCRIBE, DISCONNECT) stays paho's.
+
+Both read the socket themselves, and give paho only whole packets that `Incoming` has let pass, a bounded number in one turn
+of the loop. They lean on private members of paho, listed in HOOKS; `client_type` chooses.
 
 Neither keeps anything in paho's queues: messages are handed over only when they may go out at once.
 """
@@ -20,22 +21,27 @@ from paho.mqtt.client import MQTT_ERR_QUEUE_SIZE, Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 
+from gateway.core.errors import RefusedError
+from gateway.core.parsing import doubting
+from gateway.mqtt.incoming import LONGEST_PUBACK, PUBACK, PUBLISH, Incoming
 from gateway.mqtt.options import MqttOptions, Will
-from gateway.mqtt.packets import Answer, Outgoing, long_puback, packed_length, packed_topic, read_length
+from gateway.mqtt.packets import Answer, NotMqttError, Outgoing, long_puback, packed_length, packed_topic, read_length
 from gateway.mqtt.words import FAILURE, NO_SUBSCRIBERS
 
 TESTED = "2.2."
-HOOKS = ("_sock_recv", "_packet_queue", "_mid_generate", "_in_packet")
+NEEDED = ("_sock_recv",)
+"""Without it paho takes from a broker whatever he sends."""
+HOOKS = ("_packet_queue", "_mid_generate")
 
+PACKETS_A_TURN = 50
+"""Packets that paho gets in one turn of the loop, at 20 to 60 µs each; others want the loop too."""
+UNTAKEN = 1000
+"""Messages that may come in while none of our answers to them goes out."""
 _READ_SIZE = 1 << 18
-_CONNACK, _PUBACK = 0x20, 0x40
-_MALFORMED = _PUBACK | 0x0F
-_LONGEST_PUBACK = 1 << 18
-_TLS_ALERT = 0x15
 
 
 class PlainClient(Client):
-    """One connection, by paho's public API."""
+    """One connection, its packets made and read by paho."""
 
     way = "public"
 
@@ -43,6 +49,8 @@ class PlainClient(Client):
         super().__init__(
             CallbackAPIVersion.VERSION2, client_id=options.client_id, protocol=version, reconnect_on_failure=False
         )
+        self._five = version == MQTTProtocolVersion.MQTTv5
+        self.incoming = Incoming(self._five)
         self.is_mid_free: Callable[[int], bool] = lambda mid: True
         self.trouble: OSError | None = None
         """What broke the connection, as far as known."""
@@ -52,6 +60,13 @@ class PlainClient(Client):
         """The other answers; emptied by the reader."""
         self.unheard: list[int] = []
         """Those of the accepted messages to which, the broker said, nobody subscribes; emptied by the reader."""
+        self.messages: list[tuple[str, bytes, bool]] = []
+        """Topic, payload and retain of messages that came in; emptied by the reader."""
+        self._packet = memoryview(b"")
+        """What paho has not read yet of the packet that it is given."""
+        self._ended = False
+        self._last = False
+        self._untaken = 0
         self.max_inflight_messages_set(0)
         self.connect_timeout = options.timeout
         if options.user:
@@ -59,6 +74,12 @@ class PlainClient(Client):
         if will is not None:
             self.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         self.on_publish = self._published
+        self.on_message = self._message
+
+    def dial(self, options: MqttOptions) -> None:
+        """Connect and queue the CONNECT. Blocks; raises OSError or ValueError."""
+        # Without properties: brokers that speak only 3.1.1 wait for ever when they read them as the client id's length.
+        self.connect(options.host, options.port, max(1, round(options.keep_alive)))
 
     def send(self, messages: Sequence[Outgoing]) -> list[int]:
         """Queue messages with QoS 1; `loop_write` sends them. Returns their packet identifiers."""
@@ -69,11 +90,70 @@ class PlainClient(Client):
             pass  # that packet identifier is still in use; the next try takes the next one
         return info.mid
 
-    def receive(self) -> None:
-        """Take in what the socket has."""
-        self.loop_read()
-        while isinstance(sock := self.socket(), ssl.SSLSocket) and sock.pending():
+    def subscribe(self, *args: Any, **kwargs: Any) -> Any:
+        self.incoming.subscribed = True
+        return super().subscribe(*args, **kwargs)
+
+    def receive(self) -> bool:
+        """Take in what the socket has, as far as one turn of the loop bears it. Whether there is more to be taken in
+        without waiting for the socket. Raises NotMqttError for what no broker sends."""
+        self._fill()
+        for _ in range(PACKETS_A_TURN):
+            self._take_pubacks()
+            if self.socket() is None or not (packet := self.incoming.next()):
+                break
+            self._give_to_paho(packet)
+        else:
+            return self.socket() is not None
+        if self._ended:
+            self._last = True
+            self.loop_read()  # paho reads the end of the connection, and tells of it
+        return self._holds_more()
+
+    def _holds_more(self) -> bool:
+        """Whether a TLS socket holds what the selector does not see."""
+        sock = self.socket()
+        return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+
+    def _fill(self) -> None:
+        """Read what the socket has."""
+        room = _READ_SIZE
+        try:
+            while room > 0 and (data := super()._sock_recv(room)):
+                self.incoming.data += data
+                room -= len(data)
+                if not self._holds_more():
+                    return
+            self._ended = self._ended or room > 0
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.trouble = error
+            self._ended = True
+
+    def _give_to_paho(self, packet: bytes) -> None:
+        """One packet; a message is answered by paho, and the answers of one turn after the other must be taken."""
+        if packet[0] & 0xF0 == PUBLISH:
+            self._untaken = self._untaken + 1 if self.want_write() else 0
+            if self._untaken > UNTAKEN:
+                raise NotMqttError("it sends messages and does not take our answers to them")
+        self._packet = memoryview(packet)
+        with doubting(lambda why: NotMqttError(f"it sent something that is no MQTT: {why}")):
             self.loop_read()
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        """Serves paho's own reading."""
+        if self._packet:
+            data, self._packet = bytes(self._packet[:bufsize]), self._packet[bufsize:]
+            return data
+        if self._last and self.trouble is not None:
+            raise self.trouble
+        if self._last:
+            return b""
+        raise BlockingIOError
+
+    def _take_pubacks(self) -> None:
+        """Take the acknowledgements at the head of the buffer out of it, if that is not left to paho."""
 
     def _published(self, client: Client, userdata: Any, mid: int, code: Any, properties: Any) -> None:
         if code.value < FAILURE:
@@ -83,6 +163,9 @@ class PlainClient(Client):
         else:
             self.answered.append(Answer(mid, code.value, getattr(properties, "ReasonString", "")))
 
+    def _message(self, client: Client, userdata: Any, message: Any) -> None:
+        self.messages.append((message.topic, message.payload, message.retain))
+
 
 class BatchedClient(PlainClient):
     """One connection; publishes and acknowledgements in bulk."""
@@ -91,11 +174,7 @@ class BatchedClient(PlainClient):
 
     def __init__(self, options: MqttOptions, will: Will | None, version: MQTTProtocolVersion) -> None:
         super().__init__(options, will, version)
-        self._five = version == MQTTProtocolVersion.MQTTv5
         self._mid = 0
-        self._input = bytearray()
-        self._greeted = False
-        self._ended = False
 
     def send(self, messages: Sequence[Outgoing]) -> list[int]:
         properties = b"\0" if self._five else b""
@@ -117,81 +196,31 @@ class BatchedClient(PlainClient):
             if self.is_mid_free(self._mid):
                 return self._mid
 
-    def receive(self) -> None:
-        self._fill()
-        while self.socket() is not None and (self._input or self._ended):
-            if self._in_packet["command"] == 0 and self._take_pubacks():
-                return
-            if self._input or self._ended:
-                self.loop_read()
-
-    def _fill(self) -> None:
-        """Read what the socket has; a TLS socket may hold more than the selector sees."""
-        try:
-            while data := super()._sock_recv(_READ_SIZE):
-                self._input += data
-                sock = self.socket()
-                if not (isinstance(sock, ssl.SSLSocket) and sock.pending()):
-                    return
-            self._ended = True
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._break(error)
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        """Serves paho's own reading from the buffer."""
-        if self._input:
-            data = bytes(self._input[:bufsize])
-            del self._input[:bufsize]
-            return data
-        if self.trouble is not None:
-            raise self.trouble
-        if self._ended:
-            return b""
-        raise BlockingIOError
-
-    def _break(self, error: OSError) -> None:
-        """Let paho end the connection for this reason."""
-        self.trouble = error
-        self._ended = True
-
-    def _take_pubacks(self) -> bool:
-        """Take the PUBACKs at the head of the buffer out of it. True when what remains is an unfinished one."""
-        data = self._input
-        self._greeted = self._greeted or self.is_connected()
-        if not self._greeted:
-            if data and data[0] & 0xF0 != _CONNACK:
-                self._refuse(OSError(not_mqtt(data[0])))
-            return False
-        taken = self._parse_pubacks(data)
-        del data[:taken]
-        if not data or data[0] & 0xF0 != _PUBACK:
-            return False
-        if data[0] != _PUBACK or len(data) > _LONGEST_PUBACK:
-            self._refuse(OSError("it sent an acknowledgement that is no MQTT"))
-        return not self._ended
+    def _take_pubacks(self) -> None:
+        """What it leaves at the head of the buffer, such as an unfinished or a malformed one, `Incoming` judges."""
+        data = self.incoming.data
+        if self.incoming.greeted and data and data[0] == PUBACK:
+            del data[: self._parse_pubacks(data)]
 
     def _parse_pubacks(self, data: bytearray) -> int:
-        """Note all whole PUBACKs from the start of `data`; returns how many bytes they take. Stops at a malformed one."""
+        """Note all whole PUBACKs from the start of `data`; returns how many bytes they take."""
         at, end = 0, len(data)
-        while end - at >= 4 and data[at] == _PUBACK:
+        while end - at >= 4 and data[at] == PUBACK:
             if data[at + 1] == 2:
                 self.accepted.append(data[at + 2] << 8 | data[at + 3])
                 at += 4
                 continue
+            if not self._five:
+                break
             if data[at + 1] == 3 and end - at >= 5 and data[at + 4] == NO_SUBSCRIBERS:
                 self.accepted.append(data[at + 2] << 8 | data[at + 3])
                 self.unheard.append(self.accepted[-1])
                 at += 5
                 continue
             length = read_length(data, at + 1)
-            if length is None or sum(length) > end:
+            if length is None or sum(length) > end or length[0] < 2 or length[0] > LONGEST_PUBACK:
                 break
             size, start = length
-            if size < 2 or not self._five:
-                data[at] = _MALFORMED
-                break
             at = start + size
             answer = long_puback(bytes(data[start:at]))
             self.answered.append(answer)
@@ -199,21 +228,12 @@ class BatchedClient(PlainClient):
                 self.unheard.append(answer.mid)
         return at
 
-    def _refuse(self, error: OSError) -> None:
-        self._input.clear()
-        self._break(error)
-
-
-def not_mqtt(first: int) -> str:
-    """Words for an answer to CONNECT that is no CONNACK."""
-    if first == _TLS_ALERT:
-        return "it expects TLS: set tls = true"
-    return f"it does not speak MQTT (its first byte is 0x{first:02X}): is the port right?"
-
 
 def client_type() -> type[PlainClient]:
-    """The batched client where paho is a version that it was tested with, else the plain one."""
+    """The batched client where paho is a version that it was tested with, else the plain one. Raises RefusedError for a
+    paho that would read by itself."""
+    probe = Client(CallbackAPIVersion.VERSION2)
+    if not all(hasattr(probe, hook) for hook in NEEDED):
+        raise RefusedError(f"paho-mqtt {paho.mqtt.__version__} is not known to this gateway: install {TESTED}x")
     tested = paho.mqtt.__version__.startswith(TESTED)
-    # _in_packet is made by paho's constructor, the others are its methods
-    probe = Client(CallbackAPIVersion.VERSION2) if tested else None
-    return BatchedClient if probe and all(hasattr(probe, hook) for hook in HOOKS) else PlainClient
+    return BatchedClient if tested and all(hasattr(probe, hook) for hook in HOOKS) else PlainClient

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +12,18 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import LinkError
 from gateway.mqtt.client import PlainClient
+from gateway.mqtt.dialling import in_a_thread
 from gateway.mqtt.options import MqttOptions, Will
-from gateway.mqtt.packets import Outgoing
+from gateway.mqtt.packets import NotMqttError, Outgoing
 from gateway.mqtt.tls import tls_context
 from gateway.mqtt.words import FAILURE, disconnected, failed_dial, lost, no_answer, refused_connection
+
+BREATH = 0.01
+"""Seconds for which a link that has brought more than one turn of the loop bears is not read."""
+LEAST_PACKET = 64
+"""Bytes; a broker that takes no packet of this size takes none of ours."""
+DIALLING = 4
+"""Time-outs that a dial may take in all: name server, several addresses, TLS handshake."""
 
 VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
@@ -44,8 +51,6 @@ class Link:
     ) -> None:
         self.options = options
         self.client = client_type(options, will, VERSIONS[version])
-        if options.tls is not None:
-            self.client.tls_set_context(tls_context(options.tls))
         self.ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self.tls = ""
         self._loop = asyncio.get_running_loop()
@@ -54,6 +59,7 @@ class Link:
         self._answered = False
         self._fd = -1
         self._tick: asyncio.TimerHandle | None = None
+        self._breath: asyncio.TimerHandle | None = None
         self._writing = False
         self._writer_set = False
         self._connect_callbacks()
@@ -89,16 +95,19 @@ class Link:
         raise self.ended.result()
 
     async def _dial(self) -> None:
-        thread = ThreadPoolExecutor(1, thread_name_prefix="mqtt-dial")
+        limit = DIALLING * self.options.timeout
         try:
-            await self._loop.run_in_executor(thread, self._dial_blocking)
+            async with asyncio.timeout(limit) as waiting:
+                await in_a_thread(self.options.address, self._dial_blocking)
         except (OSError, ValueError) as error:
+            if waiting.expired():
+                raise LinkError(f"broker {self.options.address}: dialling has not ended within {limit:g} s") from error
             raise failed_dial(self.options, error) from error
-        finally:
-            thread.shutdown(wait=False)
 
     def _dial_blocking(self) -> None:
-        self.client.connect(self.options.host, self.options.port, max(1, round(self.options.keep_alive)))
+        if self.options.tls is not None:
+            self.client.tls_set_context(tls_context(self.options.tls))
+        self.client.dial(self.options)
         if self.ended.done():  # given up meanwhile
             self._close_socket()
 
@@ -150,9 +159,16 @@ class Link:
             self._loop.remove_writer(self._fd)
 
     def _receive(self) -> None:
-        self.client.receive()
+        more = self.client.receive()
         self._acknowledge_at_once()
         self._on_input()
+        if more and self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            self._breath = self._loop.call_later(BREATH, self._read_on)
+
+    def _read_on(self) -> None:
+        self._loop.add_reader(self._fd, self._guarded, self._receive)
+        self._guarded(self._receive)
 
     def _acknowledge_at_once(self) -> None:
         """Have the kernel send its TCP acknowledgement now. A broker that leaves Nagle's algorithm on, as mosquitto does,
@@ -170,6 +186,8 @@ class Link:
         """Whatever goes wrong in a callback of the loop ends this connection, and is told to whoever runs it."""
         try:
             call()
+        except NotMqttError as error:
+            self._end(LinkError(f"broker {self.options.address}: {error}"))
         except Exception as error:  # noqa: BLE001 -- passed on by `ended`, not swallowed
             self._end(error)
 
@@ -179,14 +197,15 @@ class Link:
             text = getattr(properties, "ReasonString", "") or getattr(properties, "ServerReference", "")
             self._end(refused_connection(self.options, code.value, text))
         elif not self._welcome.done():
-            self._welcome.set_result(
-                Welcome(
-                    getattr(properties, "ReceiveMaximum", Welcome.receive_maximum),
-                    getattr(properties, "MaximumPacketSize", Welcome.maximum_packet_size),
-                    getattr(properties, "MaximumQoS", Welcome.maximum_qos),
-                    bool(getattr(properties, "RetainAvailable", 1)),
-                )
+            welcome = Welcome(
+                getattr(properties, "ReceiveMaximum", Welcome.receive_maximum),
+                getattr(properties, "MaximumPacketSize", Welcome.maximum_packet_size),
+                getattr(properties, "MaximumQoS", Welcome.maximum_qos),
+                bool(getattr(properties, "RetainAvailable", 1)),
             )
+            if welcome.maximum_packet_size < LEAST_PACKET:
+                raise NotMqttError(f"it takes packets of {welcome.maximum_packet_size} bytes, and nothing of ours fits")
+            self._welcome.set_result(welcome)
 
     def _disconnected(self, client: Any, userdata: Any, flags: Any, code: Any, properties: Any) -> None:
         if flags.is_disconnect_packet_from_server:
@@ -215,8 +234,9 @@ class Link:
         """Leave the event loop and close the socket, without a good-bye."""
         if not self.ended.done():
             self.ended.set_result(LinkError("closed"))
-        if self._tick is not None:
-            self._tick.cancel()
+        for timer in (self._tick, self._breath):
+            if timer is not None:
+                timer.cancel()
         self._detach()
         self._close_socket()
 

@@ -7,6 +7,10 @@ Outgoing: TypeAlias = tuple[str, bytes, bool, Any]
 """Topic, payload, retain, and a token that comes back with the answer."""
 
 
+class NotMqttError(Exception):
+    """The far side has sent what no broker sends; the text says what."""
+
+
 class Answer(NamedTuple):
     """The broker's answer to one message, when it is more than "taken": a reason code, and its own words, if any."""
 
@@ -37,20 +41,22 @@ def packed_length(length: int) -> bytes:
 
 def read_length(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
     """The variable byte integer at `at` (MQTT 5 section 1.5.5), and where the next byte stands; None while incomplete.
-    A fifth byte, which the standard forbids, is not looked at: the length read is then 0."""
+    Raises NotMqttError for one of more than four bytes."""
     length = 0
     for index, byte in enumerate(data[at : at + 4]):
         length |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
             return length, at + index + 1
-    return (0, at + 4) if len(data) - at >= 4 else None
+    if len(data) - at >= 4:
+        raise NotMqttError("it sent a length of more than four bytes: that is no MQTT")
+    return None
 
 
 def long_puback(body: bytes) -> Answer:
     """An acknowledgement with a reason code and perhaps properties (MQTT 5 section 3.4.2)."""
     mid = int.from_bytes(body[:2], "big")
     code = body[2] if len(body) > 2 else 0
-    properties = read_length(body, 3)
+    properties = read_length(body, 3) if len(body) > 3 else None
     return Answer(mid, code, _reason_string(body[properties[1] :]) if properties else "")
 
 

@@ -79,7 +79,8 @@ class MqttSession:
         for version in versions:
             link = Link(self.options, self._will, version, self._client_type or client_type(), self._input)
             link.client.is_mid_free = self._is_free
-            link.client.on_message = self._message
+            link.client.incoming.is_on_its_way = self._in_flight.__contains__
+            link.client.incoming.is_asked = self._questions.__contains__
             link.client.on_subscribe = link.client.on_unsubscribe = self._questions.answered
             self._link = link
             try:
@@ -204,20 +205,28 @@ class MqttSession:
     def _input(self) -> None:
         """Something came in: settle what was answered, and use the room that it made."""
         client = self._connected.client
+        messages, client.messages = client.messages, []
+        if self._on_message is not None:
+            for message in messages:
+                self._on_message(*message)
         if client.accepted or client.answered:
             if client.unheard:
                 self._count_unheard(client.unheard)
+            unasked = len(client.accepted) + len(client.answered) - len(self._in_flight)
             tokens = self._take_accepted(client.accepted)
             answered = client.answered[:]
             client.answered.clear()
             for mid, code, text in answered:
                 self._take_answer(mid, code, text, tokens)
+            unasked += len(self._in_flight)
             self.acknowledged += len(tokens)
             self._send()
             if tokens:
                 self._on_acknowledged(tokens)
             if not self._in_flight:
                 self._settled.set()
+            if unasked:
+                client.incoming.unasked(unasked, "acknowledgements")
 
     def _count_unheard(self, mids: list[int]) -> None:
         for mid in mids:
@@ -274,10 +283,6 @@ class MqttSession:
     def _abandon(self, ended: asyncio.Future[Exception]) -> None:
         self._questions.abandon(ended)
         self._settled.set()
-
-    def _message(self, client: Any, userdata: Any, message: Any) -> None:
-        if self._on_message is not None:
-            self._on_message(message.topic, message.payload, message.retain)
 
     def forget_waiting(self) -> None:
         """Drop what was handed over and not sent yet; its tokens will not come back."""

@@ -5,6 +5,7 @@ import socket
 import ssl
 
 from gateway.core.errors import LinkError, RefusedError
+from gateway.core.text import cleaned
 from gateway.mqtt.options import MqttOptions
 
 NO_SUBSCRIBERS = 0x10
@@ -94,7 +95,7 @@ def is_final(code: int) -> bool:
 def reason(code: int, text: str = "") -> str:
     """A reason code in words, with the broker's own text where it gave one."""
     words = _REASONS.get(code, f"reason code 0x{code:02X}")
-    return f"{words} ({text})" if text else words
+    return f"{words} ({cleaned(text)})" if text else words
 
 
 def refused_connection(options: MqttOptions, code: int, text: str = "") -> LinkError:

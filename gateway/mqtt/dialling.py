@@ -1,0 +1,42 @@
+"""Dialling blocks, on the name server, on TCP and on the TLS handshake: each attempt has a thread, which may be left behind."""
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+
+from gateway.core.errors import LinkError
+
+AT_ONCE = 4
+"""Threads that may hang on one destination; they end when their name server or peer lets them."""
+
+_dialling: defaultdict[str, set[threading.Thread]] = defaultdict(set)
+
+
+async def in_a_thread(destination: str, dial: Callable[[], None]) -> None:
+    """Wait for `dial`, and raise what it raises. A cancelled wait leaves the thread to itself; so does the end of the
+    process, which waits for no daemon thread. Raises LinkError when too many of them hang already."""
+    threads = _dialling[destination]
+    threads -= {thread for thread in threads if not thread.is_alive()}
+    if len(threads) >= AT_ONCE:
+        raise LinkError(f"{AT_ONCE} attempts to dial {destination} hang: does the name server answer?")
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: BaseException | None) -> None:
+        if not done.done():
+            done.set_result(None) if error is None else done.set_exception(error)
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            dial()
+        except BaseException as raised:  # noqa: BLE001 - raised again where it is waited for
+            error = raised
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, error)
+
+    thread = threading.Thread(target=run, name="mqtt-dial", daemon=True)
+    threads.add(thread)
+    thread.start()
+    await done

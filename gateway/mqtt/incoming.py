@@ -1,0 +1,150 @@
+"""What a broker sends, cut into packets, and judged before anything is made of it.
+
+Whoever answers at the broker's port may send what he likes, and paho takes it all: messages of 256 MiB, and any number of
+messages that nobody has asked for. So paho is only ever given whole packets, each of a kind that we can have asked for and
+of bounded size. Everything else raises NotMqttError, at the latest when its length is known.
+"""
+
+import time
+from collections.abc import Callable
+
+from gateway.mqtt.packets import NotMqttError, read_length
+
+LARGEST_MESSAGE = 1 << 20
+"""Bytes of a message that comes in."""
+UNASKED = 100
+"""Answers to what was not asked that are borne in a minute: some brokers answer twice."""
+
+LONGEST_PUBACK = 1 << 14
+
+CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK, PINGRESP, DISCONNECT = 0x20, 0x30, 0x40, 0x90, 0xB0, 0xD0, 0xE0
+_NAMES = (
+    "a packet of type 0", "CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP",
+    "SUBSCRIBE", "SUBACK", "UNSUBSCRIBE", "UNSUBACK", "PINGREQ", "PINGRESP", "DISCONNECT", "AUTH",
+)  # fmt: skip
+_LARGEST = {
+    CONNACK: 1 << 14,
+    PUBLISH: LARGEST_MESSAGE,
+    PUBACK: LONGEST_PUBACK,
+    SUBACK: 1 << 14,
+    UNSUBACK: 1 << 14,
+    PINGRESP: 0,
+    DISCONNECT: 1 << 14,
+}
+"""Bytes of a packet behind its length. Text that a broker may add to an answer is a few lines, not a book."""
+_TLS_ALERT = 0x15
+
+
+def _sent(what: str) -> NotMqttError:
+    return NotMqttError(f"it sent {what}; no MQTT broker does that")
+
+
+class Incoming:
+    """The bytes that came on one connection."""
+
+    def __init__(self, five: bool) -> None:
+        self.data = bytearray()
+        self.greeted = False
+        """Whether the CONNACK has come."""
+        self.subscribed = False
+        """Whether we have asked for messages."""
+        self.is_asked: Callable[[int], bool] = lambda mid: False
+        """Whether a SUBSCRIBE or UNSUBSCRIBE with this packet identifier waits for its answer."""
+        self.is_on_its_way: Callable[[int], bool] = lambda mid: False
+        """Whether a message with this packet identifier waits for its answer."""
+        self._five = five
+        self._unasked = 0
+        self._since = time.monotonic()
+
+    def next(self) -> bytes:
+        """The next whole packet, taken out of the buffer; empty while there is none."""
+        data = self.data
+        if not data:
+            return b""
+        largest = self._judge(data[0])
+        length = read_length(data, 1)
+        if length is None:
+            return b""
+        size, start = length
+        if size > largest:
+            raise _sent(f"a {_name(data[0])} of {size} bytes, more than the {largest} that we take")
+        if len(data) < start + size:
+            return b""
+        packet = bytes(data[: start + size])
+        del data[: start + size]
+        self._look_into(packet[0], packet[start:])
+        return packet
+
+    def unasked(self, count: int, what: str) -> None:
+        """So many answers came that we have not asked for."""
+        now = time.monotonic()
+        if now - self._since > 60:
+            self._since, self._unasked = now, 0
+        self._unasked += count
+        if self._unasked > UNASKED:
+            raise _sent(f"more than {UNASKED} {what} that we have not asked for")
+
+    def _judge(self, first: int) -> int:
+        """How many bytes a packet that begins like this may have behind its length."""
+        kind = first & 0xF0
+        if not self.greeted:
+            if first != CONNACK:
+                raise NotMqttError(not_mqtt(first))
+            return _LARGEST[CONNACK]
+        if kind not in _LARGEST or (kind == DISCONNECT and not self._five):
+            raise _sent(f"{_name(first)}, which it has no reason to send")
+        if kind == CONNACK:
+            raise _sent("a second CONNACK")
+        if kind == PUBLISH:
+            self._judge_message(first)
+        elif first & 0x0F:
+            raise _sent(f"{_name(first)} with the flags 0x{first & 0x0F:X}, which it does not have")
+        return _LARGEST[kind]
+
+    def _judge_message(self, first: int) -> None:
+        if not self.subscribed:
+            raise _sent("a message, though we have subscribed to none")
+        if (first >> 1) & 3 > 1:
+            raise _sent("a message with QoS 2, which we have not asked for")
+
+    def _look_into(self, first: int, body: bytes) -> None:
+        kind = first & 0xF0
+        if kind == CONNACK:
+            self.greeted = True
+        elif kind == PINGRESP:
+            self.unasked(1, "answers to pings")  # honest ones are far fewer than the limit
+        elif kind == PUBLISH:
+            _check_topic(body)
+        elif kind in (PUBACK, SUBACK, UNSUBACK):
+            self._check_answer(kind, body)
+
+    def _check_answer(self, kind: int, body: bytes) -> None:
+        mid = int.from_bytes(body[:2], "big")
+        if len(body) < 2 or (kind == PUBACK and len(body) > 2 and not self._five):
+            raise _sent(f"{_name(kind)} of {len(body)} bytes")
+        if kind == PUBACK:
+            if not self.is_on_its_way(mid):
+                self.unasked(1, "acknowledgements")
+        elif not self.is_asked(mid):
+            raise _sent(f"{_name(kind)}, though we have not asked for it")
+
+
+def _check_topic(body: bytes) -> None:
+    topic = body[2 : 2 + int.from_bytes(body[:2], "big")]
+    try:
+        text = topic.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if not text or any(sign in text for sign in "+#\0"):
+        raise NotMqttError("a message without a proper topic")  # an alias would need our consent
+
+
+def _name(first: int) -> str:
+    return _NAMES[first >> 4]
+
+
+def not_mqtt(first: int) -> str:
+    """Words for an answer to CONNECT that is no CONNACK."""
+    if first == _TLS_ALERT:
+        return "it expects TLS: set tls = true"
+    return f"it does not speak MQTT (its first byte is 0x{first:02X}): is the port right?"
