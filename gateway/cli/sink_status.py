@@ -18,6 +18,8 @@ def sink_lines(sink: dict[str, Any], now: float) -> Iterator[str]:
     yield f"           {sentence([_acknowledged(sink), _waiting(sink, now)])}"
     if weaker := promise.get("weaker"):
         yield colour(f"           weaker promise: {weaker}", "yellow")
+    if exposed := promise.get("exposed"):
+        yield colour(f"           {exposed}", "yellow")
     if unheard := promise.get("no_subscribers"):
         yield colour(
             f"           {count(unheard, 'message')} taken by the broker, though no client subscribes to them", "yellow"

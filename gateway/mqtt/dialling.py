@@ -1,4 +1,4 @@
-"""Dialling blocks, on the name server, on TCP and on the TLS handshake: each attempt has a thread, which may be left behind."""
+"""Dialling blocks, on the name server, TCP and the TLS handshake: each attempt has a thread, which may be left behind."""
 
 import asyncio
 import threading

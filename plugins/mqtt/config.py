@@ -1,6 +1,7 @@
 """What the configuration says of a broker. Imports no protocol library, so that checking is fast."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Literal
 
 from gateway.plugin import (
@@ -32,6 +33,9 @@ class MqttConfig(SinkConfig):
 
     password: Secret | None = None
     """The user's password, such as { credential = "mqtt-password" }."""
+
+    allow_plain_password: bool = False
+    """Send the password even where the network could read it: without tls, to another machine."""
 
     tls: bool | Tls = False
     """true: encrypted, the broker's certificate checked against the system's authorities; or a table that says more, such as
@@ -67,4 +71,21 @@ class MqttConfig(SinkConfig):
     def _login(self) -> "MqttConfig":
         if self.password is not None and not self.user:
             raise ValueError("password: needs user")
+        if self.exposed and not self.allow_plain_password:
+            raise ValueError(
+                "password: without tls everybody on the network can read it; set tls, or allow_plain_password = true"
+            )
         return self
+
+    @property
+    def exposed(self) -> bool:
+        """Whether the password crosses a network that can read it."""
+        return self.password is not None and self.tls is False and not _here(self.host)
+
+
+def _here(host: str) -> bool:
+    """Whether that is this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"

@@ -28,6 +28,8 @@ FAREWELL = 1.0
 SOON, OFTEN = 60.0, 3
 """A connection that the broker closes within so many seconds, so often in a row, has a cause that can be named."""
 
+EXPOSED = "the network can read the password: set tls"
+
 CUT_OFF, UNHEARD, SAID_UNHEARD = "cut_off", "unheard", "said_unheard"
 """What one connection leaves for the next: ends in a row, messages that nobody subscribes to, whether that was logged."""
 
@@ -81,7 +83,8 @@ class MqttSink(Sink[MqttConfig]):
     @property
     def promise(self) -> Mapping[str, Any]:
         unheard = self.host.memory.get(UNHEARD, 0) + self._session.unheard
-        return {**self._session.promise, **self._session.status(), "no_subscribers": unheard}
+        said = {**self._session.promise, **self._session.status(), "no_subscribers": unheard}
+        return {**said, "exposed": EXPOSED} if self.config.exposed else said
 
     async def connect(self) -> None:
         try:

@@ -16,6 +16,7 @@ plugin = "mqtt"
 host = "broker.plant.local"
 user = "gw"
 password = { env = "GW_NOT_SET" }
+tls = true
 [[device]]
 name = "press-1"
 driver = "modbus"

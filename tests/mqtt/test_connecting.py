@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import LinkError, RefusedError
-from gateway.mqtt import TlsOptions
+from gateway.mqtt import TlsOptions, dialling
 from gateway.mqtt.client import BatchedClient, PlainClient
 from tests.mqtt.fake_broker import CONNECT, WELCOME_5, WELCOME_311, Packet, fake_broker, packet
 from tests.mqtt.noted import connected, noted_session
@@ -296,3 +297,26 @@ async def test_a_welcome_without_wishes_leaves_our_own_limit() -> None:
         connected(broker.port, max_in_flight=7) as noted,
     ):
         assert noted.session.receive_maximum == 7
+
+
+async def test_a_name_in_the_subject_alone_is_no_name(tmp_path: Path, authority: Authority) -> None:
+    own = authority.issue("localhost", named=False)
+    with Broker(tmp_path, [f"certfile {own.certificate}", f"keyfile {own.key}"]) as broker:
+        error = await refusal(broker.port, host="localhost", tls=TlsOptions(ca=authority.certificate))
+        assert isinstance(error, RefusedError)
+        assert "for another name" in str(error)
+
+
+async def test_threads_that_hang_in_a_dial_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(PlainClient, "dial", lambda *_: gate.wait(100))
+    for _ in range(dialling.AT_ONCE):
+        assert "dialling has not ended within 0.04 s" in str(await refusal(1, host="slow", timeout=0.01))
+    assert "4 attempts to dial slow:1 hang" in str(await refusal(1, host="slow", timeout=0.01))
+    gate.set()
+
+
+async def test_a_tls_handshake_that_never_ends_is_left() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        error = await refusal(server.getsockname()[1], timeout=0.3, tls=TlsOptions())
+    assert "has not answered within 0.3 s" in str(error) or "TLS" in str(error)

@@ -32,12 +32,14 @@ class Authority:
         self.certificate = directory / f"{name}-ca.pem"
         self.certificate.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, *, valid: datetime.timedelta = DAY) -> Issued:
-        """A certificate for a host name or an IP address; with a negative `valid` one that has expired."""
+    def issue(self, name: str, *, valid: datetime.timedelta = DAY, named: bool = True) -> Issued:
+        """A certificate for a host name or an IP address; with a negative `valid` one that has expired, and not `named` one
+        that has its name only where it no longer counts."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = self._certificate(subject, key.public_key(), valid)
-        builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(name)]), critical=False)
+        if named:
+            builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(name)]), critical=False)
         certificate, key_file = self.directory / f"{name}.pem", self.directory / f"{name}.key"
         certificate.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
         key_file.write_bytes(

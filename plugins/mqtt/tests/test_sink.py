@@ -354,6 +354,8 @@ async def test_tls_user_and_password_by_configuration(tmp_path: Path, monkeypatc
     ("options", "words"),
     [
         ({"password": {"env": "X"}}, "password: needs user"),
+        ({"user": "u", "password": {"env": "X"}, "host": "192.168.1.5"}, "everybody on the network can read it"),
+        ({"user": "u", "password": {"env": "X"}, "host": "localhost.plant.local"}, "allow_plain_password = true"),
         ({"tls": {"key": "k.pem"}}, "key: needs certificate"),
         ({"port": 0}, "port"),
         ({"host": ""}, "host"),
@@ -375,9 +377,21 @@ def test_defaults_follow_from_tls_and_the_gateways_name() -> None:
 
 
 def test_a_missing_password_says_where_to_put_it() -> None:
-    options = {"host": "b", "user": "gw", "password": {"env": "NO_SUCH_VARIABLE"}}
+    options = {"host": "b", "tls": True, "user": "gw", "password": {"env": "NO_SUCH_VARIABLE"}}
     with pytest.raises(RefusedError, match="NO_SUCH_VARIABLE is not set"):
         session_options(build_sink_config(MqttSink, options), "gw")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.3.4.5", "::1", "localhost", "LOCALHOST."])
+def test_a_password_may_stay_within_this_machine(host: str) -> None:
+    assert not config(1883, host=host, user="u", password={"env": "X"}).exposed
+
+
+def test_a_password_that_the_network_can_read_is_sent_on_request_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X", "secret")
+    exposed = config(1883, host="b", user="u", password={"env": "X"}, allow_plain_password=True)
+    assert MqttSink(exposed, Host([COATER])).promise["exposed"] == "the network can read the password: set tls"  # type: ignore[arg-type]
+    assert "exposed" not in MqttSink(config(1883), Host([COATER])).promise  # type: ignore[arg-type]
 
 
 def test_two_sinks_know_when_they_would_push_each_other_out() -> None:
