@@ -19,6 +19,9 @@ _KINDS = {
 }
 _PORTION = 1 << 20
 
+NO_FILE = (errno.EINVAL, errno.EISDIR, errno.EFBIG, errno.ELOOP, errno.ENXIO)
+"""Numbers of the errors that tell what lies there, not that the disk does not read."""
+
 
 def open_regular(path: str | Path, flags: int = os.O_RDONLY, mode: int = 0o640, *, dir_fd: int | None = None) -> int:
     """`os.open` for a regular file (made, if the flags say so), close-on-exec. Never waits for another process.

@@ -56,14 +56,15 @@ class Admission:
     def admits(self, lane: Lane, rows: int) -> bool:
         """Whether a record of so many readings may come in; if not, it is counted."""
         if self.queued > QUEUED_AT_MOST[lane]:
-            self._turn_away(lane, rows, _TAKES_NOTHING)
+            self.turn_away(lane, rows, _TAKES_NOTHING)
         elif self._room[lane] <= 0:
-            self._turn_away(lane, rows, self._why[lane])
+            self.turn_away(lane, rows, self._why[lane])
         else:
             return True
         return False
 
-    def _turn_away(self, lane: Lane, rows: int, reason: str) -> None:
+    def turn_away(self, lane: Lane, rows: int, reason: str) -> None:
+        """So many readings, or events, are not accepted: counted, and told by loss records."""
         self.turned_away += rows
         stretch = self._stretches.setdefault((lane, reason), _Stretch())
         stretch.rows += rows

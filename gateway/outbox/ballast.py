@@ -7,6 +7,8 @@ from pathlib import Path
 
 import structlog
 
+from gateway.regular import open_regular
+
 log = structlog.get_logger()
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -33,7 +35,7 @@ class Ballast:
         """Take the room, unless it is taken. Raises OSError when the disk has none."""
         if self.whole:
             return
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        file = open_regular(self._path, os.O_RDWR | os.O_CREAT)
         try:
             os.posix_fallocate(file, 0, self.size)
             os.ftruncate(file, self.size)

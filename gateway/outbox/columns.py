@@ -71,7 +71,8 @@ def _tags(tag: NDArray[np.uint32], device_tags: bytes, n: int) -> tuple[int, byt
 
 
 def decode(payload: memoryview, shape: int, n: int, device: Device, own_time: bool = False) -> Readings:
-    """The block again. Raises ValueError for a payload that does not fit its shape."""
+    """The block again. Raises an Exception, mostly ValueError, for a payload that does not fit its shape. `are_of` tells
+    whether its tags are the device's."""
     at = 0
 
     def column(dtype: type[np.generic], count: int) -> NDArray[np.generic]:
@@ -90,15 +91,31 @@ def decode(payload: memoryview, shape: int, n: int, device: Device, own_time: bo
     elif shape & TAG_RANGE:
         first = int(tag[0])
         tag = np.arange(first, first + n, dtype=np.uint32)
+    values = exact.decode(bytes(payload[at:])) if shape & EXACT else NO_EXACT
+    if values and max(values) >= n:
+        raise ValueError("it has exact values of rows that it has not")
     return Readings(
         device,
         np.full(n, time[0]) if shape & ONE_TIME else time,  # type: ignore[arg-type]
         tag,  # type: ignore[arg-type]
         value.astype(np.float64, copy=False),
         _spread(quality, n),
-        exact.decode(bytes(payload[at:])) if shape & EXACT else NO_EXACT,
+        values,
         own_time,
     )
+
+
+def are_of(tag: NDArray[np.generic], device: Device) -> bool:
+    """Whether each of these, at least one, is the id of a tag of the device."""
+    ids = device.tags.ids
+    if tag is ids:
+        return True
+    if not len(ids):
+        return False
+    low, high = int(ids.min()), int(ids.max())
+    if high - low == len(ids) - 1:
+        return bool(low <= int(tag.min()) and int(tag.max()) <= high)
+    return bool(np.isin(tag, ids).all())
 
 
 def _count(shape: int, none: int, one: int, n: int) -> int:

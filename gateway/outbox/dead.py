@@ -13,7 +13,8 @@ import structlog
 
 from gateway.core.event import Event
 from gateway.core.record import Record
-from gateway.outbox.dead_letter import Letter, dump, load
+from gateway.outbox.dead_letter import FILE_AT_MOST, Letter, dump, load
+from gateway.regular import read_regular
 
 log = structlog.get_logger()
 
@@ -56,7 +57,7 @@ class DeadLetters:
             self.directory.mkdir(exist_ok=True)
         for path, letter in letters(directory):
             if isinstance(letter, Letter):
-                self._kept[path.name] = _Kept(letter.sink, letter.record.id, path.stat().st_size)
+                self._kept[path.name] = _Kept(letter.sink, letter.record.id, _size(path))
             else:
                 log.warning("a dead letter is damaged; it stays where it is", file=str(path), why=letter)
         self._size = sum(kept.size for kept in self._kept.values())
@@ -97,7 +98,7 @@ class DeadLetters:
 
     def read(self, name: str) -> Letter:
         """A letter, from the disk. Raises OSError, and ValueError for a damaged one."""
-        return load((self.directory / name).read_bytes())
+        return load(read_regular(self.directory / name, FILE_AT_MOST))
 
     def drop(self, names: Iterable[str]) -> None:
         """Keep these no longer."""
@@ -120,14 +121,22 @@ class DeadLetters:
         return {"letters": len(self._kept), "sinks": sinks, "size": self._size, "given_up": self.given_up}
 
 
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0
+
+
 def letters(outbox: Path) -> list[tuple[Path, Letter | str]]:
     """The dead letters in an outbox's directory, the oldest first; for one that is damaged, what is wrong. Blocking."""
     found: list[tuple[int, Path, Letter | str]] = []
     for path in (outbox / DIRECTORY).glob("*.dead"):
         with suppress(FileNotFoundError):
             try:
-                letter = load(path.read_bytes())
+                letter = load(read_regular(path, FILE_AT_MOST))
                 found.append((letter.died_ns, path, letter))
-            except ValueError as error:
+            except FileNotFoundError:
+                raise
+            except (OSError, ValueError) as error:
                 found.append((0, path, str(error)))
     return [(path, letter) for _, path, letter in sorted(found, key=lambda each: (each[0], each[1].name))]

@@ -1,6 +1,7 @@
 """A record that a far side will never take, as a file of its own: JSON, and a line with its CRC-32."""
 
 import base64
+import hashlib
 import zlib
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,12 +11,30 @@ import numpy as np
 import orjson
 
 from gateway.core.clock import ClockState
+from gateway.core.parsing import doubting, parse_json
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
+from gateway.core.times import EARLIEST, LATEST
 from gateway.outbox import columns
 from gateway.outbox.dictionary import Dictionary
+from gateway.outbox.frames import FARTHEST, PAYLOAD_AT_MOST, ROWS_AT_MOST
+from gateway.outbox.identity import LOG_ID
+from gateway.outbox.reading import check_body
 
+FILE_AT_MOST = 2 * PAYLOAD_AT_MOST
+"""Bytes of a letter's file."""
+_LONGEST_NAME = 150
+"""Bytes of a sink's name in the name of a file; 255 is what file systems take, and there is more in it."""
 _ENUMS = {"lane": Lane, "kind": Kind, "clock": ClockState}
+_NUMBERS = {
+    "seq": (1, FARTHEST),
+    "wall_ns": (EARLIEST, LATEST),
+    "boot_ns": (0, FARTHEST),
+    "boot": (0, 1 << 32),
+    "epoch": (0, 1 << 32),
+    "rows": (1, ROWS_AT_MOST),
+}
+"""Of a record: least and greatest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +50,7 @@ class Letter:
     @property
     def name(self) -> str:
         """Name of its file; the same for the same record and sink."""
-        return f"{quote(self.sink, safe=' ')}.{self.record.log}.{self.record.lane.word}.{self.record.seq}.dead"
+        return f"{file_name(self.sink)}.{self.record.log}.{self.record.lane.word}.{self.record.seq}.dead"
 
     @property
     def about(self) -> str:
@@ -50,6 +69,14 @@ class Letter:
             "died_ns": self.died_ns,
             "reason": self.reason,
         }
+
+
+def file_name(sink: str) -> str:
+    """A sink's name as a part of the name of a file; of a long one, its beginning and its hash."""
+    name = quote(sink, safe=" ")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME - 17]}~{hashlib.sha256(sink.encode()).hexdigest()[:16]}"
 
 
 def dump(letter: Letter) -> bytes:
@@ -80,28 +107,47 @@ def _dump_readings(readings: Readings) -> dict[str, Any]:
 def load(data: bytes) -> Letter:
     """The inverse. Raises ValueError for a file that is not as it was written."""
     content, _, crc = data.rstrip(b"\n").rpartition(b"\n")
-    try:
-        if crc != b"%08x" % zlib.crc32(content):
-            raise ValueError("its checksum is wrong, or a part of it is missing")
-        said = orjson.loads(content)
-        body = said["record"]
-        for name, kind in _ENUMS.items():
-            body[name] = kind(body[name])
-        if body["readings"] is not None:
-            body["readings"] = _load_readings(body["readings"])
-        return Letter(said["sink"], said["reason"], said["died_ns"], Record(**body))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no dead letter: {error!r}") from error
+    if crc != b"%08x" % zlib.crc32(content):
+        raise ValueError("its checksum is wrong, or a part of it is missing")
+    with doubting(ValueError):
+        said = parse_json(content, size=FILE_AT_MOST)
+        letter = Letter(str(said["sink"]), str(said["reason"]), said["died_ns"], _load_record(said["record"]))
+        _check_number("died_ns", letter.died_ns, EARLIEST, LATEST)
+        return letter
+
+
+def _load_record(body: dict[str, Any]) -> Record:
+    for name, kind in _ENUMS.items():
+        body[name] = kind(body[name])
+    for name, (least, greatest) in _NUMBERS.items():
+        _check_number(name, body[name], least, greatest)
+    if body["corrected_ns"] is not None:
+        _check_number("corrected_ns", body["corrected_ns"], EARLIEST, LATEST)
+    if not LOG_ID.fullmatch(body["log"]) or len(str(body["config"])) > 8:
+        raise ValueError("it does not say which log and configuration it is of")
+    if body["kind"] is Kind.READINGS:
+        body["readings"], body["body"] = _load_readings(body["readings"]), None
+    else:
+        body["readings"], body["body"] = None, check_body(body["kind"], body["body"])
+    return Record(**body)
+
+
+def _check_number(name: str, value: Any, least: int, greatest: int) -> None:
+    if type(value) is not int or not least <= value <= greatest:
+        raise ValueError(f"{name} cannot be {value!r}")
 
 
 def _load_readings(body: dict[str, Any]) -> Readings:
     if body["codec"] != columns.CODEC:
         raise ValueError(f"codec {body['codec']} is not known")
+    _check_number("rows", body["rows"], 1, ROWS_AT_MOST)
     dictionary = Dictionary()
     dictionary.learn(orjson.dumps(body["device"]))
     (source,) = dictionary.sources.values()
     payload = memoryview(base64.b64decode(body["payload"]))
     readings = columns.decode(payload, body["shape"], body["rows"], source.device)
+    if not columns.are_of(readings.tag, source.device):
+        raise ValueError(f"it has rows of tags that {source.device} has not")
     return readings if not body["own_time"] else _with_own_time(readings)
 
 

@@ -18,10 +18,11 @@ import structlog
 from gateway.config.base import TagConfig
 from gateway.config.model import DeviceSpec
 from gateway.core.context import Context
+from gateway.core.parsing import doubting
 from gateway.core.record import Lane
 from gateway.core.tag import Device, Tag, Tags
 from gateway.outbox.content import Content
-from gateway.outbox.frames import DEFINITION, ZLIB_JSON, frame
+from gateway.outbox.frames import DEFINITION, PAYLOAD_AT_MOST, ZLIB_JSON, frame
 from gateway.plugin.driver import Found
 
 log = structlog.get_logger()
@@ -51,7 +52,7 @@ class Source:
     @property
     def definition(self) -> bytes:
         """As JSON."""
-        return zlib.decompress(self.packed)
+        return unpacked(self.packed)
 
     def frame(self) -> bytes:
         """The definition as a frame of a segment."""
@@ -127,31 +128,24 @@ class Dictionary:
 
     def learn(self, definition: bytes) -> None:
         """Take over a definition from the file or a segment; nothing happens if it is known. Raises ValueError."""
-        body = orjson.loads(definition)
-        try:
-            if body["source"] in self.sources:
+        with doubting(ValueError):
+            body = orjson.loads(definition)
+            number, name = _number(body["source"]), _text(body["device"])
+            if number in self.sources:
                 return
-            tags = [self._known(body["device"], tag) for tag in body["tags"]]
-            device = Device(body["device"], body["driver"], Tags(body["device"], tags), Context(**body["context"]))
-            self._add(Source(body["source"], device, zlib.compress(definition), device.tags.ids.tobytes()))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"no definition: {error!r}") from error
+            tags = [_tag_of(name, tag) for tag in body["tags"]]
+            if len({tag.id for tag in tags}) < len(tags):
+                raise ValueError("a tag id stands twice")
+            device = Device(name, _text(body["driver"]), Tags(name, tags), read_context(body["context"]))
+            self._add(Source(number, device, zlib.compress(definition), device.tags.ids.tobytes()))
+            for tag, said in zip(tags, body["tags"], strict=True):
+                self._know(tag, _text(said.get("asked", "")))
 
-    def _known(self, device: str, body: Mapping[str, Any]) -> Tag:
-        tag = Tag(
-            body["id"],
-            device,
-            body["name"],
-            body.get("type", ""),
-            body.get("unit", ""),
-            body.get("description", ""),
-            body.get("scaling", ""),
-        )
+    def _know(self, tag: Tag, asked: str) -> None:
         self._next_tag = max(self._next_tag, tag.id + 1)
-        self._tag_ids[device, tag.name, tag.type, tag.unit, tag.description, tag.scaling] = tag.id
-        if "asked" in body:
-            self._find(device, tag.name, body["asked"], (tag.type, tag.unit, tag.description))
-        return tag
+        self._tag_ids[tag.device, tag.name, tag.type, tag.unit, tag.description, tag.scaling] = tag.id
+        if asked:
+            self._find(tag.device, tag.name, asked, (tag.type, tag.unit, tag.description))
 
     def take_fresh(self) -> list[bytes]:
         """The definitions that no file has yet, as lines for it."""
@@ -185,10 +179,41 @@ class Dictionary:
 
     def learn_packed(self, payload: bytes) -> None:
         """Take over a definition frame of a segment. Raises ValueError."""
-        try:
-            self.learn(zlib.decompress(payload))
-        except zlib.error as error:
-            raise ValueError(str(error)) from error
+        with doubting(ValueError):
+            self.learn(unpacked(payload))
+
+
+def unpacked(payload: bytes) -> bytes:
+    """The JSON of a definition's frame. Raises ValueError for what is longer than a definition can be."""
+    unpacker = zlib.decompressobj()
+    definition = unpacker.decompress(payload, PAYLOAD_AT_MOST)
+    if not unpacker.eof:
+        raise ValueError("it is cut short, or too long")
+    return definition
+
+
+def _number(value: Any) -> int:
+    """A number of a source or a tag. Those that follow must fit uint32 too."""
+    if type(value) is not int or not 0 < value < 1 << 31:
+        raise ValueError(f"{value!r} is no number of a source or tag")
+    return value
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise ValueError("what should be a text is none")
+    return value
+
+
+def _tag_of(device: str, body: Mapping[str, Any]) -> Tag:
+    said = (_text(body.get(name, "")) for name in ("type", "unit", "description", "scaling"))
+    return Tag(_number(body["id"]), device, _text(body["name"]), *said)
+
+
+def read_context(body: Any) -> Context:
+    """A context as `Context.said` gives it. Raises ValueError."""
+    with doubting(ValueError):
+        return Context(**{name: _text(said) for name, said in body.items()})
 
 
 def line(definition: bytes) -> bytes:

@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from gateway.core.parsing import doubting
 from gateway.core.readings import Exact
 
 _LENGTH = struct.Struct("<I")
 _ROW = struct.Struct("<I")
 _FLOAT = struct.Struct("<d")
 _DEEPEST = 32
+_WIDEST = 512
+"""Bytes of an integer. A longer one, which Python itself does not print without being asked twice, becomes its hexadecimal
+text."""
 
 
 def encode(values: Mapping[int, Exact]) -> bytes:
@@ -20,20 +24,35 @@ def encode(values: Mapping[int, Exact]) -> bytes:
     parts = [_LENGTH.pack(len(values))]
     for row, value in values.items():
         parts.append(_ROW.pack(row))
-        _put(parts, value, _DEEPEST)
+        begun = len(parts)
+        try:
+            _put(parts, value, _DEEPEST)
+        except Exception:  # noqa: BLE001 - a plugin's own object may raise anything
+            del parts[begun:]
+            _put_bytes(parts, b"s", f"({type(value).__name__}, which cannot be stored)".encode("utf-8", "replace"))
     return b"".join(parts)
+
+
+def size_of_plain(values: Mapping[int, Exact]) -> int | None:
+    """About how many bytes they take; None if one of them is of a kind that comes back otherwise, or is an array."""
+    size = 0
+    for value in values.values():
+        kind = type(value)
+        if kind is str or kind is bytes:
+            size += 4 * len(value) if kind is str else len(value)  # type: ignore[arg-type]
+        elif kind is not int or value.bit_length() >= 8 * _WIDEST:  # type: ignore[union-attr]
+            return None
+    return size
 
 
 def decode(data: bytes) -> dict[int, Exact]:
     """The inverse of `encode`. Raises ValueError for bytes that it did not make."""
-    try:
+    with doubting(ValueError):
         (count,) = _LENGTH.unpack_from(data)
         at, values = _LENGTH.size, {}
         for _ in range(count):
             (row,) = _ROW.unpack_from(data, at)
             values[row], at = _get(data, at + _ROW.size, _DEEPEST)
-    except (struct.error, IndexError) as error:
-        raise ValueError(f"exact values cut short: {error}") from error
     if at != len(data):
         raise ValueError(f"{len(data) - at} bytes behind the exact values")
     return values
@@ -46,7 +65,11 @@ def _put(parts: list[bytes], value: Any, depth: int) -> None:
         parts.append(b"f" + _FLOAT.pack(value))
     elif isinstance(value, int | np.integer):
         number = index(value)
-        _put_bytes(parts, b"i", number.to_bytes(number.bit_length() // 8 + 1, "little", signed=True))
+        size = number.bit_length() // 8 + 1
+        if size > _WIDEST:
+            _put_bytes(parts, b"s", hex(number).encode())
+        else:
+            _put_bytes(parts, b"i", number.to_bytes(size, "little", signed=True))
     elif isinstance(value, bytes | bytearray):
         _put_bytes(parts, b"b", bytes(value))
     elif isinstance(value, list | tuple | np.ndarray) and depth:
@@ -82,5 +105,6 @@ def _get(data: bytes, at: int, depth: int) -> tuple[Any, int]:
 
 def _leaf(letter: bytes, data: bytes) -> int | str | bytes:
     if letter == b"i":
-        return int.from_bytes(data, "little", signed=True)
+        number = int.from_bytes(data, "little", signed=True)
+        return number if len(data) <= _WIDEST else hex(number)
     return data if letter == b"b" else data.decode("utf-8", "surrogatepass")

@@ -5,20 +5,21 @@ What a running gateway does meanwhile is no damage: files of which everything wa
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
 
 from gateway.core.errors import GatewayError
+from gateway.core.parsing import doubting
 from gateway.core.record import Lane, Record
 from gateway.outbox.dictionary import Dictionary
 from gateway.outbox.frames import FOOTER, Head, is_record
 from gateway.outbox.identity import Numbers, read_identity, read_numbers
 from gateway.outbox.progress import Progress
-from gateway.outbox.reading import frames, record
+from gateway.outbox.reading import record
+from gateway.outbox.scanning import FILE_AT_MOST, frames
 from gateway.outbox.segment import HEADER_SIZE, Segment, read_footer, read_header
-from gateway.outbox.state import read_cursor
+from gateway.outbox.state import DICTIONARY_AT_MOST, read_cursor, sink_of
+from gateway.regular import NO_FILE, open_regular, read_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,11 @@ class LogFiles:
         self.directory = directory
         self.log_id = _log_id(directory)
         self.dictionary = Dictionary()
-        with suppress(FileNotFoundError):  # definitions stand in the segments too
-            self.dictionary.load((directory / "tags").read_bytes())
+        try:
+            self.dictionary.load(read_regular(directory / "tags", DICTIONARY_AT_MOST))
+        except OSError as error:  # definitions stand in the segments too
+            if not (isinstance(error, FileNotFoundError) or error.errno in NO_FILE):
+                raise
 
     def paths(self, lane: Lane) -> list[Path]:
         """The segment files of a lane, oldest first."""
@@ -50,21 +54,26 @@ class LogFiles:
         """What a file holds: by its footer, else by looking through it. None for one that is gone or holds nothing yet.
         Raises ValueError for one that is damaged at its beginning or belongs to another log."""
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            file = open_regular(path)
         except FileNotFoundError:
             return None
         try:
             size = os.fstat(file).st_size
             if size <= HEADER_SIZE:
                 return None
+            if size > FILE_AT_MOST:
+                raise ValueError(f"it is longer than {FILE_AT_MOST} bytes")
             first, start = self.begin(os.pread(file, HEADER_SIZE, 0), lane)
-            return read_footer(path, file) or _looked_through(path, Segment(path, lane, first, start), size)
+            return read_footer(path, file, lane, (first, start)) or _looked_through(
+                path, Segment(path, lane, first, start), size
+            )
         finally:
             os.close(file)
 
     def begin(self, header: bytes, lane: Lane) -> tuple[int, int]:
         """First number and running count of a file of this lane. Raises ValueError."""
-        whose, of, first, start = read_header(header)
+        with doubting(ValueError):
+            whose, of, first, start = read_header(header)
         if (whose, of) != (self.log_id, lane):
             raise ValueError(f"it belongs to lane {of.word} of log {whose}")
         return first, start
@@ -75,7 +84,9 @@ class LogFiles:
         for path in self.paths(lane):
             try:
                 segment = self.segment(path, lane)
-            except ValueError as error:
+            except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno not in NO_FILE:
+                    raise
                 if unreadable is not None:
                     unreadable.append(f"{path}: {error}")
                 continue
@@ -104,35 +115,44 @@ class LogFiles:
         """Where numbering stands; None if the file is missing or damaged."""
         try:
             return read_numbers(self.directory / "numbers")
-        except FileNotFoundError:
-            return None
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) or error.errno in NO_FILE:
+                return None
+            raise
 
     def cursors(self) -> list[Cursor]:
         """How far each sink has come."""
-        return [self._cursor(path) for path in sorted((self.directory / "cursors").glob("*.json"))]
+        paths = sorted((self.directory / "cursors").glob("*.json"))
+        return [cursor for path in paths if (cursor := self._cursor(path))]
 
-    def _cursor(self, path: Path) -> Cursor:
-        sink = unquote(path.stem)
+    def _cursor(self, path: Path) -> Cursor | None:
         try:
-            return Cursor(sink, path, read_cursor(path, self.log_id))
-        except ValueError as error:
-            return Cursor(sink, path, None, str(error))
+            sink, lanes = read_cursor(path, self.log_id)
+            return Cursor(sink, path, lanes)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            return Cursor(sink_of(path), path, None, str(error))
 
 
 def _log_id(directory: Path) -> str:
     path = directory / "log.json"
     try:
         return read_identity(path)[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise GatewayError(f"{directory} is no outbox: it has no log.json") from None
     except ValueError:
         raise GatewayError(f"{path} is damaged: the log's id cannot be read") from None
+    except OSError as error:
+        if error.errno not in NO_FILE:
+            raise
+        raise GatewayError(f"{path}: {error.strerror}") from None
 
 
 def _looked_through(path: Path, segment: Segment, size: int) -> Segment:
     for head, _, end in frames(path, HEADER_SIZE, size):
         if head.kind != FOOTER:
             segment.size = end
-        if is_record(head) and head.seq > segment.last:
+        if is_record(head) and head.seq > segment.last and head.total >= segment.end and head.lane == segment.lane:
             segment.note(head, end - head.size)
     return segment

@@ -25,6 +25,16 @@ JSON = 0
 ZLIB_JSON = 2
 """Codec of definitions."""
 
+PAYLOAD_AT_MOST = 64 * 1024 * 1024
+"""Bytes; what claims to have more is no frame, and what would have more is not accepted."""
+ROWS_AT_MOST = 0xFFFF
+"""Readings of one record; the index of receipts counts in uint16."""
+FARTHEST = 1 << 62
+"""Numbers and running counts stay below it."""
+_LONGEST_BOOT = 1 << 60
+"""Nanoseconds that a machine runs between two boots: 36 years."""
+_LAST_KIND = max(Kind)
+
 CLOCK = 0b11
 """Bits of `Head.flags`: the ClockState at acceptance."""
 OWN_TIME = 0b100
@@ -126,7 +136,7 @@ def peek(data: bytes, at: int) -> Head | None:
     if len(data) - at < HEAD_SIZE:
         return None
     head = Head._make(_HEAD.unpack_from(data, at))
-    return head if head.magic == MAGIC else None
+    return head if head.magic == MAGIC and head.length <= PAYLOAD_AT_MOST else None
 
 
 def is_whole(data: bytes, at: int, head: Head) -> bool:
@@ -145,12 +155,27 @@ def next_magic(data: bytes, at: int) -> int:
     return found if found >= 0 else max(at + 1, len(data) - len(MAGIC_BYTES) + 1)
 
 
+def is_sound(head: Head) -> bool:
+    """Whether the numbers of a whole frame can be this gateway's; a CRC only tells that they stand there as they were
+    written."""
+    if head.kind > _LAST_KIND:
+        return True
+    return (
+        0 < head.seq < FARTHEST
+        and head.total < FARTHEST
+        and 0 < head.rows <= ROWS_AT_MOST
+        and head.lane < len(Lane)
+        and 0 <= head.boot_ns < _LONGEST_BOOT
+    )
+
+
 def scan(data: bytes, at: int = 0) -> Iterator[tuple[int, Head]]:
-    """Every whole frame with its place, damage leapt over."""
+    """Every whole and sound frame with its place, damage leapt over."""
     while at < len(data):
         head = peek(data, at)
         if head is not None and is_whole(data, at, head):
-            yield at, head
+            if is_sound(head):
+                yield at, head
             at += head.size
         else:
             at = next_magic(data, at)
@@ -158,4 +183,4 @@ def scan(data: bytes, at: int = 0) -> Iterator[tuple[int, Head]]:
 
 def is_record(head: Head) -> bool:
     """Whether the frame is a record, and none of the log's own frames."""
-    return head.kind <= max(Kind)
+    return head.kind <= _LAST_KIND

@@ -13,7 +13,8 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.core.times import EARLIEST, LATEST
 from gateway.outbox.dictionary import Dictionary
 from gateway.outbox.frames import Head, is_record
-from gateway.outbox.reading import frames, record
+from gateway.outbox.reading import record
+from gateway.outbox.scanning import frames
 from gateway.outbox.segment import HEADER_SIZE, Segment
 
 _RECORDS_AT_MOST = 256
@@ -85,7 +86,7 @@ def look(part: Part, asked: Asked, log: str, dictionary: Dictionary) -> Piece:
     seq, total, missing = part.seq, part.total, 0
     try:
         for head, payload, offset in frames(part.path, part.offset, part.end):
-            if not is_record(head) or head.seq < seq:
+            if not is_record(head) or head.seq < seq or not total <= head.total <= part.last_total:
                 continue
             missing += head.total - total
             seq, total = head.seq + 1, head.total + head.rows

@@ -1,19 +1,29 @@
 """Who a log is, and which numbers it has promised never to give out again."""
 
+import errno
 import hashlib
 import os
+import re
+import stat
 import struct
 import uuid
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
 import structlog
 
+from gateway.core.parsing import doubting, parse_json
+from gateway.outbox.frames import FARTHEST
+from gateway.regular import open_regular, read_regular
+
 log = structlog.get_logger()
 
 FORMAT = 1
+_SMALL_FILE = 64 * 1024
+LOG_ID = re.compile("[0-9a-f]{16}")
 
 MACHINE_ID = Path("/etc/machine-id")
 
@@ -88,14 +98,23 @@ def all_set_aside(directory: Path) -> list[Path]:
 
 def read_identity(path: Path) -> tuple[str, dict[str, str]]:
     """Id and place of the log that this file describes. Raises OSError, and ValueError for a damaged file."""
-    try:
-        identity = orjson.loads(path.read_bytes())
-        name, place = str(identity["log"]), dict(identity["place"])
-        if identity.get("check") != _check(name, place):
+    data = _read_small(path)
+    with doubting(ValueError):
+        identity = parse_json(data)
+        name, place = str(identity["log"]), {str(key): str(value) for key, value in identity["place"].items()}
+        if not LOG_ID.fullmatch(name) or identity.get("check") != _check(name, place):
             raise ValueError("checksum")
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no identity: {error!r}") from error
     return name, place
+
+
+def _read_small(path: Path) -> bytes:
+    """Raises OSError, and ValueError for what is too long to be one of the log's small files."""
+    try:
+        return read_regular(path, _SMALL_FILE)
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise ValueError(error.strerror) from error
+        raise
 
 
 def _check(name: str, place: dict[str, str]) -> str:
@@ -158,7 +177,7 @@ def boot_number() -> int:
 def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Replace a file, so that a reader finds the old or the new one, never half of it."""
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    with os.fdopen(_open_anew(part), "wb") as file:
         file.write(data)
         file.flush()
         if sync:
@@ -166,6 +185,13 @@ def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
     part.replace(path)
     if sync:
         sync_path(path.parent)
+
+
+def _open_anew(part: Path) -> int:
+    with suppress(OSError):
+        if not stat.S_ISREG(part.lstat().st_mode):
+            part.unlink()  # a FIFO, or a link to somebody else's file
+    return open_regular(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666)
 
 
 def sync_path(path: Path) -> None:
@@ -198,13 +224,14 @@ class Numbers:
 _SLOT = struct.Struct("<8sQQQQQQQIIqB")
 _SLOT_MAGIC = b"EGWNUMB1"
 SLOT_SIZE = 128
+_LAST_EPOCH = 1 << 31
 
 
 class NumbersFile:
     """Two slots, written in turn and in place: a torn write spoils one, and a full disk none."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._file = open_regular(path, os.O_RDWR | os.O_CREAT)
         data = os.pread(self._file, 2 * SLOT_SIZE, 0)
         slots = _slots(data)
         self._count = max(slots, default=0)
@@ -239,7 +266,10 @@ class NumbersFile:
 
 def read_numbers(path: Path) -> Numbers | None:
     """What the file says, without touching it; None for a new or wholly damaged one. Raises OSError."""
-    slots = _slots(path.read_bytes())
+    try:
+        slots = _slots(_read_small(path))
+    except ValueError:
+        return None
     return slots[max(slots)] if slots else None
 
 
@@ -255,6 +285,6 @@ def _unpack(data: bytes) -> tuple[int, Numbers] | None:
     if zlib.crc32(data[: _SLOT.size]) != crc:
         return None
     magic, count, r0, r1, n0, n1, t0, t1, boot, epoch, offset, clean = _SLOT.unpack_from(data)
-    if magic != _SLOT_MAGIC:
+    if magic != _SLOT_MAGIC or max(count, r0, r1, n0, n1, t0, t1, abs(offset)) >= FARTHEST or epoch > _LAST_EPOCH:
         return None
     return count, Numbers((r0, r1), (n0, n1), (t0, t1), boot, epoch, offset, bool(clean))

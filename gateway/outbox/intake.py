@@ -4,17 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import orjson
 
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import columns
+from gateway.outbox.bodies import encoded
 from gateway.outbox.dictionary import Dictionary, Source
 from gateway.outbox.frames import JSON, Stamp, frame
 from gateway.outbox.lane import LaneLog
 from gateway.outbox.segment import Entry
 from gateway.outbox.stamps import Stamps
 from gateway.outbox.writer import Group
+
+Body = tuple[bytes, Mapping[str, Any]]
+"""As bytes, and as an object."""
 
 ROWS_AT_MOST = 16_384
 """A larger block becomes several records."""
@@ -31,8 +34,8 @@ class Intake:
         self._config = 0
         self._config_text = ""
         self.configured("")
-        self._gathered: list[tuple[Kind, Readings | bytes]] = []
-        self._stamped: list[tuple[Stamp, list[tuple[Kind, Readings | bytes]]]] = []
+        self._gathered: list[tuple[Kind, Readings | Body]] = []
+        self._stamped: list[tuple[Stamp, list[tuple[Kind, Readings | Body]]]] = []
         """What was gathered before the clock changed, with the clock as it was then."""
 
     def configured(self, config_hash: str) -> None:
@@ -74,8 +77,7 @@ class Intake:
 
     def body(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """Take an event, loss or skip."""
-        payload = orjson.dumps(body, default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
-        self._gathered.append((kind, payload))
+        self._gathered.append((kind, encoded(kind, body)))
 
     def group(self) -> Group:
         """All that was gathered, numbered and stamped with this moment; empty afterwards."""
@@ -93,7 +95,7 @@ class Intake:
         size = sum(len(entry.frame) for entries in filled.values() for entry in entries)
         return Group(filled, self._dictionary.take_fresh(), size)
 
-    def _entry(self, lane: Lane, kind: Kind, content: Readings | bytes, stamp: Stamp) -> Entry:
+    def _entry(self, lane: Lane, kind: Kind, content: Readings | Body, stamp: Stamp) -> Entry:
         source: Source | None = None
         readings: Readings | None = None
         body: Mapping[str, Any] | None = None
@@ -102,8 +104,8 @@ class Intake:
             source = self._dictionary.source(readings.device, self._config_text)
             shape, payload = columns.encode(readings, source.tag_bytes)
         else:
-            codec, rows, shape, payload = JSON, 1, 0, content
-            body = orjson.loads(payload)
+            codec, rows, shape = JSON, 1, 0
+            payload, body = content
         lane_log = self._lanes[lane]
         seq = lane_log.next_seq
         wall_ns, boot_ns, boot, epoch, _, clock = stamp

@@ -22,8 +22,10 @@ from gateway.core.tag import Device
 from gateway.outbox import state
 from gateway.outbox.admission import Admission
 from gateway.outbox.ballast import NO_ROOM, Ballast
+from gateway.outbox.bodies import body_of
 from gateway.outbox.dead import DeadLetters
 from gateway.outbox.disk import Disk
+from gateway.outbox.fitting import fitted
 from gateway.outbox.identity import Numbers, SetAside, all_set_aside
 from gateway.outbox.intake import Intake
 from gateway.outbox.lane import LaneLog
@@ -74,6 +76,8 @@ class Outbox:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
         self._admission = Admission(clock)
+        self._misfits: set[str] = set()
+        """Why blocks could not be stored, as far as it was logged."""
         self._disk = Disk(self._admission)
         own = sum(lane.size for lane in self._lanes.values())
         free = _free(directory)
@@ -151,9 +155,15 @@ class Outbox:
         return self._state.dictionary.bind(spec, context, found or {}, self._intake.config)
 
     def append(self, readings: Readings) -> None:
-        """Take a block; accepted once it is written. Returns at once and never raises for trouble with the disk."""
+        """Take a block; accepted once it is written. Returns at once and never raises, neither for trouble with the disk nor
+        for a block that cannot be stored: that is counted and told as not accepted."""
         n = len(readings)
         if not n:
+            return
+        try:
+            readings = fitted(readings)
+        except ValueError as error:
+            self._misfit(readings.device, n, str(error))
             return
         if not self._admission.admits(Lane.DATA, n):
             self.receipts.not_accepted(readings.device, n)
@@ -163,10 +173,18 @@ class Outbox:
             self._loop = asyncio.get_running_loop()
             self._timer = self._loop.call_later(GATHER, self._flush)
 
+    def _misfit(self, device: Device, rows: int, why: str) -> None:
+        reason = f"what {device.name} gave cannot be stored: {why}"
+        if reason not in self._misfits:
+            self._misfits.add(reason)
+            log.error("readings are not accepted", device=device.name, reason=why)
+        self._admission.turn_away(Lane.DATA, rows, reason)
+        self.receipts.not_accepted(device, rows)
+
     def append_event(self, event: Event) -> None:
         """Take an event into the alarm lane; written and committed at once."""
         if self._admission.admits(Lane.ALARM, 1):
-            self._append_body(Kind.EVENT, event.body())
+            self._append_body(Kind.EVENT, body_of(event))
 
     def _append_body(self, kind: Kind, body: Mapping[str, Any]) -> None:
         self._intake.body(kind, body)

@@ -1,7 +1,10 @@
 """What one sink has settled of one lane, and the balance of it. Pure."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from gateway.core.parsing import doubting
+from gateway.outbox.frames import FARTHEST
 from gateway.outbox.intervals import IntervalSet
 
 
@@ -107,20 +110,32 @@ class Progress:
     def load(cls, body: dict[str, Any]) -> "Progress":
         """The inverse of `dump`. Raises ValueError for anything that does not balance."""
         progress = cls()
-        try:
-            progress.seqs = IntervalSet((int(low), int(high)) for low, high in body["seqs"])
-            progress.rows = IntervalSet((int(low), int(high)) for low, high in body["rows"])
-            progress.base = int(body["base"])
-            progress.acknowledged = int(body["acknowledged"])
-            progress.dropped = {str(reason): int(count) for reason, count in body["dropped"].items()}
-            progress.not_ours = IntervalSet((int(low), int(high)) for low, high in body.get("not_ours", ()))
-            progress.lost = {
-                str(reason): IntervalSet((int(low), int(high)) for low, high in pairs)
-                for reason, pairs in body.get("lost", {}).items()
-            }
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"no cursor: {error!r}") from error
+        with doubting(ValueError):
+            progress.seqs = _set_of(body["seqs"])
+            progress.rows = _set_of(body["rows"])
+            progress.base = _count_of(body["base"])
+            progress.acknowledged = _count_of(body["acknowledged"])
+            progress.dropped = {str(reason): _count_of(count) for reason, count in body["dropped"].items()}
+            progress.not_ours = _set_of(body.get("not_ours", ()))
+            progress.lost = {str(reason): _set_of(pairs) for reason, pairs in body.get("lost", {}).items()}
         settled = progress.base + progress.acknowledged + sum(progress.dropped.values())
         if settled != progress.rows.count or not progress.seqs.covers(0, 1):
             raise ValueError("a cursor that does not balance")
         return progress
+
+
+def _count_of(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < FARTHEST:
+        raise ValueError(f"a count of {value!r}")
+    return value
+
+
+def _set_of(pairs: Iterable[Any]) -> IntervalSet:
+    """Ascending, as `dump` gives them: in another order a long list of them would take hours."""
+    found, before = IntervalSet(), -1
+    for low, high in pairs:
+        if not before < _count_of(low) < _count_of(high):
+            raise ValueError("its numbers do not ascend")
+        found.add(low, high)
+        before = high
+    return found

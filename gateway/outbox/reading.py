@@ -1,20 +1,18 @@
 """Records back from segment files. Blocking: called in a thread."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
-
-import orjson
+from typing import Any, NamedTuple
 
 from gateway.core.clock import ClockState
+from gateway.core.parsing import doubting, parse_json
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import columns
-from gateway.outbox.dictionary import Dictionary
-from gateway.outbox.frames import CLOCK, HEAD_SIZE, OWN_TIME, Head, is_record, is_whole, next_magic, peek
-from gateway.outbox.recovery import definitions_of
+from gateway.outbox.dictionary import Dictionary, read_context
+from gateway.outbox.frames import CLOCK, OWN_TIME, PAYLOAD_AT_MOST, Head, is_record
+from gateway.outbox.scanning import definitions_of, frames
+from gateway.outbox.segment import HEADER_SIZE
 
-_CHUNK = 256 * 1024
 _READ_AT_MOST = 1024 * 1024
 
 
@@ -66,6 +64,8 @@ def read(span: Span, limit: int, log: str, dictionary: Dictionary) -> list[Store
     behind = span.offset
     try:
         for head, payload, offset in frames(span.path, span.offset, span.end):
+            if is_record(head) and not (head.seq <= span.last and total <= head.total <= span.last_total):
+                continue  # it does not belong here: what stands in its place is missing
             joins, behind = offset - head.size == behind, offset
             if not is_record(head) or head.seq < seq:
                 continue
@@ -84,30 +84,6 @@ def read(span: Span, limit: int, log: str, dictionary: Dictionary) -> list[Store
     return items
 
 
-def frames(path: Path, offset: int, end: int) -> Iterator[tuple[Head, memoryview, int]]:
-    """Every whole frame between two offsets, damage leapt over, and the offset behind it."""
-    with path.open("rb", buffering=0) as file:
-        base, data, at = offset, b"", 0
-        while (place := base + at) < end:
-            head = peek(data, at)
-            need = HEAD_SIZE if head is None else head.size
-            if len(data) - at < need <= end - place:
-                data = _fetch(file, place, min(max(need, _CHUNK), end - place))
-                if len(data) < need:
-                    return
-                base, at = place, 0
-            elif head is not None and is_whole(data, at, head):
-                yield head, memoryview(data)[at + HEAD_SIZE : at + need], place + need
-                at += need
-            else:
-                at = next_magic(data, at)
-
-
-def _fetch(file: BinaryIO, offset: int, size: int) -> bytes:
-    file.seek(offset)
-    return file.read(size) or b""
-
-
 def _stored(head: Head, payload: memoryview, path: Path, log: str, dictionary: Dictionary) -> Stored | Hole:
     try:
         return Stored(record(head, payload, path, log, dictionary), head.total)
@@ -116,20 +92,28 @@ def _stored(head: Head, payload: memoryview, path: Path, log: str, dictionary: D
 
 
 def record(head: Head, payload: memoryview, path: Path, log: str, dictionary: Dictionary) -> Record:
-    """The record of a frame. Raises ValueError for one of a kind or codec that this version does not know."""
+    """The record of a frame. Raises ValueError for one that cannot be read: of a kind or codec that this version does not
+    know, or not as this gateway writes them."""
+    with doubting(ValueError):
+        return _record(head, payload, path, log, dictionary)
+
+
+def _record(head: Head, payload: memoryview, path: Path, log: str, dictionary: Dictionary) -> Record:
     readings = body = None
     if head.kind == Kind.READINGS:
         if head.codec != columns.CODEC:
             raise ValueError(f"codec {head.codec} is not known")
         source = dictionary.sources.get(head.source)
         if source is None:
-            dictionary.learn_all(definitions_of(path))
+            dictionary.learn_all(definitions_of(path, HEADER_SIZE))
             source = dictionary.sources.get(head.source)
         if source is None:
             raise ValueError(f"source {head.source} is not defined")
         readings = columns.decode(payload, head.shape, head.rows, source.device, bool(head.flags & OWN_TIME))
+        if not columns.are_of(readings.tag, source.device):
+            raise ValueError(f"it has rows of tags that {source.device} has not")
     else:
-        body = orjson.loads(payload)
+        body = read_body(Kind(head.kind), bytes(payload))
     return Record(
         log,
         Lane(head.lane),
@@ -145,3 +129,19 @@ def record(head: Head, payload: memoryview, path: Path, log: str, dictionary: Di
         body,
         ClockState(head.flags & CLOCK),
     )
+
+
+def read_body(kind: Kind, payload: bytes) -> dict[str, Any]:
+    """The object of an event, loss, receipt or skip, with what everybody relies on. Raises ValueError."""
+    return check_body(kind, parse_json(payload, size=PAYLOAD_AT_MOST))
+
+
+def check_body(kind: Kind, body: Any) -> dict[str, Any]:
+    """The same object, if it is one. Raises ValueError."""
+    if not isinstance(body, dict):
+        raise ValueError("it is no JSON object")
+    if not isinstance(body.get("device", ""), str):
+        raise ValueError("its device is no text")
+    if kind is Kind.RECEIPT and not (body["device"] and read_context(body["context"])):
+        raise ValueError("it is no receipt")
+    return body

@@ -16,15 +16,17 @@ import numpy as np
 import structlog
 
 from gateway.core.clock import Clock
+from gateway.core.parsing import doubting
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device
 from gateway.outbox.dictionary import Dictionary
 from gateway.outbox.frames import is_record
 from gateway.outbox.reader import Reader
-from gateway.outbox.reading import frames, record
+from gateway.outbox.reading import record
 from gateway.outbox.receipts_body import Index, Standing, bodies, standing
 from gateway.outbox.receipts_files import ReceiptFiles, kept
 from gateway.outbox.receipts_period import HOUR_NS, OpenPeriod, Period, Tally
+from gateway.outbox.scanning import frames
 from gateway.outbox.segment import Entry, Segment
 
 log = structlog.get_logger()
@@ -108,7 +110,7 @@ class Receipts:
         with np.errstate(over="ignore"):
             for segment in left:
                 for head, payload, _ in frames(segment.path, segment.place(seq)[2], segment.size):
-                    if is_record(head) and head.seq >= seq:
+                    if is_record(head) and seq <= head.seq <= segment.last:
                         found = True
                         self._count_again(segment.path, head, payload, log_id, dictionary)
         return found
@@ -116,13 +118,15 @@ class Receipts:
     def _count_again(self, path: Path, head: Any, payload: memoryview, log_id: str, dictionary: Dictionary) -> None:
         try:
             again = record(head, payload, path, log_id, dictionary)
+            with doubting(ValueError):
+                digests = dictionary.sources[head.source].content.digests(again) if again.readings is not None else []
         except ValueError as error:
             log.warning("a record cannot be read, its receipt is incomplete", seq=head.seq, error=str(error))
             if self._open is not None:
                 self._open.period.incomplete = True
             return
         if again.readings is not None:
-            self._enter(again, dictionary.sources[head.source].content.digests(again))
+            self._enter(again, digests)
             assert self._open is not None
             self._open.period.interrupted = True
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.core.record import Lane
-from gateway.core.times import rfc3339
+from gateway.core.times import EARLIEST, LATEST, rfc3339
+from gateway.outbox.dictionary import read_context
 from gateway.outbox.intervals import IntervalSet
 from gateway.outbox.progress import Progress
 from gateway.outbox.receipts_period import Period, Tally
@@ -150,3 +151,31 @@ def message(body: Mapping[str, Any]) -> str:
     if body["interrupted"]:
         words.append("the gateway was killed")
     return f"{body['device']}, {body['hour']}: {'; '.join(words)}."
+
+
+_COUNTS = ("from", "to", "first", "last", "records", "messages", "readings", "not_accepted", "missed_polls", "revision")
+_YES_OR_NO = ("interrupted", "incomplete", "final")
+_TIMES = range(EARLIEST // 1_000_000, LATEST // 1_000_000)
+
+
+def read_receipt(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A receipt from disk, if it has what everybody relies on. Raises an Exception for what is none."""
+    read_context(body["context"])
+    for text in (body["device"], body["hour"], body["hash"]):
+        _expect(type(text) is str)
+    for name in _COUNTS:
+        _expect(type(body[name]) is int)
+    for name in _YES_OR_NO:
+        _expect(type(body[name]) is bool)
+    _expect(body["read"] is None or type(body["read"]) is int)
+    for gap in body["gaps"]:
+        _expect(type(gap["reason"]) is str and gap["from"] in _TIMES and (gap["to"] is None or gap["to"] in _TIMES))
+    for account in body["sinks"].values():
+        counts = (account["acknowledged"], account["pending"], *account["dropped"].values())
+        _expect(all(type(each) is int for each in counts))
+    return dict(body)
+
+
+def _expect(true: bool) -> None:
+    if not true:
+        raise ValueError("it is no receipt")

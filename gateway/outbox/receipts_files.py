@@ -8,6 +8,7 @@ FIRST-START.index  device and readings of each of its records, from START on; go
 FIRST and START are sequence numbers, 16 hex digits.
 """
 
+import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -17,12 +18,18 @@ from typing import Any
 import orjson
 import structlog
 
-from gateway.outbox.receipts_period import HOUR_NS, Period
+from gateway.core.parsing import doubting, parse_json
+from gateway.outbox.receipts_body import read_receipt
+from gateway.outbox.receipts_period import HOUR_NS, RECORDS_AT_MOST, Period
+from gateway.regular import read_regular
 
 log = structlog.get_logger()
 
 KEPT = 2400
 """Periods that are kept after they are final: a hundred days of hours."""
+
+FILE_AT_MOST = 64 * 1024 * 1024
+"""Bytes of a period's file."""
 
 Receipts = list[dict[str, Any]]
 
@@ -40,7 +47,8 @@ class ReceiptFiles:
         self._indexes: dict[int, list[Path]] = {}
         """Index files of each period that is not final, by its first number."""
         for path in sorted(directory.glob("*.index")):
-            self._indexes.setdefault(int(path.stem.split("-")[0], 16), []).append(path)
+            if (numbers := _numbers(path)) is not None:
+                self._indexes.setdefault(numbers[0], []).append(path)
 
     def make(self) -> bool:
         """The directory; says whether it was there already. A disk that does not take it is no reason not to start."""
@@ -79,8 +87,10 @@ class ReceiptFiles:
         """The parts of the index, as far as they are on disk, of the period that begins with this number; see `Index`."""
         found = []
         for path in list(self._indexes.get(first, ())):
+            numbers = _numbers(path)
             with suppress(OSError):  # still to be written, or gone
-                found.append((int(path.stem.split("-")[1], 16), path.read_bytes()))
+                if numbers is not None:
+                    found.append((numbers[1], read_regular(path, 4 * RECORDS_AT_MOST)))
         return found
 
     def open_period(self) -> Period | None:
@@ -102,6 +112,12 @@ class ReceiptFiles:
         return None
 
 
+def _numbers(path: Path) -> tuple[int, int] | None:
+    """FIRST and START of an index; None for a file that is none."""
+    match = re.fullmatch("([0-9a-f]{16})-([0-9a-f]{16})", path.stem)
+    return None if match is None else (int(match[1], 16), int(match[2], 16))
+
+
 def _path(directory: Path, period: Period) -> Path:
     return directory / f"{period.first:016x}.{'final' if period.final else 'pending'}"
 
@@ -115,15 +131,16 @@ def packed(period: Period, receipts: Receipts) -> bytes:
 def load(path: Path) -> tuple[Period, Receipts] | None:
     """The inverse; None for a file that is not there, and, with a warning, for a damaged one."""
     try:
-        text = path.read_bytes()
-        if zlib.crc32(text[9:-1]) != int(text[:8], 16):
-            raise ValueError("checksum")
-        body = orjson.loads(text[9:-1])
-        return Period.load(body["period"]), body["receipts"]
+        text = read_regular(path, FILE_AT_MOST)
+        with doubting(ValueError):
+            if zlib.crc32(text[9:-1]) != int(text[:8], 16):
+                raise ValueError("checksum")
+            body = parse_json(text[9:-1], size=FILE_AT_MOST)
+            return Period.load(body["period"]), [read_receipt(each) for each in body["receipts"]]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("a file of receipts cannot be read", file=str(path), error=repr(error))
+    except (OSError, ValueError) as error:
+        log.warning("a file of receipts cannot be read", file=str(path), error=str(error))
         return None
 
 

@@ -8,8 +8,14 @@ from typing import Any
 
 from gateway.core.record import Record
 from gateway.core.tag import Device
+from gateway.core.times import EARLIEST, LATEST
+from gateway.outbox.dictionary import read_context
+from gateway.outbox.frames import FARTHEST
 
 HOUR_NS = 3_600_000_000_000
+RECORDS_AT_MOST = 1 << 26
+"""Numbers of one period."""
+_LEAP = 1 << 20
 NOBODY = 0xFFFF
 """In the index: a number of which no record could be read."""
 
@@ -53,8 +59,18 @@ class Tally:
 
     @classmethod
     def load(cls, body: Mapping[str, Any]) -> "Tally":
-        """The inverse. Raises TypeError, KeyError or ValueError."""
-        return cls(**{**body, "hash": bytes.fromhex(body["hash"])})
+        """The inverse. Raises an Exception for what is no tally."""
+        tally = cls(**{**body, "hash": bytes.fromhex(body["hash"])})
+        counts = [tally.records, tally.messages, tally.readings, tally.first, tally.last]
+        counts += [tally.read, tally.missed, tally.not_accepted]
+        if len(tally.hash) != 32 or not all(type(each) is int and 0 <= each < FARTHEST for each in counts):
+            raise ValueError("its counts cannot be right")
+        if type(tally.device) is not str or read_context(tally.context).said() != tally.context:
+            raise ValueError("it does not say which device it is of")
+        for reason, low, high in tally.gaps:
+            if type(reason) is not str or not _is_time(low) or not (high is None or _is_time(high)):
+                raise ValueError("a gap cannot be right")
+        return tally
 
 
 @dataclass(slots=True, eq=False)
@@ -93,8 +109,19 @@ class Period:
 
     @classmethod
     def load(cls, body: Mapping[str, Any]) -> "Period":
-        """The inverse. Raises TypeError, KeyError or ValueError."""
-        return cls(**{**body, "tallies": [Tally.load(each) for each in body["tallies"]]})
+        """The inverse. Raises an Exception for what is no period."""
+        period = cls(**{**body, "tallies": [Tally.load(each) for each in body["tallies"]]})
+        counts = (period.first, period.end, period.epoch, period.revision)
+        if not all(type(each) is int and 0 <= each < FARTHEST for each in counts) or not (
+            _is_time(period.wall_ns) and _is_time(period.wall_to_ns)
+        ):
+            raise ValueError("its numbers cannot be right")
+        if not 0 <= period.end - period.first <= RECORDS_AT_MOST or len(period.tallies) >= NOBODY:
+            raise ValueError("it has more records, or devices, than a period can have")
+        if not all(type(each) is bool for each in (period.interrupted, period.incomplete, period.final)):
+            raise ValueError("it does not say how it ended")
+        period.done = [str(sink) for sink in period.done]
+        return period
 
 
 class OpenPeriod:
@@ -124,8 +151,9 @@ class OpenPeriod:
         return known
 
     def belongs(self, record: Record) -> bool:
-        """Whether a record is of this hour, and of this epoch of the clock."""
-        return record.epoch == self.period.epoch and record.wall_ns // HOUR_NS == self._hour
+        """Whether a record is of this hour, and of this epoch of the clock, and not far away from the last one."""
+        same = record.epoch == self.period.epoch and record.wall_ns // HOUR_NS == self._hour
+        return same and 0 <= record.seq - self.period.end <= _LEAP and record.seq - self.period.first < RECORDS_AT_MOST
 
     def accept(self, record: Record, digests: Sequence[bytes]) -> Tally:
         """Count a record of readings; `digests` are the hashes of its messages."""
@@ -152,6 +180,10 @@ class OpenPeriod:
         self.index = array("H")
         self.index_from = self.period.end
         return taken
+
+
+def _is_time(value: object) -> bool:
+    return type(value) is int and EARLIEST <= value <= LATEST
 
 
 def _key(device: str, context: Mapping[str, str]) -> tuple[object, ...]:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import structlog
 
+from gateway.core.parsing import doubting
 from gateway.core.record import Lane
-from gateway.outbox.frames import DEFINITION, HEAD_SIZE, is_record, scan
+from gateway.outbox.aside import set_aside
+from gateway.outbox.frames import is_record
+from gateway.outbox.scanning import FILE_AT_MOST, frames
 from gateway.outbox.segment import HEADER_SIZE, Segment, footer, read_footer, read_header
+from gateway.regular import open_regular
 
 log = structlog.get_logger()
-
-_QUARANTINED_AT_MOST = 8
 
 
 @dataclass(slots=True)
@@ -45,7 +47,7 @@ def recover(directory: Path, log_id: str) -> Found:
             except (OSError, ValueError) as error:
                 log.error("a file of the outbox cannot be read and is set aside", file=str(path), error=str(error))
                 found.unreadable.append(str(path))
-                _set_aside(directory, path, move=True)
+                set_aside(directory, path, move=True)
                 continue
             if segment is not None:
                 found.lanes[lane].append(segment)
@@ -54,39 +56,50 @@ def recover(directory: Path, log_id: str) -> Found:
 
 
 def _recover_file(path: Path, log_id: str, lane: Lane, found: Found) -> Segment | None:
-    file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    file = open_regular(path, os.O_RDWR)
     try:
-        begin = os.pread(file, HEADER_SIZE, 0)
-        if os.fstat(file).st_size <= HEADER_SIZE:
-            path.unlink()
-            return None
-        whose, of, first, start = read_header(begin)
-        if (whose, of) != (log_id, lane):
-            raise ValueError(f"it belongs to lane {of.word} of log {whose}")
-        segment = read_footer(path, file)
-        if segment is not None:
-            return segment
-        return _scan_file(path, file, Segment(path, lane, first, start), found)
+        with doubting(ValueError):
+            return _recover_open(path, file, log_id, lane, found)
     finally:
         os.close(file)
 
 
+def _recover_open(path: Path, file: int, log_id: str, lane: Lane, found: Found) -> Segment | None:
+    begin, size = os.pread(file, HEADER_SIZE, 0), os.fstat(file).st_size
+    if size <= HEADER_SIZE:
+        path.unlink()
+        return None
+    if size > FILE_AT_MOST:
+        raise ValueError(f"it is longer than {FILE_AT_MOST} bytes")
+    whose, of, first, start = read_header(begin)
+    if (whose, of) != (log_id, lane):
+        raise ValueError(f"it belongs to lane {of.word} of log {whose}")
+    segment = read_footer(path, file, lane, (first, start))
+    if segment is not None:
+        return segment
+    return _scan_file(path, file, Segment(path, lane, first, start), found)
+
+
 def _scan_file(path: Path, file: int, segment: Segment, found: Found) -> Segment | None:
-    data = os.pread(file, os.fstat(file).st_size, 0)
+    size = os.fstat(file).st_size
     end, leapt = HEADER_SIZE, 0
-    for offset, head in scan(data, HEADER_SIZE):
+    for head, _, behind in frames(path, HEADER_SIZE, size):
+        offset = behind - head.size
         leapt += offset - end
-        end = offset + head.size
-        if is_record(head) and head.seq > segment.last:
-            segment.note(head, offset)
+        end = behind
+        if is_record(head):
+            if head.seq > segment.last and head.total >= segment.end and head.lane == segment.lane:
+                segment.note(head, offset)
+            else:
+                leapt += head.size
     segment.size = end
     if leapt:
         log.error("a file of the outbox is damaged; what can be read of it is kept", file=str(path), bytes=leapt)
         found.damaged.append(str(path))
-        _set_aside(path.parent.parent, path, move=False)
-    if len(data) > end:
-        log.warning("the end of a file of the outbox was cut off half written", file=str(path), bytes=len(data) - end)
-        found.torn_bytes += len(data) - end
+        set_aside(path.parent.parent, path, move=False)
+    if size > end:
+        log.warning("the end of a file of the outbox was cut off half written", file=str(path), bytes=size - end)
+        found.torn_bytes += size - end
     if not segment.records:
         path.unlink()
         return None
@@ -106,23 +119,6 @@ def _finish(file: int, segment: Segment) -> None:
         log.warning("a file of the outbox could not be finished", file=str(segment.path), error=str(error))
 
 
-def _set_aside(directory: Path, path: Path, *, move: bool) -> None:
-    quarantine = directory / "quarantine"
-    try:
-        quarantine.mkdir(exist_ok=True)
-        target = quarantine / f"{path.parent.name}-{path.name}"
-        target.unlink(missing_ok=True)
-        if move:
-            path.rename(target)
-        else:
-            target.write_bytes(path.read_bytes())
-        kept = sorted(quarantine.iterdir(), key=lambda entry: entry.stat().st_mtime)
-        for entry in kept[:-_QUARANTINED_AT_MOST]:
-            entry.unlink()
-    except OSError as error:
-        log.warning("a damaged file could not be set aside", file=str(path), error=str(error))
-
-
 def _in_order(segments: list[Segment]) -> list[Segment]:
     """Only segments whose numbers follow each other; one that overlaps was not written by this log."""
     kept: list[Segment] = []
@@ -132,16 +128,3 @@ def _in_order(segments: list[Segment]) -> list[Segment]:
         else:
             kept.append(segment)
     return kept
-
-
-def definitions_of(path: Path) -> list[bytes]:
-    """The payloads of one file's definition frames; none if it is gone."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return []
-    return [
-        data[offset + HEAD_SIZE : offset + head.size]
-        for offset, head in scan(data, HEADER_SIZE)
-        if head.kind == DEFINITION
-    ]

@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 from gateway.core.record import Lane
 from gateway.outbox.dictionary import Source
-from gateway.outbox.frames import FOOTER, HEAD_SIZE, Head, frame, is_whole, peek
+from gateway.outbox.frames import FARTHEST, FOOTER, HEAD_SIZE, Head, frame, is_whole, peek
 from gateway.outbox.identity import sync_path
+from gateway.regular import open_regular
 
 MAGIC = b"EGWSEG1\n"
 FORMAT = 1
@@ -30,6 +31,9 @@ _TRAILER = struct.Struct("<QQ8s")
 TRAILER_SIZE = _TRAILER.size
 TRAILER_MAGIC = b"EGWEND1\n"
 INDEX_STEP = 128 * 1024
+_PLACE = 3 * 8
+"""Bytes of an entry of the index."""
+_FOOTER_AT_MOST = 4 * 1024 * 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -103,6 +107,8 @@ def read_header(data: bytes) -> tuple[str, Lane, int, int]:
     magic, version, lane, _, log, first, start, _ = _HEADER.unpack_from(data)
     if magic != MAGIC or version != FORMAT:
         raise ValueError(f"format {version} is not known to this version of the gateway")
+    if not 0 < first < FARTHEST or start >= FARTHEST:
+        raise ValueError(f"its numbers cannot be right: it begins with {first}, behind {start} readings")
     return log.decode(), Lane(lane), first, start
 
 
@@ -114,26 +120,44 @@ def footer(segment: Segment) -> bytes:
     return framed + _TRAILER.pack(s.size, zlib.crc32(s.size.to_bytes(8, "little")), TRAILER_MAGIC)
 
 
-def read_footer(path: Path, file: int) -> Segment | None:
-    """The file as its footer tells it; None if it has none that is whole."""
+def read_footer(path: Path, file: int, lane: Lane, begins: tuple[int, int]) -> Segment | None:
+    """The file as its footer tells it; None if it has none that is whole, or that fits its header, which says what it
+    `begins` with: first number and running count."""
     size = os.fstat(file).st_size
     trailer = os.pread(file, _TRAILER.size, max(0, size - _TRAILER.size))
     if len(trailer) < _TRAILER.size:
         return None
     offset, crc, magic = _TRAILER.unpack(trailer)
-    if magic != TRAILER_MAGIC or crc != zlib.crc32(offset.to_bytes(8, "little")) or offset > size:
+    if magic != TRAILER_MAGIC or crc != zlib.crc32(offset.to_bytes(8, "little")):
+        return None
+    if not HEADER_SIZE <= offset < size <= offset + _FOOTER_AT_MOST:
         return None
     data = os.pread(file, size - offset, offset)
     head = peek(data, 0)
-    if head is None or head.kind != FOOTER or not is_whole(data, 0, head):
+    if head is None or head.kind != FOOTER or head.lane != lane or not is_whole(data, 0, head):
         return None
     payload = data[HEAD_SIZE : head.size]
+    if len(payload) < _FOOTER.size or (len(payload) - _FOOTER.size) % _PLACE:
+        return None
     first, last, start, end, records, wall_from, wall_to = _FOOTER.unpack_from(payload)
     index = array("Q")
     index.frombytes(payload[_FOOTER.size :])
-    return Segment(
-        path, Lane(head.lane), first, start, last, end, records, wall_from, wall_to, offset, size - offset, index
-    )
+    if (first, start) != begins or not (first <= last < FARTHEST and start <= end < FARTHEST):
+        return None
+    if not 0 < records <= last - first + 1 or not _ascend(index, (first, start, HEADER_SIZE), (last, end, offset - 1)):
+        return None
+    return Segment(path, lane, first, start, last, end, records, wall_from, wall_to, offset, size - offset, index)
+
+
+def _ascend(index: "array[int]", least: Sequence[int], most: Sequence[int]) -> bool:
+    """Whether numbers, running counts and offsets of the index go up, within these bounds."""
+    before = least
+    for at in range(0, len(index), 3):
+        entry = index[at : at + 3]
+        if any(low > each or each > high for low, each, high in zip(before, entry, most, strict=True)):
+            return False
+        before = entry
+    return True
 
 
 class Entry(NamedTuple):
@@ -227,7 +251,7 @@ class LaneFile:
 
     def _open(self, first: int, start: int) -> Segment:
         path = self._directory / f"{first:016x}.seg"
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        self._file = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
             _write_all(self._file, header(self._log, self._lane, first, start), 0)
             sync_path(self._directory)

@@ -9,6 +9,7 @@ import structlog
 
 from gateway.outbox.ballast import NO_ROOM, Ballast
 from gateway.outbox.identity import sync_path, write_whole
+from gateway.regular import open_regular
 
 log = structlog.get_logger()
 
@@ -85,7 +86,8 @@ class SmallFiles:
     def append_definitions(self, lines: Sequence[bytes]) -> None:
         """Have these definitions in the dictionary, synced. Raises OSError; then nothing of them stands there."""
         data = b"".join(lines)
-        with (self._directory / "tags").open("ab", buffering=0) as file:
+        tags = open_regular(self._directory / "tags", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        with os.fdopen(tags, "ab", buffering=0) as file:
             start = file.seek(0, os.SEEK_END)
             try:
                 file.write(data)

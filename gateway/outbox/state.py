@@ -3,21 +3,29 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import orjson
 import structlog
 
+from gateway.core.parsing import JSON_SIZE, doubting, parse_json
 from gateway.core.record import Lane
+from gateway.outbox.aside import clear_the_way
+from gateway.outbox.dead_letter import file_name
 from gateway.outbox.dictionary import Dictionary
 from gateway.outbox.identity import Numbers, NumbersFile, SetAside, boot_number, identify, write_whole
 from gateway.outbox.progress import Progress
-from gateway.outbox.recovery import Found, definitions_of, recover
+from gateway.outbox.recovery import Found, recover
+from gateway.outbox.scanning import definitions_of
+from gateway.outbox.segment import HEADER_SIZE
 from gateway.outbox.synced import SyncedBoots, read_synced, synced_path
 from gateway.outbox.writer import RESERVED
+from gateway.regular import read_regular
 
 log = structlog.get_logger()
 
+DICTIONARY_AT_MOST = 512 * 1024 * 1024
+"""Bytes of the tag dictionary; a longer one was not written by this gateway, and is made anew."""
 _FAR = 1 << 20
 """How far numbering leaps when it is not known which numbers were given out."""
 
@@ -61,9 +69,11 @@ def load(directory: Path, wall_ns: int, boot_ns: int) -> State:
     """Read, recover, and promise the next numbers to the disk; it is now this time by the wall and the boot clock. Raises
     OSError only if the directory cannot be written at all."""
     directory.mkdir(parents=True, exist_ok=True)
+    odd = clear_the_way(directory)
     identity = identify(directory)
     name = identity.log
     found = recover(directory, name)
+    found.unreadable += odd
     numbers = NumbersFile(directory / "numbers")
     boot = boot_number()
     cursors = _load_cursors(directory / "cursors", name)
@@ -109,13 +119,16 @@ def _load_dictionary(directory: Path, found: Found) -> Dictionary:
     dictionary = Dictionary()
     path = directory / "tags"
     try:
-        whole = dictionary.load(path.read_bytes())
+        whole = dictionary.load(read_regular(path, DICTIONARY_AT_MOST))
     except FileNotFoundError:
         whole = not any(found.lanes.values())
+    except OSError as error:
+        log.warning("the outbox's tag dictionary cannot be read", file=str(path), error=str(error))
+        whole = False
     if not whole:
         log.warning("the outbox's tag dictionary is damaged; it is made anew from the segments", file=str(path))
         for segment in found.lanes[Lane.DATA]:
-            dictionary.learn_all(definitions_of(segment.path))
+            dictionary.learn_all(definitions_of(segment.path, HEADER_SIZE))
         try:
             write_whole(path, dictionary.dump())
         except OSError as error:
@@ -125,12 +138,18 @@ def _load_dictionary(directory: Path, found: Found) -> Dictionary:
 
 def cursor_path(directory: Path, sink: str) -> Path:
     """The file that keeps how far a sink has come."""
-    return directory / "cursors" / f"{quote(sink, safe=' ')}.json"
+    return directory / "cursors" / f"{file_name(sink)}.json"
 
 
-def dump_cursor(log_id: str, tracks: dict[Lane, Progress]) -> bytes:
+def sink_of(path: Path) -> str:
+    """Whose cursor a file is, by its name alone."""
+    return unquote(path.stem)
+
+
+def dump_cursor(log_id: str, sink: str, tracks: dict[Lane, Progress]) -> bytes:
     """Its content."""
-    return orjson.dumps({"log": log_id, "lanes": {lane.word: track.dump() for lane, track in tracks.items()}})
+    lanes = {lane.word: track.dump() for lane, track in tracks.items()}
+    return orjson.dumps({"log": log_id, "sink": sink, "lanes": lanes})
 
 
 def _load_cursors(directory: Path, log_id: str) -> dict[str, dict[Lane, Progress]]:
@@ -138,18 +157,19 @@ def _load_cursors(directory: Path, log_id: str) -> dict[str, dict[Lane, Progress
     cursors = {}
     for path in sorted(directory.glob("*.json")):
         try:
-            cursors[unquote(path.stem)] = read_cursor(path, log_id)
+            sink, cursor = read_cursor(path, log_id)
+            cursors[sink] = cursor
         except (OSError, ValueError) as error:
             log.warning("a cursor is damaged; its sink gets again what is on disk", file=str(path), error=str(error))
     return cursors
 
 
-def read_cursor(path: Path, log_id: str) -> dict[Lane, Progress]:
-    """How far a sink has come. Raises OSError, and ValueError for a damaged file or one of another log."""
-    try:
-        body = orjson.loads(path.read_bytes())
+def read_cursor(path: Path, log_id: str) -> tuple[str, dict[Lane, Progress]]:
+    """A sink, and how far it has come. Raises OSError, and ValueError for a damaged file or one of another log."""
+    data = read_regular(path, JSON_SIZE)
+    with doubting(ValueError):
+        body = parse_json(data)
         if body["log"] != log_id:
             raise ValueError(f"it belongs to log {body['log']}")
-        return {lane: Progress.load(body["lanes"][lane.word]) for lane in Lane}
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no cursor: {error!r}") from error
+        sink = str(body.get("sink") or sink_of(path))
+        return sink, {lane: Progress.load(body["lanes"][lane.word]) for lane in Lane}

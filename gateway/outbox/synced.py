@@ -17,12 +17,17 @@ import orjson
 import structlog
 
 from gateway.core.clock import ClockState
+from gateway.core.parsing import doubting, parse_json
 from gateway.core.record import Record
+from gateway.core.times import EARLIEST, LATEST
+from gateway.outbox.frames import FARTHEST
+from gateway.regular import read_regular
 
 log = structlog.get_logger()
 
 _BOOTS_AT_MOST = 1000
 _MILLISECOND = 1_000_000
+_SIZE = 1024 * 1024
 
 
 class SyncedBoots:
@@ -51,6 +56,8 @@ class SyncedBoots:
             return record
         wrong = record.wall_ns - record.boot_ns
         shift = (right - wrong + _MILLISECOND // 2) // _MILLISECOND * _MILLISECOND
+        if not EARLIEST <= min(shift, record.wall_ns + shift) <= max(shift, record.wall_ns + shift) <= LATEST:
+            return record
         readings = record.readings
         if readings is not None and readings.own_time:
             readings = replace(readings, t_ns=readings.t_ns + np.int64(shift))
@@ -70,19 +77,27 @@ def synced_path(directory: Path) -> Path:
 def read_synced(path: Path) -> SyncedBoots:
     """What the file says; nothing for a missing one, and, with a warning, for one that cannot be read."""
     try:
-        body = orjson.loads(path.read_bytes())
-        if body["check"] != _check(body["boots"]):
-            raise ValueError("checksum")
-        return SyncedBoots({int(boot, 16): int(offset) for boot, offset in body["boots"]})
+        return _load(read_regular(path, _SIZE))
     except FileNotFoundError:
         return SyncedBoots()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         log.warning(
             "when clocks were synchronised cannot be read: times from before that stay as they are, and flagged",
             file=str(path),
             error=str(error),
         )
         return SyncedBoots()
+
+
+def _load(data: bytes) -> SyncedBoots:
+    with doubting(ValueError):
+        body = parse_json(data)
+        if body["check"] != _check(body["boots"]):
+            raise ValueError("checksum")
+        offsets = {int(boot, 16): int(offset) for boot, offset in body["boots"]}
+    if any(not -FARTHEST < offset < FARTHEST for offset in offsets.values()):
+        raise ValueError("a clock that far from 1970")
+    return SyncedBoots(offsets)
 
 
 def _check(boots: list[list[Any]]) -> str:

@@ -262,6 +262,6 @@ class Upkeep:
         """Write down how far this sink has come."""
         reader.changed = False
         tracks = {lane: track.progress for lane, track in reader.tracks.items()}
-        data = state.dump_cursor(self._log_id, tracks)
+        data = state.dump_cursor(self._log_id, reader.sink, tracks)
         self._cursor_due[reader.sink] = self._clock.boot_ns() + len(data) // _CURSOR_RATE * 1_000_000_000
         self._writer.save(state.cursor_path(self._directory, reader.sink), data)

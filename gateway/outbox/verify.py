@@ -5,19 +5,23 @@ that no reading is in it, or when every sink is done with it.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from gateway.core.parsing import doubting
 from gateway.core.record import Kind, Lane
 from gateway.outbox.dictionary import Dictionary
 from gateway.outbox.files import LogFiles
 from gateway.outbox.frames import DEFINITION, FOOTER, HEAD_SIZE, Head, is_record, peek
 from gateway.outbox.identity import Numbers
 from gateway.outbox.intervals import IntervalSet
-from gateway.outbox.reading import frames
+from gateway.outbox.scanning import FILE_AT_MOST, frames
 from gateway.outbox.segment import HEADER_SIZE, TRAILER_MAGIC, TRAILER_SIZE, Segment, read_footer
+from gateway.outbox.state import DICTIONARY_AT_MOST
 from gateway.outbox.verdict import Finding, Verdict
+from gateway.regular import NO_FILE, open_regular, read_regular
 
 Progress = Callable[[int], None]
 """Told how many bytes were looked at since the last call."""
@@ -81,21 +85,27 @@ class _Verification:
             except ValueError as error:
                 self.problem(path, 0, str(error))
                 continue
+            except OSError as error:
+                if error.errno not in NO_FILE:
+                    raise
+                self.problem(path, None, str(error.strerror))
+                continue
             before = segment or before
         if before is not None:
             self.verdict.lanes[lane].last, self.verdict.lanes[lane].total = before.last, before.end
 
     def _file(self, path: Path, lane: Lane, before: Segment | None, *, is_last: bool) -> Segment | None:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        file = open_regular(path)
         try:
             size = os.fstat(file).st_size
-            head = os.pread(file, HEADER_SIZE, 0)
-            told = read_footer(path, file)
+            if size < HEADER_SIZE and is_last:
+                return None
+            if size > FILE_AT_MOST:
+                raise ValueError(f"it is longer than {FILE_AT_MOST} bytes")
+            first, start = self.log.begin(os.pread(file, HEADER_SIZE, 0), lane)
+            told = read_footer(path, file, lane, (first, start))
         finally:
             os.close(file)
-        if size < HEADER_SIZE and is_last:
-            return None
-        first, start = self.log.begin(head, lane)
         if path.stem != f"{first:016x}":
             self.problem(path, None, f"its name does not fit its first number {first}")
         self._follows(path, lane, before, first, start)
@@ -174,9 +184,17 @@ class _Verification:
             self.problem(segment.path, place, f"number {head.seq} cannot be read: {error}")
             return
         if record.kind in (Kind.SKIP, Kind.LOSS) and record.body is not None:
-            named = self.named[Lane[str(record.body["lane"]).upper()]]
-            for low, high in record.body["ranges"]:
-                named.add(low, high + 1)
+            try:
+                self._names(record.body)
+            except ValueError as error:
+                self.problem(segment.path, place, f"number {head.seq} does not say which numbers it is about: {error}")
+
+    def _names(self, body: Mapping[str, Any]) -> None:
+        """A hole that is in order."""
+        with doubting(ValueError):
+            named = self.named[Lane[str(body["lane"]).upper()]]
+            for low, high in body["ranges"]:
+                named.add(int(low), int(high) + 1)
 
     def _learn(self, path: Path, place: int, payload: memoryview) -> None:
         try:
@@ -219,11 +237,15 @@ class _Verification:
     def _definitions(self) -> None:
         path = self.log.directory / "tags"
         try:
-            whole = Dictionary().load(path.read_bytes())
+            whole = Dictionary().load(read_regular(path, DICTIONARY_AT_MOST))
         except FileNotFoundError:
             if any(lane.records for lane in self.verdict.lanes.values()):
                 self.remark(path, None, "missing; the next start makes it anew from the segments")
             return
+        except OSError as error:
+            if error.errno not in NO_FILE:
+                raise
+            whole = False
         if not whole:
             self.problem(path, None, "damaged; the next start makes it anew from the segments")
         for source in self.log.dictionary.sources.values():
@@ -282,7 +304,7 @@ class _Verification:
 
 def _is_complete(path: Path, offset: int, size: int) -> bool:
     """Whether the frame at this place, or the file, has all its bytes: then no torn write explains what is wrong."""
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         file.seek(offset)
         head = peek(file.read(HEAD_SIZE), 0)
         file.seek(max(0, size - TRAILER_SIZE))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gateway import regular
 from gateway.outbox import ballast, identity, recovery, segment, small_files, writer
 
 PAGE = 4096
@@ -66,7 +67,7 @@ class Disk:
 
     def install(self, monkeypatch: Any) -> None:
         """From now on, until the test ends."""
-        for module in (ballast, identity, recovery, segment, small_files, writer):
+        for module in (ballast, identity, recovery, regular, segment, small_files, writer):
             monkeypatch.setattr(module, "os", self)
         for name in ("unlink", "replace", "open"):
             monkeypatch.setattr(Path, name, self._watched(name, getattr(Path, name)))
@@ -87,11 +88,11 @@ class Disk:
     def _content(self) -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in self.directory.rglob("*") if path.is_file()}
 
-    def open(self, path: Any, flags: int, mode: int = 0o777) -> int:
+    def open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         with self._lock:
             if flags & os.O_CREAT and not Path(path).exists():
                 self._undo.append((Path(path), None))
-            return os.open(path, flags, mode)
+            return os.open(path, flags, mode, dir_fd=dir_fd)
 
     def pwrite(self, file: int, data: Any, offset: int) -> int:
         with self._lock:

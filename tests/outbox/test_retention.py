@@ -320,7 +320,7 @@ async def test_a_file_goes_only_after_the_cursors_that_no_longer_want_it_are_on_
 
     def watched(path: Path, missing_ok: bool = False) -> None:
         if path.suffix == ".seg":
-            cursor = read_cursor(log.directory / "cursors" / "central.json", outbox.log_id)
+            _, cursor = read_cursor(log.directory / "cursors" / "central.json", outbox.log_id)
             gone.append((int(path.stem, 16), cursor[Lane.DATA].seqs.gap(0)))
         unlink(path, missing_ok=missing_ok)
 

@@ -11,7 +11,7 @@ from gateway.operate.selftest.logs import bind, block, event, number_of, opened
 from gateway.operate.selftest.restart import restarted
 from gateway.outbox import Outbox, Reader
 from gateway.outbox.frames import DEFINITION, is_record, scan
-from gateway.outbox.segment import HEADER_SIZE, TRAILER_SIZE, read_footer
+from gateway.outbox.segment import HEADER_SIZE, TRAILER_SIZE, read_footer, read_header
 from gateway.outbox.synced import SyncedBoots, synced_path
 
 RECORDS = 40
@@ -118,8 +118,9 @@ def _look(before: Before, name: str) -> None:
     data = before.files[name]
     path = before.directory / name
     path.write_bytes(data)
+    _, lane, *begins = read_header(data)
     with path.open("rb") as file:
-        told = read_footer(path, file.fileno())
+        told = read_footer(path, file.fileno(), lane, (begins[0], begins[1]))
     if told is not None:
         before.finished[name] = (told.size, len(data) - TRAILER_SIZE)
     for begin, head in scan(data, HEADER_SIZE):
