@@ -194,7 +194,7 @@ class SinkConfig(Section):
     @field_validator("backfill_rate")
     @classmethod
     def _some(cls, rate: int | str) -> int | str:
-        if isinstance(rate, int) and rate < 1:
+        if isinstance(rate, int) and not 1 <= rate <= 10**12:
             raise ValueError('must be at least 1, or "unlimited"')
         return rate
 

@@ -11,6 +11,7 @@ from gateway.config.source import Source, key, title
 from gateway.config.tags_csv import Row, read_tags
 from gateway.config.toml_lines import Steps
 from gateway.core.errors import ConfigError, Problem
+from gateway.core.text import hidden_in
 
 TAG_TABLES = ("tags", "tags_file")
 """Keys of a device beside its driver's options: where its tags stand."""
@@ -138,4 +139,6 @@ def _wrong_name(name: str) -> str:
         return f"a tag's name has 1 to {_LONGEST_NAME} characters, and no space at its ends"
     if any(letter in "+#" or ord(letter) < 32 for letter in name):
         return 'a tag\'s name holds neither "+" nor "#" nor control characters: it becomes part of a topic'
+    if hidden := hidden_in(name):
+        return f"a tag's name must not hold {hidden}: nobody sees this character; delete it"
     return ""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
 from gateway.core.amounts import parse_duration, parse_size
+from gateway.core.text import hidden_in
 from gateway.core.topic import check_template
 
 __all__ = [
@@ -24,8 +25,13 @@ __all__ = [
     "write_size",
 ]
 
-_NAME = r"^[^\s/+#\x24\x00-\x1f][^/+#\x00-\x1f]*$"
+_NAME = (
+    r"^(?!\.{1,2}$)[^\s/+#\x24\x00-\x1f\x7f-\x9f\u200b\u200e-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+    r"[^/+#\x00-\x1f\x7f-\x9f\u200b\u200e-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$"
+)
 _SHORTEST_PERIOD = 0.01
+_LONGEST_NAME = 240
+"""Bytes."""
 
 
 def write_duration(seconds: float) -> str:
@@ -67,6 +73,8 @@ def _size(value: Any) -> int:
 def _path(value: Any, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value:
         raise ValueError("write a path in quotes")
+    if "\0" in value:
+        raise ValueError("a path cannot hold the character NUL")
     return Path((info.context or {}).get("base", ""), value)
 
 
@@ -77,6 +85,14 @@ def _name(value: str) -> str:
         raise ValueError('must not begin with a space or "$"')
     if bad := re.search(r"[/+#\x00-\x1f]", value):
         raise ValueError(f"must not hold {bad[0]!r}: it becomes a level of topics")
+    if hidden := hidden_in(value):
+        raise ValueError(f"must not hold {hidden}: nobody sees this character; delete it")
+    if value in (".", ".."):
+        raise ValueError(f'must not be "{value}": it becomes the name of a file; write a letter or digit with it')
+    if value != value.rstrip():
+        raise ValueError("must not end with a space")
+    if (size := len(value.encode())) > _LONGEST_NAME:
+        raise ValueError(f"has {size} bytes in UTF-8, and a file's name can hold {_LONGEST_NAME}: write a shorter one")
     return value
 
 
@@ -94,7 +110,7 @@ def _deadband(value: Any) -> float | str:
     raise ValueError(f'write a number in the tag\'s unit or a percentage of its range such as "0.5%", not {value!r}')
 
 
-_RATE = re.compile(r"\s*([1-9]\d*)\s*/\s*(s|min|h|d)\s*")
+_RATE = re.compile(r"\s*([1-9]\d{0,8})\s*/\s*(s|min|h|d)\s*")
 
 
 def _rate(value: Any) -> tuple[int, float]:

@@ -30,10 +30,14 @@ from gateway.config.plugins import sink_type
 from gateway.config.source import Source, title
 from gateway.config.toml_lines import Steps
 from gateway.core.errors import Problem
+from gateway.core.text import folded
+from gateway.regular import read_regular
 
 S = TypeVar("S", bound=Section)
 Tables = list[tuple[Steps, Mapping[str, Any]]]
 
+_MODEL_AT_MOST = 1024**3
+"""Bytes that are read of a model file for its hash."""
 _NO_DEVICE = 'no [[device]]: add one with name = "…", driver = "…" and its tags under [device.tags]'
 
 
@@ -149,15 +153,17 @@ def _many(source: Source, key: str) -> Tables:
 
 
 def _check_unique(source: Source, key: str, tables: Tables) -> None:
-    first: dict[str, Steps] = {}
+    first: dict[str, tuple[str, Steps]] = {}
     for place, table in tables:
         name = table.get("name")
         if not isinstance(name, str):
             continue
-        if name in first:
-            message = f"this name is taken already at {source.shown((*first[name], 'name'))}"
+        known = first.setdefault(folded(name), (name, place))
+        if known[1] != place:
+            taken = source.shown((*known[1], "name"))
+            alike = f'it differs from "{known[0]}" only in what people, or file systems, do not tell apart: '
+            message = f"{'' if known[0] == name else alike}this name is taken already at {taken}"
             source.wrong((*place, "name"), f"{title(key, place, table)}: name", message)
-        first.setdefault(name, place)
 
 
 def _sinks(source: Source, plugins: PluginTypes, gateway: str) -> tuple[SinkConfig, ...]:
@@ -199,7 +205,7 @@ def _models(source: Source, names: Sequence[str], devices: Sequence[DeviceSpec])
 
 def _content(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_regular(path, _MODEL_AT_MOST)
     except OSError:
         return None
 

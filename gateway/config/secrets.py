@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from gateway.config.base import Secret
 from gateway.core.errors import RefusedError
+from gateway.regular import read_regular
 
 CREDENTIALS = Path("/etc/edge-gateway/credentials")
 """Where systemd takes the service's credentials from; read directly when the gateway is started by hand."""
@@ -69,13 +70,12 @@ def _private(path: Path, what: str) -> str:
 
 def _content(path: Path, what: str) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(_LONGEST + 1)
+        data = read_regular(path, _LONGEST)
         text = data.decode().removesuffix("\n").removesuffix("\r")
     except OSError as error:
         raise RefusedError(f"{what}: {path}: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
         raise RefusedError(f"{what}: {path} is not UTF-8 text") from None
-    if not text or len(data) > _LONGEST:
-        raise RefusedError(f"{what}: {path} is {'too long' if text else 'empty'}")
+    if not text:
+        raise RefusedError(f"{what}: {path} is empty")
     return text

@@ -14,11 +14,13 @@ from pydantic import BaseModel
 from gateway.config.mistakes import did_you_mean
 from gateway.config.toml_file import read_bytes
 from gateway.core.errors import ConfigError, Problem
+from gateway.core.text import cleaned
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _COMMA = re.compile(r"(?<=\d),(?=\d)")
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _DELIMITERS = ",;\t"
+_LONGEST_NUMBER = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ def read_tags(path: Path, shown: str, model: type[BaseModel]) -> tuple[list[Row]
     except csv.Error as error:
         message = f"is not a CSV table: {error}; look for a quote that is not closed"
         raise ConfigError([Problem(shown, table.line, "", message)]) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ConfigError([Problem(shown, table.line, "", f"is not a CSV table: {cleaned(error)}")]) from None
     return rows, table.problems, data
 
 
@@ -163,6 +167,6 @@ def _parts(cell: str, decimal_comma: bool) -> list[str]:
 
 def _number(cell: str, decimal_comma: bool) -> Any:
     text = _COMMA.sub(".", cell) if decimal_comma else cell
-    if not _NUMBER.fullmatch(text):
+    if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
         return text
     return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)

@@ -7,7 +7,15 @@ from typing import Any
 import tomli
 
 from gateway.core.errors import ConfigError, Problem
+from gateway.core.parsing import is_deeper
+from gateway.core.text import cleaned
+from gateway.regular import read_regular
 
+SIZE = 16 * 1024 * 1024
+"""Bytes of a configuration or a tag file."""
+_DEEPEST = 32
+_TOO_DEEP = "is not a configuration: brackets within brackets without end"
+_MANY_DIGITS = re.compile(r"[0-9_]{300,}")
 _SECRET_KEY = re.compile(r"pass|secret|token|key", re.IGNORECASE)
 _PAIR = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=\s*([^#]*)")
 
@@ -21,17 +29,29 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str, bytes]:
         line = data.count(b"\n", 0, error.start) + 1
         raise _refusal(path, line, f"is not UTF-8: byte 0x{data[error.start]:02X}; save the file as UTF-8") from None
     try:
-        return tomli.loads(text), text, data
-    except RecursionError:
-        raise _refusal(path, 0, "is not a configuration: brackets within brackets without end") from None
+        table = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         raise _refusal(path, error.lineno, explain(text, error)) from None
+    except Exception as error:  # noqa: BLE001 - whatever the parser meets in what is no configuration
+        raise _refusal(path, *_beyond(text, error)) from None
+    if is_deeper(table, _DEEPEST):
+        raise _refusal(path, 0, _TOO_DEEP)
+    return table, text, data
+
+
+def _beyond(text: str, error: Exception) -> tuple[int, str]:
+    """Line and message for what is not against TOML's grammar and can still not be taken."""
+    if isinstance(error, RecursionError):
+        return 0, _TOO_DEEP
+    if digits := _MANY_DIGITS.search(text):
+        return text.count("\n", 0, digits.start()) + 1, f"a number of {len(digits[0])} digits is too long"
+    return 0, f"is not a configuration: {cleaned(error)}"
 
 
 def read_bytes(path: Path) -> bytes:
     """The bytes of a file. Raises ConfigError, which says what to do, when they cannot be had."""
     try:
-        return path.read_bytes()
+        return read_regular(path, SIZE)
     except FileNotFoundError:
         raise _refusal(path, 0, "no such file") from None
     except PermissionError:

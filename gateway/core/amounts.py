@@ -7,6 +7,8 @@ _SIZE = {
     "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
+_LARGEST = 2.0**60
+"""Seconds and bytes; more is a slip of the finger, and what calculates with it must not overflow."""
 _AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]+)\s*")
 
 
@@ -25,7 +27,10 @@ def _parse(text: str, units: dict[str, float] | dict[str, int], expected: str) -
     unit = match and units.get(match[2])
     if not match or unit is None:
         raise ValueError(f"write {expected}, not {text!r}")
-    return float(match[1]) * unit
+    amount = float(match[1]) * unit
+    if amount > _LARGEST:
+        raise ValueError(f"{match[1][:20]} {match[2]} is more than anything can have: write {expected}")
+    return amount
 
 
 def format_duration(seconds: float) -> str:

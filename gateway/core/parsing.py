@@ -46,12 +46,13 @@ def parse_json(data: bytes | str, *, size: int = JSON_SIZE, depth: int = JSON_DE
         raise ValueError(f"it is longer than {size} bytes")
     with doubting(ValueError):
         value = json.loads(data)
-    if _deeper(value, depth):
+    if is_deeper(value, depth):
         raise ValueError(f"it is nested deeper than {depth} levels")
     return value
 
 
-def _deeper(value: Any, depth: int) -> bool:
+def is_deeper(value: Any, depth: int) -> bool:
+    """Whether dicts and lists stand within each other on more levels than that."""
     level = [value]
     for _ in range(depth + 1):
         level = [

@@ -31,6 +31,17 @@ def cleaned(text: object, limit: int = LONGEST) -> str:
     return _CONTROL.sub(" ", encodable(plain))
 
 
+def hidden_in(name: str) -> str:
+    """The first character of a name that nobody sees or that changes how others are shown, as an escape; empty if there is
+    none. A name is read, compared and typed by people. Joiners, which some scripts are written with, are allowed."""
+    return next((_escape(char) for char in name if char not in "\u200c\u200d" and not _visible(char)), "")
+
+
+def folded(name: str) -> str:
+    """The same for names that people, or a file system that does not tell capitals apart, take for the same."""
+    return unicodedata.normalize("NFKC", name).casefold().replace("\u200c", "").replace("\u200d", "")
+
+
 def shown(text: object) -> str:
     """The text as a terminal may print it: what would move the cursor, break the line, change the direction of writing or
     cannot be seen is written as an escape such as \\x1b."""

@@ -110,7 +110,7 @@ def test_a_plugin_that_does_not_load_leaves_the_other_mistakes_visible(tmp_path:
     assert [problem.line for problem in caught.value.problems] == [18, 24]
 
 
-@pytest.mark.parametrize(("name", "words"), [("no.toml", "no such file"), (".", "cannot be read: Is a directory")])
+@pytest.mark.parametrize(("name", "words"), [("no.toml", "no such file"), (".", "cannot be read: it is a directory")])
 def test_a_file_that_cannot_be_read_is_said_so(tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         load(tmp_path / name, look_up)

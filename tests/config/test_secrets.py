@@ -79,7 +79,7 @@ def test_a_credential_that_systemd_did_not_give_is_named(tmp_path: Path, monkeyp
         (WORD, 0o644, "every user of this machine can read"),
         ("\n", 0o600, "is empty"),
         (b"\xff" + WORD.encode(), 0o600, "is not UTF-8"),
-        (WORD * 20_000, 0o600, "is too long"),
+        (WORD * 20_000, 0o600, "is longer than 65536 bytes"),
     ],
 )
 def test_an_unfit_file_is_refused_without_showing_it(
