@@ -48,7 +48,8 @@ def check(path: Path, as_json: bool = False, connect: Path | None = None) -> int
     except ConfigError as error:
         print(json.dumps(_failed(error.problems)) if as_json else _failed_text(error.problems))
         return 1
-    summary = summarise(config, looked_up[0])
+    left_out = [*config.parked, *model_problems(config, by_trial=True)]
+    summary = summarise(config, looked_up[0], left_out)
     if not as_json:
         print("\n".join(text(summary)), flush=True)
     if connect is not None:
@@ -57,7 +58,7 @@ def check(path: Path, as_json: bool = False, connect: Path | None = None) -> int
         summary["ok"] &= all(result["ok"] for result in summary["connections"])
     if as_json:
         print(json.dumps(summary, ensure_ascii=False))
-    elif left_out := [*config.parked, *model_problems(config)]:
+    elif left_out:
         print(_failed_text(left_out))
     return 0 if summary["ok"] else 1
 
@@ -85,10 +86,9 @@ async def _connect(config: Config, plugins: Plugins, socket: Path, quiet: bool) 
     return results
 
 
-def summarise(config: Config, plugins: Plugins) -> dict[str, Any]:
-    """What a configuration will do, as JSON; each driver tells how it will read."""
+def summarise(config: Config, plugins: Plugins, left_out: Sequence[Problem]) -> dict[str, Any]:
+    """What a configuration will do, as JSON; each driver tells how it will read. `left_out`: what keeps parts of it out."""
     warnings = [*remarks(config), *_missing_secrets(config), *_doubts(config, plugins)]
-    left_out = [*config.parked, *model_problems(config)]
     return {
         "ok": not left_out,
         "problems": [_entry(problem) for problem in left_out],

@@ -12,6 +12,7 @@ from gateway.cli.frame import shared
 from gateway.cli.terminal import colour, count, fail, table
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.errors import GatewayError
+from gateway.core.text import encodable, shown
 
 if TYPE_CHECKING:
     from gateway.detect.session import OpenModel
@@ -116,7 +117,7 @@ def _inspect(args: argparse.Namespace) -> int:
     from gateway.detect.session import open_model
 
     opened = open_model(args.file)
-    print(json.dumps(_plain(opened), ensure_ascii=False) if args.json else "\n".join(_card_lines(opened)))
+    print(encodable(json.dumps(_plain(opened), ensure_ascii=False)) if args.json else "\n".join(_card_lines(opened)))
     return 0
 
 
@@ -143,7 +144,7 @@ def _card_lines(opened: "OpenModel") -> Iterator[str]:
         else "one device at a time: its scores hang on how many are together"
     )
     yield f"  golden     {golden}"
-    yield from (f"  {name:<10} {value}" for name, value in _origin(opened) if value)
+    yield from (f"  {name:<10} {shown(value)}" for name, value in _origin(opened) if value)
     yield ""
     rows: list[tuple[str, ...]] = [("INPUT", "UNIT", "TRAINED FROM", "TO", "USUAL", "MAX AGE")]
     for entry in card.inputs:

@@ -20,7 +20,6 @@ windows above the threshold; and for a graph that was not made for this gateway
 with the names of its input and outputs, how a window lies in the input (see LAYOUTS), and score = output × scale + offset.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.core.parsing import doubting, parse_json
+from gateway.core.text import encodable
 from gateway.detect.json_fields import Fields
 from gateway.detect.onnx_file import ModelError
 
@@ -37,6 +38,11 @@ MAX_HISTORY = 64
 """Longest persistence, in scores."""
 MAX_CELLS = 1_000_000
 """Largest window × inputs."""
+MAX_INPUTS = 1000
+MAX_CARD = 4 * 1024 * 1024
+"""Bytes of its JSON."""
+_LARGEST = 1e38
+"""Of numbers that are compared with readings, which a model sees as float32."""
 SEVERITIES = ("info", "advisory", "warning", "alarm")
 LAYOUTS = ("window", "flat", "channels_first")
 """[batch, W, T]; [batch, W × T], the oldest row first; [batch, T, W]."""
@@ -161,8 +167,13 @@ def parse_card(metadata: Mapping[str, str]) -> Card:
     """The card in a model file's metadata. Raises ModelError that lists every mistake."""
     if METADATA_KEY not in metadata:
         raise ModelError(f'has no model card: its metadata must hold one as JSON under "{METADATA_KEY}"')
+    with doubting(lambda reason: ModelError(f"the model card is wrong: {reason}")):
+        return _parsed(metadata[METADATA_KEY])
+
+
+def _parsed(text: str) -> Card:
     try:
-        body = json.loads(metadata[METADATA_KEY])
+        body = _encodable(parse_json(text, size=MAX_CARD))
     except ValueError as error:
         raise ModelError(f"the model card is no JSON: {error}") from error
     if not isinstance(body, dict):
@@ -176,9 +187,23 @@ def parse_card(metadata: Mapping[str, str]) -> Card:
     return card
 
 
+def _encodable(value: Any) -> Any:
+    """Without the halves of characters that JSON can hold: UTF-8 cannot, and what goes out is UTF-8."""
+    match value:
+        case str():
+            return encodable(value)
+        case list():
+            return [_encodable(each) for each in value]
+        case dict():
+            return {encodable(key): _encodable(each) for key, each in value.items()}
+    return value
+
+
 def _card(card: Fields) -> Card:
     window = card.integer("window", 1, MAX_CELLS)
     inputs = tuple(_input(entry) for entry in card.entries("inputs"))
+    if len(inputs) > MAX_INPUTS:
+        card.problems.append(f"inputs: {len(inputs)} are more than {MAX_INPUTS}")
     if len({entry.tag for entry in inputs}) < len(inputs):
         card.problems.append("inputs: two have the same tag")
     if window * len(inputs) > MAX_CELLS:
@@ -200,7 +225,7 @@ def _card(card: Fields) -> Card:
         training=card.table("training"),
         author=card.text("author", ""),
         approval=card.table("approval"),
-        intended_use=card.text("intended_use", ""),
+        intended_use=card.text("intended_use", "", 10_000),
         golden=_golden(card, (window, len(inputs))),
         graph=_graph(card),
         budget_ms=card.integer("budget_ms", 0, 86_400_000, 0),
@@ -224,6 +249,8 @@ def _input(entry: Fields) -> Input:
         entry.problems.append(f"{entry.where}quantiles: must be {CUTS} ascending numbers")
     if len(found.shares) not in (0, CUTS + 1) or any(not 0 <= share <= 1 for share in found.shares):
         entry.problems.append(f"{entry.where}shares: must be {CUTS + 1} numbers from 0 to 1")
+    if max(map(abs, (found.min, found.max, found.expected, *found.quantiles))) > _LARGEST:
+        entry.problems.append(f"{entry.where}min, max, expected, quantiles: must lie within ±{_LARGEST:g}")
     if found.min > found.max:
         entry.problems.append(f"{entry.where}min: is larger than max")
     return found

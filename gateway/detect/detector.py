@@ -16,17 +16,22 @@ from gateway.detect import drift_file, events, graph, versions
 from gateway.detect.alarms import Alarms
 from gateway.detect.binding import columns as columns_of
 from gateway.detect.evidence import cpu
+from gateway.detect.fault import fault
 from gateway.detect.limit_watch import LimitWatch
 from gateway.detect.model import Model
 from gateway.detect.onnx_file import ModelError
-from gateway.detect.own_thread import in_own_thread
+from gateway.detect.own_thread import hanging, in_own_thread
 from gateway.detect.patterns import matching
 from gateway.detect.session import OpenModel, open_model
 from gateway.detect.succession import Note, Succession, no_note
+from gateway.detect.trial import WALL_SECONDS, Trial
 from gateway.detect.watch import Spawn, Watch
+from gateway.supervise.contained import contained
 
-LOAD_SECONDS = 30.0
-"""A model that is not ready after this long has failed."""
+LOAD_SECONDS = WALL_SECONDS + 30.0
+"""A model that is not tried and loaded after this long has failed."""
+MOST_HANGING = 4
+"""Calls of models that do not end; with so many no other model is loaded."""
 MAX_WAITING = 20_000
 """Blocks that wait while models are loading; beyond, the oldest go."""
 SLOW_AT_ONCE = 2
@@ -68,6 +73,7 @@ class Detector:
         self._before: Detector | None = before if before is None or before._loaded else before._before
         self._loaded: bool = False
         self._slow: asyncio.Semaphore = before._slow if before else asyncio.Semaphore(SLOW_AT_ONCE)
+        self._trying: asyncio.Semaphore = before._trying if before else asyncio.Semaphore(1)
         self._clock = clock
         self._version = version
         self._devices = {device.name: device for device in devices}
@@ -127,22 +133,26 @@ class Detector:
         """Score what has become due; slow models are run by `spawn`."""
         fed, self._fed = self._fed, []
         self._bind_described(fed)
-        columns = columns_of(fed) if fed else None
+        columns = self._columns(fed)
         boot_ns = self._clock.boot_ns()
         for model in self._models:
             watch = model.watch
             if watch is None:
                 continue
-            try:
-                watch.advance(watch.binding.slots.samples(*columns) if columns else None, boot_ns, spawn)
-            except ModelError as error:
-                watch.failure = str(error)
+            watch.try_advance(columns, boot_ns, spawn)
             if watch.failure:
                 self._fail(model, watch.failure)
             elif model.shadow:
                 model.shadow.advance(watch, columns, boot_ns, spawn)
         for limit in self._limits:
-            limit.advance(limit.slots.samples(*columns) if columns else None, boot_ns)
+            limit.try_advance(columns, boot_ns)
+
+    def _columns(self, fed: Sequence[tuple[Readings, int]]) -> tuple[Any, ...] | None:
+        try:
+            return columns_of(fed) if fed else None
+        except Exception as error:  # noqa: BLE001 - blocks that do not fit together are a plugin's; the next ones may be good
+            fault(error)
+            return None
 
     def status(self) -> list[dict[str, Any]]:
         """Every model with its devices, as JSON values."""
@@ -174,12 +184,20 @@ class Detector:
 
     async def opened(self, model: Model, path: Path) -> OpenModel:
         """The model in a file, checked. Raises ModelError."""
-        try:
-            return await in_own_thread(
-                lambda: open_model(path, len(model.devices), model.section.signed_by), LOAD_SECONDS
+        if hanging() >= MOST_HANGING:
+            raise ModelError(
+                f"is not loaded: {hanging()} calls of models hang; restart the gateway, without the models that do"
             )
-        except TimeoutError:
-            raise ModelError(f"was not loaded within {LOAD_SECONDS:.0f} s") from None
+        async with self._trying:
+            trial = Trial()
+            try:
+                return await in_own_thread(
+                    lambda: open_model(path, len(model.devices), model.section.signed_by, trial),
+                    LOAD_SECONDS,
+                    trial.stop,
+                )
+            except TimeoutError:
+                raise ModelError(f"was not loaded within {LOAD_SECONDS:.0f} s") from None
 
     def _limit(self, section: AlarmSection, devices: tuple[str, ...]) -> LimitWatch:
         for limit in self._before._limits if self._before else ():
@@ -193,16 +211,17 @@ class Detector:
         self._retain_alarms()
 
     async def _load(self, model: Model) -> None:
-        model.stamp = await asyncio.to_thread(versions.stamp, model.path)
         try:
+            model.stamp = await asyncio.to_thread(versions.stamp, model.path)
             if not model.devices:
                 raise ModelError(f"no device is named {' or '.join(model.section.devices)}")
-            opened = await self.opened(model, model.path)
-        except ModelError as error:
-            self._fail(model, str(error))
-        else:
+            opened = await contained(self.opened(model, model.path))
             model.name = model.section.name or opened.card.name
             self._start(model, opened, await asyncio.to_thread(self._kept_of, model.name, opened.file.sha256))
+        except ModelError as error:
+            self._fail(model, str(error))
+        except Exception as error:  # noqa: BLE001 - the other models go on
+            self._fail(model, fault(error))
 
     def _kept_of(self, name: str, sha256: str) -> drift_file.Kept | None:
         return drift_file.read(self._drift_dir, name, sha256) if self._drift_dir else None
@@ -249,14 +268,20 @@ class Detector:
             device = readings.device
             if self._described.get(device.name) is not device:
                 self._described[device.name] = device
-                for model in self._models:
-                    if model.watch and device.name in model.devices:
-                        self._bind(model, device, described=True)
-                    if model.shadow and model.shadow.watch and device.name in model.devices:
-                        model.shadow.watch.bind(device, True)
-                for limit in self._limits:
-                    if device.name in limit.devices:
-                        limit.bind(device)
+                try:
+                    self._bind_everywhere(device)
+                except Exception as error:  # noqa: BLE001 - it is this device's, and its readings are scored no more
+                    fault(error)
+
+    def _bind_everywhere(self, device: Device) -> None:
+        for model in self._models:
+            if model.watch and device.name in model.devices:
+                self._bind(model, device, described=True)
+            if model.shadow and model.shadow.watch and device.name in model.devices:
+                model.shadow.watch.bind(device, True)
+        for limit in self._limits:
+            if device.name in limit.devices:
+                limit.bind(device)
 
     def _bind(self, model: Model, device: Device, described: bool) -> None:
         assert model.watch is not None

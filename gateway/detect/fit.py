@@ -1,4 +1,4 @@
-"""Whether the models of a configuration can be used with its devices, read off their files without running anything."""
+"""Whether the models of a configuration can be used with its devices."""
 
 from collections.abc import Iterator
 
@@ -9,23 +9,26 @@ from gateway.core.errors import Problem
 from gateway.detect.card import Card, parse_card
 from gateway.detect.onnx_file import ModelError, read_onnx
 from gateway.detect.patterns import matching
-from gateway.detect.session import checked_signature
+from gateway.detect.session import checked_signature, open_model
 
 
-def model_problems(config: Config) -> list[Problem]:
-    """What keeps models from being used, each with file and line. None of it holds up the readings."""
+def model_problems(config: Config, by_trial: bool = False) -> list[Problem]:
+    """What keeps models from being used, each with file and line. None of it holds up the readings. It is read off their
+    files without running anything, unless they are tried too, see `trial`, which takes a second for each."""
     if not config.models:
         return []
     lines = Lines(read_toml(config.path)[1])
     return [
         Problem(str(config.path), lines["model", place, key], f"model {model.file.name}: {key}", message)
         for place, model in enumerate(config.models)
-        for key, message in _problems(model, config.devices)
+        for key, message in _problems(model, config.devices, by_trial)
     ]
 
 
-def _problems(model: ModelSection, devices: tuple[DeviceSpec, ...]) -> Iterator[tuple[str, str]]:
+def _problems(model: ModelSection, devices: tuple[DeviceSpec, ...], by_trial: bool) -> Iterator[tuple[str, str]]:
     """(key, message)"""
+    by_name = {spec.config.name: spec for spec in devices}
+    watched = matching(model.devices, [*by_name])
     try:
         file = read_onnx(model.file)
         card = parse_card(file.metadata)
@@ -33,12 +36,20 @@ def _problems(model: ModelSection, devices: tuple[DeviceSpec, ...]) -> Iterator[
     except ModelError as error:
         yield "file", str(error)
         return
-    if refusal := file.refusal():
+    if refusal := file.refusal() or (_trial(model, max(1, len(watched))) if by_trial else ""):
         yield "file", refusal
-    by_name = {spec.config.name: spec for spec in devices}
-    for name in matching(model.devices, [*by_name]):
+    for name in watched:
         if misfits := _misfits(card, by_name[name], model):
             yield "devices", f'device "{name}": {"; ".join(misfits)}'
+
+
+def _trial(model: ModelSection, assets: int) -> str:
+    """Why it does not pass; empty if it does."""
+    try:
+        open_model(model.file, assets, model.signed_by)
+    except ModelError as error:
+        return str(error)
+    return ""
 
 
 def _misfits(card: Card, spec: DeviceSpec, model: ModelSection) -> list[str]:

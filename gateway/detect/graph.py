@@ -5,55 +5,60 @@ keeps what one large call needed). onnxruntime reports to its vendor unless it i
 `gateway/__init__.py` does; a test watches that it writes nothing and dials nobody.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.core.parsing import doubting
 from gateway.detect.card import Card
 from gateway.detect.onnx_file import ModelError, OnnxFile
 
 Floats = NDArray[np.float32]
-Run = Callable[[Floats], Mapping[str, Any]]
-"""From float32[n, W, T] to arrays by what they mean: "score" and, where the graph has them, "contribution" and "expected"."""
-
+_MEANINGS = ("score", "contribution", "expected")
 _TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 
 
+class Run:
+    """A graph as a function from float32[n, W, T] to arrays by what they mean: "score" and, where the graph has them,
+    "contribution" and "expected". Raises ModelError when the graph fails."""
+
+    def __init__(self, session: Any, card: Card, dtype: Any) -> None:
+        there = {output.name for output in session.get_outputs()}
+        self._meanings = [meaning for meaning in _MEANINGS if getattr(card.graph, meaning) in there]
+        self._names = [getattr(card.graph, meaning) for meaning in self._meanings]
+        self._session, self._graph, self._dtype = session, card.graph, dtype
+        self._options: Any = None
+
+    def __call__(self, windows: Floats) -> Mapping[str, Any]:
+        import onnxruntime
+
+        given = _laid_out(windows, self._graph.layout).astype(self._dtype, copy=False)
+        options = self._options = onnxruntime.RunOptions()
+        with doubting(lambda reason: ModelError(f"fails on an input of shape {given.shape}: {reason}")):
+            found = self._session.run(self._names, {self._graph.input: given}, options)
+        return dict(zip(self._meanings, found, strict=True))
+
+    def stop(self) -> None:
+        """End the call that runs in another thread, at its next node."""
+        if self._options is not None:
+            self._options.terminate = True
+
+
 def load_graph(file: OnnxFile, card: Card) -> Run:
-    """The graph of a file, spoken to as its card says. Raises ModelError when it cannot be loaded or does not fit the card;
-    so does the function that is returned when the graph fails."""
-    import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+    """The graph of a file, spoken to as its card says. Raises ModelError when it cannot be loaded or does not fit."""
+    with doubting(lambda reason: ModelError(f"onnxruntime cannot load it: {reason}")):
+        import onnxruntime
 
-    foreign: tuple[type[Exception], ...] = (
-        RuntimeError, ValueError, errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf,
-        errors.NotImplemented, errors.RuntimeException, errors.EPFail, errors.EngineError, errors.NoModel,
-    )  # fmt: skip
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 4
-    try:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        options.enable_cpu_mem_arena = False
+        options.log_severity_level = 4
         session = onnxruntime.InferenceSession(file.content, options, providers=["CPUExecutionProvider"])
-    except foreign as error:
-        raise ModelError(f"onnxruntime cannot load it: {_first_line(error)}") from error
-    dtype = _check_signature(session, card)
-    there = {output.name for output in session.get_outputs()}
-    meanings = [meaning for meaning in ("score", "contribution", "expected") if getattr(card.graph, meaning) in there]
-    names = [getattr(card.graph, meaning) for meaning in meanings]
-
-    def run(windows: Floats) -> Mapping[str, Any]:
-        given = _laid_out(windows, card.graph.layout).astype(dtype, copy=False)
-        try:
-            return dict(zip(meanings, session.run(names, {card.graph.input: given}), strict=True))
-        except foreign as error:
-            raise ModelError(f"fails on an input of shape {given.shape}: {_first_line(error)}") from error
-
-    return run
+        return Run(session, card, _check_signature(session, card))
 
 
 def version() -> str:
@@ -94,7 +99,3 @@ def _check_signature(session: Any, card: Card) -> Any:
 
 def _names(entries: Mapping[str, Any]) -> str:
     return ", ".join(f'"{name}"' for name in entries) or "none"
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.core.text import LONGEST, cleaned
+
 
 class Fields:
     """One object; the objects within it note their mistakes in the same list."""
@@ -12,10 +14,11 @@ class Fields:
         self.where = where
         self.problems: list[str] = [] if problems is None else problems
 
-    def text(self, key: str, default: str | None = None) -> str:
+    def text(self, key: str, default: str | None = None, limit: int = LONGEST) -> str:
+        """A text, cleaned: it goes to logs, events and topics."""
         value = self.body.get(key, default)
-        if isinstance(value, str) and (value or default is not None):
-            return value
+        if isinstance(value, str) and (value.strip() or default is not None):
+            return cleaned(value, limit)
         self.problems.append(f"{self.where}{key}: must be a text")
         return ""
 

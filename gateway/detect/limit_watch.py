@@ -14,8 +14,10 @@ from gateway.core.tag import Device
 from gateway.detect.alarm import Key
 from gateway.detect.alarms import Alarms
 from gateway.detect.binding import Slots
+from gateway.detect.fault import fault
 from gateway.detect.grid import Samples
 from gateway.detect.limits import Change, Limit, Limits
+from gateway.supervise.contained import containing
 
 
 class LimitWatch:
@@ -25,6 +27,8 @@ class LimitWatch:
         self, section: AlarmSection, devices: Sequence[str], alarms: Alarms, clock: Clock, gateway_version: str
     ) -> None:
         self.section = section
+        self.failure = ""
+        """What once went wrong; the limit is watched on."""
         self.devices = tuple(devices)
         self.slots = Slots(1)
         self._row = {name: row for row, name in enumerate(devices)}
@@ -52,6 +56,15 @@ class LimitWatch:
         if self.slots.connect(row, None if tag is None else np.array([tag.id], np.uint32)):
             self._limits.forget(row)
         self._units[row] = tag.unit if tag else ""
+
+    def try_advance(self, columns: tuple[Any, ...] | None, boot_ns: int) -> None:
+        """The same with common columns of many devices; what goes wrong is told in the log, and in `status`."""
+        try:
+            with containing():
+                self.advance(self.slots.samples(*columns) if columns else None, boot_ns)
+        except Exception as error:  # noqa: BLE001 - the other limits and models go on
+            if not self.failure:
+                self.failure = fault(error)
 
     def advance(self, samples: Samples | None, boot_ns: int) -> None:
         """Take samples, let the time pass, and tell what changed."""
@@ -95,6 +108,7 @@ class LimitWatch:
             "tag": section.tag,
             "condition": section.condition,
             "limit": getattr(section, section.condition),
+            "reason": self.failure,
             "devices": [
                 {
                     "device": name,

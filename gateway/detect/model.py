@@ -9,6 +9,9 @@ from gateway.detect.shadow import Shadow
 from gateway.detect.versions import Stamp
 from gateway.detect.watch import Watch
 
+_NAMED = 3
+"""Devices that a reason names."""
+
 
 @dataclass(slots=True)
 class Model:
@@ -48,4 +51,10 @@ class Model:
         unfit = self.watch.binding.unfit
         if len(unfit) == len(self.devices):
             return "faulted", "; ".join(f"{name}: {reason}" for name, reason in unfit.items())
+        if mute := self.watch.without_number():
+            named = ", ".join(mute[:_NAMED]) + (f" and {len(mute) - _NAMED} more" if len(mute) > _NAMED else "")
+            return "faulted", (
+                f"gives no finite score of {named}: nothing is found there; replace the model, or edge-gateway models "
+                f"rollback {self.name}"
+            )
         return "up", self.remark

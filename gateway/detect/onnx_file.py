@@ -1,30 +1,42 @@
 """What stands in an `.onnx` file, read without any ONNX library: its metadata, its operators, its SHA-256.
 
-An ONNX file is one protobuf message, `ModelProto`; the field numbers below are those of onnx.proto (IR version 3 and
-later). Only what has to be known before a model may run is read: nothing is executed.
+An ONNX file is one protobuf message, `ModelProto`; see `onnx_graph`. Only what has to be known before a model may run is
+read: nothing is executed.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.core.amounts import format_size
 from gateway.core.errors import GatewayError
+from gateway.core.parsing import doubting
+from gateway.core.text import cleaned
+from gateway.detect.data_sizes import sized_by_data
+from gateway.detect.onnx_graph import Functions, Graph, GraphReader, Name
 from gateway.detect.operators import ALLOWED, RANDOM
+from gateway.detect.protobuf import Reader, Value, field, text
+from gateway.regular import read_regular
 
 MAX_SIZE = 256 * 1024 * 1024
-"""Bytes; a larger file is refused unread."""
+"""Bytes; of a larger file no more is read."""
 
 MAX_NODES = 1000
 """More make a graph slow to load and to run; that of a forest of trees, written node by node, has 2700 where one would do."""
 STANDARD_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
-
-Value = int | memoryview
+_KNOWN_TO_RUNTIMES = ("ai.onnx", "com.microsoft", "com.ms", "org.pytorch")
+_NAMED = 5
+"""Operators that one refusal names."""
+_COUNTED = 10**9
+"""Functions that call each other can stand for any number of nodes; a larger one is told as this."""
+_TOLD = 2000
 
 
 class ModelError(GatewayError):
-    """A model that cannot be used; the text says why and what to do."""
+    """A model that cannot be used; the text says why and what to do. It may hold what the file brought, so it is cleaned."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(cleaned(reason, _TOLD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,192 +48,106 @@ class OnnxFile:
     sha256: str
     """Its identity, in hex."""
     metadata: dict[str, str]
-    operators: frozenset[tuple[str, str]]
-    """(domain, operator) of all nodes, those of subgraphs and functions included."""
-    functions: frozenset[tuple[str, str]]
-    """(domain, name) of the functions that the file itself defines."""
+    operators: frozenset[Name]
+    """Of all nodes, those of subgraphs and functions included."""
+    functions: frozenset[Name]
+    """The functions that the file itself defines."""
     external_data: bool
     """Whether weights stand in other files."""
     nodes: int = 0
-    """How many nodes it has, those of subgraphs and functions included."""
+    """How many nodes it has, those of subgraphs and, at each call, of functions included."""
+    sized_by_data: frozenset[str] = frozenset()
+    """Operators whose results have sizes that depend on the values of the input; not looked for among too many nodes."""
 
     def refusal(self) -> str | None:
         """Why this file must not be run at all, or None."""
         random = sorted(name for _, name in self.operators if name in RANDOM)
         if random:
-            return f"uses {', '.join(random)}: a score must not depend on chance"
+            return f"uses {_named(random)}: a score must not depend on chance"
         if self.external_data:
             return "keeps weights in other files, which its SHA-256 does not cover: save it as one file"
+        if masks := sorted(
+            f"{domain}.{name}" for domain, name in self.functions if not domain or domain.startswith(_KNOWN_TO_RUNTIMES)
+        ):
+            return f"defines functions under names of others ({_named(masks)}): give them a domain of their own"
         foreign = sorted(
             f"{domain}.{name}" for domain, name in self.operators - self.functions if domain not in STANDARD_DOMAINS
         )
         if foreign:
-            return f"uses operators outside the ONNX standard: {', '.join(foreign)}"
+            return f"uses operators outside the ONNX standard: {_named(foreign)}"
         if unknown := sorted(name for domain, name in self.operators - self.functions - ALLOWED):
-            return f"uses operators that a model here may not use: {', '.join(unknown)}"
+            return f"uses operators that a model here may not use: {_named(unknown)}"
         if self.nodes > MAX_NODES:
             return (
-                f"has {self.nodes} nodes, more than {MAX_NODES}: export it with fused operators; an IsolationForest of "
-                "scikit-learn, which is written node by node, with fewer trees (n_estimators=30)"
+                f"has {min(self.nodes, _COUNTED)} nodes, more than {MAX_NODES}: export it with fused operators; an "
+                "IsolationForest of scikit-learn, which is written node by node, with fewer trees (n_estimators=30)"
+            )
+        if self.sized_by_data:
+            return (
+                f"computes sizes or branches from the values that it is given ({_named(sorted(self.sized_by_data))}), so "
+                "that nobody can say beforehand what a score costs: export it with fixed shapes"
             )
         return None
 
 
+def _named(names: Iterable[str]) -> str:
+    told = [cleaned(name, 100) for name in names]
+    more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+    return ", ".join(told[:_NAMED]) + more
+
+
 def read_onnx(path: Path) -> OnnxFile:
-    """Read a model file. Raises ModelError when it is missing, too large or no ONNX file."""
+    """Read a model file. Raises ModelError when it is missing, too large, no regular file or no ONNX file."""
+    return parse_onnx(path, read_content(path))
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a model file. Raises ModelError."""
     try:
-        size = path.stat().st_size
-        if size > MAX_SIZE:
-            raise ModelError(
-                f"{path}: {format_size(size)} is too large for a model; the limit is {format_size(MAX_SIZE)}"
-            )
-        content = path.read_bytes()
+        return read_regular(path, MAX_SIZE)
     except FileNotFoundError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}; edge-gateway learn makes one") from error
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-    try:
-        return parse_onnx(path, content)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: is no ONNX file, or a damaged one: {error}") from error
 
 
 def with_metadata(content: bytes, key: str, value: str) -> bytes:
     """The file with one more entry in its metadata, such as a model card; the last of a key holds. Protobuf messages are
     joined by writing one behind the other."""
-    entry = _field(1, key.encode()) + _field(2, value.encode())
-    return content + _field(14, entry)
-
-
-def _field(number: int, value: bytes) -> bytes:
-    length, size = bytearray(), len(value)
-    while size > 0x7F:
-        length.append(size & 0x7F | 0x80)
-        size >>= 7
-    return bytes([number << 3 | 2, *length, size]) + value
+    return content + field(14, field(1, key.encode()) + field(2, value.encode()))
 
 
 def parse_onnx(path: Path, content: bytes) -> OnnxFile:
-    """What stands in a file's bytes; `path` is what it is called. Raises ValueError for what is no ONNX file."""
+    """What stands in a file's bytes; `path` is what it is called. Raises ModelError for what is no ONNX file."""
+    with doubting(lambda reason: ModelError(f"{path}: is no ONNX file, or a damaged one: {reason}")):
+        return _parsed(path, content)
+
+
+def _parsed(path: Path, content: bytes) -> OnnxFile:
     metadata: dict[str, str] = {}
-    functions: set[tuple[str, str]] = set()
-    seen = _Seen(set())
-    graphs = 0
-    for number, value in _fields(memoryview(content)):
+    functions: dict[Name, Functions] = {}
+    reader = Reader()
+    graphs = GraphReader(reader)
+    found: list[Graph] = []
+    for number, value in reader.fields(memoryview(content)):
         match number, value:
             case 7, memoryview():
-                graphs += 1
-                seen.graph(value)
+                found.append(graphs.graph(value))
             case 14, memoryview():
-                entry = dict(_fields(value))
-                metadata[_text(entry.get(1, memoryview(b"")))] = _text(entry.get(2, memoryview(b"")))
+                entry: dict[int, Value] = dict(reader.fields(value))
+                metadata[text(entry.get(1, memoryview(b"")))] = text(entry.get(2, memoryview(b"")))
             case 25, memoryview():
-                function = dict(_fields(value))
-                functions.add((_text(function.get(10, memoryview(b""))), _text(function.get(1, memoryview(b"")))))
-                seen.nodes(value, field=7)
-    if graphs != 1:
+                name, body = graphs.function(value)
+                functions.setdefault(name, []).append(body)
+    if len(found) != 1:
         raise ValueError("it holds no graph")
-    sha256 = hashlib.sha256(content).hexdigest()
+    (graph,) = found
+    nodes = graph.count(functions, {})
     return OnnxFile(
-        path, content, sha256, metadata, frozenset(seen.operators), frozenset(functions), seen.external_data, seen.count
-    )
-
-
-@dataclass(slots=True)
-class _Seen:
-    """What a walk over graphs has met so far."""
-
-    operators: set[tuple[str, str]]
-    external_data: bool = False
-    count: int = 0
-
-    def graph(self, graph: memoryview) -> None:
-        self.nodes(graph, field=1)
-        for number, value in _fields(graph):
-            if number == 5 and isinstance(value, memoryview):
-                self._tensor(value)
-            elif number == 15 and isinstance(value, memoryview):
-                self._sparse_tensor(value)
-
-    def nodes(self, owner: memoryview, field: int) -> None:
-        for number, value in _fields(owner):
-            if number == field and isinstance(value, memoryview):
-                self._node(value)
-
-    def _node(self, node: memoryview) -> None:
-        operator = domain = ""
-        for number, value in _fields(node):
-            match number, value:
-                case 4, memoryview():
-                    operator = _text(value)
-                case 7, memoryview():
-                    domain = _text(value)
-                case 5, memoryview():
-                    self._attribute(value)
-        self.operators.add((domain, operator))
-        self.count += 1
-
-    def _attribute(self, attribute: memoryview) -> None:
-        for number, value in _fields(attribute):
-            match number, value:
-                case ((6 | 11), memoryview()):
-                    self.graph(value)
-                case ((5 | 10), memoryview()):
-                    self._tensor(value)
-                case ((22 | 23), memoryview()):
-                    self._sparse_tensor(value)
-
-    def _sparse_tensor(self, sparse: memoryview) -> None:
-        for number, value in _fields(sparse):
-            if number in (1, 2) and isinstance(value, memoryview):
-                self._tensor(value)
-
-    def _tensor(self, tensor: memoryview) -> None:
-        if any(number == 13 or (number == 14 and value == 1) for number, value in _fields(tensor)):
-            self.external_data = True
-
-
-def _fields(data: memoryview) -> Iterator[tuple[int, Value]]:
-    """The fields of a protobuf message: its numbers with an integer, or with the bytes of what is longer."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        match key & 7:
-            case 0:
-                integer, at = _varint(data, at)
-                yield key >> 3, integer
-            case 2:
-                length, at = _varint(data, at)
-                yield key >> 3, _cut(data, at, length)
-                at += length
-            case (1 | 5) as kind:
-                length = 8 if kind == 1 else 4
-                yield key >> 3, _cut(data, at, length)
-                at += length
-            case kind:
-                raise ValueError(f"unknown wire type {kind} at byte {at}")
-
-
-def _cut(data: memoryview, at: int, length: int) -> memoryview:
-    if at + length > len(data):
-        raise ValueError("it ends in the middle of a field")
-    return data[at : at + length]
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(data):
-            raise ValueError("it ends in the middle of a number")
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("a number has more than ten bytes")
-
-
-def _text(value: Value) -> str:
-    if isinstance(value, int):
-        raise ValueError("a number stands where a text belongs")
-    return str(value, "utf-8")
+        path, content, hashlib.sha256(content).hexdigest(), metadata,
+        operators=frozenset(graph.names().union(*(body.names() for bodies in functions.values() for body in bodies))),
+        functions=frozenset(functions),
+        external_data=graphs.external_data,
+        nodes=nodes,
+        sized_by_data=frozenset(sized_by_data(graph, functions) if nodes <= MAX_NODES else ()),
+    )  # fmt: skip

@@ -4,6 +4,7 @@
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from gateway.detect.card import Card, Golden, parse_card
 from gateway.detect.graph import Floats, load_graph
 from gateway.detect.onnx_file import ModelError, OnnxFile, read_onnx
+from gateway.detect.trial import Trial
 from gateway.trust.signature import SignatureError, signer
 
 R = TypeVar("R")
@@ -21,8 +23,13 @@ R = TypeVar("R")
 INLINE_SECONDS = 1e-3
 """A call that takes longer is made in a thread, so that it does not hold up polling."""
 _NEARNESS = (1.0, 0.3, 0.1, 0.03)
-_CUTS: tuple[list[int], ...] = ([], [2], [5], [16, 19], [1, 4, 8, 14], [7, 16], [10], [11], [12])
-"""So that windows are scored together by 1 to 24."""
+_CUTS: tuple[list[int], ...] = (
+    [], [1], [2], [3], [4], [5], [6], [7], [8], [9], [10], [11], [12], [16, 19], [1, 4, 8, 14], [7, 16],
+)  # fmt: skip
+"""So that windows are scored together by each number from 1 to 24."""
+MAX_CELLS_IN_ALL = 8_000_000
+"""Numbers in the windows of all devices of one model."""
+_TIMED_SECONDS = 2.0
 LOAD_CPU_SECONDS = 3.0
 """CPU time that a graph may take to be loaded."""
 
@@ -45,33 +52,50 @@ class Scores:
         assert score is not None
         return Scores(score, contribution, expected)
 
+    def repeated(self, count: int) -> "Scores":
+        """Of so many windows, which are these again and again."""
+        rows = np.arange(count) % len(self.score)
+        contribution, expected = (None if part is None else part[rows] for part in (self.contribution, self.expected))
+        return Scores(self.score[rows], contribution, expected)
+
 
 class Session:
     """Scores windows with one model. `score` and `explain` may be called from any one thread at a time.
 
-    What it is given is float32[n, W, T]; a model of pictures would be another class with these two methods.
+    What it is given is float32[n, W, T]; a model of pictures would be another class with these methods.
     """
 
-    def __init__(self, file: OnnxFile, card: Card) -> None:
-        """Load and check; takes milliseconds to seconds. Raises ModelError with the reason when the model cannot be used."""
+    def __init__(self, file: OnnxFile, card: Card, sizes: Sequence[int] = (), assets: int = 1) -> None:
+        """Load; takes milliseconds to seconds. `sizes` are those that a trial has found; without, all checks are made here,
+        for so many assets. Raises ModelError with the reason when the model cannot be used."""
         refusal = file.refusal()
         if refusal:
             raise ModelError(refusal)
         self._card = card
         self._run = _timely(lambda: load_graph(file, card))
-        self.batched = False
-        """Whether a window's score is the same, bit for bit, alone and among others."""
-        probe = _probe(card)
-        self._check_repeatable(probe)
-        if card.golden:
-            self._check_golden(card.golden)
-        self.batched = self._is_batch_invariant(probe)
+        self.sizes = tuple(sizes) or self._checked(assets)
+        """How many windows may be scored together, ascending: for these, each score is the same, bit for bit, as alone."""
+
+    @property
+    def batched(self) -> bool:
+        """Whether windows can be scored together."""
+        return self.sizes[-1] > 1
+
+    def stop(self) -> None:
+        """End the call that another thread waits for; it raises ModelError then, or, where onnxruntime does not heed it,
+        goes on."""
+        self._run.stop()
 
     def score(self, windows: Floats) -> Scores:
         """Score float32[n, W, T]. Raises ModelError when the model fails."""
-        if self.batched or len(windows) <= 1:
+        if len(windows) in self.sizes or not len(windows):
             return self._call(windows)
-        return _joined([self._call(windows[row : row + 1]) for row in range(len(windows))])
+        parts, at = [], 0
+        while at < len(windows):
+            size = self.sizes[bisect_right(self.sizes, len(windows) - at) - 1]
+            parts.append(self._call(windows[at : at + size]))
+            at += size
+        return _joined(parts)
 
     def explain(self, window: Floats) -> Scores:
         """Score one window, float32[W, T], with the contribution of each tag. Where the graph gives none, it is by how much
@@ -92,9 +116,12 @@ class Session:
         return min(_timed(lambda: self.explain(window)) for _ in range(3))
 
     def seconds(self, windows: int) -> float:
-        """How long `score` takes for this many windows: the shortest of five calls."""
+        """How long `score` takes for this many windows: the shortest of up to five calls."""
         probe = np.resize(_probe(self._card), (windows, self._card.window, len(self._card.inputs)))
-        return min(_timed(lambda: self.score(probe)) for _ in range(5))
+        spent = [_timed(lambda: self.score(probe))]
+        while len(spent) < 5 and sum(spent) < _TIMED_SECONDS:
+            spent.append(_timed(lambda: self.score(probe)))
+        return min(spent)
 
     def _call(self, windows: Floats) -> Scores:
         found, count, graph = self._run(windows), len(windows), self._card.graph
@@ -108,22 +135,43 @@ class Session:
             _checked(found["expected"], graph.expected, per_tag) if "expected" in found else None,
         )
 
-    def _check_repeatable(self, probe: Floats) -> None:
+    def _checked(self, assets: int) -> tuple[int, ...]:
+        """Check all that can be checked, and find the sizes."""
+        probe = _probe(self._card)
         if not same(self._call(probe[:1]), self._call(probe[:1])):
             raise ModelError("gives different scores for the same input")
+        alone = _joined([self._call(probe[row : row + 1]) for row in range(len(probe))])
+        if self._card.golden:
+            self._check_golden(self._card.golden)
+        elif not np.isfinite(alone.score).any():
+            raise ModelError(
+                f"gives no finite score: not for what its card calls usual, nor for any of {len(probe)} windows within the "
+                "trained range; is it fed in the right order and units, and was it exported whole?"
+            )
+        return self._found_sizes(probe, alone, assets)
 
     def _check_golden(self, golden: Golden) -> None:
         score = float(self._call(golden.window[np.newaxis]).score[0])
         if not abs(score - golden.score) <= golden.tolerance * max(1.0, abs(golden.score)):
             raise ModelError(f"scores its own golden input as {score:.6g}, the card says {golden.score:.6g}")
 
-    def _is_batch_invariant(self, probe: Floats) -> bool:
-        alone = _joined([self._call(probe[row : row + 1]) for row in range(len(probe))])
+    def _found_sizes(self, probe: Floats, alone: Scores, assets: int) -> tuple[int, ...]:
         try:
             together = [_joined([self._call(part) for part in np.split(probe, cuts)]) for cuts in _CUTS]
         except ModelError:
-            return False  # as with a graph made for one window at a time
-        return all(same(alone, other) for other in together)
+            return (1,)  # as with a graph made for one window at a time
+        if not all(same(alone, other) for other in together):
+            return (1,)
+        powers = (1 << power for power in range(assets.bit_length()))
+        larger = sorted({size for size in (*powers, assets) if size > len(probe)})
+        return (*range(1, len(probe) + 1), *(size for size in larger if self._is_same(probe, alone, size)))
+
+    def _is_same(self, probe: Floats, alone: Scores, size: int) -> bool:
+        """Whether so many windows together score as they do alone."""
+        try:
+            return same(self._call(np.resize(probe, (size, *probe.shape[1:]))), alone.repeated(size))
+        except ModelError:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,26 +189,29 @@ class OpenModel:
     """The public key whose owner has signed the file; empty when none was asked for."""
 
 
-def open_model(path: Path, assets: int = 1, keys: Sequence[Path] = ()) -> OpenModel:
-    """Read, check and time the model in a file, for this many assets; takes milliseconds to seconds. Where there are `keys`,
-    one of them must have signed it. Raises ModelError."""
+def open_model(path: Path, assets: int = 1, keys: Sequence[Path] = (), trial: Trial | None = None) -> OpenModel:
+    """Read a model, try it in a process of its own, and load what has passed, for this many assets; takes a second or more.
+    Where there are `keys`, one of them must have signed it. `trial` can be stopped meanwhile. Raises ModelError."""
     file = read_onnx(path)
     signed_by = checked_signature(file, keys)
     card = parse_card(file.metadata)
-    session = Session(file, card)
-    seconds = session.seconds(assets)
-    budget = (card.budget_ms or card.period_ms) / 1000
-    if seconds > budget:
-        each = (
-            f"{seconds / assets * 1e3:.3g} ms each"
-            if session.batched
-            else f"one by one, {seconds / assets * 1e3:.3g} ms"
+    if refusal := file.refusal():
+        raise ModelError(refusal)
+    if (cells := assets * card.window * len(card.inputs)) > MAX_CELLS_IN_ALL:
+        raise ModelError(
+            f"needs windows of {cells} numbers for {assets} devices, more than {MAX_CELLS_IN_ALL}: give it fewer devices"
         )
+    verdict = (trial or Trial()).run(file, assets)
+    budget, seconds = (card.budget_ms or card.period_ms) / 1000, verdict.seconds
+    if seconds > budget:
+        per_device = f"{seconds / assets * 1e3:.3g} ms"
+        each = f"{per_device} each" if verdict.sizes[-1] > 1 else f"one by one, {per_device}"
         raise ModelError(
             f"takes {seconds * 1e3:.3g} ms to score {assets} devices ({each}), more than its {budget * 1e3:.3g} ms: give it "
             "fewer devices, or a longer period"
         )
-    return OpenModel(file, card, session, seconds, session.explain_seconds(), signed_by)
+    session = Session(file, card, verdict.sizes)
+    return OpenModel(file, card, session, seconds, verdict.explain_seconds, signed_by)
 
 
 def checked_signature(file: OnnxFile, keys: Sequence[Path]) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detect.judge import ABOVE, NORMAL
-from gateway.detect.onnx_file import ModelError
 from gateway.detect.versions import Stamp
 from gateway.detect.watch import Spawn, Watch
 
@@ -76,10 +75,7 @@ class Shadow:
         """Score what has become due, and compare; a version that fails ends."""
         if self.watch is None:
             return
-        try:
-            self.watch.advance(self.watch.binding.slots.samples(*columns) if columns else None, boot_ns, spawn)
-        except ModelError as error:
-            self.watch.failure = str(error)
+        self.watch.try_advance(columns, boot_ns, spawn)
         if self.watch.failure:
             self.fail(self.watch.failure)
         else:

@@ -18,9 +18,12 @@ from gateway.detect.session import OpenModel
 from gateway.detect.shadow import Shadow
 from gateway.detect.versions import Stamp
 from gateway.detect.watch import Watch
+from gateway.supervise.contained import contained
 
 VERSION_SECONDS = 2.0
 """How often the files are looked at; one that has changed is read when it has stayed the same from one look to the next."""
+TROUBLED_SECONDS = 60.0
+"""After which files that could not be followed are tried again."""
 
 log = structlog.get_logger()
 
@@ -58,6 +61,8 @@ class Succession:
         self._clock = clock
         self._note = note
         self._changing = asyncio.Lock()
+        self._resting: dict[Path, float] = {}
+        """Until when (monotonic) files that could not be followed are left alone."""
 
     def find(self, name: str) -> Model:
         """The model of this name that runs, or did before it failed. Raises GatewayError."""
@@ -72,10 +77,10 @@ class Succession:
         """Look at the files now and then, until cancelled."""
         before: list[tuple[Stamp | None, Stamp | None]] = []
         while True:
-            now = await asyncio.to_thread(self._stamps)
+            now = await asyncio.to_thread(self._stamps)  # raises nothing: what cannot be seen is no file
             for model, stamps, earlier in zip(self._models, now, before, strict=False):
-                if stamps == earlier:
-                    await self._follow(model, stamps)
+                if stamps == earlier and self._clock.monotonic() >= self._resting.get(model.path, 0.0):
+                    await self._try_to_follow(model, stamps)
             before = now
             await asyncio.sleep(VERSION_SECONDS)
 
@@ -83,6 +88,17 @@ class Succession:
         """Follow the files as they are now."""
         for model, stamps in zip(self._models, await asyncio.to_thread(self._stamps), strict=True):
             await self._follow(model, stamps)
+
+    async def _try_to_follow(self, model: Model, stamps: tuple[Stamp | None, Stamp | None]) -> None:
+        """What one model's files bring about, or a trail that takes nothing, does not end the watch on the others; it is
+        tried again later."""
+        try:
+            await contained(self._follow(model, stamps))
+            self._resting.pop(model.path, None)
+        except Exception as error:
+            if model.path not in self._resting:
+                log.error("the files of a model cannot be followed", model=model.name, error=str(error), exc_info=error)
+            self._resting[model.path] = self._clock.monotonic() + TROUBLED_SECONDS
 
     def _stamps(self) -> list[tuple[Stamp | None, Stamp | None]]:
         return [_stamps(model) for model in self._models]

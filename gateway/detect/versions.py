@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.core.errors import GatewayError
+from gateway.detect.onnx_file import MAX_SIZE
 from gateway.outbox.identity import write_whole
+from gateway.regular import read_regular
 from gateway.trust.signature import signature_path
 
 Stamp = tuple[object, ...]
@@ -65,15 +67,14 @@ def owner(path: Path) -> str:
     """Whose file it is; "unknown" where nobody can tell."""
     try:
         return path.owner()
-    except (OSError, KeyError, NotImplementedError):
+    except (OSError, KeyError, NotImplementedError, ValueError):
         return "unknown"
 
 
 def sha256(path: Path) -> str:
-    """Of the file's content; empty where it cannot be read."""
+    """Of the file's content; empty where it cannot be read, or is larger than a model may be."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(read_regular(path, MAX_SIZE)).hexdigest()
     except OSError:
         return ""
 
@@ -100,7 +101,7 @@ def _told(path: Path) -> Iterator[None]:
 def _copy(source: Path, target: Path) -> None:
     for old, new in ((signature_path(source), signature_path(target)), (source, target)):
         if old.exists():
-            write_whole(new, old.read_bytes())
+            write_whole(new, read_regular(old, MAX_SIZE))
         else:
             new.unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,14 +19,19 @@ from gateway.detect.binding import Binding
 from gateway.detect.card import Card
 from gateway.detect.drift import Figures
 from gateway.detect.evidence import Evidence
+from gateway.detect.fault import fault
 from gateway.detect.grid import AT_LIMIT, REASONS, Samples, is_scored
-from gateway.detect.judge import Judge, Tick, Turn
+from gateway.detect.judge import NO_NUMBER, Judge, Tick, Turn
 from gateway.detect.onnx_file import ModelError
 from gateway.detect.own_thread import in_own_thread
 from gateway.detect.session import INLINE_SECONDS, OpenModel
+from gateway.supervise.contained import contained, containing
 
 ANSWER_SECONDS = 10.0
 """A model that has not answered after this long has failed."""
+
+SLOW_TIMES = 20
+"""A model that has taken so much longer than INLINE_SECONDS once is scored in a thread from then on."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -119,13 +125,29 @@ class Watch:
             if not len(tick.assets):
                 continue
             if self._inline:
-                turns = self.judge.verdicts(tick, self.session.score(tick.windows))
-                self._tell([self._explained(turn) for turn in turns])
+                self._score_at_once(tick)
             elif self._busy:
                 self.skipped += len(tick.assets)
             else:
                 self._busy = True
                 spawn(self._score_in_thread(replace(tick, windows=tick.windows.copy())))
+
+    def try_advance(self, columns: tuple[Any, ...] | None, boot_ns: int, spawn: Spawn) -> None:
+        """The same with common columns of many devices; what goes wrong becomes its `failure`."""
+        try:
+            with containing():
+                self.advance(self.binding.slots.samples(*columns) if columns else None, boot_ns, spawn)
+        except ModelError as error:
+            self.failure = str(error)
+        except Exception as error:  # noqa: BLE001 - the other models and limits go on
+            self.failure = fault(error)
+
+    def _score_at_once(self, tick: Tick) -> None:
+        begun = time.thread_time()  # of the processor: on a busy machine all waits
+        turns = self.judge.verdicts(tick, self.session.score(tick.windows))
+        self._tell([self._explained(turn) for turn in turns])
+        if time.thread_time() - begun > SLOW_TIMES * INLINE_SECONDS:
+            self._inline = False
 
     def key(self, device: str, kind: str = "anomaly") -> Key:
         """Under which a device's alarm is known."""
@@ -139,18 +161,21 @@ class Watch:
     async def _score_in_thread(self, tick: Tick) -> None:
         try:
             async with self._slow:
-                await self._score_and_tell(tick)
+                await contained(self._score_and_tell(tick))
         except ModelError as error:
             self.failure = str(error)
         except TimeoutError:
             self.failure = f"gave no answer within {ANSWER_SECONDS:.0f} s"
+        except Exception as error:  # noqa: BLE001 - the other models go on
+            self.failure = fault(error)
         finally:
             self._busy = False
 
     async def _score_and_tell(self, tick: Tick) -> None:
-        scores = await in_own_thread(lambda: self.session.score(tick.windows), ANSWER_SECONDS)
+        stop = self.session.stop
+        scores = await in_own_thread(lambda: self.session.score(tick.windows), ANSWER_SECONDS, stop)
         if turns := self.judge.verdicts(tick, scores):
-            self._tell(await in_own_thread(lambda: [self._explained(turn) for turn in turns], ANSWER_SECONDS))
+            self._tell(await in_own_thread(lambda: [self._explained(turn) for turn in turns], ANSWER_SECONDS, stop))
 
     def _judge_drift(self, row: int, t_ns: int) -> None:
         """Tell that a device's inputs have drifted, or are again as in training."""
@@ -193,6 +218,10 @@ class Watch:
         begin = turn.end_ns - card.window * card.period_ms * 1_000_000
         digest = hashlib.sha256(turn.window.astype("<f4").tobytes()).hexdigest()
         return events.Finding(self.devices[turn.asset], float(scores.score[0]), begin, turn.end_ns, digest, parts)
+
+    def without_number(self) -> list[str]:
+        """Devices of which the model last gave no finite score."""
+        return [name for name, row in self._row.items() if self.judge.said[row] == NO_NUMBER]
 
     def asset_status(self, name: str) -> dict[str, Any]:
         """One device as this model sees it, as JSON values."""

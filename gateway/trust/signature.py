@@ -8,6 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.core.errors import GatewayError
+from gateway.core.parsing import doubting
+from gateway.regular import read_regular
+
+_LARGEST = 64 * 1024
+"""Bytes of a key or a signature."""
 
 
 class SignatureError(GatewayError):
@@ -33,14 +38,13 @@ def signer(path: Path, content: bytes, keys: Sequence[Path]) -> Path:
 
 
 def _verifies(key: Path, signature: bytes, content: bytes) -> bool:
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    try:
-        public = load_pem_public_key(_read(key, f"{key}: the public key is missing"))
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise SignatureError(f"{key}: is no public key in PEM: {error}") from error
+    pem = _read(key, f"{key}: the public key is missing")
+    with doubting(lambda reason: SignatureError(f"{key}: is no public key in PEM: {reason}")):
+        public = load_pem_public_key(pem)
     if not isinstance(public, Ed25519PublicKey):
         raise SignatureError(f"{key}: is no Ed25519 key; make one with openssl genpkey -algorithm ed25519")
     try:
@@ -52,7 +56,7 @@ def _verifies(key: Path, signature: bytes, content: bytes) -> bool:
 
 def _read(path: Path, missing: str) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, _LARGEST)
     except FileNotFoundError:
         raise SignatureError(missing) from None
     except OSError as error:

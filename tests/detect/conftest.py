@@ -1,6 +1,12 @@
+from collections.abc import Iterator
+
 import pytest
 
 from gateway.detect import alarms, watch
+from gateway.detect.card import parse_card
+from gateway.detect.session import Session
+from gateway.detect.trial import Trial, Verdict
+from gateway.detect.trial_process import measured
 
 
 @pytest.fixture(autouse=True)
@@ -9,3 +15,15 @@ def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     event waits for the disk as long as this one takes."""
     monkeypatch.setattr(watch, "INLINE_SECONDS", float("inf"))
     monkeypatch.setattr(alarms, "PATIENCE", 25.0)
+
+
+@pytest.fixture(autouse=True)
+def tried_here() -> Iterator[None]:
+    """Models are tried in the process of the tests, which saves a second for each; `test_trial.py` does without this."""
+
+    def run(trial: Trial, file: object, assets: int) -> Verdict:
+        return measured(Session(file, parse_card(file.metadata), assets=assets), assets)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trial, "run", run)
+        yield

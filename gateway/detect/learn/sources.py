@@ -7,6 +7,7 @@ Times are RFC 3339, with a blank instead of the T if you like, UTC where no zone
 """
 
 import csv
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.core.errors import GatewayError
+from gateway.core.parsing import doubting
 from gateway.core.quality import UNCERTAIN
 from gateway.core.readings import Readings
 from gateway.core.times import EARLIEST, LATEST
 from gateway.detect.learn.table import Table, Times, from_columns
 from gateway.outbox.export import Exported, Wanted, blocks
 from gateway.outbox.files import LogFiles
+from gateway.regular import open_regular
 
 TIMES = ("time", "datetime", "timestamp", "date")
 """Titles of a column of times."""
@@ -38,15 +41,19 @@ Columns = Mapping[str, Sequence[Any]]
 def read_file(path: Path, device: str | None = None) -> Table:
     """A CSV (with commas, semicolons or tabs) or Parquet file; `device`: whose readings, where the file has several. Raises
     GatewayError with what is wrong with it."""
+    with doubting(lambda reason: GatewayError(f"{path}: cannot be read: {reason}")):
+        return from_titled(_columns(path), str(path), device)
+
+
+def _columns(path: Path) -> Columns:
     try:
-        columns = _parquet(path) if path.suffix == ".parquet" else _csv(path)
+        return _parquet(path) if path.suffix == ".parquet" else _csv(path)
     except csv.Error as error:
         raise GatewayError(f"{path}: is no CSV: {error}") from error
     except OSError as error:
         raise GatewayError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise GatewayError(f"{path}: is no text in UTF-8: {error.reason} at byte {error.start}") from error
-    return from_titled(columns, str(path), device)
 
 
 def from_titled(columns: Columns, name: str, device: str | None = None) -> Table:
@@ -101,7 +108,7 @@ def _good(readings: Readings) -> NDArray[np.float64]:
 
 
 def _csv(path: Path) -> Columns:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with os.fdopen(open_regular(path), encoding="utf-8-sig", newline="") as file:
         head = file.readline()
         delimiter = max(",;\t", key=head.count)
         titles = next(csv.reader([head], delimiter=delimiter), [])
@@ -122,6 +129,7 @@ def _parquet(path: Path) -> Columns:
             f"Parquet needs a library that is not installed ({error}): pip install 'edge-gateway[parquet]' into the "
             "gateway's environment, or take CSV"
         ) from error
+    os.close(open_regular(path))
     try:
         table = parquet.read_table(path)
     except ArrowException as error:

@@ -1,0 +1,82 @@
+"""The process in which a model is tried: the file comes in by stdin, the verdict goes out by stdout, as JSON."""
+
+import json
+import os
+import resource
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from gateway.detect.card import parse_card
+from gateway.detect.onnx_file import MAX_SIZE, ModelError, parse_onnx
+from gateway.detect.session import Session
+from gateway.detect.trial import ROOM, WALL_SECONDS, Verdict
+
+NICENESS = 10
+_GRACE = 5
+_BYTES_PER_CELL = 16
+"""Of windows that are scored together: as they are made up, as they are given, and twice in between."""
+
+
+def main() -> None:
+    """Judge what comes, within limits that this process cannot lift again. Arguments: for how many assets, and how many
+    seconds of a core it may take."""
+    assets, cpu_seconds = map(int, sys.argv[1:])
+    signal.alarm(round(WALL_SECONDS))
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_CPU, cpu_seconds)
+    with suppress(OSError):  # forbidden, as for the service
+        os.nice(NICENESS)
+    sys.stdout.write(json.dumps(_answer(assets)))
+
+
+def _answer(assets: int) -> dict[str, Any]:
+    try:
+        verdict = judge(sys.stdin.buffer.read(MAX_SIZE + 1), assets)
+    except ModelError as error:
+        return {"refused": str(error)}
+    except MemoryError:
+        return {"refused": "takes more memory than a model may"}
+    except Exception as error:  # noqa: BLE001 - whatever it is, this file raised it
+        return {"refused": f"cannot be tried: {type(error).__name__}: {error}"}
+    return {"sizes": verdict.sizes, "seconds": verdict.seconds, "explain_seconds": verdict.explain_seconds}
+
+
+def judge(content: bytes, assets: int) -> Verdict:
+    """Load, check and time a model. Limits the memory of this process. Raises ModelError."""
+    file = parse_onnx(Path("the file"), content)
+    card = parse_card(file.metadata)
+    room = ROOM + 4 * len(content) + _BYTES_PER_CELL * assets * card.window * len(card.inputs)
+    try:
+        import onnxruntime  # noqa: F401 - its own size is not the model's
+    except ImportError as error:
+        raise ModelError(f"cannot be used: onnxruntime cannot be loaded: {error}") from error
+    _lower(resource.RLIMIT_AS, _in_use() + room)
+    try:
+        return measured(Session(file, card, assets=assets), assets)
+    except (ModelError, MemoryError) as error:
+        if isinstance(error, MemoryError) or "bad_alloc" in str(error) or "allocate" in str(error):
+            raise ModelError(f"takes more memory than a model of its size may, {room // 2**20} MiB") from error
+        raise
+
+
+def measured(session: Session, assets: int) -> Verdict:
+    """The verdict on a model that has passed all checks."""
+    return Verdict(session.sizes, session.seconds(assets), session.explain_seconds())
+
+
+def _lower(which: int, limit: int) -> None:
+    _, hard = resource.getrlimit(which)
+    most = limit + _GRACE  # beyond this the kernel kills without saying for what
+    resource.setrlimit(which, (limit, most) if hard == resource.RLIM_INFINITY else (min(limit, hard), min(most, hard)))
+
+
+def _in_use() -> int:
+    """Bytes of address space (proc(5), statm)."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    main()

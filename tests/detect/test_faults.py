@@ -1,0 +1,162 @@
+"""Whatever is raised while models and limits are watched costs the one that it concerns, and no other."""
+
+import asyncio
+import struct
+
+import pytest
+
+from gateway.config.model import AlarmSection
+from gateway.detect import detector, versions, watch
+from gateway.detect.onnx_file import ModelError, read_onnx
+from gateway.detect.own_thread import hanging, in_own_thread
+from gateway.detect.session import Session
+from tests.detect.graphs import CARD, save
+from tests.detect.test_detector import device, plant
+
+ORDINARY = [RecursionError, MemoryError, TypeError, struct.error, UnicodeError, StopIteration, KeyError]
+RAISED = [*ORDINARY, asyncio.CancelledError, SystemExit]
+BOTH = [("bad.onnx", {"devices": ("oven-1",)}), ("good.onnx", {"devices": ("oven-2",)})]
+every = pytest.mark.parametrize("raised", RAISED)
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Two models, of which the one called "bad" is to go wrong."""
+    for name in ("bad", "good"):
+        save(tmp_path / f"{name}.onnx", card=CARD | {"name": name})
+    return [device("oven-1", 1), device("oven-2", 11)]
+
+
+def wrong(what, raised):
+    """The method, which now raises for the model called "bad"."""
+
+    def call(self, *given, **named):
+        if self._card.name == "bad":
+            raise raised("made to")
+        return what(self, *given, **named)
+
+    return call
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+@every
+@pytest.mark.parametrize("inline", [True, False])
+async def test_a_score_that_raises_costs_its_model(tmp_path, two, raised, inline, monkeypatch):
+    monkeypatch.setattr(watch, "INLINE_SECONDS", float("inf") if inline else -1.0)
+    async with plant(tmp_path, BOTH, two) as made:
+        monkeypatch.setattr(Session, "score", wrong(Session.score, raised))
+        made.seconds(5, two)
+        await until(lambda: made.tick() or made.detector.status()[0]["state"] == "faulted")
+        made.seconds(1, two)
+        await until(lambda: made.tick() or made.devices(1)["oven-2"]["state"] == "running")
+        assert made.told() == [("model", "failed", "")]
+        assert made.detector.status()[1]["state"] == "up"
+
+
+@every
+async def test_a_load_that_raises_costs_its_model(tmp_path, two, raised, monkeypatch):
+    real = detector.open_model
+
+    def opened(path, *given):
+        if path.stem == "bad":
+            raise raised("made to")
+        return real(path, *given)
+
+    monkeypatch.setattr(detector, "open_model", opened)
+    async with plant(tmp_path, BOTH, two) as made:
+        assert [model["state"] for model in made.detector.status()] == ["faulted", "up"]
+
+
+@every
+async def test_a_limit_that_raises_costs_no_other(tmp_path, two, raised, monkeypatch):
+    async with plant(tmp_path, BOTH, two) as made:
+        sections = [AlarmSection(name=name, devices=("oven-2",), tag="temp", high=60.0) for name in ("bad", "good")]
+        made.detector = made.make(sections)
+        await made.detector.load()
+        limits = made.detector._limits
+        monkeypatch.setattr(limits[0]._limits, "advance", lambda *_: (_ for _ in ()).throw(raised("made to")))
+        made.seconds(2, two, temp=70.0)
+        assert [event.detail["alarm"] for event in made.events if event.kind == "alarm"] == ["good"]
+        assert "a fault of the gateway" in limits[0].status()["reason"]
+        assert limits[1].status()["reason"] == ""
+
+
+@every
+async def test_a_trail_or_a_disk_that_raises_does_not_end_the_watch_on_files(tmp_path, two, raised, monkeypatch):
+    seen = []
+
+    async def note(action, who, **told):
+        seen.append((action, told["target"]))
+        if told["target"] == "bad":
+            raise raised("made to")
+
+    monkeypatch.setattr("gateway.detect.succession.VERSION_SECONDS", 0.001)
+    async with plant(tmp_path, BOTH, two) as made:
+        made.detector.succession._note = note
+        running = asyncio.create_task(made.detector.succession.run())
+        for name in ("bad", "good"):
+            save(versions.next_of(tmp_path / f"{name}.onnx"), card=CARD | {"name": name, "version": "3"})
+        await until(lambda: ("candidate.shadow", "good") in seen and ("candidate.shadow", "bad") in seen)
+        await until(lambda: "shadow" in made.detector.status()[1])
+        assert not running.done()
+        running.cancel()
+
+
+@every
+async def test_what_a_thread_raises_comes_out_as_an_exception(raised):
+    def call():
+        raise raised("made to")
+
+    with pytest.raises(Exception, match="made to"):
+        await in_own_thread(call, 60)
+
+
+async def test_calls_that_nobody_waits_for_are_counted_asked_to_end_and_bounded(tmp_path, two):
+    from threading import Event
+
+    ends, asked = Event(), []
+    before = hanging()
+    for _ in range(detector.MOST_HANGING):
+        with pytest.raises(TimeoutError):
+            await in_own_thread(ends.wait, 0.001, lambda: asked.append(1))
+    assert (hanging() - before, len(asked)) == (detector.MOST_HANGING, detector.MOST_HANGING)
+    async with plant(tmp_path, BOTH, two) as made:
+        assert "calls of models hang; restart" in made.detector.status()[0]["reason"]
+    ends.set()
+    await until(lambda: hanging() == before)
+
+
+@pytest.mark.parametrize("raised", ORDINARY)
+def test_whatever_a_parser_raises_is_a_model_error(tmp_path, raised, monkeypatch):
+    def text(value):
+        raise raised("made to")
+
+    path = save(tmp_path / "oven.onnx")
+    monkeypatch.setattr("gateway.detect.onnx_file.text", text)
+    with pytest.raises(ModelError, match=r"oven\.onnx: is no ONNX file"):
+        read_onnx(path)
+
+
+async def test_a_model_that_gives_numbers_no_more_is_told_in_the_first_line(tmp_path, two, monkeypatch):
+    score = Session.score
+
+    def mute(self, windows):
+        found = score(self, windows)
+        found.score[:] = float("nan")
+        return found
+
+    async with plant(tmp_path, BOTH, two) as made:
+        made.seconds(6, two)
+        assert made.detector.status()[0]["state"] == "up"
+        with monkeypatch.context() as patch:
+            patch.setattr(Session, "score", mute)
+            made.seconds(3, two)
+        status = made.detector.status()[0]
+        assert status["state"] == "faulted"
+        assert status["reason"].startswith("gives no finite score of oven-1: ")
+        made.seconds(3, two)
+        assert made.detector.status()[0]["state"] == "up"
