@@ -1,6 +1,6 @@
 # make demo and make test are all that a new machine needs; everything else is for developers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint docs wheel clean
+.PHONY: help demo test test-all attack lint docs wheel clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,6 +23,10 @@ test: $(VENV)/.dev ## check style and types, and run the tests (some minutes)
 test-all: $(VENV)/.dev ## the tests that need long runs, a booted systemd, or mounts
 	@sh .ci/tools.sh
 	$(PYTEST) -m slow
+
+attack: $(VENV)/.dev ## hostile servers, brokers, neighbours and files, all on this machine; SOAK=30min: in turns
+	@sh .ci/tools.sh
+	$(RUN)/python -m tests.attack $(if $(SOAK),--soak $(SOAK)) $(foreach each,$(ONLY),-k '$(each)')
 
 lint: $(VENV)/.dev ## format, and check style, types and imports
 	$(RUN)/ruff format .

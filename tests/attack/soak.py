@@ -1,0 +1,101 @@
+"""All attacks take turns on one gateway that goes on: its memory must not grow with the turns."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.attack import measure
+from tests.attack.attacks import PORTS, Attack, Site
+from tests.attack.stage import HONEST, Memory, Stage, hostile, last_lines, stage
+from tests.peers.ports import free_port
+from tests.system.daemon import Daemon
+
+TURN = 4.0
+"""Seconds of an attack."""
+REST = 1.5
+"""Seconds without one; then memory is looked at."""
+NOISE = 4.0
+"""Deviations from the line that count as noise."""
+LEAST = 8 * 1024 * 1024
+"""Bytes that a soak may always grow by: what an allocator keeps here and there."""
+MIB = 1024 * 1024
+
+
+async def soak(attacks: Sequence[Attack], directory: Path, seconds: float, turn: float = TURN) -> str:
+    """Why it failed; empty when it held. Prints a line for each round."""
+    turns = [attack for attack in attacks if attack.soak]
+    async with stage(directory) as ready:
+        folder = directory / "soak"
+        sites = {
+            attack.name: Site(
+                folder / "hostile",
+                folder / "state",
+                folder / "control.sock",
+                folder / "config.toml",
+                [free_port() for _ in range(PORTS)],
+            )
+            for attack in turns
+        }
+        (folder / "hostile").mkdir(parents=True)
+        daemon = Daemon(folder, ready.honest)
+        try:
+            await daemon.start()
+            return await _rounds(ready, daemon, turns, sites, seconds, turn)
+        finally:
+            await daemon.kill()
+
+
+async def _rounds(
+    ready: Stage, daemon: Daemon, turns: Sequence[Attack], sites: dict[str, Site], seconds: float, turn: float
+) -> str:
+    memory = Memory(daemon.pid)
+    points: list[tuple[float, float]] = []
+    begin = time.monotonic()
+    number, whole = 0, 0
+    print(
+        f"{len(turns)} attacks take turns of {turn:g} s\n{'ROUND':>5} {'MEMORY':>8} {'PEAK':>8} {'GAP':>7} {'(MACHINE)':>9}"
+    )
+    while time.monotonic() - begin < seconds or number < 2:
+        number, since = number + 1, time.time()
+        for attack in turns:
+            await _turn(ready, daemon, attack, sites[attack.name], turn)
+            if not daemon.running:
+                return f"the gateway ended at {attack.name}: {last_lines(daemon.log)}"
+            memory.look()
+            points.append((time.monotonic() - begin, float(memory.now)))
+            if time.monotonic() - begin > seconds and number > 2:
+                break
+        whole = whole or len(points)
+        heard = ready.heard()
+        gap = max(measure.longest_gap(heard.get(topic, []), since, time.time()) for topic in HONEST)
+        still = ready.stood_still(since, time.time())
+        print(f"{number:5} {memory.now / MIB:7.0f}M {memory.peak / MIB:7.0f}M {gap:6.2f}s {still:8.2f}s", flush=True)
+    rise, noise = measure.slope(points[whole:])
+    span = points[-1][0] - points[whole][0]
+    print(f"memory rises by {rise * 60 / 1024:.1f} KiB a minute; noise {noise / 1024:.0f} KiB", flush=True)
+    if rise * span > max(NOISE * noise, LEAST):
+        return f"memory rises: {rise * span / MIB:.1f} MiB in {span / 60:.1f} min"
+    async with asyncio.timeout(30):
+        code = await daemon.stop()
+    return "" if code == 0 else f"it ended with {code}: {last_lines(daemon.log)}"
+
+
+async def _turn(ready: Stage, daemon: Daemon, attack: Attack, site: Site, seconds: float) -> None:
+    if attack.prepare is not None:
+        attack.prepare(site)
+    daemon.write(ready.honest + attack.tables(site))
+    async with hostile(attack, site):
+        await _reload(daemon)
+        await asyncio.sleep(seconds)
+    daemon.write(ready.honest)
+    await _reload(daemon)
+    await asyncio.sleep(REST)
+
+
+async def _reload(daemon: Daemon) -> None:
+    """As a person does it; one that is not answered, by an attack on the control socket, is asked again."""
+    for _ in range(20):
+        if not daemon.running or (await daemon.ask("reload")).code == 0:
+            return
+        await asyncio.sleep(0.5)
