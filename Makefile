@@ -24,9 +24,9 @@ test-all: $(VENV)/.dev ## the tests that need long runs, a booted systemd, or mo
 	@sh .ci/tools.sh
 	$(PYTEST) -m slow
 
-attack: $(VENV)/.dev ## hostile servers, brokers, neighbours and files, all on this machine; SOAK=30min: in turns
+attack: $(VENV)/.dev ## hostile servers, brokers, neighbours and files, on this machine (SOAK=30min: in turns)
 	@sh .ci/tools.sh
-	$(RUN)/python -m tests.attack $(if $(SOAK),--soak $(SOAK)) $(foreach each,$(ONLY),-k '$(each)')
+	$(RUN)/python -m tests.attack $(if $(SOAK),--soak $(SOAK)) $(ARGS)
 
 lint: $(VENV)/.dev ## format, and check style, types and imports
 	$(RUN)/ruff format .

@@ -51,7 +51,7 @@ class Attack:
     tables: Tables = nothing
     prepare: Callable[[Site], None] | None = None
     """Lays out files before the gateway starts for it."""
-    seconds: float = 5.0
+    seconds: float = 3.0
     used_state: bool = False
     """The gateway has run on this state folder before `prepare`."""
     soak: bool = True
@@ -117,7 +117,7 @@ def wait(_: Site) -> None:
     time.sleep(3600)
 
 
-QUIET = Attack("quiet", "Nothing: what machine and gateway do by themselves.", wait, seconds=8.0)
+QUIET = Attack("quiet", "Nothing: what machine and gateway do by themselves.", wait, seconds=6.0)
 """What the others are compared with; not one of the list."""
 
 

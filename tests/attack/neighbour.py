@@ -70,7 +70,7 @@ def open_many() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-@beside(large)
+@beside(large, seconds=8.0)
 def answers_not_read(site: Site) -> None:
     """Clients that ask for all tags and never read the answer, ten more each tenth of a second, at most a thousand."""
     open_many()
@@ -86,7 +86,7 @@ def answers_not_read(site: Site) -> None:
         time.sleep(0.1)
 
 
-@beside(large)
+@beside(large, seconds=8.0)
 def answers_read_by_bytes(site: Site) -> None:
     """Forty clients that ask for all tags and read a byte in a while."""
 
@@ -100,7 +100,7 @@ def answers_read_by_bytes(site: Site) -> None:
     together(40, read)
 
 
-@beside()
+@beside(seconds=8.0)
 def slow_askers(site: Site) -> None:
     """Sixty-four clients that send their request byte by byte."""
 
@@ -113,7 +113,7 @@ def slow_askers(site: Site) -> None:
     together(64, drip)
 
 
-@beside()
+@beside(seconds=8.0)
 def silent_askers(site: Site) -> None:
     """A thousand connections that say nothing, made anew when they end."""
     open_many()
@@ -250,10 +250,11 @@ def state_emptied_again_and_again(site: Site) -> None:
 
 @beside()
 def signals(site: Site) -> None:
-    """SIGHUP a hundred times a second, and SIGUSR-like ones that it should not die of."""
+    """SIGHUP and SIGWINCH a hundred times a second."""
     pid = daemon_pid(site)
     going = ending()
     while going():
-        os.kill(pid, signal.SIGHUP)
-        os.kill(pid, signal.SIGWINCH)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGHUP)
+            os.kill(pid, signal.SIGWINCH)
         time.sleep(0.01)

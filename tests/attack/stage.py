@@ -25,9 +25,9 @@ from tests.system.plant import modbus, modbus_devices, mqtt
 ROOT = Path(__file__).parents[2]
 HONEST = ("plant/press", "plant/boiler")
 """Topics of the devices that nobody may disturb."""
-BEGINNING = 30.0
+BEGINNING = 20.0
 """Seconds until the gateway answers, and until the honest devices are heard."""
-STOPPING = 30.0
+STOPPING = 15.0
 """Seconds after which a gateway that does not heed SIGTERM is killed."""
 ANSWER = 10.0
 """Seconds after which an answer to `status` is given up."""
@@ -163,7 +163,7 @@ class Stage:
         heard = self.heard()
         gap = max(measure.longest_gap(heard.get(topic, []), begin, end) for topic in HONEST)
         still = self.stood_still(begin, end)
-        trouble = "" if code == 0 else last_lines(daemon.log)
+        trouble = "" if code in (0, None) else f"exit status {code}: {last_lines(daemon.log)}"
         return Figures(memory.peak, gap, still, asking.longest, stop, code, trouble)
 
     async def _heard(self, daemon: Daemon, since: float) -> float:

@@ -12,19 +12,17 @@ from tests.attack.stage import stage
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 HANDFUL = (
-    "opcua.chunks-in-session",
-    "opcua.empty-chunks",
-    "opcua.alarms-in-latin-1",
-    "broker.qos-2-unasked",
-    "broker.flood-of-pingresp",
+    "opcua.publish-storm",
+    "opcua.nested-variants",
+    "broker.refuses-all",
+    "broker.flood-of-pubacks",
     "modbus.six-floods",
-    "neighbour.answers-not-read",
-    "neighbour.slow-askers",
-    "files.model-functions-2-to-30",
-    "files.state-json-deep",
-    "plugins.read-raises",
+    "neighbour.deep-requests",
+    "file.model-is-a-folder",
+    "slow.link-of-2-kb",
 )
-IN_TURNS = ("opcua.publish-storm", "broker.qos-2-unasked", "modbus.accept-and-reset", "neighbour.status-storm")
+"""Those that are mended are added as soon as they are."""
+IN_TURNS = ("opcua.publish-storm", "broker.refuses-all", "modbus.accept-and-reset", "neighbour.status-storm")
 
 
 @pytest.mark.timeout(300)
