@@ -15,7 +15,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-MODULES = ("opcua", "broker", "modbus", "neighbour", "model", "file", "state", "plugins", "slow")
+MODULES = (
+    "opcua", "opcua_services", "opcua_values", "broker", "modbus", "neighbour", "model", "file", "state", "plugins", "slow",
+)  # fmt: skip
+    "opcua",
+    "opcua_services",
+    "opcua_values",
+    "broker",
+    "modbus",
+    "neighbour",
+    "model",
+    "file",
+    "state",
+    "plugins",
+    "slow",
+)
 PORTS = 6
 """Ports that an attack is given."""
 
@@ -58,6 +72,8 @@ class Attack:
     """Can take its turn beside others, in a gateway that goes on."""
     gateway: str = ""
     """[gateway] of the configuration, where it is not the usual one."""
+    asks: tuple[dict[str, Any], ...] = ()
+    """What somebody asks the gateway meanwhile, at its control socket, again and again."""
     limit: dict[str, float] = field(default_factory=dict)
     """Another limit for one of the figures, where the attack by its nature takes something; each says why in its text."""
 
@@ -73,7 +89,7 @@ def load() -> dict[str, Attack]:
 
 
 def _add(function: Callable[..., Any], play: Callable[[Site], None], options: dict[str, Any]) -> None:
-    kind = function.__module__.rpartition(".")[2]
+    kind = function.__module__.rpartition(".")[2].partition("_")[0]
     name = f"{kind}.{function.__name__.strip('_').replace('_', '-')}"
     says = " ".join((function.__doc__ or "").split())
     assert says and name not in ALL, name

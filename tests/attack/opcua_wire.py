@@ -17,7 +17,7 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary
 
-from tests.attack.attacks import Link
+from tests.attack.attacks import Link, Site
 
 NAMESPACES = ["http://opcfoundation.org/UA/", "urn:hostile", "http://hostile.example/plant"]
 CHANNEL, TOKEN = 7, 9
@@ -31,8 +31,9 @@ Answer = Callable[["Conversation", Any], Any]
 class Conversation:
     """Answers what the gateway asks; `items` are the handles that it monitors."""
 
-    def __init__(self, link: Link, *, beat: float = 0.1, **answers: Answer) -> None:
-        """`answers` stand in for those below, by the name of the service; `beat` is seconds between notifications."""
+    def __init__(self, link: Link, *, beat: float = 0.1, lifetime: int = 3_600_000, **answers: Answer) -> None:
+        """`answers` stand in for those below, by the name of the service; `beat` is seconds between notifications,
+        `lifetime` that of a channel's token in ms."""
         self.link = link
         self.items: list[int] = []
         self.subscription = 1
@@ -45,6 +46,7 @@ class Conversation:
         self.type = b"MSG"
         self._answers = answers
         self._beat = beat
+        self._lifetime = lifetime
         self._numbers = itertools.count(1)
         self._notified = itertools.count(1)
         self._subscriptions = itertools.count(1)
@@ -91,7 +93,7 @@ class Conversation:
         self.request_id = struct.unpack("<II", body.read(8))[1]
         request = struct_from_binary(ua.OpenSecureChannelRequest, body)
         answer = ua.OpenSecureChannelResponse()
-        answer.Parameters.SecurityToken = ua.ChannelSecurityToken(CHANNEL, TOKEN, datetime.now(UTC), 3_600_000)
+        answer.Parameters.SecurityToken = ua.ChannelSecurityToken(CHANNEL, TOKEN, datetime.now(UTC), self._lifetime)
         policy = b"http://opcfoundation.org/UA/SecurityPolicy#None"
         head = struct.pack("<I", CHANNEL) + struct.pack("<i", len(policy)) + policy + b"\xff" * 8
         head += struct.pack("<II", next(self._numbers), self.request_id)
@@ -275,3 +277,42 @@ def fault(name: str) -> ua.ServiceFault:
     told = ua.ServiceFault()
     told.ResponseHeader.ServiceResult = ua.StatusCode(getattr(ua.StatusCodes, name))
     return told
+
+
+# What the configuration says of such servers.
+
+
+def device(site: Site, name: str = "bad", port: int = 0, tags: int = 10, more: str = "", scan: str = "200ms") -> str:
+    lines = "\n".join(f'tag_{n} = {{ address = "ns=2;s=T{n}" }}' for n in range(tags))
+    return f"""
+[[device]]
+name = "{name}"
+driver = "opcua"
+url = "opc.tcp://127.0.0.1:{site.ports[port]}"
+security = "none"
+scan = "{scan}"
+timeout = "3s"
+{more}
+[device.tags]
+{lines}
+"""
+
+
+def polled(site: Site) -> str:
+    return device(site, more='acquisition = "poll"')
+
+
+def alarmed(site: Site) -> str:
+    return device(site, more="events = true")
+
+
+def secured(site: Site) -> str:
+    return device(site).replace('security = "none"', "")
+
+
+def thousands(site: Site) -> str:
+    return device(site, tags=20_000, scan="1s")
+
+
+def six_slow(site: Site) -> str:
+    return "".join(device(site, f"bad-{port}", port, tags=4000, scan="1s") for port in range(6))

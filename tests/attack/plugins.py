@@ -123,9 +123,14 @@ plugin(
 plugin("never-answers", "A read that never ends.", read="await asyncio.Event().wait()")
 plugin(
     "blocks-for-3-s",
-    "A read that blocks the loop for three seconds: others wait so long, and it is named.",
+    "A read that once blocks the loop for three seconds: others wait so long, and no longer.",
     {"gap": 3.5},
-    read="time.sleep(3); return [1.0, 2.0]",
+    read="""
+    Bad.reads = getattr(Bad, "reads", 0) + 1
+    if Bad.reads == 10:
+        time.sleep(3)
+    return [1.0, 2.0]
+    """,
 )
 plugin("too-many-values", "A read that returns a hundred thousand values for two tags.", read="return [1.0] * 100_000")
 plugin(

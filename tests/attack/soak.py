@@ -15,6 +15,8 @@ TURN = 4.0
 """Seconds of an attack."""
 REST = 1.5
 """Seconds without one; then memory is looked at."""
+WARM = 1 / 3
+"""Part of the time that is not counted, at least a round: what is imported and allocated once."""
 NOISE = 4.0
 """Deviations from the line that count as noise."""
 LEAST = 8 * 1024 * 1024
@@ -56,7 +58,7 @@ async def _rounds(
     print(
         f"{len(turns)} attacks take turns of {turn:g} s\n{'ROUND':>5} {'MEMORY':>8} {'PEAK':>8} {'GAP':>7} {'(MACHINE)':>9}"
     )
-    while time.monotonic() - begin < seconds or number < 2:
+    while time.monotonic() - begin < seconds or number < 3:
         number, since = number + 1, time.time()
         for attack in turns:
             await _turn(ready, daemon, attack, sites[attack.name], turn)
@@ -64,9 +66,10 @@ async def _rounds(
                 return f"the gateway ended at {attack.name}: {last_lines(daemon.log)}"
             memory.look()
             points.append((time.monotonic() - begin, float(memory.now)))
-            if time.monotonic() - begin > seconds and number > 2:
+            if time.monotonic() - begin > seconds and number > 3:
                 break
-        whole = whole or len(points)
+        if time.monotonic() - begin < WARM * seconds or not whole:
+            whole = len(points)
         heard = ready.heard()
         gap = max(measure.longest_gap(heard.get(topic, []), since, time.time()) for topic in HONEST)
         still = ready.stood_still(since, time.time())

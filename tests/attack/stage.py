@@ -144,15 +144,15 @@ class Stage:
                         await self._heard(daemon, begin)
                         await stack.enter_async_context(hostile(attack, site))
                     first = await self._heard(daemon, begin)
-            except (AssertionError, TimeoutError) as error:
+            except (AssertionError, TimeoutError):
                 trouble = "the gateway did not start" if not daemon.running else "no honest device was heard"
                 await daemon.kill()
-                return Figures(0, 99.0, 0.0, 99.0, 99.0, None, f"{trouble}: {error} {last_lines(daemon.log)}")
+                return Figures(0, 99.0, 0.0, 99.0, 99.0, None, f"{trouble}: {last_lines(daemon.log)}")
             return await self._measured(daemon, attack, first if before else time.time())
 
     async def _measured(self, daemon: Daemon, attack: Attack, begin: float) -> Figures:
         memory, asking = Memory(daemon.pid), Asking(daemon)
-        async with memory.sampled(), asking.asked():
+        async with memory.sampled(), asking.asked(), _meanwhile(lambda: _ask_for(daemon, attack)):
             await asyncio.sleep(attack.seconds)
         memory.look()
         end = time.time()
@@ -249,6 +249,17 @@ async def _meanwhile(work: Callable[[], Any]) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def _ask_for(daemon: Daemon, attack: Attack) -> None:
+    """What the attack wants to be asked, once a second, whether or not it is answered."""
+    while attack.asks:
+        for asked in attack.asks:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_unix_connection(str(daemon.socket))
+                writer.write(json.dumps(asked).encode() + b"\n")
+                asyncio.get_running_loop().call_later(20.0, writer.close)
+        await asyncio.sleep(1.0)
 
 
 @asynccontextmanager
