@@ -16,19 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 MODULES = (
-    "opcua", "opcua_services", "opcua_values", "broker", "modbus", "neighbour", "model", "file", "state", "plugins", "slow",
-)  # fmt: skip
-    "opcua",
-    "opcua_services",
-    "opcua_values",
-    "broker",
-    "modbus",
-    "neighbour",
-    "model",
-    "file",
-    "state",
-    "plugins",
-    "slow",
+    *("opcua", "opcua_services", "opcua_values", "broker", "modbus"),
+    *("neighbour", "model", "file", "state", "plugins", "slow"),
 )
 PORTS = 6
 """Ports that an attack is given."""
