@@ -81,15 +81,18 @@ def history_without_end(link: Link) -> None:
     begin = time.monotonic()
     since = datetime.now(UTC)
 
-    def history(talk: Conversation, request: Any) -> Any:
-        answer = ua.HistoryReadResponse()
-        data = ua.HistoryData()
-        data.DataValues = [
-            ua.DataValue(ua.Variant(float(n)), SourceTimestamp=since + timedelta(microseconds=n + 1))
-            for n in range(1000)
-        ]
-        answer.Results = [ua.HistoryReadResult(HistoryData=data, ContinuationPoint=b"more")]
-        return answer
+    portion = b""
+
+    def history(talk: Conversation, request: Any) -> bytes:
+        nonlocal portion
+        if not portion:
+            answer = ua.HistoryReadResponse()
+            later = [since + timedelta(microseconds=n + 1) for n in range(1000)]
+            data = ua.HistoryData(DataValues=[ua.DataValue(ua.Variant(1.5), SourceTimestamp=each) for each in later])
+            answer.Results = [ua.HistoryReadResult(HistoryData=data, ContinuationPoint=b"more")]
+            portion = talk.encoded(answer, 0)
+        handle = struct.pack("<I", request.RequestHeader.RequestHandle)
+        return portion[:12] + handle + portion[16:]
 
     def publish(talk: Conversation, request: Any) -> None:
         talk.on_Publish(request)
@@ -261,7 +264,7 @@ def browse_without_end(link: Link) -> None:
                     NodeId=ua.ExpandedNodeId(number, 2),
                     BrowseName=ua.QualifiedName(f"folder {number}", 2),
                     DisplayName=ua.LocalizedText(f"folder {number}"),
-                    NodeClass_=ua.NodeClass.Object,
+                    NodeClass=ua.NodeClass.Object,
                     TypeDefinition=ua.ExpandedNodeId(61),
                 )
                 for number in (next(fresh) for _ in range(1000))
