@@ -22,6 +22,10 @@ def six(site: Site) -> str:
     )
 
 
+def encrypted(site: Site) -> str:
+    return sink(site, tls="true")
+
+
 WELCOME = b"\x20\x03\x00\x00\x00"
 WELCOME_3 = b"\x20\x02\x00\x00"
 
@@ -285,3 +289,17 @@ def refusal_of_connection_in_a_loop(link: Link) -> None:
     link.some()
     link.send(b"\x20" + length(len(body)) + body)
     link.silence()
+
+
+@served(encrypted)
+def handshake_never_answered(link: Link) -> None:
+    """Takes the beginning of a TLS handshake and says nothing."""
+    link.silence()
+
+
+@served(encrypted)
+def handshake_without_end(link: Link) -> None:
+    """TLS records of a handshake whose message says that it has 16 MiB."""
+    link.some()
+    link.send(b"\x16\x03\x03\x40\x00\x02\xff\xff\xff" + bytes(0x4000 - 4))
+    link.flood(b"\x16\x03\x03\x40\x00" + bytes(0x4000))

@@ -75,21 +75,26 @@ def model_replaced_without_end(site: Site) -> None:
         time.sleep(0.01)
 
 
-def of_fifo(site: Site) -> str:
-    text = (
-        '\n[[device]]\nname = "listed"\ndriver = "simulated"\nscan = "1s"\ntags_file = "hostile/tags.csv"\n'
-        '\n[[sink]]\nname = "tls"\nplugin = "mqtt"\nhost = "127.0.0.1"\nport = {port}\ntls = {{ ca = "hostile/ca.pem" }}\n'
+def with_tls(site: Site) -> str:
+    return (
+        '\n[[sink]]\nname = "tls"\nplugin = "mqtt"\nhost = "127.0.0.1"\n'
+        f'port = {site.ports[0]}\ntls = {{ ca = "hostile/ca.pem" }}\n'
     )
-    return text.format(port=site.ports[0])
 
 
-@laid(lambda site: of_fifo(site).partition("\n[[device]]")[0] + "\n[[sink]]" + of_fifo(site).partition("\n[[sink]]")[2])
+@laid(with_tls)
 def ca_is_a_fifo(site: Site) -> None:
     """The authority's certificate of a broker is a FIFO."""
     os.mkfifo(site.folder / "ca.pem")
 
 
-@laid(lambda site: "\n[[sink]]" + of_fifo(site).partition("\n[[sink]]")[2])
+@laid(with_tls)
 def ca_is_a_link_to_zeros(site: Site) -> None:
     """The authority's certificate of a broker is a link to endless zeros."""
     (site.folder / "ca.pem").symlink_to("/dev/zero")
+
+
+@laid(with_tls)
+def ca_of_100_mb(site: Site) -> None:
+    """The authority's certificate of a broker is 100 MB of the beginning of certificates."""
+    (site.folder / "ca.pem").write_bytes(b"-----BEGIN CERTIFICATE-----\nMIIB\n" * 3_000_000)

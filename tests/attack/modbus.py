@@ -1,8 +1,10 @@
 """What answers at a Modbus port and is no good device."""
 
+import os
 import socket
 import struct
 import time
+import tty
 
 from tests.attack.attacks import Link, Site, beside, served
 from tests.system.plant import modbus
@@ -159,3 +161,20 @@ def udp_flood(site: Site) -> None:
         while time.monotonic() < end:
             for each in sizes:
                 sock.sendto(each, gateway)
+
+
+def on_a_serial_line(site: Site) -> str:
+    text = modbus("bad", 502, scan='"100ms"', timeout='"1s"', transport='"rtu"', serial='"hostile/line"')
+    return text.replace('host = "127.0.0.1"\nport = 502\n', "")
+
+
+@beside(on_a_serial_line)
+def serial_flood(site: Site) -> None:
+    """A serial line on which noise comes without an end, as from a wrong baud rate."""
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    (site.folder / "line").unlink(missing_ok=True)
+    (site.folder / "line").symlink_to(os.ttyname(theirs))
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        os.write(ours, b"\x01\x03\x55" * 1000)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.attack.attacks import Site, beside
+from tests.system.plant import modbus
 
 SECONDS = 60
 """After which each of these ends by itself."""
@@ -125,6 +126,19 @@ def silent_askers(site: Site) -> None:
     together(500, sit)
 
 
+def silent(site: Site) -> str:
+    return modbus("silent", site.ports[0], scan='"1s"', timeout='"20s"')
+
+
+@beside(silent, seconds=8.0)
+def readers_of_a_silent_device(site: Site) -> None:
+    """Sixty-four clients that want to read a device which takes connections and says nothing."""
+    listener = socket.create_server(("127.0.0.1", site.ports[0]), backlog=64)
+    request = b'{"command": "read", "arguments": {"device": "silent", "tags": ["tag_00"]}}\n'
+    together(64, lambda: ask(site, request) and None)
+    listener.close()
+
+
 @beside()
 def connect_storm(site: Site) -> None:
     """Connections that are made and closed, as fast as four threads can."""
@@ -213,6 +227,32 @@ def reload_storm(site: Site) -> None:
         ask(site, b'{"command": "reload"}\n')
 
     together(2, reload)
+
+
+@beside(soak=False, seconds=8.0)
+def reload_of_what_is_no_file(site: Site) -> None:
+    """Reloads while the configuration is a FIFO, a link to zeros, 60 MB of tables, or nested 100,000 deep."""
+    good = site.config.read_bytes()
+    kinds: list[Callable[[], object]] = [
+        lambda: os.mkfifo(site.config),
+        lambda: site.config.symlink_to("/dev/zero"),
+        lambda: site.config.symlink_to(site.config.name),
+        site.config.mkdir,
+        lambda: site.config.write_bytes(good + b'[[device]]\nname = "x"\n' * 3_000_000),
+        lambda: site.config.write_bytes(good + b"x = " + b"[" * 100_000),
+        lambda: site.config.write_bytes(good + b"x = " + b"{a=" * 100_000),
+        lambda: site.config.write_bytes(b"x" + b".x" * 100_000 + b" = 1\n"),
+        lambda: site.config.write_bytes(good + b"x = " + b"9" * 200_000 + b"\n"),
+        lambda: site.config.write_bytes(good + b"\xb0C = 1\n"),
+    ]
+    going = ending()
+    while going():
+        for kind in kinds:
+            site.config.rmdir() if site.config.is_dir() else site.config.unlink()
+            kind()
+            with contextlib.suppress(OSError):
+                dial(site).sendall(b'{"command": "reload"}\n')
+            time.sleep(0.6)
 
 
 def daemon_pid(site: Site) -> int:

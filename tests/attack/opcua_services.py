@@ -1,5 +1,6 @@
 """OPC UA servers whose answers to requests are odd, endless, slow, or none."""
 
+import struct
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
