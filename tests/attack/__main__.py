@@ -60,11 +60,13 @@ def _print_row(attack: Attack, figures: Figures, quiet: Figures, why: str, as_js
         print(json_line(attack.name, figures, why), flush=True)
         return
     if attack is QUIET:
-        print(f"{'ATTACK':34} {'MEMORY':>8} {'GAP':>7} {'(MACHINE)':>9} {'STATUS':>7} {'SIGTERM':>8}")
+        print(f"{'ATTACK':38} {'MEMORY':>8} {'GAP':>7} {'(MACHINE)':>9} {'STATUS':>7} {'SIGTERM':>8}")
     more = (figures.peak if attack is QUIET else figures.peak - quiet.peak) / 2**20
-    sign = "" if attack is QUIET else "+"
-    size = f"{more:{sign}.0f}M"
-    row = f"{attack.name:34} {size:>8} {figures.gap:6.2f}s {figures.still:8.2f}s {figures.asked:6.2f}s {figures.stop:7.2f}s"
+    size = f"{more:{'' if attack is QUIET else '+'}.0f}M"
+    times = f"{figures.gap:6.2f}s {figures.still:8.2f}s {figures.asked:6.2f}s {figures.stop:7.2f}s"
+    if not figures.peak:  # it did not come so far
+        size, times = "-", f"{'-':>7} {'-':>9} {'-':>7} {'-':>8}"
+    row = f"{attack.name:38} {size:>8} {times}"
     word, colour = (f"FAILED: {why}", "31") if why else ("ok", "32")
     painted = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     print(row, f"\033[{colour}m{word}\033[0m" if painted else word, flush=True)
@@ -91,7 +93,7 @@ def main() -> int:
         parser.error(f"no attack is called {', '.join(wanted)}: see --list")
     if options.list:
         for attack in attacks:
-            print(f"{attack.name:34} {attack.says}")
+            print(f"{attack.name:38} {attack.says}")
         return 0
     with tempfile.TemporaryDirectory(prefix="attack-") as temporary:
         directory = (options.keep or Path(temporary)).resolve()
