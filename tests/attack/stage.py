@@ -116,6 +116,7 @@ class Stage:
         daemon = Daemon(folder, self.honest)
         try:
             if attack.used_state:
+                daemon.write(attack.gateway + self.honest + attack.tables(site))
                 await self._run_in(daemon)
             if attack.prepare is not None:
                 attack.prepare(site)

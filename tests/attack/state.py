@@ -10,7 +10,34 @@ from pathlib import Path
 
 from tests.attack import attacks
 from tests.attack.attacks import Site, wait
-from tests.attack.model import DEEP, good, with_model
+from tests.attack.model import DEEP
+
+TABLES = """
+[[device]]
+name = "oven"
+driver = "simulated"
+scan = "100ms"
+[device.tags]
+temp = { mean = 50.0, unit = "°C", noise = 1.0 }
+
+[[alarm]]
+name = "too hot"
+devices = ["oven"]
+tag = "temp"
+high = 10.0
+
+[[sink]]
+name = "away"
+plugin = "mqtt"
+host = "127.0.0.1"
+port = %d
+topic = "plant/{device}"
+"""
+"""What leaves something of everything in the state folder: an alarm that is raised, and data that nobody takes."""
+
+
+def waiting(site: Site) -> str:
+    return TABLES % site.ports[0]
 
 
 def _files(state: Path) -> list[Path]:
@@ -18,18 +45,9 @@ def _files(state: Path) -> list[Path]:
 
 
 def damaged(name: str, says: str, damage: Callable[[Site], None]) -> None:
+    """An attack by a state folder that this has damaged."""
     full = f"state.{name}"
-    attacks.ALL[full] = attacks.Attack(
-        full, says, wait, with_model, _used(damage), seconds=3.0, used_state=True, soak=False
-    )
-
-
-def _used(damage: Callable[[Site], None]) -> Callable[[Site], None]:
-    def prepare(site: Site) -> None:
-        good(site)
-        damage(site)
-
-    return prepare
+    attacks.ALL[full] = attacks.Attack(full, says, wait, waiting, damage, seconds=2.0, used_state=True, soak=False)
 
 
 def _each(change: Callable[[Path, bytes], bytes | None], wanted: str = "") -> Callable[[Site], None]:
