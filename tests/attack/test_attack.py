@@ -14,8 +14,9 @@ pytestmark = [pytest.mark.system, pytest.mark.slow]
 HANDFUL = (
     "opcua.publish-storm",
     "opcua.nested-variants",
-    "broker.refuses-all",
-    "broker.flood-of-pubacks",
+    "broker.qos-2-unasked",
+    "broker.welcome-of-256-mib",
+    "broker.flood-of-pingresp",
     "modbus.six-floods",
     "neighbour.deep-requests",
     "file.model-is-a-folder",
