@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from gateway.core.deadline import Deadline
 from gateway.core.event import Event
 
 UNHEARD = "info"
@@ -80,7 +81,7 @@ class Alarm:
     """How often it was raised since the last acknowledgement."""
     acknowledged: Said | None = None
     shelved: Said | None = None
-    shelved_until_ns: int = 0
+    shelved_until: Deadline | None = None
     asks: bool | None = None
     """Whether a device wants it acknowledged; None: that follows from its severity."""
     origin: Origin | None = None
@@ -136,8 +137,8 @@ class Alarm:
         """As JSON values."""
         return asdict(self)
 
-    def listed(self) -> dict[str, Any]:
-        """For a person, as JSON values; times in ms."""
+    def listed(self, until_ns: int = 0) -> dict[str, Any]:
+        """For a person, as JSON values; times in ms. `until_ns`: when its shelving ends, as the wall clock goes now."""
         shelved = _said(self.shelved, "reason")
         return {
             "event": self.event,
@@ -151,7 +152,7 @@ class Alarm:
             "cleared": self.cleared_ns // 1_000_000 or None,
             "occurrences": self.occurrences,
             "acknowledged": _said(self.acknowledged, "comment"),
-            "shelved": shelved and {**shelved, "until": self.shelved_until_ns // 1_000_000},
+            "shelved": shelved and {**shelved, "until": until_ns // 1_000_000},
         }
 
 
@@ -163,6 +164,8 @@ def load_alarm(body: Mapping[str, Any]) -> Alarm:
     for name in ("acknowledged", "shelved"):
         if values.get(name) is not None:
             values[name] = Said(**values[name])
+    if values.get("shelved_until") is not None:
+        values["shelved_until"] = Deadline(**values["shelved_until"])
     if values.get("origin") is not None:
         values["origin"] = Origin(**values["origin"])
     return Alarm(**values)

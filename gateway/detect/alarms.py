@@ -16,14 +16,18 @@ import structlog
 from gateway.config.mistakes import did_you_mean
 from gateway.core.amounts import format_duration
 from gateway.core.clock import Clock
+from gateway.core.deadline import Deadline
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.detect import alarm_file
 from gateway.detect.alarm import CONDITION, UNHEARD, Alarm, Key, Said
 from gateway.detect.evidence import Evidence, EvidenceStore
+from gateway.outbox.identity import boot_number
 
 LOOK_SECONDS = 5.0
 """How often the time of shelved alarms is looked at."""
+KEEP_LEFT_NS = 60_000_000_000
+"""How often what is left of shelvings is written down, by the boot clock."""
 PATIENCE = 2.0
 """Seconds that an event waits for the disk, at most."""
 LONGEST_SHELF = 30 * 86_400.0
@@ -59,8 +63,13 @@ class Alarms:
         self._unsaved = False
         self._saving: asyncio.Task[None] | None = None
         self._watched: frozenset[Key] = frozenset()
+        self._boot = boot_number()
+        self._keep_left_ns = clock.boot_ns() + KEEP_LEFT_NS
         if path is not None:
             self._alarms = {alarm.key: alarm for alarm in alarm_file.read(path)}
+        for alarm in self._alarms.values():
+            if alarm.shelved_until is not None:  # from now on by the clock of this boot
+                alarm.shelved_until = alarm.shelved_until.kept(clock, self._boot)
         self._of_before = tuple(self._alarms.values())
 
     def get(self, key: Key) -> Alarm | None:
@@ -174,9 +183,10 @@ class Alarms:
             raise GatewayError(f"an alarm is shelved for {format_duration(LONGEST_SHELF)} at most")
         now = self._clock.wall_ns()
         self._alarms[alarm.key] = alarm
-        alarm.shelved, alarm.shelved_until_ns = Said(who, now, reason), now + int(seconds * 1e9)
+        alarm.shelved = Said(who, now, reason)
+        alarm.shelved_until = Deadline.in_(seconds, self._clock, self._boot)
         message = f"{who} has shelved {alarm.key.name} for {format_duration(seconds)}: {reason}"
-        until = alarm.shelved_until_ns // 1_000_000
+        until = self._until(alarm) // 1_000_000
         alarm.event = alarm.event or uuid4().hex
         self._say(alarm, _of(alarm, "shelved", now, message, by=who, reason=reason, until=until))
 
@@ -184,14 +194,19 @@ class Alarms:
         """Make it heard again, before its time. Raises GatewayError when it is not shelved."""
         if alarm.shelved is None:
             raise GatewayError(f"{alarm.key.name} is not shelved")
-        alarm.shelved = None
+        alarm.shelved = alarm.shelved_until = None
         self._say(alarm, _of(alarm, "unshelved", self._clock.wall_ns(), f"{alarm.key.name} is heard again", by=who))
         self._restate(alarm)
 
     def listed(self) -> list[dict[str, Any]]:
         """All of them as JSON values, those that need somebody first."""
         ordered = sorted(self._alarms.values(), key=lambda alarm: (_ORDER.index(alarm.state), -alarm.raised_ns))
-        return [alarm.listed() for alarm in ordered]
+        return [alarm.listed(self._until(alarm)) for alarm in ordered]
+
+    def _until(self, alarm: Alarm) -> int:
+        """When its shelving ends, as the wall clock goes now, ns since 1970."""
+        until = alarm.shelved_until
+        return self._clock.wall_ns() + (until.left(self._clock, self._boot) if until else 0)
 
     # What lasts.
 
@@ -220,10 +235,17 @@ class Alarms:
             pass
 
     def _end_shelving(self) -> None:
-        now = self._clock.wall_ns()
+        now, boot = self._clock.boot_ns(), self._boot
+        keep = now >= self._keep_left_ns
         for alarm in tuple(self._alarms.values()):
-            if alarm.shelved is not None and now >= alarm.shelved_until_ns:
+            until = alarm.shelved_until
+            if alarm.shelved is not None and (until is None or not until.left(self._clock, boot)):
                 self.unshelve(alarm, "system")
+            elif until is not None and keep:
+                alarm.shelved_until = until.kept(self._clock, boot)
+                self._unsaved = True
+        if keep:
+            self._keep_left_ns = now + KEEP_LEFT_NS
 
     async def _keep(self) -> None:
         """Write the file, then say what is unsaid; not later than a disk that hangs may hold it up."""

@@ -5,29 +5,30 @@ DIR/1f0c….npz    one model: its devices, and for each what `Drift` has counted
 
 import hashlib
 import io
-import struct
-import time
+import math
 import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import structlog
+from numpy.lib import format as npy
 
+from gateway.core.parsing import doubting
 from gateway.detect.drift import Counts
 from gateway.outbox.identity import write_whole
+from gateway.regular import read_regular
 
 MAX_BYTES = 64 * 1024 * 1024
 """A larger file was not written by this gateway."""
-FORGOTTEN_SECONDS = 30 * 86_400
-"""How long the counts of a model that is not used are kept."""
-_UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, RuntimeError, MemoryError, OverflowError,
-    struct.error, zlib.error, zipfile.BadZipFile,
-)  # fmt: skip
+KEPT_AT_MOST = 100
+"""Files; beyond, the counts of those models go that were not used for longest. No age: the clock may be wrong by years."""
+UNPACKED_AT_MOST = 256 * 1024 * 1024
+"""Bytes of all arrays of a file together."""
+_HEADER_AT_MOST = 4096
+_KINDS = "iufbU"
 
 log = structlog.get_logger()
 
@@ -53,7 +54,7 @@ def write(directory: Path, kept: Sequence[Kept]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         for one in kept:
             write_whole(directory / one.name, _content(one), sync=False)
-        _remove_old(directory)
+        _remove_old(directory, {one.name for one in kept})
     except OSError as error:
         log.error("counts of drift are not kept for the next start", file=error.filename, error=str(error))
 
@@ -62,16 +63,42 @@ def read(directory: Path, model: str, sha256: str) -> Kept | None:
     """What was kept of this version of a model; None for nothing, or what cannot be read. Blocking."""
     path = directory / Kept(model, sha256, (), {}).name
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError("it is too large")
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            counts = {name: arrays[name] for name in arrays.files if name != "devices"}
-            return Kept(model, sha256, tuple(arrays["devices"].tolist()), counts)
+        data = read_regular(path, MAX_BYTES)
+        with doubting(ValueError):
+            counts = _arrays(data)
+            devices = counts.pop("devices")
+            if devices.ndim != 1 or devices.dtype.kind != "U":
+                raise ValueError("it does not say which devices it is about")
+            return Kept(model, sha256, tuple(devices.tolist()), counts)
     except FileNotFoundError:
         return None
-    except _UNREADABLE as error:
+    except (OSError, ValueError) as error:
         log.warning("drift is counted anew: what was counted cannot be read", file=str(path), error=str(error))
         return None
+
+
+def _arrays(data: bytes) -> dict[str, Any]:
+    """The arrays of an npz file. What they would take is looked at before anything is unpacked: a few kilobytes can claim
+    terabytes. Raises an Exception for what is none."""
+    with zipfile.ZipFile(io.BytesIO(data)) as whole:
+        entries = whole.infolist()
+        if sum(entry.file_size for entry in entries) > UNPACKED_AT_MOST:
+            raise ValueError(f"its arrays have more than {UNPACKED_AT_MOST} bytes")
+        return {entry.filename.removesuffix(".npy"): _array(whole, entry) for entry in entries}
+
+
+def _array(whole: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
+    with whole.open(entry) as packed:
+        raw = packed.read(entry.file_size)
+    file = io.BytesIO(raw)
+    version = npy.read_magic(file)
+    if version != (1, 0):
+        raise ValueError(f"{entry.filename}: format {version} is not known")
+    shape, _, dtype = npy.read_array_header_1_0(file, max_header_size=_HEADER_AT_MOST)
+    if dtype.kind not in _KINDS or math.prod(shape) * dtype.itemsize != len(raw) - file.tell():
+        raise ValueError(f"{entry.filename}: it has no array of numbers or names of that size")
+    file.seek(0)
+    return npy.read_array(file, allow_pickle=False, max_header_size=_HEADER_AT_MOST)
 
 
 def _content(kept: Kept) -> bytes:
@@ -81,7 +108,7 @@ def _content(kept: Kept) -> bytes:
     return buffer.getvalue()
 
 
-def _remove_old(directory: Path) -> None:
-    for path in directory.glob("*.npz"):
-        if time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS:
-            path.unlink(missing_ok=True)
+def _remove_old(directory: Path, used: Collection[str]) -> None:
+    others = sorted((path.stat().st_mtime_ns, path) for path in directory.glob("*.npz") if path.name not in used)
+    for _, path in others[: max(0, len(others) + len(used) - KEPT_AT_MOST)]:
+        path.unlink(missing_ok=True)

@@ -7,12 +7,15 @@ Files are text, so that any tool reads them: arrays are base64 of little-endian 
 """
 
 import base64
+import os
 import platform
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import numpy as np
@@ -20,10 +23,12 @@ import orjson
 
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
+from gateway.core.parsing import doubting, parse_json
 from gateway.detect.graph import Floats
 from gateway.detect.onnx_file import OnnxFile
 from gateway.detect.session import Scores
 from gateway.outbox.identity import write_whole
+from gateway.regular import read_regular
 
 FORMAT = 1
 MAX_BYTES = 64 * 1024 * 1024
@@ -91,26 +96,37 @@ class EvidenceStore:
         if not model.exists():
             write_whole(model, evidence.file.content)
         content = orjson.dumps(evidence.dump(event))
-        write_whole(self.directory / f"{event.id}.{event.state}.json", content)
-        self._make_room()
+        path = self.directory / f"{event.id}.{event.state}.json"
+        write_whole(path, content)
+        self._make_room(path)
 
-    def _make_room(self) -> None:
+    def _make_room(self, newest: Path) -> None:
         """Remove the oldest beyond the bound, and models that no event needs any more."""
-        found = sorted(
-            ((path.stat(), path) for path in self.directory.glob("*.json")), key=lambda each: -each[0].st_mtime_ns
-        )
+        found = sorted(self._files(), reverse=True)
+        if found and found[0][1] != newest:
+            # The clock was ahead when that one was written; what stands there as a file's time is its place in the order.
+            os.utime(newest, ns=(found[0][0] + 1, found[0][0] + 1))
+            found = sorted(self._files(), reverse=True)
         held, used = 0, set()
-        for stat, path in found:
-            held += stat.st_size
+        for _, path, size in found:
+            held += size
             if held > self._max_bytes:
                 path.unlink(missing_ok=True)
         if held > self._max_bytes:
-            for path in self.directory.glob("*.json"):
-                with suppress(OSError, ValueError, KeyError):
-                    used.add(orjson.loads(path.read_bytes())["model_sha256"])
+            for _, path, _ in self._files():
+                with suppress(OSError, ValueError):
+                    used.add(_model_of(path))
             for model in (self.directory / "models").glob("*.onnx"):
                 if model.stem not in used:
                     model.unlink(missing_ok=True)
+
+    def _files(self) -> Iterator[tuple[int, Path, int]]:
+        """Time of the last change, path and size of what is kept of events."""
+        for path in self.directory.glob("*.json"):
+            with suppress(OSError):
+                stat = path.stat()
+                if S_ISREG(stat.st_mode):
+                    yield stat.st_mtime_ns, path, stat.st_size
 
     def find(self, event: str, state: str = "raised") -> Kept:
         """What was kept of the event whose id begins so. Raises GatewayError with what there is."""
@@ -120,22 +136,50 @@ class EvidenceStore:
             what = f'several events begin with "{event}"' if found else f'nothing is kept of an event "{event}"'
             raise GatewayError(f"{what} in {self.directory}; the newest are: {known or 'none'}")
         try:
-            return self._kept(orjson.loads(found[0].read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise GatewayError(f"{found[0]}: cannot be read: {error!r}") from error
+            with doubting(ValueError):
+                return self._kept(parse_json(_read(found[0])))
+        except ValueError as error:
+            raise GatewayError(f"{found[0]}: cannot be read: {error}") from error
 
     def _kept(self, body: Mapping[str, Any]) -> Kept:
         if body["format"] != FORMAT:
             raise ValueError(f"it has format {body['format']}")
-        return Kept(
-            body["event"],
-            self.directory / "models" / f"{body['model_sha256']}.onnx",
-            _unpacked(body["window"]).reshape(body["shape"]),
+        rows, tags = body["shape"]
+        window = _unpacked(body["window"]).reshape(rows, tags)
+        kept = Kept(
+            dict(body["event"]),
+            self.directory / "models" / f"{_sha256_in(body)}.onnx",
+            window,
             _unpacked(body["score"]),
             _unpacked(body["contribution"]),
-            body["onnxruntime"],
-            body["cpu"],
+            str(body["onnxruntime"]),
+            str(body["cpu"]),
         )
+        if len(kept.score) != 1 or len(kept.contribution) != window.shape[1]:
+            raise ValueError("its scores do not fit its window")
+        if not all(isinstance(kept.event.get(name), str) for name in ("model_sha256", "window_sha256")):
+            raise ValueError("its event does not say what was scored")
+        return kept
+
+
+def _read(path: Path) -> bytes:
+    """Raises ValueError where nothing can be read."""
+    try:
+        return read_regular(path, MAX_BYTES)
+    except OSError as error:
+        raise ValueError(error.strerror) from error
+
+
+def _model_of(path: Path) -> str:
+    with doubting(ValueError):
+        return _sha256_in(parse_json(_read(path)))
+
+
+def _sha256_in(body: Mapping[str, Any]) -> str:
+    found = re.fullmatch("[0-9a-f]{64}", body["model_sha256"])
+    if found is None:
+        raise ValueError("it does not say which model it is of")
+    return found[0]
 
 
 @cache
@@ -154,12 +198,15 @@ def _packed(array: Floats | None) -> str | None:
 
 
 def _unpacked(text: str) -> Floats:
-    array: Floats = np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
+    array: Floats = np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
     return array
 
 
 def _age(path: Path) -> int:
-    return -path.stat().st_mtime_ns
+    try:
+        return -path.lstat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _safe(event: str) -> str:

@@ -21,12 +21,16 @@ from typing import Any, Literal, cast
 import gateway
 from gateway.config.base import DeviceConfig, SinkConfig, TagConfig
 from gateway.core.errors import PluginError
+from gateway.core.text import cleaned
 from gateway.plugin.driver import Driver, option_types
 from gateway.plugin.loading import Loaded, PluginClass, load, load_installed
-from gateway.plugin.ownership import refuse_untrusted, refuse_untrusted_directory
+from gateway.plugin.ownership import all_of, refuse_untrusted, refuse_untrusted_directory
 from gateway.plugin.sink import Sink
+from gateway.regular import read_regular
 
 ENTRY_POINTS = "edge_gateway.plugins"
+FILE_AT_MOST = 1024**3
+"""Bytes of a plugin's file."""
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 Source = Literal["shipped", "directory", "installed"]
@@ -238,12 +242,17 @@ def _never() -> Loaded:
 def _hash(found: _Found) -> str:
     if found.source == "installed":
         return found.version
-    origin = Path(found.origin)
-    files = sorted(origin.rglob("*")) if origin.is_dir() else [origin]
+    try:
+        return _hash_of(Path(found.origin))
+    except (OSError, PluginError) as error:
+        return f"not known: {cleaned(error)}"
+
+
+def _hash_of(origin: Path) -> str:
     whole = hashlib.sha256()
-    for path in files:
+    for path in sorted(all_of(origin)):
         if "__pycache__" in path.parts or not path.is_file():
             continue
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = hashlib.sha256(read_regular(path, FILE_AT_MOST)).hexdigest()
         whole.update(f"{path.relative_to(origin.parent)}\0{content}\n".encode())
     return whole.hexdigest()

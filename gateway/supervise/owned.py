@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.core.errors import GatewayError
+from gateway.regular import NO_FILE, open_regular
 
 
 @contextmanager
@@ -15,7 +16,7 @@ def owned(directory: Path) -> Iterator[None]:
     when this one ends, however it ends. Raises GatewayError when another has it, or it cannot be written."""
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        lock = _open(directory / "lock")
     except OSError as error:
         raise GatewayError(
             f"state directory {directory}: {error.strerror}; give it to the gateway's user, or name another one with "
@@ -26,6 +27,17 @@ def owned(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _open(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    try:
+        return open_regular(path, flags)
+    except OSError as error:
+        if error.errno not in NO_FILE or not os.path.lexists(path):
+            raise
+        path.rename(path.with_name(f"lock.odd-{os.urandom(4).hex()}"))  # nobody who works here has made it
+        return open_regular(path, flags)
 
 
 def _take(lock: int, directory: Path) -> None:

@@ -274,3 +274,76 @@ def test_where_nothing_is_watched_that_is_said():
     book.alarms.retain(set())
     with pytest.raises(GatewayError, match="nothing is watched: there is no"):
         book.alarms.find("oven")
+
+
+YEAR = 365 * 86_400.0
+
+
+def shelved(tmp_path, clock, boot=7, monkeypatch=None):
+    """Alarms as after a start in this boot, and what they said."""
+    said = []
+    if monkeypatch is not None:
+        monkeypatch.setattr("gateway.detect.alarms.boot_number", lambda: boot)
+    return Alarms(said.append, clock, tmp_path / "alarms.json"), said
+
+
+def hot(clock):
+    return Event("hot-1", "alarm", "raised", "press-1", clock.wall_ns(), "hot", "alarm")
+
+
+@pytest.mark.parametrize("step", [-YEAR, YEAR, -60.0, 60.0])
+def test_shelving_lasts_as_long_as_was_said_whatever_the_wall_clock_is_set_to(tmp_path, step):
+    clock = FakeClock()
+    alarms, _ = shelved(tmp_path, clock)
+    alarms.raised(KEY, hot(clock))
+    alarms.shelve(alarms.get(KEY), "anna", 10.0, "maintenance")
+    clock.step(step)
+    (listed,) = alarms.listed()
+    assert listed["shelved"]["until"] == (clock.wall_ns() + 10_000_000_000) // 1_000_000
+    clock.advance(9)
+    alarms._end_shelving()
+    assert alarms.get(KEY).shelved
+    clock.advance(1)
+    alarms._end_shelving()
+    assert not alarms.get(KEY).shelved
+
+
+@pytest.mark.parametrize(
+    ("wall", "boot", "left"),
+    [
+        (300.0, 8, 300),  # rebooted, and the clock tells that 300 of 600 s are over
+        (YEAR, 8, 0),  # the clock is a year ahead, or the machine was off for so long: better heard too early
+        (-YEAR, 8, 600),  # the clock begins in the past: never longer than what was left
+        (-YEAR, 7, 590),  # the same boot: only the boot clock counts
+        (YEAR, 7, 590),
+    ],
+)
+def test_shelving_over_a_restart_never_lasts_longer_than_was_left(tmp_path, monkeypatch, wall, boot, left):
+    clock = FakeClock()
+    alarms, _ = shelved(tmp_path, clock, 7, monkeypatch)
+    alarms.raised(KEY, hot(clock))
+    alarms.shelve(alarms.get(KEY), "anna", 600.0, "maintenance")
+    alarms._save_now()
+    clock = FakeClock(clock.wall + int(wall * 1e9), clock.boot + 10_000_000_000 if boot == 7 else 5_000_000_000)
+    alarms, _ = shelved(tmp_path, clock, boot, monkeypatch)
+    (listed,) = alarms.listed()
+    assert listed["shelved"]["until"] - clock.wall_ns() // 1_000_000 == left * 1000
+    clock.advance(left)
+    alarms._end_shelving()
+    assert alarms.get(KEY).shelved is None
+
+
+def test_many_reboots_with_a_clock_in_the_past_do_not_make_a_shelving_endless(tmp_path, monkeypatch):
+    clock = FakeClock()
+    alarms, _ = shelved(tmp_path, clock, 0, monkeypatch)
+    alarms.raised(KEY, hot(clock))
+    alarms.shelve(alarms.get(KEY), "anna", 3600.0, "maintenance")
+    alarms._save_now()
+    for boot in range(1, 13):
+        clock = FakeClock(wall=0, boot=1)
+        alarms, _ = shelved(tmp_path, clock, boot, monkeypatch)
+        for _ in range(60):
+            clock.advance(6)
+            alarms._end_shelving()
+            alarms._save_now()
+    assert alarms.get(KEY).shelved is None

@@ -114,14 +114,16 @@ def test_counts_of_another_form_or_span_are_not_taken():
         )
 
 
-def test_counts_that_nobody_asked_for_in_a_month_are_removed(tmp_path):
-    counted = Counted()
-    one, other = (drift_file.Kept(name, "00", ("a", "b"), counted.drift.counts()) for name in ("one", "other"))
-    drift_file.write(tmp_path, [one])
-    old = time.time() - drift_file.FORGOTTEN_SECONDS - 60
-    os.utime(tmp_path / one.name, (old, old))
-    drift_file.write(tmp_path, [other])
-    assert [path.name for path in tmp_path.iterdir()] == [other.name]
+def test_of_many_counts_those_go_that_were_not_used_for_longest_whatever_the_clock_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(drift_file, "KEPT_AT_MOST", 2)
+    counts = Counted().drift.counts()
+    one, other, third = (drift_file.Kept(name, "00", ("a", "b"), counts) for name in ("one", "other", "third"))
+    for age, kept in ((300, one), (40 * 86_400, other)):
+        drift_file.write(tmp_path, [kept])
+        os.utime(tmp_path / kept.name, (time.time() - age, time.time() - age))
+    assert len(list(tmp_path.iterdir())) == 2
+    drift_file.write(tmp_path, [third])
+    assert {path.name for path in tmp_path.iterdir()} == {one.name, third.name}
 
 
 def test_a_disk_that_takes_nothing_is_told_in_the_log(tmp_path):

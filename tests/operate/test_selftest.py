@@ -20,7 +20,7 @@ from gateway.operate.selftest.frozen import frozen_broker
 from gateway.operate.selftest.killing import Ledger, kill_loop
 from gateway.operate.selftest.logs import ROWS, SINKS, bind, block, event, opened, silence
 from gateway.operate.selftest.runs import Named, runs
-from gateway.outbox import identity, reader, reading, state
+from gateway.outbox import identity, reader, scanning, state
 from gateway.publish.window import Window
 from tests.peers.broker import wait_until
 
@@ -141,7 +141,7 @@ def test_a_start_that_is_refused_is_told(before, monkeypatch):
 
 
 def test_a_log_that_trusts_damaged_bytes_is_found_out(before, monkeypatch):
-    monkeypatch.setattr(reading, "is_whole", lambda *_: True)
+    monkeypatch.setattr(scanning, "is_whole", lambda *_: True)
     assert not tried(before, FLIPS["payload"]).passed
 
 

@@ -231,6 +231,114 @@ def test_a_link_into_a_directory_that_everybody_can_write_to_is_refused(director
     assert str(elsewhere) in parked(Plugins([directory]), "good")
 
 
+def behind_a_link(directory, tmp_path, *, inside: bool):
+    """A plugin's folder whose code lies elsewhere: all of it, or a part."""
+    elsewhere = tmp_path / "elsewhere" / "deep"
+    elsewhere.mkdir(parents=True)
+    if inside:
+        drop(directory, "good/__init__.py", f"from .part import x\n{GOOD}")
+        drop(elsewhere, "part/__init__.py", "from .more import x")
+        drop(elsewhere, "part/more.py", "x = 1")
+        (directory / "good" / "part").symlink_to(elsewhere / "part")
+    else:
+        drop(elsewhere, "part/__init__.py", GOOD)
+        drop(elsewhere, "part/more.py", "x = 1")
+        (directory / "good").symlink_to(elsewhere / "part")
+    return elsewhere
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_what_lies_behind_links_is_checked_and_hashed_as_all_else_is(directory, tmp_path, inside):
+    elsewhere = behind_a_link(directory, tmp_path, inside=inside)
+    plugins = Plugins([directory])
+    assert plugins.driver("good")
+    before = plugins.hashes(["good"])
+    (elsewhere / "part" / "more.py").write_text("x = 22")
+    assert Plugins([directory]).hashes(["good"]) != before
+    for path in (elsewhere / "part" / "more.py", elsewhere / "part", elsewhere, elsewhere.parent):
+        mode = path.stat().st_mode
+        path.chmod(mode | 0o002)
+        assert f"chmod o-w {path}" in parked(Plugins([directory]), "good") or path.name in ("part", "more.py")
+        assert "writable for everybody" in parked(Plugins([directory]), "good")
+        path.chmod(mode)
+
+
+def test_links_in_a_circle_or_out_of_the_plugin_are_no_endless_walk(directory, monkeypatch):
+    drop(directory, "good/__init__.py", GOOD)
+    (directory / "good" / "again").symlink_to(directory / "good")
+    assert Plugins([directory]).driver("good")
+    (directory / "good" / "self").symlink_to("self")
+    assert "Too many levels of symbolic links" in parked(Plugins([directory]), "good")
+    (directory / "good" / "self").unlink()
+    (directory / "good" / "all").symlink_to("/")
+    monkeypatch.setattr("gateway.plugin.ownership.FILES_AT_MOST", 50)
+    assert re.search("holds more than 50 files|belongs to|writable|neither", parked(Plugins([directory]), "good"))
+
+
+def test_a_fifo_in_the_place_of_code_is_named_and_never_waited_for(directory):
+    os.mkfifo(directory / "good.py")
+    assert "neither a file nor a folder" in parked(Plugins([directory]), "good")
+
+
+ROOT_ONLY = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can give files away: sudo -E .venv/bin/pytest tests/plugin"
+)
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("way", ["owner", "group", "link", "target's parent", "mode of a sticky one"])
+def test_who_could_swap_a_plugin_directory_is_named(tmp_path, way):
+    above = tmp_path / "above"
+    (above / "plugins").mkdir(parents=True)
+    drop(above / "plugins", "good.py", GOOD)
+    asked = above / "plugins"
+    if way == "owner":
+        os.chown(above, 12345, -1)
+    elif way == "group":
+        os.chown(above, 0, 12345)
+        above.chmod(0o775)
+    elif way == "mode of a sticky one":
+        os.chown(above, 12345, -1)
+        above.chmod(0o1777)
+    else:
+        asked = tmp_path / "link"
+        asked.symlink_to(above / "plugins")
+        os.chown(asked if way == "link" else above, 12345, -1, follow_symlinks=False)
+    (error,) = Plugins([asked]).parked()
+    assert str(asked if way == "link" else above) in error
+    assert "12345" in error
+
+
+@ROOT_ONLY
+def test_what_was_checked_cannot_be_changed_by_somebody_else(tmp_path):
+    """As another user, in a child: every way to replace the code that the check allows would fail."""
+    directory = tmp_path / "plugins"
+    drop(directory, "good/__init__.py", GOOD)
+    for path in (tmp_path, *tmp_path.parents[:-1]):
+        if path.stat().st_uid == 0 and "pytest" in str(path):
+            path.chmod(0o755)
+    assert Plugins([directory]).driver("good")
+    code = directory / "good" / "__init__.py"
+    tries = f"""
+import os
+os.setgroups([]); os.setgid(12345); os.setuid(12345)
+done = 0
+for call, *arguments in (
+    (open, {str(code)!r}, "a"),
+    (os.rename, {str(directory)!r}, {str(directory)!r} + "x"),
+    (os.unlink, {str(code)!r}),
+    (os.mkdir, {str(code.parent)!r} + "/__pycache__"),
+):
+    try:
+        call(*arguments)
+        done += 1
+    except (PermissionError, FileExistsError):
+        pass
+raise SystemExit(done)
+"""
+    assert subprocess.run([sys.executable, "-c", tries], check=False).returncode == 0
+
+
 def test_a_directory_that_is_missing_is_named(tmp_path):
     (error,) = Plugins([tmp_path / "nowhere"]).parked()
     assert error == f"plugin directory {tmp_path / 'nowhere'}: No such file or directory"
