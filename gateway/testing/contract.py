@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from gateway.core.errors import LinkError
+from gateway.core.errors import DeviceError, LinkError
+from gateway.testing.attack import ATTACKS, GAP, MEMORY, Attack, watching
 from gateway.testing.link import Link, TcpLink, eventually
 
 LINK_LOST = (LinkError, OSError, EOFError, TimeoutError)
@@ -21,6 +22,14 @@ class Contract:
 
     patience: float = 20.0
     """Seconds after which an unanswered wait fails; the protocol's own time-outs must lie below."""
+    attacked_for: float = 0.4
+    """Seconds for which a far side that attacks is borne, each time."""
+    attacked_at_once: int = 4
+    """Lines that are attacked beside each other, with two connections each; 1 for a server that allows few."""
+    attacks: Mapping[str, Mapping[str, Attack]] = ATTACKS
+    """What the far side does, by kind; to find which one fails, give a part of it."""
+    holes: Mapping[str, str] = {}
+    """Kinds of attack that the plugin does not bear yet, and why: they must fail, so that nobody forgets to take them out."""
     has_link: bool = True
     """False for a plugin that dials nothing: then what needs a link to cut does not apply."""
 
@@ -55,6 +64,28 @@ class Contract:
         assert not asyncio.all_tasks() - tasks, "tasks are left running"
         assert not link.connections, "a connection is left open"
         assert not _workers(), "a worker thread is left running"
+
+    @contextlib.asynccontextmanager
+    async def _harmless(self, link: Link, trouble: str, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+        """Fails if memory or the loop suffered in the body, or an error got lost."""
+        if not isinstance(link, TcpLink):
+            pytest.skip("only a far side that is reached by TcpLink can be made to attack")
+        if trouble in self.holes:
+            request.applymarker(pytest.mark.xfail(strict=True, reason=self.holes[trouble]))
+        async with watching() as watch:
+            yield
+        assert watch.grown < MEMORY, f"it took {watch.grown >> 20} MiB of memory"
+        assert watch.gap < GAP, f"it kept the event loop for {watch.gap:.1f} s"
+        assert not watch.errors, "errors that nobody caught"
+
+    async def _outlives(self, call: Awaitable[Any]) -> None:
+        """Lets it work for a while, after which it is cancelled, as by the gateway after its time-out; fails for errors that
+        are taken for bugs."""
+        task = asyncio.ensure_future(call)
+        await asyncio.wait([task], timeout=self.attacked_for)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, DeviceError, *LINK_LOST):
+            await self._in_time(task)
 
     def _needs_link(self) -> None:
         if not self.has_link:

@@ -14,8 +14,9 @@ from gateway.core.quality import is_bad
 from gateway.core.readings import Exact, Readings
 from gateway.core.tag import VALUE_TYPES, Device, Tag, Tags
 from gateway.plugin.driver import Driver, Found, option_types
+from gateway.testing.attack import ATTACKS, Attack
 from gateway.testing.contract import LINK_LOST, Contract
-from gateway.testing.link import Link, eventually
+from gateway.testing.link import Link, TcpLink, eventually
 
 Value = Exact | float | None
 
@@ -166,6 +167,32 @@ class DriverContract(Contract):
             line.release()
             await link.resume()
 
+    # What the far side may bring
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize("trouble", ATTACKS)
+    async def test_floods_giants_and_drips_cost_the_link_and_nothing_else(
+        self, link: Link, server: int, trouble: str, request: pytest.FixtureRequest
+    ) -> None:
+        self._needs_link()
+        async with self._nothing_left(link), self._harmless(link, trouble, request):
+            room = asyncio.Semaphore(self.attacked_at_once)
+            await asyncio.gather(*(self._attacked(server, attack, room) for attack in self.attacks[trouble].values()))
+
+    async def _attacked(self, server: int, attack: Attack, room: asyncio.Semaphore) -> None:
+        """The far side attacks a line that reads, and one that is dialled meanwhile; afterwards a new one reads."""
+        async with room, TcpLink(server) as link:
+            device = self.device(link.port)
+            async with self._line(link, device) as line:
+                await self._values(line, device.tags)
+                reading = asyncio.ensure_future(self._read_on(line))
+                link.attack(attack)
+                await asyncio.gather(self._outlives(reading), self._outlives(self._dial_and_read(device)))
+            await link.peace()
+            async with self._line(link, device) as line:
+                found = await self._values(line, device.tags)
+                assert {name: found[name] for name in self.good} == _about(self.good)
+
     # What only some drivers do
 
     @pytest.mark.asyncio
@@ -216,6 +243,17 @@ class DriverContract(Contract):
             return found
         values = await self._in_time(line.read(tags))
         return _by_name(tags, as_readings(line.devices[0], tags, values, t_ns=1))
+
+    async def _dial_and_read(self, device: Device) -> None:
+        line = self.driver([device])
+        try:
+            await line.connect()
+            try:
+                await self._read_on(line)
+            finally:
+                await self._in_time(line.close())
+        finally:
+            line.release()
 
     async def _read_on(self, line: Driver[Any, Any]) -> None:
         """Read until something ends it."""

@@ -7,6 +7,8 @@ import struct
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway.testing.attack import Attack
+
 
 class Link(Protocol):
     """What a contract suite needs of the way to the far side."""
@@ -60,10 +62,25 @@ class TcpLink:
         self._holder = socket.socket()
         """Bound to the port without listening, so that nobody else is given it while the link is cut."""
         self.held = False
+        self._attack: Attack | None = None
 
     @property
     def connections(self) -> int:
         return len(self._near)
+
+    def attack(self, attack: Attack) -> None:
+        """From now on this is what all connections get to hear, instead of the far side."""
+        self._attack = attack
+        for near in self._near:
+            near.attacked = _Attacked(near, attack)
+
+    async def peace(self) -> None:
+        """Undo `attack`, and end the connections that suffered it."""
+        self._attack = None
+        for near in list(self._near):
+            if near.attacked is not None:
+                await near.attacked.end()
+                near.reset()
 
     async def hold(self) -> None:
         self.held = True
@@ -111,6 +128,8 @@ class TcpLink:
                 near.reset()
                 return
             self._near.add(near)
+            if self._attack is not None:
+                near.attacked = _Attacked(near, self._attack)
             near.pause()
             dial = asyncio.get_running_loop().create_task(self._dial(near))
             self._dials.add(dial)
@@ -143,6 +162,7 @@ class _End(asyncio.Protocol):
         self.link = link
         self.transport: asyncio.Transport | None = None
         self.peer: _End | None = None
+        self.attacked: _Attacked | None = None
         self.opened: Callable[[], None] = lambda: None
         self.closed: Callable[[], None] = lambda: None
 
@@ -152,11 +172,15 @@ class _End(asyncio.Protocol):
         self.opened()
 
     def data_received(self, data: bytes) -> None:
-        if self.peer is not None and self.peer.transport is not None:
+        if self.peer is not None and self.peer.attacked is not None:
+            self.peer.attacked.answers.put_nowait(data)
+        elif self.peer is not None and self.peer.transport is not None:
             self.peer.transport.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed()
+        if self.attacked is not None:
+            self.attacked.task.cancel()
         if self.peer is not None and self.peer.peer is self and self.peer.transport is not None:
             self.peer.transport.close()
 
@@ -183,6 +207,35 @@ class _End(asyncio.Protocol):
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
+
+
+class _Attacked:
+    """A connection in the hands of an attack."""
+
+    def __init__(self, near: _End, attack: Attack) -> None:
+        self._near = near
+        self.answers: asyncio.Queue[bytes] = asyncio.Queue()
+        self.task = asyncio.ensure_future(attack(self))
+
+    async def answer(self) -> bytes:
+        return await self.answers.get()
+
+    async def say(self, data: bytes) -> None:
+        transport = self._near.transport
+        assert transport is not None
+        if not transport.is_closing():
+            transport.write(data)
+        await asyncio.sleep(0)
+        while transport.is_closing() or transport.get_write_buffer_size() > 256 * 1024:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.005)
+
+    def hang_up(self) -> None:
+        if self._near.transport is not None:
+            self._near.transport.close()
+
+    async def end(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
 
 
 async def eventually(condition: Callable[[], object], timeout: float = 20.0) -> None:

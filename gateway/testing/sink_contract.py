@@ -13,10 +13,11 @@ from gateway.core.record import Kind, Record
 from gateway.core.tag import Device
 from gateway.plugin.driver import option_types
 from gateway.plugin.sink import Sink
+from gateway.testing.attack import ATTACKS, Attack
 from gateway.testing.contract import LINK_LOST, Contract
 from gateway.testing.devices import bind, records
 from gateway.testing.host import FakeSinkHost
-from gateway.testing.link import Link, eventually
+from gateway.testing.link import Link, TcpLink, eventually
 
 
 class _Point(TagConfig):
@@ -195,7 +196,44 @@ class SinkContract(Contract):
                 with pytest.raises(LINK_LOST):
                     await self._in_time(self.sink(self.config(link.port), self.host()).check())
 
+    # What the far side may bring
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize("trouble", ATTACKS)
+    async def test_floods_giants_and_drips_cost_the_link_and_nothing_else(
+        self, link: Link, server: int, trouble: str, request: pytest.FixtureRequest
+    ) -> None:
+        self._needs_link()
+        async with self._nothing_left(link), self._harmless(link, trouble, request):
+            for attack in self.attacks[trouble].values():
+                await self._attacked(server, attack)
+
+    async def _attacked(self, server: int, attack: Attack) -> None:
+        """The far side attacks a session that has sent, and then one that is dialled; afterwards a new one delivers."""
+        host, again = self.host(), self.host()
+        sent = records(host.all_devices[0], 4)
+        async with TcpLink(server) as link:
+            async with self._connected(link, host) as sink:
+                serving = asyncio.ensure_future(sink.serve())
+                link.attack(attack)
+                with contextlib.suppress(*LINK_LOST):
+                    sink.send(sent)
+                await self._outlives(serving)
+            await self._outlives(self._dial_and_serve(link, sent))
+            await link.peace()
+            async with self._session(link, again) as sink:
+                await self._deliver(sink, again, sent)
+
     # How the suite works
+
+    async def _dial_and_serve(self, link: Link, sent: Sequence[Record]) -> None:
+        sink = self.sink(self.config(link.port), self.host())
+        await sink.connect()
+        try:
+            sink.send(sent)
+            await sink.serve()
+        finally:
+            await self._in_time(sink.close())
 
     @contextlib.asynccontextmanager
     async def _connected(self, link: Link, host: FakeSinkHost) -> AsyncIterator[Sink[Any]]:
