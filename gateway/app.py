@@ -8,8 +8,7 @@
 """
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,10 @@ from gateway.core.tag import Device
 from gateway.detect import Detection
 from gateway.operate import answers
 from gateway.operate.alarm_commands import AlarmCommands
+from gateway.operate.audit_head import AuditHead
 from gateway.operate.calls import Calls
 from gateway.operate.clock_watch import ClockWatch
+from gateway.operate.commands import Actor, Body, Commands
 from gateway.operate.control import ControlServer
 from gateway.operate.dead_letters import DeadLetterCommands
 from gateway.operate.device_commands import DeviceCommands
@@ -42,6 +43,7 @@ from gateway.operate.notes import Notes
 from gateway.operate.reloads import Reloads
 from gateway.operate.writes import Road, Writes
 from gateway.outbox import Outbox
+from gateway.places.state_dir import state_dir
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Driver, Found
 from gateway.publish import Publisher, Publishers
@@ -66,16 +68,6 @@ def look_up(section: GatewaySection) -> Plugins:
     return Plugins(section.plugin_dirs, section.replaces)
 
 
-def state_dir(section: GatewaySection) -> Path:
-    """Where outbox and audit trail live: as configured, else as systemd says, else in the user's own state folder."""
-    if section.state_dir is not None:
-        return section.state_dir
-    if given := os.environ.get("STATE_DIRECTORY"):
-        return Path(given.split(":")[0])
-    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return base / "edge-gateway" / section.name
-
-
 class Gateway:
     """One gateway, built from a configuration. `run` it once."""
 
@@ -93,7 +85,8 @@ class Gateway:
     async def run(self, stop: asyncio.Event, socket: Path, ready: Callable[[], None] = lambda: None) -> None:
         """Run until `stop` is set. Parts start from the outbox outwards to the devices, and stop the other way round.
         Raises GatewayError when it cannot start here, and an ExceptionGroup when a part has ended by a bug."""
-        self._directory = state_dir(self.config.gateway)
+        gateway = self.config.gateway
+        self._directory = state_dir(self.config.path, gateway.state_dir, gateway.name)
         self._notes = Notes(self._directory / "audit.jsonl", self._clock)
         self._reloads = await asyncio.to_thread(Reloads, self.config, self._plugins, look_up)
         with owned(self._directory):
@@ -112,9 +105,7 @@ class Gateway:
             self._publishers = Publishers(self._make_publisher, self._outbox.release)
             self._publishers.apply(self.config.sinks)
             self._history = self._make_history()
-            self._acquirer = Acquirer(
-                self, lambda name: self._plugins.driver(name), self._clock, self.config.gateway.state_dir
-            )
+            self._acquirer = Acquirer(self, lambda name: self._plugins.driver(name), self._clock, self._directory)
             self._outbox.receipts.missed = lambda: answers.missed(self._acquirer.sources)
             await self._acquirer.apply(self.config.devices)
             self._detection = Detection(
@@ -122,12 +113,14 @@ class Gateway:
             )
             await self._follow()
             async with (
-                running(self._outbox.run(), self._watchdog().run(), self._clock_watch().run()) as self._running,
+                running(
+                    self._outbox.run(), self._watchdog().run(), self._clock_watch().run(), self._audit_head().run()
+                ) as self._running,
                 running(self._publishers.run()),
                 self._last_words(),
                 running(self._detection.run()),
                 running(self._acquirer.run()) as self._reading,
-                ControlServer(socket, self._commands()),
+                ControlServer(socket, Commands(self._commands())),
             ):
                 self._say_ready()
                 ready()
@@ -147,7 +140,7 @@ class Gateway:
     def reload_soon(self) -> None:
         """Reload, as the signal SIGHUP asks for; what comes of it stands in the log."""
         if self._reading is not None:
-            self._reading.start(self.reload("SIGHUP"))
+            self._reading.start(self.reload(Actor("SIGHUP")))
 
     def _open_outbox(self) -> Outbox:
         directory = self._directory / "outbox"
@@ -246,6 +239,9 @@ class Gateway:
             on_state=state_changed,
         )
 
+    def _audit_head(self) -> AuditHead:
+        return AuditHead(self._notes, self._outbox.append_event, self._clock)
+
     def _make_publisher(self, sink: SinkConfig) -> Publisher:
         return Publisher(
             sink,
@@ -263,13 +259,13 @@ class Gateway:
         def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
             return self._running.start(work)
 
-        return HistoryCommands(self._outbox, self._notes.noted, start, self._publishers.status)
+        return HistoryCommands(self._outbox, self._notes, start, self._publishers.status)
 
     # What people ask for.
 
-    def _commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
-        emit, noted = self._outbox.append_event, self._notes.noted
-        road = Road(lambda: self.config.gateway.writes, self.live, self._acquirer, noted, emit, self._clock)
+    def _commands(self) -> dict[str, Body]:
+        emit, notes = self._outbox.append_event, self._notes
+        road = Road(lambda: self.config.gateway.writes, self.live, self._acquirer, notes, emit, self._clock)
         return {
             "status": self._status,
             "reload": self.reload,
@@ -279,14 +275,14 @@ class Gateway:
             **DeviceCommands(self.live, self._acquirer, self._clock).commands(),
             **AlarmCommands(self._detection, self._acquirer, self._notes).commands(),
             **ModelCommands(self._detection, self._notes).commands(),
-            **DeadLetterCommands(self._outbox, noted).commands(),
+            **DeadLetterCommands(self._outbox, notes).commands(),
             **self._history.commands(),
         }
 
-    async def _receipts(self, who: str, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
+    async def _receipts(self, by: Actor, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         return await self._outbox.receipts.so_far(from_ns, to_ns)
 
-    async def _status(self, who: str) -> dict[str, Any]:
+    async def _status(self, by: Actor) -> dict[str, Any]:
         return {
             "gateway": self.config.gateway.name,
             "version": __version__,
@@ -304,28 +300,30 @@ class Gateway:
             "limits": self._detection.detector.limits(),
             "alarms": self._detection.alarms.listed(),
             "parked": [str(problem) for problem in self.config.parked],
+            "audit": {"damage": self._notes.damage, "failing": self._notes.failing},
         }
 
     # Another configuration.
 
-    async def reload(self, who: str) -> dict[str, Any]:
+    async def reload(self, by: Actor) -> dict[str, Any]:
         """Apply the configuration file as it is now, after a reload that is under way. A file with mistakes changes
         nothing; what cannot be applied for another reason is taken back."""
         async with self._reloading:
             try:
-                changes = await self._reload(who)
+                changes = await self._reload(by)
             except GatewayError as error:
                 problems = [str(each) for each in error.problems] if isinstance(error, ConfigError) else [str(error)]
-                log.warning("the configuration was not applied", by=who, problems=len(problems), first=problems[0])
-                await self._notes.told("config.refused", who, why="; ".join(problems))
+                log.warning("the configuration was not applied", by=by.name, problems=len(problems), first=problems[0])
+                await self._notes.told("config.refused", by.name, why="; ".join(problems))
                 return {"applied": False, "problems": problems}
-            log.info("the configuration was applied", by=who, changes=", ".join(changes) or "none")
+            log.info("the configuration was applied", by=by.name, changes=", ".join(changes) or "none")
             return {"applied": True, "changes": changes}
 
-    async def _reload(self, who: str) -> list[str]:
+    async def _reload(self, by: Actor) -> list[str]:
         plan = await asyncio.to_thread(self._reloads.plan, self.config)
-        await self._notes.told("config.reload", who, old=self.config.hash, new=plan.config.hash, changes=plan.changes)
-        await self._exchange(plan.config, plan.plugins)
+        said = {"old": self.config.hash, "new": plan.config.hash, "changes": plan.changes}
+        async with self._notes.audited(by, "config.reload", **said):
+            await self._exchange(plan.config, plan.plugins)
         self._reloads.applied(plan)
         return plan.changes
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from gateway.cli.frame import frame
+from gateway.cli.screen import Mode, screens
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,8 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return 2
     try:
-        code = _run(args)
-        sys.stdout.flush()
+        with screens(_mode(args)):
+            code = _run(args)
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -33,6 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     return int(import_module(f"gateway.cli.{args.command}").run(args))
+
+
+def _mode(args: argparse.Namespace) -> Mode:
+    """In which form the command prints. A file's content is exact where it goes into a file, or another program."""
+    if args.json or args.command == "schema":
+        return "json"
+    return "data" if getattr(args, "format", "table") in ("csv", "toml") and not sys.stdout.isatty() else "text"
 
 
 def _mute() -> None:

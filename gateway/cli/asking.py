@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from gateway.cli.client import AnswerError, UnreachableError, call, socket_path
-from gateway.cli.terminal import fail
+from gateway.cli.terminal import fail, joined
 
 UNREACHABLE = 3
 
@@ -28,5 +28,5 @@ def ask(
     except AnswerError as error:
         fail(str(error))
         return 1
-    print(json.dumps(answer, ensure_ascii=False, indent=2) if args.json else "\n".join(lines(answer)))
+    print(json.dumps(answer, ensure_ascii=False, indent=2) if args.json else joined(lines(answer)))
     return 0 if is_ok(answer) else 1

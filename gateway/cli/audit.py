@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.frame import shared
-from gateway.cli.places import state_dir
-from gateway.cli.terminal import colour, config_path, fail
+from gateway.cli.places import at_state
+from gateway.cli.terminal import colour, fail, joined
 from gateway.trust.audit import Verdict, verify
 from gateway.trust.files import tail
 
@@ -29,8 +29,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Verify or show; 1 for a trail that is changed or cannot be read."""
     try:
-        path = trail(args.file, config_path(args.config))
-        return _show(path, args.count, args.json) if args.what == "show" else _verify(path, args.json)
+        with at_state(args.config, args.file) as place:
+            path = place / FILE if place.is_dir() or args.file is None else place
+            return _show(path, args.count, args.json) if args.what == "show" else _verify(path, args.json)
     except PermissionError as error:
         fail(f"you may not read {error.filename}: try  sudo edge-gateway audit {args.what}")
     except OSError as error:
@@ -38,19 +39,12 @@ def run(args: argparse.Namespace) -> int:
     return 1
 
 
-def trail(given: Path | None, config: Path) -> Path:
-    """The trail that is meant: as given, of the gateway that the configuration describes, or of the service."""
-    if given is not None:
-        return given / FILE if given.is_dir() else given
-    return state_dir(config) / FILE
-
-
 def _verify(path: Path, as_json: bool) -> int:
     verdict = verify(path)
     if as_json:
         print(json.dumps(_plain(verdict)))
     else:
-        print("\n".join(_words(verdict)))
+        print(joined(_words(verdict)))
     return 0 if verdict.ok else 1
 
 

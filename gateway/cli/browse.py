@@ -18,11 +18,14 @@ from typing import Any
 from gateway.acquire.line import close
 from gateway.acquire.probe import unbound
 from gateway.cli.client import AnswerError, UnreachableError, call, socket_path
+from gateway.cli.places import at_state
 from gateway.cli.terminal import colour, config_path, fail, table
 from gateway.config.load import load
 from gateway.config.mistakes import check, did_you_mean
 from gateway.config.model import DeviceSpec, GatewaySection
+from gateway.config.secrets import remember
 from gateway.core.errors import ConfigError, GatewayError
+from gateway.core.text import encodable, shown
 from gateway.operate.logs import only_errors
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Driver, Found
@@ -51,7 +54,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         offers = _asked(args)
         if offers is None:
-            offers = asyncio.run(_dialled(*_device(args)))
+            device = _device(args)
+            remember(device[0].config)
+            with at_state(args.config) as place:
+                offers = asyncio.run(_dialled(*device, place))
     except (ConfigError, AnswerError) as error:
         fail(str(error))
         return 1
@@ -79,9 +85,9 @@ def _asked(args: argparse.Namespace) -> list[Offer] | None:
     return answer and [(offer.pop("address"), Found(**offer)) for offer in answer]
 
 
-def _device(args: argparse.Namespace) -> tuple[DeviceSpec, Plugins, Path | None]:
+def _device(args: argparse.Namespace) -> tuple[DeviceSpec, Plugins]:
     if "://" in args.device:
-        return *_addressed(args), None
+        return _addressed(args)
     found: list[Plugins] = []
 
     def look_up(section: GatewaySection) -> Plugins:
@@ -92,7 +98,7 @@ def _device(args: argparse.Namespace) -> tuple[DeviceSpec, Plugins, Path | None]
     devices = {spec.config.name: spec for spec in config.devices}
     if args.device not in devices:
         raise GatewayError(f"there is no such device{did_you_mean(args.device, devices)}")
-    return devices[args.device], found[0], config.gateway.state_dir
+    return devices[args.device], found[0]
 
 
 def _addressed(args: argparse.Namespace) -> tuple[DeviceSpec, Plugins]:
@@ -118,12 +124,12 @@ def _plain(text: str) -> Any:
     return text
 
 
-async def _dialled(spec: DeviceSpec, plugins: Plugins, state_dir: Path | None) -> list[Offer]:
+async def _dialled(spec: DeviceSpec, plugins: Plugins, state_dir: Path) -> list[Offer]:
     driver_type = plugins.driver(spec.config.driver)
     if driver_type.browse is Driver.browse:
         raise GatewayError(f'the driver "{spec.config.driver}" cannot browse')
     driver = driver_type([unbound(spec)])
-    driver.state_dir = state_dir or driver.state_dir
+    driver.state_dir = state_dir
     try:
         async with asyncio.timeout(spec.config.timeout):
             await driver.connect()
@@ -173,7 +179,8 @@ def _toml(offers: Sequence[Offer]) -> Iterator[str]:
 
 def _quoted(text: str) -> str:
     """As a TOML string; JSON's escapes are TOML's too."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    quoted = json.dumps(encodable(text), ensure_ascii=False)
+    return "".join(char if shown(char) == char else f"\\U{ord(char):08x}" for char in quoted)
 
 
 def names(offers: Sequence[Offer]) -> list[str]:

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,18 @@ from gateway.acquire.probe import unbound
 from gateway.cli.client import socket_path
 from gateway.cli.outbox_room import room
 from gateway.cli.places import state_dir
-from gateway.cli.terminal import config_path
-from gateway.config.base import DeviceConfig, Section, SinkConfig
+from gateway.cli.terminal import config_path, joined
+from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig
 from gateway.config.load import load, remarks
 from gateway.config.model import Config, GatewaySection
-from gateway.config.secrets import named_in, resolve
+from gateway.config.secrets import named_in, remember, resolve
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, Problem, RefusedError
 from gateway.detect.fit import model_problems
 from gateway.operate.logs import only_errors
+from gateway.places.owner import as_owner
+from gateway.places.readable import unreadable_by_owner
 from gateway.plugin.discovery import Plugins
 
 
@@ -48,13 +50,13 @@ def check(path: Path, as_json: bool = False, connect: Path | None = None) -> int
     except ConfigError as error:
         print(json.dumps(_failed(error.problems)) if as_json else _failed_text(error.problems))
         return 1
-    left_out = [*config.parked, *model_problems(config, by_trial=True)]
+    left_out = [*config.parked, *model_problems(config, by_trial=True), *unreadable(config)]
     summary = summarise(config, looked_up[0], left_out)
     if not as_json:
-        print("\n".join(text(summary)), flush=True)
+        print(joined(text(summary)), flush=True)
     if connect is not None:
         with only_errors():
-            summary["connections"] = asyncio.run(_connect(config, looked_up[0], connect, as_json))
+            summary["connections"] = _connected(config, looked_up[0], connect, as_json)
         summary["ok"] &= all(result["ok"] for result in summary["connections"])
     if as_json:
         print(json.dumps(summary, ensure_ascii=False))
@@ -63,11 +65,24 @@ def check(path: Path, as_json: bool = False, connect: Path | None = None) -> int
     return 0 if summary["ok"] else 1
 
 
-async def _connect(config: Config, plugins: Plugins, socket: Path, quiet: bool) -> list[dict[str, Any]]:
+def _connected(config: Config, plugins: Plugins, socket: Path, quiet: bool) -> list[dict[str, Any]]:
+    """Dials as the service will: with its certificates, as its user."""
+    for part in _parts(config):
+        remember(part)
+    place = state_dir(config.path)
+    with as_owner(place):
+        return asyncio.run(_connect(config, plugins, socket, place, quiet))
+
+
+def _parts(config: Config) -> list[DeviceConfig | SinkConfig]:
+    return [*(spec.config for spec in config.devices), *config.sinks]
+
+
+async def _connect(config: Config, plugins: Plugins, socket: Path, place: Path, quiet: bool) -> list[dict[str, Any]]:
     """Dials, and prints each result as it comes."""
     from gateway.cli import connections
 
-    parts: list[DeviceConfig | SinkConfig] = [*(spec.config for spec in config.devices), *config.sinks]
+    parts = _parts(config)
     widths = (
         max((len(part.name) for part in parts), default=0),
         max((len(connections.address(part)) for part in parts), default=0),
@@ -75,14 +90,14 @@ async def _connect(config: Config, plugins: Plugins, socket: Path, quiet: bool) 
     results = []
     if not quiet:
         print("connecting", flush=True)
-    async for result in connections.results(config, plugins, socket):
+    async for result in connections.results(config, plugins, socket, place):
         results.append(result)
         if not quiet:
-            print("\n".join(connections.lines(result, widths)), flush=True)
+            print(joined(connections.lines(result, widths)), flush=True)
     failed = sum(not result["ok"] for result in results)
     if not quiet:
         told = "all of them answer" if not failed else _count(failed, "problem")
-        print("\n".join([*connections.notes(results), told]))
+        print(joined([*connections.notes(results), told]))
     return results
 
 
@@ -157,6 +172,32 @@ def _doubts(config: Config, plugins: Plugins) -> Sequence[Problem]:
     ]
 
 
+def unreadable(config: Config) -> Sequence[Problem]:
+    """What the service's user may not read, where root asks who may read all."""
+    file = str(config.path)
+    named = [("", config.path), *((f"[gateway] {key}", path) for key, path in _paths(config.gateway))]
+    named += [
+        (f'device "{spec.config.name}": {key}', path) for spec in config.devices for key, path in _paths(spec.config)
+    ]
+    named += [(f'sink "{sink.name}": {key}', path) for sink in config.sinks for key, path in _paths(sink)]
+    named += [(f"model {model.file}: {key}", path) for model in config.models for key, path in _paths(model)]
+    found = unreadable_by_owner(state_dir(config.path), [path for _, path in named])
+    return [Problem(file, 0, where, found[path]) for where, path in named if path in found]
+
+
+def _paths(options: Section) -> Iterator[tuple[str, Path]]:
+    """The files and folders that a table names, with their keys."""
+    for key, value in options:
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(each, Path):
+                yield key, each
+            elif isinstance(each, Secret):
+                if each.file is not None:
+                    yield key, Path(each.file)
+            elif isinstance(each, Section):
+                yield from ((f"{key}.{inner}", path) for inner, path in _paths(each))
+
+
 def _missing_secrets(config: Config) -> Sequence[Problem]:
     """Secrets that cannot be had here and now; the service may be given more than the user who checks."""
     named: list[tuple[str, Section]] = [(f'sink "{sink.name}"', sink) for sink in config.sinks]
@@ -176,7 +217,7 @@ def _failed(problems: Sequence[Problem]) -> dict[str, Any]:
 
 
 def _failed_text(problems: Sequence[Problem]) -> str:
-    return "\n".join([*map(str, problems), _count(len(problems), "problem")])
+    return joined([*map(str, problems), _count(len(problems), "problem")])
 
 
 def _entry(problem: Problem) -> dict[str, Any]:

@@ -7,6 +7,9 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from gateway.cli.screen import for_people
+from gateway.cli.terminal import fail
+
 TIMEOUT = 70.0
 """Seconds without an answer after which a command gives up."""
 
@@ -36,8 +39,10 @@ def call(path: Path, command: str, **arguments: Any) -> Any:
     request = json.dumps({"command": command, "arguments": arguments}).encode() + b"\n"
     reply = _reply(path, request)
     if "error" in reply:
-        raise AnswerError(reply["error"])
-    return reply["result"]
+        raise AnswerError(for_people(str(reply["error"])))
+    for remark in reply.get("remarks", ()):
+        fail(for_people(str(remark)))
+    return for_people(reply["result"])
 
 
 def _reply(path: Path, request: bytes) -> dict[str, Any]:

@@ -30,13 +30,13 @@ Result = dict[str, Any]
 gateway said has same_file: whether it has loaded this very configuration."""
 
 
-async def results(config: Config, plugins: Plugins, socket: Path) -> AsyncIterator[Result]:
+async def results(config: Config, plugins: Plugins, socket: Path, state_dir: Path) -> AsyncIterator[Result]:
     """One for each device and sink, in the order of the file, as soon as it and those before it are known."""
     read = await asyncio.to_thread(asked, config, socket)
     dialling = asyncio.Semaphore(AT_ONCE)
     devices: dict[str, asyncio.Future[Result]] = {}
     for specs in by_line([spec for spec in config.devices if spec.config.name not in read], plugins.driver).values():
-        line = asyncio.create_task(_dial(specs, plugins, dialling, config.gateway.state_dir))
+        line = asyncio.create_task(_dial(specs, plugins, dialling, state_dir))
         devices |= {spec.config.name: asyncio.create_task(_part(line, spec.config.name)) for spec in specs}
     sinks = [asyncio.create_task(_sink(config, sink, plugins)) for sink in config.sinks]
     for spec in config.devices:
@@ -68,7 +68,7 @@ def _asked(device: Mapping[str, Any], socket: Path) -> Result:
 
 
 async def _dial(
-    specs: Sequence[Any], plugins: Plugins, dialling: asyncio.Semaphore, state_dir: Path | None
+    specs: Sequence[Any], plugins: Plugins, dialling: asyncio.Semaphore, state_dir: Path
 ) -> dict[str, Result]:
     async with dialling:
         answers = await probe(specs, plugins.driver(specs[0].config.driver), SystemClock(), state_dir)

@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli.places import state_dir
-from gateway.cli.terminal import colour, config_path, fail, table
+from gateway.cli.places import at_state
+from gateway.cli.terminal import colour, fail, joined, table
 from gateway.core.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ def run(args: argparse.Namespace) -> int:
     from gateway.detect.explain import recompute
 
     try:
-        folder = args.directory or state_dir(config_path(args.config)) / FOLDER
-        explained = recompute(EvidenceStore(folder).find(args.event, "cleared" if args.cleared else "raised"))
+        with at_state(args.config, args.directory) as place:
+            folder = args.directory or place / FOLDER
+            explained = recompute(EvidenceStore(folder).find(args.event, "cleared" if args.cleared else "raised"))
     except GatewayError as error:
         fail(str(error))
         return 1
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(plain(explained), ensure_ascii=False))
     else:
-        print("\n".join([*lines(explained), *(_window(explained) if args.window else [])]))
+        print(joined([*lines(explained), *(_window(explained) if args.window else [])]))
     return 0 if explained.agrees else 1
 
 

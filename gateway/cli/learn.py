@@ -7,17 +7,18 @@ import os
 import shlex
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli import times
-from gateway.cli.places import state_dir
+from gateway.cli.places import at_state
 from gateway.cli.progress import Bar
-from gateway.cli.terminal import colour, config_path, count, fail
+from gateway.cli.terminal import colour, config_path, count, fail, joined
 from gateway.core.amounts import format_duration, parse_duration
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
+from gateway.places.owner import as_owner
+from gateway.places.person import person
 
 if TYPE_CHECKING:
     from gateway.detect.card import Card
@@ -75,9 +76,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(_plain(learned, args.out, report_path), ensure_ascii=False))
     else:
-        print(
-            "\n".join([*_lines(learned, report_path, args.out), *_next_steps(learned, args.out, before, args.config)])
-        )
+        print(joined([*_lines(learned, report_path, args.out), *_next_steps(learned, args.out, before, args.config)]))
     return 0
 
 
@@ -102,10 +101,11 @@ def _table(args: argparse.Namespace) -> "Table":
 
     if args.data is not None:
         return read_file(args.data, args.device).between(args.from_ns, args.to_ns)
-    log = LogFiles(args.dir or state_dir(config_path(args.config)) / "outbox")
-    size = sum(path.stat().st_size for path in log.paths(Lane.DATA) if path.exists())
-    with Bar("reading", size) as bar:
-        return from_outbox(log, args.device, args.from_ns, args.to_ns, bar)
+    with at_state(args.config, args.dir) as place:
+        log = LogFiles(args.dir or place / "outbox")
+        size = sum(path.stat().st_size for path in log.paths(Lane.DATA) if path.exists())
+        with Bar("reading", size) as bar:
+            return from_outbox(log, args.device, args.from_ns, args.to_ns, bar)
 
 
 def _chosen(table: "Table", args: argparse.Namespace) -> "Table":
@@ -127,7 +127,7 @@ def _order(args: argparse.Namespace, table: "Table", before: "Card | None") -> "
         version=args.model_version or _following(before),
         asset_type=args.device or (before.asset_type if before else args.out.stem),
         period_ns=round(parse_duration(args.period) * 1e9) if args.period else usual_period_ns(table),
-        author=getuser(),
+        author=person(),
         source=args.data.name if args.data else f"outbox, device {args.device}",
     )
 
@@ -141,13 +141,14 @@ def _following(before: "Card | None") -> str:
 
 def _write(path: Path, content: bytes) -> None:
     """The file appears only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with as_owner(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            part.write_bytes(content)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _plain(learned: "Learned", path: Path, report_path: Path) -> dict[str, Any]:

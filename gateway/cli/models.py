@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.cli import models_test
 from gateway.cli.asking import ask
 from gateway.cli.frame import shared
-from gateway.cli.terminal import colour, count, fail, table
+from gateway.cli.terminal import colour, count, fail, joined, table
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.errors import GatewayError
 from gateway.core.text import encodable, shown
@@ -117,7 +117,7 @@ def _inspect(args: argparse.Namespace) -> int:
     from gateway.detect.session import open_model
 
     opened = open_model(args.file)
-    print(encodable(json.dumps(_plain(opened), ensure_ascii=False)) if args.json else "\n".join(_card_lines(opened)))
+    print(encodable(json.dumps(_plain(opened), ensure_ascii=False)) if args.json else joined(_card_lines(opened)))
     return 0
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.cli import times
-from gateway.cli.terminal import colour, count, table
+from gateway.cli.terminal import colour, count, joined, table
 from gateway.core.amounts import format_duration
 from gateway.core.errors import GatewayError
 from gateway.core.times import rfc3339
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     told = summary(opened, data, labels, rows, truth)
     if args.out:
         _write(args.out, data.t_ns, labels, rows)
-    print(json.dumps(told, ensure_ascii=False) if args.json else "\n".join(_lines(told, data)))
+    print(json.dumps(told, ensure_ascii=False) if args.json else joined(_lines(told, data)))
     return 0
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from gateway.cli import outbox_dead, outbox_drain, outbox_export, outbox_peek, outbox_replay, outbox_status
 from gateway.cli.frame import shared
-from gateway.cli.places import state_dir
+from gateway.cli.places import at_state
 from gateway.cli.progress import Bar
-from gateway.cli.terminal import colour, config_path, count, fail
+from gateway.cli.terminal import colour, count, fail, joined
 from gateway.core.amounts import format_size
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
@@ -62,14 +62,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.what in _ASKED:
             return _ASKED[args.what](args)
-        if args.what == "status":
-            return outbox_status.run(args, _directory(args))
-        if args.what == "dead":
-            return outbox_dead.run(args, _directory(args) if args.do in ("list", "show") else None)
-        log = LogFiles(_directory(args))
-        if args.what == "verify":
-            return _verify(log, args.json)
-        return outbox_peek.run(args, log) if args.what == "peek" else outbox_export.run(args, log)
+        if args.what == "dead" and args.do not in ("list", "show"):
+            return outbox_dead.run(args, None)
+        with at_state(args.config, args.dir) as place:
+            return _look(args, args.dir or place / "outbox")
     except PermissionError as error:
         fail(f"you may not read {error.filename}: try  sudo edge-gateway outbox {args.what}")
     except BrokenPipeError:
@@ -84,9 +80,15 @@ def run(args: argparse.Namespace) -> int:
     return 1
 
 
-def _directory(args: argparse.Namespace) -> Path:
-    given: Path | None = args.dir
-    return given if given is not None else state_dir(config_path(args.config)) / "outbox"
+def _look(args: argparse.Namespace, directory: Path) -> int:
+    if args.what == "status":
+        return outbox_status.run(args, directory)
+    if args.what == "dead":
+        return outbox_dead.run(args, directory)
+    log = LogFiles(directory)
+    if args.what == "verify":
+        return _verify(log, args.json)
+    return outbox_peek.run(args, log) if args.what == "peek" else outbox_export.run(args, log)
 
 
 def _verify(log: LogFiles, as_json: bool) -> int:
@@ -96,7 +98,7 @@ def _verify(log: LogFiles, as_json: bool) -> int:
     if as_json:
         print(json.dumps(_plain(verdict), indent=2))
     else:
-        print("\n".join(_words(verdict)))
+        print(joined(_words(verdict)))
     return 0 if verdict.ok else 1
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.cli.asking import ask
 from gateway.cli.frame import shared
 from gateway.cli.outbox_peek import lines, plain
-from gateway.cli.terminal import colour, count, fail, table
+from gateway.cli.terminal import colour, count, fail, joined, table
 from gateway.core.times import rfc3339
 from gateway.outbox.dead import letters
 from gateway.outbox.dead_letter import Letter
@@ -73,7 +73,7 @@ def _list(found: Iterable[tuple[Path, Letter | str]], as_json: bool) -> int:
         )
         for letter in sound
     ]
-    print("\n".join(table(rows, right=[3])) if sound else "no dead letters")
+    print(joined(table(rows, right=[3])) if sound else "no dead letters")
     for path, problem in damaged.items():
         print(colour(f"{path}: {problem}", "red"))
     return 1 if damaged else 0
@@ -91,5 +91,5 @@ def _show(found: Iterable[tuple[Path, Letter | str]], wanted: str, as_json: bool
         return 0
     for letter in chosen:
         print(f"refused by {letter.sink} at {rfc3339(letter.died_ns)}: {letter.reason}")
-        print("\n".join(lines(letter.record)))
+        print(joined(lines(letter.record)))
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.cli.asking import UNREACHABLE
 from gateway.cli.client import AnswerError, UnreachableError, call, socket_path
 from gateway.cli.progress import Bar
-from gateway.cli.terminal import colour, count, fail
+from gateway.cli.terminal import colour, count, fail, joined
 from gateway.core.amounts import parse_duration
 
 EVERY = 0.5
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"drained": _is_through(sinks), "sinks": sinks}, ensure_ascii=False, indent=2))
     else:
-        print("\n".join(_lines(sinks)))
+        print(joined(_lines(sinks)))
     return 0 if _is_through(sinks) else 1
 
 

@@ -13,11 +13,12 @@ from typing import BinaryIO
 
 from gateway.cli import times
 from gateway.cli.progress import Bar
-from gateway.cli.terminal import count, fail
+from gateway.cli.terminal import count, fail, joined
 from gateway.core.record import Lane
 from gateway.core.times import rfc3339
 from gateway.outbox.export import Exported, Wanted, export_csv
 from gateway.outbox.files import LogFiles
+from gateway.places.owner import as_owner
 
 Export = Callable[[LogFiles, Wanted, BinaryIO, Callable[[int], None]], Exported]
 
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace, log: LogFiles) -> int:
     size = sum(path.stat().st_size for path in log.paths(Lane.DATA) if path.exists())
     with _target(args.out) as out, Bar("exporting", size) as bar:
         exported = write(log, wanted, out, bar)
-    told = json.dumps(asdict(exported)) if args.json else "\n".join(_words(exported, args.out))
+    told = json.dumps(asdict(exported)) if args.json else joined(_words(exported, args.out))
     print(told, file=sys.stderr if args.out is None else sys.stdout)
     return 1 if exported.missing else 0
 
@@ -86,11 +87,15 @@ def _target(path: Path | None) -> Iterator[BinaryIO]:
         return
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
+        with as_owner(path.parent):
+            file = part.open("xb")
+        with file:
             yield file
-        part.replace(path)
+        with as_owner(path.parent):
+            part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        with as_owner(path.parent):
+            part.unlink(missing_ok=True)
 
 
 def _words(exported: Exported, path: Path | None) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from gateway.cli.terminal import colour, table
+from gateway.cli.terminal import colour, joined, table
 from gateway.core.record import Lane, Record
 from gateway.core.times import rfc3339
 from gateway.outbox.export import COLUMNS, rows
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace, log: LogFiles) -> int:
             sound = False
             print(json.dumps({"problem": record}) if args.json else colour(record, "red"))
         else:
-            print(json.dumps(plain(record), ensure_ascii=False) if args.json else "\n".join(lines(record)))
+            print(json.dumps(plain(record), ensure_ascii=False) if args.json else joined(lines(record)))
     return 0 if sound else 1
 
 

@@ -11,7 +11,7 @@ from gateway.cli import times
 from gateway.cli.asking import UNREACHABLE
 from gateway.cli.client import AnswerError, UnreachableError, call, socket_path
 from gateway.cli.progress import Bar
-from gateway.cli.terminal import colour, count, fail
+from gateway.cli.terminal import colour, count, fail, joined
 from gateway.core.times import EARLIEST, rfc3339
 
 EVERY = 0.5
@@ -109,7 +109,7 @@ def _tell(args: argparse.Namespace, status: dict[str, Any], well: bool) -> int:
     if args.json:
         print(json.dumps(status, ensure_ascii=False, indent=2))
     else:
-        print("\n".join(_lines(status)))
+        print(joined(_lines(status)))
     return 0 if well and not list(_troubles(status)) else 1
 
 

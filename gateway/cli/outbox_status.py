@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.client import UnreachableError, call, socket_path
-from gateway.cli.terminal import colour, count, table
+from gateway.cli.terminal import colour, count, joined, table
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.record import Lane
 from gateway.outbox.files import Cursor, LogFiles
@@ -18,7 +18,7 @@ from gateway.outbox.retention import files_status
 def run(args: argparse.Namespace, directory: Path) -> int:
     """Show it; 1 if readings were lost, the disk refuses, or files cannot be read."""
     told = _asked(args) or _looked_at(LogFiles(directory))
-    print(json.dumps(told, ensure_ascii=False, indent=2) if args.json else "\n".join(_lines(told)))
+    print(json.dumps(told, ensure_ascii=False, indent=2) if args.json else joined(_lines(told)))
     return 1 if list(_troubles(told)) else 0
 
 

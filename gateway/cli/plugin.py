@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gateway.cli.frame import shared
-from gateway.cli.terminal import colour, config_path, fail, table
+from gateway.cli.terminal import colour, config_path, fail, joined, table
 from gateway.config.load import plugin_places
 from gateway.core.errors import ConfigError, PluginError
 from gateway.plugin.discovery import PluginInfo, Plugins
@@ -45,7 +45,7 @@ def _list(infos: Sequence[PluginInfo], as_json: bool) -> int:
     if as_json:
         print(json.dumps([asdict(info) for info in infos], indent=1))
     else:
-        print("\n".join(_words(infos)))
+        print(joined(_words(infos)))
     return 1 if any(info.error for info in infos) else 0
 
 
@@ -69,7 +69,7 @@ def _new(name: str, directory: Path, sink: bool) -> int:
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}")
         return 1
-    print("\n".join(str(path) for path in written))
+    print(joined(str(path) for path in written))
     print(f"\ntest it:   python -m pytest {directory / name}")
     print(f'use it:    plugin_dirs = ["{directory.absolute()}"] in [gateway], and the table from sample.toml')
     return 0

@@ -10,7 +10,7 @@ from gateway.acquire.line import close
 from gateway.acquire.plausible import Ranked, rank, several
 from gateway.acquire.probe import unbound
 from gateway.cli.client import AnswerError, UnreachableError, call, socket_path
-from gateway.cli.terminal import colour, config_path, fail, number, table
+from gateway.cli.terminal import colour, config_path, fail, joined, number, table
 from gateway.config.load import load
 from gateway.config.mistakes import did_you_mean
 from gateway.config.model import DeviceSpec, GatewaySection
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([_entry(each) for each in ranked], ensure_ascii=False))
     else:
-        print("\n".join(lines(ranked, args.all)))
+        print(joined(lines(ranked, args.all)))
     return 0
 
 

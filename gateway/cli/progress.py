@@ -5,6 +5,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+from gateway.cli.screen import CLEAR, control
 from gateway.core.amounts import format_duration
 
 _WIDTH = 30
@@ -30,7 +31,7 @@ class Bar:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._drawn:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            print(control(CLEAR), end="", file=sys.stderr, flush=True)
 
     def __call__(self, amount: int) -> None:
         """So much more is done."""
@@ -38,7 +39,7 @@ class Bar:
         now = time.monotonic()
         if now >= self._next:
             self._next, self._drawn = now + _EVERY, True
-            print(f"\r\033[K{self._text(now)}", end="", file=sys.stderr, flush=True)
+            print(f"{control(CLEAR)}{self._text(now)}", end="", file=sys.stderr, flush=True)
 
     def _text(self, now: float) -> str:
         part = min(1.0, self._done / self._total)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.client import AnswerError, UnreachableError, call, socket_path
-from gateway.cli.places import state_dir
+from gateway.cli.places import at_state
 from gateway.cli.progress import Bar
-from gateway.cli.terminal import colour, config_path, count, fail, table
+from gateway.cli.terminal import colour, count, fail, joined, table
 from gateway.cli.times import is_span, span
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
@@ -43,17 +43,18 @@ def run(args: argparse.Namespace) -> int:
     """Show them; 1 if readings were lost or a hash does not match."""
     if not is_span(args):
         return 2
-    directory: Path = args.dir or state_dir(config_path(args.config)) / "outbox"
     try:
-        receipts = [each for each in _told(args, directory) if fnmatchcase(each["device"], args.device or "*")]
-        found = _verified(directory, receipts) if args.verify else None
+        with at_state(args.config, args.dir) as place:
+            directory = args.dir or place / "outbox"
+            receipts = [each for each in _told(args, directory) if fnmatchcase(each["device"], args.device or "*")]
+            found = _verified(directory, receipts) if args.verify else None
     except AnswerError as error:
         fail(str(error))
         return 1
     except (OSError, GatewayError) as error:
         fail(f"{error}; name the log's directory:  edge-gateway receipts --dir DIR")
         return 1
-    print(_as_json(receipts, found) if args.json else "\n".join(_lines(receipts, found)))
+    print(_as_json(receipts, found) if args.json else joined(_lines(receipts, found)))
     return 1 if any(map(_lost, receipts)) or (found is not None and any(each.wrong for each in found)) else 0
 
 

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 from gateway.cli.frame import shared
-from gateway.cli.places import state_dir
-from gateway.cli.terminal import config_path, fail
+from gateway.cli.places import at_state
+from gateway.cli.screen import CLEAR, control
+from gateway.cli.terminal import fail, joined
 from gateway.operate.selftest.torture import Report, torture
+from gateway.places.owner import as_owner
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,10 +37,10 @@ def _count(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Try it; 1 if a promise was broken, or the disk cannot be written."""
-    place = args.dir if args.dir is not None else state_dir(config_path(args.config))
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(2**32)
     try:
-        report = torture(place, args.cycles, seed, _progress)
+        with at_state(args.config, args.dir) as place:
+            report = torture(place, args.cycles, seed, _progress)
         _wipe()
         _file(report, args.report)
     except OSError as error:
@@ -51,20 +53,21 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _wipe()
         raise
-    print(json.dumps(report.plain(), indent=2, ensure_ascii=False) if args.json else "\n".join(report.lines()))
+    print(json.dumps(report.plain(), indent=2, ensure_ascii=False) if args.json else joined(report.lines()))
     return 0 if report.passed else 1
 
 
 def _file(report: Report, path: Path | None) -> None:
     if path is not None:
-        path.write_text("\n".join([*report.lines(), ""]), encoding="utf-8")
+        with as_owner(path.parent):
+            path.write_text(joined([*report.lines(), ""]), encoding="utf-8")
 
 
 def _progress(name: str, done: int, total: int) -> None:
     if sys.stderr.isatty():
-        print(f"\r\033[K{name}: {done} of {total}", end="", file=sys.stderr, flush=True)
+        print(f"{control(CLEAR)}{name}: {done} of {total}", end="", file=sys.stderr, flush=True)
 
 
 def _wipe() -> None:
     if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+        print(control(CLEAR), end="", file=sys.stderr, flush=True)

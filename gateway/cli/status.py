@@ -54,6 +54,7 @@ def troubles(answer: dict[str, Any]) -> Iterator[list[str]]:
         yield [f"outbox: {free} free on its disk, and {kept} are to stay free ([outbox] min_free): make room"]
     if outbox["not_accepted"]:
         yield [colour(f"outbox: {count(outbox['not_accepted'], 'reading')} not accepted and lost", "red")]
+    yield from _audit(answer.get("audit", {}))
     yield from ([colour(f"left out, its plugin does not load: {problem}", "red")] for problem in answer["parked"])
     for kind in ("device", "sink", "model"):
         for part in answer[f"{kind}s"]:
@@ -66,6 +67,13 @@ def troubles(answer: dict[str, Any]) -> Iterator[list[str]]:
         yield [f"outbox: {count(dead, 'dead letter')}, refused for good and kept: edge-gateway outbox dead list"]
     if damaged := [*outbox["recovered"]["damaged"], *outbox["recovered"]["unreadable"]]:
         yield [f"outbox: damaged files were found at the start, and set aside: {', '.join(damaged)}"]
+
+
+def _audit(audit: dict[str, Any]) -> Iterator[list[str]]:
+    if failing := audit.get("failing"):
+        yield [colour(f"{failing}: what must be audited is refused until that is mended", "red")]
+    if damage := audit.get("damage"):
+        yield [colour(f"the audit trail was found damaged: {damage}: edge-gateway audit verify", "red")]
 
 
 def _not_good(device: dict[str, Any]) -> str:

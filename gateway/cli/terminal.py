@@ -5,21 +5,34 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from gateway.cli.screen import control
+from gateway.core.text import shown
+from gateway.places.state_dir import CONFIG
+
 CODES = {"red": 31, "green": 32, "yellow": 33, "grey": 90, "bold": 1}
-DEFAULT_CONFIG = Path("/etc/edge-gateway/config.toml")
 
 
 def colour(text: str, name: str) -> str:
     """The text in a colour, on a terminal that wants colours."""
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
-    return f"\033[{CODES[name]}m{text}\033[0m"
+    return f"{control(_sgr(CODES[name]))}{text}{control(_sgr(0))}"
+
+
+def _sgr(code: int) -> str:
+    return f"\033[{code}m"
+
+
+def joined(lines: Iterable[str]) -> str:
+    """The lines as one text; what breaks a line within one of them is text from outside."""
+    return "\n".join(line.replace("\n", "\\n") for line in lines)
 
 
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
     """Lines with aligned columns; those numbered in `right` are set to the right."""
     if not rows:
         return []
+    rows = [[shown(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(
@@ -34,7 +47,9 @@ def redrawn(lines: Sequence[str], height: int) -> list[str]:
     """The lines as they are printed to replace the last screen, without flicker; no more than `height` of them."""
     if len(lines) > height:
         lines = [*lines[: height - 1], f"… and {len(lines) - height + 1} more"]
-    return ["\033[H" + "\033[K\n".join(lines) + "\033[J"]
+    ends = [*["\033[K"] * (len(lines) - 1), "\033[J"]
+    first, *rest = [line + control(end) for line, end in zip(lines or [""], ends, strict=True)]
+    return [control("\033[H") + first, *rest]
 
 
 def number(value: object) -> str:
@@ -60,9 +75,10 @@ def sentence(parts: Iterable[str]) -> str:
 
 def config_path(given: str | None) -> Path:
     """The configuration to use: as given, by $EDGE_GATEWAY_CONFIG, or the service's."""
-    return Path(given or os.environ.get("EDGE_GATEWAY_CONFIG") or DEFAULT_CONFIG)
+    return Path(given or os.environ.get("EDGE_GATEWAY_CONFIG") or CONFIG)
 
 
 def fail(message: str) -> None:
     """A message on stderr."""
-    print(f"edge-gateway: {message}", file=sys.stderr)
+    head, *more = message.split("\n")
+    print(joined([f"edge-gateway: {head}"]), *more, sep="\n", file=sys.stderr)

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -15,12 +16,15 @@ CREDENTIALS = Path("/etc/edge-gateway/credentials")
 """Where systemd takes the service's credentials from; read directly when the gateway is started by hand."""
 
 _LONGEST = 64 * 1024
+_remembered: dict[str, str] = {}
 
 
 def resolve(secret: Secret, base: Path = Path()) -> str:
     """The secret itself, without the newline at its end. A relative file starts at `base`.
 
     Raises RefusedError, which says where to put it; the secret is in no message."""
+    if (known := _remembered.get(secret.model_dump_json())) is not None:
+        return known
     if secret.credential is not None:
         return _credential(secret.credential)
     if secret.file is not None:
@@ -30,6 +34,14 @@ def resolve(secret: Secret, base: Path = Path()) -> str:
     if not value:
         raise RefusedError(f"secret: the environment variable {secret.env} is not set; a credential is safer")
     return value
+
+
+def remember(options: BaseModel) -> None:
+    """Have `resolve` give the secrets of a table from now on as they can be had now: who dials on the service's behalf may
+    not read what systemd reads for the service."""
+    for _, secret in named_in(options):
+        with suppress(RefusedError):
+            _remembered[secret.model_dump_json()] = resolve(secret)
 
 
 def named_in(options: BaseModel) -> Iterator[tuple[str, Secret]]:

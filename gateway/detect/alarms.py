@@ -176,11 +176,8 @@ class Alarms:
             raise GatewayError(f"{alarm.key.name}: nothing to acknowledge: {told}")
 
     def shelve(self, alarm: Alarm, who: str, seconds: float, reason: str) -> None:
-        """Make it unheard for a time. Raises GatewayError for no reason or too long."""
-        if not reason.strip():
-            raise GatewayError("say why it is shelved: --reason")
-        if not 0 < seconds <= LONGEST_SHELF:
-            raise GatewayError(f"an alarm is shelved for {format_duration(LONGEST_SHELF)} at most")
+        """Make it unheard for a time. Raises GatewayError for too long."""
+        self.check_shelf(seconds)
         now = self._clock.wall_ns()
         self._alarms[alarm.key] = alarm
         alarm.shelved = Said(who, now, reason)
@@ -190,10 +187,19 @@ class Alarms:
         alarm.event = alarm.event or uuid4().hex
         self._say(alarm, _of(alarm, "shelved", now, message, by=who, reason=reason, until=until))
 
-    def unshelve(self, alarm: Alarm, who: str) -> None:
-        """Make it heard again, before its time. Raises GatewayError when it is not shelved."""
+    def check_shelf(self, seconds: float) -> None:
+        """Raises GatewayError for a time that nothing is shelved for."""
+        if not 0 < seconds <= LONGEST_SHELF:
+            raise GatewayError(f"an alarm is shelved for {format_duration(LONGEST_SHELF)} at most")
+
+    def check_shelved(self, alarm: Alarm) -> None:
+        """Raises GatewayError when it is not shelved."""
         if alarm.shelved is None:
             raise GatewayError(f"{alarm.key.name} is not shelved")
+
+    def unshelve(self, alarm: Alarm, who: str) -> None:
+        """Make it heard again, before its time. Raises GatewayError when it is not shelved."""
+        self.check_shelved(alarm)
         alarm.shelved = alarm.shelved_until = None
         self._say(alarm, _of(alarm, "unshelved", self._clock.wall_ns(), f"{alarm.key.name} is heard again", by=who))
         self._restate(alarm)

@@ -1,11 +1,10 @@
 """What people do with alarms, by the control socket; each step is audited."""
 
-from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from gateway.core.errors import GatewayError
 from gateway.detect import Detection
 from gateway.detect.alarm import Alarm, Origin
+from gateway.operate.commands import Actor, Body
 from gateway.operate.notes import Notes
 
 
@@ -16,7 +15,7 @@ class Devices(Protocol):
 
 
 class AlarmCommands:
-    """Every answer is the list of alarms as it is then."""
+    """Every answer is the list of alarms as it is then. What cannot be done is refused before it is audited."""
 
     def __init__(self, detection: Detection, devices: Devices, notes: Notes) -> None:
         self._alarms = detection.alarms
@@ -24,7 +23,7 @@ class AlarmCommands:
         self._devices = devices
         self._notes = notes
 
-    def commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+    def commands(self) -> dict[str, Body]:
         """By their names on the socket."""
         return {
             "alarms": self.listed,
@@ -33,48 +32,42 @@ class AlarmCommands:
             "unshelve": self.unshelve,
         }
 
-    async def listed(self, who: str) -> list[dict[str, Any]]:
+    async def listed(self, by: Actor) -> list[dict[str, Any]]:
         """All that are raised, unacknowledged or shelved."""
         return self._alarms.listed()
 
-    async def acknowledge(self, who: str, alarm: str, comment: str = "") -> list[dict[str, Any]]:
+    async def acknowledge(self, by: Actor, alarm: str, comment: str = "") -> list[dict[str, Any]]:
         """Somebody has seen it. Raises GatewayError when there is none such, also the next two."""
         found = self._alarms.find(alarm)
+        self._alarms.check_waits(found)
+        said = {"target": found.key.name, "event": found.event, "why": comment}
         if found.origin:
-            await self._acknowledge_at_device(who, found, found.origin, comment)
+            await self._acknowledge_at_device(by, found, found.origin, said)
         else:
-            self._alarms.check_waits(found)
-            await self._told("alarm.acknowledge", who, found, why=comment)
-            self._alarms.acknowledge(found, who, comment)
+            async with self._notes.audited(by, "alarm.acknowledge", **said):
+                self._alarms.acknowledge(found, by.name, comment)
         return self._alarms.listed()
 
-    async def _acknowledge_at_device(self, who: str, alarm: Alarm, origin: Origin, comment: str) -> None:
-        """In the audit trail before it is sent; where the trail cannot be written, nothing is."""
-        self._alarms.check_waits(alarm)
-        said = {"target": alarm.key.name, "event": alarm.event, "why": comment}
-        await self._notes.noted("alarm.acknowledge", who, **said, condition=origin.condition)
-        try:
-            with self._conditions.acknowledging(alarm, who, comment):
+    async def _acknowledge_at_device(self, by: Actor, alarm: Alarm, origin: Origin, said: dict[str, str]) -> None:
+        comment = said["why"]
+        async with self._notes.audited(by, "alarm.acknowledge", **said, condition=origin.condition):
+            with self._conditions.acknowledging(alarm, by.name, comment):
                 await self._devices.acknowledge(alarm.key.device, origin.condition, origin.event, comment)
-                await self._conditions.acknowledged(alarm, who, comment)
-        except GatewayError as error:
-            await self._notes.told("alarm.acknowledge.result", who, **said, result=f"failed: {error}")
-            raise
-        await self._notes.told("alarm.acknowledge.result", who, **said, result="done")
+                await self._conditions.acknowledged(alarm, by.name, comment)
 
-    async def shelve(self, who: str, alarm: str, seconds: float, reason: str) -> list[dict[str, Any]]:
+    async def shelve(self, by: Actor, alarm: str, seconds: float, reason: str) -> list[dict[str, Any]]:
         """Say nothing of it for a while."""
         found = self._alarms.find(alarm)
-        await self._told("alarm.shelve", who, found, why=reason, seconds=seconds)
-        self._alarms.shelve(found, who, seconds, reason)
+        self._alarms.check_shelf(seconds)
+        said = {"target": found.key.name, "event": found.event, "why": reason, "seconds": seconds}
+        async with self._notes.audited(by, "alarm.shelve", **said):
+            self._alarms.shelve(found, by.name, seconds, reason)
         return self._alarms.listed()
 
-    async def unshelve(self, who: str, alarm: str) -> list[dict[str, Any]]:
+    async def unshelve(self, by: Actor, alarm: str) -> list[dict[str, Any]]:
         """End its shelving."""
         found = self._alarms.find(alarm)
-        await self._told("alarm.unshelve", who, found)
-        self._alarms.unshelve(found, who)
+        self._alarms.check_shelved(found)
+        async with self._notes.audited(by, "alarm.unshelve", target=found.key.name, event=found.event):
+            self._alarms.unshelve(found, by.name)
         return self._alarms.listed()
-
-    async def _told(self, action: str, who: str, alarm: Alarm, **fields: Any) -> None:
-        await self._notes.told(action, who, target=alarm.key.name, event=alarm.event, **fields)

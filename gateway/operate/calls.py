@@ -8,6 +8,7 @@ from typing import Any
 from gateway.config.mistakes import did_you_mean
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
+from gateway.operate.commands import Actor
 from gateway.operate.writes import Road
 
 
@@ -19,7 +20,7 @@ class Calls:
         self._alone: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def call(
-        self, who: str, device: str, target: str, method: str, arguments: Sequence[Any], reason: str
+        self, by: Actor, device: str, target: str, method: str, arguments: Sequence[Any], reason: str
     ) -> dict[str, Any]:
         """Call a method of an object of a device; its results as JSON values. Raises GatewayError for what is refused, or
         fails."""
@@ -27,25 +28,24 @@ class Calls:
         if not self._road.allowed():
             raise GatewayError("calling is switched off: [gateway] writes = true allows it")
         said = {"target": f"{device}/{target}.{method}", "arguments": list(arguments), "why": reason}
-        async with self._alone[device]:
-            await self._road.note("call", who, **said)
+        async with self._alone[device], self._road.notes.audited(by, "call", **said) as outcome:
             try:
                 results = await self._road.devices.call(device, target, method, arguments)
             except GatewayError as error:
-                await self._tell(who, device, {**said, "result": f"failed: {error}"})
+                self._tell(by.name, device, {**said, "result": f"failed: {error}"})
                 raise
             given = [{"name": name, "value": value} for name, value in results]
-            await self._tell(who, device, {**said, "result": "done", "results": given})
+            outcome["results"] = given
+            self._tell(by.name, device, {**said, "result": "done", "results": given})
         return {"device": device, "object": target, "method": method, "results": given}
 
-    async def _tell(self, who: str, device: str, said: dict[str, Any]) -> None:
-        """The result, to the audit trail and to the far side. It is done by now, whatever becomes of this."""
+    def _tell(self, who: str, device: str, said: dict[str, Any]) -> None:
+        """The result, to the far side. It is done by now, whatever becomes of this."""
         now = self._road.clock.wall_ns()
         arguments = ", ".join(map(str, said["arguments"]))
         message = f"{who} called {said['target']}({arguments}): {said['result']}."
         severity = "info" if said["result"] == "done" else "warning"
         self._road.emit(Event(f"call-{now}", "call", "done", device, now, message, severity, {"who": who, **said}))
-        await self._road.note("call.result", who, **said)
 
 
 def check_allowed(methods: Mapping[str, Sequence[str]], device: str, target: str, method: str) -> None:

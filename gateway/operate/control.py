@@ -2,35 +2,40 @@
 
 One request per connection, as a line of JSON: {"command": "status", "arguments": {…}}; one line comes back, {"result": …}
 or {"error": "…"}. Whoever may open the socket may ask; who it was is read from the kernel, for the audit trail.
+
+Clients are not trusted to be quick, few or honest: what one sends is bounded, what it does not read is counted, and who
+makes no progress loses his place (`gateway.operate.clients`).
 """
 
 import asyncio
 import contextlib
-import inspect
 import os
-import pwd
 import socket
-import struct
-from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
 import structlog
 
 from gateway.core.errors import GatewayError
+from gateway.core.parsing import parse_json
+from gateway.core.text import cleaned
+from gateway.operate.answer import portions, refusal
+from gateway.operate.clients import PLACES, Client, Clients
+from gateway.operate.commands import Actor, Commands
+from gateway.operate.peer import Peer, peer, who
 
-LINE_LIMIT = 1 << 20
+REQUEST = 256 * 1024
 """Bytes of a request."""
-CLIENTS = 32
-"""Connections at a time."""
+DEPTH = 16
+"""Levels that it may be nested."""
 PATIENCE = 5.0
-"""Seconds that a client may take to send its request, and to take the answer."""
+"""Seconds that a client may take to send its request, and to take each portion of the answer."""
+PORTION = 64 * 1024
+"""Bytes of an answer that are handed to the kernel at once."""
+BACKLOG = 32
+"""Connections that are accepted in one turn of the loop."""
 
-_JSON = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
-
-Command = Callable[..., Awaitable[Any]]
-"""Called with `who` and the request's arguments; returns a JSON value, or raises GatewayError for the person."""
+log = structlog.get_logger()
 
 
 class ControlServer:
@@ -39,11 +44,11 @@ class ControlServer:
     Entering raises GatewayError when another gateway answers there, or the socket cannot be made.
     """
 
-    def __init__(self, path: Path, commands: Mapping[str, Command], patience: float = PATIENCE) -> None:
+    def __init__(self, path: Path, commands: Commands, patience: float = PATIENCE) -> None:
         self._path = path
         self._commands = commands
         self._patience = patience
-        self._clients: set[asyncio.Task[Any]] = set()
+        self.clients = Clients()
 
     async def __aenter__(self) -> "ControlServer":
         try:
@@ -65,75 +70,116 @@ class ControlServer:
     async def _listen(self) -> asyncio.Server:
         mask = os.umask(0o117)
         try:
-            return await asyncio.start_unix_server(self._client, self._path, limit=LINE_LIMIT)
+            return await asyncio.start_unix_server(self._client, self._path, limit=REQUEST, backlog=BACKLOG)
         finally:
             os.umask(mask)
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for task in tuple(self._clients):
+        tasks = self.clients.tasks()
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._clients, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._path.unlink(missing_ok=True)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._clients.add(task)
+        client = None
         try:
-            await self._serve(reader, writer)
+            found = peer(writer.get_extra_info("socket"))
+            client = self.clients.admit(found.uid, task)
+            if client is None:
+                writer.write(refusal(f"too many clients on the control socket: {PLACES} at a time"))
+            else:
+                await self._serve(client, found, reader, writer)
         except (OSError, TimeoutError):
             pass  # the client went away, or does not read
         except asyncio.CancelledError:
-            # The server is closing; asyncio would report the cancelled task of a connection as an error.
-            pass
+            # Put out, or the server is closing; asyncio would report the cancelled task of a connection as an error.
+            if client is not None and client.put_out:
+                writer.write(refusal("too many clients on the control socket: you were the slowest; ask again"))
+        except Exception as error:
+            log.error("an answer broke off", exc_info=error)
         finally:
-            self._clients.discard(task)
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            if client is not None:
+                self.clients.leave(client)
+            # Not close(): that would keep what the client does not read for as long as it likes.
+            _end(writer)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(await self._answer(reader, _peer(writer)) + b"\n")
-        async with asyncio.timeout(self._patience):
-            await writer.drain()
+    async def _serve(
+        self, client: Client, found: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        writer.transport.set_write_buffer_limits(high=0)
+        try:
+            line = await self._request(reader)
+        except GatewayError as error:
+            return await self._send(client, writer, refusal(str(error)))
+        client.moved = asyncio.get_running_loop().time()
+        actor = Actor(await who(found), client.uid)
+        async with self.clients.turn(client):
+            answer, stream = await self._answer(client, actor, line)
+        await self._send(client, writer, answer)
+        if stream is not None:
+            async for portion in portions(stream, actor.remarks):
+                await self._send(client, writer, portion)
+        return None
 
-    async def _answer(self, reader: asyncio.StreamReader, who: str) -> bytes:
-        if len(self._clients) > CLIENTS:
-            return _refusal(f"too many clients on the control socket: {CLIENTS} at a time")
+    async def _request(self, reader: asyncio.StreamReader) -> bytes:
         try:
             async with asyncio.timeout(self._patience):
-                line = await reader.readline()
+                return await reader.readline()
         except ValueError:
-            return _refusal(f"the request is too long: {LINE_LIMIT} bytes at most")
+            raise GatewayError(f"the request is too long: {REQUEST} bytes at most") from None
         except TimeoutError:
-            return _refusal(f"no request came within {self._patience:g} s")
-        return await self._call(line, who)
+            raise GatewayError(f"no request came within {self._patience:g} s") from None
 
-    async def _call(self, line: bytes, who: str) -> bytes:
+    async def _answer(self, client: Client, actor: Actor, line: bytes) -> tuple[bytes, Any]:
+        """What to send, and, of a long list, what is made only as the client takes it."""
         try:
-            request = orjson.loads(line)
-            name = request["command"]
-            command, arguments = self._commands[name], {**request.get("arguments", {}), "who": who}
-            inspect.signature(command).bind(**arguments)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return _refusal(f"not understood; the gateway knows: {', '.join(self._commands)}")
-        try:
-            return orjson.dumps({"result": await command(**arguments)}, option=_JSON)
+            result = await self._commands.call(actor, _parsed(line))
+            if hasattr(result, "__next__"):
+                return b"", result
+            answer = b"".join([portion async for portion in portions(result, actor.remarks)])
         except GatewayError as error:
-            return _refusal(str(error))
-        except Exception as error:  # noqa: BLE001 - a bug in one answer must not stop the gateway
-            structlog.get_logger().error("a command failed", command=name, exc_info=error)
-            return _refusal(f"{type(error).__name__}: {error} (a bug; the traceback is in the gateway's log)")
+            return refusal(str(error)), None
+        except Exception as error:
+            log.error("a command failed", request=cleaned(line.decode(errors="replace"), 200), exc_info=error)
+            reason = cleaned(f"{type(error).__name__}: {error}")
+            return refusal(f"{reason} (a bug; the traceback is in the gateway's log)"), None
+        if not self.clients.hold(client, len(answer)):
+            return refusal(f"the answer is too long ({len(answer)} bytes): ask for less of it"), None
+        return answer, None
+
+    async def _send(self, client: Client, writer: asyncio.StreamWriter, data: bytes) -> None:
+        """Returns when the kernel has all of it. Raises TimeoutError when the client takes too long over a portion."""
+        rest = memoryview(data)
+        while rest:
+            writer.write(bytes(rest[:PORTION]))
+            rest = rest[PORTION:]
+            async with asyncio.timeout(self._patience):
+                await writer.drain()
+            client.held = len(rest)
+            client.moved = asyncio.get_running_loop().time()
 
 
-def _refusal(reason: str) -> bytes:
-    return orjson.dumps({"error": reason})
+def _parsed(line: bytes) -> Any:
+    try:
+        return parse_json(line, size=REQUEST + 1, depth=DEPTH)
+    except ValueError as error:
+        raise GatewayError(f'not understood: a request is {{"command": NAME, "arguments": {{…}}}}: {error}') from None
+
+
+def _end(writer: asyncio.StreamWriter) -> None:
+    if writer.transport.get_write_buffer_size():
+        writer.transport.abort()
+    else:
+        writer.close()
 
 
 def _answers(path: Path) -> bool:
     """Whether somebody listens there; a socket left behind by a killed gateway does not answer."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
         probe.settimeout(1.0)
         try:
             probe.connect(str(path))
@@ -142,13 +188,3 @@ def _answers(path: Path) -> bool:
         except (FileNotFoundError, ConnectionRefusedError):
             return False
     return True
-
-
-def _peer(writer: asyncio.StreamWriter) -> str:
-    """Name of the user at the other end."""
-    raw = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", raw)
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"

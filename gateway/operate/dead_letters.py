@@ -1,37 +1,36 @@
 """What people do with dead letters, by the control socket."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.core.errors import GatewayError
+from gateway.operate.commands import Actor, Body
+from gateway.operate.notes import Notes
 from gateway.outbox import Outbox
-
-Noted = Callable[..., Awaitable[None]]
-"""Writes into the audit trail: action, who, fields."""
 
 
 class DeadLetterCommands:
     """Retry and drop; both are audited before they begin."""
 
-    def __init__(self, outbox: Outbox, noted: Noted) -> None:
+    def __init__(self, outbox: Outbox, notes: Notes) -> None:
         self._outbox = outbox
-        self._noted = noted
+        self._notes = notes
 
-    def commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+    def commands(self) -> dict[str, Body]:
         """By their names on the socket."""
         return {"dead_retry": self.retry, "dead_drop": self.drop}
 
-    async def retry(self, who: str, ids: Sequence[str] = (), sink: str | None = None) -> dict[str, Any]:
+    async def retry(self, by: Actor, ids: Sequence[str] = (), sink: str | None = None) -> dict[str, Any]:
         """Send them once more. Raises GatewayError when there are none such."""
         self._some(ids, sink)
-        await self._noted("outbox.dead.retry", who, ids=list(ids) or "all", sink=sink or "any")
-        return {"retried": await self._outbox.revive(ids, sink)}
+        async with self._notes.audited(by, "outbox.dead.retry", ids=list(ids) or "all", sink=sink or "any"):
+            return {"retried": await self._outbox.revive(ids, sink)}
 
-    async def drop(self, who: str, ids: Sequence[str] = (), sink: str | None = None) -> dict[str, Any]:
+    async def drop(self, by: Actor, ids: Sequence[str] = (), sink: str | None = None) -> dict[str, Any]:
         """Keep them no longer. Raises GatewayError when there are none such."""
         names = self._some(ids, sink)
-        await self._noted("outbox.dead.drop", who, ids=list(ids) or "all", sink=sink or "any")
-        self._outbox.dead.drop(names)
+        async with self._notes.audited(by, "outbox.dead.drop", ids=list(ids) or "all", sink=sink or "any"):
+            self._outbox.dead.drop(names)
         return {"dropped": len(names)}
 
     def _some(self, ids: Sequence[str], sink: str | None) -> Sequence[str]:

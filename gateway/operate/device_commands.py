@@ -1,6 +1,6 @@
 """What people ask of devices, by the control socket: last values, a read now, what a register may mean, what there is."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +10,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.live import LiveDevice, LiveTable
 from gateway.operate import answers
+from gateway.operate.commands import Actor, Body
 
 
 class DeviceCommands:
@@ -20,16 +21,16 @@ class DeviceCommands:
         self._acquirer = acquirer
         self._clock = clock
 
-    def commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+    def commands(self) -> dict[str, Body]:
         """By their names on the socket."""
         return {"tags": self.tags, "read": self.read, "probe": self.probe, "browse": self.browse}
 
-    async def tags(self, who: str, device: str | None = None) -> list[dict[str, Any]]:
+    async def tags(self, by: Actor, device: str | None = None) -> Iterator[dict[str, Any]]:
         """Last values of all tags, or of one device's."""
         chosen = [self._device(device)] if device is not None else list(self._live)
-        return [row for live in chosen for row in answers.tags(live, self._clock)]
+        return (row for live in chosen for row in answers.tags(live, self._clock))
 
-    async def read(self, who: str, device: str, tags: Sequence[str]) -> list[dict[str, Any]]:
+    async def read(self, by: Actor, device: str, tags: Sequence[str]) -> list[dict[str, Any]]:
         """Read tags of a device now."""
         known = {tag.name for tag in self._device(device).device.tags}
         for tag in tags:
@@ -37,12 +38,12 @@ class DeviceCommands:
                 raise GatewayError(f'device "{device}" has no tag "{tag}"; it has: {", ".join(sorted(known))}')
         return answers.readings(await self._acquirer.read(device, tags))
 
-    async def probe(self, who: str, device: str, address: str, count: int) -> list[list[dict[str, Any]]]:
+    async def probe(self, by: Actor, device: str, address: str, count: int) -> list[list[dict[str, Any]]]:
         """What stands at an address under every type and order, several times."""
         reads = await several(lambda: self._acquirer.guesses(device, address, count))
         return [[{"options": dict(guess.options), "value": guess.value} for guess in read] for read in reads]
 
-    async def browse(self, who: str, device: str) -> list[dict[str, str]] | None:
+    async def browse(self, by: Actor, device: str) -> list[dict[str, str]] | None:
         """What a device offers; null when the gateway has no connection to it."""
         if device not in self._live:
             return None

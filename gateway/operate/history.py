@@ -1,39 +1,39 @@
 """What people ask of the log while the gateway runs: whether a sink is through, and history once more (docs/history.md)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from gateway.core.errors import GatewayError
 from gateway.core.times import EARLIEST, LATEST, rfc3339
+from gateway.operate.commands import Actor, Body
+from gateway.operate.notes import Notes
 from gateway.outbox import Outbox
 from gateway.outbox.history import Asked
 from gateway.outbox.replay import RATE, Replay
 
 log = structlog.get_logger()
 
-Noted = Callable[..., Awaitable[None]]
-
 
 class HistoryCommands:
-    """`noted` writes the audit trail, `start` runs what nobody waits for, `sinks` tells state and reason of each sink."""
+    """`start` runs what nobody waits for, `sinks` tells state and reason of each sink."""
 
     def __init__(
         self,
         outbox: Outbox,
-        noted: Noted,
+        notes: Notes,
         start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         sinks: Callable[[], Sequence[Mapping[str, Any]]],
     ) -> None:
         self._outbox = outbox
-        self._noted = noted
+        self._audit = notes
         self._start = start
         self._sinks = sinks
         self._notes: set[asyncio.Task[None]] = set()
 
-    def commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+    def commands(self) -> dict[str, Body]:
         """By their names on the control socket."""
         return {
             "drain": self.drain,
@@ -42,7 +42,7 @@ class HistoryCommands:
             "replay_cancel": self.replay_cancel,
         }
 
-    async def drain(self, who: str, sink: str | None = None, marks: Mapping[str, int] | None = None) -> dict[str, Any]:
+    async def drain(self, by: Actor, sink: str | None = None, marks: Mapping[str, int] | None = None) -> dict[str, Any]:
         """How much of what was appended before `marks` (default: before now) each sink is not done with, in readings, and
         what it has dropped since it began. Changes nothing."""
         sinks = [each for each in self._sinks() if sink in (None, each["name"])]
@@ -67,17 +67,15 @@ class HistoryCommands:
         names = ", ".join(str(each["name"]) for each in self._sinks())
         return f'no sink "{sink}"; there are: {names}' if names else "no sink is configured: nothing is ever sent"
 
-    def _checked(self, marks: Any) -> dict[str, int]:
+    def _checked(self, marks: Mapping[str, int]) -> dict[str, int]:
         known = self._outbox.marks()
-        if not isinstance(marks, Mapping) or marks.keys() != known.keys():
+        if marks.keys() != known.keys():
             raise GatewayError(f"marks must name the lanes {', '.join(known)}")
-        if not all(isinstance(mark, int) for mark in marks.values()):
-            raise GatewayError("marks must be whole numbers")
         return {lane: min(mark, known[lane]) for lane, mark in marks.items()}
 
     async def replay(
         self,
-        who: str,
+        by: Actor,
         sink: str,
         from_ns: int,
         to_ns: int,
@@ -86,10 +84,6 @@ class HistoryCommands:
     ) -> dict[str, Any]:
         """Send what was accepted in [from_ns, to_ns) to this sink once more; audited before it starts. `rate`: readings per
         second; None: no bound."""
-        if not isinstance(from_ns, int) or not isinstance(to_ns, int):
-            raise GatewayError("times must be whole nanoseconds since 1970")
-        if rate is not None and not rate > 0:
-            raise GatewayError("the rate must be above 0")
         asked = Asked(from_ns, to_ns, tuple(devices))
         replay = self._outbox.replays.make(sink, asked, self._ended, rate)
         told = {
@@ -98,22 +92,23 @@ class HistoryCommands:
             "devices": list(devices) or "all",
         }
         try:
-            await self._noted("replay.start", who, target=sink, **told, rate=rate)
+            async with self._audit.audited(by, "replay.start", target=sink, **told, rate=rate):
+                replay.begin()
         except GatewayError as error:
             replay.end(f"it could not be audited: {error}")
             raise
-        replay.begin()
-        log.info("a replay begins", sink=sink, by=who, **told)
+        log.info("a replay begins", sink=sink, by=by.name, **told)
         return replay.status()
 
-    async def replay_status(self, who: str, sink: str) -> dict[str, Any]:
+    async def replay_status(self, by: Actor, sink: str) -> dict[str, Any]:
         """How far the last replay to this sink is, or how it ended."""
         return self._outbox.replays.named(sink).status()
 
-    async def replay_cancel(self, who: str, sink: str) -> dict[str, Any]:
+    async def replay_cancel(self, by: Actor, sink: str) -> dict[str, Any]:
         """End it. What is on its way stays on its way."""
         replay = self._outbox.replays.named(sink)
-        replay.end(f"cancelled by {who}")
+        async with self._audit.audited(by, "replay.cancel", target=sink):
+            replay.end(f"cancelled by {by.name}")
         return replay.status()
 
     async def stop(self) -> None:
@@ -132,7 +127,4 @@ class HistoryCommands:
         note.add_done_callback(self._notes.discard)
 
     async def _note_end(self, sink: str, told: Mapping[str, Any]) -> None:
-        try:
-            await self._noted("replay.end", "system", target=sink, **told)
-        except GatewayError as error:
-            log.error(str(error), action="replay.end", target=sink)
+        await self._audit.told("replay.end", "system", target=sink, **told)

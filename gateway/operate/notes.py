@@ -1,13 +1,20 @@
 """What the gateway writes into its audit trail."""
 
 import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from gateway.core.clock import Clock
+from gateway.core.text import cleaned
+from gateway.operate.commands import Actor
 from gateway.trust.audit import AuditError, AuditTrail
+from gateway.trust.chain import DAMAGED, Head
+from gateway.trust.files import is_begun
 
 log = structlog.get_logger()
 
@@ -15,28 +22,78 @@ log = structlog.get_logger()
 class Notes:
     """The trail, opened when it is first written to: a disk that takes nothing does not keep the gateway from starting.
 
-    All four write one record and return when it is on disk, a few milliseconds later; `before` and `noted` are for what
-    must not happen without its record, and raise AuditError; `after` and `told` are for what has happened anyway, and
-    write into the log where the trail takes nothing.
+    What people do is `audited`. Of the other four, each writes one record and returns when it is on disk, a few milliseconds
+    later; `before` and `noted` are for what must not happen without its record, and raise AuditError; `after` and `told` are
+    for what has happened anyway, and write into the log where the trail takes nothing.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock
         self._trail: AuditTrail | None = None
+        self._opening = threading.Lock()
+        self.failing = ""
+        """Why the last record could not be written, in words."""
+
+    @asynccontextmanager
+    async def audited(self, by: Actor, action: str, **fields: Any) -> AsyncIterator[dict[str, Any]]:
+        """What is done within is in the trail before; raises AuditError, and nothing is done, when it cannot be. What came of
+        it is a second record, "<action>.result", with `result` and what was put into the dict that is handed out; where the
+        trail does not take that one, it is done all the same: the log has it, and whoever asked is told."""
+        await self.noted(action, by.name, **fields)
+        outcome: dict[str, Any] = {}
+        try:
+            yield outcome
+        except asyncio.CancelledError:
+            self.after(f"{action}.result", by.name, **{**fields, **outcome, "result": "broken off"})
+            raise
+        except Exception as error:
+            reason = cleaned(str(error) or type(error).__name__)
+            await self._result(by, action, {**fields, **outcome, "result": f"failed: {reason}"})
+            raise
+        await self._result(by, action, {**fields, "result": "done", **outcome})
+
+    async def _result(self, by: Actor, action: str, fields: dict[str, Any]) -> None:
+        try:
+            await self.noted(f"{action}.result", by.name, **fields)
+        except AuditError as error:
+            _log(error, f"{action}.result", by.name, fields)
+            by.remarks.append(f"what came of it could not be written into the audit trail: {error}")
 
     def before(self, action: str, who: str, **fields: Any) -> None:
         """Blocking."""
-        if self._trail is None:
-            self._trail = AuditTrail(self._path, self._clock)
-        self._trail.write(action, who, **fields)
+        try:
+            self._opened().write(action, who, **fields)
+        except AuditError as error:
+            self.failing = str(error)
+            raise
+        self.failing = ""
+
+    def head(self) -> Head:
+        """Where the trail ends. Blocking. Raises AuditError."""
+        return self._opened().head()
+
+    @property
+    def damage(self) -> str:
+        """What was wrong with the trail when it was opened, in words."""
+        return self._trail.damage if self._trail is not None else ""
+
+    def _opened(self) -> AuditTrail:
+        with self._opening:
+            if self._trail is None:
+                missing = (self._path.parent / "outbox").exists() and not is_begun(self._path)
+                self._trail = AuditTrail(self._path, self._clock)
+                if missing:
+                    self._trail.damage = "there was no audit trail, though this gateway had run here before"
+                    self._trail.write(DAMAGED, "system", why=self._trail.damage)
+        return self._trail
 
     def after(self, action: str, who: str, **fields: Any) -> None:
         """Blocking."""
         try:
             self.before(action, who, **fields)
         except AuditError as error:
-            log.error(str(error), action=action, who=who, **fields)
+            _log(error, action, who, fields)
 
     async def noted(self, action: str, who: str, **fields: Any) -> None:
         """As `before`, in a thread."""
@@ -45,3 +102,8 @@ class Notes:
     async def told(self, action: str, who: str, **fields: Any) -> None:
         """As `after`, in a thread."""
         await asyncio.to_thread(self.after, action, who, **fields)
+
+
+def _log(error: AuditError, action: str, who: str, fields: dict[str, Any]) -> None:
+    """Its own fields in one: some names, such as "event", mean something else in the log."""
+    log.error(str(error), action=action, who=who, record=fields)

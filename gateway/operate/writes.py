@@ -7,7 +7,7 @@ everything else is refused with the reason. Where the audit trail cannot be writ
 import asyncio
 import math
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +20,8 @@ from gateway.core.quality import describe
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag
 from gateway.operate.answers import plain, readings
+from gateway.operate.commands import Actor
+from gateway.operate.notes import Notes
 
 Value = float | bool | int | str
 
@@ -43,8 +45,7 @@ class Road:
     """Whether `[gateway] writes` is on."""
     live: LiveTable
     devices: Devices
-    note: Callable[..., Awaitable[None]]
-    """Writes into the audit trail; raises GatewayError when it cannot."""
+    notes: Notes
     emit: Callable[[Event], None]
     clock: Clock
 
@@ -57,7 +58,7 @@ class Writes:
         self._alone: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._recent: dict[str, deque[float]] = defaultdict(deque)
 
-    async def write(self, who: str, device: str, tag: str, value: Value, reason: str) -> dict[str, Any]:
+    async def write(self, by: Actor, device: str, tag: str, value: Value, reason: str) -> dict[str, Any]:
         """Write a value in the published unit; what came of it: `result` is "confirmed", "differs" or "not confirmed".
         Raises GatewayError for what is refused, or fails."""
         live, found = self._target(device, tag)
@@ -67,14 +68,15 @@ class Writes:
             self._within_rate(found)
             old = _present(live, found)
             said = {"target": str(found), "old": old, "new": wanted, "why": reason}
-            await self._road.note("write", who, **said)
-            try:
-                await self._road.devices.write(found, raw)
-            except GatewayError as error:
-                await self._tell(who, found, {**said, "result": f"failed: {error}"})
-                raise
-            read, result = await self._read_back(found, wanted)
-            await self._tell(who, found, {**said, "read": read, "result": result})
+            async with self._road.notes.audited(by, "write", **said) as outcome:
+                try:
+                    await self._road.devices.write(found, raw)
+                except GatewayError as error:
+                    self._tell(by.name, found, {**said, "result": f"failed: {error}"})
+                    raise
+                read, result = await self._read_back(found, wanted)
+                outcome |= {"read": read, "result": result}
+                self._tell(by.name, found, {**said, **outcome})
         return {
             "device": device,
             "tag": tag,
@@ -119,8 +121,8 @@ class Writes:
             return None, f"not confirmed: it was read back as {row['quality']}"
         return row["value"], "confirmed" if about(row["value"], wanted, tag.config) else "differs"
 
-    async def _tell(self, who: str, tag: Tag, said: dict[str, Any]) -> None:
-        """The result, to the audit trail and to the far side. The device has it by now, whatever becomes of this."""
+    def _tell(self, who: str, tag: Tag, said: dict[str, Any]) -> None:
+        """The result, to the far side. The device has it by now, whatever becomes of this."""
         now = self._road.clock.wall_ns()
         message = (
             f"{who} wrote {said['new']} {tag.unit}".rstrip() + f" to {tag} (before: {said['old']}): {said['result']}."
@@ -128,7 +130,6 @@ class Writes:
         severity = "info" if said["result"] == "confirmed" else "warning"
         detail = {"tag": tag.name, "who": who, **said}
         self._road.emit(Event(f"write-{now}", "write", "done", tag.device, now, message, severity, detail))
-        await self._road.note("write.result", who, **said)
 
 
 def allowed(tag: Tag, value: Value) -> Value:

@@ -10,12 +10,15 @@ from gateway.core import quality
 from gateway.core.context import Context
 from gateway.core.device_event import Condition, DeviceEvent, Retained, Told
 from gateway.core.errors import DeviceError, LinkError, RefusedError
+from gateway.core.parsing import doubting
 from gateway.core.readings import Exact, Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
+from gateway.core.text import cleaned
 from gateway.core.topic import device_topic, own_topic
 from gateway.plugin.driver import Driver, Found, Guess, Values
 from gateway.plugin.sink import Encoder, Message, Sink, SinkHost
+from gateway.regular import read_regular
 
 __all__ = [
     "Condition",
@@ -57,11 +60,14 @@ __all__ = [
     "ValidationInfo",
     "ValueType",
     "Values",
+    "cleaned",
     "device_topic",
+    "doubting",
     "field_validator",
     "load_certificates",
     "model_validator",
     "own_topic",
     "quality",
+    "read_regular",
     "resolve",
 ]

@@ -1,7 +1,6 @@
 """The contract of a driver."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from gateway.config.base import DeviceConfig, TagConfig
 from gateway.core.device_event import Told
 from gateway.core.readings import Exact, Readings
 from gateway.core.tag import Device, Tag, Tags
+from gateway.places.state_dir import state_dir
 
 D = TypeVar("D", bound=DeviceConfig)
 T = TypeVar("T", bound=TagConfig)
@@ -196,10 +196,8 @@ class Driver(Generic[D, T]):
 
 
 def default_state_dir() -> Path:
-    """Where files are kept that outlive the gateway, unless the configuration names another place: where systemd says, else
-    in the user's own state folder."""
-    service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return Path(service or Path.home() / ".local/state/edge-gateway")
+    """Where a driver that no gateway runs keeps its files (`gateway.places.state_dir`)."""
+    return state_dir(None, None)
 
 
 def option_types(cls: type[Any]) -> tuple[type[Any], ...]:

@@ -6,7 +6,8 @@ at the end. Neither protects from somebody who may write both files and makes a 
 record's hash where he cannot reach it.
 
 At a start the trail goes on where it ended. What a power cut left half written is set aside, and a record says so. A trail
-that was damaged is never mended: it goes on from its anchor, so that `verify` points at the damage for ever.
+that was damaged is never mended: it goes on from its anchor, with a record that says what was wrong, and `verify` points at
+the damage for ever.
 """
 
 import fcntl
@@ -21,8 +22,10 @@ from typing import Any
 
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
+from gateway.core.parsing import doubting
+from gateway.regular import open_regular
 from gateway.trust import files
-from gateway.trust.chain import START, Head, seal
+from gateway.trust.chain import DAMAGED, START, Head, seal
 from gateway.trust.verify import Verdict, verify
 
 __all__ = ["AuditError", "AuditTrail", "Verdict", "verify"]
@@ -46,6 +49,8 @@ class AuditTrail:
         self._end = START
         self._seen: tuple[int, int] | None = None
         """Inode and size of the file when `_end` was true."""
+        self.damage = ""
+        """What was wrong with the trail when this object found it, in words."""
         self._alone = threading.Lock()
         with self._writing() as file:
             self._catch_up(file)
@@ -54,14 +59,20 @@ class AuditTrail:
         """Add a record, and return when it is safely on disk: a few milliseconds, on a bad card a second.
 
         `action` is a word such as "config.reload", `who` the person or part that did it; of use in `fields` are target,
-        old, new, why, config, version. Values are what JSON holds. Raises AuditError when it cannot be written, and
-        ValueError for a field that the trail itself fills.
+        old, new, why, config, version. Values are what JSON holds; very long ones are cut. Raises AuditError when it cannot
+        be written, and ValueError for a field that the trail itself fills.
         """
         if clash := _RESERVED & fields.keys():
             raise ValueError(f"the audit trail itself fills {', '.join(sorted(clash))}")
         with self._writing() as file:
             self._catch_up(file)
             self._add(file, {"action": action, "who": who, **fields})
+
+    def head(self) -> Head:
+        """Where the trail ends, whoever wrote last. Raises AuditError."""
+        with self._writing() as file:
+            self._catch_up(file)
+        return self._end
 
     @contextmanager
     def _writing(self) -> Iterator["_File"]:
@@ -76,12 +87,14 @@ class AuditTrail:
                 ) from error
 
     def _add(self, file: "_File", fields: dict[str, Any]) -> None:
-        line, end = seal({**_now(self._clock), **fields}, self._end)
+        with doubting(lambda reason: AuditError(f"this cannot be written into the audit trail: {reason}")):
+            line, end = seal({**_now(self._clock), **fields}, self._end)
         if file.size and file.size + len(line) > self._part_size:
             self._begin_part(file)
+        new = files.prepare_head(self.path, end)  # first what takes room: a full disk refuses the whole
         file.append(line)
         self._end, self._seen = end, (file.inode, file.size)
-        files.write_head(self.path, end)
+        files.move_head(self.path, new)
 
     def _begin_part(self, file: "_File") -> None:
         first = files.first_number(self.path) or self._end.n
@@ -92,7 +105,7 @@ class AuditTrail:
         if self._seen == (file.inode, file.size):
             return
         if not file.size and not files.is_begun(self.path):
-            files.write_head(self.path, START)
+            files.move_head(self.path, files.prepare_head(self.path, START))
         torn = file.tear_off()
         found = files.last_record(files.parts(self.path)) or START
         anchor = files.read_head(self.path)
@@ -101,7 +114,8 @@ class AuditTrail:
         if anchor is not None and damage:
             self._end = anchor
         if damage:
-            self._add(file, {"action": "audit.damaged", "who": "system", "why": damage})
+            self._add(file, {"action": DAMAGED, "who": "system", "why": damage})
+            self.damage = damage
         if torn:
             aside = files.set_aside(self.path, self._end.n + 1, torn)
             what = {"target": aside.name, "bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
@@ -114,7 +128,7 @@ def _damage(found: Head, anchor: Head | None) -> str:
     """What is wrong with the end of the trail; empty if nothing. One that ends behind its anchor is sound: there the power
     went between the two writes."""
     if anchor is None:
-        return "audit.head is missing, so nobody can say whether records are" if found.n else ""
+        return "audit.head was missing or illegible, so nobody can say whether records were missing" if found.n else ""
     if found.n > anchor.n or found == anchor:
         return ""
     return f"the trail ended with {found} where {anchor} was the last one written"
@@ -193,4 +207,4 @@ def _locked(path: Path) -> Iterator[_File]:
 
 
 def _open(path: Path, flags: int) -> int:
-    return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    return open_regular(path, flags | os.O_CREAT | os.O_NOFOLLOW)

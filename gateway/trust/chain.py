@@ -12,6 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.core.parsing import doubting, parse_json
+
+LONGEST = 4 * 1024 * 1024
+"""Bytes of a record's line."""
+DAMAGED = "audit.damaged"
+"""The action by which the trail itself says that something of it was missing or changed."""
+_TEXT, _ENTRIES = 65_536, 1000
+"""What of a field is kept, so that no record becomes too long."""
+_HIGHEST = 1 << 53
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -35,26 +45,47 @@ def seal(fields: Mapping[str, Any], before: Head) -> tuple[bytes, Head]:
     """The line of a record with these fields, and the new end of the chain. Raises TypeError or ValueError for what JSON
     cannot hold; text that is no Unicode, such as an odd file name, gets question marks."""
     plain = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode(errors="replace")
-    record = {**json.loads(plain), "n": before.n + 1, "prev": before.hash}
+    record = {**_cut(json.loads(plain)), "n": before.n + 1, "prev": before.hash}
     end = Head(before.n + 1, _hash(record))
-    return canonical({**record, "hash": end.hash}) + b"\n", end
+    line = canonical({**record, "hash": end.hash}) + b"\n"
+    if len(line) > LONGEST:
+        raise ValueError(f"an audit record has {LONGEST} bytes at most")
+    return line, end
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > _TEXT:
+        return f"{value[:_TEXT]}… ({len(value)} characters)"
+    if isinstance(value, list):
+        more = [f"… ({len(value)} entries)"] if len(value) > _ENTRIES else []
+        return [*map(_cut, value[:_ENTRIES]), *more]
+    return {key: _cut(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 def read(line: bytes) -> dict[str, Any]:
     """The record in a line, proven to be as it was written. Raises BrokenRecordError."""
     if not line.endswith(b"\n"):
         raise BrokenRecordError("the line is incomplete")
-    try:
-        record = json.loads(line)
-        said = record.pop("hash")
-        n, spelt, due = record["n"], canonical({**record, "hash": said}), _hash(record)
-    except (ValueError, RecursionError):
-        raise BrokenRecordError("the line is no JSON") from None
-    except (AttributeError, KeyError, TypeError):
-        raise BrokenRecordError("the line is no audit record") from None
-    if said != due or spelt + b"\n" != line or not isinstance(n, int):
+    with doubting(lambda _: BrokenRecordError("the line is no JSON")):
+        record = parse_json(line, size=LONGEST)
+        try:
+            said = record.pop("hash")
+            n, spelt, due = record["n"], canonical({**record, "hash": said}), _hash(record)
+        except (AttributeError, KeyError, TypeError):
+            raise BrokenRecordError("the line is no audit record") from None
+    if said != due or spelt + b"\n" != line or type(n) is not int:
         raise BrokenRecordError("its content does not match its hash: it was changed")
     return {**record, "hash": said}
+
+
+def head(data: bytes) -> Head:
+    """What an anchor says. Raises BrokenRecordError."""
+    with doubting(lambda _: BrokenRecordError("it is no anchor")):
+        said = parse_json(data)
+        found = Head(said["n"], said["hash"])
+        if type(found.n) is not int or not 0 <= found.n < _HIGHEST or len(bytes.fromhex(found.hash)) != 32:
+            raise BrokenRecordError("it is no anchor")
+        return found
 
 
 def follow(record: Mapping[str, Any], before: Head) -> Head:

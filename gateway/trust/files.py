@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from gateway.trust.chain import BrokenRecordError, Head, read
+from gateway.regular import open_regular, read_regular
+from gateway.trust.chain import LONGEST, BrokenRecordError, Head, head, read
 
 _BLOCK = 1 << 16
 
@@ -17,12 +18,12 @@ _BLOCK = 1 << 16
 def parts(path: Path) -> list[Path]:
     """All files of the trail that are there, oldest first; the last one is written to."""
     older = sorted(path.parent.glob(f"{path.stem}.[0-9]*{path.suffix}"))
-    return [*older, path] if path.exists() else older
+    return [*older, path] if os.path.lexists(path) else older
 
 
 def is_begun(path: Path) -> bool:
     """Whether there is anything of this trail beside its present file."""
-    return _head_file(path).exists() or any(part != path for part in parts(path))
+    return os.path.lexists(_head_file(path)) or any(part != path for part in parts(path))
 
 
 def older_part(path: Path, first: int) -> Path:
@@ -31,25 +32,41 @@ def older_part(path: Path, first: int) -> Path:
 
 
 def read_head(path: Path) -> Head | None:
-    """The anchored end of the trail, or None if it is missing or illegible."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        said = json.loads(_head_file(path).read_bytes())
-        return Head(int(said["n"]), str(said["hash"]))
+    """The anchored end of the trail, or None if it is missing or illegible. Raises OSError when it is there and cannot be
+    read: then nobody knows."""
+    with suppress(FileNotFoundError, BrokenRecordError):
+        return head(read_regular(_head_file(path), 4096))
     return None
 
 
-def write_head(path: Path, head: Head) -> None:
-    """Move the anchor, so that a power cut leaves the old or the new one. OSError when it cannot be done."""
-    target = _head_file(path)
-    new = target.with_name(f"{target.name}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+def prepare_head(path: Path, head: Head) -> Path:
+    """Lay the anchor's next content beside it, so that moving it takes no room on the disk. No link that somebody laid there
+    is followed. OSError when it cannot be done."""
+    new = _head_file(path).with_name(f"{_head_file(path).name}.new")
+    new.unlink(missing_ok=True)
+    _write_new(new, json.dumps({"n": head.n, "hash": head.hash}).encode() + b"\n")
+    return new
+
+
+def move_head(path: Path, new: Path) -> None:
+    """Make it the anchor, so that a power cut leaves the old or the new one. OSError when it cannot be done."""
+    new.replace(_head_file(path))
+    sync_directory(path.parent)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
     try:
-        os.write(descriptor, json.dumps({"n": head.n, "hash": head.hash}).encode() + b"\n")
+        if os.write(descriptor, data) != len(data):
+            raise OSError(28, "No space left on device")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    new.replace(target)
-    sync_directory(path.parent)
+
+
+def opened(path: Path) -> BinaryIO:
+    """A file of the trail, to read. OSError also for what is no regular file."""
+    return os.fdopen(open_regular(path), "rb")
 
 
 def sync_directory(directory: Path) -> None:
@@ -73,7 +90,7 @@ def last_record(parts: list[Path]) -> Head | None:
 
 def lines_backwards(path: Path) -> Iterator[bytes]:
     """The lines of a file, the last one first, reading no more of it than is asked for."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         position = file.seek(0, os.SEEK_END)
         rest = b""
         while position:
@@ -82,6 +99,9 @@ def lines_backwards(path: Path) -> Iterator[bytes]:
             lines = io.BytesIO(file.read(step) + rest).readlines()
             rest = lines.pop(0) if position else b""
             yield from reversed(lines)
+            if len(rest) > LONGEST:  # no line of ours; it comes in pieces
+                yield rest
+                rest = b""
 
 
 def _head_file(path: Path) -> Path:
@@ -96,16 +116,16 @@ def after_last_line(path: Path) -> bytes:
 
 def first_number(path: Path) -> int | None:
     """The number of the first record of a file, or None if that is not sound."""
-    with path.open("rb") as file, suppress(BrokenRecordError):
-        return int(read(file.readline())["n"])
+    with opened(path) as file, suppress(BrokenRecordError):
+        return int(read(file.readline(LONGEST + 1))["n"])
     return None
 
 
 def set_aside(path: Path, number: int, torn: bytes) -> Path:
     """Keep the torn beginning of record `number` in a file of its own."""
     aside = path.with_name(f"{path.stem}.{number:012d}.torn")
-    aside.touch(0o640)
-    aside.write_bytes(torn)
+    aside.unlink(missing_ok=True)
+    _write_new(aside, torn)
     return aside
 
 

@@ -1,12 +1,15 @@
 """Whether an audit trail is as it was written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gateway.core.errors import Problem
 from gateway.trust import files
-from gateway.trust.chain import START, BrokenRecordError, Head, follow, read
+from gateway.trust.chain import DAMAGED, LONGEST, START, BrokenRecordError, Head, follow, read
+
+TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ def verify(path: Path) -> Verdict:
 
     Raises OSError when it cannot be read, FileNotFoundError when there is none.
     """
-    while True:
+    for _ in range(TRIES):
         parts = files.parts(path)
         if not parts and files.read_head(path) is None:
             raise FileNotFoundError(2, "there is no audit trail", str(path))
@@ -44,24 +47,28 @@ def verify(path: Path) -> Verdict:
             continue  # renamed as a new part was begun
         if parts == files.parts(path):  # else a new part was begun meanwhile
             return verdict
+    raise FileNotFoundError(2, "files of the trail come and go, or a link leads nowhere", str(path))
 
 
 def _verify(path: Path, parts: list[Path]) -> Verdict:
     anchor = files.read_head(path)  # before the records: it may fall behind them, but never runs ahead
-    end, torn = START, 0
+    end, torn, said = START, 0, None
     for file, number, line in _lines(parts):
-        if file == parts[-1] and not line.endswith(b"\n"):
+        if file == parts[-1] and not line.endswith(b"\n") and len(line) <= LONGEST:
             torn = len(line)
             break
         try:
-            end = _next(line, end, anchor)
+            record = read(line)
+            end = _next(record, end, anchor)
         except BrokenRecordError as error:
             return Verdict(path, end.n, end, Problem(str(file), number, f"record {end.n + 1}", str(error)))
-    return Verdict(path, end.n, end, _at_the_end(path, end, anchor), torn)
+        if record.get("action") == DAMAGED and said is None:
+            said = Problem(str(file), number, f"record {end.n}", f"the gateway found damage here: {record.get('why')}")
+    return Verdict(path, end.n, end, _at_the_end(path, end, anchor) or said, torn)
 
 
-def _next(line: bytes, end: Head, anchor: Head | None) -> Head:
-    new = follow(read(line), end)
+def _next(record: Mapping[str, Any], end: Head, anchor: Head | None) -> Head:
+    new = follow(record, end)
     if anchor is not None and new.n == anchor.n and new != anchor:
         raise BrokenRecordError("audit.head names another record of this number: one of the two was replaced")
     return new
@@ -78,6 +85,8 @@ def _at_the_end(path: Path, end: Head, anchor: Head | None) -> Problem | None:
 
 def _lines(parts: list[Path]) -> Iterator[tuple[Path, int, bytes]]:
     for part in parts:
-        with part.open("rb") as file:
-            for number, line in enumerate(file, 1):
+        with files.opened(part) as file:
+            number = 0
+            while line := file.readline(LONGEST + 1):
+                number += 1
                 yield part, number, line

@@ -52,7 +52,7 @@ class OpcUaConfig(DeviceConfig):
     """The server's certificate (.der or .pem). Another one is refused."""
 
     server_thumbprint: str | None = None
-    """Thumbprint of the server's certificate, SHA-256 or SHA-1 in hex. Another certificate is refused."""
+    """Thumbprint of the server's certificate, SHA-256 in hex. Another certificate is refused."""
 
     certificate: FilePath | None = None
     """The gateway's own certificate (.der or .pem). Default: one that the gateway makes for itself once."""
@@ -127,8 +127,12 @@ class OpcUaConfig(DeviceConfig):
         if text is None:
             return None
         plain = re.sub(r"[\s:]", "", text).lower()
-        if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", plain):
-            raise ValueError("write the certificate's SHA-256 (64 hex digits) or SHA-1 (40 hex digits)")
+        if re.fullmatch(r"[0-9a-f]{40}", plain):
+            raise ValueError(
+                "write the certificate's SHA-256 (64 hex digits); this is a SHA-1, for which others can be made to fit"
+            )
+        if not re.fullmatch(r"[0-9a-f]{64}", plain):
+            raise ValueError("write the certificate's SHA-256 (64 hex digits)")
         return plain
 
     @model_validator(mode="after")

@@ -1,13 +1,12 @@
 """Which of the server's endpoints to take, and whether its certificate is the expected one. Decides; connects nothing."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from asyncua import ua
 from asyncua.crypto import security_policies, uacrypto
 
-from gateway.plugin import RefusedError
+from gateway.plugin import RefusedError, cleaned
 
 from .certificate import read_certificate
 from .config import OpcUaConfig
@@ -75,7 +74,7 @@ def check_server(certificate: bytes, config: OpcUaConfig, folder: Path) -> None:
     """Raises RefusedError, saying what to do, unless the server's certificate (DER) is the configured one, or, where none is
     configured, one that people have accepted. One that is not known yet is kept for their decision."""
     shown = thumbprint(certificate)
-    subject = uacrypto.x509_from_der(certificate).subject.rfc4514_string() or "no name"
+    subject = cleaned(uacrypto.x509_from_der(certificate).subject.rfc4514_string(), 200) or "no name"
     line = f'server_thumbprint = "{shown}"'
     if config.server_certificate or config.server_thumbprint:
         if not _is_configured(certificate, config):
@@ -85,7 +84,7 @@ def check_server(certificate: bytes, config: OpcUaConfig, folder: Path) -> None:
             )
     elif not is_trusted(certificate, folder):
         kept = keep_for_decision(certificate, folder)
-        accept = f"edge-gateway trust accept {shown[:16]}" if kept else "(it could not be kept for edge-gateway trust)"
+        accept = f"edge-gateway trust accept {shown}" if kept else "(it could not be kept for edge-gateway trust)"
         raise RefusedError(
             f"the server's certificate ({subject}) is not known; compare its thumbprint {shown} with what the server's own "
             f'tool shows, and if it is the right one: {accept}  or write into device "{config.name}": {line}'
@@ -95,8 +94,7 @@ def check_server(certificate: bytes, config: OpcUaConfig, folder: Path) -> None:
 def _is_configured(certificate: bytes, config: OpcUaConfig) -> bool:
     if config.server_certificate:
         return bool(uacrypto.der_from_x509(read_certificate(config.server_certificate)) == certificate)
-    sha1 = hashlib.sha1(certificate, usedforsecurity=False).hexdigest()
-    return config.server_thumbprint in (thumbprint(certificate), sha1)
+    return config.server_thumbprint == thumbprint(certificate)
 
 
 def sends_plain_password(policy: ua.UserTokenPolicy, mode: ua.MessageSecurityMode) -> bool:

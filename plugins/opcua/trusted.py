@@ -1,13 +1,16 @@
 """The certificates of servers that people have accepted: files in a folder, which `edge-gateway trust` lists and moves."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.plugin import RefusedError
+from gateway.plugin import RefusedError, doubting, read_regular
 
+LONGEST = 65_536
+"""Bytes of a certificate."""
 MOST_REJECTED = 100
 """Certificates kept for a decision; a stranger who shows ever new ones does not fill the disk."""
 
@@ -27,17 +30,18 @@ def is_trusted(certificate: bytes, folder: Path) -> bool:
 
 
 def _der(file: Path) -> bytes:
-    data = file.read_bytes()
+    data = read_regular(file, LONGEST)
     if b"-----BEGIN" not in data:
         return data
-    try:
+    with suppress(RefusedError), doubting(RefusedError):
         return x509.load_pem_x509_certificate(data).public_bytes(Encoding.DER)
-    except ValueError:
-        return b""
+    return b""
 
 
 def keep_for_decision(certificate: bytes, folder: Path) -> bool:
     """Keep a certificate that is not trusted, so that a person can accept it by its thumbprint. Whether it could be kept."""
+    if len(certificate) > LONGEST:
+        return False
     rejected = folder / "rejected"
     try:
         rejected.mkdir(parents=True, exist_ok=True, mode=0o700)

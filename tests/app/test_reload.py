@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.core.event import Event
+from gateway.operate.commands import Actor
 from gateway.plugin.driver import Found
 from tests.app.plant import Site, device, sink
 from tests.detect.graphs import CARD, save
@@ -25,7 +26,9 @@ async def test_the_same_file_changes_nothing(site: Site) -> None:
         await site.until(lambda: len(site.far.records) > count + 2)
     assert site.bench.connects == ["oven"]
     assert site.far.connects == 1
-    assert [line["action"] for line in site.audit()] == ["gateway.start", "config.reload", "gateway.stop"]
+    assert [line["action"] for line in site.audit()] == [
+        "gateway.start", "config.reload", "config.reload.result", "gateway.stop",
+    ]  # fmt: skip
 
 
 async def test_a_file_with_mistakes_changes_nothing_and_names_them_all(site: Site) -> None:
@@ -188,7 +191,7 @@ async def test_reloads_at_once_are_applied_one_after_the_other(site: Site) -> No
     async with site.running() as gateway:
         await site.heard("north/oven")
         site.write(sink(), device("press"))
-        first, second = await asyncio.gather(gateway.reload("a"), gateway.reload("b"))
+        first, second = await asyncio.gather(gateway.reload(Actor("a")), gateway.reload(Actor("b")))
         await site.heard("north/press")
     assert first["changes"] == ["device press added", "device oven removed"]
     assert second["changes"] == []

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import GatewayError, LinkError
+from gateway.operate.commands import Actor
 from gateway.outbox import Outbox
 from gateway.plugin.loading import load_plugin
 from gateway.supervise import systemd
@@ -115,7 +116,7 @@ async def test_a_device_whose_plugin_does_not_load_is_left_out_and_the_others_ru
         async with site.running() as gateway:
             await site.heard("north/oven")
             (left_out,) = (await gateway._status("test"))["parked"]
-            assert (await gateway.reload("test"))["applied"], "it was left out before, so nothing gets worse"
+            assert (await gateway.reload(Actor("test")))["applied"], "it was left out before, so nothing gets worse"
     assert 'device "scale-1"' in left_out
     assert "acme_library_that_is_not_there" in left_out
     assert any(entry.get("reason") == left_out for entry in logs if entry["log_level"] == "error")
@@ -126,7 +127,7 @@ async def test_a_reload_that_would_leave_a_running_device_out_changes_nothing(si
     async with site.running() as gateway:
         (site.path / "plugins" / "scale.py").write_text("import acme_library_that_is_not_there\n")
         site.write(sink(), device("oven").replace('"lab"', '"scale"'))
-        answer = await gateway.reload("test")
+        answer = await gateway.reload(Actor("test"))
         assert not answer["applied"]
         assert "acme_library_that_is_not_there" in answer["problems"][0]
         await site.heard("north/oven")
@@ -245,6 +246,7 @@ async def test_commands_answer_in_the_shapes_that_scripts_rely_on(site: Site) ->
         "models",
         "limits",
         "parked",
+        "audit",
     }
     assert status["devices"][0]["state"] == "up"
     assert status["devices"][0]["good"] == 2

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import GatewayError
+from gateway.operate.commands import TABLE, Actor, Commands
 from gateway.operate.control import ControlServer
 
 Answers = Mapping[str, Any]
@@ -24,7 +25,7 @@ class Asked:
         self.answers: dict[str, Any] = {}
 
     def command(self, name: str) -> Callable[..., Any]:
-        async def answer(who: str, **arguments: Any) -> Any:
+        async def answer(by: Actor, **arguments: Any) -> Any:
             self.requests.append((name, arguments))
             told = self.answers[name]
             if isinstance(told, Exception):
@@ -39,28 +40,7 @@ def serving(asked: Asked) -> Iterator[None]:
     """Serve until the block ends."""
     ready, stop = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
-    commands = {
-        name: asked.command(name)
-        for name in (
-            "status",
-            "tags",
-            "read",
-            "browse",
-            "write",
-            "call",
-            "reload",
-            "alarms",
-            "acknowledge",
-            "shelve",
-            "unshelve",
-            "dead_retry",
-            "dead_drop",
-            "models",
-            "model_approve",
-            "model_rollback",
-            "model_retire",
-        )
-    }
+    commands = Commands({name: asked.command(name) for name in TABLE})
 
     async def serve() -> None:
         async with ControlServer(asked.path, commands, patience=60.0):

@@ -44,7 +44,7 @@ def test_tags_shows_value_unit_quality_and_age(gateway: Asked, capsys: pytest.Ca
 def test_without_a_device_all_tags_are_asked_for(gateway: Asked) -> None:
     gateway.answers["tags"] = [ROW]
     assert main(["tags"]) == 0
-    assert gateway.requests == [("tags", {})]
+    assert gateway.requests == [("tags", {"device": None})]
 
 
 def test_json_is_the_answer_itself(gateway: Asked, capsys: pytest.CaptureFixture[str]) -> None:

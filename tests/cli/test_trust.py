@@ -2,9 +2,16 @@
 
 import datetime
 import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from gateway.cli import main
 from gateway.core.clock import SystemClock
@@ -59,7 +66,7 @@ def test_accepting_and_revoking_move_the_certificate_and_stand_in_the_audit_trai
     (folder.parent / "config.toml").write_text('[gateway]\nname = "gw"\nstate_dir = "."\n')
     AuditTrail(folder.parent / "audit.jsonl", SystemClock())
     known = by_subject(folder, "plc-1")
-    assert trust(folder, "accept", known.thumbprint[:12], "--reason", "new PLC") == 0
+    assert trust(folder, "accept", known.thumbprint, "--reason", "new PLC") == 0
     assert by_subject(folder, "plc-1").state == "trusted"
     assert trust(folder, "revoke", known.thumbprint.upper()) == 0
     assert by_subject(folder, "plc-1").state == "rejected"
@@ -73,11 +80,64 @@ def test_accepting_and_revoking_move_the_certificate_and_stand_in_the_audit_trai
 
 @pytest.mark.parametrize(
     ("thumbprint", "told"),
-    [("ab", "at least 8 digits"), ("ab" * 32, "no certificate begins with")],
+    [("ab", "all 64 digits"), ("ab" * 20, "all 64 digits"), ("ab" * 32, "no certificate begins with")],
 )
 def test_a_thumbprint_that_names_none_is_told(folder, capsys, thumbprint, told):
     assert trust(folder, "accept", thumbprint) == 1
     assert told in capsys.readouterr().err
+
+
+def test_one_that_is_trusted_is_revoked_by_how_it_begins_and_none_is_accepted_so(folder, capsys):
+    thumbprint = by_subject(folder, "plc-1").thumbprint
+    assert trust(folder, "accept", thumbprint[:16]) == 1
+    assert "all 64 digits" in capsys.readouterr().err
+    assert trust(folder, "accept", thumbprint) == 0
+    assert trust(folder, "revoke", "abcdef") == 1
+    assert "at least 8 digits" in capsys.readouterr().err
+    assert trust(folder, "revoke", thumbprint[:16]) == 0
+
+
+def test_without_a_thumbprint_one_is_chosen_by_its_number_after_it_was_shown_in_full(folder, capsys, monkeypatch):
+    assert trust(folder, "accept") == 1
+    assert "whole SHA-256" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("gateway.cli.screen.Screen.isatty", lambda _: True)
+    for answer, code in (("", 1), ("0", 1), ("9", 1), ("²", 1), ("1", 0)):
+        monkeypatch.setattr("builtins.input", lambda _, answer=answer: answer)
+        assert trust(folder, "accept") == code
+        out = capsys.readouterr().out.replace("\n", "").replace(":", "").replace(" ", "")
+        assert all(known.thumbprint[:32].upper() in out for known in certificates(folder) if known.state == "rejected")
+    assert [known.state for known in certificates(folder)].count("trusted") == 1
+
+
+def test_a_certificate_of_a_stranger_forges_no_row(folder, capsys):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "plc\n\x1b[1Atrusted  " + "ab" * 8 + "\u202e")])
+    name = x509.Name([*name, *(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "y" * 60) for _ in range(100))])
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    made = made.not_valid_before(now).not_valid_after(now).sign(key, hashes.SHA256())
+    (folder / "rejected/stranger.der").write_bytes(made.public_bytes(Encoding.DER))
+    before = len(certificates(folder))
+    assert trust(folder, "list") == 0
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) == before + 1
+    assert "\x1b" not in out
+    assert all(len(line) < 400 for line in out.splitlines())
+    assert trust(folder, "list", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)) == before
+
+
+def test_what_is_no_certificate_is_passed_over(folder, capsys):
+    rejected = folder / "rejected"
+    (rejected / "nested").mkdir()
+    os.mkfifo(rejected / "fifo")
+    (rejected / "endless").symlink_to("/dev/zero")
+    (rejected / "nowhere").symlink_to("not there")
+    (rejected / "huge.der").write_bytes(b"0" * 1_000_000)
+    (rejected / "bad.der").write_bytes(b"\x30\x82\xff\xff" + b"\x30\x80" * 5000)
+    assert trust(folder, "list") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 def test_what_is_trusted_already_is_not_accepted_again(folder, capsys):

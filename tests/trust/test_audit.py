@@ -76,7 +76,7 @@ def test_whatever_json_holds_stays_verifiable(path, value):
 def test_what_json_cannot_hold_harms_nothing(path):
     trail = written(path, 1)
     for value in (float("nan"), object(), b"bytes"):
-        with pytest.raises((TypeError, ValueError)):
+        with pytest.raises(AuditError, match="cannot be written into the audit trail"):
             trail.write("x", "kim", value=value)
     trail.write("y", "kim")
     assert verify(path).records == 2
@@ -193,7 +193,11 @@ def test_a_damaged_trail_goes_on_and_keeps_pointing_at_the_damage(path, damage):
     assert noted["action"] == "audit.damaged"
     assert start["action"] == "gateway.start"
     assert start["n"] == 7
-    assert verify(path).ok == (damage == "no head")
+    verdict = verify(path)
+    assert not verdict.ok
+    if damage == "no head":
+        assert "audit.head was missing" in verdict.problem.message
+        assert (verdict.problem.line, verdict.records) == (6, 7)
 
 
 # Power cuts, kills, full disks
@@ -370,3 +374,112 @@ def test_a_record_says_when_the_clock_behind_its_time_was_not_synchronised(tmp_p
     trail.write("gateway.start", "system")
     (line,) = (tmp_path / "audit.jsonl").read_text().splitlines()
     assert json.loads(line).get("clock") == said
+
+
+# What somebody may lay where the trail's files belong
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"[" * 100_000, b'{"n": true, "hash": "' + b"0" * 64 + b'"}', b'{"n": -1, "hash": "' + b"0" * 64 + b'"}',
+     b'{"n": 1e400, "hash": "x"}', b'{"n": ' + b"9" * 5000 + b', "hash": "x"}', b'{"n": 5, "hash": "abc"}', b"\xff" * 100,
+     b'{"n": 5, "hash": 5}', b" " * 10_000_000],
+)  # fmt: skip
+def test_a_spoilt_anchor_is_damage_that_stays_visible(path, content):
+    written(path)
+    path.with_suffix(".head").write_bytes(content)
+    if len(content) > 4096:  # not ours, and nobody knows how much more of it there is
+        with pytest.raises(AuditError, match="longer than"):
+            AuditTrail(path, FakeClock())
+        return
+    trail = AuditTrail(path, FakeClock())
+    trail.write("gateway.start", "system")
+    assert "audit.head" in trail.damage
+    assert AuditTrail(path, FakeClock()).damage == ""
+    assert "audit.head was missing or illegible" in verify(path).problem.message
+
+
+@pytest.mark.parametrize("name", ["audit.head", "audit.jsonl", "audit.lock"])
+def test_what_is_no_regular_file_is_an_error_and_never_damage(path, name):
+    written(path)
+    path.with_name(name).unlink()
+    os.mkfifo(path.with_name(name))
+    with pytest.raises(AuditError, match="FIFO"):
+        AuditTrail(path, FakeClock()).write("x", "kim")
+    path.with_name(name).unlink()
+    assert not any(record["action"] == "audit.damaged" for record in records(path))
+
+
+def test_an_anchor_that_may_not_be_read_is_an_error_and_never_damage(path, monkeypatch):
+    written(path)
+    monkeypatch.setattr(
+        files, "read_regular", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
+    )
+    with pytest.raises(AuditError, match="Permission denied"):
+        AuditTrail(path, FakeClock()).write("x", "kim")
+    assert len(records(path)) == 5
+
+
+@pytest.mark.parametrize("name", ["audit.head.new", "audit.000000000006.torn", "audit.jsonl", "audit.lock"])
+def test_links_are_not_followed(path, tmp_path, name):
+    written(path)
+    precious = tmp_path / "precious"
+    precious.write_text("precious\n")
+    if name.endswith(".torn"):
+        with path.open("ab") as file:
+            file.write(b'{"half')
+    path.with_name(name).unlink(missing_ok=True)
+    path.with_name(name).symlink_to(precious)
+    if name in ("audit.jsonl", "audit.lock"):
+        with pytest.raises(AuditError):
+            AuditTrail(path, FakeClock()).write("x", "kim")
+    else:
+        AuditTrail(path, FakeClock()).write("x", "kim")
+        assert verify(path).ok
+    assert precious.read_text() == "precious\n"
+
+
+def test_a_link_that_leads_nowhere_does_not_keep_the_verification_for_ever(path):
+    written(path)
+    path.with_name("audit.000000000001.jsonl").symlink_to("nowhere")
+    with pytest.raises(OSError, match="link leads nowhere"):
+        verify(path)
+
+
+def test_a_line_without_end_is_no_record_and_takes_no_memory(path):
+    written(path)
+    with path.open("ab") as file:
+        for _ in range(20):
+            file.write(b"x" * 1_000_000)
+        file.write(b"\n")
+    assert verify(path).problem.line == 6
+    trail = AuditTrail(path, FakeClock())
+    trail.write("x", "kim")
+    assert not verify(path).ok
+
+
+def test_fields_without_end_are_cut_and_the_record_stays_sound(path):
+    trail = AuditTrail(path, FakeClock())
+    trail.write("config.refused", "kim", why="x" * 10_000_000, changes=["y"] * 1_000_000, deep={"a": ["z" * 100_000]})
+    with pytest.raises(AuditError, match="bytes at most"):
+        trail.write("config.refused", "kim", why=["x" * 60_000] * 1000)
+    assert path.stat().st_size < 300_000
+    assert verify(path).ok
+    assert "10000000 characters" in records(path)[0]["why"]
+
+
+def test_a_disk_that_takes_no_anchor_takes_no_record(path, monkeypatch):
+    trail = written(path)
+    monkeypatch.setattr(files, "prepare_head", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(AuditError, match="No space left"):
+        trail.write("x", "kim")
+    monkeypatch.undo()
+    assert len(records(path)) == 5
+    trail.write("y", "kim")
+    assert verify(path).ok
+
+
+def test_where_a_trail_ends_is_told_whoever_wrote_last(path):
+    trail = written(path)
+    written(path, 2)
+    assert (trail.head().n, trail.head().hash) == (7, records(path)[-1]["hash"])

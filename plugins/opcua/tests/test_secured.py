@@ -113,11 +113,11 @@ async def test_a_certificate_that_was_accepted_is_trusted_from_the_next_attempt_
     peer = await serve("--security", "Basic256Sha256")
     device = make_device(peer.url, ["Double"], security="auto")
     message = await refusal(device)
-    assert f"edge-gateway trust accept {peer.thumbprint[:16]}" in message
+    assert f"edge-gateway trust accept {peer.thumbprint}" in message
     assert main(["trust", "list", "--json"]) == 0
     listed = {entry["state"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert listed["rejected"]["thumbprint"] == peer.thumbprint
-    assert main(["trust", "accept", peer.thumbprint[:16]]) == 0
+    assert main(["trust", "accept", peer.thumbprint]) == 0
     await assert_streams(device)
     assert main(["trust", "revoke", peer.thumbprint]) == 0
     await refusal(device)
@@ -210,12 +210,15 @@ async def test_another_certificate_than_the_pinned_one_is_refused(serve):
     assert peer.thumbprint in message
 
 
-async def test_the_certificate_can_be_pinned_by_sha1_or_by_file(serve, tmp_path):
+async def test_the_certificate_can_be_pinned_by_sha256_or_by_file_and_not_by_sha1(serve, tmp_path):
     peer = await serve("--security", "Basic256Sha256")
-    sha1 = hashlib.sha1(peer.certificate_der).hexdigest()
+    with pytest.raises(ValueError, match="this is a SHA-1"):
+        make_device(
+            peer.url, ["Double"], security="auto", server_thumbprint=hashlib.sha1(peer.certificate_der).hexdigest()
+        )
     file = tmp_path / "server.der"
     file.write_bytes(peer.certificate_der)
-    await assert_streams(make_device(peer.url, ["Double"], security="auto", server_thumbprint=sha1))
+    await assert_streams(make_device(peer.url, ["Double"], security="auto", server_thumbprint=peer.thumbprint))
     await assert_streams(make_device(peer.url, ["Double"], security="auto", server_certificate=str(file)))
 
 

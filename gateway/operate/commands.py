@@ -1,0 +1,130 @@
+"""The table of commands: what each is called with, and whether it changes something, which the audit trail tells.
+
+A transport, such as the control socket, hands a request to `Commands.call`; what is not in the table, or not as the table
+says, never reaches the part that would do it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.config.mistakes import did_you_mean
+from gateway.core.errors import GatewayError
+from gateway.core.text import shown
+from gateway.operate import arguments as must
+from gateway.operate.arguments import Argument
+
+
+@dataclass(slots=True)
+class Actor:
+    """Who asks."""
+
+    name: str
+    """As the kernel says, for the audit trail."""
+    uid: int | None = None
+    remarks: list[str] = field(default_factory=list)
+    """What should be said beside the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a command is called with."""
+
+    arguments: Mapping[str, Argument] = field(default_factory=dict)
+    audited: bool = False
+    """It changes something: it is in the audit trail before it is done, and what came of it after (`Notes.audited`)."""
+
+
+Body = Callable[..., Awaitable[Any]]
+"""Called with the Actor and the arguments by name; returns JSON values (an iterator means a long list), or raises
+GatewayError for the person."""
+
+_NAME = Argument(must.text)
+_REASON = Argument(must.reason)
+_ANY = Argument(must.or_none(must.text), needed=False)
+_IDS = Argument(must.texts, needed=False, default=())
+_TIME = Argument(must.whole())
+
+TABLE: Mapping[str, Declared] = {
+    "status": Declared(),
+    "reload": Declared(audited=True),
+    "receipts": Declared({"from_ns": _TIME, "to_ns": _TIME}),
+    "tags": Declared({"device": _ANY}),
+    "read": Declared({"device": _NAME, "tags": Argument(must.texts)}),
+    "probe": Declared({"device": _NAME, "address": _NAME, "count": Argument(must.whole(1, 10_000))}),
+    "browse": Declared({"device": _NAME}),
+    "write": Declared(
+        {"device": _NAME, "tag": _NAME, "value": Argument(must.scalar), "reason": _REASON}, audited=True
+    ),
+    "call": Declared(
+        {"device": _NAME, "target": _NAME, "method": _NAME, "arguments": Argument(must.scalars), "reason": _REASON},
+        audited=True,
+    ),
+    "alarms": Declared(),
+    "acknowledge": Declared({"alarm": _NAME, "comment": Argument(must.comment, needed=False, default="")}, audited=True),
+    "shelve": Declared({"alarm": _NAME, "seconds": Argument(must.positive), "reason": _REASON}, audited=True),
+    "unshelve": Declared({"alarm": _NAME}, audited=True),
+    "models": Declared(),
+    "model_approve": Declared({"model": _NAME, "reason": _REASON}, audited=True),
+    "model_rollback": Declared({"model": _NAME, "reason": _REASON}, audited=True),
+    "model_retire": Declared({"model": _NAME, "reason": _REASON}, audited=True),
+    "dead_retry": Declared({"ids": _IDS, "sink": _ANY}, audited=True),
+    "dead_drop": Declared({"ids": _IDS, "sink": _ANY}, audited=True),
+    "drain": Declared({"sink": _ANY, "marks": Argument(must.or_none(must.counts), needed=False)}),
+    "replay": Declared(
+        {
+            "sink": _NAME, "from_ns": _TIME, "to_ns": _TIME, "devices": _IDS,
+            "rate": Argument(must.or_none(must.positive), needed=False, default=20_000.0),
+        },
+        audited=True,
+    ),
+    "replay_status": Declared({"sink": _NAME}),
+    "replay_cancel": Declared({"sink": _NAME}, audited=True),
+}  # fmt: skip
+
+
+class Commands:
+    """The table with what does each."""
+
+    def __init__(self, bodies: Mapping[str, Body], table: Mapping[str, Declared] = TABLE) -> None:
+        """Raises ValueError when the two do not name the same commands."""
+        if odd := bodies.keys() ^ table.keys():
+            raise ValueError(f"declared or done, not both: {', '.join(sorted(odd))}")
+        self._bodies = bodies
+        self._table = table
+
+    async def call(self, actor: Actor, request: Any) -> Any:
+        """Answer a request, {"command": name, "arguments": {…}}. Raises GatewayError, for the person."""
+        name, given = _parted(request)
+        if name not in self._table:
+            hint = did_you_mean(name, self._table)
+            raise GatewayError(f'no command "{shown(name)}"{hint}')
+        return await self._bodies[name](actor, **checked(name, self._table[name].arguments, given))
+
+
+def _parted(request: Any) -> tuple[str, Mapping[str, Any]]:
+    if not isinstance(request, dict) or not request.keys() <= {"command", "arguments"}:
+        raise GatewayError('not understood: a request is {"command": NAME, "arguments": {…}}')
+    name, given = request.get("command"), request.get("arguments", {})
+    if not isinstance(name, str) or not isinstance(given, dict):
+        raise GatewayError('not understood: "command" must be a name, and "arguments" a table')
+    return name[: must.TEXT], given
+
+
+def checked(name: str, declared: Mapping[str, Argument], given: Mapping[str, Any]) -> dict[str, Any]:
+    """All arguments as the command gets them. Raises GatewayError for what is unknown, missing, or of another kind."""
+    if unknown := [key for key in given if key not in declared]:
+        known = f"it takes: {', '.join(declared)}" if declared else "it takes none"
+        raise GatewayError(f'{name} has no argument "{shown(unknown[0][:100])}"; {known}')
+    found = {}
+    for key, argument in declared.items():
+        if key not in given:
+            if argument.needed:
+                raise GatewayError(f'{name} needs the argument "{key}"')
+            found[key] = argument.default
+            continue
+        try:
+            found[key] = argument.check(given[key])
+        except ValueError as error:
+            raise GatewayError(f"{name}: {key} {error}") from None
+    return found

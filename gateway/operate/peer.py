@@ -1,0 +1,41 @@
+"""Who is at the other end of the control socket, as the kernel says."""
+
+import asyncio
+import os
+import socket
+import struct
+from dataclasses import dataclass
+
+from gateway.places.person import control_group, user_name
+
+SYSTEMD = "systemd"
+"""Who asks when the unit's own ExecReload does: systemd does not say for whom; its log, or that of sudo, may."""
+_CREDENTIALS = struct.Struct("3i")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The process that connected, and its user when it did."""
+
+    pid: int
+    uid: int
+
+
+def peer(connection: socket.socket) -> Peer:
+    """Raises OSError when the connection is gone."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(raw)
+    return Peer(pid, uid)
+
+
+async def who(found: Peer) -> str:
+    """Its name in the audit trail."""
+    if found.uid == os.geteuid() and found.pid != os.getpid() and is_own_unit(control_group(found.pid)):
+        return SYSTEMD
+    return await asyncio.to_thread(user_name, found.uid)
+
+
+def is_own_unit(group: str) -> bool:
+    """Whether a control group is that of the service that this process is, or below it."""
+    own = control_group(os.getpid())
+    return own.endswith(".service") and (group == own or group.startswith(f"{own}/"))
