@@ -198,8 +198,8 @@ def names(offers: Sequence[Offer]) -> list[str]:
 
 
 def _steps(address: str, found: Found) -> list[str]:
-    """A tag's name becomes part of topics: what has a meaning there is left out."""
-    path = (found.path or address).translate(str.maketrans("+#", "__"))
+    """A tag's name becomes part of topics: what has a meaning there, or cannot be seen, is left out."""
+    path = "".join("_" if char in "+#" or shown(char) != char else char for char in found.path or address)
     return [step.strip() or "_" for step in path.split("/")]
 
 
