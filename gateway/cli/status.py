@@ -65,8 +65,16 @@ def troubles(answer: dict[str, Any]) -> Iterator[list[str]]:
         yield from ([colour(text, "red")] for text in sink_troubles(sink))
     if dead := outbox.get("dead", {}).get("letters"):
         yield [f"outbox: {count(dead, 'dead letter')}, refused for good and kept: edge-gateway outbox dead list"]
+    yield from ([line] for line in _files(outbox))
+
+
+def _files(outbox: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with the files of the log."""
     if damaged := [*outbox["recovered"]["damaged"], *outbox["recovered"]["unreadable"]]:
-        yield [f"outbox: damaged files were found at the start, and set aside: {', '.join(damaged)}"]
+        yield f"outbox: damaged files were found at the start, and set aside: {', '.join(damaged)}"
+    if removed := outbox.get("removed"):
+        what = f"{count(len(removed), 'file')} removed by somebody while the gateway ran, the last: {removed[-1]}"
+        yield colour(f"outbox: {what}; what was lost is recorded as losses", "red")
 
 
 def _audit(audit: dict[str, Any]) -> Iterator[list[str]]:

@@ -38,6 +38,12 @@ class Disk:
             log.info("the disk takes the outbox again")
             self.trouble = ""
 
+    def stands(self) -> None:
+        """It could be asked, and nothing waits for it: whatever it was is over."""
+        if self.trouble and not self._admission.queued:
+            log.info("the disk takes the outbox again")
+            self.trouble = ""
+
     def refuses(self, error: OSError) -> None:
         """A write failed and will be tried again."""
         if not self.trouble:

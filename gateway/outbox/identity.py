@@ -17,6 +17,7 @@ import structlog
 
 from gateway.core.parsing import doubting, parse_json
 from gateway.outbox.frames import FARTHEST
+from gateway.outbox.ground import is_still
 from gateway.regular import open_regular, read_regular
 
 log = structlog.get_logger()
@@ -231,6 +232,7 @@ class NumbersFile:
     """Two slots, written in turn and in place: a torn write spoils one, and a full disk none."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = open_regular(path, os.O_RDWR | os.O_CREAT)
         data = os.pread(self._file, 2 * SLOT_SIZE, 0)
         slots = _slots(data)
@@ -259,6 +261,17 @@ class NumbersFile:
         """The wall clock was set, or has become trustworthy. Raises OSError."""
         assert self.numbers is not None
         self.write(replace(self.numbers, epoch=epoch, offset=offset))
+
+    def look(self) -> None:
+        """Write it anew where somebody has removed it or put another in its place. Raises OSError."""
+        if is_still(self._path, self._file):
+            return
+        self._path.unlink(missing_ok=True)
+        file = open_regular(self._path, os.O_RDWR | os.O_CREAT)
+        os.close(self._file)
+        self._file = file
+        if self.numbers is not None:
+            self.write(self.numbers)
 
     def close(self) -> None:
         os.close(self._file)

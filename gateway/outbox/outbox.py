@@ -299,9 +299,19 @@ class Outbox:
         if error.errno in NO_ROOM:
             self._upkeep.disk_full(lane)
 
-    def measured(self, free: int) -> None:
-        """So many bytes of the disk are free."""
-        self._upkeep.measured(free)
+    def measured(self, free: int, nodes: int | None) -> None:
+        """So many bytes and inodes of the disk are free."""
+        self._disk.stands()
+        self._upkeep.measured(free, nodes)
+
+    def gone(self, paths: Sequence[Path]) -> None:
+        """Somebody else has removed these files of the log."""
+        self._upkeep.gone(paths)
+        names = ", ".join(path.name for path in paths)
+        message = (
+            f"Somebody has removed files of the outbox while the gateway ran: {names}. What was lost by it is recorded."
+        )
+        self.append_event(_own_event(self._clock, "removed", message, [str(path) for path in paths]))
 
     def ended(self, error: BaseException | None) -> None:
         """The thread has ended."""
@@ -396,6 +406,11 @@ class Outbox:
             "set_aside": self._set_aside,
             "recovered": self._state.status(),
         }
+
+
+def _own_event(clock: Clock, state: str, message: str, files: Sequence[str]) -> Event:
+    now = clock.wall_ns()
+    return Event(f"outbox-{state}-{now}", "outbox", state, "", now, message, "warning", {"files": list(files)})
 
 
 def _set_aside_event(old: SetAside, clock: Clock) -> Event:

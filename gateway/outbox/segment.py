@@ -19,6 +19,7 @@ from typing import NamedTuple
 from gateway.core.record import Lane
 from gateway.outbox.dictionary import Source
 from gateway.outbox.frames import FARTHEST, FOOTER, HEAD_SIZE, Head, frame, is_whole, peek
+from gateway.outbox.ground import is_still
 from gateway.outbox.identity import sync_path
 from gateway.regular import open_regular
 
@@ -251,6 +252,7 @@ class LaneFile:
 
     def _open(self, first: int, start: int) -> Segment:
         path = self._directory / f"{first:016x}.seg"
+        self._directory.mkdir(exist_ok=True)
         self._file = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
             _write_all(self._file, header(self._log, self._lane, first, start), 0)
@@ -291,6 +293,15 @@ class LaneFile:
             self.syncs += 1
             self._finished = len(data)
         self.abandon()
+
+    def look(self) -> Path | None:
+        """The file that is being written, if somebody has removed it or put another in its place; it is given up, and the
+        next write opens a new one."""
+        if self._segment is None or is_still(self._segment.path, self._file):
+            return None
+        path = self._segment.path
+        self.abandon()
+        return path
 
     def abandon(self) -> None:
         """Close without a footer; the next write opens a new file."""

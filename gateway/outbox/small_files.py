@@ -3,11 +3,13 @@
 import os
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from gateway.outbox.ballast import NO_ROOM, Ballast
+from gateway.outbox.ground import Spares
 from gateway.outbox.identity import sync_path, write_whole
 from gateway.regular import open_regular
 
@@ -21,7 +23,7 @@ _SYNCED_AT_ONCE = 10
 class SmallFiles:
     """`replacing` and `removing` are filled by the event loop, in order; everything else is the thread's."""
 
-    def __init__(self, directory: Path, ballast: Ballast) -> None:
+    def __init__(self, directory: Path, ballast: Ballast, spares: Spares) -> None:
         self.replacing: deque[tuple[Path, bytes, bool]] = deque()
         """File, content, and whether it is to be synced."""
         self.removing: deque[Path] = deque()
@@ -31,6 +33,7 @@ class SmallFiles:
         """How often something was made durable since the start."""
         self._directory = directory
         self._ballast = ballast
+        self._lending = spares.lending
         self._unsynced: deque[Path] = deque(maxlen=1000)
 
     def count(self, written_bytes: int, syncs: int) -> None:
@@ -43,7 +46,7 @@ class SmallFiles:
         while self.replacing:
             path, data, sync = self.replacing.popleft()
             try:
-                self._replace(path, data)
+                self._lending(partial(self._replace, path, data))
                 if sync:
                     self._unsynced.append(path)
             except OSError as error:
@@ -66,7 +69,7 @@ class SmallFiles:
         directories = {path.parent for path in paths}
         for path in (*paths, *directories):
             try:
-                sync_path(path)
+                self._lending(partial(sync_path, path))
                 self.count(0, 1)
             except FileNotFoundError:
                 pass  # removed meanwhile

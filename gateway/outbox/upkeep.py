@@ -3,7 +3,7 @@
 Decided in the event loop, done by the writer's thread.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ log = structlog.get_logger()
 _CURSOR_RATE = 4096
 """Bytes a second, about, that each cursor may cost the disk. It grows with the holes that waiting refusals leave; a loss of
 the hint costs repeats only."""
+_LOOK_NS = 30_000_000_000
+_REMOVED = "its file was removed by somebody else"
 _BELOW_FLOOR = "the disk's free space is below min_free"
 
 
@@ -78,6 +80,11 @@ class Upkeep:
         """Files of earlier runs, maybe of another boot."""
         self._cursor_due: dict[str, int] = {}
         """By sink, when its cursor may be written again; boot clock, ns."""
+        self._look_due = 0
+        self.nodes: int | None = None
+        """Inodes of the disk that were free when it was last asked; None where that has no meaning."""
+        self.removed: list[str] = []
+        """Files of the log that somebody else has removed since the start."""
         self._told: set[tuple[str, str]] = set()
         """Sinks and reasons of losses that were logged; what follows is counted, and recorded."""
 
@@ -107,7 +114,7 @@ class Upkeep:
         self._save_due_cursors()
         values = sum(lane.total for lane in self._lanes.values()) - self._accepted_before
         self._wear.look(self._writer.written_bytes, self._writer.syncs, values)
-        self._writer.measure()
+        self._writer.measure(self._files_to_look_for())
 
     def status(self) -> dict[str, Any]:
         """Sizes in bytes, and what is turned away, in readings and events."""
@@ -116,6 +123,7 @@ class Upkeep:
             "size": self.size,
             "max_size": self.max_size,
             "free": self.free,
+            "removed": self.removed,
             "min_free": self._section.min_free,
             "keep_s": self.keep_s,
             "mode": mode,
@@ -162,9 +170,33 @@ class Upkeep:
         if not self._shorten_history(1):
             self._give_up(surplus(self._segments(yielding(self._policies, lane)), 1), "disk full")
 
-    def measured(self, free: int) -> None:
-        """So many bytes of the disk are free."""
-        self.free = free
+    def _files_to_look_for(self) -> list[Path]:
+        """All but those that are being written, twice a minute; what nobody has removed costs one look each."""
+        now = self._clock.boot_ns()
+        if now < self._look_due:
+            return []
+        self._look_due = now + _LOOK_NS
+        return [segment.path for lane in self._lanes.values() for segment in lane.segments[:-1]]
+
+    def gone(self, paths: Collection[Path]) -> None:
+        """Somebody has removed these files of the log. What memory has of them still goes out; the rest is a loss."""
+        for lane in self._lanes.values():
+            for segment in [each for each in lane.segments if each.path in paths]:
+                log.error("a file of the outbox was removed by somebody else", file=str(segment.path))
+                self.removed.append(str(segment.path))
+                self._lose_but_memory(lane, segment)
+                lane.segments.remove(segment)
+
+    def _lose_but_memory(self, lane: LaneLog, segment: Segment) -> None:
+        held = next(((seq, stored.total) for seq, stored in lane.tail.items() if seq >= segment.first), None)
+        end, total = min(held or (segment.last + 1, segment.end), (segment.last + 1, segment.end))
+        for reader in self._readers.values():
+            times = (segment.wall_from, segment.wall_to)
+            reader.lose(lane.lane, (segment.first, end), (segment.start, total), _REMOVED, times)
+
+    def measured(self, free: int, nodes: int | None = None) -> None:
+        """So many bytes of the disk are free, and so many inodes; None where a file system has no number of these."""
+        self.free, self.nodes = free, nodes
         floor = self._section.min_free - free
         floor -= self._shorten_history(floor)
         if floor > 0:

@@ -15,6 +15,7 @@ import structlog
 
 from gateway.core.record import Lane
 from gateway.outbox.ballast import NO_ROOM, Ballast
+from gateway.outbox.ground import Ground, Spares
 from gateway.outbox.identity import SLOT_SIZE, Numbers, NumbersFile, write_whole
 from gateway.outbox.segment import Entry, Growth, LaneFile
 from gateway.outbox.small_files import SmallFiles
@@ -48,7 +49,8 @@ class Events(Protocol):
     def written(self, lane: Lane, growth: Growth) -> None: ...
     def group_done(self, group: Group) -> None: ...
     def disk_trouble(self, error: OSError, lane: Lane) -> None: ...
-    def measured(self, free: int) -> None: ...
+    def measured(self, free: int, nodes: int | None) -> None: ...
+    def gone(self, paths: Sequence[Path]) -> None: ...
     def ended(self, error: BaseException | None) -> None: ...
 
 
@@ -84,7 +86,11 @@ class Writer(threading.Thread):
         self._urgent: deque[Sequence[Entry]] = deque()
         """Alarms, which overtake data that waits for the disk."""
         self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._small = SmallFiles(directory, ballast)
+        self._ground = Ground(directory)
+        self._spares = Spares()
+        self._small = SmallFiles(directory, ballast, self._spares)
+        self._groundless: OSError | None = None
+        """Why nothing can be written where the log was opened."""
         self._room = threading.Event()
         self._due: float | None = None
         self._stopping = False
@@ -139,9 +145,10 @@ class Writer(threading.Thread):
         """Have epoch and offset of the clock, and the file of synchronised boots, on disk and synced."""
         self._jobs.put(partial(self._note_clock, epoch, offset, path, synced))
 
-    def measure(self) -> None:
-        """Tell how much room the disk has, and sync some small files that wait for it."""
-        self._jobs.put(self._measure)
+    def measure(self, files: Sequence[Path] = ()) -> None:
+        """Tell how much room the disk has, and which of these files, and of those that are being written, are gone; sync
+        some small files that wait for it."""
+        self._jobs.put(partial(self._measure, files))
 
     def stop(self, numbers: Numbers, patience: float) -> None:
         """Finish all jobs, within so many seconds if the disk is in trouble, then end; `numbers` are written last."""
@@ -221,6 +228,8 @@ class Writer(threading.Thread):
                 self._say()  # data behind it may have to wait for the disk
 
     def _append(self, lane: Lane, entries: Sequence[Entry]) -> Growth:
+        if self._groundless is not None:
+            self._look_down()
         if lane is Lane.DATA:
             self._ballast.make()
         self._reserve(lane, entries[-1].seq)
@@ -249,7 +258,7 @@ class Writer(threading.Thread):
             self._small.remove()
             self._room.clear()
             try:
-                return action()
+                return self._spares.lending(action)
             except OSError as error:
                 if lane is Lane.ALARM and error.errno in NO_ROOM and self._ballast.give_back():
                     continue
@@ -268,14 +277,38 @@ class Writer(threading.Thread):
         self._persist(partial(write_whole, path, synced), Lane.ALARM)
         self._small.count(SLOT_SIZE + len(synced), 3)
 
-    def _measure(self) -> None:
+    def _measure(self, files: Sequence[Path]) -> None:
+        self._spares.refill()
         self._small.sync()
         self._ballast.try_to_make()
+        try:
+            self._look_down()
+            gone = [path for file in self._files.values() if (path := file.look())]
+            gone += [path for path in files if not path.exists()]
+            self._numbers.look()
+        except OSError as error:
+            self._news.append(partial(self._events.disk_trouble, error, Lane.DATA))
+            return
+        if gone:
+            self._news.append(partial(self._events.gone, gone))
         try:
             stat = os.statvfs(self._directory)
         except OSError:
             return  # a disk that cannot be asked cannot be written either, and that is told
-        self._news.append(partial(self._events.measured, stat.f_bavail * stat.f_frsize))
+        nodes = stat.f_favail if stat.f_files else None
+        self._news.append(partial(self._events.measured, stat.f_bavail * stat.f_frsize, nodes))
+
+    def _look_down(self) -> None:
+        """Raises OSError while the log's folder is not the one that was opened; what was being written there is given up."""
+        try:
+            self._ground.look()
+        except OSError as error:
+            if self._groundless is None:
+                for file in self._files.values():
+                    file.abandon()
+            self._groundless = error
+            raise
+        self._groundless = None
 
     def _finish(self, numbers: Numbers) -> None:
         self._stopping = True
@@ -287,6 +320,7 @@ class Writer(threading.Thread):
         if not self.unwritten:
             self._numbers.write(numbers)
         self._numbers.close()
+        self._spares.close()
 
 
 def parts(entries: Sequence[Entry], size: int) -> Iterator[Sequence[Entry]]:
