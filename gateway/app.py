@@ -24,6 +24,7 @@ from gateway.config.model import Config, DeviceSpec, GatewaySection, place
 from gateway.core.clock import Clock, ClockState, SystemClock
 from gateway.core.device_event import Told
 from gateway.core.errors import ConfigError, GatewayError
+from gateway.core.event import Event
 from gateway.core.live import LiveDevice, LiveTable
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
@@ -184,7 +185,7 @@ class Gateway:
     # The road of the readings.
 
     def bind(self, spec: DeviceSpec, found: Mapping[str, Found]) -> Device:
-        """See `gateway.acquire.source.Road`, also for the next six."""
+        """See `gateway.acquire.source.Road`, also for the next seven."""
         return self._outbox.bind(spec, place(self.config.gateway, spec.config), found)
 
     def define(self, device: Device) -> LiveDevice:
@@ -205,6 +206,10 @@ class Gateway:
 
     def told(self, told: Told) -> None:
         self._detection.conditions.told(told)
+
+    def event(self, event: Event) -> None:
+        log.warning("event", kind=event.kind, state=event.state, device=event.device, message=event.message)
+        self._outbox.append_event(event)
 
     def device_changed(self, device: Device, health: Health) -> None:
         online = health.state == "up"

@@ -6,10 +6,12 @@ from typing import Protocol
 import structlog
 
 from gateway.acquire.condition import Conditioner
+from gateway.acquire.source_clock import SourceClock
 from gateway.acquire.values import as_readings
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
 from gateway.core.device_event import Told
+from gateway.core.event import Event
 from gateway.core.live import LiveDevice
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tags
@@ -42,6 +44,10 @@ class Road(Protocol):
 
     def told(self, told: Told) -> None:
         """The device has an event, or says which conditions still stand."""
+        ...
+
+    def event(self, event: Event) -> None:
+        """Something that acquisition noticed itself."""
         ...
 
     def device_changed(self, device: Device, health: Health) -> None:
@@ -81,6 +87,8 @@ class Source:
         """What its line's driver tells of the connection; likewise."""
         self.line_remarks: Callable[[], Sequence[str]] = list
         """What a person should know of the connection; likewise."""
+        self.clock = SourceClock(self.name, spec.config.max_clock_offset, clock)
+        """How far the device's own clock is off."""
         self.polls = 0
         self.errors = 0
         self.rest_until = 0.0
@@ -133,6 +141,7 @@ class Source:
             self._backoff = Backoff(first=2.0)
             self.health.up()
         readings = self._conditioner.scale(readings)
+        self.clock.see(readings, self.live)
         self._road.seen(readings, boot_ns)
         report = self._conditioner.report(readings, boot_ns)
         if report is not None:
@@ -169,7 +178,9 @@ class Source:
         self._send_on(self._conditioner.stale(self.live.snapshot()))
 
     def look(self) -> None:
-        """Called about once a second: is it stale, is a heartbeat of a subscribed tag due?"""
+        """Called about once a second: is it stale, is a heartbeat of a subscribed tag due, is its clock right?"""
+        if event := self.clock.look():
+            self._road.event(event)
         if not self._fresh:
             return
         boot_ns = self._clock.boot_ns()

@@ -69,6 +69,7 @@ def _cells(alarm: dict[str, Any]) -> tuple[str, ...]:
 
 def _more(alarm: dict[str, Any], now: float) -> Iterator[str]:
     more = [f"{alarm['occurrences']} times since the last acknowledgement"] if alarm["occurrences"] > 1 else []
+    more += [colour("chatters: give it hysteresis or on_delay", "yellow")] if alarm.get("chattering") else []
     more += [f"over since {_moment(alarm['cleared'])}"] if alarm["cleared"] else []
     yield alarm["message"]
     yield sentence(more)

@@ -61,10 +61,12 @@ def troubles(answer: dict[str, Any]) -> Iterator[list[str]]:
             if part["state"] != "up":
                 yield [f"{kind} {part['name']} {_state(part)}{_since(part)}{_reason(part)}"]
     yield from ([text] for device in answer["devices"] if (text := _not_good(device)))
+    yield from ([text] for device in answer["devices"] for text in _doubts(device))
     for sink in answer["sinks"]:
         yield from ([colour(text, "red")] for text in sink_troubles(sink))
     if dead := outbox.get("dead", {}).get("letters"):
         yield [f"outbox: {count(dead, 'dead letter')}, refused for good and kept: edge-gateway outbox dead list"]
+    yield from _alarms_to_look_at(answer)
     yield from ([line] for line in _files(outbox))
 
 
@@ -90,6 +92,21 @@ def _not_good(device: dict[str, Any]) -> str:
         return ""
     which = f"{bad} of {count(device['tags'], 'tag')} {colour('not good', 'red')}"
     return f"device {device['name']}: {which}: edge-gateway tags {device['name']}"
+
+
+def _alarms_to_look_at(answer: dict[str, Any]) -> Iterator[list[str]]:
+    yield from ([f"limit {limit['name']}: {limit['reason']}"] for limit in answer["limits"] if limit.get("reason"))
+    if waiting := sum(alarm.get("waits", False) and not alarm["shelved"] for alarm in answer["alarms"]):
+        told = "1 waits" if waiting == 1 else f"{waiting} wait"
+        yield [f"alarms: {colour(told, 'red')} for somebody to acknowledge: edge-gateway alarms"]
+
+
+def _doubts(device: dict[str, Any]) -> Iterator[str]:
+    """What looks good and is not."""
+    if device.get("doubt"):
+        yield f"device {device['name']}: {colour(device['doubt'], 'red')}"
+    if device.get("clock"):
+        yield f"device {device['name']}: its clock is {colour(device['clock'], 'red')}: set it (max_clock_offset)"
 
 
 def _state(part: dict[str, Any]) -> str:

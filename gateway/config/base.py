@@ -152,6 +152,9 @@ class DeviceConfig(Section):
     stale_after: Period | None = None
     """Without an answer for this long the tags go stale. Default: three scans, at least 5 s."""
 
+    max_clock_offset: Period = 300.0
+    """How far the device's own clock may be from the gateway's, if it has one: beyond, an event and `status` tell it."""
+
     max_in_flight: int = Field(default=1, ge=1, le=64)
     """Reads under way at once on the device's line. Many PLCs bear only one."""
 

@@ -83,6 +83,7 @@ def remarks(config: Config) -> list[Problem]:
     for spec in config.devices:
         found += _of_device(spec)
         found += _of_writing(spec, config.gateway.writes)
+    found += [remark for alarm in config.alarms for remark in _of_alarm(alarm, config.devices)]
     places = {spec.config.name: place_of(config.gateway, spec.config) for spec in config.devices}
     for sink in config.sinks:
         said = sink.remarks(config.gateway.name, own_place(config.gateway), places)
@@ -97,6 +98,18 @@ def _of_device(spec: DeviceSpec) -> list[tuple[str, str]]:
     if spec.config.stale_after is not None and spec.config.stale_after < spec.config.scan:
         found.append((where, "stale_after is shorter than scan: the tags are stale between polls"))
     return found
+
+
+def _of_alarm(alarm: AlarmSection, devices: Sequence[DeviceSpec]) -> list[tuple[str, str]]:
+    """A limit that a value may cross to and fro with its noise; a bit has none."""
+    if alarm.condition not in ("high", "low", "rate") or alarm.hysteresis or alarm.on_delay or alarm.off_delay:
+        return []
+    watched = [spec for spec in devices if any(fnmatchcase(spec.config.name, each) for each in alarm.devices)]
+    types = {spec.tags[alarm.tag].value_type() for spec in watched if alarm.tag in spec.tags}
+    if types == {"bool"}:
+        return []
+    message = "has neither hysteresis nor on_delay: a value that wavers about its limit raises it again and again"
+    return [(f'alarm "{alarm.name}"', message)]
 
 
 def _of_writing(spec: DeviceSpec, writes: bool) -> list[tuple[str, str]]:

@@ -140,7 +140,7 @@ class ModelSection(Section):
 
 
 class AlarmSection(Section):
-    """`[[alarm]]`: a limit that a tag should keep, watched without a model. Write one of high, low, rate and no_data."""
+    """`[[alarm]]`: a limit that a tag should keep, watched without a model. Write one of high, low, rate, no_data, stuck."""
 
     name: Name = Field(examples=["inlet too hot"])
     """What is wrong when it is raised; unique in this gateway."""
@@ -166,6 +166,10 @@ class AlarmSection(Section):
     no_data: Period | None = None
     """Raised without a good value for this long. Choose it longer than the tag's heartbeat."""
 
+    stuck: Period | None = None
+    """Raised when the value is read again and again and has been exactly the same for this long: measured values have noise,
+    a frozen transmitter has none. Not for what may stand still, such as a set-point or a bit."""
+
     hysteresis: float = Field(default=0.0, ge=0)
     """How far the value must be back before the alarm clears, in the tag's unit."""
 
@@ -186,21 +190,21 @@ class AlarmSection(Section):
 
     @property
     def condition(self) -> str:
-        """The key that is written: high, low, rate or no_data."""
+        """The key that is written: high, low, rate, no_data or stuck."""
         return next(key for key in _CONDITIONS if getattr(self, key) is not None)
 
     @model_validator(mode="after")
     def _one_condition(self) -> "AlarmSection":
         if sum(getattr(self, key) is not None for key in _CONDITIONS) != 1:
-            raise ValueError("write exactly one of high, low, rate and no_data")
-        if self.no_data is not None and self.hysteresis:
-            raise ValueError("hysteresis: no_data has no value to be back by")
+            raise ValueError("write exactly one of high, low, rate, no_data and stuck")
+        if self.condition in ("no_data", "stuck") and self.hysteresis:
+            raise ValueError(f"hysteresis: {self.condition} has no value to be back by")
         if self.rate is not None and self.hysteresis >= self.rate:
             raise ValueError("hysteresis: must be less than rate")
         return self
 
 
-_CONDITIONS = ("high", "low", "rate", "no_data")
+_CONDITIONS = ("high", "low", "rate", "no_data", "stuck")
 
 
 class CoreSections(Section):

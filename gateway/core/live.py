@@ -55,6 +55,12 @@ class LiveDevice:
         for row, value in readings.exact.items():
             self.exact[int(rows[row])] = value
 
+    def would_change(self, readings: Readings) -> bool:
+        """Whether a block brings another value than there is, for a tag that has one."""
+        rows = self._order[np.searchsorted(self._sorted, readings.tag)]
+        before = self.value[rows]
+        return bool((~np.isnan(before) & ~np.isnan(readings.value) & (before != readings.value)).any())
+
     def _own_columns(self) -> None:
         """Columns may be those of a block that covered all tags, and blocks are never changed."""
         self.t_ns, self.value, self.quality = self.t_ns.copy(), self.value.copy(), self.quality.copy()

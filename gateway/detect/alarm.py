@@ -146,6 +146,7 @@ class Alarm:
             **asdict(self.key),
             "state": self.state,
             "active": self.active,
+            "waits": self.waits,
             "severity": self.severity,
             "message": self.message,
             "raised": self.raised_ns // 1_000_000,

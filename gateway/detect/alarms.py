@@ -21,6 +21,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.detect import alarm_file
 from gateway.detect.alarm import CONDITION, UNHEARD, Alarm, Key, Said
+from gateway.detect.chatter import Chatter
 from gateway.detect.evidence import Evidence, EvidenceStore
 from gateway.outbox.identity import boot_number
 
@@ -54,6 +55,7 @@ class Alarms:
         windows of anomalies are kept."""
         self._emit = emit
         self._clock = clock
+        self._chatter = Chatter(clock)
         self._path = path
         self._alarms: dict[Key, Alarm] = {}
         self._store = store
@@ -94,6 +96,7 @@ class Alarms:
             alarm.condition = True
             self._note()
             return
+        event = self._with_chatter(key, event)
         alarm.raise_(event)
         self._say(alarm, event, evidence)
 
@@ -111,7 +114,16 @@ class Alarms:
     def changed(self, alarm: Alarm, event: Event) -> None:
         """Keep the alarm as it now is, and say this of it; for conditions, whose state is the device's to decide."""
         self._alarms.setdefault(alarm.key, alarm)
-        self._say(alarm, event)
+        self._say(alarm, self._with_chatter(alarm.key, event) if event.state == "raised" else event)
+
+    def _with_chatter(self, key: Key, event: Event) -> Event:
+        """What is raised, marked if that happens again and again."""
+        before = key in self._chatter
+        if not self._chatter.raised(key):
+            return event
+        if not before:
+            log.warning("an alarm chatters: give it hysteresis or on_delay, or mend what it watches", alarm=key.name)
+        return replace(event, detail={**event.detail, "chattering": True})
 
     def holding(self, kind: str, source: str) -> dict[str, Alarm]:
         """By device, the alarms of one model or limit whose condition still holds, as far as is known."""
@@ -207,7 +219,9 @@ class Alarms:
     def listed(self) -> list[dict[str, Any]]:
         """All of them as JSON values, those that need somebody first."""
         ordered = sorted(self._alarms.values(), key=lambda alarm: (_ORDER.index(alarm.state), -alarm.raised_ns))
-        return [alarm.listed(self._until(alarm)) for alarm in ordered]
+        return [
+            {**alarm.listed(self._until(alarm)), "chattering": alarm.key in self._chatter} for alarm in ordered
+        ]
 
     def _until(self, alarm: Alarm) -> int:
         """When its shelving ends, as the wall clock goes now, ns since 1970."""
@@ -225,6 +239,7 @@ class Alarms:
                 await self._keep()
                 await self._next_change()
                 self._end_shelving()
+                self._chatter.forget_quiet()
         finally:
             if self._saving is not None:
                 await asyncio.wait([self._saving], timeout=PATIENCE)

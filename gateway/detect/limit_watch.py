@@ -19,6 +19,9 @@ from gateway.detect.grid import Samples
 from gateway.detect.limits import Change, Limit, Limits
 from gateway.supervise.contained import containing
 
+_BY_BOOT_CLOCK = ("no_data", "stuck")
+"""Conditions that have no source time of their own."""
+
 
 class LimitWatch:
     """Binds the devices' tags to one limit, and tells `alarms` what it finds. What they know to be raised goes on."""
@@ -74,7 +77,7 @@ class LimitWatch:
 
     def _tell(self, change: Change, at: int) -> None:
         row, value = int(change.rows[at]), float(change.value[at])
-        t_ns = self._clock.wall_ns() if self.section.condition == "no_data" else int(change.t_ns[at])
+        t_ns = self._clock.wall_ns() if self.section.condition in _BY_BOOT_CLOCK else int(change.t_ns[at])
         key = self.key(self.devices[row])
         if change.broken[at]:
             message = _broken(self.section, key.device, value, self._units[row])
@@ -125,7 +128,7 @@ def limit_of(section: AlarmSection) -> Limit:
     limit = float(getattr(section, section.condition))
     return Limit(
         section.condition,
-        limit * 1e9 if section.condition == "no_data" else limit,
+        limit * 1e9 if section.condition in _BY_BOOT_CLOCK else limit,
         section.hysteresis,
         round(section.per * 1e9),
         round(section.on_delay * 1e9),
@@ -145,6 +148,10 @@ def _broken(section: AlarmSection, device: str, value: float, unit: str) -> str:
             told = f"{what} is {amount(value)}, below {amount(section.low or 0)}"
         case "rate":
             told = f"{what} has changed by {amount(value)} within {format_duration(section.per)}"
+        case "stuck":
+            told = (
+                f"{what} has been exactly {value:.6g} {unit}".rstrip() + f" for {format_duration(section.stuck or 0)}"
+            )
         case _:
             told = f"{what} has had no good value for {format_duration(section.no_data or 0)}"
     return f"{told}; {section.action}" if section.action else told

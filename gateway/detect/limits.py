@@ -1,8 +1,9 @@
 """Limits that tags should keep, without a model: too high, too low, changing too fast, or silent.
 
 A limit is broken once its condition has held for `on_delay`, and kept again once the value has been back by more than the
-hysteresis for `off_delay`. Delays run in source time, and on with the gateway's boot clock while a value stays as it is. What
-is not good, stale or forced breaks no limit and mends none. Arrays over all devices of one limit; no clock, no I/O.
+hysteresis for `off_delay`. Delays run in source time, and on with the gateway's boot clock while a value stays as it is, or
+while the source's clock stands still or has been set back. What is not good, stale or forced breaks no limit and mends none.
+Arrays over all devices of one limit; no clock, no I/O.
 """
 
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.core.quality import FORCED, REPEATED, STALE, UNCERTAIN
+from gateway.core.quality import CLAMPED, FORCED, REPEATED, STALE, UNCERTAIN
 from gateway.detect.grid import Rows, Samples, Times
 
-CONDITIONS = ("high", "low", "rate", "no_data")
+CONDITIONS = ("high", "low", "rate", "no_data", "stuck")
 _REMEMBERED = 32
 """Samples kept for `rate`: its span is looked at in this many steps."""
+_JITTER_NS = 5_000_000_000
+"""How far a source time may lie behind what it should be without being taken for one that stood still, or was set back."""
 
 Flags = NDArray[np.bool_]
 Values = NDArray[np.float64]
@@ -28,7 +31,7 @@ class Limit:
     condition: str
     """One of CONDITIONS."""
     limit: float
-    """In the tag's unit; for "no_data" nanoseconds."""
+    """In the tag's unit; for "no_data" and "stuck" nanoseconds."""
     hysteresis: float = 0.0
     span_ns: int = 0
     """For "rate": within which the value may change by `limit`."""
@@ -43,7 +46,7 @@ class Change:
     rows: Rows
     broken: Flags
     value: Values
-    """What was compared with the limit; NaN for "no_data"."""
+    """What was compared with the limit; NaN for "no_data", and for "stuck" the value that did not change."""
     t_ns: Times
 
 
@@ -59,6 +62,10 @@ class Limits:
         """When the row began to be on the other side; 0 where it is not."""
         self._t = np.zeros(rows, np.int64)
         self._boot = np.zeros(rows, np.int64)
+        self._source = np.zeros(rows, np.int64)
+        """The newest source time; `_t` runs on where it stands."""
+        self._changed = np.zeros(rows, np.int64)
+        """For "stuck": when, by the boot clock, the value was last another one; 0 where that is not known."""
         self._usable = np.zeros(rows, np.bool_)
         self._past = _Past(rows, limit.span_ns) if limit.condition == "rate" else None
 
@@ -72,6 +79,10 @@ class Limits:
         if self.limit.condition == "no_data":
             silent = boot_ns - self._boot > self.limit.limit
             changes.append(self._judge(rows, np.full(len(rows), boot_ns), silent, ~silent))
+        elif self.limit.condition == "stuck":
+            rows = np.flatnonzero(self._usable & (self._changed > 0))
+            frozen = boot_ns - self._changed[rows] >= self.limit.limit
+            changes.append(self._judge(rows, np.full(len(rows), boot_ns), frozen, ~frozen))
         else:
             rows = np.flatnonzero((self._since > 0) & self._usable)
             beyond, calm = self._sides(self.value[rows])
@@ -80,7 +91,7 @@ class Limits:
 
     def forget(self, row: int) -> None:
         """This row's tag is another one now; what is broken stays so until it is seen to be kept."""
-        self._since[row] = self._t[row] = self._boot[row] = 0
+        self._since[row] = self._t[row] = self._boot[row] = self._source[row] = self._changed[row] = 0
         self.value[row], self._usable[row] = np.nan, False
         if self._past is not None:
             self._past.forget(np.array([row]))
@@ -90,17 +101,33 @@ class Limits:
         usable = (samples.quality < UNCERTAIN) & ((samples.quality & (STALE | FORCED)) == 0)
         if self.limit.condition != "no_data":  # a text has no number, and yet is data
             usable &= np.isfinite(samples.value)
+        if self.limit.condition == "stuck":  # what lies behind a clamped value may well move
+            usable &= (samples.quality & CLAMPED) == 0
+        anew = ~self._usable[samples.slot][usable]
         self._usable[samples.slot] = usable
         rows, value, boot_ns = samples.slot[usable], samples.value[usable], samples.boot_ns[usable]
-        repeated = (samples.quality[usable] & REPEATED != 0) & (self._t[rows] > 0)
-        t_ns = np.where(samples.t_ns > 0, samples.t_ns, samples.boot_ns)[usable]
-        t_ns = np.where(repeated, self._t[rows] + boot_ns - self._boot[rows], t_ns)
+        given = np.where(samples.t_ns > 0, samples.t_ns, samples.boot_ns)[usable]
+        t_ns = self._time(rows, given, boot_ns, samples.quality[usable] & REPEATED != 0)
+        moved = anew | (value != self.value[rows])
+        self._changed[rows[moved]] = boot_ns[moved]
         if self._past is not None:
             value = self._past.change(rows, t_ns, value)
         self._t[rows], self._boot[rows], self.value[rows] = t_ns, boot_ns, value
-        if self.limit.condition == "no_data":
+        if self.limit.condition in ("no_data", "stuck"):
             return Change(rows[:0], self.broken[:0], value[:0], t_ns[:0])
         return self._judge(rows, t_ns, *self._sides(value))
+
+    def _time(self, rows: Rows, given: Times, boot_ns: Times, repeated: Flags) -> Times:
+        """The time of samples: the source's, which goes on with the boot clock while it stands, or is behind what it was."""
+        last, run, newest = self._t[rows], boot_ns - self._boot[rows], self._source[rows]
+        ahead = given - newest
+        set_back = ~repeated & (ahead < -_JITTER_NS)
+        self._source[rows] = np.where(repeated, newest, np.where(set_back, given, np.maximum(newest, given)))
+        if self._past is not None:
+            self._past.forget(rows[set_back])
+        on = last + np.where(repeated | (ahead <= 0), run, np.minimum(ahead, run))
+        stands = repeated | (ahead <= 0) | (on - given > _JITTER_NS)
+        return np.where((last > 0) & stands, on, given)
 
     def _sides(self, value: Values) -> tuple[Flags, Flags]:
         """Where the limit is exceeded, and where it is kept by more than the hysteresis."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gateway.acquire.absurd import doubt
 from gateway.acquire.source import Source
 from gateway.core.clock import Clock
 from gateway.core.live import LiveDevice
@@ -29,6 +30,9 @@ def devices(sources: Iterable[Source]) -> list[dict[str, Any]]:
             "skipped": sum(scan.skipped for scan in source.scans),
             "errors": source.errors,
             "line": dict(source.line_counts()),
+            "clock_offset_s": None if source.clock.offset is None else round(source.clock.offset, 3),
+            "clock": source.clock.words() if source.clock.is_off else "",
+            "doubt": doubt(source.live),
             "connection": dict(source.line_facts()),
             "remarks": list(source.line_remarks()),
         }

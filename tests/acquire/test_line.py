@@ -14,6 +14,7 @@ from gateway.config.model import DeviceSpec
 from gateway.core.clock import SystemClock
 from gateway.core.device_event import DeviceEvent
 from gateway.core.errors import DeviceError, GatewayError, LinkError
+from gateway.core.event import Event
 from gateway.core.live import LiveTable
 from gateway.core.quality import STALE
 from gateway.core.readings import Readings
@@ -80,6 +81,7 @@ class Road:
         self.states: list[tuple[str, str, str]] = []
         self.live = LiveTable()
         self.settled = 0
+        self.events: list[Event] = []
         self.said: list[DeviceEvent] = []
         self._ids: dict = {}
         self.new = asyncio.Event()
@@ -108,6 +110,9 @@ class Road:
     def told(self, told):
         self.said.append(told)
         self.new.set()
+
+    def event(self, event):
+        self.events.append(event)
 
     def device_changed(self, device, health):
         self.states.append((device.name, health.state, health.reason))

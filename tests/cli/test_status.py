@@ -9,6 +9,7 @@ from gateway.cli.status import lines, troubles
 
 from .conftest import Asked
 
+WAITING: dict[str, Any] = {"waits": True, "shelved": None, "active": True, "state": "raised"}
 NOW = 1_795_314_800.0
 LANE: dict[str, Any] = {
     "accepted": 440,
@@ -140,6 +141,9 @@ def test_a_gateway_that_is_well_says_so_first_and_then_what_it_does() -> None:
             {"sinks__0__refused_for_good": 2, "sinks__0__last_refusal": "packet too large"},
             "sink central: 2 records refused for good: packet too large",
         ),
+        ({"devices__0__doubt": "its numbers are absurd"}, "device press-1: its numbers are absurd"),
+        ({"devices__0__clock": "2 h behind"}, "device press-1: its clock is 2 h behind: set it (max_clock_offset)"),
+        ({"alarms": [WAITING]}, "alarms: 1 waits for somebody to acknowledge: edge-gateway alarms"),
         (
             {"outbox__recovered__damaged": ["data-0001.log"], "outbox__recovered__unreadable": ["x.log"]},
             "outbox: damaged files were found at the start, and set aside: data-0001.log, x.log",

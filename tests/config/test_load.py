@@ -146,6 +146,23 @@ tags.a = { address = "1", heartbeat = "5s" }
         assert words in told
 
 
+_LIMITS = [("oil_temp", "", True), ("oil_temp", "hysteresis = 1.0", False), ("oil_temp", 'on_delay = "1s"', False)]
+
+
+@pytest.mark.parametrize(("tag", "more", "remarked"), _LIMITS)
+def test_a_limit_that_a_value_may_waver_about_is_remarked(tmp_path: Path, tag: str, more: str, remarked: bool) -> None:
+    text = f"""{GOOD}
+[[alarm]]
+name = "too hot"
+devices = ["*"]
+tag = "{tag}"
+high = 80.0
+{more}
+"""
+    told = 'alarm "too hot": has neither hysteresis nor on_delay'
+    assert (told in remarks_of(tmp_path, text)) is remarked
+
+
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_damage_to_the_file_is_a_config_or_a_config_error(tmp_path: Path, data: st.DataObject) -> None:

@@ -47,6 +47,16 @@ def both(value, *rest):
     return (0, value, *rest), (1, value + 100, *rest)
 
 
+def test_windows_go_on_though_the_source_time_stands_still():
+    fed = Feeder()
+    for second in range(1, 30):
+        fed.at(second, *both(float(second), GOOD, 1))
+    _, end, cell, run, _ = fed.cells[-1]
+    assert end == 28.0
+    assert cell in ([28.0, 128.0], [29.0, 129.0])
+    assert run > 20
+
+
 def test_a_cell_holds_the_last_value_up_to_its_end_and_closes_half_a_period_later():
     feeder = Feeder().at(0.7, *both(1)).at(0.9, *both(2)).at(1.2, *both(3)).at(1.49)
     assert feeder.cells == []

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.config.model import AlarmSection
 from gateway.core.clock import FakeClock
-from gateway.core.quality import BAD_TIMEOUT, FORCED, GOOD, REPEATED, STALE, UNCERTAIN
+from gateway.core.quality import BAD_TIMEOUT, CLAMPED, FORCED, GOOD, REPEATED, STALE, UNCERTAIN
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.detect import Detector
@@ -98,6 +98,60 @@ def test_a_clock_that_is_set_back_neither_stops_nor_hastens_a_delay():
     fed = Fed(on_delay=5).at(100, (81,)).at(101, (81, GOOD, 40)).at(102, (81, GOOD, 41))
     assert fed.said == []
     assert fed.at(107, (81, GOOD, 46)).said == [(107, "R")]
+
+
+def test_delays_elapse_though_the_source_time_stands_still():
+    fed = Fed(on_delay=5, off_delay=3)
+    for second in range(1, 8):
+        fed.at(second, (81 + second / 10, GOOD, 1))
+    assert fed.said == [(6, "R")]
+    for second in range(8, 13):
+        fed.at(second, (70 + second / 10, GOOD, 1))
+    assert fed.said[1:] == [(11, "C")]
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_delays_elapse_though_the_source_time_is_hours_off(hours):
+    fed = Fed(on_delay=5)
+    for second in range(1, 8):
+        fed.at(second, (81, GOOD, second + hours * 3600))
+    assert fed.said == [(6, "R")]
+
+
+def test_a_clock_that_stood_and_was_put_right_neither_stops_nor_hastens_a_delay():
+    fed = Fed(on_delay=100)
+    for second in range(60):
+        fed.at(second, (81, GOOD, 0))
+    for second in range(60, 100):
+        fed.at(second, (81, GOOD, second))
+    assert fed.said == []
+    assert fed.at(100, (81, GOOD, 100)).said == [(100, "R")]
+
+
+def test_what_a_queue_held_back_is_judged_by_its_own_time():
+    fed = Fed(on_delay=5).at(1, (70,))
+    fed.at(60, *((81 if second < 20 else 70, GOOD, second) for second in range(2, 60)))
+    assert fed.said == [(60, "R"), (60, "C")]
+    fed = Fed(on_delay=30).at(1, (70,))
+    assert fed.at(60, *((81 if second < 20 else 70, GOOD, second) for second in range(2, 60))).said == []
+
+
+def test_stuck_is_raised_when_a_value_that_is_read_stays_exactly_the_same():
+    fed = Fed("stuck", 5 * S).run(20.1, 20.2, *[20.3] * 5)
+    assert fed.said == []
+    assert fed.run(20.3, 20.3, 20.31, start=8).said == [(8, "R"), (10, "C")]
+
+
+def test_stuck_goes_on_while_a_subscribed_value_is_quiet_and_not_beyond_a_break():
+    assert Fed("stuck", 5 * S).at(1, (20,)).at(6).said == [(6, "R")]
+    fed = Fed("stuck", 5 * S).at(1, (20,)).at(3, (20, STALE)).at(20).at(21, (20,)).at(25)
+    assert fed.said == []
+    assert fed.at(26).said == [(26, "R")]
+
+
+@pytest.mark.parametrize("quality", [BAD_TIMEOUT, UNCERTAIN, FORCED, CLAMPED])
+def test_stuck_is_not_said_of_what_is_not_measured(quality):
+    assert Fed("stuck", 5 * S).run(*[20] * 20, quality=quality).said == []
 
 
 def test_a_source_without_times_is_judged_by_when_its_values_came():

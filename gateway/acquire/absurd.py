@@ -1,0 +1,23 @@
+"""Values that nothing in a plant has: as numbers look whose bytes are read in the wrong order, or as the wrong type."""
+
+import numpy as np
+
+from gateway.core.live import LiveDevice
+from gateway.core.quality import is_good
+
+SMALLEST, LARGEST = 1e-12, 1e15
+"""Sizes beyond which a number other than 0 is taken for absurd: two thirds of all floats are, and hardly one in a plant."""
+
+
+def doubt(live: LiveDevice) -> str:
+    """What is to be said of a device all of whose floating-point numbers are absurd; empty when one of them is not."""
+    floats = np.array([tag.type.startswith("float") for tag in live.device.tags], np.bool_)
+    value = live.value[floats & is_good(live.quality) & (live.t_ns > 0)]
+    value = np.abs(value[(value != 0) & ~np.isnan(value)])
+    if not len(value) or ((value >= SMALLEST) & (value <= LARGEST)).any():
+        return ""
+    numbers = f"its {len(value)} numbers are" if len(value) > 1 else "its only number is"
+    return (
+        f"{numbers} good and yet absurd (such as {float(value[0]):.3g}): most likely the order of bytes or words, or the "
+        f"type, is another one; see edge-gateway probe and edge-gateway tags {live.device.name}"
+    )
