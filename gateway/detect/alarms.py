@@ -5,7 +5,7 @@ start what is raised, under the same ids; so the far side may hear a raise twice
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from gateway.detect.alarm import CONDITION, UNHEARD, Alarm, Key, Said
 from gateway.detect.chatter import Chatter
 from gateway.detect.evidence import Evidence, EvidenceStore
 from gateway.outbox.identity import boot_number
+from gateway.supervise.contained import containing
 
 LOOK_SECONDS = 5.0
 """How often the time of shelved alarms is looked at."""
@@ -219,9 +220,7 @@ class Alarms:
     def listed(self) -> list[dict[str, Any]]:
         """All of them as JSON values, those that need somebody first."""
         ordered = sorted(self._alarms.values(), key=lambda alarm: (_ORDER.index(alarm.state), -alarm.raised_ns))
-        return [
-            {**alarm.listed(self._until(alarm)), "chattering": alarm.key in self._chatter} for alarm in ordered
-        ]
+        return [{**alarm.listed(self._until(alarm)), "chattering": alarm.key in self._chatter} for alarm in ordered]
 
     def _until(self, alarm: Alarm) -> int:
         """When its shelving ends, as the wall clock goes now, ns since 1970."""
@@ -274,23 +273,37 @@ class Alarms:
         try:
             if self._unsaved and self._path and (self._saving is None or self._saving.done()):
                 self._unsaved = False
-                self._saving = asyncio.create_task(asyncio.to_thread(alarm_file.write, self._path, *self._to_write()))
+                self._saving = asyncio.create_task(asyncio.to_thread(self._write, *self._to_write()))
             if self._saving is not None:
                 await asyncio.wait([self._saving], timeout=PATIENCE)
         finally:
-            for event in unsaid:
-                self._emit(event)
+            self._tell(unsaid)
 
     def _save_now(self) -> None:
         if self._unsaved and self._path is not None:
-            alarm_file.write(self._path, *self._to_write())
-        for event in self._unsaid:
-            self._emit(event)
-        self._unsaid = []
+            self._write(*self._to_write())
+        unsaid, self._unsaid = self._unsaid, []
+        self._tell(unsaid)
 
-    def _to_write(self) -> tuple[bytes, EvidenceStore | None, list[tuple[Event, Evidence]]]:
+    def _to_write(self) -> tuple[bytes, list[tuple[Event, Evidence]]]:
         unkept, self._unkept = self._unkept, []
-        return alarm_file.content(self._alarms.values()), self._store, unkept
+        return alarm_file.content(self._alarms.values()), unkept
+
+    def _write(self, alarms: bytes, unkept: list[tuple[Event, Evidence]]) -> None:
+        """Whatever is raised costs no more than this file."""
+        assert self._path is not None
+        try:
+            alarm_file.write(self._path, alarms, self._store, unkept)
+        except Exception as error:
+            log.error("alarms are not kept for the next start", file=str(self._path), exc_info=error)
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        for event in events:
+            try:
+                with containing():
+                    self._emit(event)
+            except Exception as error:
+                log.error("an event is not told", event_id=event.id, state=event.state, exc_info=error)
 
     def _restate(self, alarm: Alarm) -> None:
         if alarm.active and alarm.shelved is None and not alarm.acknowledged:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from gateway.detect.model import Model
 from gateway.detect.onnx_file import ModelError
 from gateway.detect.own_thread import hanging, in_own_thread
 from gateway.detect.patterns import matching
-from gateway.detect.session import OpenModel, open_model
+from gateway.detect.session import OpenModel, read_model, tried_model
 from gateway.detect.succession import Note, Succession, no_note
 from gateway.detect.trial import WALL_SECONDS, Trial
 from gateway.detect.watch import Spawn, Watch
@@ -33,7 +34,7 @@ LOAD_SECONDS = WALL_SECONDS + 30.0
 MOST_HANGING = 4
 """Calls of models that do not end; with so many no other model is loaded."""
 MAX_WAITING = 20_000
-"""Blocks that wait while models are loading; beyond, the oldest go."""
+"""Blocks that wait for one model while it is loaded; beyond, the oldest go."""
 SLOW_AT_ONCE = 2
 """How many models that score in a thread may do so at a time; each has one call under way or waiting, never more."""
 LIMIT_SECONDS = 0.25
@@ -86,10 +87,15 @@ class Detector:
             )
             for section in models
         ]
+        for model in self._models if before and not before._loaded else ():
+            model.waiting = next((each.waiting for each in before._models if each.path == model.path), [])
         self.succession = Succession(self._models, self, alarms, clock, note)
         self._limits = [self._limit(limit, matching(limit.devices, [*self._devices])) for limit in limits]
         parts: list[Model | LimitWatch] = [*self._models, *self._limits]
         self._watched = frozenset(name for part in parts for name in part.devices)
+        for limit in self._limits:
+            for name in limit.devices:
+                limit.bind(self._devices[name])
         self._described: dict[str, Device] = {}
         self._fed: list[tuple[Readings, int]] = before._fed if before else []
 
@@ -102,11 +108,12 @@ class Detector:
                 log.warning("models cannot keep up, readings were not scored", blocks=MAX_WAITING // 2)
 
     async def run(self) -> None:
-        """Load the models, then score until cancelled. What is raised then stays so, for the detector that comes after."""
-        await self.load()
-        if not self._models and not self._limits:
-            await asyncio.get_running_loop().create_future()
+        """Load the models and score, each as soon as it is loaded, until cancelled. What is raised then stays so, for the
+        detector that comes after."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self.load())
+            if not self._models and not self._limits:
+                await asyncio.get_running_loop().create_future()
             group.create_task(self.succession.run())
             while True:
                 self.tick(group.create_task)
@@ -117,10 +124,7 @@ class Detector:
         return [model.watch.kept() for model in self._models if model.watch]
 
     async def load(self) -> None:
-        """Load all models, each in a thread of its own; `run` does it first."""
-        for limit in self._limits:
-            for name in limit.devices:
-                limit.bind(self._devices[name])
+        """Load all models, each in a thread of its own."""
         await asyncio.gather(*(self._load(model) for model in self._models))
         self._retain_alarms()
         self._loaded, self._before = True, None
@@ -136,16 +140,23 @@ class Detector:
         columns = self._columns(fed)
         boot_ns = self._clock.boot_ns()
         for model in self._models:
-            watch = model.watch
-            if watch is None:
-                continue
-            watch.try_advance(columns, boot_ns, spawn)
-            if watch.failure:
-                self._fail(model, watch.failure)
-            elif model.shadow:
-                model.shadow.advance(watch, columns, boot_ns, spawn)
+            if model.watch is None:
+                model.wait(fed, MAX_WAITING)
+            elif waited := model.waited():
+                self._advance(model, self._columns([*waited, *fed]), boot_ns, spawn)
+            else:
+                self._advance(model, columns, boot_ns, spawn)
         for limit in self._limits:
             limit.try_advance(columns, boot_ns)
+
+    def _advance(self, model: Model, columns: tuple[Any, ...] | None, boot_ns: int, spawn: Spawn) -> None:
+        watch = model.watch
+        assert watch is not None
+        watch.try_advance(columns, boot_ns, spawn)
+        if watch.failure:
+            self._fail(model, watch.failure)
+        elif model.shadow:
+            model.shadow.advance(watch, columns, boot_ns, spawn)
 
     def _columns(self, fed: Sequence[tuple[Readings, int]]) -> tuple[Any, ...] | None:
         try:
@@ -188,16 +199,13 @@ class Detector:
             raise ModelError(
                 f"is not loaded: {hanging()} calls of models hang; restart the gateway, without the models that do"
             )
-        async with self._trying:
-            trial = Trial()
-            try:
-                return await in_own_thread(
-                    lambda: open_model(path, len(model.devices), model.section.signed_by, trial),
-                    LOAD_SECONDS,
-                    trial.stop,
-                )
-            except TimeoutError:
-                raise ModelError(f"was not loaded within {LOAD_SECONDS:.0f} s") from None
+        assets, keys, trial = len(model.devices), model.section.signed_by, Trial()
+        try:
+            found = await in_own_thread(lambda: read_model(path, assets, keys), LOAD_SECONDS)
+            async with nullcontext() if trial.knows(found.file, assets) else self._trying:
+                return await in_own_thread(lambda: tried_model(found, assets, trial), LOAD_SECONDS, trial.stop)
+        except TimeoutError:
+            raise ModelError(f"was not loaded within {LOAD_SECONDS:.0f} s") from None
 
     def _limit(self, section: AlarmSection, devices: tuple[str, ...]) -> LimitWatch:
         for limit in self._before._limits if self._before else ():
@@ -236,9 +244,10 @@ class Detector:
         told = {**model.identity, "devices": len(model.devices), "score_ms": round(opened.seconds * 1e3, 3)}
         log.info("model loaded", **told)
         for name in model.devices:
-            self._bind(model, self._devices[name], described=False)
+            device, described = self._described.get(name, self._devices[name]), name in self._described
+            self._bind(model, device, described)
             if model.shadow and model.shadow.watch:
-                model.shadow.watch.bind(self._devices[name], described=False)
+                model.shadow.watch.bind(device, described)
         if earlier and earlier.watch and earlier.watch is not model.watch:
             model.watch.continue_from(earlier.watch)
         elif kept and not earlier:

@@ -1,10 +1,12 @@
 """A model of the configuration, while the gateway runs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gateway.config.model import ModelSection
+from gateway.core.readings import Readings
 from gateway.detect.shadow import Shadow
 from gateway.detect.versions import Stamp
 from gateway.detect.watch import Watch
@@ -30,8 +32,23 @@ class Model:
     """The next version, if there is one."""
     stamp: Stamp | None = None
     """Of the active version's file when it was last looked at."""
+    waiting: list[tuple[Readings, int]] = field(default_factory=list)
+    """What came while it is being loaded."""
     remark: str = ""
     """What a person should know of one that runs."""
+
+    def wait(self, fed: Sequence[tuple[Readings, int]], most: int) -> None:
+        """Keep blocks, at most so many, for when it is loaded; nothing for one that has failed."""
+        if self.failure:
+            self.waiting = []
+        else:
+            self.waiting += fed
+            del self.waiting[:-most]
+
+    def waited(self) -> list[tuple[Readings, int]]:
+        """What was kept; it is given out once."""
+        waited, self.waiting = self.waiting, []
+        return waited
 
     def is_same_as(self, other: "Model", sha256: str) -> bool:
         """Whether it watches the same devices in the same way, with this version."""
@@ -47,7 +64,7 @@ class Model:
         if self.failure:
             return "faulted", self.failure
         if self.watch is None:
-            return "starting", ""
+            return "starting", "is being read and tried"
         unfit = self.watch.binding.unfit
         if len(unfit) == len(self.devices):
             return "faulted", "; ".join(f"{name}: {reason}" for name, reason in unfit.items())

@@ -189,9 +189,24 @@ class OpenModel:
     """The public key whose owner has signed the file; empty when none was asked for."""
 
 
-def open_model(path: Path, assets: int = 1, keys: Sequence[Path] = (), trial: Trial | None = None) -> OpenModel:
+@dataclass(frozen=True, slots=True)
+class ReadModel:
+    """A model file that has been read, and in which nothing speaks against it."""
+
+    file: OnnxFile
+    card: Card
+    signed_by: str
+    """See `OpenModel`."""
+
+
+def open_model(path: Path, assets: int = 1, keys: Sequence[Path] = ()) -> OpenModel:
     """Read a model, try it in a process of its own, and load what has passed, for this many assets; takes a second or more.
-    Where there are `keys`, one of them must have signed it. `trial` can be stopped meanwhile. Raises ModelError."""
+    Where there are `keys`, one of them must have signed it. Raises ModelError."""
+    return tried_model(read_model(path, assets, keys), assets, Trial())
+
+
+def read_model(path: Path, assets: int, keys: Sequence[Path]) -> ReadModel:
+    """The first half of `open_model`: nothing of the file is run."""
     file = read_onnx(path)
     signed_by = checked_signature(file, keys)
     card = parse_card(file.metadata)
@@ -201,7 +216,13 @@ def open_model(path: Path, assets: int = 1, keys: Sequence[Path] = (), trial: Tr
         raise ModelError(
             f"needs windows of {cells} numbers for {assets} devices, more than {MAX_CELLS_IN_ALL}: give it fewer devices"
         )
-    verdict = (trial or Trial()).run(file, assets)
+    return ReadModel(file, card, signed_by)
+
+
+def tried_model(model: ReadModel, assets: int, trial: Trial) -> OpenModel:
+    """The second half, during which `trial` can be stopped."""
+    file, card = model.file, model.card
+    verdict = trial.run(file, assets)
     budget, seconds = (card.budget_ms or card.period_ms) / 1000, verdict.seconds
     if seconds > budget:
         per_device = f"{seconds / assets * 1e3:.3g} ms"
@@ -211,7 +232,7 @@ def open_model(path: Path, assets: int = 1, keys: Sequence[Path] = (), trial: Tr
             "fewer devices, or a longer period"
         )
     session = Session(file, card, verdict.sizes)
-    return OpenModel(file, card, session, seconds, verdict.explain_seconds, signed_by)
+    return OpenModel(file, card, session, seconds, verdict.explain_seconds, model.signed_by)
 
 
 def checked_signature(file: OnnxFile, keys: Sequence[Path]) -> str:

@@ -54,6 +54,11 @@ class Trial:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
+    @classmethod
+    def knows(cls, file: OnnxFile, assets: int) -> bool:
+        """Whether it has passed in this process already."""
+        return (file.sha256, assets) in cls._known
+
     def run(self, file: OnnxFile, assets: int) -> Verdict:
         """Load, check and time it for so many assets. Raises ModelError with the reason when it does not pass."""
         key = file.sha256, assets

@@ -6,12 +6,16 @@ import struct
 import pytest
 
 from gateway.config.model import AlarmSection
-from gateway.detect import detector, versions, watch
+from gateway.core.clock import FakeClock
+from gateway.core.event import Event
+from gateway.detect import alarm_file, detector, versions, watch
+from gateway.detect.alarm import Key
+from gateway.detect.alarms import Alarms
 from gateway.detect.onnx_file import ModelError, read_onnx
 from gateway.detect.own_thread import hanging, in_own_thread
 from gateway.detect.session import Session
 from tests.detect.graphs import CARD, save
-from tests.detect.test_detector import device, plant
+from tests.detect.test_detector import Plant, device, plant
 
 ORDINARY = [RecursionError, MemoryError, TypeError, struct.error, UnicodeError, StopIteration, KeyError]
 RAISED = [*ORDINARY, asyncio.CancelledError, SystemExit]
@@ -59,16 +63,39 @@ async def test_a_score_that_raises_costs_its_model(tmp_path, two, raised, inline
 
 @every
 async def test_a_load_that_raises_costs_its_model(tmp_path, two, raised, monkeypatch):
-    real = detector.open_model
+    real = detector.read_model
 
-    def opened(path, *given):
+    def read(path, *given):
         if path.stem == "bad":
             raise raised("made to")
         return real(path, *given)
 
-    monkeypatch.setattr(detector, "open_model", opened)
+    monkeypatch.setattr(detector, "read_model", read)
     async with plant(tmp_path, BOTH, two) as made:
         assert [model["state"] for model in made.detector.status()] == ["faulted", "up"]
+
+
+async def test_while_one_is_loaded_the_others_score_and_it_misses_nothing(tmp_path, two, monkeypatch):
+    from threading import Event as Gate
+
+    gate, real = Gate(), detector.read_model
+
+    def read(path, *given):
+        if path.stem == "bad":
+            gate.wait(60)
+        return real(path, *given)
+
+    monkeypatch.setattr(detector, "read_model", read)
+    made = Plant([(file, more) for file, more in BOTH], two, tmp_path)
+    loading = asyncio.create_task(made.detector.load())
+    await until(lambda: made.detector.status()[1]["state"] == "up")
+    made.seconds(6, two)
+    assert made.devices(1)["oven-2"]["state"] == "running"
+    assert made.detector.status()[0]["reason"] == "is being read and tried"
+    gate.set()
+    await loading
+    made.seconds(1, two)
+    assert made.devices(0)["oven-1"]["state"] == "running"
 
 
 @every
@@ -160,3 +187,26 @@ async def test_a_model_that_gives_numbers_no_more_is_told_in_the_first_line(tmp_
         assert status["reason"].startswith("gives no finite score of oven-1: ")
         made.seconds(3, two)
         assert made.detector.status()[0]["state"] == "up"
+
+
+@every
+async def test_an_event_that_cannot_be_told_costs_no_other(tmp_path, raised):
+    told = []
+
+    def emit(event):
+        if event.device == "oven-1":
+            raise raised("made to")
+        told.append(event.device)
+
+    clock = FakeClock()
+    alarms = Alarms(emit, clock, tmp_path / "alarms.json")
+    running = asyncio.create_task(alarms.run())
+    for name, message in (("oven-1", "\ud800"), ("oven-2", "fine")):
+        alarms.raised(
+            Key("alarm", "hot", name), Event(name, "alarm", "raised", name, clock.wall_ns(), message, "alarm")
+        )
+    await until(lambda: told == ["oven-2"])
+    assert not running.done()
+    running.cancel()
+    await asyncio.wait([running])
+    assert [alarm.key.device for alarm in alarm_file.read(tmp_path / "alarms.json")] == ["oven-1", "oven-2"]
