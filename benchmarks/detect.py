@@ -88,7 +88,7 @@ async def scoring_alone(assets: int, calls: int) -> float:
     from gateway.detect.session import Session
 
     file = read_onnx(MODEL)
-    session = Session(file, parse_card(file.metadata))
+    session = Session(file, parse_card(file.metadata), assets=assets)
     windows = np.lib.stride_tricks.sliding_window_view(record(5, assets + 7), 8, axis=0).transpose(0, 2, 1)
     ready = np.ascontiguousarray(windows, np.float32)
     begun = time.thread_time()
@@ -103,7 +103,7 @@ class Slow:
     def __init__(self) -> None:
         from gateway.detect.session import open_model
 
-        self._score = open_model(MODEL).session.score
+        self._score = open_model(MODEL, 2000).session.score
         rows = np.lib.stride_tricks.sliding_window_view(record(5, 2007), 8, axis=0).transpose(0, 2, 1)
         self._windows = np.ascontiguousarray(rows, np.float32)
         begun = time.perf_counter()

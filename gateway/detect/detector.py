@@ -87,8 +87,9 @@ class Detector:
             )
             for section in models
         ]
-        for model in self._models if before and not before._loaded else ():
-            model.waiting = next((each.waiting for each in before._models if each.path == model.path), [])
+        if before is not None and not before._loaded:
+            for model in self._models:
+                model.waiting = next((each.waiting for each in before._models if each.path == model.path), [])
         self.succession = Succession(self._models, self, alarms, clock, note)
         self._limits = [self._limit(limit, matching(limit.devices, [*self._devices])) for limit in limits]
         parts: list[Model | LimitWatch] = [*self._models, *self._limits]

@@ -57,7 +57,7 @@ class OnnxFile:
     nodes: int = 0
     """How many nodes it has, those of subgraphs and, at each call, of functions included."""
     sized_by_data: frozenset[str] = frozenset()
-    """Operators whose results have sizes that depend on the values of the input; not looked for among too many nodes."""
+    """Operators that depend on the values of the input as none may, see `data_sizes`; not looked for among too many nodes."""
 
     def refusal(self) -> str | None:
         """Why this file must not be run at all, or None."""
@@ -84,8 +84,9 @@ class OnnxFile:
             )
         if self.sized_by_data:
             return (
-                f"computes sizes or branches from the values that it is given ({_named(sorted(self.sized_by_data))}), so "
-                "that nobody can say beforehand what a score costs: export it with fixed shapes"
+                f"computes sizes, branches or divisors from the values that it is given "
+                f"({_named(sorted(self.sized_by_data))}), so that nobody can say beforehand what a score costs: export it "
+                "with fixed shapes"
             )
         return None
 

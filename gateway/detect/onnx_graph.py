@@ -14,6 +14,9 @@ MAX_TEXT = 64
 MAX_SPARSE = 16_777_216
 """Numbers of a sparse tensor, zeros included: it is written out when it is loaded."""
 
+_FLOATS = (1, 10, 11, 16)
+"""TensorProto.DataType: float, float16, double, bfloat16."""
+
 Name = tuple[str, str]
 """(domain, operator)"""
 
@@ -27,6 +30,8 @@ class Node:
     outputs: list[str]
     graphs: "list[Graph]"
     """In its attributes: the branches of If, the body of Scan."""
+    makes_floats: bool = False
+    """Whether an attribute says so: of Cast the type, of Constant the value."""
 
 
 @dataclass(slots=True)
@@ -37,6 +42,8 @@ class Graph:
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     constants: set[str] = field(default_factory=set)
+    floats: set[str] = field(default_factory=set)
+    """Those constants that are floating-point numbers."""
 
     def count(self, functions: "Mapping[Name, Functions]", known: dict[Name, int]) -> int:
         """How many nodes there are, those of subgraphs and, at each call, of functions included. Raises ValueError for
@@ -69,6 +76,14 @@ def _of_call(name: Name, functions: Mapping[Name, Functions], known: dict[Name, 
     return known[name]
 
 
+@dataclass(slots=True)
+class _Attribute:
+    """What is to be known of one."""
+
+    graphs: list[Graph] = field(default_factory=list)
+    makes_floats: bool = False
+
+
 class GraphReader:
     """Reads the graphs of one file. Raises ValueError for what is none."""
 
@@ -85,7 +100,10 @@ class GraphReader:
                 case 1, memoryview():
                     graph.nodes.append(self._node(value))
                 case 5, memoryview():
-                    graph.constants.add(self._tensor(value))
+                    name, is_float = self._tensor(value)
+                    graph.constants.add(name)
+                    if is_float:
+                        graph.floats.add(name)
                 case 11, memoryview():
                     graph.inputs.append(self._name(value))
                 case 12, memoryview():
@@ -128,40 +146,50 @@ class GraphReader:
                 case 7, _:
                     domain = text(value)
                 case 5, memoryview():
-                    node.graphs += self._attribute(value)
+                    attribute = self._attribute(value)
+                    node.graphs += attribute.graphs
+                    node.makes_floats |= attribute.makes_floats
         node.name = (domain, operator)
         return node
 
-    def _attribute(self, message: memoryview) -> list[Graph]:
-        graphs = []
+    def _attribute(self, message: memoryview) -> "_Attribute":
+        name, kind, found, floats = "", 0, _Attribute(), False
         for number, value in self._fields(message):
             match number, value:
+                case 1, _:
+                    name = text(value)
+                case 3, int():
+                    kind = value
                 case ((4 | 9), memoryview()):
                     _check_text(value)
                 case ((6 | 11), memoryview()):
-                    graphs.append(self.graph(value))
+                    found.graphs.append(self.graph(value))
                 case ((5 | 10), memoryview()):
-                    self._tensor(value)
+                    floats = self._tensor(value)[1]
                 case ((22 | 23), memoryview()):
                     self._sparse_tensor(value)
-        return graphs
+        tells_type = (name == "to" and kind in _FLOATS) or name in ("value_float", "value_floats")
+        found.makes_floats = tells_type or (name == "value" and floats)
+        return found
 
     def _name(self, message: memoryview) -> str:
         """Of a ValueInfoProto."""
         return next((text(value) for number, value in self._fields(message) if number == 1), "")
 
-    def _tensor(self, message: memoryview) -> str:
-        """Its name."""
-        name = ""
+    def _tensor(self, message: memoryview) -> tuple[str, bool]:
+        """Its name, and whether it holds floating-point numbers."""
+        name, is_float = "", False
         for number, value in self._fields(message):
             match number, value:
+                case 2, int():
+                    is_float = value in _FLOATS
                 case 6, memoryview():
                     _check_text(value)
                 case 8, memoryview():
                     name = text(value)
                 case (13, _) | (14, 1):
                     self.external_data = True
-        return name
+        return name, is_float
 
     def _sparse_tensor(self, message: memoryview) -> str:
         """Its name, which is that of its values."""
@@ -169,7 +197,7 @@ class GraphReader:
         for number, value in self._fields(message):
             match number, value:
                 case 1, memoryview():
-                    name = self._tensor(value)
+                    name, _ = self._tensor(value)
                 case 2, memoryview():
                     self._tensor(value)
                 case 3, _:

@@ -84,6 +84,7 @@ def test_a_hostile_file_is_refused_by_its_trial(hostile, name):
         ("function-of-a-known-name", "functions under names of others (com.microsoft.Gelu)"),
         ("range-to-a-reading", "from the values that it is given (Range)"),
         ("branch-by-a-reading", "from the values that it is given (If)"),
+        ("whole-numbers-divided", "from the values that it is given (Div of whole numbers)"),
         ("card-large-window", "needs windows of 50000000 numbers for 50 devices"),
         ("expand", "takes more memory than a model of its size may, 64 MiB"),
         ("scans", "takes more than 4 s of a core"),

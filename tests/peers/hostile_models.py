@@ -270,6 +270,9 @@ MAKERS: Makers = {
     "range-to-a-reading": _data_range,
     "shape-of-a-reading": lambda: model([*_first_of_window(), _node("ConstantOfShape", ["value"], ["extra"])], _AXIS0),
     "branch-by-a-reading": _branch_by_value,
+    "whole-numbers-divided": lambda: model(
+        [*_first_of_window(), _node("Div", ["least", "value"], ["extra"])], {**_AXIS0, "least": np.array([-(2**63)])}
+    ),
     "zeros-counted": lambda: model([_node("NonZero", ["window"], ["extra"])]),
     "sparse-and-huge": _sparse,
     "weights-that-are-not-there": _empty_weights,
@@ -287,16 +290,11 @@ def _carded(card: str) -> bytes:
     return model([_node("Abs", ["window"], ["extra"])], card=card)
 
 
-REFUSED_UNTRIED = {
-    name
-    for name in MAKERS
-    if name.startswith(("card-", "function"))
-    or name
-    in {
-        "loop", "graphs-within-graphs", "range-to-a-reading", "shape-of-a-reading", "branch-by-a-reading", "zeros-counted",
-        "sparse-and-huge", "labels-of-megabytes", "many-fields", "empty", "cut-off",
-    }
+_BY_ITS_FORM = {
+    "loop", "graphs-within-graphs", "range-to-a-reading", "shape-of-a-reading", "branch-by-a-reading", "zeros-counted",
+    "whole-numbers-divided", "sparse-and-huge", "labels-of-megabytes", "many-fields", "empty", "cut-off",
 }  # fmt: skip
+REFUSED_UNTRIED = {name for name in MAKERS if name.startswith(("card-", "function"))} | _BY_ITS_FORM
 """Those whose text alone, or whose form alone, speaks against them."""
 HARMLESS = {"by-number-of-windows"}
 """Taken, but scored in a way that does no harm."""
