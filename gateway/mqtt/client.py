@@ -12,7 +12,6 @@ of the loop. They lean on private members of paho, listed in HOOKS; `client_type
 Neither keeps anything in paho's queues: messages are handed over only when they may go out at once.
 """
 
-import ssl
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -66,6 +65,7 @@ class PlainClient(Client):
         """What paho has not read yet of the packet that it is given."""
         self._ended = False
         self._last = False
+        self._filled = False
         self._untaken = 0
         self.max_inflight_messages_set(0)
         self.connect_timeout = options.timeout
@@ -108,23 +108,18 @@ class PlainClient(Client):
         if self._ended:
             self._last = True
             self.loop_read()  # paho reads the end of the connection, and tells of it
-        return self._holds_more()
-
-    def _holds_more(self) -> bool:
-        """Whether a TLS socket holds what the selector does not see."""
-        sock = self.socket()
-        return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        return self._filled
 
     def _fill(self) -> None:
-        """Read what the socket has."""
-        room = _READ_SIZE
+        """Read what the socket has, until it has no more: uvloop tells only once of an error, such as a reset right behind an
+        acknowledgement, and that one is seen only by reading on."""
+        room, self._filled = _READ_SIZE, False
         try:
             while room > 0 and (data := super()._sock_recv(room)):
                 self.incoming.data += data
                 room -= len(data)
-                if not self._holds_more():
-                    return
             self._ended = self._ended or room > 0
+            self._filled = room <= 0
         except BlockingIOError:
             return
         except OSError as error:

@@ -129,7 +129,7 @@ class MqttSession:
         """Counters and limits, for `status`; ages in seconds."""
         return {
             "receive_maximum": self.receive_maximum,
-            "in_flight": len(self._in_flight),
+            "in_flight": self.in_flight,
             "waiting": self.waiting,
             "oldest_unacknowledged": self.oldest_unacknowledged,
             "acknowledged": self.acknowledged,
@@ -289,9 +289,19 @@ class MqttSession:
         self._urgent.clear()
         self._waiting.clear()
 
+    @property
+    def in_flight(self) -> int:
+        """Messages that the broker has not answered; also those at the end of the session."""
+        return len(self._in_flight)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is on its way, nor waits to be."""
+        return not self._in_flight and not self.waiting
+
     async def settle(self, timeout: float) -> bool:
         """Wait until nothing is on its way; at most `timeout` seconds. Whether it came to that."""
-        if not self._in_flight and not self.waiting:
+        if self.idle:
             return True
         try:
             async with asyncio.timeout(timeout):

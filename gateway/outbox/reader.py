@@ -58,6 +58,8 @@ class Reader(Account):
         self.order = order
         self.backfill = Rate()
         """Bounds history, and nothing else."""
+        self.history_first = False
+        """Whether `take` begins with history, however much live data there is."""
         self.replay: Replay | None = None
         """The last one; it may have ended."""
         self._fetch = fetch
@@ -96,7 +98,9 @@ class Reader(Account):
             records += await self._in_sequence(Lane.DATA, room)
             self._held_back = len(records) >= limit
         else:
-            records += self._live(room)
+            if self.history_first:
+                records += await self._history(room, True)
+            records += self._live(limit - len(records))
             records += await self._history(limit - len(records), not records)
         if self.replay is not None and not only_alarms and not self._resting.full:
             room = limit - len(records)

@@ -109,6 +109,12 @@ class Sink(Generic[S]):
         """What this connection is, for `status`, such as {"protocol": "MQTT 5", "weaker": "..."}."""
         return {}
 
+    @property
+    def own_fault(self) -> bool:
+        """Whether the connection may have ended over something that the sink sent by itself, such as a description; then
+        none of the records that were on their way is suspected. Asked at the end."""
+        return False
+
     async def connect(self) -> None:
         """Open the connection. Raises on failure, and then leaves nothing open."""
         raise NotImplementedError

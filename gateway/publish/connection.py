@@ -52,6 +52,7 @@ class Connection:
         self._poison.new_connection()
         self._put_by: list[Record] = []
         """Records in doubt, taken from the reader and not handed over yet."""
+        self._turn_of_history = False
         self._ended = False
         self._room = asyncio.Event()
         self._refusals = asyncio.Event()
@@ -98,9 +99,21 @@ class Connection:
             await _cancel(tasks)
         errors = [error for task in tasks if (error := _error(task))]
         if errors and all(isinstance(error, EXPECTED) for error in errors):
-            self._poison.link_lost(self.window.under_way)
+            self._suspect_records()
         if errors:
             raise errors[0] if len(errors) == 1 else BaseExceptionGroup("the sink's connection ended", errors)
+
+    def _suspect_records(self) -> None:
+        """The link was lost: note what was on its way. Raises LinkError when that tells why."""
+        if self._sink.own_fault:
+            self._poison.fruitful()
+            return
+        self._poison.link_lost(self.window.under_way)
+        if self.window.on_their_way and (suspect := self._poison.suspect):
+            raise LinkError(
+                f"the far side ends the connection over records of {suspect}: too large, or not allowed?"
+                f" They go alone, and are set aside once that is certain"
+            )
 
     async def close(self) -> None:
         """Close it; afterwards no answer of the sink counts any more. Never raises."""
@@ -155,6 +168,7 @@ class Connection:
             if self._put_by or self._poison.careful:
                 await self._forward_carefully()
             elif room := self._suspects.limit(self.window.room):
+                self._reader.history_first = False
                 self._hand_over(await self._reader.take(room, only_alarms=self._holds_data))
             else:
                 self._room.clear()
@@ -165,17 +179,29 @@ class Connection:
         return self._config.order == "strict" and self.window.refused_of(Lane.DATA)
 
     async def _forward_carefully(self) -> None:
-        """Hand over one record, when none is on its way; one in doubt after another was taken, or when there is no other."""
+        """Hand over one record, when none is on its way; one in doubt after another was taken, or when there is no other.
+        Live data and history take turns, because what a connection ended over may be in either."""
         if self.window.on_their_way:
             self._room.clear()
             return
-        records = [] if self._put_by and self._poison.proven else await self._reader.take(1)
-        if not records:
-            records = [self._put_by.pop(0)] if self._put_by else []
-        elif self._poison.doubts(records[0]) and not self._poison.proven:
+        if self._put_by and self._poison.proven:
+            self._hand_over([self._put_by.pop(0)])
+            return
+        self._reader.history_first = self._turn_of_history = not self._turn_of_history
+        records = await self._reader.take(1)
+        if not records and self._put_by:
+            records = [self._put_by.pop(self._least_doubted())]
+        elif records and self._must_wait(records[0]):
             self._put_by += records
             return
         self._hand_over(records)
+
+    def _must_wait(self, record: Record) -> bool:
+        return not self._poison.proven and self._poison.doubts(record) and len(self._put_by) < self.window.size
+
+    def _least_doubted(self) -> int:
+        """The place of a record over which no connection has ended yet, if there is one."""
+        return next((n for n, record in enumerate(self._put_by) if not self._poison.doubts_itself(record)), 0)
 
     async def _send_again(self) -> None:
         """Hand over anew what was refused for now, after a pause."""

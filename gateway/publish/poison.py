@@ -1,24 +1,40 @@
-"""A record at which the far side ends the connection must not hold up all the others for ever.
+"""Records at which the far side ends the connection must not hold up all the others for ever.
 
-MQTT 3.1.1 has no other answer to a message that is too large or not allowed, and some brokers give none with MQTT 5.
+MQTT 3.1.1 has no other answer to a message that is too large or not allowed, and some brokers give none with MQTT 5. The end
+of a connection does not tell over which record it came, and each connection begins with other records. So after some ends
+records go one at a time, and guilt is counted against the record, and against what it is about: its device, whose topic may
+not be allowed, or whose records may be too large.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from gateway.core.record import Record
 
 ENDS = 3
-"""Connections in a row that must end with the same record unanswered before it is doubted; of several such the oldest.
-Answers to those before it may be lost with a connection, so it need not be the oldest of all."""
+"""Connections in a row that must end with the same record, or others of the same device, unanswered before records go one
+at a time. Answers to those before it may be lost with a connection, so it need not be the oldest of all."""
 TRIALS = 3
-"""How often the connection must end over a doubted record that was alone on its way, each time after another record was
-taken by itself on the same connection: so that no bad link makes a good record look bad."""
+"""How often the connection must end over what was alone on its way, each time after another record was taken by itself on
+the same connection: so that no bad link makes a good record look bad."""
 AT_MOST = 20
 """Records in doubt; with more it is the link that is bad."""
+SEARCHED = 20
+"""Records that go one at a time after an end, at least; else twice as many as were on their way."""
 QUICK = 20
 """Connections that may follow each other quickly in a search; if it takes more, it is the link that is bad."""
 KEPT_APART_NS = 600_000_000_000
 """How long records like a convicted one (same device, as many readings or more) are not tried, if none such was taken."""
+
+
+@dataclass(slots=True)
+class _Doubt:
+    """What speaks against the records of one device, since one of them was taken."""
+
+    rows: int
+    """Least number of readings of one over which a connection ended."""
+    ids: set[str] = field(default_factory=set)
+    strikes: int = 0
 
 
 class Poison:
@@ -26,13 +42,13 @@ class Poison:
 
     def __init__(self) -> None:
         self._common: frozenset[str] = frozenset()
-        """Records that were unanswered at the last end, and at those before it that are counted."""
+        """What was unanswered at the last end, and at those before it that are counted: ids, and what they are about."""
         self._ends = 0
         self._trials: dict[str, int] = {}
-        """Records in doubt."""
+        """Records in doubt, and how often a connection ended over them."""
+        self._subjects: dict[str, _Doubt] = {}
         self._alone = 0
-        """How many records go one at a time, so that the next end tells over which it was: answers to the ones before may
-        have been lost with the connection."""
+        """How many records go one at a time, so that the next end tells over which it was."""
         self._convicted: dict[str, tuple[int, int]] = {}
         """What a record is about → least number of readings, and boot time until which its like is not tried."""
         self._taken: dict[str, int] = {}
@@ -47,11 +63,25 @@ class Poison:
     @property
     def careful(self) -> bool:
         """Whether records must go one at a time."""
-        return bool(self._trials) or self._alone > 0
+        return self._alone > 0
+
+    @property
+    def suspect(self) -> str:
+        """What connections seem to end over; empty while nothing speaks against anything."""
+        struck = [(doubt.strikes, about) for about, doubt in self._subjects.items() if doubt.strikes]
+        return max(struck)[1] if struck else ""
 
     def doubts(self, record: Record) -> bool:
         """Whether it should go only after another one has been taken."""
+        return self.doubts_itself(record) or len(self._against(record).ids) > 1
+
+    def doubts_itself(self, record: Record) -> bool:
+        """Whether a connection has ended over this very record."""
         return record.id in self._trials
+
+    def _against(self, record: Record) -> _Doubt:
+        doubt = self._subjects.get(about(record))
+        return doubt if doubt is not None and record.rows >= doubt.rows else _NONE
 
     def new_connection(self) -> None:
         """The next one begins."""
@@ -63,6 +93,10 @@ class Poison:
         """Whether the next connection should come soon: the last one brought records through, or is part of a search."""
         return (self.careful or self._fruitful) and self._hurried < QUICK
 
+    def fruitful(self) -> None:
+        """The connection has carried something, be it no record, or is part of another search."""
+        self._fruitful = True
+
     def acknowledged(self, records: Iterable[Record]) -> None:
         """The far side has answered these."""
         self._fruitful = True
@@ -70,7 +104,10 @@ class Poison:
             return
         for record in records:
             self._alone = max(0, self._alone - 1)
-            self._taken[about(record)] = max(record.rows, self._taken.get(about(record), 0))
+            name = about(record)
+            self._taken[name] = max(record.rows, self._taken.get(name, 0))
+            if self._against(record) is not _NONE:
+                del self._subjects[name]
             if self._trials.pop(record.id, None) is None:
                 self.proven = True
 
@@ -78,46 +115,71 @@ class Poison:
         """The connection has ended with these unanswered, the oldest first."""
         if not under_way:
             return
-        oldest = under_way[0].id
-        if self.careful:
-            alone = len(under_way) == 1
-            self._trials[oldest] = self._trials.get(oldest, 0) + (alone and self.proven and oldest in self._trials)
-        else:
-            self._count([record.id for record in under_way])
-            if self._ends >= ENDS:
-                self._trials[next(record.id for record in under_way if record.id in self._common)] = 0
-                self._alone = len(under_way)
+        searching = self.careful or bool(self._trials)
+        if searching and len(under_way) == 1:
+            self._strike(under_way[0])
+        elif not searching:
+            self._count(under_way)
         if len(self._trials) > AT_MOST:
             self._trials.clear()
+            self._subjects.clear()
             self._alone = 0
+        elif searching or self._ends >= ENDS:
+            if not self._trials:
+                self._trials[next((each for each in under_way if self._was_there(each)), under_way[0]).id] = 0
+            self._alone = max(self._alone, SEARCHED, 2 * len(under_way))
 
-    def _count(self, unanswered: Sequence[str]) -> None:
+    def _strike(self, record: Record) -> None:
+        self._trials[record.id] = self._trials.get(record.id, 0) + self.proven
+        doubt = self._subjects.setdefault(about(record), _Doubt(record.rows))
+        doubt.rows = min(doubt.rows, record.rows)
+        doubt.ids.add(record.id)
+        doubt.strikes += self.proven
+
+    def _count(self, under_way: Sequence[Record]) -> None:
         """One more end, or the first over these."""
+        unanswered = {name for record in under_way for name in (record.id, about(record))}
         common = self._common.intersection(unanswered)
         self._ends = self._ends + 1 if common else 1
         self._common = common or frozenset(unanswered)
 
+    def _was_there(self, record: Record) -> bool:
+        return record.id in self._common
+
     def hopeless(self, records: Sequence[Record], boot_ns: int) -> list[Record]:
         """Those of the records that are to be set aside."""
-        if not (self._trials or self._convicted):
+        if not (self._trials or self._subjects or self._convicted):
             return []
         return [record for record in records if self._guilty(record) or self._alike(record, boot_ns)]
 
     def _guilty(self, record: Record) -> bool:
-        return self._trials.get(record.id, 0) >= TRIALS
+        return self._trials.get(record.id, 0) >= TRIALS or self._against(record).strikes >= TRIALS
 
     def _alike(self, record: Record, boot_ns: int) -> bool:
         rows, until = self._convicted.get(about(record), (0, 0))
         return boot_ns < until and record.rows >= rows
 
     def set_aside(self, record: Record, boot_ns: int) -> None:
-        """It was. Its like are too for some time, unless such a one was taken."""
-        guilty = self._trials.pop(record.id, None) is not None
-        self._alone = self._hurried = 0
-        if guilty and record.rows > self._taken.get(about(record), 0):
-            self._convicted[about(record)] = (record.rows, boot_ns + KEPT_APART_NS)
+        """It was. Its like are too for some time, unless such a one was taken; all of the device, if a smaller one than
+        before is to blame."""
+        guilty, name = self._guilty(record), about(record)
+        self._trials.pop(record.id, None)
+        if not guilty:
+            return
+        self._subjects.pop(name, None)
+        self._hurried = self._ends = 0
+        self._alone = SEARCHED if self._trials else 0
+        if record.rows > self._taken.get(name, 0):
+            known = boot_ns < self._convicted.get(name, (0, 0))[1]
+            self._convicted[name] = (0 if known else record.rows, boot_ns + KEPT_APART_NS)
+
+
+_NONE = _Doubt(0)
 
 
 def about(record: Record) -> str:
     """The device whose readings it holds, or what else it is."""
-    return f"device {record.readings.device.name}" if record.readings is not None else record.kind.name.lower()
+    if record.readings is not None:
+        return f"device {record.readings.device.name}"
+    kind, device = record.kind.name.lower(), (record.body or {}).get("device")
+    return f"{kind} of device {device}" if device else kind

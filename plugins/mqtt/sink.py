@@ -21,7 +21,7 @@ from gateway.plugin.mqtt import (
 )
 
 from .config import MqttConfig
-from .retained import Retained
+from .retained import PATIENCE, Retained
 
 FAREWELL = 1.0
 """Seconds that a broker gets to take the last messages."""
@@ -71,7 +71,7 @@ class MqttSink(Sink[MqttConfig]):
         self._said: set[str] = set()
         """Why descriptions or states were refused, as far as it was logged."""
         self._begun = 0.0
-        self._retained = Retained(host.memory, self.log, self._publish_retained)
+        self._retained = Retained(host.memory, self.log, self._publish_retained, lambda: self._session.idle)
         self._held: list[Record] = []
         """Records that wait for a description that is tried alone."""
 
@@ -92,7 +92,9 @@ class MqttSink(Sink[MqttConfig]):
         except LinkError:
             self.host.memory[CUT_OFF] = 0
             raise
-        self._begun = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        self._begun = loop.time()
+        self._patience = loop.call_later(PATIENCE, self._try_anyway)
         self._retained.send(self._encoder.gateway_state(online=True))
 
     async def serve(self) -> None:
@@ -100,23 +102,43 @@ class MqttSink(Sink[MqttConfig]):
 
     def _explained(self, error: Exception) -> Exception:
         """The reason for the end; once it has happened often, what such ends have in common."""
+        if self._retained.under_way and (suspect := self._retained.suspect):
+            return LinkError(
+                f"broker {self._session.options.address} ends the connection over the description or state on {suspect}:"
+                " too large, or not allowed?"
+            )
         soon = asyncio.get_running_loop().time() - self._begun < SOON
         times = self.host.memory.get(CUT_OFF, 0) if soon else 0
         cut_off = soon and isinstance(error, CutOffError)
         times = self.host.memory[CUT_OFF] = times + cut_off
+        if isinstance(error, CutOffError) and self._session.in_flight > 1:  # one may be our own state, sent first
+            return CutOffError(
+                f"broker {self._session.options.address} closed the connection without a reason, with messages of ours"
+                " unanswered: it was stopped, or takes offence at one of them (too large, topic not allowed); its log tells"
+            )
         return cut_off_again(self._session.options, times) if cut_off and times >= OFTEN else error
 
+    @property
+    def own_fault(self) -> bool:
+        return self._retained.under_way
+
     def send(self, records: Sequence[Record]) -> None:
-        if self._retained.busy:
+        if self._held or self._retained.busy:
             self._held += records
+            self._try_on()
         else:
             self._send(records)
 
-    def _retained_answered(self, count: int) -> None:
-        self._retained.answered(count)
+    def _try_on(self) -> None:
+        """Go on with what is tried alone; then with the records that waited for that."""
+        self._retained.go_on()
         if self._held and not self._retained.busy:
             held, self._held = self._held, []
             self._send(held)
+
+    def _try_anyway(self) -> None:
+        self._retained.lose_patience()
+        self._try_on()
 
     def _send(self, records: Sequence[Record]) -> None:
         data: list[Outgoing] = []
@@ -145,10 +167,12 @@ class MqttSink(Sink[MqttConfig]):
 
     def _acknowledged(self, deliveries: list["_Delivery | None"]) -> None:
         if count := deliveries.count(None):
-            self._retained_answered(count)
+            self._retained.answered(count)
         done = [each.record for each in deliveries if each is not None and each.one_taken()]
         if done:
+            self._retained.something_taken()
             self.host.acknowledged(done)
+        self._try_on()
         if self._session.unheard and not self.host.memory.get(SAID_UNHEARD):
             self.host.memory[SAID_UNHEARD] = True
             topic = self._encoder.messages(self._session.last_unheard.record)[0].topic
@@ -156,7 +180,7 @@ class MqttSink(Sink[MqttConfig]):
 
     def _refused(self, delivery: "_Delivery | None", code: int, reason: str) -> None:
         if delivery is None:
-            self._retained_answered(1)
+            self._retained.answered(1)
             if reason not in self._said:
                 self._said.add(reason)
                 self.log.warning("the broker does not take descriptions or states", reason=reason)
@@ -190,6 +214,7 @@ class MqttSink(Sink[MqttConfig]):
 
     async def close(self) -> None:
         """Say that the gateway is offline, which the broker says only when no good-bye comes, and good-bye."""
+        self._patience.cancel()
         self._retained.ended()
         self.host.memory[UNHEARD] = self.host.memory.get(UNHEARD, 0) + self._session.unheard
         if not self._session.is_closed:

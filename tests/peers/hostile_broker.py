@@ -11,12 +11,15 @@ while messages are read and, unless the mode says otherwise, acknowledged.
 import argparse
 import itertools
 import socket
+import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 Stream = Callable[[], Iterator[bytes]]
@@ -200,33 +203,93 @@ def attack(mode: str, sock: socket.socket) -> None:
             time.sleep(0.1)
 
 
+def _hang_up(client: Client, number: bytes) -> None:
+    client.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _reset(client: Client, number: bytes) -> None:
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.sock.close()
+
+
+def _refuse(client: Client, number: bytes) -> None:
+    client.say(packet(0x40, number + b"\x87\0"))
+
+
+OFFENCE = {"hang-up": _hang_up, "reset": _reset, "refuse": _refuse}
+"""How a broker that is honest otherwise answers a message on a topic that begins with `hated`, or that is larger than
+`largest`."""
+
+
+class Taken:
+    """Messages that were acknowledged, as topic and size; printed as they come."""
+
+    def __init__(self, hated: str, largest: int, offence: str) -> None:
+        self.hated = hated.encode()
+        self.largest = largest
+        self.offend = OFFENCE[offence]
+
+    def serve(self, sock: socket.socket) -> None:
+        """One connection."""
+        client = Client(sock)
+        with suppress(OSError, EOFError), sock:
+            _, body = client.read()
+            client.say(welcome(five=body[6] == 5))
+            while True:
+                first, body = client.read()
+                if first == 0xC0:
+                    client.say(packet(0xD0))
+                elif first & 0xF0 == 0x30:
+                    at = 2 + int.from_bytes(body[:2], "big")
+                    if (self.hated and body[2:at].startswith(self.hated)) or len(body) > self.largest:
+                        self.offend(client, body[at : at + 2])
+                        continue
+                    print(f"taken {body[2:at].decode()}\t{body[at + 2 :].lstrip(bytes(1)).decode()}", flush=True)
+                    client.say(packet(0x40, body[at : at + 2]))
+
+
 def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser(description="A broker that attacks")
-    parser.add_argument("mode", nargs="?", choices=[*INSTEAD, *AFTER])
+    parser.add_argument("mode", nargs="?", choices=[*INSTEAD, *AFTER, *OFFENCE])
+    parser.add_argument("--hated", default="", help="what an offending topic begins with")
+    parser.add_argument("--largest", type=int, default=1 << 28, help="bytes of a message that gives no offence")
     parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1; 0 takes a free one")
     options = parser.parse_args()
     if options.mode is None:
-        print("\n".join([*INSTEAD, *AFTER]))
+        print("\n".join([*INSTEAD, *AFTER, *OFFENCE]))
         return
+    if options.mode in OFFENCE:
+        serve = Taken(options.hated, options.largest, options.mode).serve
+    else:
+        serve = partial(attack, options.mode)
     with socket.create_server(("127.0.0.1", options.port)) as server:
         print(f"listening {server.getsockname()[1]}", flush=True)
         while True:
             sock, _ = server.accept()
             print("connection", flush=True)
-            threading.Thread(target=attack, args=(options.mode, sock), daemon=True).start()
+            threading.Thread(target=serve, args=(sock,), daemon=True).start()
 
 
 @contextmanager
-def hostile_broker(mode: str) -> Iterator[int]:
-    """One that runs in a process; its port."""
-    command = [sys.executable, str(Path(__file__).resolve()), mode]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield int(process.stdout.readline().split()[1])
-        finally:
-            process.kill()
+def hostile_broker(mode: str, *arguments: str, log: Path | None = None) -> Iterator[int]:
+    """One that runs in a process; its port. `log` gets what it prints after that."""
+    command = [sys.executable, str(Path(__file__).resolve()), mode, *arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        out = log or Path(folder, "out")
+        with out.open("w") as file, subprocess.Popen(command, stdout=file) as process:
+            try:
+                yield _port(out)
+            finally:
+                process.kill()
+
+
+def _port(out: Path) -> int:
+    deadline = time.monotonic() + 30
+    while "\n" not in (text := out.read_text()):
+        assert time.monotonic() < deadline, "the hostile broker does not start"
+        time.sleep(0.01)
+    return int(text.split()[1])
 
 
 if __name__ == "__main__":
