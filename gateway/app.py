@@ -28,6 +28,7 @@ from gateway.core.event import Event
 from gateway.core.live import LiveDevice, LiveTable
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
+from gateway.core.text import cleaned
 from gateway.detect import Detection
 from gateway.operate import answers
 from gateway.operate.alarm_commands import AlarmCommands
@@ -48,8 +49,8 @@ from gateway.places.state_dir import state_dir
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Driver, Found
 from gateway.publish import Publisher, Publishers
-from gateway.supervise import Health, Running, running
-from gateway.supervise.keep_running import leaves
+from gateway.supervise import Health, Running, contained, running
+from gateway.supervise.keep_running import leaves, told
 from gateway.supervise.owned import owned
 from gateway.supervise.systemd import notify
 from gateway.supervise.watchdog import Watchdog
@@ -108,7 +109,7 @@ class Gateway:
             self._history = self._make_history()
             self._acquirer = Acquirer(self, lambda name: self._plugins.driver(name), self._clock, self._directory)
             self._outbox.receipts.missed = lambda: answers.missed(self._acquirer.sources)
-            await self._acquirer.apply(self.config.devices)
+            await self._acquirer.apply(self.config.devices, park=True)
             self._detection = Detection(
                 self._outbox.append_event, self._clock, __version__, self._directory, self._notes.told
             )
@@ -141,7 +142,7 @@ class Gateway:
     def reload_soon(self) -> None:
         """Reload, as the signal SIGHUP asks for; what comes of it stands in the log."""
         if self._reading is not None:
-            self._reading.start(self.reload(Actor("SIGHUP")))
+            self._reading.start_aside(self.reload(Actor("SIGHUP")), "reload")
 
     def _open_outbox(self) -> Outbox:
         directory = self._directory / "outbox"
@@ -204,8 +205,8 @@ class Gateway:
     def settle(self) -> None:
         self._outbox.flush()
 
-    def told(self, told: Told) -> None:
-        self._detection.conditions.told(told)
+    def told(self, what: Told) -> None:
+        self._detection.conditions.told(what)
 
     def event(self, event: Event) -> None:
         log.warning("event", kind=event.kind, state=event.state, device=event.device, message=event.message)
@@ -231,10 +232,10 @@ class Gateway:
             log.warning("the clock was set", seconds=round(seconds, 3))
             # The outbox notices by itself and tells the far side.
             self._acquirer.wheel.align()
-            self._running.start(self._notes.told("clock.step", "system", seconds=round(seconds, 3)))
+            self._running.start_aside(self._notes.told("clock.step", "system", seconds=round(seconds, 3)), "audit")
 
         def state_changed(state: ClockState) -> None:
-            self._running.start(self._notes.told("clock.state", "system", state=state.words))
+            self._running.start_aside(self._notes.told("clock.state", "system", state=state.words), "audit")
 
         return ClockWatch(
             self._clock,
@@ -262,7 +263,7 @@ class Gateway:
 
     def _make_history(self) -> HistoryCommands:
         def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-            return self._running.start(work)
+            return self._running.start_aside(work, "replay")
 
         return HistoryCommands(self._outbox, self._notes, start, self._publishers.status)
 
@@ -304,6 +305,7 @@ class Gateway:
             "models": self._detection.detector.status(),
             "limits": self._detection.detector.limits(),
             "alarms": self._detection.alarms.listed(),
+            "parts": self._detection.parts(),
             "parked": [str(problem) for problem in self.config.parked],
             "audit": {"damage": self._notes.damage, "failing": self._notes.failing},
         }
@@ -325,7 +327,13 @@ class Gateway:
             return {"applied": True, "changes": changes}
 
     async def _reload(self, by: Actor) -> list[str]:
-        plan = await asyncio.to_thread(self._reloads.plan, self.config)
+        try:
+            plan = await contained(asyncio.to_thread(self._reloads.plan, self.config))
+        except GatewayError:
+            raise
+        except Exception as error:
+            log.error("the configuration could not be looked at", exc_info=error)
+            raise GatewayError(f"{cleaned(told(error))}; the gateway runs on with the old configuration") from error
         said = {"old": self.config.hash, "new": plan.config.hash, "changes": plan.changes}
         async with self._notes.audited(by, "config.reload", **said):
             await self._exchange(plan.config, plan.plugins)
@@ -338,24 +346,22 @@ class Gateway:
             await self._apply(new, plugins)
         except Exception as error:
             log.error("the configuration could not be applied", exc_info=error)
-            await self._apply(*old)
-            raise GatewayError(
-                f"{type(error).__name__}: {error}; the gateway runs on with the old configuration"
-            ) from error
+            await self._apply(*old, park=True)
+            raise GatewayError(f"{cleaned(told(error))}; the gateway runs on with the old configuration") from error
         self._loaded_ns = self._clock.wall_ns()
 
-    async def _apply(self, config: Config, plugins: Plugins) -> None:
+    async def _apply(self, config: Config, plugins: Plugins, *, park: bool = False) -> None:
         """Run this configuration: what stays the same goes on undisturbed; of the rest, devices stop first and start last."""
         for sink in config.sinks:
             plugins.sink(sink.plugin)
         specs = kept([source.spec for source in self._acquirer.sources], config.devices)
         self.config, self._plugins = config, plugins
-        await self._acquirer.retire(specs)
+        await self._acquirer.retire(specs, park=park)
         await self._publishers.retire(config.sinks)
         self._outbox.configured(config.hash)
         self._publishers.apply(config.sinks)
         self._forget_all_but({spec.config.name for spec in specs})
-        await self._acquirer.apply(specs)
+        await self._acquirer.apply(specs, park=park)
         await self._follow()
 
     async def _follow(self) -> None:

@@ -3,25 +3,33 @@
 import asyncio
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from gateway.acquire import asked
+from gateway.acquire.dials import Dials
 from gateway.acquire.line import Line
 from gateway.acquire.slot import Slot
 from gateway.acquire.source import Road, Source
 from gateway.acquire.wheel import Wheel
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
-from gateway.core.errors import GatewayError
+from gateway.core.errors import GatewayError, LinkError
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag, Tags
+from gateway.core.text import cleaned
 from gateway.plugin.driver import Driver, Found, Guess
-from gateway.supervise import Deadlines, Running, running
+from gateway.supervise import Deadlines, Running, containing, running
+from gateway.supervise.keep_running import told
 
-DIALS_AT_ONCE = 32
 SWEEP_EVERY = 0.4
 LOOK_EVERY = 1.0
+
+log = structlog.get_logger()
 
 DriverTypes = Callable[[str], type[Driver[Any, Any]]]
 
@@ -37,10 +45,11 @@ class Acquirer:
         self.wheel = Wheel(clock)
         self._deadlines = Deadlines()
         self._slot = Slot(road.settle)
-        self._dial = asyncio.Semaphore(DIALS_AT_ONCE)
+        self._dials = Dials()
         self._lines: dict[Hashable, Line] = {}
         self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
         self._running: Running | None = None
+        self._changing = asyncio.Lock()
 
     @property
     def sources(self) -> Iterable[Source]:
@@ -52,23 +61,34 @@ class Acquirer:
         self.wheel.add(self._deadlines.sweep, SWEEP_EVERY, "", align=True)
         self.wheel.add(self._look, LOOK_EVERY, "", align=True)
         async with running(self.wheel.run()) as self._running:
-            for key in self._lines:
-                self._start(key)
-            await asyncio.Event().wait()
+            try:
+                for key in self._lines:
+                    self._start(key)
+                await asyncio.Event().wait()
+            finally:
+                self._running = None
 
-    async def apply(self, specs: Sequence[DeviceSpec]) -> None:
+    async def apply(self, specs: Sequence[DeviceSpec], *, park: bool = False) -> None:
         """Read exactly these devices: lines whose devices are the same objects go on undisturbed, the others are closed
-        and, where still wanted, made anew. Raises what a plugin raises; then some of the lines are missing, which the
-        next call makes good."""
-        await self.retire(specs)
-        for key, members in by_line(specs, self._driver_type).items():
+        and, where still wanted, made anew. A plugin that cannot tell the line of its device raises PluginError before
+        anything is changed; with `park` that device alone stays down, with the reason, and is tried again."""
+        async with self._changing:
+            await self._apply(specs, park)
+
+    async def retire(self, specs: Sequence[DeviceSpec], *, park: bool = False) -> None:
+        """Close the lines that have no place, or other devices, when exactly these are to be read. Raises as `apply`."""
+        async with self._changing:
+            await self._retire(by_line(specs, self._driver_type, park=park))
+
+    async def _apply(self, specs: Sequence[DeviceSpec], park: bool) -> None:
+        wanted = by_line(specs, self._driver_type, park=park)
+        await self._retire(wanted)
+        for key, members in wanted.items():
             if key not in self._lines:
-                self._lines[key] = self._line(members)
+                self._lines[key] = self._line(key, members)
                 self._start(key)
 
-    async def retire(self, specs: Sequence[DeviceSpec]) -> None:
-        """Close the lines that have no place, or other devices, when exactly these are to be read."""
-        wanted = by_line(specs, self._driver_type)
+    async def _retire(self, wanted: Mapping[Hashable, Sequence[DeviceSpec]]) -> None:
         ended = [key for key, line in self._lines.items() if _ids(line.specs) != _ids(wanted.get(key, ()))]
         tasks = []
         for key in ended:
@@ -78,6 +98,17 @@ class Acquirer:
                 tasks.append(task)
         if tasks:
             await asyncio.wait(tasks)
+
+    def _place_anew(self, spec: DeviceSpec) -> None:
+        """Ask once more for the line of a device that was parked. Raises what the plugin raises."""
+        _key(spec, self._driver_type)
+        if self._running is not None:
+            self._running.start_aside(self._join_lines(), f"placing {spec.config.name}")
+        raise LinkError("its plugin tells its line now")
+
+    async def _join_lines(self) -> None:
+        async with self._changing:
+            await self._apply([source.spec for source in self.sources], park=True)
 
     async def read(self, device: str, names: Sequence[str]) -> Readings:
         """Read tags now, out of turn. Raises GatewayError with the reason."""
@@ -121,26 +152,43 @@ class Acquirer:
                 return line
         raise GatewayError(f'no device "{device}"; there are: {", ".join(source.name for source in self.sources)}')
 
-    def _line(self, specs: Sequence[DeviceSpec]) -> Line:
+    def _line(self, key: Hashable, specs: Sequence[DeviceSpec]) -> Line:
         driver_type = self._driver_type(specs[0].config.driver)
+        parked = isinstance(key, _Parked)
+        subscribes = not parked and _subscribes(driver_type)
         return Line(
             driver_type,
-            [Source(spec, self._road, self._clock, driver_type.subscribes()) for spec in specs],
+            [Source(spec, self._road, self._clock, subscribes) for spec in specs],
             wheel=self.wheel,
             deadlines=self._deadlines,
             slot=self._slot,
-            dial=self._dial,
+            dials=self._dials,
             clock=self._clock,
             state_dir=self._state_dir,
+            first=partial(self._place_anew, specs[0]) if parked else None,
         )
 
     def _start(self, key: Hashable) -> None:
-        if self._running is not None:
-            self._tasks[key] = self._running.start(self._lines[key].run())
+        if self._running is None:
+            return
+        task = self._tasks[key] = self._running.start(self._lines[key].run())
+        task.add_done_callback(lambda task: self._ended(key, task))
+
+    def _ended(self, key: Hashable, task: asyncio.Task[Any]) -> None:
+        """Nobody has retired this line, yet its task has ended, as by a library that cancels all tasks it finds."""
+        if self._running is not None and self._tasks.get(key) is task:
+            log.error(
+                "the task of a line has ended though nobody asked for it; it is started anew",
+                line=self._lines[key].name,
+            )
+            self._start(key)
 
     def _look(self) -> None:
         for source in self.sources:
-            source.look()
+            try:
+                source.look()
+            except Exception as error:
+                log.error("a device cannot be looked at", device=source.name, exc_info=error)
 
 
 @contextmanager
@@ -149,19 +197,55 @@ def _in_words(device: str, doubt: str = "") -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
-        raise GatewayError(f"{device}: {str(error) or 'no answer in time'}{doubt}") from error
-    except OSError as error:
-        raise GatewayError(f"{device}: {error}") from error
+        raise GatewayError(f"{device}: {cleaned(error) or 'no answer in time'}{doubt}") from error
+    except (OSError, GatewayError) as error:
+        raise GatewayError(cleaned(error if isinstance(error, GatewayError) else f"{device}: {error}")) from error
+    except Exception as error:
+        log.error("a call of the driver failed", device=device, exc_info=error)
+        raise GatewayError(
+            f"{device}: {cleaned(told(error))} (a bug of its driver; the traceback is in the log)"
+        ) from error
 
 
-def by_line(specs: Sequence[DeviceSpec], driver_type: DriverTypes) -> Mapping[Hashable, list[DeviceSpec]]:
-    """The devices of each line. Raises what a plugin raises."""
+@dataclass(frozen=True, slots=True)
+class _Parked:
+    """Stands for the line of a device whose plugin cannot tell it."""
+
+    device: str
+
+
+def by_line(
+    specs: Sequence[DeviceSpec], driver_type: DriverTypes, *, park: bool = False
+) -> Mapping[Hashable, list[DeviceSpec]]:
+    """The devices of each line. Raises PluginError for a device whose plugin cannot tell its line; with `park` it gets one
+    of its own."""
     lines: dict[Hashable, list[DeviceSpec]] = {}
     for spec in specs:
-        key = driver_type(spec.config.driver).line_key(spec.config)
-        own = ("device", spec.config.name) if key is None else (spec.config.driver, key)
-        lines.setdefault(own, []).append(spec)
+        try:
+            key = _key(spec, driver_type)
+        except Exception as error:
+            if not park:
+                raise
+            log.error(
+                "the line of a device cannot be told", device=spec.config.name, reason=told(error), exc_info=error
+            )
+            key = _Parked(spec.config.name)
+        lines.setdefault(key, []).append(spec)
     return lines
+
+
+def _key(spec: DeviceSpec, driver_type: DriverTypes) -> Hashable:
+    """What the devices of one line have in common. Raises what the plugin raises."""
+    with containing():
+        type_ = driver_type(spec.config.driver)
+        key = type_.line_key(spec.config)
+        hash(key)
+        _subscribes(type_)
+    return ("device", spec.config.name) if key is None else (spec.config.driver, key)
+
+
+def _subscribes(driver_type: type[Driver[Any, Any]]) -> bool:
+    return bool(driver_type.subscribes())
 
 
 def _ids(specs: Sequence[DeviceSpec]) -> set[int]:

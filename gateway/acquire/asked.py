@@ -9,7 +9,9 @@ from gateway.acquire.values import as_readings
 from gateway.core.errors import DeviceError
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag, Tags
+from gateway.plugin import checked
 from gateway.plugin.driver import Driver, Found, Guess
+from gateway.supervise import containing
 
 BROWSE_TIMEOUT = 60.0
 """Seconds that a device may take to tell all that it offers."""
@@ -18,10 +20,11 @@ BROWSE_TIMEOUT = 60.0
 async def read(line: Line, device: str, tags: Tags) -> Readings:
     """Read now, out of turn."""
     source, type_ = line.sources[device], line.driver_type
-    if type_.subscribes() and type_.read is Driver.read:
+    if line.subscribed and type_.read is Driver.read:
         raise DeviceError(f"{device} is subscribed; its driver cannot read at once, so the last value stands")
     values = await line.ask(source, lambda driver: driver.read(tags), type_.takes_turns)
-    return source.conditioned(as_readings(source.device, tags, values, source.now()))
+    with containing():
+        return source.conditioned(as_readings(source.device, tags, values, source.now()))
 
 
 async def write(line: Line, tag: Tag, value: float | bool | int | str) -> None:
@@ -42,7 +45,8 @@ async def acknowledge(line: Line, device: str, condition: str, event: str, comme
 
 def methods(line: Line, device: str) -> Mapping[str, Sequence[str]]:
     """What the device's config allows to be called."""
-    return line.driver_type.methods(line.sources[device].spec.config)
+    with containing():
+        return checked.methods(line.driver_type.methods(line.sources[device].spec.config))
 
 
 async def call(
@@ -53,7 +57,8 @@ async def call(
     results: Sequence[tuple[str, Any]] = await line.ask(
         source, lambda driver: driver.call(source.device, target, method, arguments)
     )
-    return results
+    with containing():
+        return checked.results(results)
 
 
 async def guesses(line: Line, device: str, address: str, count: int) -> Sequence[Guess]:
@@ -64,15 +69,13 @@ async def guesses(line: Line, device: str, address: str, count: int) -> Sequence
     found: Sequence[Guess] = await line.ask(
         source, lambda driver: driver.guesses(source.device, address, count), line.driver_type.takes_turns
     )
-    return found
+    with containing():
+        return checked.guesses(found)
 
 
 async def browse(line: Line, device: str) -> list[tuple[str, Found]] | None:
     """What the device offers; None while the line is not connected."""
     if line.driver_type.browse is Driver.browse:
         raise DeviceError(f"{device}: its driver cannot browse")
-    driver = line.driver
-    if driver is None:
-        return None
     async with asyncio.timeout(BROWSE_TIMEOUT):
-        return [offer async for offer in driver.browse()]
+        return await line.offers()

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.config.base import TagConfig
+from gateway.core.errors import PluginError
 from gateway.core.quality import CLAMPED, REPEATED, STALE, UNCERTAIN_LAST_VALUE, is_bad
 from gateway.core.readings import Exact, Readings
 from gateway.core.tag import Device
@@ -168,7 +169,10 @@ class Conditioner:
         known = self._known.get(id(ids))
         if known is not None and known.ids is ids:
             return known
-        order = self._order[np.searchsorted(self._sorted, ids)]
+        places = np.minimum(np.searchsorted(self._sorted, ids), len(self._sorted) - 1)
+        if (self._sorted[places] != ids).any():
+            raise PluginError(f"a block has tags that {self.device} has not, or has no more")
+        order = self._order[places]
         whole = order.tolist() == list(range(len(self._order)))
         at: slice | NDArray[np.intp] = _ALL if whole else order
         made = _Rows(

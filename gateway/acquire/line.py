@@ -1,31 +1,42 @@
 """One connection, kept alive, with the devices that share it."""
 
 import asyncio
+import threading
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
+from gateway.acquire.dials import Dials
 from gateway.acquire.slot import Slot
 from gateway.acquire.source import Scan, Source
 from gateway.acquire.wheel import Turn, Wheel
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
 from gateway.core.device_event import Told
-from gateway.core.errors import DeviceError, LinkError
+from gateway.core.errors import DeviceError, LinkError, PluginError
 from gateway.core.readings import Readings
+from gateway.core.text import cleaned
+from gateway.plugin import checked
 from gateway.plugin.driver import Driver
-from gateway.supervise import Deadlines, Health, keep_running, running
+from gateway.supervise import Backoff, Deadlines, Foreign, Health, contained, containing, keep_running
+from gateway.supervise.foreign import Opening, outcome
+from gateway.supervise.keep_running import told
 
 CLOSE_TIMEOUT = 3.0
 SILENCE = 10
-"""A subscription without a sign of life for this many scans, and at least 30 s, is torn down."""
+"""A subscription without a sign of life for this many scans, and at least 30 s, is torn down, unless `max_silence` says
+otherwise."""
+BACK_SOON = 12.0
+"""Seconds within which a line dials again, its time-out counted in: what was repaired delivers soon, whatever it did."""
+WITHOUT_A_PAUSE = 0.05
+"""Seconds for which blocks of a subscription may come one after the other before others have their turn."""
 
-
+T = TypeVar("T")
 Call = Callable[[Driver[Any, Any]], Awaitable[Any]]
 
 
@@ -37,9 +48,19 @@ class Request:
         self.call = call
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
+    def fail(self, error: Exception) -> None:
+        """Tell who asks, unless there was an answer before."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
 
 class Line:
-    """Dials, polls or subscribes, and dials again; see `gateway.plugin.Driver` for what it calls when."""
+    """Dials, polls or subscribes, and dials again; see `gateway.plugin.Driver` for what it calls when.
+
+    Whatever the driver raises, returns or tells ends here, counts against this line, and is told: its calls are contained
+    (`gateway.supervise.contained`), run in tasks that can be left behind, and what it hands up is checked
+    (`gateway.plugin.checked`).
+    """
 
     def __init__(
         self,
@@ -49,36 +70,50 @@ class Line:
         wheel: Wheel,
         deadlines: Deadlines,
         slot: Slot,
-        dial: AbstractAsyncContextManager[Any],
+        dials: Dials,
         clock: Clock,
         state_dir: Path | None = None,
+        first: Callable[[], None] | None = None,
     ) -> None:
+        """`first` is called before each dialling; what it raises stands for what the dialling would have raised."""
+        self._first = first
         self.sources = {source.name: source for source in sources}
         self.name = sources[0].name
         self.driver_type = driver_type
+        self.subscribed = sources[0].subscribed
         self._state_dir = state_dir
         self._wheel = wheel
         self._deadlines = deadlines
         self._slot = slot
-        self._dial = dial
+        self._dials = dials
         self._timeout = sources[0].spec.config.timeout
         self._in_flight = sources[0].spec.config.max_in_flight
         self._patience = self._timeout
         self._due: deque[Scan] = deque()
         self._asked: list[Request] = []
+        self._under_way: set[Request] = set()
         self._idle: list[asyncio.Future[None]] = []
         """Readers that have nothing to do."""
         self.driver: Driver[Any, Any] | None = None
         """Of the open connection."""
+        self._session_now: object = None
+        """Stands for the connection that is made or open: what drivers of earlier ones still say is not heard."""
+        self._deaf: asyncio.Future[None] | None = None
+        """Done when a read goes on though it was cancelled."""
         self._tally: Counter[str] = Counter()
+        self._odd: dict[str, str] = {}
+        """What the driver cannot tell of itself, and why."""
         for source in sources:
             source.line_counts = self.counts
             source.line_facts = self.facts
             source.line_remarks = self.remarks
         # A line of one device has that device's health; a shared one has its own beside theirs.
         self.shared = len(sources) > 1
-        log = structlog.get_logger().bind(line=self.name)
-        self.health = Health(f"line of {self.name}", clock, log=log) if self.shared else sources[0].health
+        self._log = structlog.get_logger().bind(line=self.name)
+        self._foreign = Foreign(self._log)
+        self.health = Health(f"line of {self.name}", clock, log=self._log) if self.shared else sources[0].health
+        for source in sources:
+            source.line_health = self.health
 
     @property
     def specs(self) -> list[DeviceSpec]:
@@ -87,69 +122,104 @@ class Line:
 
     def counts(self) -> Mapping[str, int]:
         """What went wrong on the line since the start: `drops` of an established connection, and what drivers count."""
-        now = self.driver.counts if self.driver is not None else {}
-        return self._tally + Counter(now)
+        return self._tally + Counter(self._of_driver(self.driver, "counts", checked.counts) or {})
 
     def facts(self) -> Mapping[str, str | float]:
         """What its driver tells of the open connection; nothing while there is none."""
-        return self.driver.facts if self.driver is not None else {}
+        return self._of_driver(self.driver, "facts", checked.facts) or {}
 
     def remarks(self) -> Sequence[str]:
         """What its driver finds worth saying of the open connection, though it works."""
-        return self.driver.remarks if self.driver is not None else []
+        said = self._of_driver(self.driver, "remarks", checked.remarks) or ()
+        return [*said, *(f"the driver cannot tell its {name}: {why}" for name, why in self._odd.items())]
+
+    def _of_driver(self, driver: Driver[Any, Any] | None, name: str, check: Callable[[Any], T]) -> T | None:
+        """What a driver says of itself; nothing where it cannot, which is told instead."""
+        if driver is None:
+            return None
+        try:
+            with containing():
+                said = check(getattr(driver, name))
+        except Exception as error:  # noqa: BLE001 - a plugin's property
+            if name not in self._odd:
+                self._log.error("the driver cannot tell of itself", what=name, exc_info=error)
+            self._odd[name] = cleaned(told(error))
+            return None
+        self._odd.pop(name, None)
+        return said
 
     async def run(self) -> None:
         """Keep the line alive, until cancelled."""
-        await keep_running(self._session, self.health)
+        await keep_running(self._session, self.health, Backoff(limit=min(10.0, max(2.0, BACK_SOON - self._timeout))))
 
     async def ask(self, source: Source, call: Call, at_once: bool = False) -> Any:
         """What the driver answers to this call for a person: before the scans that wait, or beside all that is under way
-        (`at_once`). Raises DeviceError or LinkError."""
+        (`at_once`). Raises DeviceError or LinkError, or what a bug of the driver raises."""
         driver = self.driver
         if driver is None:
             raise LinkError(f"{source.name} is not connected: {self.health.reason or 'connecting'}")
-        if at_once or driver.subscribes():
+        if at_once or self.subscribed:
             async with asyncio.timeout(self._timeout):
-                return await call(driver)
+                return await self._foreign.call(lambda: call(driver))
         request = Request(source, call)
         self._asked.append(request)
         self._wake()
         return await request.answer
 
+    async def offers(self) -> list[tuple[str, Any]] | None:
+        """What the device offers; None while the line is not connected."""
+        driver = self.driver
+        return None if driver is None else await self._foreign.call(lambda: _offers(driver))
+
     async def _session(self) -> None:
-        driver = self.driver_type([source.device for source in self.sources.values()], self._alive)
+        self._foreign.check()
+        if self._first is not None:
+            self._first()
+        session = self._session_now = object()
+        loop, thread = asyncio.get_running_loop(), threading.get_ident()
+
+        def heard(hear: Callable[..., None], *what: Any) -> None:
+            """What the driver says, in a call of ours or from a thread of its own."""
+            if threading.get_ident() != thread:
+                loop.call_soon_threadsafe(heard, hear, *what)
+            elif session is self._session_now:
+                hear(*what)
+
+        driver = self.driver_type([source.device for source in self.sources.values()], partial(heard, self._alive))
         driver.state_dir = self._state_dir or driver.state_dir
-        driver.tell = self._told
+        driver.tell = partial(heard, self._told)
         try:
             async with self._connected(driver):
                 await self._describe(driver)
                 self.driver = driver
-                await (self._subscribe(driver) if driver.subscribes() else self._poll(driver))
+                await (self._subscribe(driver) if self.subscribed else self._poll(driver))
         finally:
+            self._session_now = None
             driver.release()
 
     @asynccontextmanager
     async def _connected(self, driver: Driver[Any, Any]) -> AsyncIterator[None]:
+        opening = Opening(lambda: driver.connect(), lambda: close(driver, self._log))
         try:
-            async with self._dial, asyncio.timeout(self._timeout):
-                await driver.connect()
-        except TimeoutError as error:
+            async with self._dials.place(), asyncio.timeout(self._timeout):
+                await self._foreign.call(opening.open)
+        except BaseException as error:
             self._drop()
-            raise LinkError(str(error) or f"no connection within {self._timeout:g} s") from error
-        except BaseException:
-            self._drop()
+            await opening.give_up()
+            if isinstance(error, TimeoutError):
+                raise LinkError(str(error) or f"no connection within {self._timeout:g} s") from error
             raise
         try:
             yield
         finally:
-            self._tally.update(driver.counts)
+            self._tally.update(self._of_driver(driver, "counts", checked.counts) or {})
             self._tally["drops"] += not _stopping()
             self._drop()
-            await close(driver)
+            await close(driver, self._log)
 
     async def _describe(self, driver: Driver[Any, Any]) -> None:
         async with asyncio.timeout(max(self._timeout, 10.0)):
-            found = await driver.describe()
+            found = checked.described(await self._foreign.call(lambda: driver.describe()))
         for source in self.sources.values():
             source.describe({tag.name: what for tag, what in found.items() if tag.device == source.name})
         driver.devices = tuple(source.device for source in self.sources.values())
@@ -164,43 +234,71 @@ class Line:
             elif self.shared:
                 source.health.down("its line is down")
             source.go_stale()
-        for request in self._asked:
-            if not request.answer.done():
-                request.answer.set_exception(LinkError(f"the line to {request.source.name} was lost"))
-        for scan in self._due:
-            self._end(scan)
+            for scan in source.scans:
+                if scan.pending:
+                    self._end(scan)
+        for request in (*self._asked, *self._under_way):
+            request.fail(LinkError(f"the line to {request.source.name} was lost"))
         self._asked.clear()
+        self._under_way.clear()
         self._due.clear()
+        self._idle.clear()
 
     def _alive(self) -> None:
         """What drivers call at a sign of life."""
         for source in self.sources.values():
             source.alive()
-        if self._silence is not None:
+        if self._silence is not None and not self._silence.expired():
             self._silence.reschedule(asyncio.get_running_loop().time() + self._silent_after)
 
-    def _told(self, told: Told) -> None:
-        """What drivers call with events of devices."""
-        self.sources[told.device].told(told)
+    def _told(self, what: Told) -> None:
+        """What drivers call with events of devices. One that cannot be understood is left out, counted and logged."""
+        try:
+            with containing():
+                event = checked.told(what, self.sources, next(iter(self.sources.values())).now())
+            self.sources[event.device].told(event)
+        except Exception as error:  # noqa: BLE001 - one event, and not the connection that brings all others
+            if not self._tally["events not understood"]:
+                self._log.error("an event of the driver is left out", reason=told(error), exc_info=error)
+            self._tally["events not understood"] += 1
 
     _silence: asyncio.Timeout | None = None
 
     @property
     def _silent_after(self) -> float:
-        return max(30.0, SILENCE * next(iter(self.sources.values())).spec.config.scan)
+        config = next(iter(self.sources.values())).spec.config
+        return config.max_silence or max(30.0, SILENCE * config.scan)
 
     async def _subscribe(self, driver: Driver[Any, Any]) -> None:
+        pump = self._foreign.start(lambda: self._pump(driver))
         try:
-            async with asyncio.timeout(self._silent_after) as self._silence, aclosing(stream(driver)) as blocks:
-                async for readings in blocks:
-                    self._alive()
-                    self.health.up()
-                    self.sources[readings.device.name].accept(readings)
-            raise LinkError("the subscription ended")
+            async with asyncio.timeout(self._silent_after) as self._silence:
+                await asyncio.wait([pump])
         except TimeoutError as error:
             raise LinkError(f"connected, but nothing came for {self._silent_after:g} s: dialling anew") from error
         finally:
             self._silence = None
+            self.driver = None
+            await self._foreign.end([pump])
+        outcome(pump)
+        raise LinkError("the subscription ended")
+
+    async def _pump(self, driver: Driver[Any, Any]) -> None:
+        loop = asyncio.get_running_loop()
+        others = loop.time()
+        async with aclosing(stream(driver)) as blocks:
+            async for block in blocks:
+                if self.driver is not driver:
+                    return  # it was told to end, and has gone on
+                self._alive()
+                source = self.sources.get(block.device.name) if isinstance(block, Readings) else None
+                if source is None:
+                    raise PluginError("stream yielded what is no Readings of a device of this line")
+                source.accept(checked.readings(block, source.device, source.now()))
+                self.health.up()
+                if loop.time() - others > WITHOUT_A_PAUSE:
+                    await asyncio.sleep(0)  # a generator that never waits keeps nobody else from working
+                    others = loop.time()
 
     async def _poll(self, driver: Driver[Any, Any]) -> None:
         turns: list[Turn] = []
@@ -212,14 +310,26 @@ class Line:
             for scan in source.scans:
                 self._fall_due(scan)
                 turns.append(self._turn(source, scan))
+        self._deaf = asyncio.get_running_loop().create_future()
+        tasks = [self._foreign.start(lambda: self._reader(driver)) for _ in range(readers)]
         try:
-            if readers == 1:
-                await self._reader(driver)
-            async with running(*(self._reader(driver) for _ in range(readers))):
-                await asyncio.Event().wait()
+            await asyncio.wait([*tasks, self._deaf], return_when=asyncio.FIRST_COMPLETED)
+            ended = [task for task in tasks if task.done()]
         finally:
+            self.driver = None
             for turn in turns:
                 self._wheel.remove(turn)
+            await self._foreign.end(tasks)
+        for task in ended:
+            outcome(task)
+        raise LinkError(
+            f"no answer within {self._patience:g} s, and the driver does not end the read though it is cancelled"
+        )
+
+    def _is_deaf(self) -> None:
+        """A call goes on although it was cancelled."""
+        if self._deaf is not None and not self._deaf.done():
+            self._deaf.set_result(None)
 
     def _turn(self, source: Source, scan: Scan) -> Turn:
         return self._wheel.add(partial(self._fall_due, scan), scan.period, source.name, source.spec.config.align)
@@ -250,8 +360,8 @@ class Line:
 
     async def _reader(self, driver: Driver[Any, Any]) -> None:
         loop = asyncio.get_running_loop()
-        deadline = self._deadlines.within(self._patience)
-        while True:
+        deadline = self._deadlines.within(self._patience, self._is_deaf)
+        while self.driver is driver:
             while not (self._due or self._asked):
                 bell = loop.create_future()
                 self._idle.append(bell)
@@ -264,34 +374,39 @@ class Line:
     async def _read_scan(self, driver: Driver[Any, Any], scan: Scan, deadline: AbstractContextManager[None]) -> None:
         source = scan.source
         try:
-            with deadline:
+            with deadline, containing():
                 values = await driver.read(scan.tags)
+            if self.driver is not driver:
+                return  # it was told to end, and has gone on
         except (DeviceError, TimeoutError) as error:
             if not self.shared and not isinstance(error, DeviceError):
                 raise
-            source.failed(str(error), asyncio.get_running_loop().time())
+            source.failed(told(error), asyncio.get_running_loop().time())
             if all(each.health.state == "down" for each in self.sources.values()):
-                self.health.down(str(error))
+                self.health.down(told(error))
         else:
-            self.health.up()
             source.take(scan.tags, values)
+            self.health.up()
         finally:
-            self._end(scan)
+            if self.driver is driver:
+                self._end(scan)
 
     async def _do(self, driver: Driver[Any, Any], request: Request) -> None:
+        self._under_way.add(request)
         try:
-            with self._deadlines.within(self._timeout):
+            with self._deadlines.within(self._timeout, self._is_deaf), containing():
                 answer = await request.call(driver)
-        except BaseException as error:
-            if not request.answer.done():
-                request.answer.set_exception(
-                    error if isinstance(error, DeviceError | TimeoutError) else LinkError(f"the line was lost: {error}")
-                )
+        except Exception as error:
+            known = isinstance(error, DeviceError | TimeoutError)
+            request.fail(error if known else LinkError(f"the line was lost: {told(error)}"))
             if not isinstance(error, DeviceError):
                 raise
         else:
             if not request.answer.done():
                 request.answer.set_result(answer)
+        finally:
+            self._under_way.discard(request)
+            request.fail(LinkError(f"the line to {request.source.name} was lost"))
 
 
 def _stopping() -> bool:
@@ -300,21 +415,40 @@ def _stopping() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def close(driver: Driver[Any, Any]) -> None:
+async def close(driver: Driver[Any, Any], log: Any = None) -> None:
     """Close, for at most so long. Never raises: how a connection ended is known already."""
-    closing = asyncio.create_task(driver.close())
+    log = log or structlog.get_logger()
+    closing = asyncio.create_task(contained(_closing(driver)))
+    closing.add_done_callback(lambda task: task.cancelled() or task.exception())  # also of one that is left
     try:
         done, _ = await asyncio.wait([closing], timeout=CLOSE_TIMEOUT)
     finally:
         closing.cancel()
     if not done:
-        driver.log.warning("closing took too long, the connection was left", seconds=CLOSE_TIMEOUT)
+        log.warning("closing took too long, the connection was left", seconds=CLOSE_TIMEOUT)
     elif not closing.cancelled() and (error := closing.exception()):
-        driver.log.error("the driver's close failed", exc_info=error)
+        log.error("the driver's close failed", exc_info=error)
+
+
+async def _closing(driver: Driver[Any, Any]) -> None:
+    await driver.close()
 
 
 def stream(driver: Driver[Any, Any]) -> AsyncGenerator[Readings, None]:
     """The driver's subscription."""
     blocks = driver.stream()
-    assert isinstance(blocks, AsyncGenerator), "stream() must be an async generator"
+    if not isinstance(blocks, AsyncGenerator):
+        raise PluginError("stream is no async generator: write async def stream(self) with yield in it")
     return blocks
+
+
+async def _offers(driver: Driver[Any, Any]) -> list[tuple[str, Any]]:
+    """All that a driver browses."""
+    offers = []
+    async for address, found in driver.browse():
+        offers.append(checked.offer(address, found))
+        if len(offers) >= checked.OFFERS:
+            raise DeviceError(f"it offers more than {checked.OFFERS} places: is it a circle?")
+        if not len(offers) % 1000:
+            await asyncio.sleep(0)
+    return offers

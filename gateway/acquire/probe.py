@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from gateway.acquire.condition import Conditioner
 from gateway.acquire.line import close, stream
 from gateway.acquire.values import as_readings
@@ -15,8 +17,11 @@ from gateway.core.clock import Clock
 from gateway.core.errors import DeviceError
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
+from gateway.core.text import cleaned
+from gateway.plugin import checked
 from gateway.plugin.driver import Driver, Found
-from gateway.supervise.keep_running import EXPECTED
+from gateway.supervise import Foreign, contained
+from gateway.supervise.keep_running import EXPECTED, told
 
 DESCRIBE = 10.0
 """Seconds that a device may take at least to describe its tags."""
@@ -49,42 +54,50 @@ async def probe(
     specs: Sequence[DeviceSpec], driver_type: type[Driver[Any, Any]], clock: Clock, state_dir: Path | None = None
 ) -> list[Answer]:
     """What the devices of one line say, over one connection. Never raises for what a device or its driver does."""
+    try:
+        return await contained(_with_driver(specs, driver_type, clock, state_dir))
+    except Exception as error:  # noqa: BLE001 - a driver can raise anything, and the person is to see it
+        return [Answer(spec.config.name, None, _reason(error)) for spec in specs]
+
+
+async def _with_driver(
+    specs: Sequence[DeviceSpec], driver_type: type[Driver[Any, Any]], clock: Clock, state_dir: Path | None
+) -> list[Answer]:
     driver = driver_type([unbound(spec) for spec in specs])
     driver.state_dir = state_dir or driver.state_dir
     try:
-        return await _over(driver, specs, clock)
-    except Exception as error:  # noqa: BLE001 - a driver can raise anything, and the person is to see it
-        return [Answer(spec.config.name, None, _reason(error)) for spec in specs]
+        return await _over(driver, specs, clock, Foreign(structlog.get_logger()))
     finally:
         driver.release()
 
 
-async def _over(driver: Driver[Any, Any], specs: Sequence[DeviceSpec], clock: Clock) -> list[Answer]:
+async def _over(driver: Driver[Any, Any], specs: Sequence[DeviceSpec], clock: Clock, foreign: Foreign) -> list[Answer]:
     timeout = specs[0].config.timeout
     async with _limit(timeout, "no connection"):
-        await driver.connect()
+        await foreign.call(lambda: driver.connect())
     try:
         async with _limit(max(timeout, DESCRIBE), "no description of the tags"):
-            found = await driver.describe()
+            found = checked.described(await foreign.call(lambda: driver.describe()))
         devices = [
             unbound(spec, {tag.name: told for tag, told in found.items() if tag.device == spec.config.name})
             for spec in specs
         ]
         driver.devices = tuple(devices)
-        return [await _read(driver, device, spec, clock) for device, spec in zip(devices, specs, strict=True)]
+        return [await _read(driver, device, spec, clock, foreign) for device, spec in zip(devices, specs, strict=True)]
     finally:
-        await close(driver)
+        await close(driver, structlog.get_logger().bind(line=specs[0].config.name))
 
 
-async def _read(driver: Driver[Any, Any], device: Device, spec: DeviceSpec, clock: Clock) -> Answer:
+async def _read(driver: Driver[Any, Any], device: Device, spec: DeviceSpec, clock: Clock, foreign: Foreign) -> Answer:
     try:
         async with _limit(spec.config.timeout, "no answer"):
             if type(driver).read is not Driver.read:
-                readings = as_readings(device, device.tags, await driver.read(device.tags), clock.wall_ns())
+                values = await foreign.call(lambda: driver.read(device.tags))
             else:
-                readings = await _first(driver)
+                values = await foreign.call(lambda: _first(driver))
+            readings = as_readings(device, device.tags, values, clock.wall_ns())
     except DeviceError as error:
-        return Answer(device.name, None, str(error))
+        return Answer(device.name, None, _reason(error))
     return Answer(device.name, Conditioner(device, spec.tags).scale(readings), "")
 
 
@@ -104,6 +117,4 @@ async def _limit(seconds: float, what: str) -> AsyncIterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, EXPECTED):
-        return str(error) or type(error).__name__
-    return f"{type(error).__name__}: {error} (a bug of the driver)"
+    return cleaned(told(error) if isinstance(error, EXPECTED) else f"{told(error)} (a bug of the driver)")

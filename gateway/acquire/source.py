@@ -89,6 +89,8 @@ class Source:
         """What a person should know of the connection; likewise."""
         self.clock = SourceClock(self.name, spec.config.max_clock_offset, clock)
         """How far the device's own clock is off."""
+        self.line_health: Health = self.health
+        """Of its line: the same, unless several devices share it."""
         self.polls = 0
         self.errors = 0
         self.rest_until = 0.0
@@ -134,13 +136,13 @@ class Source:
 
     def accept(self, readings: Readings) -> None:
         """Readings have come: condition them and send them on."""
+        readings = self._conditioner.scale(readings)
         boot_ns = self._clock.boot_ns()
         self._answered_ns, self._fresh = boot_ns, True
         if self.health.state != "up":
             self.rest_until = 0.0
             self._backoff = Backoff(first=2.0)
             self.health.up()
-        readings = self._conditioner.scale(readings)
         self.clock.see(readings, self.live)
         self._road.seen(readings, boot_ns)
         report = self._conditioner.report(readings, boot_ns)
@@ -166,8 +168,10 @@ class Source:
     def failed(self, reason: str, now: float) -> None:
         """The device itself answered wrongly or not at all; its line goes on, the device is left alone for a while."""
         self.errors += 1
-        self.rest_until = now + self._backoff.pause(0.0)
+        pause = self._backoff.pause(0.0)
+        self.rest_until = now + pause
         self.health.down(reason)
+        self.health.tries_again_in(pause)
         self.go_stale()
 
     def go_stale(self) -> None:

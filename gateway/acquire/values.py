@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,47 +10,57 @@ from numpy.typing import NDArray
 
 from gateway.core.errors import PluginError
 from gateway.core.quality import BAD, GOOD
-from gateway.core.readings import NO_EXACT, Exact, Readings
+from gateway.core.readings import Exact, Readings
 from gateway.core.tag import Device, Tags
+from gateway.plugin import checked
 from gateway.plugin.driver import Values
 
 _EXACT_INT = 2**53
 """Integers up to here are exact in a float64."""
 
-_good: dict[int, NDArray[np.uint32]] = {}
+_FLOAT64 = np.dtype(np.float64)
 
 
 def as_readings(device: Device, tags: Tags, values: Values, t_ns: int) -> Readings:
     """The readings of one poll, taken at `t_ns` unless the driver says otherwise.
 
-    Raises PluginError if the driver returned another number of values than it was asked for, or of no known type.
+    Raises PluginError if the driver returned another number of values than it was asked for, or of no known type. A text in
+    which characters had to be replaced is uncertain; a value that is too large is bad.
     """
     if isinstance(values, Readings):
-        return values
+        return checked.readings(values, device, t_ns)
     ids = tags.ids
     count = len(ids)
+    if not hasattr(values, "__len__"):
+        raise PluginError(f"read returned a {type(values).__name__}, not one value for each tag")
     if len(values) != count:
         raise PluginError(f"read returned {len(values)} values for {count} tags")
-    if isinstance(values, np.ndarray):
-        column, exact = values, NO_EXACT
+    if isinstance(values, np.ndarray) and values.dtype == _FLOAT64:
+        column, exact = values, dict[int, Exact]()
+        if column.ndim != 1:
+            raise PluginError(f"read returned an array of {column.ndim} dimensions for {count} tags")
     else:
-        column, exact = _column(values)
+        column, exact = _column(values.tolist() if isinstance(values, np.ndarray) else values)
     bad = np.isnan(column)
     quality = _all_good(count)
     if bad.tobytes() != bytes(count):  # many times faster than bad.any()
         quality = np.where(bad, np.uint32(BAD), np.uint32(GOOD))
-        for row in exact:
-            quality[row] = GOOD
+        for row, value in list(exact.items()):
+            taken, verdict = checked.exact_value(value)
+            quality[row] = verdict or GOOD
+            if taken is None:
+                del exact[row]
+            else:
+                exact[row] = taken
     times = np.empty(count, np.int64)
     times.fill(t_ns)
     return Readings(device, times, ids, column, quality, exact, own_time=True)
 
 
+@lru_cache(256)
 def _all_good(count: int) -> NDArray[np.uint32]:
-    quality = _good.get(count)
-    if quality is None:
-        quality = _good[count] = np.zeros(count, np.uint32)
-        quality.flags.writeable = False
+    quality = np.zeros(count, np.uint32)
+    quality.flags.writeable = False
     return quality
 
 
@@ -67,6 +78,6 @@ def _column(values: Sequence[Any]) -> tuple[NDArray[np.float64], dict[int, Exact
         else:
             try:
                 column[row] = value
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise PluginError(f"read returned a {type(value).__name__}, which is no value") from None
     return column, exact

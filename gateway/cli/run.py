@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from importlib import import_module
 from typing import Any
 
@@ -97,10 +97,25 @@ def _leave(code: int) -> None:
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
-    """In uvloop where there is one: a small TCP exchange costs half there."""
+    """In uvloop where there is one: a small TCP exchange costs half there. SystemExit and its like end an event loop
+    wherever they are raised, also in a callback or a task that a plugin made for itself: the loop is run on."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(main)
+        while True:
+            try:
+                loop.run_until_complete(task)
+            except BaseException as error:
+                if task.done():
+                    raise
+                _structlog().get_logger().error("a plugin would have ended the gateway; it goes on", exc_info=error)
+            else:
+                return
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:
-        asyncio.run(main)
-    else:
-        uvloop.run(main)
+        return None
+    return uvloop.new_event_loop

@@ -59,7 +59,8 @@ def troubles(answer: dict[str, Any]) -> Iterator[list[str]]:
     for kind in ("device", "sink", "model"):
         for part in answer[f"{kind}s"]:
             if part["state"] != "up":
-                yield [f"{kind} {part['name']} {_state(part)}{_since(part)}{_reason(part)}"]
+                yield [f"{kind} {part['name']} {_state(part)}{_since(part)}{_reason(part)}{_next(part)}"]
+    yield from ([f"{part['name']} {_state(part)}{_reason(part)}"] for part in answer.get("parts", ()))
     yield from ([text] for device in answer["devices"] if (text := _not_good(device)))
     yield from ([text] for device in answer["devices"] for text in _doubts(device))
     for sink in answer["sinks"]:
@@ -115,6 +116,11 @@ def _state(part: dict[str, Any]) -> str:
 
 def _since(part: dict[str, Any]) -> str:
     return f" for {format_duration(part['since_s'])}" if part.get("since_s") is not None else ""
+
+
+def _next(part: dict[str, Any]) -> str:
+    seconds = part.get("next_attempt_s")
+    return f"; next attempt in {format_duration(seconds)}" if seconds is not None else ""
 
 
 def _reason(part: dict[str, Any]) -> str:

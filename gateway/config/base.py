@@ -155,6 +155,9 @@ class DeviceConfig(Section):
     max_clock_offset: Period = 300.0
     """How far the device's own clock may be from the gateway's, if it has one: beyond, an event and `status` tell it."""
 
+    max_silence: Period | None = None
+    """A subscription without a sign of life for this long is given up and dialled anew. Default: ten scans, at least 30 s."""
+
     max_in_flight: int = Field(default=1, ge=1, le=64)
     """Reads under way at once on the device's line. Many PLCs bear only one."""
 

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.config.base import DeviceConfig, TagConfig
-from gateway.config.mistakes import MISSING, check
+from gateway.config.mistakes import MISSING, check, failed
 from gateway.config.model import DeviceSpec, PluginTypes
 from gateway.config.plugins import driver_types
 from gateway.config.source import Source, key, title
 from gateway.config.tags_csv import Row, read_tags
 from gateway.config.toml_lines import Steps
-from gateway.core.errors import ConfigError, Problem
-from gateway.core.text import hidden_in
+from gateway.core.errors import ConfigError, PluginError, Problem
+from gateway.core.tag import VALUE_TYPES
+from gateway.core.text import cleaned, hidden_in
 
 TAG_TABLES = ("tags", "tags_file")
 """Keys of a device beside its driver's options: where its tags stand."""
@@ -27,10 +28,29 @@ def read_device(source: Source, place: Steps, table: Mapping[str, Any], plugins:
         return None
     device_type, tag_type = found
     own = {name: value for name, value in table.items() if name not in TAG_TABLES}
-    config = source.check(device_type, own, place, where, TAG_TABLES)
-    tags = _Tags(source, place, where, device_type, tag_type)
-    tags.read(table)
+    try:
+        config = source.check(device_type, own, place, where, TAG_TABLES)
+        tags = _Tags(source, place, where, device_type, tag_type)
+        tags.read(table)
+        _check_types(tags.good)
+    except PluginError as error:
+        source.park((*place, "driver"), where, str(error))
+        return None
     return DeviceSpec(config, tags.good) if config else None
+
+
+def _check_types(tags: Mapping[str, TagConfig]) -> None:
+    """That the plugin knows the types of its tags, as everybody will ask for them. Raises PluginError."""
+    for name, tag in tags.items():
+        try:
+            type_ = tag.value_type()
+        except BaseException as error:
+            raise failed(type(tag), error) from error
+        if type_ and type_ not in VALUE_TYPES:
+            raise PluginError(
+                f'the plugin\'s {type(tag).__name__} says that tag "{name}" is of type {cleaned(type_)}, '
+                f"which no value has; there are: {', '.join(VALUE_TYPES)}"
+            )
 
 
 class _Tags:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from gateway.config.base import Section, SinkConfig
 from gateway.config.devices import read_device
-from gateway.config.mistakes import check, did_you_mean
+from gateway.config.mistakes import check, did_you_mean, failed
 from gateway.config.model import (
     AlarmSection,
     Config,
@@ -29,8 +29,9 @@ from gateway.config.model import place as place_of
 from gateway.config.plugins import sink_type
 from gateway.config.source import Source, title
 from gateway.config.toml_lines import Steps
-from gateway.core.errors import Problem
-from gateway.core.text import folded
+from gateway.core.context import Context
+from gateway.core.errors import PluginError, Problem
+from gateway.core.text import cleaned, folded
 from gateway.regular import read_regular
 
 S = TypeVar("S", bound=Section)
@@ -86,9 +87,15 @@ def remarks(config: Config) -> list[Problem]:
     found += [remark for alarm in config.alarms for remark in _of_alarm(alarm, config.devices)]
     places = {spec.config.name: place_of(config.gateway, spec.config) for spec in config.devices}
     for sink in config.sinks:
-        said = sink.remarks(config.gateway.name, own_place(config.gateway), places)
-        found += [(f'sink "{sink.name}"', remark) for remark in said]
+        found += [(f'sink "{sink.name}"', remark) for remark in _of_sink(sink, config, places)]
     return [Problem(str(config.path), 0, where, message) for where, message in found]
+
+
+def _of_sink(sink: SinkConfig, config: Config, places: Mapping[str, Context]) -> list[str]:
+    try:
+        return [cleaned(said) for said in sink.remarks(config.gateway.name, own_place(config.gateway), places)]
+    except BaseException as error:  # noqa: BLE001 - a plugin's
+        return [str(failed(type(sink), error))]
 
 
 def _of_device(spec: DeviceSpec) -> list[tuple[str, str]]:
@@ -184,16 +191,22 @@ def _sinks(source: Source, plugins: PluginTypes, gateway: str) -> tuple[SinkConf
     for place, table in _many(source, "sink"):
         where = title("sink", place, table)
         options = sink_type(source, place, where, table, plugins)
-        if options and (sink := source.check(options, table, place, where)):
-            _check_identity(source, place, where, sink, sinks, gateway)
-            sinks.append(sink)
+        try:
+            if options and (sink := source.check(options, table, place, where)):
+                _check_identity(source, place, where, sink, sinks, gateway)
+                sinks.append(sink)
+        except PluginError as error:
+            source.park((*place, "plugin"), where, str(error))
     return tuple(sinks)
 
 
 def _check_identity(
     source: Source, place: Steps, where: str, sink: SinkConfig, others: Sequence[SinkConfig], gateway: str
 ) -> None:
-    identity = sink.identity(gateway)
+    try:
+        identity = sink.identity(gateway)
+    except BaseException as error:
+        raise failed(type(sink), error) from error
     for other in others:
         if identity and other.identity(gateway) == identity:
             message = f'it uses {identity}, as sink "{other.name}" does: each would push the other out; set another one'

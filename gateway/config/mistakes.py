@@ -13,6 +13,8 @@ from pydantic_core import ErrorDetails
 from gateway.config.base import Secret
 from gateway.config.options import table_at
 from gateway.config.toml_lines import Steps
+from gateway.core.errors import PluginError
+from gateway.core.text import cleaned
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -58,11 +60,21 @@ def check(
     model: type[M], table: Mapping[str, Any], base: Path, also: Collection[str] = ()
 ) -> tuple[M | None, list[Mistake]]:
     """The table as its declared type, or what is wrong with it. Relative paths in it start at `base`; `also` are keys
-    that the table may have beside the declared ones, for "did you mean" only."""
+    that the table may have beside the declared ones, for "did you mean" only. Raises PluginError when a check of a plugin
+    breaks."""
     try:
         return model.model_validate(dict(table), context={"base": base}), []
     except ValidationError as error:
         return None, _mistakes(model, table, error.errors(include_url=False), also)
+    except BaseException as error:
+        raise failed(model, error) from error
+
+
+def failed(model: type[BaseModel], error: BaseException) -> PluginError:
+    """A check that a plugin brings, which has not found a mistake but has broken over the table; it can raise anything."""
+    return PluginError(
+        cleaned(f"the plugin's {model.__name__} fails on these options: {type(error).__name__}: {error}")
+    )
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:

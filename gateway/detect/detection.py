@@ -1,8 +1,10 @@
 """Models and limits as the configuration has them, exchanged while the gateway runs; the alarms outlive each exchange."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+
+import structlog
 
 from gateway.config.model import AlarmSection, Config, DeviceSpec, ModelSection
 from gateway.core.clock import Clock
@@ -15,7 +17,9 @@ from gateway.detect.detector import Detector
 from gateway.detect.evidence import EvidenceStore
 from gateway.detect.patterns import matching
 from gateway.detect.succession import Note, no_note
-from gateway.supervise import Running, running
+from gateway.supervise import Health, Running, keep_running, running
+
+log = structlog.get_logger()
 
 KEEP_SECONDS = 600.0
 """How often counts of drift are written down."""
@@ -39,12 +43,44 @@ class Detection:
         self._watched: list[tuple[object, ...]] | None = None
         self._running: Running | None = None
         self._task: asyncio.Task[None] | None = None
+        self._health = {name: Health(name, clock) for name in ("alarms", "detector", "drift")}
 
     async def run(self) -> None:
-        """Score, until cancelled."""
-        async with running(self.alarms.run(), self._keep_drift()), running() as self._running:
-            self._task = self._running.start(self.detector.run())
-            await asyncio.Event().wait()
+        """Score, until cancelled. A bug in alarms or detector is told, and does not end what goes on without them."""
+        async with (
+            running(self._again("alarms", self.alarms.run), self._again("drift", self._keep_drift)),
+            running() as self._running,
+        ):
+            self._start()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._running = None
+
+    def parts(self) -> list[dict[str, str]]:
+        """What does not work of this, as JSON values."""
+        troubled = [health for health in self._health.values() if health.state in ("down", "faulted")]
+        return [{"name": health.name, "state": health.state, "reason": health.reason} for health in troubled]
+
+    def _start(self) -> None:
+        assert self._running is not None
+        self._task = self._running.start(self._again("detector", self.detector.run))
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Nobody has exchanged this detector, yet its task has ended, as by a library that cancels all tasks it finds."""
+        if self._running is not None and self._task is task:
+            log.error("the detector's task has ended though nobody asked for it; it is started anew")
+            self._start()
+
+    async def _again(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
+        health = self._health[name]
+
+        async def session() -> None:
+            health.up()
+            await part()
+
+        await keep_running(session, health)
 
     async def _keep_drift(self) -> None:
         try:
@@ -61,9 +97,10 @@ class Detection:
         if watched == self._watched:
             return
         before, self._watched = self.detector if self._watched is not None else None, watched
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
         self.detector = Detector(
             config.models,
             devices,
@@ -78,7 +115,7 @@ class Detection:
             drift_dir=self._drift_dir,
         )
         if self._running is not None:
-            self._task = self._running.start(self.detector.run())
+            self._start()
 
 
 def _watched(config: Config, specs: Sequence[DeviceSpec]) -> list[tuple[object, ...]]:

@@ -24,6 +24,7 @@ def devices(sources: Iterable[Source]) -> list[dict[str, Any]]:
             "state": source.health.state,
             "reason": source.health.reason,
             "since_s": round(source.health.age, 1),
+            "next_attempt_s": _next_attempt(source),
             "tags": len(source.device.tags),
             "good": int(np.count_nonzero(is_good(source.live.quality))),
             "polls": source.polls,
@@ -38,6 +39,13 @@ def devices(sources: Iterable[Source]) -> list[dict[str, Any]]:
         }
         for source in sources
     ]
+
+
+def _next_attempt(source: Source) -> float | None:
+    """Seconds until a device that does not answer is asked again: by itself, or with its line."""
+    waits = [health.next_attempt for health in (source.health, source.line_health)]
+    known = [wait for wait in waits if wait is not None]
+    return round(max(known), 1) if known and source.health.state != "up" else None
 
 
 def missed(sources: Iterable[Source]) -> dict[str, int]:

@@ -23,6 +23,7 @@ from gateway.operate.answer import portions, refusal
 from gateway.operate.clients import PLACES, Client, Clients
 from gateway.operate.commands import Actor, Commands
 from gateway.operate.peer import Peer, peer, who
+from gateway.supervise import contained
 
 REQUEST = 256 * 1024
 """Bytes of a request."""
@@ -137,7 +138,7 @@ class ControlServer:
     async def _answer(self, client: Client, actor: Actor, line: bytes) -> tuple[bytes, Any]:
         """What to send, and, of a long list, what is made only as the client takes it."""
         try:
-            result = await self._commands.call(actor, _parsed(line))
+            result = await contained(self._commands.call(actor, _parsed(line)))
             if hasattr(result, "__next__"):
                 return b"", result
             answer = b"".join([portion async for portion in portions(result, actor.remarks)])

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import orjson
 import structlog
@@ -64,7 +65,7 @@ class Dictionary:
 
     def __init__(self) -> None:
         self.sources: dict[int, Source] = {}
-        self._by_device: dict[Device, Source] = {}
+        self._by_device: WeakKeyDictionary[Device, Source] = WeakKeyDictionary()
         self._by_content: dict[tuple[Any, ...], Source] = {}
         self._tag_ids: dict[tuple[str, ...], int] = {}
         self._found: dict[int, tuple[str, str, str]] = {}

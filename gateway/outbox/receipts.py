@@ -34,6 +34,7 @@ log = structlog.get_logger()
 GRACE = 10.0
 """Seconds that an ended period waits for the acknowledgement of its last records before its receipts say "pending"."""
 
+_NONE: tuple[None, int] = (None, 0)
 AGAIN_AT_MOST = 256 * 1024 * 1024
 """Bytes of the log that a start reads again for its receipts; a file's worth, unless what was saved is damaged."""
 _ATTEMPTS, _PAUSE = 40, 0.05
@@ -66,8 +67,8 @@ class Receipts:
         self._closed: list[Period] = []
         self._ended_ns: dict[Period, int] = {}
         """Boot time at which a period ended in this run."""
-        self._fresh: dict[Device, int] = {}
-        """Readings of each device that came since its last record."""
+        self._fresh: dict[str, tuple[Device, int]] = {}
+        """Readings of each device that came since its last record, by its name: a reload makes a new Device of it."""
         self._under_way: dict[Device, deque[int]] = {}
         """The same, for each record that is on its way to the disk."""
         self._missed_before: Mapping[str, int] = {}
@@ -139,12 +140,12 @@ class Receipts:
 
     def read(self, device: Device, readings: int) -> None:
         """The device's driver has delivered so many. They count to the period of the device's next record."""
-        self._fresh[device] = self._fresh.get(device, 0) + readings
+        self._fresh[device.name] = (device, self._fresh.get(device.name, _NONE)[1] + readings)
 
     def appended(self, device: Device, records: int) -> None:
         """The device has so many more records that will be written. What was read counts to the first."""
         under_way = self._under_way.setdefault(device, deque())
-        under_way.append(self._fresh.pop(device, 0))
+        under_way.append(self._fresh.pop(device.name, _NONE)[1])
         for _ in range(records - 1):
             under_way.append(0)
 
@@ -224,7 +225,7 @@ class Receipts:
     def stop(self) -> None:
         """The gateway ends in order, and all is written."""
         if self._fresh:
-            for device, readings in self._fresh.items():
+            for device, readings in self._fresh.values():
                 self._now_open().tally(device).read += readings
         if self._open is not None:
             self._close(self._clock.wall_ns())

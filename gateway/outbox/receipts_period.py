@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from gateway.core.record import Record
 from gateway.core.tag import Device
@@ -133,7 +134,7 @@ class OpenPeriod:
         """Number of the device (in `tallies`) and readings of each record, flat, from `index_from` on."""
         self.index_from = period.end
         self._hour = period.wall_ns // HOUR_NS
-        self._tallies: dict[Device, tuple[int, Tally]] = {}
+        self._tallies: WeakKeyDictionary[Device, tuple[int, Tally]] = WeakKeyDictionary()
         self._numbers = {_key(tally.device, tally.context): n for n, tally in enumerate(period.tallies)}
 
     def tally(self, device: Device) -> Tally:

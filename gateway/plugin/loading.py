@@ -45,19 +45,29 @@ def load(path: Path) -> Loaded:
     Raises PluginError with file:line and the cause when it cannot be imported, when it holds no or several classes, when
     the class names no option types, or when it implements too little.
     """
-    module = _attempt(path.stem, path, lambda: _import(path))
-    return _loaded(_choose(module, path), module)
+
+    def find() -> Loaded:
+        module = _import(path)
+        return _loaded(_choose(module, path), module)
+
+    found: Loaded = _attempt(path.stem, path, find)
+    return found
 
 
 def load_installed(point: EntryPoint) -> Loaded:
     """The same for a plugin that a pip-installed package announces, as `module` or as `module:Class`."""
     origin = Path(point.value)
-    found = _attempt(point.name, origin, point.load)
-    if isinstance(found, ModuleType):
-        return _loaded(_choose(found, origin), found)
-    if isinstance(found, type) and issubclass(found, Driver | Sink):
-        return _loaded(_complete(found, origin), sys.modules[found.__module__])
-    raise PluginError(f'plugin "{point.name}": {point.value} is neither a module nor a Driver or Sink class')
+
+    def find() -> Loaded:
+        found = point.load()
+        if isinstance(found, ModuleType):
+            return _loaded(_choose(found, origin), found)
+        if isinstance(found, type) and issubclass(found, Driver | Sink):
+            return _loaded(_complete(found, origin), sys.modules[found.__module__])
+        raise PluginError(f'plugin "{point.name}": {point.value} is neither a module nor a Driver or Sink class')
+
+    loaded: Loaded = _attempt(point.name, origin, find)
+    return loaded
 
 
 def _loaded(cls: PluginClass, module: ModuleType) -> Loaded:
@@ -103,7 +113,9 @@ def _forget(name: str) -> None:
 def _attempt(name: str, origin: Path, load: Callable[[], Any]) -> Any:
     try:
         return load()
-    except (Exception, SystemExit) as error:  # a plugin's top level can raise anything
+    except PluginError:
+        raise
+    except BaseException as error:  # a plugin's top level, and what it does as a class is looked at, can raise anything
         raise PluginError(f'plugin "{name}": {_place(error, origin)}: {_cause(error)}') from error
 
 

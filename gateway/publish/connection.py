@@ -7,17 +7,21 @@ from typing import Any
 import structlog
 
 from gateway.config.base import SinkConfig
-from gateway.core.errors import LinkError
+from gateway.core.errors import LinkError, PluginError
 from gateway.core.record import Lane, Record
 from gateway.core.tag import Device
+from gateway.core.text import cleaned
 from gateway.outbox import Reader
+from gateway.plugin import checked
 from gateway.plugin.sink import Sink
 from gateway.publish.host import Host, Surroundings
 from gateway.publish.poison import Poison, about
 from gateway.publish.suspects import Suspects
 from gateway.publish.tally import Tally
 from gateway.publish.window import Window
-from gateway.supervise.keep_running import EXPECTED
+from gateway.supervise import Foreign, containing
+from gateway.supervise.foreign import Opening
+from gateway.supervise.keep_running import EXPECTED, told
 
 CONNECT = 30.0
 """Seconds that a sink may take to connect."""
@@ -25,6 +29,8 @@ FLUSH = 2.0
 """Seconds that a stop waits for the last acknowledgements."""
 CLOSE = 5.0
 """Seconds that a sink may take to close."""
+MOST_OPEN = 1_000_000
+"""Records that a sink may have open."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds until a record that was refused for now is sent again; doubled each time it is refused anew."""
 
@@ -41,7 +47,9 @@ class Connection:
         tally: Tally,
         suspects: Suspects,
         poison: Poison,
+        foreign: Foreign,
     ) -> None:
+        self._foreign = foreign
         self._config = config
         self._around = around
         self._reader = reader
@@ -58,7 +66,10 @@ class Connection:
         self._refusals = asyncio.Event()
         self._answer = asyncio.Event()
         self._news = asyncio.Event()
-        self._changes: dict[Device, tuple[bool, str]] = {}
+        self._changes: dict[str, tuple[Device, bool, str]] = {}
+        """The latest of each device, by its name."""
+        self._odd = ""
+        """Why the sink cannot tell its promise."""
         self._sink = sink_type(config, Host(around, self.acknowledged, self.refused))
         self.window = Window(config.window)
         self.log = structlog.get_logger().bind(sink=config.name)
@@ -66,7 +77,14 @@ class Connection:
     @property
     def promise(self) -> Mapping[str, Any]:
         """What the sink says of this connection."""
-        return self._sink.promise
+        try:
+            with containing():
+                return checked.promise(self._sink.promise)
+        except Exception as error:
+            if not self._odd:
+                self.log.error("the sink cannot tell its promise", exc_info=error)
+            self._odd = cleaned(told(error))
+            return {"weaker": f"the sink cannot tell its promise: {self._odd}"}
 
     @property
     def busy(self) -> bool:
@@ -75,28 +93,32 @@ class Connection:
 
     async def connect(self) -> None:
         """Open it. Raises what the sink raises."""
+        opening = Opening(lambda: self._sink.connect(), self.close)
         try:
             async with asyncio.timeout(CONNECT):
-                await self._sink.connect()
-        except TimeoutError as error:
-            raise LinkError(str(error) or f"no connection within {CONNECT:g} s") from error
+                await self._foreign.call(opening.open)
+        except BaseException as error:
+            await opening.give_up()
+            if isinstance(error, TimeoutError):
+                raise LinkError(str(error) or f"no connection within {CONNECT:g} s") from error
+            raise
 
     async def run(self) -> None:
         """Tell of every device, then move records until the connection ends, and raise why. At a stop, wait shortly for the
         last answers."""
-        self.window = Window(self._sink.window)
+        self.window = Window(_size(self._sink.window))
         self._room.set()
         for device in self._around.devices():
             self.device_changed(device, *self._around.device_state(device.name))
-        parts = (self._sink.serve(), self._tell(), self._forward(), self._send_again(), self._watch())
-        tasks = [asyncio.create_task(part) for part in parts]
+        parts = (lambda: self._sink.serve(), self._tell, self._forward, self._send_again, self._watch)
+        tasks = [self._foreign.start(part) for part in parts]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             await self._flush(tasks)
             raise
         finally:
-            await _cancel(tasks)
+            await self._foreign.end(tasks, CLOSE)
         errors = [error for task in tasks if (error := _error(task))]
         if errors and all(isinstance(error, EXPECTED) for error in errors):
             self._suspect_records()
@@ -117,7 +139,8 @@ class Connection:
 
     async def close(self) -> None:
         """Close it; afterwards no answer of the sink counts any more. Never raises."""
-        closing = asyncio.create_task(self._sink.close())
+        closing = self._foreign.start(lambda: self._sink.close())
+        closing.add_done_callback(lambda task: task.cancelled() or task.exception())  # also of one that is left
         done, _ = await asyncio.wait([closing], timeout=CLOSE)
         self._ended = True
         if not done:
@@ -128,7 +151,7 @@ class Connection:
 
     def device_changed(self, device: Device, online: bool, reason: str) -> None:
         """Have the sink told, before it gets any further record."""
-        self._changes[device] = (online, reason)
+        self._changes[device.name] = (device, online, reason)
         self._news.set()
 
     def acknowledged(self, records: Iterable[Record]) -> None:
@@ -224,8 +247,7 @@ class Connection:
     def _tell_changes(self) -> None:
         self._news.clear()
         while self._changes:
-            device = next(iter(self._changes))
-            self._sink.device_changed(device, *self._changes.pop(device))
+            self._sink.device_changed(*self._changes.pop(next(iter(self._changes))))
 
     def _hand_over(self, records: Sequence[Record]) -> None:
         self._tell_changes()
@@ -269,7 +291,8 @@ class Connection:
         """Let the parts work on, until all is acknowledged, one of them ends, or the time is over."""
         all_answered = asyncio.create_task(self._all_answered())
         await asyncio.wait([all_answered, *tasks], timeout=FLUSH, return_when=asyncio.FIRST_COMPLETED)
-        await _cancel([all_answered])
+        all_answered.cancel()
+        await asyncio.wait([all_answered])
 
     async def _all_answered(self) -> None:
         while self.busy:
@@ -277,10 +300,10 @@ class Connection:
             await self._answer.wait()
 
 
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks, timeout=CLOSE)
+def _size(window: object) -> int:
+    if not isinstance(window, int) or not 1 <= window <= MOST_OPEN:
+        raise PluginError(f"the sink's window is {cleaned(window)}, not a number from 1 to {MOST_OPEN}")
+    return window
 
 
 def _error(task: asyncio.Task[None]) -> BaseException | None:

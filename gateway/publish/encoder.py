@@ -17,7 +17,7 @@ from gateway.publish.exact import exact_json
 RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip")
 """Last levels of the topics beside the readings'."""
 
-REPLACED = 200
+REPLACED = 20
 """Devices whose plans are kept beside those of the devices that are read: reloads have replaced them, history has them."""
 
 

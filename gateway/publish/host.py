@@ -1,5 +1,7 @@
 """What a sink may ask of the gateway."""
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +12,7 @@ from gateway.core.live import LiveTable
 from gateway.core.readings import Readings
 from gateway.core.record import Record
 from gateway.core.tag import Device
+from gateway.core.text import cleaned
 from gateway.publish.encoder import JsonEncoder
 
 
@@ -40,9 +43,25 @@ class Host:
         self.version = around.version
         self.context = own_place(around.gateway)
         self.memory = around.memory
-        self.acknowledged = acknowledged
-        self.refused = refused
+        self._acknowledged = acknowledged
+        self._refused = refused
         self._around = around
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+
+    def acknowledged(self, records: Iterable[Record]) -> None:
+        """The far side has taken these for good. From a thread of the sink's own it is heard a moment later."""
+        if threading.get_ident() == self._thread:
+            self._acknowledged(records)
+        else:
+            self._loop.call_soon_threadsafe(self._acknowledged, list(records))
+
+    def refused(self, record: Record, reason: str, final: bool) -> None:
+        """The far side took this one not; likewise."""
+        if threading.get_ident() == self._thread:
+            self._refused(record, cleaned(reason), bool(final))
+        else:
+            self._loop.call_soon_threadsafe(self._refused, record, cleaned(reason), bool(final))
 
     def encoder(self, topic: str, per_tag: bool) -> JsonEncoder:
         """The shared JSON encoding. Raises ValueError for a wrong topic template."""

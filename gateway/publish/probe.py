@@ -3,24 +3,34 @@
 import asyncio
 from typing import Any
 
+import structlog
+
 from gateway.config.base import SinkConfig
 from gateway.config.model import GatewaySection
 from gateway.core.clock import Clock
 from gateway.core.errors import LinkError
 from gateway.core.live import LiveTable
+from gateway.core.text import cleaned
 from gateway.plugin.sink import Sink
 from gateway.publish.connection import CONNECT
 from gateway.publish.host import Host, Surroundings
-from gateway.supervise.keep_running import EXPECTED
+from gateway.supervise import Foreign
+from gateway.supervise.keep_running import EXPECTED, told
 
 
 async def probe(config: SinkConfig, sink_type: type[Sink[Any]], gateway: GatewaySection, clock: Clock) -> str:
     """What was found, in words. Raises LinkError with the reason, whatever the sink has raised."""
     around = Surroundings(gateway, "", clock, LiveTable(), lambda: (), lambda _: (False, ""))
+
+    async def check() -> str:
+        return await sink_type(config, Host(around, lambda _: None, lambda *_: None)).check()
+
     try:
         async with asyncio.timeout(CONNECT):
-            return await sink_type(config, Host(around, lambda _: None, lambda *_: None)).check()
+            return cleaned(await Foreign(structlog.get_logger()).call(check))
+    except TimeoutError as error:
+        raise LinkError(cleaned(error) or f"no connection within {CONNECT:g} s") from error
     except EXPECTED as error:
-        raise LinkError(str(error) or f"no connection within {CONNECT:g} s") from error
+        raise LinkError(cleaned(told(error))) from error
     except Exception as error:
-        raise LinkError(f"{type(error).__name__}: {error} (a bug of the sink)") from error
+        raise LinkError(f"{cleaned(told(error))} (a bug of the sink)") from error

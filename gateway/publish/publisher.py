@@ -7,6 +7,8 @@ is handed out again to the next one, under the same ids.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import structlog
+
 from gateway.config.base import SinkConfig
 from gateway.config.model import GatewaySection
 from gateway.core.clock import Clock
@@ -19,7 +21,7 @@ from gateway.publish.host import Surroundings
 from gateway.publish.poison import Poison
 from gateway.publish.suspects import Suspects
 from gateway.publish.tally import Tally
-from gateway.supervise import Backoff, Health, keep_running
+from gateway.supervise import Backoff, Foreign, Health, keep_running
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds between attempts to connect: the first pause, and the longest that the doubling leads to."""
@@ -50,7 +52,9 @@ class Publisher:
         self._suspects = Suspects()
         self._poison = Poison()
         self._connection: Connection | None = None
-        self._missed: dict[Device, tuple[bool, str]] = {}
+        self._missed: dict[str, tuple[Device, bool, str]] = {}
+        """The latest of each device while there was no connection, by its name."""
+        self._foreign = Foreign(structlog.get_logger().bind(sink=config.name))
 
     async def run(self) -> None:
         """Publish until cancelled; then wait shortly for the acknowledgement of what is on its way."""
@@ -63,11 +67,19 @@ class Publisher:
         if self._connection is not None:
             self._connection.device_changed(device, online, reason)
         else:
-            self._missed[device] = (online, reason)
+            self._missed[device.name] = (device, online, reason)
 
     async def _session(self) -> None:
+        self._foreign.check()
         connection = Connection(
-            self._sink_type, self.config, self._around, self._reader, self._tally, self._suspects, self._poison
+            self._sink_type,
+            self.config,
+            self._around,
+            self._reader,
+            self._tally,
+            self._suspects,
+            self._poison,
+            self._foreign,
         )
         await connection.connect()
         self._connection = connection
@@ -82,8 +94,8 @@ class Publisher:
 
     def _tell_missed(self, connection: Connection) -> None:
         missed, self._missed = self._missed, {}
-        for device in missed.keys() - set(self._around.devices()):
-            connection.device_changed(device, *missed[device])
+        for name in missed.keys() - {device.name for device in self._around.devices()}:
+            connection.device_changed(*missed[name])
 
     def status(self) -> dict[str, Any]:
         """The sink's state, promise, counts since the start, and what the outbox holds for it."""
@@ -95,6 +107,7 @@ class Publisher:
             "state": self.health.state,
             "reason": self.health.reason,
             "since_s": round(self.health.age, 1),
+            "next_attempt_s": _rounded(self.health.next_attempt),
             "promise": dict(connection.promise) if connection else {},
             "window": window.size if window else self.config.window,
             "open": window.on_their_way if window else 0,
@@ -111,3 +124,7 @@ class Publisher:
 
     def _seconds_since(self, boot_ns: int | None) -> float | None:
         return None if boot_ns is None else round((self._around.clock.boot_ns() - boot_ns) / 1e9, 1)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import structlog
+
 from gateway.config.base import SinkConfig
 from gateway.core.tag import Device
 from gateway.publish.publisher import Publisher
 from gateway.supervise import Running, running
+
+log = structlog.get_logger()
 
 
 class Publishers:
@@ -24,9 +28,12 @@ class Publishers:
     async def run(self) -> None:
         """Publish, until cancelled."""
         async with running() as self._running:
-            for name in self._publishers:
-                self._start(name)
-            await asyncio.Event().wait()
+            try:
+                for name in self._publishers:
+                    self._start(name)
+                await asyncio.Event().wait()
+            finally:
+                self._running = None
 
     def apply(self, sinks: Sequence[SinkConfig]) -> None:
         """Publish to these sinks too."""
@@ -57,5 +64,13 @@ class Publishers:
         return [publisher.status() for publisher in self._publishers.values()]
 
     def _start(self, name: str) -> None:
-        if self._running is not None:
-            self._tasks[name] = self._running.start(self._publishers[name].run())
+        if self._running is None:
+            return
+        task = self._tasks[name] = self._running.start(self._publishers[name].run())
+        task.add_done_callback(lambda task: self._ended(name, task))
+
+    def _ended(self, name: str, task: asyncio.Task[Any]) -> None:
+        """Nobody has retired this sink, yet its task has ended, as by a library that cancels all tasks it finds."""
+        if self._running is not None and self._tasks.get(name) is task:
+            log.error("the task of a sink has ended though nobody asked for it; it is started anew", sink=name)
+            self._start(name)

@@ -14,7 +14,7 @@ class Backoff:
     """
 
     first: float = 1.0
-    limit: float = 60.0
+    limit: float = 10.0
     jitter: Callable[[], float] = random.random
     hurry: Callable[[], bool] = lambda: False
     """Asked before each pause; while it says so, the pause is a first one, and the doubling waits."""

@@ -8,7 +8,7 @@ the answer come in one turn of the loop.
 import asyncio
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.core.errors import PluginError
 
@@ -34,7 +34,9 @@ async def contained(call: Awaitable[R]) -> R:
 
 @contextmanager
 def containing() -> Iterator[None]:
-    """The same for a block, without looking for swallowed cancellations."""
+    """The same for a block, without looking for swallowed cancellations. The block must not be one of a generator that
+    yields within it."""
+    before = _current_task()
     try:
         yield
     except asyncio.CancelledError as error:
@@ -42,13 +44,15 @@ def containing() -> Iterator[None]:
         if task is not None and task.cancelling():
             raise asyncio.CancelledError from error  # plain: asyncio.timeout knows no subclass of it
         raise PluginError("it was cancelled, though nobody asked for that") from error
-    except (Exception, GeneratorExit):
+    except Exception:
         raise
     except BaseException as error:
+        if isinstance(error, GeneratorExit) and (before is None or _current_task() is not before):
+            raise  # the coroutine is closed from outside
         raise PluginError(f"it raised {type(error).__name__}, which would end the gateway: {error}") from error
 
 
-def _current_task() -> asyncio.Task[object] | None:
+def _current_task() -> asyncio.Task[Any] | None:
     try:
         return asyncio.current_task()
     except RuntimeError:  # no loop runs in this thread

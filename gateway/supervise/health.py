@@ -8,6 +8,7 @@ import structlog
 
 from gateway.core.amounts import format_duration
 from gateway.core.clock import Clock
+from gateway.core.text import cleaned
 
 _NUMBER = re.compile(r"\b(0x[0-9a-fA-F]+|\d+)\b")
 
@@ -30,6 +31,7 @@ class Health:
         """Boot time of the last change of state."""
         self.failures = 0
         """Failed attempts since it was last up."""
+        self._next_ns: int | None = None
         self._clock = clock
         self._log = log or structlog.get_logger().bind(part=name)
         self._on_change = on_change
@@ -38,6 +40,15 @@ class Health:
     def age(self) -> float:
         """Seconds in the present state."""
         return (self._clock.boot_ns() - self.since_ns) / 1e9
+
+    @property
+    def next_attempt(self) -> float | None:
+        """Seconds until it is tried again; None while it is being tried, or works."""
+        return None if self._next_ns is None else max(0.0, (self._next_ns - self._clock.boot_ns()) / 1e9)
+
+    def tries_again_in(self, seconds: float | None) -> None:
+        """When the next attempt is made; None: it is made now."""
+        self._next_ns = None if seconds is None else self._clock.boot_ns() + int(seconds * 1e9)
 
     def up(self, note: str = "") -> None:
         """It works. Cheap when it did before: it is called at every answer of a device."""
@@ -57,6 +68,7 @@ class Health:
     def down(self, reason: str) -> None:
         """It does not work, for a reason that lies outside the gateway."""
         self.failures += 1
+        reason = cleaned(reason)
         if self.state != "down" or _gist(self.reason) != _gist(reason):
             self._log.warning("down", reason=reason)
         self._set("down", reason)
@@ -64,7 +76,8 @@ class Health:
     def faulted(self, reason: str, error: BaseException) -> None:
         """It does not work, because of a bug; the traceback is logged once while the reason remains."""
         self.failures += 1
-        if (self.state, self.reason) != ("faulted", reason):
+        reason = cleaned(reason)
+        if self.state != "faulted" or _gist(self.reason) != _gist(reason):
             self._log.error("faulted", reason=reason, exc_info=error)
         self._set("faulted", reason)
 
@@ -73,6 +86,8 @@ class Health:
         self._set("stopped", "")
 
     def _set(self, state: State, reason: str) -> None:
+        if state in ("up", "stopped"):
+            self._next_ns = None
         same = state == self.state and _gist(reason) == _gist(self.reason)
         if state != self.state:
             self.since_ns = self._clock.boot_ns()

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import NoReturn
 
+import structlog
+
 from gateway.core.errors import DeviceError, LinkError
 from gateway.supervise.backoff import Backoff
 from gateway.supervise.contained import contained
@@ -24,10 +26,16 @@ async def keep_running(
     backoff = backoff or Backoff()
     try:
         while True:
-            up_for = await _once(session, health)
+            pause = backoff.limit
+            try:
+                pause = backoff.pause(await _once(session, health))
+            except Exception as error:  # noqa: BLE001 - who is told of the part's state has a bug: the part goes on
+                structlog.get_logger().error("a change of state was not told", part=health.name, exc_info=error)
             if _cancelled():
                 raise asyncio.CancelledError
-            await asyncio.sleep(backoff.pause(up_for))
+            health.tries_again_in(pause)
+            await asyncio.sleep(pause)
+            health.tries_again_in(None)
     finally:
         health.stopped()
 
@@ -48,11 +56,23 @@ async def _once(session: Callable[[], Awaitable[None]], health: Health) -> float
     up_for = health.age if health.state == "up" else 0.0
     leaf = next(leaves(error))
     if all(isinstance(each, EXPECTED) for each in leaves(error)):
-        health.down(str(leaf) or type(leaf).__name__)
+        health.down(told(leaf))
     else:
-        bug = next(each for each in leaves(error) if not isinstance(each, EXPECTED))
-        health.faulted(f"{type(bug).__name__}: {bug}", error)
+        health.faulted(told(next(each for each in leaves(error) if not isinstance(each, EXPECTED))), error)
     return up_for
+
+
+def told(error: BaseException) -> str:
+    """An error of a plugin in words: what it says, behind its kind where it is none of the expected ones. Never raises,
+    though the error may be of a class that a plugin brought."""
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - a plugin's own class
+        said = ""
+    kind = type(error).__name__
+    if isinstance(error, EXPECTED):
+        return said or kind
+    return f"{kind}: {said}"
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
+
 from gateway.supervise.contained import contained
 
 
@@ -23,10 +25,23 @@ class Running:
         task.add_done_callback(lambda _: part.close())  # of a task that is cancelled before its first step
         return task
 
+    def start_aside(self, part: Coroutine[Any, Any, Any], what: str) -> asyncio.Task[Any]:
+        """Run something that all the rest does without: what it raises is logged, and ends nothing else."""
+        return self.start(_aside(part, what))
+
     def stop(self) -> None:
         """Cancel all parts."""
         for task in tuple(self._tasks):
             task.cancel()
+
+
+async def _aside(part: Coroutine[Any, Any, Any], what: str) -> None:
+    try:
+        await contained(part)
+    except Exception as error:  # noqa: BLE001 - whatever it is, only this is lost
+        structlog.get_logger().error("failed", what=what, exc_info=error)
+    finally:
+        part.close()
 
 
 @asynccontextmanager

@@ -417,7 +417,7 @@ async def test_values_go_stale_before_a_close_that_takes_its_time(plant, monkeyp
             raise LinkError("cable pulled")
         return [1.0] * len(tags)
 
-    async def close(driver):
+    async def close(driver, log):
         closing.set()
         assert rig.road.kept[-1].quality[0] & STALE
 

@@ -245,6 +245,7 @@ async def test_commands_answer_in_the_shapes_that_scripts_rely_on(site: Site) ->
         "outbox",
         "models",
         "limits",
+        "parts",
         "parked",
         "audit",
     }

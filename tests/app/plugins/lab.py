@@ -11,6 +11,7 @@ from gateway.plugin import (
     DeviceEvent,
     Driver,
     Found,
+    LinkError,
     Tag,
     TagConfig,
     Tags,
@@ -33,6 +34,8 @@ class Bench:
         self.written: list[tuple[str, object]] = []
         self.sticks = True
         """Whether a written value can be read back."""
+        self.lost: set[str] = set()
+        """Devices whose connection breaks at the next read."""
         self.broken = ""
         """Name of a device whose line cannot be told."""
         self.lines: dict[str, Lab] = {}
@@ -66,6 +69,9 @@ class Lab(Driver[LabConfig, TagConfig]):
         return {tag: found[tag.name] for device in self.devices for tag in device.tags if tag.name in found}
 
     async def read(self, tags: Tags) -> Values:
+        if tags.device in self.bench.lost:
+            self.bench.lost.remove(tags.device)
+            raise LinkError("cut")
         return [self.bench.value] * len(tags)
 
     async def write(self, tag: Tag, value: float | bool | int | str) -> None:
