@@ -44,6 +44,8 @@ class Trouble:
     def __init__(self) -> None:
         self.streams = False
         self.cut = False
+        """Whether the connection breaks at the next chance; a new one mends that, unless what raises is said to last."""
+        self.lasts = False
         self.sent = 0
         self.hits = 0
         self._place = ""
@@ -56,7 +58,7 @@ class Trouble:
 
     def end(self) -> None:
         """No more."""
-        self._place = ""
+        self._place, self.cut = "", False
 
     def at(self, place: str) -> None:
         """Called by the plugin in each callback."""
@@ -123,6 +125,7 @@ def is_up(part: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("place", ["__init__", "connect", "describe", "read", "stream", "release"])
 async def test_a_driver_that_raises_where_it_connects_or_reads(site: Site, trouble: Trouble, place: str) -> None:
     trouble.streams = place == "stream"
+    trouble.lasts = place == "release"
     site.write(sink(), HONEST, ODD)
     async with site.running():
         for kind in KINDS:

@@ -15,6 +15,7 @@ class Calm:
 
     streams = False
     cut = False
+    lasts = False
 
     def at(self, place: str) -> None:
         """Nothing happens."""
@@ -43,7 +44,7 @@ class Odd(Driver[OddConfig, TagConfig]):
 
     async def connect(self) -> None:
         self.trouble.at("connect")
-        self.trouble.cut = False
+        self.trouble.cut = self.trouble.cut and self.trouble.lasts
 
     async def describe(self) -> Mapping[Tag, Found]:
         self.trouble.at("describe")
