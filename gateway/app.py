@@ -45,7 +45,7 @@ from gateway.operate.notes import Notes
 from gateway.operate.reloads import Reloads
 from gateway.operate.writes import Road, Writes
 from gateway.outbox import Outbox
-from gateway.places.state_dir import state_dir
+from gateway.places.state_dir import state_dir, take_over_certificates
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Driver, Found
 from gateway.publish import Publisher, Publishers
@@ -92,6 +92,7 @@ class Gateway:
         self._notes = Notes(self._directory / "audit.jsonl", self._clock)
         self._reloads = await asyncio.to_thread(Reloads, self.config, self._plugins, look_up)
         with owned(self._directory):
+            take_over_certificates(self._directory)
             self._notes.after("gateway.start", "system", **self._identity())
             try:
                 await self._run(stop, socket, ready)

@@ -19,13 +19,13 @@ from gateway.acquire.line import close
 from gateway.acquire.probe import unbound
 from gateway.cli.client import AnswerError, UnreachableError, call, socket_path
 from gateway.cli.places import at_state
-from gateway.cli.terminal import colour, config_path, fail, table
+from gateway.cli.terminal import SPREADSHEET, colour, config_path, fail, table
 from gateway.config.load import load
 from gateway.config.mistakes import check, did_you_mean
 from gateway.config.model import DeviceSpec, GatewaySection
 from gateway.config.secrets import remember
 from gateway.core.errors import ConfigError, GatewayError
-from gateway.core.text import encodable, shown
+from gateway.core.text import encodable, for_spreadsheet, shown
 from gateway.operate.logs import only_errors
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Driver, Found
@@ -43,6 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", action="append", default=[], metavar="GLOB", help=only)
     shapes = "table to look at (default); csv for a tags_file; toml for [device.tags]"
     parser.add_argument("--format", choices=("table", "csv", "toml"), default="table", help=shapes)
+    parser.add_argument("--spreadsheet", action="store_true", help=SPREADSHEET)
     parser.add_argument("--driver", default="opcua", help="the driver for an address (default: opcua)")
     setting = "an option of the device for an address, such as security=none; may be given several times"
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help=setting)
@@ -68,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([_entry(*offer) for offer in wanted], ensure_ascii=False, indent=1))
     else:
-        sys.stdout.writelines(f"{line}\n" for line in SHAPES[args.format](wanted))
+        lines = _csv(wanted, args.spreadsheet) if args.format == "csv" else SHAPES[args.format](wanted)
+        sys.stdout.writelines(f"{line}\n" for line in lines)
     if not wanted:
         fail(f"{args.device}: nothing of that kind among {len(offers)}" if offers else f"{args.device}: offers nothing")
     return 0 if wanted else 1
@@ -160,13 +162,14 @@ def _table(offers: Sequence[Offer]) -> Iterator[str]:
         yield from rest
 
 
-def _csv(offers: Sequence[Offer]) -> Iterator[str]:
+def _csv(offers: Sequence[Offer], spreadsheet: bool = False) -> Iterator[str]:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("name", "address", "unit", "description"))
     for name, (address, found) in zip(names(offers), offers, strict=True):
-        writer.writerow((name, address, found.unit, found.description))
-    yield from text.getvalue().splitlines()
+        cells = (name, address, found.unit, found.description)
+        writer.writerow(map(for_spreadsheet, cells) if spreadsheet else cells)
+    yield text.getvalue().removesuffix("\n")
 
 
 def _toml(offers: Sequence[Offer]) -> Iterator[str]:

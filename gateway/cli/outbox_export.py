@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO
 
 from gateway.cli import times
 from gateway.cli.progress import Bar
-from gateway.cli.terminal import count, fail, joined
+from gateway.cli.terminal import SPREADSHEET, count, fail, joined
 from gateway.core.record import Lane
 from gateway.core.times import rfc3339
 from gateway.outbox.export import Exported, Wanted, export_csv
@@ -36,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="only of this device; * and ? allowed, may be repeated",
     )
+    parser.add_argument("--spreadsheet", action="store_true", help=SPREADSHEET)
     parser.add_argument(
         "-o", dest="out", type=Path, metavar="FILE", help="write to a file (default, and -: standard output)"
     )
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace, log: LogFiles) -> int:
         return 2
     wanted = Wanted(args.device, args.from_ns, args.to_ns)
     try:
-        write = _export_parquet() if args.format == "parquet" else _export_csv
+        write = _export_parquet() if args.format == "parquet" else partial(_export_csv, args.spreadsheet)
     except ImportError as error:
         fail(f"Parquet needs a library that is not installed ({error}): {PYARROW}; or take --format csv")
         return 1
@@ -71,10 +73,12 @@ def _export_parquet() -> Export:
     return export_parquet
 
 
-def _export_csv(log: LogFiles, wanted: Wanted, out: BinaryIO, progress: Callable[[int], None]) -> Exported:
+def _export_csv(
+    spreadsheet: bool, log: LogFiles, wanted: Wanted, out: BinaryIO, progress: Callable[[int], None]
+) -> Exported:
     text = TextIOWrapper(out, encoding="utf-8", newline="")
     try:
-        return export_csv(log, wanted, text, progress)
+        return export_csv(log, wanted, text, progress, spreadsheet=spreadsheet)
     finally:
         text.detach()
 

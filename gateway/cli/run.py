@@ -34,6 +34,9 @@ def run(args: argparse.Namespace) -> int:
     from gateway.app import Gateway, look_up
     from gateway.config.load import load
     from gateway.operate.logs import set_up
+    from gateway.places.owner import owner
+    from gateway.places.person import user_name
+    from gateway.places.state_dir import state_dir
     from gateway.supervise.keep_running import leaves
 
     try:
@@ -44,6 +47,14 @@ def run(args: argparse.Namespace) -> int:
         fail(f"{count} problem{'s' if count > 1 else ''} in the configuration; nothing was started")
         return BAD_CONFIG
     set_up(config.gateway.log_level)
+    place = state_dir(config.path, config.gateway.state_dir, config.gateway.name)
+    if not os.geteuid() and (uid := owner(place)[0]):
+        name = user_name(uid)
+        fail(
+            f"the state directory {place} belongs to {name}, who could not read what root writes there: start the gateway "
+            f"as that user:  systemctl start edge-gateway   or   sudo -u {name} edge-gateway run"
+        )
+        return 1
 
     async def serve() -> None:
         stop = asyncio.Event()

@@ -9,6 +9,7 @@ from gateway.cli.screen import control
 from gateway.core.text import shown
 from gateway.places.state_dir import CONFIG
 
+SPREADSHEET = "put an apostrophe before what a spreadsheet program would take for a formula (only in CSV)"
 CODES = {"red": 31, "green": 32, "yellow": 33, "grey": 90, "bold": 1}
 
 

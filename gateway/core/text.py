@@ -12,6 +12,9 @@ LONGEST = 1000
 
 _NO_CHARACTER = re.compile("[\ud800-\udfff]")
 # Control characters of Unicode's category Cc, and what breaks a line.
+_FORMULA = ("=", "+", "-", "@", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}", "\N{FULLWIDTH HYPHEN-MINUS}",
+            "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -58,3 +61,13 @@ def _visible(char: str) -> bool:
 
 def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
+
+
+def for_spreadsheet(cell: object) -> object:
+    """A cell of a CSV file that a spreadsheet program takes for no formula: a text that begins like one gets an apostrophe in
+    front. Numbers stay numbers."""
+    if not isinstance(cell, str) or (
+        not cell.lstrip().startswith(_FORMULA) and not cell.startswith(("\t", "\r", "\n"))
+    ):
+        return cell
+    return cell if _NUMBER.fullmatch(cell) else f"'{cell}"

@@ -15,6 +15,7 @@ from gateway.core.quality import describe, status_code
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag
+from gateway.core.text import for_spreadsheet
 from gateway.core.times import EARLIEST, LATEST, rfc3339
 from gateway.outbox.files import LogFiles
 from gateway.outbox.frames import Head
@@ -66,14 +67,17 @@ class Exported:
         self.readings += len(readings)
 
 
-def export_csv(log: LogFiles, wanted: Wanted, out: TextIO, progress: Callable[[int], None]) -> Exported:
+def export_csv(
+    log: LogFiles, wanted: Wanted, out: TextIO, progress: Callable[[int], None], *, spreadsheet: bool = False
+) -> Exported:
     """Write a line of titles and a row for each reading, in the order of their numbers; `progress` is told how many
-    bytes of the log were done. Raises OSError."""
+    bytes of the log were done. `spreadsheet`: no cell is taken for a formula. Raises OSError."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     exported = Exported()
     for record, readings in blocks(log, wanted, exported, progress):
-        writer.writerows(rows(record, readings))
+        found = rows(record, readings)
+        writer.writerows((map(for_spreadsheet, row) for row in found) if spreadsheet else found)
     return exported
 
 

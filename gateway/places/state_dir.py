@@ -8,6 +8,8 @@ commands alike:
 """
 
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 CONFIG = Path("/etc/edge-gateway/config.toml")
@@ -33,3 +35,12 @@ def own() -> Path:
 
 def _is_the_services(config: Path) -> bool:
     return config == CONFIG or os.path.realpath(config) == os.path.realpath(CONFIG)
+
+
+def take_over_certificates(directory: Path) -> None:
+    """Versions before 0.2 kept the certificates of all gateways that a user had started by hand in one place beside their
+    state directories: a gateway that has none yet begins with those."""
+    before, now = own() / "pki", directory / "pki"
+    if directory.parent == own() and before.is_dir() and not now.exists():
+        with suppress(OSError, shutil.Error):
+            shutil.copytree(before, now, symlinks=True)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cli import main
-from gateway.cli.browse import SHAPES, names
+from gateway.cli.browse import SHAPES, _csv, names
 from gateway.config.devices import _wrong_name
 from gateway.config.tags_csv import read_tags
 from gateway.core.errors import GatewayError
@@ -54,6 +54,12 @@ def test_names_are_unique_and_such_as_a_tag_may_have(paths):
     found = names([(f"i={row}", Found("", path=path)) for row, path in enumerate(paths)])
     assert len(set(found)) == len(paths)
     assert not [name for name in found if _wrong_name(name)]
+
+
+def test_a_spreadsheet_takes_no_name_for_a_formula():
+    offers = [("ns=2;s==1+1", Found("double", path="=HYPERLINK(1)", description="@x"))]
+    assert "'=HYPERLINK(1)" in "\n".join(_csv(offers, spreadsheet=True))
+    assert "'" not in "\n".join(_csv(offers))
 
 
 def test_csv_is_a_tag_file(tmp_path):

@@ -19,6 +19,16 @@ from gateway.places.owner import as_owner, owner
 from gateway.trust.audit import AuditTrail, verify
 from tests.peers.certificates import Authority
 
+CONFIG = """[gateway]
+name = "gw"
+state_dir = "state"
+[[device]]
+name = "a"
+driver = "simulated"
+scan = "1s"
+[device.tags]
+t = { wave = "sine", mean = 1, amplitude = 1, period = "1min" }
+"""
 UID, GID = 61_234, 61_235
 """Of nobody on this machine."""
 MEMBER, STRANGER = 61_236, 61_237
@@ -179,10 +189,7 @@ def test_no_command_of_root_leaves_anything_of_roots_in_the_state_directory(
 def test_check_by_root_names_what_the_daemons_user_may_not_read(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (place / "config.toml").write_text(
-        '[gateway]\nname = "gw"\nstate_dir = "state"\n[[device]]\nname = "a"\ndriver = "simulated"\nscan = "1s"\n'
-        '[device.tags]\nt = { wave = "sine", mean = 1, amplitude = 1, period = "1min" }\n'
-    )
+    (place / "config.toml").write_text(CONFIG)
     (place / "config.toml").chmod(0o600)
     assert main(["check"]) == 1
     said = capsys.readouterr().out
@@ -207,3 +214,12 @@ def test_the_trail_stays_sound_where_root_and_the_daemon_write_in_turn(place: Pa
         with as_owner(place / "state"):
             AuditTrail(path, SystemClock()).write("x", f"writer {number}")
     assert verify(path).ok
+
+
+def test_root_does_not_run_a_gateway_whose_state_is_another_users(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "config.toml").write_text(CONFIG)
+    assert main(["run"]) == 1
+    assert f"belongs to uid {UID}" in capsys.readouterr().err
+    assert owners(place / "state") == {UID}
