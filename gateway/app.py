@@ -30,7 +30,7 @@ from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.core.text import cleaned
 from gateway.detect import Detection
-from gateway.operate import answers
+from gateway.operate import answers, headline
 from gateway.operate.alarm_commands import AlarmCommands
 from gateway.operate.audit_head import AuditHead
 from gateway.operate.calls import Calls
@@ -225,7 +225,7 @@ class Gateway:
     def _watchdog(self) -> Watchdog:
         return Watchdog(
             {"acquisition": self._acquirer.wheel.late, "outbox": self._outbox.late},
-            status=lambda: answers.summary(self._acquirer.sources, self._publishers.status()),
+            status=lambda: headline.summary(self._state()),
         )
 
     def _clock_watch(self) -> ClockWatch:
@@ -290,6 +290,9 @@ class Gateway:
         return await self._outbox.receipts.so_far(from_ns, to_ns)
 
     async def _status(self, by: Actor) -> dict[str, Any]:
+        return self._state()
+
+    def _state(self) -> dict[str, Any]:
         return {
             "gateway": self.config.gateway.name,
             "version": __version__,

@@ -28,21 +28,6 @@ def sink_lines(sink: dict[str, Any], now: float) -> Iterator[str]:
         yield f"           {count(sink['refused_for_now'], 'record')} refused at first and sent again"
 
 
-def sink_troubles(sink: dict[str, Any]) -> Iterator[str]:
-    """What this sink has lost, in readings, and what it was refused for good since the start, in records."""
-    dropped: dict[str, int] = {}
-    for lane in sink["outbox"]["lanes"].values():
-        for reason, readings in lane["dropped"].items():
-            dropped[reason] = dropped.get(reason, 0) + readings
-    for reason, readings in dropped.items():
-        yield f"sink {sink['name']}: {count(readings, 'reading')} will not be delivered: {reason}"
-    if sink["waiting_after_refusal"]:
-        kept = f"{count(sink['waiting_after_refusal'], 'record')} kept and sent again"
-        yield f"sink {sink['name']}: the far side refuses data: {sink['last_refusal']}; {kept}"
-    if sink["refused_for_good"] and not dropped:
-        yield f"sink {sink['name']}: {count(sink['refused_for_good'], 'record')} refused for good: {sink['last_refusal']}"
-
-
 def _acknowledged(sink: dict[str, Any]) -> str:
     age = sink["last_acknowledged_s"]
     if age is None:

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from gateway.cli.asking import ask
-from gateway.cli.sink_status import sink_lines, sink_troubles
+from gateway.cli.sink_status import sink_lines
 from gateway.cli.terminal import colour, count, sentence, table
 from gateway.core.amounts import format_duration, format_size
+from gateway.operate.headline import WAITING, troubles
 
-COLOURS = {"up": "green", "starting": "yellow", "stopped": "grey"}
 SHOWN = 5
 """Devices that one line names."""
 SETTLED = 60.0
@@ -32,7 +32,7 @@ def lines(answer: dict[str, Any], now: float) -> Iterator[str]:
     wrong = list(troubles(answer))
     said = colour(f"{count(len(wrong), 'thing')} to look at", "red") if wrong else colour("all is well", "green")
     yield f"{colour(answer['gateway'], 'bold')} {answer['version']}, running {format_duration(answer['uptime_s'])}: {said}"
-    yield from (f"  {line}" for trouble in wrong for line in trouble)
+    yield from (f"  {colour(text, 'red') if severe else text}" for text, severe in wrong)
     yield from _clock(answer["clock"])
     yield from _devices(answer["devices"])
     for sink in answer["sinks"]:
@@ -41,86 +41,6 @@ def lines(answer: dict[str, Any], now: float) -> Iterator[str]:
     yield from _models(answer["models"])
     yield from _alarms(answer["limits"], answer["alarms"])
     yield from _config(answer["config"])
-
-
-def troubles(answer: dict[str, Any]) -> Iterator[list[str]]:
-    """Everything that is not as it should be, each as a line or more; the worst first."""
-    outbox = answer["outbox"]
-    if outbox["disk"] != "ok":
-        yield [colour(f"outbox: the disk does not take what is read: {outbox['disk']}", "red")]
-    floor = outbox.get("min_free", 0)
-    if outbox["free"] < floor:
-        free, kept = format_size(outbox["free"]), format_size(floor)
-        yield [f"outbox: {free} free on its disk, and {kept} are to stay free ([outbox] min_free): make room"]
-    if outbox["not_accepted"]:
-        yield [colour(f"outbox: {count(outbox['not_accepted'], 'reading')} not accepted and lost", "red")]
-    yield from _audit(answer.get("audit", {}))
-    yield from ([colour(f"left out, its plugin does not load: {problem}", "red")] for problem in answer["parked"])
-    for kind in ("device", "sink", "model"):
-        for part in answer[f"{kind}s"]:
-            if part["state"] != "up":
-                yield [f"{kind} {part['name']} {_state(part)}{_since(part)}{_reason(part)}{_next(part)}"]
-    yield from ([f"{part['name']} {_state(part)}{_reason(part)}"] for part in answer.get("parts", ()))
-    yield from ([text] for device in answer["devices"] if (text := _not_good(device)))
-    yield from ([text] for device in answer["devices"] for text in _doubts(device))
-    for sink in answer["sinks"]:
-        yield from ([colour(text, "red")] for text in sink_troubles(sink))
-    if dead := outbox.get("dead", {}).get("letters"):
-        yield [f"outbox: {count(dead, 'dead letter')}, refused for good and kept: edge-gateway outbox dead list"]
-    yield from _alarms_to_look_at(answer)
-    yield from ([line] for line in _files(outbox))
-
-
-def _files(outbox: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with the files of the log."""
-    if damaged := [*outbox["recovered"]["damaged"], *outbox["recovered"]["unreadable"]]:
-        yield f"outbox: damaged files were found at the start, and set aside: {', '.join(damaged)}"
-    if removed := outbox.get("removed"):
-        what = f"{count(len(removed), 'file')} removed by somebody while the gateway ran, the last: {removed[-1]}"
-        yield colour(f"outbox: {what}; what was lost is recorded as losses", "red")
-
-
-def _audit(audit: dict[str, Any]) -> Iterator[list[str]]:
-    if failing := audit.get("failing"):
-        yield [colour(f"{failing}: what must be audited is refused until that is mended", "red")]
-    if damage := audit.get("damage"):
-        yield [colour(f"the audit trail was found damaged: {damage}: edge-gateway audit verify", "red")]
-
-
-def _not_good(device: dict[str, Any]) -> str:
-    bad = device["tags"] - device["good"]
-    if device["state"] != "up" or not bad:
-        return ""
-    which = f"{bad} of {count(device['tags'], 'tag')} {colour('not good', 'red')}"
-    return f"device {device['name']}: {which}: edge-gateway tags {device['name']}"
-
-
-def _alarms_to_look_at(answer: dict[str, Any]) -> Iterator[list[str]]:
-    yield from ([f"limit {limit['name']}: {limit['reason']}"] for limit in answer["limits"] if limit.get("reason"))
-    if waiting := sum(alarm.get("waits", False) and not alarm["shelved"] for alarm in answer["alarms"]):
-        told = "1 waits" if waiting == 1 else f"{waiting} wait"
-        yield [f"alarms: {colour(told, 'red')} for somebody to acknowledge: edge-gateway alarms"]
-
-
-def _doubts(device: dict[str, Any]) -> Iterator[str]:
-    """What looks good and is not."""
-    if device.get("doubt"):
-        yield f"device {device['name']}: {colour(device['doubt'], 'red')}"
-    if device.get("clock"):
-        yield f"device {device['name']}: its clock is {colour(device['clock'], 'red')}: set it (max_clock_offset)"
-
-
-def _state(part: dict[str, Any]) -> str:
-    return colour(part["state"], COLOURS.get(part["state"], "red"))
-
-
-def _since(part: dict[str, Any]) -> str:
-    return f" for {format_duration(part['since_s'])}" if part.get("since_s") is not None else ""
-
-
-def _next(part: dict[str, Any]) -> str:
-    seconds = part.get("next_attempt_s")
-    return f"; next attempt in {format_duration(seconds)}" if seconds is not None else ""
 
 
 def _reason(part: dict[str, Any]) -> str:
@@ -207,7 +127,7 @@ def _watched(device: dict[str, Any]) -> str:
 
 def _alarms(limits: list[dict[str, Any]], alarms: list[dict[str, Any]]) -> Iterator[str]:
     active = sum(alarm["active"] for alarm in alarms)
-    waiting = sum(alarm["state"] in ("raised", "latched", "cleared") and not alarm["shelved"] for alarm in alarms)
+    waiting = sum(alarm["state"] in WAITING and not alarm["shelved"] for alarm in alarms)
     said = [f"{count(sum(len(limit['devices']) for limit in limits), 'limit')} watched"] if limits else []
     said += [f"{active} active, {waiting} to be looked at: edge-gateway alarms"] if alarms else []
     if said:

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -110,11 +110,3 @@ def plain(value: Exact | float, value_type: str) -> Any:
     if "int" in value_type:
         return int(value)
     return float(str(np.float32(value))) if value_type == "float32" else value
-
-
-def summary(sources: Iterable[Source], sinks: Sequence[dict[str, Any]]) -> str:
-    """One sentence for `systemctl status`."""
-    states = [source.health.state for source in sources]
-    said = [f"{states.count('up')}/{len(states)} devices up"]
-    said += [f"{sink['name']} {sink['state']}" for sink in sinks]
-    return ", ".join(said)

@@ -215,7 +215,7 @@ async def test_systemd_is_told_ready_once_commands_are_answered_then_the_state_t
         gateway._watchdog().feed()
     assert [each for each in told if "READY" in each] == [{"READY": 1, "socket": True}]
     assert told[-1] == {"STOPPING": 1, "socket": True}
-    assert told[-2]["STATUS"] == "1/1 devices up, central up"
+    assert told[-2]["STATUS"] == "1/1 devices up, central up; all is well"
 
 
 async def test_the_notify_socket_gets_what_sd_notify_describes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from gateway.cli import main
-from gateway.cli.status import lines, troubles
+from gateway.cli.status import lines
+from gateway.operate.headline import summary, troubles
 
 from .conftest import Asked
 
@@ -154,6 +155,50 @@ def test_what_is_wrong_stands_first_with_its_reason(changes: dict[str, Any], tol
     head, first, *_ = lines(changed(**changes), NOW)
     assert head.endswith("1 thing to look at")
     assert first.strip() == told
+
+
+ALARM = {"active": True, "state": "raised", "shelved": None, "message": "press-1 is too hot", "name": "hot/press-1"}
+SILENT = {"sinks__0__since_s": 300.0, "sinks__0__outbox__lanes__data": LANE | {"pending": 9}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (SILENT | {"sinks__0__last_acknowledged_s": None}, "acknowledged nothing for 5 min while 9 readings wait"),
+        (SILENT | {"sinks__0__last_acknowledged_s": 61.0}, "acknowledged nothing for 1 min 1 s while 9 readings wait"),
+        ({"models__0__devices__0": WATCHED | {"state": "degraded", "reason": "the model gives no number"}},
+         "does not watch press-1: the model gives no number"),
+        ({"devices__0__doubt": "all values are absurd: byte order?"}, "all values are absurd"),
+        ({"alarms": [ALARM]}, "alarms: 1 waits for somebody to acknowledge: edge-gateway alarms"),
+        ({"alarms": [ALARM, ALARM | {"state": "cleared"}, ALARM | {"state": "acknowledged"}]}, "alarms: 2 wait for somebody"),
+        ({"audit": {"failing": "no space", "damage": ""}}, "no space: what must be audited is refused"),
+        ({"audit": {"failing": "", "damage": "audit.head was missing"}}, "edge-gateway audit verify"),
+    ],
+)  # fmt: skip
+def test_all_is_well_is_not_said_when_it_is_not(
+    gateway: Asked, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], told: str
+) -> None:
+    gateway.answers["status"] = changed(**changes)
+    assert main(["status"]) == 1
+    head, first, *_ = capsys.readouterr().out.splitlines()
+    assert head.endswith("1 thing to look at")
+    assert told in first
+    assert f"1 thing to look at (edge-gateway status): {first.strip()}" in summary(changed(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        SILENT | {"sinks__0__last_acknowledged_s": 1.0},
+        SILENT | {"sinks__0__since_s": 3.0, "sinks__0__last_acknowledged_s": None},
+        SILENT | {"sinks__0__outbox__lanes__data": LANE, "sinks__0__last_acknowledged_s": 9999.0},
+        {"alarms": [ALARM | {"state": "acknowledged"}, ALARM | {"shelved": {"by": "ann"}}]},
+        {"devices__0__doubt": "", "devices__0__clock": ""},
+    ],
+)
+def test_what_is_in_order_is_no_trouble(changes: dict[str, Any]) -> None:
+    assert list(troubles(changed(**changes))) == []
+    assert summary(changed(**changes)).endswith("; all is well")
 
 
 def test_everything_that_is_wrong_is_counted() -> None:
