@@ -14,11 +14,12 @@ from gateway.core.parsing import doubting
 from gateway.core.readings import Exact, Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
-from gateway.core.text import cleaned
+from gateway.core.text import cleaned, encodable
 from gateway.core.topic import device_topic, own_topic
 from gateway.plugin.driver import Driver, Found, Guess, Values
 from gateway.plugin.sink import Encoder, Message, Sink, SinkHost
 from gateway.regular import read_regular
+from gateway.supervise.contained import contained
 
 __all__ = [
     "Condition",
@@ -61,8 +62,10 @@ __all__ = [
     "ValueType",
     "Values",
     "cleaned",
+    "contained",
     "device_topic",
     "doubting",
+    "encodable",
     "field_validator",
     "load_certificates",
     "model_validator",

@@ -4,20 +4,19 @@ What comes in bulk takes the road of `fast.py`, which gives the same columns; it
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import isnan
-from typing import Any
 
 import numpy as np
 from asyncua import ua
-from asyncua.ua import ua_binary
 from numpy.typing import NDArray
 
-from gateway.plugin import Device, Exact, Readings, quality
+from gateway.plugin import Device, Exact, Readings, cleaned, quality
 
+from .bounds import NotUnderstoodError
 from .structures import NO_TYPES, Members, Types
-from .values import Plain, as_exact, kind_of, plain
+from .values import Plain, as_exact, encodable_value, kind_of, plain
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -26,19 +25,6 @@ _FIRST, _LAST = _EPOCH, datetime(2200, 1, 1, tzinfo=UTC)
 _NAN = float("nan")
 OVERFLOW = 0x0480
 """Info bits of a status code: the server's queue was full and values before this one are gone (OPC 10000-4 §7.39)."""
-
-_unpack_array = ua_binary.unpack_uatype_array
-
-
-def _unpack_array_of_something(kind: ua.VariantType, data: Any) -> Any:
-    """The library believes an array of nulls whatever length it claims, since a null takes no byte: a damaged answer of a
-    few bytes then costs minutes and gigabytes."""
-    if kind == ua.VariantType.Null:
-        raise ua.UaError("an array of nulls, which OPC UA does not have")
-    return _unpack_array(kind, data)
-
-
-ua_binary.unpack_uatype_array = _unpack_array_of_something
 
 
 @dataclass(slots=True)
@@ -51,14 +37,55 @@ class Block:
     exact: dict[int, Exact | Members]
     unusable: dict[int, str]
     """Row → what is wrong with it, in words, for values that a tag cannot have, or only as bytes."""
+    raw: dict[int, bytes] = field(default_factory=dict)
+    """Row → the first bytes of a value that cannot be decoded."""
 
     def readings(self, device: Device, ids: NDArray[np.uint32]) -> Readings:
         """The block as readings of tags with these ids, one for each row."""
-        exact = {row: as_exact(value) for row, value in self.exact.items()} if self.exact else {}
+        exact = self.written() if self.exact else {}
         return Readings(device, self.t_ns, ids, self.value, self.quality, exact)
 
-    def put(self, row: int, data: ua.DataValue, now_ns: int, types: Types) -> None:
-        """Fill one row. `now_ns` stands in where the server gives no time."""
+    def some(self, rows: NDArray[np.intp]) -> "Block":
+        """These rows of it, in this order."""
+        found = Block(self.t_ns[rows], self.value[rows], self.quality[rows], {}, {})
+        if self.exact or self.unusable:
+            place = {old: new for new, old in enumerate(rows.tolist())}
+            found.exact = {place[old]: value for old, value in self.exact.items() if old in place}
+            found.unusable = {place[old]: why for old, why in self.unusable.items() if old in place}
+            found.raw = {place[old]: raw for old, raw in self.raw.items() if old in place}
+        return found
+
+    def put_rows(self, rows: NDArray[np.intp], part: "Block") -> None:
+        """Fill these rows with those of another block."""
+        self.t_ns[rows], self.value[rows], self.quality[rows] = part.t_ns, part.value, part.quality
+        self.exact.update((int(rows[row]), value) for row, value in part.exact.items())
+        self.unusable.update((int(rows[row]), why) for row, why in part.unusable.items())
+        self.raw.update((int(rows[row]), raw) for row, raw in part.raw.items())
+
+    def written(self) -> dict[int, Exact]:
+        """The exact values as the gateway carries them. One that has bytes which are no text is uncertain, and has U+FFFD in
+        their place."""
+        found: dict[int, Exact] = {}
+        for row, value in self.exact.items():
+            found[row], whole = encodable_value(as_exact(value))
+            if not whole and self.quality[row] < quality.UNCERTAIN:
+                self.quality[row] = quality.UNCERTAIN
+                self.unusable[row] = "its text has bytes that are not UTF-8; they are replaced"
+        return found
+
+    def put(self, row: int, data: ua.DataValue | NotUnderstoodError, now_ns: int, types: Types) -> None:
+        """Fill one row, with bad decoding for a value that could not be decoded. `now_ns` stands in where the server gives no
+        time."""
+        try:
+            if isinstance(data, NotUnderstoodError):
+                raise data
+            self._put(row, data, now_ns, types)
+        except Exception as error:  # noqa: BLE001 - whatever is odd about one value costs its own tag
+            self.t_ns[row] = now_ns
+            self.spoil(row, quality.BAD_DECODING, f"its value cannot be decoded: {cleaned(error, 200)}")
+            self.raw[row] = getattr(error, "raw", b"")
+
+    def _put(self, row: int, data: ua.DataValue, now_ns: int, types: Types) -> None:
         self.t_ns[row] = _time(data, now_ns)
         code = int(data.StatusCode.value) if data.StatusCode is not None else quality.GOOD
         self.quality[row] = code & ~quality.FLAGS
@@ -99,7 +126,7 @@ def empty_block(count: int) -> Block:
     return Block(np.empty(count, np.int64), np.full(count, _NAN), np.empty(count, np.uint32), {}, {})
 
 
-def as_block(values: Sequence[ua.DataValue], now_ns: int, types: Types = NO_TYPES) -> Block:
+def as_block(values: Sequence[ua.DataValue | NotUnderstoodError], now_ns: int, types: Types = NO_TYPES) -> Block:
     """Values as columns.
 
     A bad value is NaN with the server's status code. A good NaN becomes a sensor failure, a value of a kind that no tag can
@@ -121,6 +148,7 @@ def joined(blocks: Sequence[Block]) -> Block:
     for block in blocks:
         whole.exact.update((begin + row, value) for row, value in block.exact.items())
         whole.unusable.update((begin + row, why) for row, why in block.unusable.items())
+        whole.raw.update((begin + row, raw) for row, raw in block.raw.items())
         begin += len(block.value)
     return whole
 

@@ -4,13 +4,21 @@ from collections.abc import Collection, Iterable, Sequence
 
 from asyncua import ua
 
-from .errors import in_words
+from gateway.plugin import cleaned
+
+from .browsing import references
 from .services import read
 from .session import Session
 from .structures import BUILT_IN, STANDARD, Types
 
 _DEEPEST = 32
 """Steps up or down among data types, at most."""
+MOST_TYPES = 10_000
+"""Data types of one server that are learned."""
+MOST_FIELDS = 1000
+"""Members of a structure, or names of an enumeration; larger ones stay unknown."""
+AT_ONCE = 50
+"""Definitions in one answer: each may be long."""
 _HAS_SUBTYPE = ua.NodeId(ua.ObjectIds.HasSubtype)
 _HAS_ENCODING = ua.NodeId(ua.ObjectIds.HasEncoding)
 _HAS_PROPERTY = ua.NodeId(ua.ObjectIds.HasProperty)
@@ -25,17 +33,24 @@ async def learn(session: Session, data_types: Iterable[ua.NodeId]) -> None:
     for _ in range(_DEEPEST):
         if not wanted:
             return
-        definitions = await read(session, [(each, ua.AttributeIds.DataTypeDefinition) for each in wanted])
+        wanted = wanted[: max(0, MOST_TYPES - len(types.structures) - len(types.enumerations))]
+        definitions: list[ua.DataValue] = []
+        for at in range(0, len(wanted), AT_ONCE):
+            some = wanted[at : at + AT_ONCE]
+            definitions += await read(session, [(each, ua.AttributeIds.DataTypeDefinition) for each in some])
         found = [each.Value.Value if each.Value is not None else None for each in definitions]
         below: list[ua.NodeId] = []
         rest: list[ua.NodeId] = []
         for data_type, definition in zip(wanted, found, strict=True):
-            if isinstance(definition, ua.StructureDefinition):
+            if len(getattr(definition, "Fields", None) or ()) > MOST_FIELDS:
+                types.built_in[data_type] = ua.VariantType.ExtensionObject
+            elif isinstance(definition, ua.StructureDefinition):
                 types.structures[data_type] = definition
                 types.encodings[definition.DefaultEncodingId] = data_type
                 below += [member.DataType for member in definition.Fields or ()]
             elif isinstance(definition, ua.EnumDefinition):
-                names = {int(each.Value): each.Name or each.DisplayName.Text or "" for each in definition.Fields or ()}
+                fields = definition.Fields or ()
+                names = {int(each.Value): cleaned(each.Name or each.DisplayName.Text or "") for each in fields}
                 types.enumerations[data_type] = names
             else:
                 rest.append(data_type)
@@ -71,15 +86,15 @@ async def _learn_names(session: Session, enumerations: Sequence[ua.NodeId]) -> N
     properties = await _references(session, enumerations, _HAS_PROPERTY)
     for data_type, found in zip(enumerations, properties, strict=True):
         nodes = [each.NodeId for each in found if each.BrowseName.Name in ("EnumStrings", "EnumValues")]
-        values = await read(session, [(node, ua.AttributeIds.Value) for node in nodes])
+        values = await read(session, [(node, ua.AttributeIds.Value) for node in nodes[:2]])
         names: dict[int, str] = {}
         for answer in values:
             told = answer.Value.Value if answer.Value is not None else None
-            for place, each in enumerate(told or ()):
+            for place, each in enumerate(told[:MOST_FIELDS] if isinstance(told, list) else ()):
                 if isinstance(each, ua.EnumValueType):
-                    names[int(each.Value)] = each.DisplayName.Text or ""
+                    names[int(each.Value)] = cleaned(each.DisplayName.Text or "")
                 elif isinstance(each, ua.LocalizedText):
-                    names[place] = each.Text or ""
+                    names[place] = cleaned(each.Text or "")
         session.types.enumerations[data_type] = names
 
 
@@ -96,21 +111,5 @@ async def _references(
     session: Session, nodes: Sequence[ua.NodeId], kind: ua.NodeId, *, inverse: bool = False
 ) -> list[list[ua.ReferenceDescription]]:
     """The nodes at the other ends of these references, for each node."""
-
-    async def call(chunk: Sequence[ua.NodeId]) -> Sequence[ua.BrowseResult]:
-        request = ua.BrowseRequest()
-        request.Parameters.NodesToBrowse = [
-            ua.BrowseDescription(
-                NodeId=node,
-                BrowseDirection=ua.BrowseDirection.Inverse if inverse else ua.BrowseDirection.Forward,
-                ReferenceTypeId=kind,
-                IncludeSubtypes=True,
-                ResultMask=ua.BrowseResultMask.All,
-            )
-            for node in chunk
-        ]
-        return list((await session.request(request, ua.BrowseResponse)).Results)
-
-    with in_words("asking for data types", session.certificate):
-        results = await session.in_chunks("browse", nodes, call)
-    return [list(result.References or ()) for result in results]
+    direction = ua.BrowseDirection.Inverse if inverse else ua.BrowseDirection.Forward
+    return [each.references for each in await references(session, nodes, kind, direction=direction)]

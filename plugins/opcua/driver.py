@@ -122,7 +122,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
                 if readings is not None:
                     yield readings
         except LinkError:
-            self._left = self._left or feed.left()
+            self._left = feed.left(self._left)
             raise
         finally:
             if self._left is None:
@@ -166,9 +166,12 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     async def browse(self) -> AsyncIterator[tuple[str, Found]]:
         from .nodes import browse_variables
 
-        async with aclosing(browse_variables(self._open())) as variables:
+        missing: list[str] = []
+        async with aclosing(browse_variables(self._open(), missing.append)) as variables:
             async for found in variables:
                 yield found
+        if missing:
+            self.log.error("this is not all that the server has", missing="; ".join(missing))
 
     async def close(self) -> None:
         device = self.devices[0]

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from asyncua import ua
 
-from gateway.plugin import Condition, DeviceEvent
+from gateway.plugin import Condition, DeviceEvent, cleaned
 
 from .decode import nanoseconds
 from .errors import name_of
@@ -41,6 +41,9 @@ OVERFLOW = ua.NodeId(ua.ObjectIds.EventQueueOverflowEventType)
 
 _SEVERITIES = ((100, "info"), (333, "advisory"), (666, "warning"))
 """The standard counts 1 to 333 as low, to 666 as medium, to 1000 as high."""
+LONGEST_ID = 1024
+"""Bytes of an event's id; of a longer one there is no telling."""
+LONGEST_ADDRESS = 4200
 _BRANCH = " branch "
 _INDEX = re.compile(r"^\d+:")
 
@@ -83,7 +86,7 @@ class Fields:
         value = self.values.get(name)
         if isinstance(value, ua.LocalizedText):
             value = value.Text
-        return value if isinstance(value, str) else ""
+        return cleaned(value) if isinstance(value, str) else ""
 
     def flag(self, name: str) -> bool | None:
         value = self.values.get(name)
@@ -112,11 +115,11 @@ def as_event(session: Session, device: str, fields: Fields, now_ns: int, *, rest
     source = _source(fields)
     message = f"{device}: {source}: {what}" if source else f"{device}: {what}"
     level = fields.values.get("Severity")
-    severity = level if isinstance(level, int) else 0
+    severity = level if isinstance(level, int) and not isinstance(level, bool) else 0
     event_id = fields.values.get("EventId")
     return DeviceEvent(
         device,
-        event_id.hex() if isinstance(event_id, bytes) and event_id else uuid4().hex,
+        event_id.hex() if isinstance(event_id, bytes) and 0 < len(event_id) <= LONGEST_ID else uuid4().hex,
         now_ns if t_ns is None else t_ns,
         message,
         next((word for most, word in _SEVERITIES if severity <= most), "alarm"),
@@ -135,12 +138,17 @@ def _condition(session: Session, fields: Fields) -> Condition | None:
     retained = enabled and bool(fields.flag("Retain"))
     active, acked = fields.flag("ActiveState/Id"), fields.flag("AckedState/Id")
     name = ".".join(part for part in (_source(fields), fields.text("ConditionName")) if part)
-    identity = str(session.address(node))
+    identity = _address(session, node)
     branch = fields.node("BranchId")
     if branch is not None:
-        return Condition(f"{identity}{_BRANCH}{session.address(branch)}", f"{name} (earlier)", False, acked, retained)
+        return Condition(f"{identity}{_BRANCH}{_address(session, branch)}", f"{name} (earlier)", False, acked, retained)
     active = enabled and (retained if active is None else active)
     return Condition(identity, name, active, acked, retained)
+
+
+def _address(session: Session, node: ua.NodeId) -> str:
+    """A node id as text. One that is no text, or longer than the standard allows, does not lead back to the node."""
+    return cleaned(session.address(node), LONGEST_ADDRESS)
 
 
 def is_branch(condition: Condition) -> bool:
@@ -170,9 +178,9 @@ def _detail(session: Session, fields: Fields, severity: int) -> dict[str, Any]:
     quality = fields.values.get("Quality")
     said = {
         "device_severity": severity,
-        "event_type": _type_name(kind) or (str(session.address(kind)) if kind else ""),
+        "event_type": _type_name(kind) or (_address(session, kind) if kind else ""),
         "source": _source(fields),
-        "source_node": str(session.address(source)) if source else "",
+        "source_node": _address(session, source) if source else "",
         "limit": fields.text("LimitState/CurrentState"),
         "active": fields.flag("ActiveState/Id"),
         "acked": fields.flag("AckedState/Id"),

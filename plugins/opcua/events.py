@@ -7,7 +7,7 @@ meanwhile are known too (ConditionRefresh, OPC 10000-9 §5.5.7).
 
 import asyncio
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from uuid import uuid4
@@ -19,7 +19,7 @@ from gateway.plugin import Condition, DeviceEvent, Retained, Told
 
 from .address import parse_address
 from .config import OpcUaConfig
-from .errors import in_words, name_of
+from .errors import in_few_words, in_words, name_of
 from .event_fields import (
     OVERFLOW,
     REFRESH_END,
@@ -32,6 +32,7 @@ from .event_fields import (
     is_branch,
     node_of,
 )
+from .notification import Notification
 from .services import call, monitor, unsubscribe
 from .session import Session
 from .subscription import Subscription, say_revised, subscribe
@@ -40,6 +41,10 @@ SERVER = "i=2253"
 """The server's own object, which has the events of all."""
 REMEMBERED = 1000
 """Ids of events without condition that are known as told: of two notifiers one may tell what the other told."""
+MOST_CONDITIONS = 10_000
+"""Conditions of one device that are followed."""
+BETWEEN = 2.0
+"""Seconds between two questions how the conditions stand, however often the server wants to be asked."""
 ASK_AGAIN, LAST_ASK = 10.0, 300.0
 """Seconds after which a server that was busy, or whose answer did not fit into its queue, is asked once more; doubling."""
 _REFRESH = ua.NodeId(ua.ObjectIds.ConditionType), ua.NodeId(ua.ObjectIds.ConditionType_ConditionRefresh)
@@ -71,10 +76,14 @@ class Events:
         """Conditions that the server has restated so far; None while it restates none."""
         self._pending: set[int] = set()
         """Notifiers whose conditions are still being restated."""
+        self._conditions: set[str] = set()
+        """Those that the server has spoken of and still counts among those that matter."""
+        self._full = False
         self._branches: defaultdict[str, set[str]] = defaultdict(set)
         """Condition → its branches that nobody has acknowledged."""
         self.refresh_at = float("inf")
         """Loop time at which the server is to be asked how its conditions stand."""
+        self._asked_at = float("-inf")
         self._pause = 0.0
         """Seconds from the next loss to that."""
 
@@ -90,7 +99,7 @@ class Events:
             if result.StatusCode.is_good():
                 room[number] = result.RevisedQueueSize
             else:
-                reason = name_of(int(result.StatusCode.value))
+                reason = in_few_words(int(result.StatusCode.value))
                 self._log.warning("the server has no events here: check notifiers", node=address, reason=reason)
         if not room:
             await unsubscribe(self._session, [subscription.id])
@@ -127,6 +136,7 @@ class Events:
     async def refresh(self) -> None:
         """Ask the server to state once more what it retains; the answer comes among the events."""
         self.refresh_at = float("inf")
+        self._asked_at = asyncio.get_running_loop().time()
         self._refreshing = None
         number = ua.Variant(self._subscription, ua.VariantType.UInt32)
         with in_words("asking for the conditions", self._session.certificate):
@@ -141,22 +151,24 @@ class Events:
         elif reason not in ("Good", *_NO_CONDITIONS):
             self._log.warning("the server does not say how its conditions stand", reason=reason)
 
-    def take(self, events: Sequence[ua.EventFieldList]) -> None:
+    async def take(self, message: Notification) -> None:
         """The events of one message have come. A full queue is a loss: not every server says that it has run over."""
         now_ns = time.time_ns()
-        counts = Counter(event.ClientHandle for event in events)
-        came = [(event.ClientHandle, fields_of(event.EventFields)) for event in events]
+        counts = message.event_counts()
         full = any(1 < self._room.get(number, count + 1) <= count for number, count in counts.items())
-        full = full or any(fields.event_type == OVERFLOW for _, fields in came)
+        full = full or message.overflows()
         if full:  # what lies between the marks is not all that there was
             self._refreshing = None
-            came = [
-                (number, fields) for number, fields in came if fields.event_type not in (REFRESH_START, REFRESH_END)
-            ]
-        for number, fields in came:
-            self._take(number, fields, now_ns)
+        for events in message.events():
+            for event in events:
+                fields = fields_of(event.EventFields)
+                if not full or fields.event_type not in (REFRESH_START, REFRESH_END):
+                    self._take(event.ClientHandle, fields, now_ns)
+            await asyncio.sleep(0)
         if full:
             self.lost("the server's queue was full: raise event_queue")
+        elif message.undecodable:
+            self.lost(f"{message.undecodable} could not be decoded")
 
     def lost(self, why: str) -> None:
         """Events are missing: this is said, and how the conditions stand is asked anew; later and later while that does not
@@ -172,10 +184,12 @@ class Events:
             case kind if kind == REFRESH_START:
                 if self._refreshing is None:
                     self._refreshing, self._pending = set(), {*self._room}
+                    self._conditions.clear()
             case kind if kind == REFRESH_END:
                 self._refreshed(number)
             case kind if kind == REFRESH_REQUIRED:
-                self.refresh_at = asyncio.get_running_loop().time()
+                now = asyncio.get_running_loop().time()
+                self.refresh_at = min(self.refresh_at, max(now, self._asked_at + BETWEEN))
             case kind if kind != OVERFLOW and not fields.is_audit:
                 self._hand_up(fields, now_ns)
 
@@ -189,12 +203,33 @@ class Events:
     def _hand_up(self, fields: Fields, now_ns: int) -> None:
         event = as_event(self._session, self._device, fields, now_ns, restated=self._refreshing is not None)
         if event.condition is not None:
+            if not self._has_room(event.condition):
+                return
             if self._refreshing is not None:
                 keep = self._refreshing.add if event.condition.retained else self._refreshing.discard
                 keep(event.condition.id)
             self._tell(replace(event, condition=self._heeding_branches(event.condition)))
         elif self._is_new(event.id):
             self._tell(event)
+
+    def _has_room(self, condition: Condition) -> bool:
+        """Whether it is one of those that are followed; that there are too many is told once."""
+        if not condition.retained and not condition.active:
+            self._conditions.discard(condition.id)
+            return True
+        if condition.id in self._conditions or len(self._conditions) < MOST_CONDITIONS:
+            self._conditions.add(condition.id)
+            return True
+        if not self._full:
+            self._full = True
+            why = f"the server has more than {MOST_CONDITIONS} conditions at a time: take fewer notifiers"
+            self._log.warning("conditions of the device are left out", reason=why)
+            message = f"{self._device}: conditions are left out: {why}"
+            told = DeviceEvent(
+                self._device, uuid4().hex, time.time_ns(), message, "warning", {"reason": why}, state="lost"
+            )
+            self._tell(told)
+        return False
 
     def _heeding_branches(self, condition: Condition) -> Condition:
         """A condition that is in order again stands as acknowledged although nobody did, when a branch waits for that in its

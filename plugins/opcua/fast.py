@@ -5,7 +5,10 @@ of all but a few kinds. So one walk finds where every value begins, and a few ga
 server answers the same question with the same layout mostly, so the places of the last answer are tried first: if the
 pairs of bytes there are the same ones, each value ends where the next begins, and the places are proven right.
 
-Texts, arrays, structures and other kinds of no fixed length are decoded one by one by the library.
+Texts, arrays, structures and other kinds of no fixed length are decoded one by one by the library, each within its own
+bytes: one that it cannot decode costs no other.
+
+An answer is decoded in portions, between which others have their turn.
 """
 
 from dataclasses import dataclass
@@ -13,17 +16,28 @@ from typing import Any
 
 import numpy as np
 from asyncua import ua
-from asyncua.common.utils import Buffer
-from asyncua.ua.ua_binary import struct_from_binary
 from numpy.typing import NDArray
 
 from gateway.plugin import quality
 
+from .bounds import Measured, NotUnderstoodError, decoded
 from .decode import BAD_NO_DATA, Block, empty_block
+from .extent import data_value_end
 from .structures import NO_TYPES, Types
 
 HANDLE = 4
 """Bytes of the client handle that stands before each data value of a notification."""
+
+PORTION = 10_000
+"""Values that are decoded at a time."""
+ODD = 200
+"""Those among them, at most, that are left to the library."""
+ODD_BYTES = 256 * 1024
+"""Bytes of those."""
+LARGEST_VALUE = 1024 * 1024
+"""Bytes of one value."""
+LOGGED = 64
+"""Bytes of a value that cannot be decoded which the log shows."""
 
 _VALUE, _STATUS, _SOURCE, _SERVER = 1, 2, 4, 8
 _KINDS = {
@@ -44,10 +58,6 @@ Places = NDArray[np.intp]
 Pairs = NDArray[np.uint16]
 Rows = NDArray[np.intp] | slice
 ALL = slice(None)
-
-
-class UnexpectedLayoutError(Exception):
-    """The bytes are not as they should be; the library may know better."""
 
 
 def _offset(mask: int, kind: int, part: int) -> int:
@@ -102,37 +112,47 @@ def _layout(places: Places, pairs: Pairs, end: int) -> Layout:
 
 
 class Decoder:
-    """Decodes answers to one question, and remembers how the last one was laid out."""
+    """Decodes answers to one question, and remembers how the last one was laid out. `data` has one byte more than the answer
+    at its end: the first two bytes of each value are looked at, though the last value may have but one."""
 
     def __init__(self, types: Types = NO_TYPES) -> None:
         self.types = types
         self._last: Layout | None = None
 
-    def items(self, data: bytes, begin: int, end: int, count: int, now_ns: int) -> tuple[Places, Block]:
-        """Handles and values of the `count` items of a notification. `now_ns` stands in where the server gives no time.
+    def items(self, data: bytes, begin: int, end: int, count: int, now_ns: int) -> tuple[Places, Block, int]:
+        """Handles and values of the first of `count` items of a notification, as many as are decoded at a time, and where the
+        next one begins. `now_ns` stands in where the server gives no time.
 
-        Raises UnexpectedLayoutError, IndexError, or what the library raises, when they do not lie between `begin` and `end`.
+        Raises NotUnderstoodError when where the first one ends cannot be told, or the items do not lie between `begin` and
+        `end`.
         """
-        block, places = self._decode(data, begin, end, count, now_ns, HANDLE)
-        return _window(data, "<u4")[places].astype(np.intp), block
+        block, places, stop = self._decode(data, begin, end, count, now_ns, HANDLE)
+        return _window(data, "<u4")[places].astype(np.intp), block, stop
 
-    def values(self, data: bytes, begin: int, count: int, now_ns: int) -> Block:
-        """The `count` values of a read answer. Raises as `items` does."""
-        return self._decode(data, begin, len(data), count, now_ns, 0)[0]
+    def values(self, data: bytes, begin: int, end: int, count: int, now_ns: int) -> tuple[Block, int]:
+        """The same of the values of a read answer."""
+        block, _, stop = self._decode(data, begin, end, count, now_ns, 0)
+        return block, stop
 
-    def _decode(self, data: bytes, begin: int, end: int, count: int, now_ns: int, lead: int) -> tuple[Block, Places]:
-        """The values, and where each begins."""
+    def _decode(
+        self, data: bytes, begin: int, end: int, count: int, now_ns: int, lead: int
+    ) -> tuple[Block, Places, int]:
+        """The values, where each begins, and where the last one ends."""
         if count * (lead + 1) > end - begin:
-            raise UnexpectedLayoutError
-        if not count:
-            return empty_block(0), np.empty(0, np.intp)
+            raise NotUnderstoodError(f"it has no room for {count} values")
+        if count <= 0:
+            return empty_block(0), np.empty(0, np.intp), begin
+        count = min(count, PORTION)
         layout = self._known(data, begin, end, count, lead)
-        if layout is not None:
-            return _taken(data, layout, begin + lead, now_ns), layout.places + begin
-        layout, odd = self._walk(data, begin, end, count, lead)
-        if not odd:
-            return _taken(data, layout, begin + lead, now_ns), layout.places + begin
-        return self._taken_apart(data, layout, odd, begin + lead, now_ns), layout.places + begin
+        odd: dict[int, ua.DataValue | NotUnderstoodError] = {}
+        if layout is None:
+            layout, odd = self._walk(data, begin, end, count, lead)
+        block = (
+            self._taken_apart(data, layout, odd, begin + lead, now_ns)
+            if odd
+            else _taken(data, layout, begin + lead, now_ns)
+        )
+        return block, layout.places + begin, begin + layout.end
 
     def _known(self, data: bytes, begin: int, end: int, count: int, lead: int) -> Layout | None:
         """The layout of before, or one where all values are of the first one's kind, if the answer has it."""
@@ -152,30 +172,42 @@ class Decoder:
         self._last = layout
         return layout
 
-    def _walk(self, data: bytes, begin: int, end: int, count: int, lead: int) -> tuple[Layout, dict[int, ua.DataValue]]:
-        """Find where each value begins, one after the other; those of no fixed length are decoded on the way."""
-        at = begin
+    def _walk(
+        self, data: bytes, begin: int, end: int, count: int, lead: int
+    ) -> tuple[Layout, dict[int, ua.DataValue | NotUnderstoodError]]:
+        """Find where each value begins, one after the other; those of no fixed length are decoded on the way. It ends before
+        one whose end cannot be told, and raises NotUnderstoodError where that is the first."""
+        at, odd_bytes = begin, 0
         places: list[int] = []
-        odd: dict[int, ua.DataValue] = {}
-        for row in range(count):
+        odd: dict[int, ua.DataValue | NotUnderstoodError] = {}
+        while len(places) < count and len(odd) < ODD and odd_bytes < ODD_BYTES:
+            start = at + lead
+            length = _LENGTHS[data[start] | data[start + 1] << 8] if start < end else 0
+            try:
+                stop = start + length if length and start + length <= end else data_value_end(data, start, end)
+            except NotUnderstoodError:
+                if not places:
+                    raise
+                break
+            if not length:
+                odd[len(places)] = _by_library(data[start:stop])
+                odd_bytes += stop - start
             places.append(at)
-            at += lead
-            length = _LENGTHS[data[at] | data[at + 1] << 8]
-            if length:
-                at += length
-            else:
-                rest = Buffer(data, at, end - at)
-                odd[row] = struct_from_binary(ua.DataValue, rest)
-                at = rest.cur_pos
-        if at > end:
-            raise UnexpectedLayoutError
+            at = stop
         found = np.array(places, np.intp)
         layout = _layout(found - begin, _pairs(data, found + lead), at - begin)
-        if not odd and (self._last is None or 2 * count >= len(self._last.places)):
+        if not odd and (self._last is None or 2 * len(places) >= len(self._last.places)):
             self._last = layout
         return layout, odd
 
-    def _taken_apart(self, data: bytes, layout: Layout, odd: dict[int, ua.DataValue], begin: int, now_ns: int) -> Block:
+    def _taken_apart(
+        self,
+        data: bytes,
+        layout: Layout,
+        odd: dict[int, ua.DataValue | NotUnderstoodError],
+        begin: int,
+        now_ns: int,
+    ) -> Block:
         """The values of an answer in which the library has decoded some."""
         block = empty_block(len(layout.places))
         for row, value in odd.items():
@@ -186,6 +218,16 @@ class Decoder:
             block.t_ns[rows], block.value[rows], block.quality[rows] = rest.t_ns, rest.value, rest.quality
             block.exact.update((int(rows[row]), value) for row, value in rest.exact.items())
         return block
+
+
+def _by_library(data: bytes) -> ua.DataValue | NotUnderstoodError:
+    try:
+        if len(data) > LARGEST_VALUE:
+            raise NotUnderstoodError(f"it has {len(data)} bytes; up to {LARGEST_VALUE} are taken")
+        return decoded(ua.DataValue, Measured(data))
+    except NotUnderstoodError as error:
+        error.raw = data[:LOGGED]
+        return error
 
 
 def _window(data: bytes, kind: str) -> NDArray[Any]:

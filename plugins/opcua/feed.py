@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import structlog
@@ -20,20 +21,29 @@ from asyncua.ua.uaerrors import BadNoSubscription, BadTimeout, BadTooManyPublish
 from gateway.plugin import Device, LinkError, Readings, Tags
 
 from .config import OpcUaConfig
-from .errors import in_words, name_of
+from .errors import TooManyError, in_few_words, in_words
 from .events import Events
 from .fast import Decoder
 from .history import since_last
 from .items import Items
-from .notification import Notification, decode_message, decode_publish
+from .notification import CutOffError, Notification, decode_publish
 from .publishing import Answer
 from .reading import ReadPlan
 from .remarks import Remarks
 from .report import Report
-from .services import read, republish, take_over, unsubscribe
+from .services import FULL, read, republish, take_over, unsubscribe
 from .session import Session
 from .subscription import SILENT_KEEP_ALIVES, Left, Subscription, subscribe
 
+Chore = AsyncGenerator[Readings | None, None]
+"""Something that takes several requests, step by step, each of which may bring readings."""
+
+MOST_MISSING = 1000
+"""Messages that are asked for once more, one after the other."""
+MOST_STRANGERS = 100
+"""Subscriptions of before that are ended when they are heard of."""
+LEAST_PAUSE = 0.5
+"""Seconds between two signs of life to a server that forgets sessions soon."""
 SPARE_REQUESTS = 2
 """Publish requests under way beyond one for each subscription, so that the server never has to wait for one."""
 GOODBYE = 1.0
@@ -69,6 +79,10 @@ class Feed:
         self._unconfirmed: dict[int, set[int]] = {}
         """Subscription taken over → rows whose last value nothing has confirmed since."""
         self._ask_at = float("inf")
+        self._ask_after = ASK_AFTER
+        self._chores: deque[Chore] = deque()
+        """What goes before the next answer."""
+        self._strangers: set[int] = set()
         self._publishing = session.publishing
         self._started = asyncio.get_running_loop().time()
         remark = Remarks(device, log)
@@ -95,21 +109,53 @@ class Feed:
     async def _start(self, left: Left | None) -> None:
         if left is not None:
             self._report.latest = left.latest
+            if left.half:  # what a broken connection has not finished is not believed
+                await unsubscribe(self._session, left.half)
             if left.subscriptions and left.namespaces == self._session.namespaces:
                 await self._take_over(left)
             elif left.subscriptions:  # its nodes may be others now
                 await unsubscribe(self._session, [subscription.id for subscription in left.subscriptions])
         rows = [row for row in range(len(self._device.tags)) if row not in self._items.home]
         refused: dict[int, int] = {}
-        for scan, members in groupby(sorted(rows, key=self._scan), self._scan):
-            subscription = await subscribe(self._session, self._config, scan, self._log)
-            self._watch(subscription)
-            refused |= await self._items.create(subscription, list(members))
+        for scan, members in groupby(sorted(rows, key=self._items.scan), self._items.scan):
+            refused |= await self._subscribe(scan, list(members))
         self._append(self._items.park(refused))
         if self._events is not None:
             await self._listen(self._events, left)
         if left is not None:
-            await self._recover(left, [row for row in rows if row not in refused])
+            self._chores.append(self._recover(left, [row for row in rows if row not in refused]))
+
+    async def _subscribe(self, scan: float, rows: list[int]) -> dict[int, int]:
+        """Have these rows reported, in as many subscriptions as it takes. Returns row → status code of those that the server
+        refuses."""
+        refused: dict[int, int] = {}
+        subscription, made = self._items.latest(scan), 0
+        while rows:
+            if subscription is None:
+                try:
+                    subscription = await subscribe(self._session, self._config, scan, self._log)
+                except TooManyError as error:
+                    if not self._subscriptions:
+                        raise
+                    self._log.warning("the server has no more subscriptions", reason=str(error))
+                    return refused | dict.fromkeys(rows, FULL)
+                self._watch(subscription)
+                made += 1
+            told = await self._items.create(subscription, rows)
+            subscription.whole = True
+            full = [row for row, code in told.items() if code == FULL]
+            refused |= {row: code for row, code in told.items() if code != FULL}
+            if made and len(full) == len(rows):  # no room anywhere
+                if made > 1:
+                    await self._end(subscription)
+                return refused | dict.fromkeys(full, FULL)
+            rows, subscription = full, None
+        return refused
+
+    async def _end(self, subscription: Subscription) -> None:
+        del self._subscriptions[subscription.id]
+        self._publishing.window = len(self._subscriptions) + SPARE_REQUESTS
+        await unsubscribe(self._session, [subscription.id])
 
     async def _listen(self, events: Events, left: Left | None) -> None:
         """Go on with the events' subscription, or make one."""
@@ -118,30 +164,28 @@ class Feed:
                 events.resume(subscription)
                 return
         if (made := await events.listen()) is not None:
+            made.whole = True
             self._watch(made)
         if left is not None and any(each.events for each in left.subscriptions):
             events.lost("the server no longer had the subscription after an outage")
 
-    async def _recover(self, left: Left, rows: Sequence[int]) -> None:
+    async def _recover(self, left: Left, rows: Sequence[int]) -> Chore:
         """Rows whose subscription was lost: what the server's history holds of the time since. What the new subscription
         reports of it again is left out."""
         nodes = {row: node for row in rows if left.latest[row] and (node := self._items.node(row)) is not None}
         count = 0
-        async for readings in since_last(self._session, self._device, nodes, self._report):
+        async for readings in since_last(self._session, self._device, nodes, self._report, self._log):
             count += len(readings)
-            self._append(readings)
+            yield readings
         if count:
             self._log.info("values of the outage were read from the server's history", count=count)
-
-    def _scan(self, row: int) -> float:
-        scan: float = self._device.tags[row].config.scan or self._config.scan
-        return scan
 
     def _watch(self, subscription: Subscription) -> None:
         now = asyncio.get_running_loop().time()
         subscription.deadline = now + subscription.silence
-        if subscription.silence > SILENT_KEEP_ALIVES * ASK_AFTER:
-            self._ask_at = now + ASK_AFTER
+        self._ask_after = min(self._ask_after, max(LEAST_PAUSE, self._session.granted / 3))
+        if subscription.silence > SILENT_KEEP_ALIVES * self._ask_after:
+            self._ask_at = now + self._ask_after
         self._subscriptions[subscription.id] = subscription
         self._publishing.window = len(self._subscriptions) + SPARE_REQUESTS
         self._publishing.fill()
@@ -151,23 +195,35 @@ class Feed:
         self._publishing.acknowledge(*(each for each in left.acknowledgements if each.SubscriptionId in living))
         taken = [subscription for subscription in left.subscriptions if subscription.id in living]
         for subscription in taken:
-            rows = {row for row, home in left.home.items() if home is subscription}
+            rows = {row: left.numbers[row] for row, home in left.home.items() if home is subscription}
             self._subscriptions[subscription.id] = subscription
-            self._items.take_over(subscription, rows, left.refused)
-            self._unconfirmed[subscription.id] = rows - left.refused.keys()
-        for subscription in taken:
-            while await self._fetch(subscription):
-                pass
-        for subscription in taken:
-            self._watch(subscription)
+            self._items.take_over(subscription, rows)
+            self._unconfirmed[subscription.id] = set(rows)
+            subscription.deadline = float("inf")
+        self._chores += [self._catch_up(subscription) for subscription in taken]
         if len(taken) < len(left.subscriptions):
             self._log.warning("the server no longer had the subscriptions; what it kept meanwhile is lost")
 
-    def left(self) -> Left:
-        """What the next connection can take over."""
-        session, items, subscriptions = self._session, self._items, list(self._subscriptions.values())
-        kept = (session.ticket, session.namespaces, subscriptions, items.home, items.refused, self._report.latest)
-        return Left(*kept, self._publishing.unheard())
+    async def _catch_up(self, subscription: Subscription) -> Chore:
+        """What was sent into the void, before anything else of a subscription that is taken over."""
+        for _ in range(MOST_MISSING):
+            if (message := await self._fetch(subscription)) is None:
+                break
+            async for step in self._keep(subscription, message):
+                yield step
+            yield None
+        self._watch(subscription)
+
+    def left(self, before: Left | None = None) -> Left:
+        """What the next connection can take over; `before`, what this one could not yet take."""
+        session, items = self._session, self._items
+        half = [each.id for each in self._subscriptions.values() if not each.whole]
+        if before is not None:
+            made = [each.id for each in self._subscriptions.values() if each not in before.subscriptions]
+            return replace(before, half=[*{*before.half, *half, *made}])
+        whole = [each for each in self._subscriptions.values() if each.whole]
+        kept = (session.ticket, session.namespaces, whole, items.home, items.numbers, self._report.latest)
+        return Left(*kept, self._publishing.unheard(), half)
 
     async def next(self) -> Readings | None:
         """The next block; None for a mere sign of life. Raises LinkError when the session is of no more use."""
@@ -180,10 +236,13 @@ class Feed:
 
     async def _wait(self) -> None:
         """Until an answer has come or a duty is done."""
-        self._publishing.fill()
         now = asyncio.get_running_loop().time()
         if now >= self._session.renew_at:
             await self._session.renew()
+        if self._chores:
+            await self._step(self._chores[0])
+            return
+        self._publishing.fill()
         if now >= self._items.retry_at:
             self._append(await self._items.retry())
             return
@@ -192,7 +251,7 @@ class Feed:
         if now >= self._ask_at:
             await read(self._session, [(_STATE, ua.AttributeIds.Value)])
             self._alive()
-            self._ask_at = now + ASK_AFTER
+            self._ask_at = now + self._ask_after
         if not self._publishing.answered:
             self._check_silence(now)
         try:
@@ -204,6 +263,14 @@ class Feed:
         if notification := self._decoded(answer):
             await self._take(notification)
 
+    async def _step(self, chore: Chore) -> None:
+        """One step of what has to be done before the next answer is taken."""
+        try:
+            self._append(await anext(chore))
+            self._alive()
+        except StopAsyncIteration:
+            self._chores.popleft()
+
     async def stop(self) -> None:
         """Delete the subscriptions, if the server is still there to hear it."""
         with contextlib.suppress(LinkError, TimeoutError):
@@ -213,6 +280,8 @@ class Feed:
     def _next_duty(self) -> float:
         deadlines = [subscription.deadline for subscription in self._subscriptions.values()]
         deadlines += [self._events.refresh_at] if self._events is not None else []
+        if self._publishing.rests_until > asyncio.get_running_loop().time():
+            deadlines.append(self._publishing.rests_until)
         return min(*deadlines, self._session.renew_at, self._items.retry_at, self._ask_at)
 
     def _check_silence(self, now: float) -> None:
@@ -229,55 +298,91 @@ class Feed:
         """The answer, unless it only says that a request was not wanted."""
         with in_words("subscription", self._session.certificate):
             try:
-                return decode_publish(answer.outcome.result(), self._decoder, time.time_ns())
+                return decode_publish(answer.outcome.result())
             except BadTooManyPublishRequests:
                 self._publishing.window = max(1, self._publishing.window - 1)
+                self._publishing.rest()
             except BadTimeout:
-                pass
+                self._publishing.rest()
             except BadNoSubscription:
                 if answer.sent >= self._started:
                     raise
+                self._publishing.rest()
         return None
 
     async def _take(self, notification: Notification) -> None:
         subscription = self._subscriptions.get(notification.subscription)
         if subscription is None:
+            await self._pass_over(notification)
             return
         self._alive()
         subscription.deadline = asyncio.get_running_loop().time() + subscription.silence
-        while subscription.missing(notification.sequence):
-            if not await self._fetch(subscription):
-                count = subscription.missing(notification.sequence)
-                self._log.warning("notifications of the server are missing", count=count)
-                subscription.sequence = notification.sequence
-                if subscription.events and self._events is not None:
-                    self._events.lost("notifications of the server are missing")
+        self._chores.append(self._take_in_order(subscription, notification))
+        await self._step(self._chores[0])
+
+    async def _pass_over(self, notification: Notification) -> None:
+        """One of a subscription that nobody here knows: a broken connection had asked for it and never heard of it."""
+        if notification.subscription not in self._strangers and len(self._strangers) < MOST_STRANGERS:
+            self._strangers.add(notification.subscription)
+            await unsubscribe(self._session, [notification.subscription])
+
+    async def _take_in_order(self, subscription: Subscription, notification: Notification) -> Chore:
+        """What was sent before a message and has not come, and then that one."""
+        for _ in range(MOST_MISSING):
+            if not subscription.missing(notification.sequence):
+                break
+            if (message := await self._fetch(subscription)) is None:
+                break
+            async for step in self._keep(subscription, message):
+                yield step
+            yield None
+        if count := subscription.missing(notification.sequence):
+            self._log.warning("notifications of the server are missing", count=count)
+            subscription.sequence = notification.sequence
+            if subscription.events and self._events is not None:
+                self._events.lost("notifications of the server are missing")
         if not notification.keep_alive:
-            self._keep(subscription, notification)
+            async for step in self._keep(subscription, notification):
+                yield step
         if subscription.id in self._unconfirmed and not notification.more:
-            await self._confirm(self._unconfirmed.pop(subscription.id))
+            yield await self._confirmed(self._unconfirmed.pop(subscription.id))
 
-    async def _fetch(self, subscription: Subscription) -> bool:
-        """Ask once more for the message whose turn it is. False if the server has none of that number."""
-        message = await republish(self._session, subscription.id, subscription.sequence)
-        if message is None:
-            return False
-        with in_words("subscription", self._session.certificate):
-            notification = decode_message(subscription.id, message, time.time_ns(), self._session.types)
-        self._keep(subscription, notification)
-        return True
+    async def _fetch(self, subscription: Subscription) -> Notification | None:
+        """Ask once more for the message whose turn it is. None if the server has none of that number."""
+        return await republish(self._session, subscription.id, subscription.sequence)
 
-    def _keep(self, subscription: Subscription, notification: Notification) -> None:
+    async def _keep(self, subscription: Subscription, notification: Notification) -> Chore:
+        """Take over what a message holds; a step ends when there is so much that it is handed on."""
         if notification.ended is not None:
-            raise LinkError(f"the server has ended the subscription ({name_of(notification.ended)})")
+            raise LinkError(f"the server has ended the subscription ({in_few_words(notification.ended)})")
+        unsure: set[int] = set()
+        with in_words("subscription", self._session.certificate):
+            try:
+                async for _ in self._take_values(subscription, notification):
+                    yield None
+            except CutOffError as error:
+                unsure = {row for row, home in self._items.home.items() if home is subscription} - {error.handle}
+                self._append(await self._items.drop(error.handle, str(error)))
+            if self._events is not None:
+                await self._events.take(notification)
         subscription.passed(notification.sequence)
-        if notification.events and self._events is not None:
-            self._events.take(notification.events)
-        if notification.subscription in self._unconfirmed:
-            self._unconfirmed[notification.subscription].difference_update(notification.handles.tolist())
-        self._report.add(notification, asyncio.get_running_loop().time())
-        if not notification.more or self._report.full:
+        self._report.messages.append(notification.acknowledgement)
+        if not notification.more or self._report.full or unsure:
             self._hand_on()
+        if unsure:
+            yield await self._confirmed(unsure)
+
+    async def _take_values(self, subscription: Subscription, notification: Notification) -> Chore:
+        """In portions: others have their turn between them."""
+        loop = asyncio.get_running_loop()
+        for handles, block in notification.values(self._decoder, time.time_ns()):
+            if subscription.id in self._unconfirmed:
+                self._unconfirmed[subscription.id].difference_update(handles.tolist())
+            self._report.add(handles, block, loop.time())
+            if self._report.full:
+                self._hand_on()
+                yield None
+            await asyncio.sleep(0)
 
     def _hand_on(self) -> None:
         """What has come of the report is ready to be taken, after which its messages are acknowledged."""
@@ -288,9 +393,9 @@ class Feed:
         if readings is not None and len(readings):
             self._ready.append(readings)
 
-    async def _confirm(self, rows: set[int]) -> None:
-        """Values that did not change while the link was down are not reported again: read them, so that they are fresh."""
+    async def _confirmed(self, rows: set[int]) -> Readings | None:
+        """Values that did not change while the link was down are not reported again: read, so that they are fresh."""
         if not rows:
-            return
+            return None
         tags = Tags(self._device.name, [self._device.tags[row] for row in sorted(rows)])
-        self._ready.append(await ReadPlan(self._session, self._device, tags).read())
+        return await ReadPlan(self._session, self._device, tags).read()

@@ -4,18 +4,21 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from asyncua import ua
 
 from gateway.plugin import Device, Readings
 
-from .decode import as_block
-from .errors import in_words
+from .decode import as_block, nanoseconds
+from .errors import agreeing, in_words
 from .report import Report
 from .services import read
 from .session import Session
 
 VALUES_AT_ONCE = 1000
 """Values of each node in one answer."""
+MOST_VALUES = 100_000
+"""Values of one node in all: what a server tells beyond is left out, and that is said."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RECORDED = 0x04
 """Bit of the access level: its history can be read."""
@@ -25,21 +28,34 @@ async def since(
     session: Session, nodes: Mapping[int, ua.NodeId], after: Mapping[int, int], ranges: Mapping[int, str | None]
 ) -> AsyncGenerator[tuple[int, list[ua.DataValue]], None]:
     """For each row whose node the server records: its values, or the wished part of each, after a source time (ns since
-    1970), in order, in one or more portions. A server without history yields nothing."""
+    1970), in order, in one or more portions; an empty one at last where it had more than is taken. A server without history
+    yields nothing."""
     recorded = await _recorded(session, nodes)
     for row in recorded:
+        count = 0
         async for values in _values(session, nodes[row], after[row], ranges[row]):
+            count += len(values)
             yield row, values
+            if count >= MOST_VALUES:
+                yield row, []
+                break
 
 
 async def since_last(
-    session: Session, device: Device, nodes: Mapping[int, ua.NodeId], report: Report
+    session: Session,
+    device: Device,
+    nodes: Mapping[int, ua.NodeId],
+    report: Report,
+    log: structlog.stdlib.BoundLogger,
 ) -> AsyncGenerator[Readings, None]:
     """What the server recorded of these rows since their last values."""
     after = {row: int(report.latest[row]) for row in nodes}
     ranges = {row: device.tags[row].config.index_range for row in nodes}
     async for row, values in since(session, nodes, after, ranges):
-        yield report.from_history(row, as_block(values, time.time_ns(), session.types))
+        if values:
+            yield report.from_history(row, as_block(values, time.time_ns(), session.types))
+        else:
+            log.warning("the server's history has more than is read", tag=device.tags[row].name, read=MOST_VALUES)
 
 
 async def _recorded(session: Session, nodes: Mapping[int, ua.NodeId]) -> list[int]:
@@ -62,10 +78,11 @@ async def _values(
     while True:
         request.Parameters.NodesToRead = [ua.HistoryReadValueId(NodeId=node, IndexRange=part, ContinuationPoint=point)]
         with in_words("reading history", session.certificate):
-            (result,) = (await session.request(request, ua.HistoryReadResponse)).Results
+            (result,) = agreeing(1, (await session.request(request, ua.HistoryReadResponse)).Results)
         values = _in_order(result, after_ns)
         if values:
             yield values
+            after_ns = nanoseconds(values[-1].SourceTimestamp) or after_ns
         point = result.ContinuationPoint
         if not values or (not point and len(values) < VALUES_AT_ONCE):
             return

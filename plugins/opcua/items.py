@@ -3,19 +3,21 @@ tried again alone."""
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 import numpy as np
 import structlog
 from asyncua import ua
 
-from gateway.plugin import Device, Readings, quality
+from gateway.plugin import Device, Readings, Tags, quality
 
 from .address import parse_address
 from .config import OpcUaConfig
-from .errors import name_of
+from .errors import in_few_words, name_of
+from .reading import ReadPlan
 from .remarks import Remarks
-from .services import monitor
+from .services import forget, monitor
 from .session import Session
 from .subscription import FILTER_REFUSED, Subscription, item, say_revised
 
@@ -35,7 +37,11 @@ class Items:
         self._remark = remark
         self._log = log
         self.home: dict[int, Subscription] = {}
-        """Row of each tag that was asked for → its subscription."""
+        """Row of each tag that the server has taken into a subscription → that."""
+        self.numbers: dict[int, int] = {}
+        """Row → the server's number of its item."""
+        self._latest: dict[float, Subscription] = {}
+        """Scan → the subscription that takes what is still to come."""
         self.refused: dict[int, int] = {}
         """Row → status code with which the server refuses it."""
         self._retry_after = FIRST_RETRY
@@ -46,14 +52,25 @@ class Items:
         """The node of a row's tag; None when the server has no such namespace."""
         return self._session.node_id(parse_address(self._device.tags[row].config.address))
 
-    def take_over(self, subscription: Subscription, rows: Collection[int], refused: Mapping[int, int]) -> None:
-        """A subscription of before goes on, with the items of these rows."""
+    def latest(self, scan: float) -> Subscription | None:
+        """The subscription that takes what else is to be reported so often."""
+        return self._latest.get(scan)
+
+    def take_over(self, subscription: Subscription, rows: Mapping[int, int]) -> None:
+        """A subscription of before goes on, with the items of these rows, by the server's numbers."""
+        self.numbers |= rows
         self.home.update(dict.fromkeys(rows, subscription))
-        self.refused |= {row: code for row, code in refused.items() if row in rows}
+        self._latest[subscription.scan] = subscription
+
+    def scan(self, row: int) -> float:
+        """How often a row is reported, s."""
+        scan: float = self._device.tags[row].config.scan or self._config.scan
+        return scan
 
     async def create(self, subscription: Subscription, rows: Sequence[int]) -> dict[int, int]:
-        """Ask for these rows' values. Returns row → status code of those that the server refuses."""
-        self.home.update(dict.fromkeys(rows, subscription))
+        """Ask for these rows' values. Returns row → status code of those that the server refuses, `FULL` where it has no more
+        room."""
+        self._latest[subscription.scan] = subscription
         nodes = {row: self.node(row) for row in rows}
         refused = {row: quality.BAD_NODE_ID_UNKNOWN for row, node in nodes.items() if node is None}
         wanted = [(row, node) for row, node in nodes.items() if node is not None]
@@ -63,7 +80,9 @@ class Items:
             for row, _ in unfiltered:
                 self._remark(row, "the server cannot apply server_deadband, and reports every change")
             codes |= await self._create_items(subscription, unfiltered, filtered=False)
-        return refused | {row: code for row, code in codes.items() if code >= quality.BAD}
+        refused |= {row: code for row, code in codes.items() if code >= quality.BAD}
+        self.home.update({row: subscription for row in rows if row not in refused})
+        return refused
 
     async def _create_items(
         self, subscription: Subscription, wanted: Sequence[tuple[int, ua.NodeId]], *, filtered: bool = True
@@ -73,6 +92,9 @@ class Items:
         items = [item(row, node, self._config, tags[row].config, filtered=filtered) for row, node in wanted]
         results = await monitor(self._session, subscription.id, items)
         say_revised(items, results, self._log.info)
+        self.numbers.update(
+            (row, int(result.MonitoredItemId)) for (row, _), result in zip(wanted, results, strict=True)
+        )
         return {row: int(result.StatusCode.value) for (row, _), result in zip(wanted, results, strict=True)}
 
     def park(self, refused: Mapping[int, int]) -> Readings | None:
@@ -107,9 +129,7 @@ class Items:
         if name_of(code) == "BadNodeIdUnknown":
             hint = "; for an element of an array write index_range" if address.endswith("]") else ""
             return f"the server has no such node: compare address with its address space{hint} (BadNodeIdUnknown)"
-        if name_of(code) == "BadIndexRangeNoData":
-            return "the array has no elements there: check index_range (BadIndexRangeNoData)"
-        return name_of(code)
+        return in_few_words(code)
 
     def _bad_rows(self, codes: Mapping[int, int]) -> Readings:
         rows = np.array(list(codes), np.intp)
@@ -122,14 +142,32 @@ class Items:
             np.array(list(codes.values()), np.uint32) & np.uint32(~quality.FLAGS & 0xFFFF_FFFF),
         )
 
+    async def drop(self, row: int, why: str) -> Readings | None:
+        """No more of a row whose values spoil the messages in which they come: it is tried again alone. Its bad row."""
+        subscription = self.home.pop(row, None)
+        if subscription is None:
+            return None
+        await forget(self._session, subscription.id, self.numbers[row])
+        self._remark(row, f"its value cannot be decoded, nor told where it ends: {why}")
+        return self.park({row: quality.BAD_DECODING})
+
+    async def _worth_a_try(self) -> list[int]:
+        """The rows to be asked for again; those whose values could not be decoded, if they can when they are read alone."""
+        rows = []
+        for row, code in self.refused.items():
+            tags = Tags(self._device.name, [self._device.tags[row]])
+            undecodable = code == quality.BAD_DECODING
+            if not undecodable or (await ReadPlan(self._session, self._device, tags).read()).quality[0] != code:
+                rows.append(row)
+        return rows
+
     async def retry(self) -> Readings | None:
         """Ask once more for what was refused; the rest of the tags is not touched. What became bad rows."""
-        by_subscription: dict[int, list[int]] = {}
-        for row in self.refused:
-            by_subscription.setdefault(self.home[row].id, []).append(row)
         refused: dict[int, int] = {}
-        for rows in by_subscription.values():
-            refused |= await self.create(self.home[rows[0]], rows)
+        for scan, rows in groupby(sorted(await self._worth_a_try(), key=self.scan), self.scan):
+            if scan in self._latest:
+                refused |= await self.create(self._latest[scan], list(rows))
+        refused |= {row: code for row, code in self.refused.items() if row not in refused and row not in self.home}
         for row in [row for row in self.refused if row not in refused]:
             del self.refused[row]
             self._log.info("the server accepts a tag again", tag=self._device.tags[row].name)

@@ -10,9 +10,10 @@ from asyncua.ua.uaprotocol_auto import Argument
 from gateway.plugin import DeviceError, LinkError
 
 from .address import Address, parse_address
+from .browsing import browse
 from .errors import in_words, name_of
 from .event_fields import node_of
-from .services import browse, call, read
+from .services import call, read
 from .session import Session
 from .structures import Types
 from .values import as_exact, one

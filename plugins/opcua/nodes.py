@@ -1,16 +1,19 @@
 """What a server tells of its nodes: types, units, descriptions, and which variables there are."""
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from asyncua import ua
 
-from gateway.plugin import Found, Tag
+from gateway.plugin import Found, Tag, cleaned, encodable
 
 from .address import parse_address, parse_member
+from .browsing import references
 from .config import NodeConfig
 from .definitions import data_types_of, learn
-from .errors import in_words
+from .errors import in_words, name_of
 from .part import NoSuchPartError, element_of, member_of
 from .services import read
 from .session import Session
@@ -22,16 +25,48 @@ _SERVER = ua.NodeId(ua.ObjectIds.Server)
 _HIERARCHICAL = ua.NodeId(ua.ObjectIds.HierarchicalReferences)
 _HAS_PROPERTY = ua.NodeId(ua.ObjectIds.HasProperty)
 _UNITS = ua.RelativePath([ua.RelativePathElement(_HAS_PROPERTY, False, True, ua.QualifiedName("EngineeringUnits", 0))])
+DESCRIBED = 200
+"""Tags that are described at a time."""
+PATIENCE = 5.0
+"""Seconds after which a slow server is asked for no more descriptions; the next connect asks for the rest."""
+MOST_NODES = 100_000
+"""Nodes that are browsed."""
+MOST_LEVELS = 100
+LONGEST_NAME = 120
+"""Characters of one step of a path."""
+LONGEST_ADDRESS = 4096
+"""Characters of a node id that are shown; the standard allows no longer ones."""
 SHOWN = 16
 """Names of an enumeration that a description shows."""
 
 
+_described: dict[tuple[str, str], Found] = {}
+"""URL and address → what was told of it, by a server that is too slow to tell all at one connect."""
+
+
 async def describe_tags(session: Session, tags: Sequence[Tag]) -> Mapping[Tag, Found]:
-    """Type, unit and description of the tags whose nodes the server knows."""
-    nodes = {tag: session.node_id(parse_address(tag.config.address)) for tag in tags}
-    known = {tag: node for tag, node in nodes.items() if node is not None}
-    found = await describe_nodes(session, list(known.values()), [tag.config for tag in known])
-    return {tag: what for tag, what in zip(known, found, strict=True) if what is not None and what.type}
+    """Type, unit and description of the tags whose nodes the server knows; of a slow server, as many as it tells in time."""
+    url = session.config.url
+    until = asyncio.get_running_loop().time() + PATIENCE
+    known = [(tag, node) for tag in tags if (node := session.node_id(parse_address(tag.config.address))) is not None]
+    open_ones = [(tag, node) for tag, node in known if (url, _key(tag)) not in _described]
+    found: dict[Tag, Found] = {}
+    at = 0
+    while at < len(open_ones) and asyncio.get_running_loop().time() < until:
+        some = open_ones[at : at + DESCRIBED]
+        at += len(some)
+        told = await describe_nodes(session, [node for _, node in some], [tag.config for tag, _ in some])
+        found |= {tag: what for (tag, _), what in zip(some, told, strict=True) if what is not None and what.type}
+    for tag, _ in known:
+        if (what := _described.pop((url, _key(tag)), None)) is not None and tag not in found:
+            found[tag] = what
+    if at < len(open_ones):
+        _described.update({(url, _key(tag)): what for tag, what in found.items()})
+    return found
+
+
+def _key(tag: Tag) -> str:
+    return f"{tag.config.address} {tag.config.index_range} {tag.config.field}"
 
 
 async def describe_nodes(
@@ -116,13 +151,14 @@ def _built_in(types: Types, declared: ua.NodeId, path: Sequence[str | int]) -> u
 def _names(types: Types, declared: ua.NodeId, path: Sequence[str | int]) -> str:
     """What the numbers of an enumeration mean; empty for any other type."""
     names = types.enumerations.get(types.member_type(declared, path)) or {}
-    told = [f"{value} {name}" for value, name in sorted(names.items()) if name]
+    told = [f"{value} {cleaned(name, 100)}" for value, name in sorted(names.items()) if name]
     more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
     return f"({', '.join(told[:SHOWN] + more)})" if told else ""
 
 
 def _text(answer: ua.DataValue) -> str:
-    return str(plain(answer.Value) or "") if answer.StatusCode is None or answer.StatusCode.is_good() else ""
+    good = answer.StatusCode is None or answer.StatusCode.is_good()
+    return cleaned(plain(answer.Value) or "") if good else ""
 
 
 async def _units(session: Session, nodes: Sequence[ua.NodeId]) -> list[str]:
@@ -131,8 +167,7 @@ async def _units(session: Session, nodes: Sequence[ua.NodeId]) -> list[str]:
     async def call(chunk: Sequence[ua.NodeId]) -> Sequence[ua.BrowsePathResult]:
         request = ua.TranslateBrowsePathsToNodeIdsRequest()
         request.Parameters.BrowsePaths = [ua.BrowsePath(node, _UNITS) for node in chunk]
-        response = await session.request(request, ua.TranslateBrowsePathsToNodeIdsResponse)
-        return list(response.Results)
+        return list((await session.request(request, ua.TranslateBrowsePathsToNodeIdsResponse)).Results)
 
     with in_words("looking for units", session.certificate):
         paths = await session.in_chunks("translate", nodes, call)
@@ -142,64 +177,74 @@ async def _units(session: Session, nodes: Sequence[ua.NodeId]) -> list[str]:
     for row, answer in zip(targets, answers, strict=True):
         unit = answer.Value.Value if answer.Value is not None else None
         if isinstance(unit, ua.EUInformation):
-            units[row] = unit.DisplayName.Text or ""
+            units[row] = cleaned(unit.DisplayName.Text or "", 100)
     return units
 
 
-async def browse_variables(session: Session) -> AsyncGenerator[tuple[str, Found], None]:
-    """All variables below Objects, the server's own left out: address with namespace URI, and what is known of it."""
+async def browse_variables(
+    session: Session, miss: Callable[[str], None] = lambda what: None
+) -> AsyncGenerator[tuple[str, Found], None]:
+    """All variables below Objects, the server's own left out: address with namespace URI, and what is known of it. `miss` is
+    told, at the end, of what is missing."""
     paths = {_OBJECTS: "", _SERVER: "Server"}
     level = [_OBJECTS]
-    while level:
-        variables: list[ua.NodeId] = []
+    missing: Counter[str] = Counter()
+    depth = 0
+    while level and depth < MOST_LEVELS:
         below: list[ua.NodeId] = []
-        for parent, child in await _children(session, level):
-            if child.NodeId not in paths:
-                paths[child.NodeId] = f"{paths[parent]}/{child.BrowseName.Name}".lstrip("/")
-                below.append(child.NodeId)
-                if child.NodeClass == ua.NodeClass.Variable:
-                    variables.append(child.NodeId)
-        for node, found in zip(variables, await describe_nodes(session, variables), strict=True):
-            if found is not None:
-                yield str(session.address(node)), replace(found, path=paths[node])
-        level = below
+        for some in _parts(level):
+            fresh = await _fresh(session, some, paths, missing)
+            below += [child.NodeId for child in fresh]
+            for variables in _parts([each.NodeId for each in fresh if each.NodeClass == ua.NodeClass.Variable]):
+                for node, found in zip(variables, await describe_nodes(session, variables), strict=True):
+                    address = str(session.address(node))
+                    if found is None:
+                        continue
+                    if address == encodable(address) and len(address) <= LONGEST_ADDRESS:
+                        yield address, replace(found, path=paths[node])
+                    else:
+                        missing["nodes whose id is no text"] += 1
+        level, depth = below, depth + 1
+    missing[f"nodes below level {MOST_LEVELS}"] += len(level)
+    for what, count in (+missing).items():
+        miss(f"{what}: {count}")
 
 
-async def _children(session: Session, nodes: Sequence[ua.NodeId]) -> list[tuple[ua.NodeId, ua.ReferenceDescription]]:
+def _parts(nodes: Sequence[ua.NodeId]) -> Iterator[Sequence[ua.NodeId]]:
+    return (nodes[at : at + DESCRIBED] for at in range(0, len(nodes), DESCRIBED))
+
+
+async def _fresh(
+    session: Session, nodes: Sequence[ua.NodeId], paths: dict[ua.NodeId, str], missing: Counter[str]
+) -> list[ua.ReferenceDescription]:
+    """What is below these nodes and not known yet; `paths` learns where it is."""
+    fresh = []
+    for parent, child in await _children(session, nodes, missing):
+        if child.NodeId in paths:
+            continue
+        if len(paths) >= MOST_NODES:
+            missing[f"nodes beyond {MOST_NODES}"] += 1
+            continue
+        paths[child.NodeId] = f"{paths[parent]}/{_step(child)}".lstrip("/")
+        fresh.append(child)
+    return fresh
+
+
+def _step(child: ua.ReferenceDescription) -> str:
+    """A node's name as one step of a path."""
+    return cleaned(child.BrowseName.Name or "", LONGEST_NAME).replace("/", "_")
+
+
+async def _children(
+    session: Session, nodes: Sequence[ua.NodeId], missing: Counter[str]
+) -> list[tuple[ua.NodeId, ua.ReferenceDescription]]:
     """Objects and variables one step below, each with the node above it; properties are left out."""
-
-    async def call(chunk: Sequence[ua.NodeId]) -> Sequence[ua.BrowseResult]:
-        request = ua.BrowseRequest()
-        request.Parameters.NodesToBrowse = [_browse_of(node) for node in chunk]
-        return list((await session.request(request, ua.BrowseResponse)).Results)
-
-    with in_words("browsing", session.certificate):
-        answers = list(zip(nodes, await session.in_chunks("browse", nodes, call), strict=True))
-        children = []
-        while answers:
-            children += [(node, child) for node, result in answers for child in result.References or ()]
-            answers = await _more(session, [(node, result) for node, result in answers if result.ContinuationPoint])
-    return [(node, child) for node, child in children if child.ReferenceTypeId != _HAS_PROPERTY]
-
-
-async def _more(
-    session: Session, answers: Sequence[tuple[ua.NodeId, ua.BrowseResult]]
-) -> list[tuple[ua.NodeId, ua.BrowseResult]]:
-    """What did not fit into these answers."""
-    if not answers:
-        return []
-    request = ua.BrowseNextRequest()
-    request.Parameters.ContinuationPoints = [result.ContinuationPoint for _, result in answers]
-    results = (await session.request(request, ua.BrowseNextResponse)).Parameters.Results
-    return [(node, result) for (node, _), result in zip(answers, results, strict=True)]
-
-
-def _browse_of(node: ua.NodeId) -> ua.BrowseDescription:
-    return ua.BrowseDescription(
-        NodeId=node,
-        BrowseDirection=ua.BrowseDirection.Forward,
-        ReferenceTypeId=_HIERARCHICAL,
-        IncludeSubtypes=True,
-        NodeClassMask=ua.NodeClass.Object | ua.NodeClass.Variable,
-        ResultMask=ua.BrowseResultMask.All,
-    )
+    classes = ua.NodeClass.Object | ua.NodeClass.Variable
+    children = []
+    for node, ends in zip(nodes, await references(session, nodes, _HIERARCHICAL, classes), strict=True):
+        if ends.refused:
+            missing[f"nodes below which the server does not say what there is ({name_of(ends.refused)})"] += 1
+        if ends.cut:
+            missing["nodes with more below them than is looked at"] += 1
+        children += [(node, child) for child in ends.references if child.ReferenceTypeId != _HAS_PROPERTY]
+    return children

@@ -1,12 +1,18 @@
 """Publish requests: a few are always under way, so that the server can answer whenever it has something."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from asyncua import ua
+
+MOST_A_SECOND = 500
+"""Publish requests in one second: a server that answers each at once does not get more."""
+REST = 1.0
+"""Seconds until the next request to a server that has refused one."""
 
 Acknowledgements = list[ua.SubscriptionAcknowledgement]
 Send = Callable[[Sequence[ua.SubscriptionAcknowledgement]], Awaitable[Any]]
@@ -32,6 +38,13 @@ class Publishing:
         self._under_way: dict[asyncio.Future[Any], Acknowledgements] = {}
         self._answers: asyncio.Queue[Answer] = asyncio.Queue()
         self._acknowledgements: Acknowledgements = []
+        self._sent: deque[float] = deque(maxlen=MOST_A_SECOND)
+        self.rests_until = 0.0
+        """Loop time until which no request is sent."""
+
+    def rest(self) -> None:
+        """The server has refused a request: it gets the next one later."""
+        self.rests_until = asyncio.get_running_loop().time() + REST
 
     def acknowledge(self, *messages: ua.SubscriptionAcknowledgement) -> None:
         """Let the server forget messages; it hears of it with the next request."""
@@ -43,7 +56,12 @@ class Publishing:
 
     def fill(self) -> None:
         """Send requests until as many as wished are under way."""
-        while len(self._under_way) < self.window:
+        now = asyncio.get_running_loop().time()
+        while len(self._under_way) < self.window and now >= self.rests_until:
+            if len(self._sent) == MOST_A_SECOND and now - self._sent[0] < 1.0:
+                self.rests_until = self._sent[0] + 1.0
+                return
+            self._sent.append(now)
             acknowledgements, self._acknowledgements = self._acknowledgements, []
             request = asyncio.ensure_future(self._send(acknowledgements))
             self._under_way[request] = acknowledgements

@@ -1,26 +1,34 @@
-"""Reading many nodes again and again: the request is encoded once, the answer decoded straight into columns."""
+"""Reading many nodes again and again: the request is encoded once, the answer decoded straight into columns.
 
+A request whose answer makes no sense is asked by halves: so the node is found whose value spoils it, which is then read
+alone, and more and more seldom, while the others are read as before.
+"""
+
+import asyncio
 import struct
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from asyncua import ua
 from asyncua.common.utils import Buffer
-from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary
-from asyncua.ua.uaerrors import BadEncodingLimitsExceeded, BadResponseTooLarge, BadTooManyOperations
+from asyncua.ua.ua_binary import struct_to_binary
 
-from gateway.plugin import Device, LinkError, Readings, Tags, quality
+from gateway.plugin import Device, LinkError, Readings, Tags, doubting, quality
 
 from .address import parse_address
-from .decode import Block, as_block, empty_block
-from .errors import in_words
-from .fast import Decoder, UnexpectedLayoutError
+from .bounds import NotUnderstoodError, after_header
+from .decode import Block, empty_block, joined
+from .errors import SIZES, TOO_MUCH, in_words
+from .fast import Decoder
 from .part import Parts
 from .session import Session
 
-_TOO_MUCH = (BadTooManyOperations, BadResponseTooLarge, BadEncodingLimitsExceeded)
+FIRST_RETRY, LAST_RETRY = 10.0, 300.0
+"""Seconds after which a node whose value spoils answers is read again, alone; doubling."""
+Say = Callable[[int, str, bytes], None]
+
 _COUNT = struct.Struct("<i")
 
 
@@ -28,9 +36,18 @@ _COUNT = struct.Struct("<i")
 class _Part:
     """One request: some of the nodes."""
 
-    rows: slice
+    rows: list[int]
     parameters: bytes
     decoder: Decoder
+
+
+@dataclass(slots=True)
+class _Parked:
+    """A row that is read alone."""
+
+    reason: str
+    pause: float = FIRST_RETRY
+    retry_at: float = field(default=0.0)
 
 
 class ReadPlan:
@@ -40,66 +57,103 @@ class ReadPlan:
         self._session = session
         self._device = device
         self._tags = tags
-        nodes = [session.node_id(parse_address(tag.config.address)) for tag in tags]
-        self._known = np.flatnonzero([node is not None for node in nodes])
-        self._nodes = [
-            (node, tag.config.index_range) for node, tag in zip(nodes, tags, strict=True) if node is not None
-        ]
+        self._nodes: dict[int, tuple[ua.NodeId, str | None]] = {}
+        for row, tag in enumerate(tags):
+            if (node := session.node_id(parse_address(tag.config.address))) is not None:
+                self._nodes[row] = (node, tag.config.index_range)
         self._wanted = Parts([tag.config for tag in tags], session.types)
         self._parts: list[_Part] = []
         self._size = 0
+        self._parked: dict[int, _Parked] = {}
 
-    async def read(self, say: Callable[[int, str], None] = lambda row, what: None) -> Readings:
-        """What the server says of the tags now. `say` is told of rows whose values cannot be tags."""
+    async def read(self, say: Say = lambda row, what, raw: None) -> Readings:
+        """What the server says of the tags now. `say` is told of rows whose values cannot be tags, with the first bytes of
+        those that cannot be decoded."""
         with in_words("reading", self._session.certificate):
             block = await self._read()
         self._wanted.take(block)
+        readings = block.readings(self._device, self._tags.ids)
         for row, why in block.unusable.items():
-            say(row, why)
-        return block.readings(self._device, self._tags.ids)
+            say(row, why, block.raw.get(row, b""))
+        return readings
 
     async def _read(self) -> Block:
+        whole = empty_block(len(self._tags))
+        whole.t_ns.fill(time.time_ns())
+        whole.quality.fill(quality.BAD_NODE_ID_UNKNOWN)
         while True:
             self._split()
+            blocks: list[tuple[_Part, Block]] = []
             try:
-                blocks = [await self._read_part(part) for part in self._parts]
-            except _TOO_MUCH:
-                self._session.shrink("read", self._size)
+                for part in list(self._parts):
+                    blocks += await self._read_part(part)
+            except TOO_MUCH as error:
+                self._divide(part, error)
             else:
-                return self._together(blocks)
+                break
+        if len(blocks) == 1 and len(blocks[0][1].value) == len(self._tags):
+            return blocks[0][1]
+        for part, block in blocks:
+            whole.put_rows(np.array(part.rows, np.intp), block)
+        await self._read_parked(whole)
+        return whole
 
     def _split(self) -> None:
         """Requests no larger than the server bears."""
-        if self._size == (size := self._session.limits["read"]):
-            return
-        self._size = size
-        begins = range(0, len(self._nodes), size)
-        self._parts = [
-            _Part(slice(at, at + size), _encoded(self._nodes[at : at + size]), Decoder(self._session.types))
-            for at in begins
-        ]
+        if self._size != (size := self._session.limits["read"]):
+            self._size = size
+            rows = [row for row in self._nodes if row not in self._parked]
+            self._parts = [self._part(rows[at : at + size]) for at in range(0, len(rows), size)]
 
-    async def _read_part(self, part: _Part) -> Block:
+    def _part(self, rows: list[int]) -> _Part:
+        return _Part(rows, _encoded([self._nodes[row] for row in rows]), Decoder(self._session.types))
+
+    def _divide(self, part: _Part, error: ua.UaError) -> None:
+        """The server found this request too much: too many nodes in all, or this one too large in bytes."""
+        if not isinstance(error, SIZES):
+            self._session.shrink("read", len(part.rows))
+        elif len(part.rows) > 1:
+            half = len(part.rows) // 2
+            at = self._parts.index(part)
+            self._parts[at : at + 1] = [self._part(part.rows[:half]), self._part(part.rows[half:])]
+        else:
+            self._park(part.rows[0], "the server finds it too large to be sent: take a part of it by index_range")
+
+    async def _read_part(self, part: _Part) -> list[tuple[_Part, Block]]:
+        """The values, in as many parts as it took to get all that make sense."""
+        try:
+            return [(part, await self._ask(part))]
+        except NotUnderstoodError as error:
+            if len(part.rows) == 1:
+                self._park(part.rows[0], f"its value cannot be decoded, nor told where it ends: {error}")
+                return []
+            half = len(part.rows) // 2
+            halves = [self._part(part.rows[:half]), self._part(part.rows[half:])]
+            return [*await self._read_part(halves[0]), *await self._read_part(halves[1])]
+
+    def _park(self, row: int, reason: str) -> None:
+        self._parked[row] = _Parked(reason, retry_at=asyncio.get_running_loop().time() + FIRST_RETRY)
+        self._size = 0  # the others are put together again
+
+    async def _read_parked(self, whole: Block) -> None:
+        now = asyncio.get_running_loop().time()
+        for row, parked in list(self._parked.items()):
+            whole.spoil(row, quality.BAD_DECODING, parked.reason)
+            if now < parked.retry_at:
+                continue
+            try:
+                block = await self._ask(self._part([row]))
+            except (NotUnderstoodError, *TOO_MUCH):
+                parked.pause = min(LAST_RETRY, 2 * parked.pause)
+                parked.retry_at = now + parked.pause
+            else:
+                whole.put_rows(np.array([row], np.intp), block)
+                del self._parked[row]
+                self._size = 0
+
+    async def _ask(self, part: _Part) -> Block:
         answer = await self._session.request_encoded(ua.ReadRequest, part.parameters)
-        count = len(self._nodes[part.rows])
-        block = _decoded(answer, part.decoder, time.time_ns())
-        if len(block.value) != count:
-            raise LinkError(f"the server answered {len(block.value)} values instead of {count}")
-        return block
-
-    def _together(self, blocks: Sequence[Block]) -> Block:
-        count = len(self._tags)
-        if len(blocks) == 1 and len(self._nodes) == count:
-            return blocks[0]
-        whole = empty_block(count)
-        whole.t_ns.fill(time.time_ns())
-        whole.quality.fill(quality.BAD_NODE_ID_UNKNOWN)
-        for part, block in zip(self._parts, blocks, strict=True):
-            rows = self._known[part.rows]
-            whole.t_ns[rows], whole.value[rows], whole.quality[rows] = block.t_ns, block.value, block.quality
-            whole.exact.update((int(rows[row]), value) for row, value in block.exact.items())
-            whole.unusable.update((int(rows[row]), kind) for row, kind in block.unusable.items())
-        return whole
+        return await _decoded(answer, part.decoder, len(part.rows))
 
 
 def _encoded(nodes: Sequence[tuple[ua.NodeId, str | None]]) -> bytes:
@@ -110,13 +164,23 @@ def _encoded(nodes: Sequence[tuple[ua.NodeId, str | None]]) -> bytes:
     return bytes(struct_to_binary(parameters))
 
 
-def _decoded(answer: Buffer, decoder: Decoder, now_ns: int) -> Block:
-    data = answer.copy()
-    nodeid_from_binary(data)
-    struct_from_binary(ua.ResponseHeader, data).ServiceResult.check()
-    raw = bytes(data)
-    (count,) = _COUNT.unpack_from(raw)
-    try:
-        return decoder.values(raw, _COUNT.size, max(0, count), now_ns)
-    except (UnexpectedLayoutError, struct.error, IndexError):
-        return as_block(struct_from_binary(ua.ReadResponse, answer).Results, now_ns, decoder.types)
+async def _decoded(answer: Buffer, decoder: Decoder, asked: int) -> Block:
+    """As many values as were asked for, decoded in portions. Raises NotUnderstoodError, or LinkError where the answer has
+    another number of them."""
+    now_ns = time.time_ns()
+    rest = after_header(answer)
+    with doubting(NotUnderstoodError):
+        (count,) = _COUNT.unpack(rest.read(_COUNT.size))
+    if count != asked:
+        raise LinkError(f"the server answered {max(0, count)} values instead of {asked}")
+    raw, at, end = rest.data, rest.cur_pos, rest.cur_pos + len(rest)
+    blocks: list[Block] = []
+    left = asked
+    while left:
+        with doubting(NotUnderstoodError):
+            block, at = decoder.values(raw, at, end, left, now_ns)
+        blocks.append(block)
+        left -= len(block.value)
+        if left:
+            await asyncio.sleep(0)
+    return joined(blocks) if blocks else empty_block(0)

@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from gateway.plugin import Device, Readings
 
 from .decode import OVERFLOW, Block, joined
-from .notification import Notification
+from .notification import Handles
 from .part import Parts
 from .remarks import Remarks
 from .structures import Types
-from .values import as_exact
 
 MORE_WITHIN = 0.25
 """Seconds that messages wait for those of the same report, of which the server says that there are more."""
 MOST = 50_000
 """Values of a report that are handed on though there are more."""
+EXACT = 25
+"""Numbers that a value counts for which is none: it costs so much more."""
 WORTH = 100
 """Tags that a block of its own is worth."""
 KNOWN = 8
@@ -37,6 +38,7 @@ class Report:
         self._remark = remark
         self._parts = Parts([tag.config for tag in device.tags], types)
         self._values: list[tuple[Rows, Block]] = []
+        self._weight = 0
         self._known: dict[bytes, NDArray[np.uint32]] = {}
         self.latest = np.zeros(len(device.tags), np.int64)
         """Source time of each row's last value, ns since 1970; 0 where there was none."""
@@ -50,28 +52,32 @@ class Report:
     @property
     def full(self) -> bool:
         """Whether there are so many values that they are handed on though there are more to come."""
-        return sum(len(rows) for rows, _ in self._values) >= MOST
+        return self._weight >= MOST
 
-    def add(self, message: Notification, now: float) -> None:
-        """Take over what a message holds, at this loop time."""
-        self.messages.append(message.acknowledgement)
+    def add(self, handles: Handles, block: Block, now: float) -> None:
+        """Take over a portion of what a message holds, at this loop time. Values with a handle that was never given are left
+        out."""
         self.until = min(self.until, now + MORE_WITHIN)
-        if len(message.handles):
-            self._add(message.handles, message.block)
+        known = handles < len(self.latest)
+        if known.all():
+            self._add(handles, block)
+        elif known.any():
+            self._add(handles[known], block.some(np.flatnonzero(known)))
 
     def _add(self, rows: Rows, block: Block) -> None:
+        self._weight += len(rows) + EXACT * len(block.exact)
         self._parts.take(block, rows)
         if block.quality.any():
             for at in np.flatnonzero(block.quality & OVERFLOW == OVERFLOW).tolist():
                 self._remark(int(rows[at]), "the server's queue was full, values are lost: raise queue_size")
         for at, why in block.unusable.items():
-            self._remark(int(rows[at]), why)
+            self._remark(int(rows[at]), why, block.raw.get(at, b""))
         self.latest[rows] = block.t_ns
         self._values.append((rows, block))
 
     def take(self) -> list[Readings]:
         """All of it, in blocks; those of a tag in their order."""
-        taken, self._values, self.messages, self.until = self._values, [], [], float("inf")
+        taken, self._values, self.messages, self.until, self._weight = self._values, [], [], float("inf"), 0
         if not taken:
             return []
         rows = np.concatenate([each for each, _ in taken])
@@ -91,10 +97,7 @@ class Report:
             readings = block.readings(self._device, self._ids(rows))
         else:
             rows = rows[turn]
-            place = {int(old): new for new, old in enumerate(turn.tolist())} if block.exact else {}
-            exact = {place[old]: as_exact(value) for old, value in block.exact.items() if old in place}
-            columns = (block.t_ns[turn], self._ids(rows), block.value[turn], block.quality[turn])
-            readings = Readings(self._device, *columns, exact)
+            readings = block.some(turn).readings(self._device, self._ids(rows))
         return self._only_new(readings, rows) if self.recovered else readings
 
     def _ids(self, rows: Rows) -> NDArray[np.uint32]:

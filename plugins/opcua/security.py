@@ -6,7 +6,7 @@ from pathlib import Path
 from asyncua import ua
 from asyncua.crypto import security_policies, uacrypto
 
-from gateway.plugin import RefusedError, cleaned
+from gateway.plugin import RefusedError, cleaned, doubting
 
 from .certificate import read_certificate
 from .config import OpcUaConfig
@@ -20,6 +20,11 @@ POLICIES: dict[str, Policy] = {
     "Aes128_Sha256_RsaOaep": security_policies.SecurityPolicyAes128Sha256RsaOaep,
 }
 """Policies that are still held to be safe, the strongest first."""
+
+MOST_OFFERS = 20
+"""Endpoints that a message names."""
+LARGEST_CERTIFICATE = 64 * 1024
+"""Bytes of a certificate with its chain."""
 
 MODES = {
     "sign_and_encrypt": ua.MessageSecurityMode.SignAndEncrypt,
@@ -48,7 +53,9 @@ def _offered(endpoints: Sequence[ua.EndpointDescription]) -> str:
     modes = {mode: name for name, mode in MODES.items()}
     offers: dict[str, None] = {}
     for endpoint in endpoints:
-        name = str(endpoint.SecurityPolicyUri).rpartition("#")[2]
+        name = cleaned(str(endpoint.SecurityPolicyUri).rpartition("#")[2], 60)
+        if len(offers) >= MOST_OFFERS:
+            break
         mode = modes.get(endpoint.SecurityMode, "?")
         if name in POLICIES:
             offers[f'security = "{name}" with mode = "{mode}"'] = None
@@ -61,20 +68,24 @@ def _offered(endpoints: Sequence[ua.EndpointDescription]) -> str:
 
 def first_certificate(endpoint: ua.EndpointDescription) -> bytes:
     """The server's own certificate (DER) out of the chain that it sends. Raises RefusedError when there is none."""
-    try:
-        certificate = uacrypto.x509_from_der(endpoint.ServerCertificate)
-    except ValueError as error:
-        raise RefusedError(f"the server shows a certificate that cannot be read: {error}") from error
-    if certificate is None:
+    if not endpoint.ServerCertificate:
         raise RefusedError("the server shows no certificate")
-    return bytes(uacrypto.der_from_x509(certificate))
+    if len(endpoint.ServerCertificate) > LARGEST_CERTIFICATE:
+        raise RefusedError(f"the server shows a certificate of more than {LARGEST_CERTIFICATE} bytes")
+    with doubting(_unreadable):
+        return bytes(uacrypto.der_from_x509(uacrypto.x509_from_der(endpoint.ServerCertificate)))
+
+
+def _unreadable(reason: str) -> RefusedError:
+    return RefusedError(f"the server shows a certificate that cannot be read: {reason}")
 
 
 def check_server(certificate: bytes, config: OpcUaConfig, folder: Path) -> None:
     """Raises RefusedError, saying what to do, unless the server's certificate (DER) is the configured one, or, where none is
     configured, one that people have accepted. One that is not known yet is kept for their decision."""
     shown = thumbprint(certificate)
-    subject = cleaned(uacrypto.x509_from_der(certificate).subject.rfc4514_string(), 200) or "no name"
+    with doubting(_unreadable):
+        subject = cleaned(uacrypto.x509_from_der(certificate).subject.rfc4514_string() or "no name", 200)
     line = f'server_thumbprint = "{shown}"'
     if config.server_certificate or config.server_thumbprint:
         if not _is_configured(certificate, config):

@@ -1,42 +1,107 @@
 """The services of a session that deal in nodes, items and subscriptions, in requests that the server bears."""
 
+import asyncio
+import struct
 from collections.abc import Sequence
 
 from asyncua import ua
-from asyncua.ua.uaerrors import BadMessageNotAvailable, BadSubscriptionIdInvalid
+from asyncua.common.utils import Buffer
+from asyncua.ua.uaerrors import BadMessageNotAvailable, BadSubscriptionIdInvalid, BadTooManyMonitoredItems
 
-from .errors import in_words
+from gateway.plugin import doubting
+
+from .bounds import LARGE, Measured, NotUnderstoodError, after_header, decoded
+from .errors import TOO_MUCH, agreeing, in_words
+from .extent import data_value_end
+from .notification import Notification, decode_republish
 from .session import Session
+
+UNDECODABLE = ua.StatusCode(ua.StatusCodes.BadDecodingError)
+FULL = int(ua.StatusCodes.BadTooManyMonitoredItems)
+"""Of an item for which a subscription, or the server, has no more room."""
 
 Wanted = tuple[ua.NodeId, ua.AttributeIds] | tuple[ua.NodeId, ua.AttributeIds, str | None]
 """A node, an attribute, and the part of its array."""
 
 
 async def read(session: Session, wanted: Sequence[Wanted]) -> list[ua.DataValue]:
-    """Attributes of nodes, in order."""
+    """Attributes of nodes, in order; BadDecodingError for one that cannot be decoded."""
 
     async def call(chunk: Sequence[Wanted]) -> Sequence[ua.DataValue]:
         request = ua.ReadRequest()
         request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
         request.Parameters.NodesToRead = [ua.ReadValueId(node, each, *part) for node, each, *part in chunk]
-        return list((await session.request(request, ua.ReadResponse)).Results)
+        answer = await session.answer_to(request)
+        try:
+            return await asyncio.to_thread(_values, answer) if len(answer) > LARGE else _values(answer)
+        except NotUnderstoodError:
+            if len(chunk) == 1:
+                return [ua.DataValue(StatusCode=UNDECODABLE)]
+        half = len(chunk) // 2
+        return [*await call(chunk[:half]), *await call(chunk[half:])]
 
     with in_words("reading", session.certificate):
         return await session.in_chunks("read", wanted, call)
 
 
+def _values(answer: Buffer) -> Sequence[ua.DataValue]:
+    """The values of a read answer. Raises NotUnderstoodError where one has no end that can be told."""
+    rest = after_header(answer)
+    with doubting(NotUnderstoodError):
+        (count,) = struct.unpack("<i", rest.read(4))
+        if count > len(rest):
+            raise NotUnderstoodError(f"it has no room for {count} values")
+        data, at, end = rest.data, rest.cur_pos, rest.cur_pos + len(rest)
+        values = []
+        for _ in range(count):
+            start, at = at, data_value_end(data, at, end)
+            try:
+                values.append(decoded(ua.DataValue, Measured(data, start, at - start)))
+            except NotUnderstoodError:
+                values.append(ua.DataValue(StatusCode=UNDECODABLE))
+    return values
+
+
 async def monitor(
     session: Session, subscription: int, items: Sequence[ua.MonitoredItemCreateRequest]
 ) -> list[ua.MonitoredItemCreateResult]:
-    """Add items to a subscription. Returns the server's word on each, in order."""
-
-    async def call(chunk: Sequence[ua.MonitoredItemCreateRequest]) -> Sequence[ua.MonitoredItemCreateResult]:
-        request = ua.CreateMonitoredItemsRequest()
-        request.Parameters = ua.CreateMonitoredItemsParameters(subscription, ua.TimestampsToReturn.Both, list(chunk))
-        return list((await session.request(request, ua.CreateMonitoredItemsResponse)).Results)
-
+    """Add items to a subscription. Returns the server's word on each, in order; `FULL` for those that it has no room for,
+    whether it says so of each or refuses the request."""
+    results: list[ua.MonitoredItemCreateResult] = []
+    size = session.limits["subscribe"]
+    full = False
     with in_words("subscribing", session.certificate):
-        return await session.in_chunks("subscribe", items, call)
+        while len(results) < len(items) and not full:
+            chunk = items[len(results) : len(results) + size]
+            try:
+                answers = await _monitor(session, subscription, chunk)
+            except (*TOO_MUCH, BadTooManyMonitoredItems):
+                full = len(chunk) == 1
+                size = max(1, len(chunk) // 2)
+            else:
+                results += answers
+                full = answers[-1].StatusCode.value == FULL
+    if not full:
+        session.limits["subscribe"] = size
+    rest = ua.MonitoredItemCreateResult(StatusCode=ua.StatusCode(FULL))
+    return results + [rest] * (len(items) - len(results))
+
+
+async def _monitor(
+    session: Session, subscription: int, items: Sequence[ua.MonitoredItemCreateRequest]
+) -> Sequence[ua.MonitoredItemCreateResult]:
+    request = ua.CreateMonitoredItemsRequest()
+    request.Parameters = ua.CreateMonitoredItemsParameters(subscription, ua.TimestampsToReturn.Both, list(items))
+    return agreeing(len(items), (await session.request(request, ua.CreateMonitoredItemsResponse)).Results)
+
+
+async def forget(session: Session, subscription: int, item: int) -> None:
+    """Delete an item of a subscription."""
+    request = ua.DeleteMonitoredItemsRequest()
+    request.Parameters.SubscriptionId = subscription
+    request.Parameters.MonitoredItemIds = [item]
+    with in_words("unsubscribing", session.certificate):
+        await session.request(request, ua.DeleteMonitoredItemsResponse)
 
 
 async def unsubscribe(session: Session, subscriptions: Sequence[int]) -> None:
@@ -51,6 +116,7 @@ async def take_over(session: Session, subscriptions: Sequence[int]) -> list[int]
     """Those of the subscriptions that the server still has, now of this session."""
     with in_words("taking subscriptions over", session.certificate):
         results = await (_confirm if session.continued else _transfer)(session, list(subscriptions))
+        agreeing(len(subscriptions), results)
     return [each for each, status in zip(subscriptions, results, strict=True) if status.is_good()]
 
 
@@ -72,16 +138,16 @@ async def _transfer(session: Session, subscriptions: list[int]) -> Sequence[ua.S
     return [result.StatusCode for result in response.Parameters.Results]
 
 
-async def republish(session: Session, subscription: int, sequence: int) -> ua.NotificationMessage | None:
+async def republish(session: Session, subscription: int, sequence: int) -> Notification | None:
     """A message that was sent but never arrived; None when the server no longer has it."""
     request = ua.RepublishRequest()
     request.Parameters = ua.RepublishParameters(subscription, sequence)
     with in_words("asking for lost messages", session.certificate):
         try:
-            message = (await session.request(request, ua.RepublishResponse)).NotificationMessage
+            message = decode_republish(subscription, await session.answer_to(request))
         except (BadMessageNotAvailable, BadSubscriptionIdInvalid):
             return None
-    return message if message.SequenceNumber == sequence and message.NotificationData else None
+    return message if message.sequence == sequence and not message.keep_alive else None
 
 
 async def call(
@@ -90,35 +156,5 @@ async def call(
     """Call a method of an object. Raises the library's errors, for `in_words`."""
     request = ua.CallRequest()
     request.Parameters.MethodsToCall = [ua.CallMethodRequest(target, method, list(arguments))]
-    (result,) = (await session.request(request, ua.CallResponse)).Results
+    (result,) = agreeing(1, (await session.request(request, ua.CallResponse)).Results)
     return result
-
-
-async def browse(
-    session: Session,
-    node: ua.NodeId,
-    kind: ua.NodeId,
-    classes: ua.NodeClass,
-    direction: ua.BrowseDirection = ua.BrowseDirection.Forward,
-) -> list[ua.ReferenceDescription]:
-    """What a node is tied to by references of this kind, or of one derived from it; nothing for a node that is not there."""
-    request = ua.BrowseRequest()
-    request.Parameters.NodesToBrowse = [
-        ua.BrowseDescription(
-            NodeId=node,
-            BrowseDirection=direction,
-            ReferenceTypeId=kind,
-            IncludeSubtypes=True,
-            NodeClassMask=classes,
-            ResultMask=ua.BrowseResultMask.All,
-        )
-    ]
-    with in_words("browsing", session.certificate):
-        (result,) = (await session.request(request, ua.BrowseResponse)).Results
-        found = list(result.References or ())
-        while result.ContinuationPoint:
-            more = ua.BrowseNextRequest()
-            more.Parameters.ContinuationPoints = [result.ContinuationPoint]
-            (result,) = (await session.request(more, ua.BrowseNextResponse)).Parameters.Results
-            found += result.References or ()
-    return found

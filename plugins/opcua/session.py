@@ -8,25 +8,29 @@ server, so the next channel continues it by its ticket (OPC 10000-4 §6.7): noth
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from asyncua import Client, ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_to_binary, struct_from_binary, struct_to_binary
-from asyncua.ua.uaerrors import BadEncodingLimitsExceeded, BadResponseTooLarge, BadTooManyOperations
+from asyncua.ua.uaerrors import BadTooManyOperations
 
-from gateway.plugin import LinkError, RefusedError
+from gateway.plugin import LinkError, RefusedError, cleaned, contained
 
 from .address import Address
+from .bounds import decoded_beside
 from .certificate import Identity
 from .config import OpcUaConfig
-from .errors import in_words
+from .creation import create_session
+from .errors import SIZES, agreeing, in_words
 from .protection import Protection, check_password, load_user, look_at_endpoints, protect
 from .publishing import Publishing
 from .structures import Types
+from .transport import BoundedProtocol
 
 CHANNEL_LIFETIME = 3600.0
 RENEW_AT = 0.75
@@ -35,6 +39,13 @@ GOODBYE = 1.0
 """Seconds that the server has to end a session."""
 MOST_OPERATIONS = 1000
 """Nodes in one request, unless the server's limit is lower."""
+MOST_BROWSED = 100
+"""The same of a request to browse, each of whose answers may be long."""
+MOST_NAMESPACES = 10_000
+SOONEST_RENEWAL = 1.0
+"""Seconds between two tokens at least, whatever lifetime the server grants."""
+SHORTEST_SESSION, LONGEST_SESSION = 1.0, 86_400.0
+"""Seconds; what a server grants beyond is taken for these."""
 
 _NAMESPACES = ua.NodeId(2255)
 _MAX_NODES_PER_READ = ua.NodeId(11705)
@@ -66,17 +77,7 @@ class Ticket:
     certificate: bytes | None
     login: Any
     """The kinds of login that the server offered."""
-
-
-async def heeding(call: Coroutine[Any, Any, R]) -> R:
-    """What the library's call returns. Its time-outs swallow a cancellation that comes together with the answer, as
-    asyncio.wait_for of Python 3.11 does; here it is raised."""
-    task = asyncio.current_task()
-    before = task.cancelling() if task is not None else 0
-    result = await call
-    if task is not None and task.cancelling() > before:
-        raise asyncio.CancelledError
-    return result
+    granted: float
 
 
 class Session:
@@ -93,7 +94,9 @@ class Session:
         self.namespaces: list[str] = []
         self.types = Types()
         """What the server has told of data types of its own."""
-        self.limits = dict.fromkeys(_LIMITS, MOST_OPERATIONS)
+        self.limits = dict.fromkeys(_LIMITS, MOST_OPERATIONS) | {"browse": MOST_BROWSED}
+        self.granted = LONGEST_SESSION
+        """Seconds after which the server ends a session that it has heard nothing of."""
         self.renew_at = 0.0
         """Loop time at which the channel's token wants to be renewed."""
         self._client = self._new_client()
@@ -112,6 +115,7 @@ class Session:
         client.secure_channel_timeout = int(CHANNEL_LIFETIME * 1000)
         if self.identity:
             client.application_uri = self.identity.uri
+        client.uaclient._make_protocol = partial(_bounded, client.uaclient)
         return client
 
     async def open(self, password: str, ticket: Ticket | None = None) -> None:
@@ -119,7 +123,7 @@ class Session:
         when it fails."""
         with in_words(f"connecting to {self.config.url}", self.certificate):
             if self.identity:
-                endpoints = await look_at_endpoints(self._new_client())
+                endpoints = await contained(look_at_endpoints(self._new_client()))
                 self.protection = await protect(self._client, endpoints, self.config, self.identity, self._pki)
             await load_user(self._client, self.config)
             new = False
@@ -130,6 +134,7 @@ class Session:
                 if not self.continued:
                     new = True
                     await self._log_in(password)
+                self._protocol().trust()
                 await self._learn()
             except BaseException:
                 await self.close(goodbye=new)
@@ -140,7 +145,8 @@ class Session:
         """What another channel needs to continue this session."""
         client = self._client
         token = client.uaclient.session.authentication_token
-        return Ticket(token, client._server_nonce, client.security_policy.peer_certificate, client._policy_ids)
+        shown = client.security_policy.peer_certificate
+        return Ticket(token, client._server_nonce, shown, client._policy_ids, self.granted)
 
     async def _continue(self, ticket: Ticket, password: str) -> bool:
         client = self._client
@@ -156,20 +162,25 @@ class Session:
             if self.identity is None:
                 client.security_policy.peer_certificate = None
             return False
+        self.granted = ticket.granted
         return True
 
     async def _log_in(self, password: str) -> None:
-        await self._client.create_session()
+        granted = await create_session(self._client)
+        if granted > 0:  # neither none nor no number
+            self.granted = min(max(SHORTEST_SESSION, granted), LONGEST_SESSION)
         check_password(self._client, self.config, password)
         await self._activate(password)
 
     async def _activate(self, password: str) -> None:
-        await self._client.activate_session(self.config.user, password or None, self._client.user_certificate)
+        await contained(
+            self._client.activate_session(self.config.user, password or None, self._client.user_certificate)
+        )
 
     async def _connect_channel(self) -> None:
         try:
             for step in (self._client.connect_socket, self._client.send_hello, self._client.open_secure_channel):
-                await heeding(step())
+                await contained(step())
         except AssertionError as error:  # so the library reports that the server refused to open the channel
             trust = f"most likely it does not trust the gateway's certificate: let it trust {self.certificate}"
             unprotected = 'it may not allow security = "none"'
@@ -179,17 +190,17 @@ class Session:
         """Read the namespaces, whose order may change with every start of the server, and the server's limits."""
 
         async def read(nodes: Sequence[ua.NodeId]) -> Sequence[ua.DataValue]:
-            values: Sequence[ua.DataValue] = await self._client.uaclient.session.read_attributes(
-                nodes, ua.AttributeIds.Value
-            )
-            return values
+            request = ua.ReadRequest()
+            request.Parameters.NodesToRead = [ua.ReadValueId(node, ua.AttributeIds.Value) for node in nodes]
+            return list((await self.request(request, ua.ReadResponse)).Results)
 
-        namespaces, *limits = await self.in_chunks("read", [_NAMESPACES, *_LIMITS.values()], read)
-        self.namespaces = [str(uri) for uri in namespaces.Value.Value or ()]
-        for name, limit in zip(_LIMITS, limits, strict=True):
-            told = limit.Value.Value
+        answers = await self.in_chunks("read", [_NAMESPACES, *_LIMITS.values()], read)
+        namespaces, *limits = [each.Value.Value if each.Value is not None else None for each in answers]
+        uris = namespaces if isinstance(namespaces, list) else []
+        self.namespaces = [cleaned(uri) for uri in uris[:MOST_NAMESPACES]]
+        for name, told in zip(_LIMITS, limits, strict=True):
             if isinstance(told, int) and told > 0:
-                self.limits[name] = min(MOST_OPERATIONS, told)
+                self.limits[name] = min(self.limits[name], told)
 
     def node_id(self, address: Address) -> ua.NodeId | None:
         """The node id that an address means in this session; None when the server has no such namespace."""
@@ -208,10 +219,13 @@ class Session:
 
     async def request(self, request: Any, response: type[Any]) -> Any:
         """One request of any service, answered within the device's time-out. Raises the library's errors, for `in_words`."""
-        data = await heeding(self._protocol().send_request(request))
-        answer = struct_from_binary(response, data)
+        answer = await contained(decoded_beside(response, await self.answer_to(request)))
         answer.ResponseHeader.ServiceResult.check()
         return answer
+
+    async def answer_to(self, request: Any) -> Buffer:
+        """The same, undecoded and unchecked."""
+        return await contained(self._protocol().send_request(request))
 
     async def request_encoded(self, kind: type[Any], parameters: bytes) -> Any:
         """One request whose parameters are encoded already. Returns the answer's undecoded bytes.
@@ -232,10 +246,7 @@ class Session:
         message = protocol._connection.message_to_binary(body, request_id=protocol._request_id)
         answer = protocol._callbackmap[protocol._request_id] = asyncio.get_running_loop().create_future()
         protocol.transport.write(message)
-        async with asyncio.timeout(self.config.timeout):
-            data = await answer
-        protocol.check_answer(data, "")
-        return data
+        return await contained(protocol.answer_to(answer, self.config.timeout))
 
     async def _publish(self, acknowledgements: Sequence[ua.SubscriptionAcknowledgement]) -> Any:
         """One PublishRequest. Returns the answer's undecoded bytes, however long it takes."""
@@ -246,14 +257,22 @@ class Session:
     async def in_chunks(
         self, operation: str, items: Sequence[Any], call: Callable[[Sequence[Any]], Awaitable[Sequence[R]]]
     ) -> list[R]:
-        """`call` for all items, as many at a time as the server bears; fewer when it says that it was too much."""
+        """`call` for all items, as many at a time as the server bears: fewer from now on when it says that they were too
+        many, fewer of these when they had too many bytes. Raises LinkError when it answers another number of them."""
         results: list[R] = []
+        size = len(items)
         while len(results) < len(items):
-            size = min(self.limits[operation], len(items) - len(results))
+            size = min(size, self.limits[operation], len(items) - len(results))
             try:
-                results += await call(items[len(results) : len(results) + size])
-            except (BadTooManyOperations, BadResponseTooLarge, BadEncodingLimitsExceeded):
+                results += agreeing(size, await call(items[len(results) : len(results) + size]))
+            except SIZES:
+                if size == 1:
+                    raise
+                size //= 2
+            except BadTooManyOperations:
                 self.shrink(operation, size)
+            else:
+                size = len(items)
         return results
 
     def shrink(self, operation: str, size: int) -> None:
@@ -265,18 +284,18 @@ class Session:
     async def renew(self) -> None:
         """Renew the channel's token."""
         with in_words("renewing the secure channel", self.certificate):
-            await self._client.open_secure_channel(renew=True)
+            await contained(self._client.open_secure_channel(renew=True))
             self._client.uaclient.revolve_security_token()
             self._plan_renewal()
 
     def _plan_renewal(self) -> None:
         lifetime = self._client.secure_channel_timeout / 1000
-        self.renew_at = asyncio.get_running_loop().time() + RENEW_AT * lifetime
+        self.renew_at = asyncio.get_running_loop().time() + max(SOONEST_RENEWAL, RENEW_AT * lifetime)
 
     def _protocol(self) -> Any:
         protocol = self._client.uaclient.protocol
         if protocol is None or protocol.transport is None:
-            raise ConnectionError("the connection is closed")
+            raise getattr(protocol, "reason", None) or ConnectionError("the connection is closed")
         return protocol
 
     async def close(self, *, goodbye: bool) -> None:
@@ -288,7 +307,15 @@ class Session:
         if goodbye:
             with contextlib.suppress(LinkError), in_words("saying goodbye"):
                 async with asyncio.timeout(GOODBYE):
-                    await self._client.close_session()
+                    await contained(self._client.close_session())
             with contextlib.suppress(LinkError), in_words("saying goodbye"):
-                await self._client.close_secure_channel()
+                await contained(self._client.close_secure_channel())
         self._client.disconnect_socket()
+
+
+def _bounded(uaclient: Any) -> BoundedProtocol:
+    """In place of the library's own `UaClient._make_protocol`."""
+    protocol = BoundedProtocol(uaclient._timeout, uaclient.security_policy)
+    protocol.on_connection_lost = uaclient._on_transport_lost
+    uaclient.protocol = protocol
+    return protocol

@@ -10,9 +10,9 @@ from typing import Any
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
-from asyncua.ua.ua_binary import struct_from_binary, unpack_uatype
+from asyncua.ua.ua_binary import unpack_uatype
 
-from .errors import NOT_UNDERSTOOD
+from .bounds import Measured, decoded
 
 Members = dict[str, Any]
 """A structure: each member's name → its value; a structure again, or a list, where it is one."""
@@ -55,15 +55,15 @@ class Types:
         self.built_in = dict(BUILT_IN)
         """Data type → the built-in type that its values are written as."""
 
-    def members(self, value: ua.ExtensionObject) -> Members | None:
+    def members(self, value: ua.ExtensionObject, depth: int = DEEPEST) -> Members | None:
         """The structure that these bytes are; None when its type is not known, or the bytes are not of it."""
         data_type = self.encodings.get(value.TypeId)
         if data_type is None or value.Body is None:
             return None
-        data = Buffer(value.Body)
+        data = Measured(value.Body)
         try:
-            found = self._structure(self.structures[data_type], data, DEEPEST)
-        except (*NOT_UNDERSTOOD, NoSuchTypeError):
+            found = self._structure(self.structures[data_type], data, depth)
+        except Exception:  # noqa: BLE001 - bytes of another type may happen to mean anything
             return None
         return found if len(data) == 0 else None
 
@@ -109,7 +109,9 @@ class Types:
         return self._list(sizes[0], data, lambda: self._matrix(sizes[1:], data, take))
 
     def _list(self, count: int, data: Buffer, take: Callable[[], Any]) -> list[Any]:
-        if count > len(data):
+        if not 0 <= count <= len(data):
+            if count == -1:
+                return []
             raise NoSuchTypeError
         return [take() for _ in range(count)]
 
@@ -119,14 +121,14 @@ class Types:
         if data_type in self.enumerations:
             return self.named(data_type, unpack_uatype(ua.VariantType.Int32, data))
         if data_type in self.built_in:
-            return self._known(unpack_uatype(self.built_in[data_type], data))
+            return self._known(unpack_uatype(self.built_in[data_type], data), depth)
         if data_type not in STANDARD:
             raise NoSuchTypeError
-        return members_of(struct_from_binary(STANDARD[data_type], data))
+        return members_of(decoded(STANDARD[data_type], data))
 
-    def _known(self, value: Any) -> Any:
+    def _known(self, value: Any, depth: int) -> Any:
         """The members of a structure in place of its bytes, where its type is known."""
-        known = self.members(value) if isinstance(value, ua.ExtensionObject) else None
+        known = self.members(value, depth) if isinstance(value, ua.ExtensionObject) and depth else None
         return value if known is None else known
 
 

@@ -14,6 +14,12 @@ from .errors import in_words
 from .session import Session, Ticket
 
 SILENT_KEEP_ALIVES = 3
+SHORTEST_SILENCE = 0.5
+"""Seconds, whatever intervals the server grants."""
+LONGEST_KEEP_ALIVE = 600.0
+"""Seconds that are believed: a server that is silent for longer is asked."""
+AT_ONCE = 5000
+"""Values, or events, in one message: the server is asked to send no more at a time."""
 OUTLIVES = 3
 """Times the session's hold for which the server keeps a subscription: another session may still take it over."""
 
@@ -29,6 +35,9 @@ class Subscription:
     """Loop time at which it will have been silent for so long."""
     sequence: int = 1
     """Number of the next message."""
+    scan: float = 0.0
+    whole: bool = False
+    """Whether all that it is to report was made: only then does the next connection go on with it."""
     events: Mapping[int, int] = field(default_factory=dict)
     """Number of each notifier → events that the server keeps of it; empty for one that brings values."""
 
@@ -51,11 +60,14 @@ class Left:
     subscriptions: list[Subscription]
     home: dict[int, Subscription]
     """Row of each tag that has a place → its subscription."""
-    refused: dict[int, int]
+    numbers: dict[int, int]
+    """Row → the server's number of its item."""
     latest: NDArray[np.int64]
     """Source time of the last value of each row, ns since 1970; 0 where there was none."""
     acknowledgements: list[ua.SubscriptionAcknowledgement] = field(default_factory=list)
     """What the server may not have heard."""
+    half: list[int] = field(default_factory=list)
+    """Subscriptions that were not finished: they are of no use."""
 
 
 def keep_alive_count(scan: float, stale_after: float | None) -> int:
@@ -75,17 +87,19 @@ async def subscribe(
         RequestedPublishingInterval=scan * 1000,
         RequestedMaxKeepAliveCount=count,
         RequestedLifetimeCount=max(3 * count, int(OUTLIVES * config.hold / scan)),
-        MaxNotificationsPerPublish=0,
+        MaxNotificationsPerPublish=AT_ONCE,
         PublishingEnabled=True,
     )
     with in_words("subscribing", session.certificate):
         response = await session.request(request, ua.CreateSubscriptionResponse)
     given = response.Parameters
-    interval = given.RevisedPublishingInterval / 1000
-    keep_alive = max(1, given.RevisedMaxKeepAliveCount) * interval
+    told = given.RevisedPublishingInterval / 1000
+    interval = told if 0 < told < float("inf") else scan
+    keep_alive = min(LONGEST_KEEP_ALIVE, max(1, given.RevisedMaxKeepAliveCount) * interval)
     if abs(interval - scan) > 1e-3 or given.RevisedMaxKeepAliveCount != count:
         log.info("the server revised the subscription", scan=scan, publishing_interval=interval, keep_alive=keep_alive)
-    return Subscription(int(given.SubscriptionId), SILENT_KEEP_ALIVES * keep_alive)
+    silence = max(SHORTEST_SILENCE, SILENT_KEEP_ALIVES * keep_alive)
+    return Subscription(int(given.SubscriptionId), silence, scan=scan)
 
 
 FILTER_REFUSED = {

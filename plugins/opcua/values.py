@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from asyncua import ua
 
-from gateway.plugin import Exact
+from gateway.plugin import Exact, encodable
 
 from .structures import NO_TYPES, Members, Named, Types, members_of
 
@@ -130,6 +130,17 @@ def as_exact(value: Exact | Members) -> Exact:
     if isinstance(value, dict):
         return json.dumps(_written(value), ensure_ascii=False)
     return [as_exact(each) if isinstance(each, list | dict) else each for each in value] if _is_list(value) else value
+
+
+def encodable_value(value: Exact) -> tuple[Exact, bool]:
+    """The value as UTF-8 can hold it, and whether it could as it was."""
+    if isinstance(value, str):
+        text = encodable(value)
+        return text, text is value or text == value
+    if not isinstance(value, list):
+        return value, True
+    parts = [encodable_value(each) for each in value]
+    return [part for part, _ in parts], all(whole for _, whole in parts)
 
 
 def _is_list(value: object) -> TypeGuard[list[Any]]:

@@ -2,11 +2,15 @@
 
 import asyncio
 
+import numpy as np
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua import uaerrors
 from asyncua.ua.ua_binary import struct_to_binary
 
+from plugins.opcua.decode import empty_block, joined
+from plugins.opcua.fast import Decoder
+from plugins.opcua.notification import Notification
 from plugins.opcua.publishing import Publishing
 from plugins.opcua.structures import NO_TYPES
 
@@ -20,6 +24,7 @@ class FakeSession:
     ticket = None
     namespaces: list[str] = []
     types = NO_TYPES
+    granted = 3600.0
     keep_alive = 0
     """Publishing intervals that it insists on; 0 takes what is wished."""
 
@@ -30,6 +35,7 @@ class FakeSession:
         self.kept: dict[int, ua.PublishResponse | Exception] = {}
         """Messages that can be asked for again."""
         self.publishing = Publishing(self._publish)
+        self.limits = {"read": 1000, "browse": 100, "translate": 1000, "subscribe": 1000}
 
     def say(self, *answers: ua.PublishResponse | Exception) -> None:
         """Answer the next publish requests so."""
@@ -44,6 +50,10 @@ class FakeSession:
         self.asked.append(request)
         answer = getattr(self, f"_{type(request).__name__}", None)
         return answer(request) if answer else response()
+
+    async def answer_to(self, request) -> Buffer:
+        """The same, undecoded."""
+        return Buffer(struct_to_binary(await self.request(request, None)))
 
     async def in_chunks(self, operation, items, call):
         return await call(items)
@@ -89,3 +99,10 @@ def notification(sequence: int, *values: float, subscription: int = 7, more: boo
     if items:
         response.Parameters.NotificationMessage.NotificationData = [ua.DataChangeNotification(MonitoredItems=items)]
     return response
+
+
+def whole(message: Notification, decoder: Decoder | None = None, now_ns: int = 1_800_000_000_000_000_000):
+    """Handles and values of a message, all at once."""
+    portions = list(message.values(decoder or Decoder(), now_ns))
+    handles = [each for each, _ in portions] or [np.empty(0, np.intp)]
+    return np.concatenate(handles), joined([block for _, block in portions] or [empty_block(0)])

@@ -18,10 +18,12 @@ from .conftest import make_device
         ({"url": "opc.tcp://me:word@plc"}, "not into the URL"),
         ({"url": "opc.tcp://plc:99999"}, "Port out of range"),
         ({"security": "auto", "server_thumbprint": "12"}, "64 hex digits"),
-        ({"security": "auto", "server_thumbprint": "ab" * 20, "server_certificate": "x.der"}, "not both"),
+        ({"security": "auto", "server_thumbprint": "ab" * 32, "server_certificate": "x.der"}, "not both"),
         ({"security": "auto", "certificate": "x.der"}, "go together"),
         ({"password": {"env": "X"}}, "needs user"),
-        ({"server_thumbprint": "ab" * 20}, "does not look at certificates"),
+        ({"server_thumbprint": "ab" * 32}, "does not look at certificates"),
+        ({"security": "auto", "server_thumbprint": "ab" * 20}, "this is a SHA-1"),
+        ({"security": "auto", "server_thumbprint": "ab" * 4}, "64 hex digits"),
         ({"user": "op", "password": {"env": "X"}}, "allow_plain_password"),
         ({"security": "auto", "user_certificate": "x.der"}, "go together"),
         ({"security": "auto", "user": "a", "user_certificate": "x", "user_private_key": "y"}, "not both"),
@@ -41,8 +43,8 @@ def test_the_port_may_be_left_out():
 
 
 def test_a_thumbprint_may_be_written_as_other_tools_print_it():
-    device = make_device("opc.tcp://plc", ["A"], security="auto", server_thumbprint="AB:CD " * 10)
-    assert device.config.server_thumbprint == "abcd" * 10
+    device = make_device("opc.tcp://plc", ["A"], security="auto", server_thumbprint="AB:CD " * 16)
+    assert device.config.server_thumbprint == "abcd" * 16
 
 
 def test_the_plan_tells_scans_and_queues():

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import pytest
 import structlog
 from asyncua import ua
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import struct_to_binary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +19,7 @@ from plugins.opcua.address import Address
 from plugins.opcua.config import OpcUaConfig
 from plugins.opcua.event_fields import NAMES, as_event, event_filter, fields_of, is_branch, node_of
 from plugins.opcua.events import REMEMBERED, Events
+from plugins.opcua.notification import decode_publish
 from plugins.opcua.subscription import Subscription
 
 SESSION = SimpleNamespace(address=lambda node: Address(node.NamespaceIndex, node.Identifier))
@@ -153,8 +156,17 @@ class Heard:
         self.events.resume(Subscription(7, 1.0, events=dict.fromkeys(range(notifiers), room)))
         self.events.refresh_at = float("inf")
 
-    def take(self, *fields, number=0):
-        self.events.take([SimpleNamespace(ClientHandle=number, EventFields=each) for each in fields])
+    async def take(self, *fields, number=0):
+        events = [SimpleNamespace(ClientHandle=number, EventFields=each) for each in fields]
+        overflows = any(each[1].Value == ua.NodeId(3035) for each in fields)
+        await self.events.take(
+            SimpleNamespace(
+                event_counts=lambda: {number: len(events)},
+                overflows=lambda: overflows,
+                events=lambda: iter([events]),
+                undecodable=0,
+            )
+        )
 
     def retained(self):
         return [told.conditions for told in self.told if isinstance(told, Retained)]
@@ -177,37 +189,39 @@ START, END, REQUIRED, OVERFLOW, AUDIT = map(mark, (2787, 2788, 2789, 3035, 2052)
 async def test_what_is_restated_between_the_marks_is_what_is_retained():
     heard = Heard()
     low = variants(**{"": ua.NodeId("Low", 2)})
-    heard.take(START, variants(), low, variants(**{"": ua.NodeId("Low", 2), "Retain": False, "EventId": b"2"}), END)
+    await heard.take(
+        START, variants(), low, variants(**{"": ua.NodeId("Low", 2), "Retain": False, "EventId": b"2"}), END
+    )
     assert heard.retained() == [frozenset({"ns=2;s=High"})]
-    heard.take(variants())
+    await heard.take(variants())
     assert [told.restated for told in heard.told if isinstance(told, DeviceEvent)] == [True, True, False, False]
 
 
 async def test_of_several_notifiers_the_last_mark_counts():
     heard = Heard(notifiers=2)
-    heard.take(START, variants(), END)
+    await heard.take(START, variants(), END)
     assert heard.retained() == []
-    heard.take(START, variants(**{"": ua.NodeId("Low", 2)}), END, number=1)
+    await heard.take(START, variants(**{"": ua.NodeId("Low", 2)}), END, number=1)
     assert heard.retained() == [frozenset({"ns=2;s=High", "ns=2;s=Low"})]
 
 
 async def test_an_end_without_a_begin_says_nothing():
     heard = Heard()
-    heard.take(END)
+    await heard.take(END)
     assert heard.told == []
 
 
 async def test_a_server_that_asks_for_it_is_asked_how_it_stands():
     heard = Heard()
     assert not heard.asks
-    heard.take(REQUIRED)
+    await heard.take(REQUIRED)
     assert heard.asks
 
 
 @pytest.mark.parametrize("full", [[OVERFLOW], [variants(**{"": None, "EventId": bytes([n])}) for n in range(5)]])
 async def test_a_queue_that_ran_over_is_one_loss_and_asks_anew(full):
     heard = Heard(room=5)
-    heard.take(*full)
+    await heard.take(*full)
     assert heard.lost() == ["the server's queue was full: raise event_queue"]
     assert heard.asks
 
@@ -218,31 +232,41 @@ async def test_conditions_that_do_not_fit_into_the_queue_end_none_and_are_asked_
     pauses = []
     for _ in range(7):
         pauses.append(heard.events._pause)
-        heard.take(*restated)
+        await heard.take(*restated)
     assert heard.retained() == []
     assert pauses == [0, 10, 20, 40, 80, 160, 300]
     assert not heard.asks
-    heard.take(START, END)
-    heard.take(OVERFLOW)
+    await heard.take(START, END)
+    await heard.take(OVERFLOW)
     assert heard.asks
 
 
 async def test_a_server_that_keeps_one_event_at_most_is_not_taken_for_full_each_time():
     heard = Heard(room=1)
-    heard.take(variants())
+    await heard.take(variants())
     assert heard.lost() == []
+
+
+@pytest.mark.parametrize("node", [ua.NodeId(3035), ua.NodeId(3035, 0, ua.NodeIdType.Numeric)])
+def test_the_event_of_a_queue_that_ran_over_is_known_by_its_bytes(node):
+    response = ua.PublishResponse()
+    event = ua.EventFieldList(0, [ua.Variant(b"1"), ua.Variant(node)])
+    response.Parameters.NotificationMessage.NotificationData = [ua.EventNotificationList([event])]
+    message = decode_publish(Buffer(struct_to_binary(response)))
+    assert message.overflows()
+    assert message.event_counts() == {0: 1}
 
 
 async def test_what_the_server_audits_is_not_told():
     heard = Heard()
-    heard.take(AUDIT)
+    await heard.take(AUDIT)
     assert heard.told == []
 
 
 async def test_repeats_are_known_as_far_as_they_are_remembered():
     heard = Heard()
     for number in range(REMEMBERED + 1):
-        heard.take(variants(**{"": None, "EventId": number.to_bytes(4)}))
-    heard.take(variants(**{"": None, "EventId": REMEMBERED.to_bytes(4)}))
+        await heard.take(variants(**{"": None, "EventId": number.to_bytes(4)}))
+    await heard.take(variants(**{"": None, "EventId": REMEMBERED.to_bytes(4)}))
     assert len(heard.told) == REMEMBERED + 1
     assert len(heard.events._seen) == REMEMBERED

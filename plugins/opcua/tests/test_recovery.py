@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from gateway.plugin import LinkError, quality
 from plugins.opcua import items as items_module
 from plugins.opcua import session as session_module
-from plugins.opcua.session import Session, heeding
+from plugins.opcua.session import Session
 from tests.peers.opcua_servers import OpcUaPeer
 from tests.peers.proxy import FaultProxy, half
 
@@ -219,20 +219,3 @@ def test_a_connect_given_up_at_any_moment_is_no_bug_on_uvloop():
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(try_all())
-
-
-async def test_a_cancellation_that_the_library_swallows_is_heeded():
-    begun = asyncio.Event()
-
-    async def swallowing() -> str:
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            return "an answer that came at the same time"
-
-    task = asyncio.create_task(heeding(swallowing()))
-    await begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.opcua.decode import Block
-from plugins.opcua.notification import Notification
 from plugins.opcua.remarks import Remarks
 from plugins.opcua.report import WORTH, Report
 from plugins.opcua.structures import NO_TYPES
@@ -21,13 +20,13 @@ def report() -> Report:
     return Report(DEVICE, NO_TYPES, Remarks(DEVICE, structlog.get_logger()))
 
 
-def message(rows: list[int], begin: int = 0) -> Notification:
+def message(rows: list[int], begin: int = 0) -> tuple[np.ndarray, Block]:
     """Values that count up, every tenth of them a text."""
     numbers = np.arange(begin, begin + len(rows))
     exact = {at: f"text {number}" for at, number in enumerate(numbers.tolist()) if number % 10 == 0}
     value = np.where(numbers % 10 == 0, np.nan, numbers.astype(float))
     block = Block(numbers * 1000, value, np.zeros(len(rows), np.uint32), exact, {})
-    return Notification(7, 1, False, False, np.array(rows, np.intp), block)
+    return np.array(rows, np.intp), block
 
 
 def values(blocks) -> dict[int, list[object]]:
@@ -49,16 +48,15 @@ def test_every_value_comes_once_and_those_of_a_tag_in_their_order(messages, rand
         rows = rows + random.choices(range(TAGS), k=random.choice([0, 300]))
         for number, row in enumerate(rows, begin):
             wanted.setdefault(row, []).append(float(number) if number % 10 else f"text {number}")
-        made.add(message(rows, begin), 0.0)
+        made.add(*message(rows, begin), 0.0)
         begin += len(rows)
-    assert len(made.messages) == len(messages)
     assert values(made.take()) == wanted
-    assert (made.messages, made.take()) == ([], [])
+    assert made.take() == []
 
 
 def test_several_values_of_all_tags_become_blocks_of_the_devices_own_tags():
     made = report()
-    made.add(message([row for row in range(TAGS) for _ in range(3)]), 0.0)
+    made.add(*message([row for row in range(TAGS) for _ in range(3)]), 0.0)
     blocks = made.take()
     assert len(blocks) == 3
     assert all(block.tag is DEVICE.tags.ids for block in blocks)
@@ -68,8 +66,8 @@ def test_several_values_of_all_tags_become_blocks_of_the_devices_own_tags():
 def test_the_same_tags_in_whatever_order_have_the_same_ids_object():
     made = report()
     some = list(range(0, TAGS, 1))[: WORTH + 10]
-    made.add(message(some[::-1]), 0.0)
-    made.add(message(some), 0.0)
+    made.add(*message(some[::-1]), 0.0)
+    made.add(*message(some), 0.0)
     first, second = made.take()
     assert first.tag is second.tag
     assert not first.tag.flags.writeable
@@ -77,5 +75,5 @@ def test_the_same_tags_in_whatever_order_have_the_same_ids_object():
 
 def test_one_tag_with_many_values_does_not_make_many_blocks():
     made = report()
-    made.add(message([*range(TAGS), *[7] * 500]), 0.0)
+    made.add(*message([*range(TAGS), *[7] * 500]), 0.0)
     assert [len(block) for block in made.take()] == [TAGS + 500]

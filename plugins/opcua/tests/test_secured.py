@@ -1,7 +1,6 @@
 """Logging in to real servers: policies, pinned certificates, users. A wrong setting gets one clear answer."""
 
 import asyncio
-import hashlib
 import json
 import stat
 from contextlib import asynccontextmanager

@@ -1,0 +1,239 @@
+"""One odd answer costs one tag, and it is named; the others live."""
+
+import asyncio
+
+import pytest
+from asyncua import ua
+from structlog.testing import capture_logs
+
+from gateway.plugin import quality
+from plugins.opcua import items as items_module
+from plugins.opcua import reading as reading_module
+from tests.peers.opcua_hostile import (
+    ODD_VALUES,
+    monitored,
+    odd_items,
+    published,
+    raw_value,
+    session_of,
+    values,
+    with_items,
+)
+
+from .bent import bent, fault, reading, row_of
+from .conftest import kept_alive, streaming
+
+READABLE = {"latin-1": "\N{REPLACEMENT CHARACTER}C!", "latin-1 in a list": ["\N{REPLACEMENT CHARACTER}C!"]}
+
+
+def bad(collector, name: str) -> bool:
+    return any(code >= quality.BAD for _, _, code in collector.rows(name))
+
+
+def assert_named(logs, tag: str) -> None:
+    assert any(tag in str(log.get("tag", log.get("tags"))) for log in logs if log["log_level"] == "warning")
+
+
+@pytest.mark.parametrize("name", ODD_VALUES)
+async def test_an_odd_value_that_is_reported_costs_its_own_tag(name):
+    numbers = iter(range(1, 1000))
+
+    def publish(asked):
+        number = next(numbers)
+        return with_items(published(number, values(0)), odd_items(ODD_VALUES[name])) if number < 4 else None
+
+    server = bent(PublishRequest=publish, ReadRequest=reading({0: raw_value(ODD_VALUES[name])}))
+    with capture_logs() as logs:
+        async with server as server, streaming(server.device(scan="1s")) as collector:
+            await collector.until(lambda: {1.5, 2.5} & {*collector.values("T1")} and collector.rows("T0"))
+    if name in READABLE:
+        assert READABLE[name] in collector.values("T0")
+        assert {code for _, _, code in collector.rows("T0")} == {quality.UNCERTAIN}
+    elif name != "sizes of a million":
+        assert bad(collector, "T0")
+        assert_named(logs, "T0")
+    assert not bad(collector, "T1")
+
+
+@pytest.mark.parametrize("name", ODD_VALUES)
+async def test_an_odd_value_that_is_read_costs_its_own_tag(name):
+    server = bent(ReadRequest=reading({3: raw_value(ODD_VALUES[name])}))
+    with capture_logs() as logs:
+        async with server as server, streaming(server.device(9, acquisition="poll", scan="50ms")) as collector:
+            await collector.until(lambda: len(collector.values("T8")) > 2)
+    if name not in READABLE and name != "sizes of a million":
+        assert bad(collector, "T3")
+        assert_named(logs, "T3")
+    assert all(collector.values(f"T{row}") and not bad(collector, f"T{row}") for row in (0, 1, 2, 4, 5, 6, 7, 8))
+
+
+async def test_the_debug_log_has_the_bytes_of_a_value_that_cannot_be_decoded():
+    odd = raw_value(ODD_VALUES["known type cut off"])
+    with capture_logs() as logs:
+        async with (
+            bent(ReadRequest=reading({0: odd})) as server,
+            streaming(server.device(acquisition="poll", scan="50ms")) as collector,
+        ):
+            await collector.until(lambda: len(collector.rows("T0")) > 1)
+    assert {log["raw"] for log in logs if log["log_level"] == "debug" and "raw" in log} == {odd.hex(" ")}
+
+
+async def test_a_read_value_whose_end_cannot_be_told_is_read_alone_until_it_can_be_decoded(monkeypatch):
+    monkeypatch.setattr(reading_module, "FIRST_RETRY", 0.3)
+    async with (
+        bent(ReadRequest=reading({3: raw_value(ODD_VALUES["deep"])})) as server,
+        streaming(server.device(9, acquisition="poll", scan="50ms")) as collector,
+    ):
+        await collector.until(lambda: bad(collector, "T3") and collector.values("T8"))
+        server.asked.clear()
+        await collector.until(lambda: len(server.kinds("ReadRequest")) > 8)
+        alone = [each for each in server.kinds("ReadRequest") if len(each.Parameters.NodesToRead) == 1]
+        assert len(alone) <= 2  # not at each scan
+        server.answers["ReadRequest"] = reading({})
+        await collector.until(lambda: collector.values("T3"))
+
+
+async def test_a_reported_value_whose_end_cannot_be_told_is_taken_out_and_taken_in_again(monkeypatch):
+    monkeypatch.setattr(items_module, "FIRST_RETRY", 0.3)
+    odd = ODD_VALUES["deep"]
+    numbers = iter(range(1, 1000))
+
+    def publish(asked):
+        number = next(numbers)
+        return with_items(published(number, values(0)), odd_items(odd)) if number == 1 else None
+
+    async with (
+        bent(PublishRequest=publish, ReadRequest=reading({0: raw_value(odd)})) as server,
+        streaming(server.device(scan="1s")) as collector,
+    ):
+        await collector.until(lambda: bad(collector, "T0") and collector.values("T1"))
+        assert server.kinds("DeleteMonitoredItemsRequest")
+        made = len(server.kinds("CreateMonitoredItemsRequest"))
+        server.answers["ReadRequest"] = reading({})
+        await collector.until(lambda: len(server.kinds("CreateMonitoredItemsRequest")) > made, within=10)
+
+
+@pytest.mark.parametrize("most", [1, 7, 60])
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_full_subscription_is_followed_by_another(most, whole):
+    """Refused item by item (BadTooManyMonitoredItems), or as a whole (BadTooManyOperations)."""
+    room: dict[int, int] = {}
+    ids = iter(range(7, 1000))
+
+    def subscribe(asked):
+        response = ua.CreateSubscriptionResponse()
+        response.Parameters.SubscriptionId = next(ids)
+        response.Parameters.RevisedPublishingInterval, response.Parameters.RevisedMaxKeepAliveCount = 1000.0, 10
+        return response
+
+    def monitor(asked):
+        count, subscription = len(asked.Parameters.ItemsToCreate), asked.Parameters.SubscriptionId
+        left = most - room.get(subscription, 0)
+        if whole and count > left:
+            return fault("BadTooManyOperations")
+        room[subscription] = room.get(subscription, 0) + min(count, left)
+        full = ua.MonitoredItemCreateResult(StatusCode=ua.StatusCode(ua.StatusCodes.BadTooManyMonitoredItems))
+        made = [ua.MonitoredItemCreateResult(MonitoredItemId=each + 1) for each in range(min(count, left))]
+        return ua.CreateMonitoredItemsResponse(Results=made + [full] * (count - len(made)))
+
+    async with (
+        bent(CreateSubscriptionRequest=subscribe, CreateMonitoredItemsRequest=monitor) as server,
+        streaming(server.device(10 if most == 1 else 100)) as collector,
+    ):
+        await collector.until_true(lambda: sum(room.values()) == (10 if most == 1 else 100))
+        assert not collector.blocks
+
+
+async def test_items_for_which_the_server_has_no_room_at_all_are_parked_with_advice():
+    room = [60]
+
+    def monitor(asked):
+        count = len(asked.Parameters.ItemsToCreate)
+        taken = min(count, room[0])
+        room[0] -= taken
+        full = ua.MonitoredItemCreateResult(StatusCode=ua.StatusCode(ua.StatusCodes.BadTooManyMonitoredItems))
+        made = [ua.MonitoredItemCreateResult(MonitoredItemId=each + 1) for each in range(taken)]
+        return ua.CreateMonitoredItemsResponse(Results=made + [full] * (count - taken))
+
+    with capture_logs() as logs:
+        async with bent(CreateMonitoredItemsRequest=monitor) as server, streaming(server.device(100)) as collector:
+            await collector.until(lambda: sum(bad(collector, f"T{row}") for row in range(100)) == 40)
+    (reason,) = {log["reason"] for log in logs if log["event"] == "the server refuses tags"}
+    assert "no room for more monitored items" in reason
+    assert 'acquisition = "poll"' in reason
+
+
+async def test_a_link_that_breaks_while_items_are_made_leaves_nothing_that_only_seems_to_be_fed():
+    """The server makes the items, but its answer is lost; what was half made is ended, and made anew."""
+    lost = [True]
+
+    def monitor(asked):
+        if lost.pop() if lost else False:
+            server.cut()
+            return None
+        return monitored(asked)
+
+    async with bent(CreateMonitoredItemsRequest=monitor) as server, kept_alive(server.device(4)) as collector:
+        await collector.until_true(lambda: len(server.kinds("CreateMonitoredItemsRequest")) == 2)
+        asked = [len(each.Parameters.ItemsToCreate) for each in server.kinds("CreateMonitoredItemsRequest")]
+        assert asked == [4, 4]
+        (ended,) = server.kinds("DeleteSubscriptionsRequest")
+        assert ended.Parameters.SubscriptionIds == [7]
+
+
+async def test_an_item_answer_that_is_late_is_not_believed_either():
+    silent = [True]
+
+    def monitor(asked):
+        return None if (silent.pop() if silent else False) else monitored(asked)
+
+    async with (
+        bent(CreateMonitoredItemsRequest=monitor) as server,
+        kept_alive(server.device(4, timeout="500ms")) as collector,
+    ):
+        await collector.until_true(lambda: len(server.kinds("CreateMonitoredItemsRequest")) == 2)
+        assert len(server.kinds("CreateMonitoredItemsRequest")[1].Parameters.ItemsToCreate) == 4
+
+
+@pytest.mark.parametrize("acquisition", ["poll", "subscribe"])
+async def test_a_session_that_the_server_forgets_soon_is_kept_awake(acquisition):
+    def created(asked):
+        response = session_of(asked)
+        response.Parameters.RevisedSessionTimeout = 1500.0
+        return response
+
+    async with (
+        bent(CreateSessionRequest=created) as server,
+        streaming(server.device(acquisition=acquisition, scan="60s", timeout="5s")) as collector,
+    ):
+        await asyncio.sleep(0)
+        server.asked.clear()
+        await collector.until_true(lambda: len(server.kinds("ReadRequest")) >= 3, within=10)
+
+
+async def test_a_request_that_is_too_large_in_bytes_becomes_smaller_only_itself():
+    def read(asked):
+        wanted = asked.Parameters.NodesToRead
+        if sum(row_of(each.NodeId) == 3 for each in wanted) and len(wanted) > 2:
+            return fault("BadRequestTooLarge")
+        return reading({})(asked)
+
+    async with (
+        bent(ReadRequest=read) as server,
+        streaming(server.device(40, acquisition="poll", scan="50ms")) as collector,
+    ):
+        await collector.until(lambda: all(len(collector.values(f"T{row}")) > 2 for row in range(40)))
+        server.asked.clear()
+        await collector.until(lambda: len(server.kinds("ReadRequest")) > 20)
+        assert max(len(each.Parameters.NodesToRead) for each in server.kinds("ReadRequest")) == 20
+
+
+@pytest.mark.parametrize("missing", ["ReadRequest", "CreateMonitoredItemsRequest"])
+async def test_answers_with_another_number_of_results_than_asked_for_are_a_lost_link_in_words(missing):
+    empty = {"ReadRequest": ua.ReadResponse, "CreateMonitoredItemsRequest": ua.CreateMonitoredItemsResponse}[missing]
+    async with bent() as server:
+        server.answers[missing] = lambda asked: empty()
+        async with kept_alive(server.device()) as collector:
+            await collector.until_true(lambda: collector.lost)
+        assert "has 0 results where" in str(collector.lost[0])
+        assert len(server.asked) < 100
