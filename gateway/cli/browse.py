@@ -32,6 +32,8 @@ from gateway.plugin.driver import Driver, Found
 from gateway.supervise.keep_running import EXPECTED
 
 Offer = tuple[str, Found]
+LONGEST = 200
+"""Characters of a name that is made of a path; `check` takes a few more."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -209,7 +211,7 @@ def _steps(address: str, found: Found) -> list[str]:
 def _numbered(told: Sequence[str]) -> list[str]:
     seen: dict[str, int] = {}
     unique = []
-    for name in told:
+    for name in (each[:LONGEST].strip() for each in told):
         seen[name] = seen.get(name, 0) + 1
         unique.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
     return unique

@@ -35,6 +35,8 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     """One session with an OPC UA server, whose subscriptions report changed values."""
 
     _session: "Session | None" = None
+    _steps: Mapping[str, int] = {}
+    """What was done about silence, by kind."""
     _left: "Left | None" = None
     """What to leave to the next connection."""
 
@@ -55,7 +57,11 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
 
     @property
     def facts(self) -> Mapping[str, str | float]:
-        return self._session.protection.facts if self._session is not None else {}
+        return self._session.protection.facts | self._session.profile.facts if self._session is not None else {}
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return self._steps
 
     @property
     def remarks(self) -> Sequence[str]:
@@ -114,6 +120,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         from .feed import Feed
 
         feed = Feed(self._open(), self.devices[0], self.alive, self.log, self._events())
+        self._steps = feed.steps
         try:
             await feed.start(self._left)
             self._left = None
@@ -122,7 +129,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
                 if readings is not None:
                     yield readings
         except LinkError:
-            self._left = feed.left(self._left)
+            self._left = None if feed.distrusted else feed.left(self._left)
             raise
         finally:
             if self._left is None:

@@ -81,6 +81,8 @@ _OF_NODES = {
     "BadTimeout": "the device behind the server did not answer in time",
 }
 
+_LACKS = {"BadServiceUnsupported", "BadNotImplemented", "BadNotSupported"}
+
 SIZES = (BadRequestTooLarge, BadResponseTooLarge, BadEncodingLimitsExceeded, BadTcpMessageTooLarge)
 """This request, or its answer, has too many bytes."""
 TOO_MUCH = (BadTooManyOperations, *SIZES)
@@ -88,6 +90,14 @@ TOO_MUCH = (BadTooManyOperations, *SIZES)
 
 NOT_UNDERSTOOD = (ua.UaError, struct.error, ValueError, LookupError, TypeError, AttributeError, OverflowError)
 """What the library's decoder raises for bytes that make no sense."""
+
+
+class LacksError(LinkError):
+    """The server does not have this service."""
+
+
+class TooManyError(LinkError):
+    """The server has no room for another one."""
 
 
 def name_of(code: int) -> str:
@@ -109,11 +119,9 @@ def explain(code: int, certificate: str) -> LinkError:
     name = name_of(code)
     if name in _REFUSED:
         return RefusedError(f"{_REFUSED[name].format(certificate=certificate)} ({name})")
+    if name in _LACKS:
+        return LacksError(f"the server does not have this service ({name})")
     return LinkError(f"{_LINK[name]} ({name})" if name in _LINK else f"the server answered {name}")
-
-
-class TooManyError(LinkError):
-    """The server has no room for another one."""
 
 
 def in_few_words(code: int) -> str:

@@ -9,7 +9,7 @@ into the void, as happens when a connection breaks: it is asked for again before
 import asyncio
 import contextlib
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -83,6 +83,12 @@ class Feed:
         self._chores: deque[Chore] = deque()
         """What goes before the next answer."""
         self._strangers: set[int] = set()
+        self._distrusted: set[int] = set()
+        """Subscriptions made in place of silent ones, which have not said anything yet."""
+        self.distrusted = False
+        """Whether the session is of no more use: the next connection takes another one."""
+        self.steps: Counter[str] = Counter()
+        """What was done about silence, by kind."""
         self._publishing = session.publishing
         self._started = asyncio.get_running_loop().time()
         remark = Remarks(device, log)
@@ -252,8 +258,9 @@ class Feed:
             await read(self._session, [(_STATE, ua.AttributeIds.Value)])
             self._alive()
             self._ask_at = now + self._ask_after
-        if not self._publishing.answered:
-            self._check_silence(now)
+        if not self._publishing.answered and (silent := self._silent(now)) is not None:
+            await self._break_silence(silent)
+            return
         try:
             async with asyncio.timeout_at(min(self._report.until, self._next_duty())):
                 answer = await self._publishing.next()
@@ -284,15 +291,56 @@ class Feed:
             deadlines.append(self._publishing.rests_until)
         return min(*deadlines, self._session.renew_at, self._items.retry_at, self._ask_at)
 
-    def _check_silence(self, now: float) -> None:
+    def _silent(self, now: float) -> Subscription | None:
+        """One that has been silent for too long. Where the gateway itself comes late, it has one more chance."""
         for subscription in self._subscriptions.values():
             if now >= subscription.deadline + STOOD_STILL:
                 subscription.deadline = now + subscription.silence / SILENT_KEEP_ALIVES
             elif now >= subscription.deadline:
-                raise LinkError(
-                    f"connected, but the server has sent nothing for {subscription.silence:.1f} s, "
-                    f"{SILENT_KEEP_ALIVES} keep-alives"
-                )
+                return subscription
+        return None
+
+    async def _break_silence(self, subscription: Subscription) -> None:
+        """The ladder: a server that still answers is asked for what it sent last, then for another subscription; after that,
+        or if it does not answer, the connection is given up, and after another subscription the session too."""
+        silence = f"{subscription.silence:.1f} s, {SILENT_KEEP_ALIVES} keep-alives"
+        told = f"connected, but the server has sent nothing for {silence}"
+        if subscription.id in self._distrusted:
+            self.distrusted = True
+            self.steps["sessions_given_up"] += 1
+            raise LinkError(f"{told}, though it answers and made another subscription: taking a new session")
+        try:
+            async with asyncio.timeout(max(LEAST_PAUSE, subscription.silence / SILENT_KEEP_ALIVES)):
+                await read(self._session, [(_STATE, ua.AttributeIds.Value)])
+                message = await self._fetch(subscription)
+        except TimeoutError as error:
+            self.steps["silent_connections"] += 1
+            raise LinkError(told) from error
+        if message is not None:
+            self.steps["republished"] += 1
+            self._log.warning("the server had a message that did not come, and sent it when asked", silence=silence)
+            subscription.deadline = asyncio.get_running_loop().time() + subscription.silence
+            self._chores.append(self._keep(subscription, message))
+        else:
+            self.steps["resubscribed"] += 1
+            self._log.warning(
+                "a subscription has fallen silent though the server answers: making another", silence=silence
+            )
+            await self._replace(subscription)
+
+    async def _replace(self, subscription: Subscription) -> None:
+        """Another subscription in place of one that says nothing."""
+        await self._end(subscription)
+        before = {*self._subscriptions}
+        if subscription.events and self._events is not None:
+            if (made := await self._events.listen()) is not None:
+                made.whole = True
+                self._watch(made)
+            self._events.lost("their subscription had fallen silent")
+        else:
+            rows = self._items.release(subscription)
+            self._append(self._items.park(await self._subscribe(subscription.scan, rows)))
+        self._distrusted |= self._subscriptions.keys() - before
 
     def _decoded(self, answer: Answer) -> Notification | None:
         """The answer, unless it only says that a request was not wanted."""
@@ -316,6 +364,7 @@ class Feed:
             await self._pass_over(notification)
             return
         self._alive()
+        self._distrusted.discard(subscription.id)
         subscription.deadline = asyncio.get_running_loop().time() + subscription.silence
         self._chores.append(self._take_in_order(subscription, notification))
         await self._step(self._chores[0])

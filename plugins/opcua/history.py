@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -10,7 +11,7 @@ from asyncua import ua
 from gateway.plugin import Device, Readings
 
 from .decode import as_block, nanoseconds
-from .errors import agreeing, in_words
+from .errors import LacksError, agreeing, in_words
 from .report import Report
 from .services import read
 from .session import Session
@@ -30,15 +31,15 @@ async def since(
     """For each row whose node the server records: its values, or the wished part of each, after a source time (ns since
     1970), in order, in one or more portions; an empty one at last where it had more than is taken. A server without history
     yields nothing."""
-    recorded = await _recorded(session, nodes)
-    for row in recorded:
-        count = 0
-        async for values in _values(session, nodes[row], after[row], ranges[row]):
-            count += len(values)
-            yield row, values
-            if count >= MOST_VALUES:
-                yield row, []
-                break
+    with suppress(LacksError):
+        for row in await _recorded(session, nodes):
+            count = 0
+            async for values in _values(session, nodes[row], after[row], ranges[row]):
+                count += len(values)
+                yield row, values
+                if count >= MOST_VALUES:
+                    yield row, []
+                    break
 
 
 async def since_last(

@@ -56,6 +56,15 @@ class Items:
         """The subscription that takes what else is to be reported so often."""
         return self._latest.get(scan)
 
+    def release(self, subscription: Subscription) -> list[int]:
+        """The rows of a subscription that is no more; they have no place now."""
+        rows = [row for row, home in self.home.items() if home is subscription]
+        for row in rows:
+            del self.home[row]
+        if self._latest.get(subscription.scan) is subscription:
+            del self._latest[subscription.scan]
+        return rows
+
     def take_over(self, subscription: Subscription, rows: Mapping[int, int]) -> None:
         """A subscription of before goes on, with the items of these rows, by the server's numbers."""
         self.numbers |= rows

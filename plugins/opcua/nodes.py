@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from asyncua import ua
@@ -13,7 +14,7 @@ from .address import parse_address, parse_member
 from .browsing import references
 from .config import NodeConfig
 from .definitions import data_types_of, learn
-from .errors import in_words, name_of
+from .errors import LacksError, in_words, name_of
 from .part import NoSuchPartError, element_of, member_of
 from .services import read
 from .session import Session
@@ -79,7 +80,8 @@ async def describe_nodes(
     values = await read(session, [(*each, part) for each, part in zip(_each(nodes, "Value"), ranges, strict=True)])
     declared = [_node_id(each) for each in await read(session, _each(nodes, "DataType"))]
     descriptions = await read(session, _each(nodes, "Description"))
-    await _learn_types(session, values, declared)
+    with suppress(LacksError):
+        await _learn_types(session, values, declared)
     paths = [parse_member(tag.field) if tag.field else [] for tag in tags] or [[]] * count
     elements = [tag.element for tag in tags] or [()] * count
     units = await _units(session, nodes)
@@ -169,8 +171,11 @@ async def _units(session: Session, nodes: Sequence[ua.NodeId]) -> list[str]:
         request.Parameters.BrowsePaths = [ua.BrowsePath(node, _UNITS) for node in chunk]
         return list((await session.request(request, ua.TranslateBrowsePathsToNodeIdsResponse)).Results)
 
-    with in_words("looking for units", session.certificate):
-        paths = await session.in_chunks("translate", nodes, call)
+    try:
+        with in_words("looking for units", session.certificate):
+            paths = await session.in_chunks("translate", nodes, call)
+    except LacksError:
+        return [""] * len(nodes)
     targets = {row: path.Targets[0].TargetId for row, path in enumerate(paths) if path.Targets}
     answers = await read(session, [(target, ua.AttributeIds.Value) for target in targets.values()])
     units = [""] * len(nodes)

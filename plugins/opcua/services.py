@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
-from asyncua.ua.uaerrors import BadMessageNotAvailable, BadSubscriptionIdInvalid, BadTooManyMonitoredItems
+from asyncua.ua.uaerrors import (
+    BadMessageNotAvailable,
+    BadNotImplemented,
+    BadServiceUnsupported,
+    BadSubscriptionIdInvalid,
+    BadTooManyMonitoredItems,
+)
 
 from gateway.plugin import doubting
 
@@ -124,7 +130,10 @@ async def _confirm(session: Session, subscriptions: list[int]) -> Sequence[ua.St
     request = ua.SetPublishingModeRequest()
     request.Parameters.PublishingEnabled = True
     request.Parameters.SubscriptionIds = subscriptions
-    return list((await session.request(request, ua.SetPublishingModeResponse)).Parameters.Results)
+    try:
+        return list((await session.request(request, ua.SetPublishingModeResponse)).Parameters.Results)
+    except (BadServiceUnsupported, BadNotImplemented):
+        return [ua.StatusCode(ua.StatusCodes.BadNotSupported)] * len(subscriptions)
 
 
 async def _transfer(session: Session, subscriptions: list[int]) -> Sequence[ua.StatusCode]:
@@ -145,7 +154,7 @@ async def republish(session: Session, subscription: int, sequence: int) -> Notif
     with in_words("asking for lost messages", session.certificate):
         try:
             message = decode_republish(subscription, await session.answer_to(request))
-        except (BadMessageNotAvailable, BadSubscriptionIdInvalid):
+        except (BadMessageNotAvailable, BadSubscriptionIdInvalid, BadServiceUnsupported, BadNotImplemented):
             return None
     return message if message.sequence == sequence and not message.keep_alive else None
 

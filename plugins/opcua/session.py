@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from asyncua import Client, ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_to_binary, struct_from_binary, struct_to_binary
-from asyncua.ua.uaerrors import BadTooManyOperations
+from asyncua.ua.uaerrors import BadNotImplemented, BadServiceUnsupported, BadTooManyOperations
 
 from gateway.plugin import LinkError, RefusedError, cleaned, contained
 
@@ -27,6 +27,7 @@ from .certificate import Identity
 from .config import OpcUaConfig
 from .creation import create_session
 from .errors import SIZES, agreeing, in_words
+from .profile import profile_of
 from .protection import Protection, check_password, load_user, look_at_endpoints, protect
 from .publishing import Publishing
 from .structures import Types
@@ -37,10 +38,6 @@ RENEW_AT = 0.75
 """Part of its lifetime after which a channel's token is renewed."""
 GOODBYE = 1.0
 """Seconds that the server has to end a session."""
-MOST_OPERATIONS = 1000
-"""Nodes in one request, unless the server's limit is lower."""
-MOST_BROWSED = 100
-"""The same of a request to browse, each of whose answers may be long."""
 MOST_NAMESPACES = 10_000
 SOONEST_RENEWAL = 1.0
 """Seconds between two tokens at least, whatever lifetime the server grants."""
@@ -94,7 +91,8 @@ class Session:
         self.namespaces: list[str] = []
         self.types = Types()
         """What the server has told of data types of its own."""
-        self.limits = dict.fromkeys(_LIMITS, MOST_OPERATIONS) | {"browse": MOST_BROWSED}
+        self.profile = profile_of(config.url)
+        self.limits = self.profile.limits
         self.granted = LONGEST_SESSION
         """Seconds after which the server ends a session that it has heard nothing of."""
         self.renew_at = 0.0
@@ -225,7 +223,14 @@ class Session:
 
     async def answer_to(self, request: Any) -> Buffer:
         """The same, undecoded and unchecked."""
-        return await contained(self._protocol().send_request(request))
+        name = type(request).__name__.removesuffix("Request")
+        if name in self.profile.lacks:
+            raise BadServiceUnsupported
+        try:
+            return await contained(self._protocol().send_request(request))
+        except (BadServiceUnsupported, BadNotImplemented) as error:
+            self.profile.lacks[name] = error.name
+            raise
 
     async def request_encoded(self, kind: type[Any], parameters: bytes) -> Any:
         """One request whose parameters are encoded already. Returns the answer's undecoded bytes.

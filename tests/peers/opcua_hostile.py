@@ -499,7 +499,7 @@ def _() -> dict[str, Callable[[object], object]]:
                 ReferenceTypeId=ua.NodeId(35),
                 NodeId=ua.ExpandedNodeId(next(numbers), 2),
                 BrowseName=ua.QualifiedName("a\nb\udce9", 2),
-                NodeClass_=ua.NodeClass.Variable,
+                NodeClass=ua.NodeClass.Variable,
             )
             for _ in range(100)
         ]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from gateway.plugin import Device, LinkError, Readings, Tag, Tags, Told, quality
-from plugins.opcua import OpcUa, subscription
+from plugins.opcua import OpcUa, profile, subscription
 from plugins.opcua.config import NodeConfig, OpcUaConfig
 from tests.peers.opcua_servers import NAMESPACE, OpcUaPeer, require_node_opcua
 
@@ -20,6 +20,7 @@ settings.load_profile("shared machine")
 def state_directory(tmp_path, monkeypatch):
     """The certificate that the gateway makes for itself goes here."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    profile.forget()
     return tmp_path / "state"
 
 

@@ -1,6 +1,7 @@
 """A session whose answers the test writes."""
 
 import asyncio
+import itertools
 
 import numpy as np
 from asyncua import ua
@@ -32,6 +33,8 @@ class FakeSession:
         self._answers: asyncio.Queue[ua.PublishResponse | Exception] = asyncio.Queue()
         self.acknowledged: list[int] = []
         self.asked: list[object] = []
+        self.numbers = itertools.count(7)
+        """Of subscriptions."""
         self.kept: dict[int, ua.PublishResponse | Exception] = {}
         """Messages that can be asked for again."""
         self.publishing = Publishing(self._publish)
@@ -60,10 +63,13 @@ class FakeSession:
 
     def _CreateSubscriptionRequest(self, request):
         result = ua.CreateSubscriptionResponse()
-        result.Parameters.SubscriptionId = 7
+        result.Parameters.SubscriptionId = next(self.numbers)
         result.Parameters.RevisedPublishingInterval = request.Parameters.RequestedPublishingInterval
         result.Parameters.RevisedMaxKeepAliveCount = self.keep_alive or request.Parameters.RequestedMaxKeepAliveCount
         return result
+
+    def _ReadRequest(self, request):
+        return ua.ReadResponse(Results=[ua.DataValue(ua.Variant(0))] * len(request.Parameters.NodesToRead))
 
     def _CreateMonitoredItemsRequest(self, request):
         wishes = [item.RequestedParameters for item in request.Parameters.ItemsToCreate]

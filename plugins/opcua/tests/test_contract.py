@@ -17,7 +17,6 @@ class TestOpcUa(DriverContract):
     bad = ("Nothing",)
     writes = {"Setpoint": 12.5, "Switch": True}
     refused_writes = {"ReadOnly": 1.0, "Switch": "maybe"}
-    holes = {"floods": "a chunk of any size is taken in: 60 to 150 MiB in half a second"}
 
     @pytest.fixture
     async def server(self, serve) -> int:

@@ -167,12 +167,47 @@ async def test_a_server_that_seldom_says_that_it_lives_is_asked(session, monkeyp
     assert sum(isinstance(request, ua.ReadRequest) for request in session.asked) >= 3
 
 
-async def test_silence_is_a_lost_link_even_while_requests_are_under_way(session):
-    feed, _ = await started(session, scan="20ms", stale_after="40ms")
-    with pytest.raises(LinkError, match="3 keep-alives"):
+async def until_lost(feed: Feed) -> str:
+    """What the feed ends with."""
+    with pytest.raises(LinkError) as caught:
         async with asyncio.timeout(20):
             while True:
                 await feed.next()
+    return str(caught.value)
+
+
+SILENT = {"scan": "20ms", "stale_after": "40ms"}
+
+
+async def test_silence_of_a_server_that_answers_is_broken_by_another_subscription_and_then_by_a_new_session(session):
+    feed, _ = await started(session, **SILENT)
+    assert "3 keep-alives" in await until_lost(feed)
+    assert feed.steps == {"resubscribed": 1, "sessions_given_up": 1}
+    assert feed.distrusted
+    made = [request for request in session.asked if isinstance(request, ua.CreateMonitoredItemsRequest)]
+    assert [each.Parameters.SubscriptionId for each in made] == [7, 8]
+
+
+async def test_a_message_that_did_not_come_is_asked_for_before_anything_else_is_done_about_silence(session):
+    session.kept = {1: notification(1, 1.0)}
+    feed, _ = await started(session, **SILENT)
+    found = []
+    while not found:
+        found += await take(feed, 1)
+    assert found == [1.0]
+    assert feed.steps == {"republished": 1}
+
+
+async def test_a_server_that_does_not_answer_either_is_a_lost_link_whose_session_goes_on(session):
+    feed, _ = await started(session, **SILENT)
+
+    async def silent(request):
+        await asyncio.Event().wait()
+
+    session.answer_to = silent
+    assert "3 keep-alives" in await until_lost(feed)
+    assert feed.steps == {"silent_connections": 1}
+    assert not feed.distrusted
 
 
 @pytest.mark.parametrize(

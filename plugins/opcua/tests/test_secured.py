@@ -1,6 +1,7 @@
 """Logging in to real servers: policies, pinned certificates, users. A wrong setting gets one clear answer."""
 
 import asyncio
+import hashlib
 import json
 import stat
 from contextlib import asynccontextmanager
