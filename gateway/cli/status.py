@@ -85,6 +85,9 @@ def _work(device: dict[str, Any]) -> str:
     said = [count(device["polls"], "poll")] if device["polls"] else []
     said += [count(device["errors"], "error")] if device["errors"] else []
     said += [f"{device['skipped']} skipped: slower than its scan"] if device["skipped"] else []
+    offset = device.get("clock_offset_s") or 0.0
+    if abs(offset) >= 1:
+        said.append(f"its clock {format_duration(abs(offset))} {'ahead' if offset > 0 else 'behind'}")
     said += [f"{number} {kind} on its line" for kind, number in sorted(device.get("line", {}).items())]
     return ", ".join(said)
 

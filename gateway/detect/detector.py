@@ -27,7 +27,7 @@ from gateway.detect.session import OpenModel, read_model, tried_model
 from gateway.detect.succession import Note, Succession, no_note
 from gateway.detect.trial import WALL_SECONDS, Trial
 from gateway.detect.watch import Spawn, Watch
-from gateway.supervise.contained import contained
+from gateway.supervise.contained import contained, containing
 
 LOAD_SECONDS = WALL_SECONDS + 30.0
 """A model that is not tried and loaded after this long has failed."""
@@ -117,7 +117,11 @@ class Detector:
                 await asyncio.get_running_loop().create_future()
             group.create_task(self.succession.run())
             while True:
-                self.tick(group.create_task)
+                try:
+                    with containing():
+                        self.tick(group.create_task)
+                except Exception as error:  # noqa: BLE001 - the next tick may be a good one
+                    fault(error)
                 await asyncio.sleep(self._pause())
 
     def kept(self) -> list[drift_file.Kept]:

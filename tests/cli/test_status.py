@@ -223,6 +223,7 @@ def test_everything_that_is_wrong_is_counted() -> None:
         ),
         ({"sinks__0__outbox__lanes__alarm": LANE | {"pending": 1}}, ", 1 reading waiting"),
         ({"devices__0__good": 6, "devices__0__errors": 2}, "6/8 good  1\u202f066\u202f000 polls, 2 errors"),
+        ({"devices__0__clock_offset_s": -7.4}, "8/8 good  1\u202f066\u202f000 polls, its clock 7.4 s behind"),
         ({"devices__0__skipped": 4}, "4 skipped: slower than its scan"),
         ({"devices__0__line": {"retries": 3, "drops": 1}}, "1 drops on its line, 3 retries on its line"),
         ({"devices__0__remarks": ["not protected"]}, "press-1: not protected"),
