@@ -4,6 +4,7 @@ An ONNX file is one protobuf message, `ModelProto`; the field numbers below are 
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +17,11 @@ MAX_SPARSE = 16_777_216
 
 _FLOATS = (1, 10, 11, 16)
 """TensorProto.DataType: float, float16, double, bfloat16."""
+
+_STRINGS = b"|".join(rb"\x4a" + re.escape(bytes([length])) + b".{%d}" % length for length in range(MAX_TEXT + 1))
+_NUMBERS = re.compile(rb"(?:\x3d.{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f]|" + _STRINGS + rb")++", re.DOTALL)
+"""Of an AttributeProto the fields `floats` (7), `ints` (8) and short `strings` (9), where each number is a field of its own:
+forests have millions of them, and none has to be known."""
 
 Name = tuple[str, str]
 """(domain, operator)"""
@@ -154,7 +160,7 @@ class GraphReader:
 
     def _attribute(self, message: memoryview) -> "_Attribute":
         name, kind, found, floats = "", 0, _Attribute(), False
-        for number, value in self._fields(message):
+        for number, value in self._fields(message, _NUMBERS):
             match number, value:
                 case 1, _:
                     name = text(value)

@@ -1,11 +1,12 @@
 """Reads protobuf messages field by field, without their description (protobuf.dev, "Encoding")."""
 
+import re
 from collections.abc import Iterator
 
 Value = int | memoryview
 
-MAX_FIELDS = 3_000_000
-"""Of all messages of one file together: more would be read for seconds, while nothing else of Python's runs."""
+MAX_FIELDS = 200_000
+"""Of all messages of one file together, skipped ones apart: more would be read for seconds, in which others wait."""
 
 
 class Reader:
@@ -14,11 +15,14 @@ class Reader:
     def __init__(self) -> None:
         self._left = MAX_FIELDS
 
-    def fields(self, data: memoryview) -> Iterator[tuple[int, Value]]:
-        """The fields of a message: its numbers with an integer, or with the bytes of what is longer. Raises ValueError for
-        what is no message, and for a file of too many fields."""
+    def fields(self, data: memoryview, skip: re.Pattern[bytes] | None = None) -> Iterator[tuple[int, Value]]:
+        """The fields of a message: its numbers with an integer, or with the bytes of what is longer; those that `skip`
+        matches are left out. Raises ValueError for what is no message, and for a file of too many fields."""
         at = 0
         while at < len(data):
+            if skip is not None and (skipped := skip.match(data, at)):
+                at = skipped.end()
+                continue
             self._left -= 1
             if self._left < 0:
                 raise ValueError(f"it has more than {MAX_FIELDS} fields")

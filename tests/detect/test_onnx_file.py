@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.detect.card import parse_card
 from gateway.detect.onnx_file import ModelError, parse_onnx, read_onnx
+from gateway.detect.protobuf import field
 from tests.detect.graphs import CARD, onnx, save
 
 SHIPPED = Path(__file__).parents[2] / "gateway/demo/models/coater.onnx"
@@ -66,6 +67,17 @@ def test_a_missing_file_an_empty_one_and_a_text_are_told_by_name(tmp_path):
             path.write_bytes(content)
         with pytest.raises(ModelError, match=r"m\.onnx"):
             read_onnx(path)
+
+
+def test_the_numbers_of_a_forest_are_passed_over_and_what_stands_among_them_is_seen():
+    inner = field(1, field(4, b"RandomNormal"))
+    numbers = b"\x3d\0\0\x80\x3f\x40\x07\x40\xff\xff\x03" + field(9, b"BRANCH_LEQ")
+    attribute = numbers * 200_000 + field(6, inner) + numbers
+    file = parse_onnx(Path("x"), field(7, field(1, field(4, b"If") + field(5, attribute))))
+    assert file.operators == {("", "If"), ("", "RandomNormal")}
+    for odd in (field(9, b"x" * 65), b"\x3d\0", b"\x40\xff", b"\x43"):
+        with pytest.raises(ModelError):
+            parse_onnx(Path("x"), field(7, field(1, field(5, numbers + odd))))
 
 
 @given(data=st.data())
