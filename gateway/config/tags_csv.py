@@ -1,8 +1,5 @@
 """Tags from a CSV file, as spreadsheets write it: one row a tag, the columns named as the tag's options."""
 
-import codecs
-import csv
-import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,15 +9,13 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from gateway.config.mistakes import did_you_mean
+from gateway.config.sheet import Sheet, SheetError, read_sheet, shows_error
 from gateway.config.toml_file import read_bytes
 from gateway.core.errors import ConfigError, Problem
 from gateway.core.text import cleaned
 
-_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _COMMA = re.compile(r"(?<=\d),(?=\d)")
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_DELIMITERS = ",;\t"
-_LONGEST_NUMBER = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,75 +33,69 @@ def read_tags(path: Path, shown: str, model: type[BaseModel]) -> tuple[list[Row]
     """The rows of a tag file, what is wrong with it, and its bytes. `shown` is the file's name in problems, `model` the
     driver's TagConfig, whose options are the columns. Raises ConfigError when the file cannot be read at all."""
     data = read_bytes(path)
-    table = _Table(shown, model)
     try:
-        rows = list(table.rows(_text(data, shown)))
-    except csv.Error as error:
-        message = f"is not a CSV table: {error}; look for a quote that is not closed"
-        raise ConfigError([Problem(shown, table.line, "", message)]) from None
+        sheet = read_sheet(data)
+    except SheetError as error:
+        raise ConfigError([Problem(shown, error.line, "", str(error))]) from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise ConfigError([Problem(shown, table.line, "", f"is not a CSV table: {cleaned(error)}")]) from None
-    return rows, table.problems, data
-
-
-def _text(data: bytes, shown: str) -> str:
-    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError([Problem(shown, line, "", 'is not UTF-8: save it as "CSV UTF-8"')]) from None
+        raise ConfigError([Problem(shown, 0, "", f"is not a CSV table: {cleaned(error)}")]) from None
+    table = _Table(shown, model, sheet)
+    return list(table.rows()), table.problems, data
 
 
 class _Table:
     """Reads the rows, and collects what is wrong."""
 
-    def __init__(self, shown: str, model: type[BaseModel]) -> None:
+    def __init__(self, shown: str, model: type[BaseModel], sheet: Sheet) -> None:
+        self._sheet = sheet
         self._shown = shown
         self._kinds = _kinds(model)
         self._needed = [key for key, field in model.model_fields.items() if field.is_required()]
         self.problems: list[Problem] = []
-        self.line = 0
+        self.line = sheet.line
         """Where the row begins that is read or checked."""
 
-    def rows(self, text: str) -> Iterator[Row]:
-        lines = list(io.StringIO(text, newline=""))
-        delimiter, skip = _delimiter(lines)
-        reader = csv.reader(lines[skip:], delimiter=delimiter, strict=True)
-        header: list[str] | None = None
-        self.line = skip + 1
-        for record in reader:
-            cells = [cell.strip() for cell in record]
-            if any(cells) and not cells[0].startswith("#"):
-                if header is None:
-                    header = self._header(cells)
-                elif row := self._row(header, cells, decimal_comma=delimiter != ","):
-                    yield row
-            self.line = skip + reader.line_num + 1
-        if header is None:
-            self.line = 1
+    def rows(self) -> Iterator[Row]:
+        if not self._sheet.titles:
             self._wrong("", 'is empty: the first row names the columns, such as "name" and "address"')
+            return
+        header = self._header(self._sheet.titles)
+        for line, cells in self._sheet.rows:
+            self.line = line
+            if row := self._row(header, cells):
+                yield row
 
-    def _header(self, cells: list[str]) -> list[str]:
-        known = ["name", *self._kinds]
-        for number, cell in enumerate(cells, 1):
+    def _header(self, titles: Sequence[str]) -> list[str]:
+        """The columns as the options are called; capitals and blanks do not matter, nor columns that are empty."""
+        known = {name.casefold(): name for name in ("name", *self._kinds)}
+        cells = [known.get(re.sub(r"[\s-]+", "_", title.casefold()), title) for title in titles]
+        for place, cell in enumerate(cells):
             if not cell:
-                self._wrong(f"column {number}", "has no name in the first row")
-            elif cell not in known:
-                self._wrong(f'column "{cell}"', f"unknown column{did_you_mean(cell, known)}")
-            elif cell in cells[: number - 1]:
+                if any(len(row) > place and row[place] for _, row in self._sheet.rows):
+                    self._wrong(f"column {place + 1}", "has no name in the first row")
+            elif cell not in known.values():
+                self._wrong(f'column "{cell}"', f"unknown column{did_you_mean(cell, known.values())}")
+            elif cell in cells[:place]:
                 self._wrong(f'column "{cell}"', "stands twice")
         for needed in ("name", *self._needed):
             if needed not in cells:
                 self._wrong("", f'the column "{needed}" is missing in the first row')
         return cells
 
-    def _row(self, header: list[str], cells: list[str], decimal_comma: bool) -> Row | None:
+    def _row(self, header: list[str], cells: Sequence[str]) -> Row | None:
         named = dict(zip(header, cells, strict=False))
         name = named.pop("name", "")
         where = f'tag "{name}"' if name else ""
+        broken = [cell for cell in cells if shows_error(cell)]
+        if broken:
+            advice = (
+                "the cell's formula is broken there; a text that begins with = - + or @ needs an apostrophe in front"
+            )
+            self._wrong(where, f'the spreadsheet shows "{broken[0]}": {advice}')
+            return None
         if any(cells[len(header) :]):
-            hint = "" if decimal_comma else '; with "," between columns, write decimals with a point, or quote the cell'
+            comma = self._sheet.decimal_comma
+            hint = "" if comma else '; with "," between columns, write decimals with a point, or quote the cell'
             self._wrong(where, f"the row has {len(cells)} cells, the first row {len(header)}{hint}")
             return None
         if not name:
@@ -116,20 +105,14 @@ class _Table:
         options = {}
         for column, cell in named.items():
             if cell and column in self._kinds:
-                options[column] = _value(cell, self._kinds[column], decimal_comma)
+                try:
+                    options[column] = _value(cell, self._kinds[column], self._sheet)
+                except ValueError as error:
+                    self._wrong(f'{where}: column "{column}"', str(error))
         return Row(self.line, name, options, header)
 
     def _wrong(self, where: str, message: str) -> None:
         self.problems.append(Problem(self._shown, self.line, where, message))
-
-
-def _delimiter(lines: list[str]) -> tuple[str, int]:
-    """The delimiter, and how many lines stand before the table: the first row decides, or Excel's `sep=` line."""
-    first = next((number for number, line in enumerate(lines) if line.strip() and not line.startswith("#")), 0)
-    line = lines[first] if lines else ""
-    if match := re.match(r'"?sep=(.)"?\s*$', line):
-        return match[1], first + 1
-    return max(_DELIMITERS, key=line.count), 0
 
 
 def _kinds(model: type[BaseModel]) -> dict[str, set[str]]:
@@ -147,14 +130,14 @@ def _types(entry: dict[str, Any]) -> Iterator[str]:
         yield from _types(choice)
 
 
-def _value(cell: str, kinds: set[str], decimal_comma: bool) -> Any:
+def _value(cell: str, kinds: set[str], sheet: Sheet) -> Any:
     """A cell as the TOML value that it stands for; left as text where it is none, for the option's own check to name."""
     if "boolean" in kinds and cell.casefold() in _WORDS:
         return _WORDS[cell.casefold()]
     if "array" in kinds:
-        return [_number(part, decimal_comma) for part in _parts(cell.strip("[] "), decimal_comma)]
+        return [_number(part, sheet) for part in _parts(cell.strip("[] "), sheet.decimal_comma)]
     if kinds & {"number", "integer"}:
-        return _number(cell, decimal_comma)
+        return _number(cell, sheet)
     return cell
 
 
@@ -165,8 +148,8 @@ def _parts(cell: str, decimal_comma: bool) -> list[str]:
     return re.split(r"[;\s]+" if decimal_comma else r"[,;\s]+", cell)
 
 
-def _number(cell: str, decimal_comma: bool) -> Any:
-    text = _COMMA.sub(".", cell) if decimal_comma else cell
-    if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
-        return text
-    return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
+def _number(cell: str, sheet: Sheet) -> Any:
+    found = sheet.number(cell)
+    if found is None:  # such as 0,5%
+        return _COMMA.sub(".", cell) if sheet.decimal_comma else cell
+    return found

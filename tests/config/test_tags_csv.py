@@ -76,3 +76,34 @@ def test_any_bytes_are_rows_or_problems(tmp_path: Path, data: bytes) -> None:
         assert error.problems
     else:
         assert rows or problems or data
+
+
+def wrong(path: Path, content: str) -> tuple[list[str], list[str]]:
+    path.write_text(content)
+    rows, problems, _ = read_tags(path, "t.csv", PlcTag)
+    return [row.name for row in rows], [str(problem) for problem in problems]
+
+
+def test_empty_columns_and_capitals_of_a_spreadsheet_do_not_matter(tmp_path: Path) -> None:
+    found = tags(tmp_path / "t.csv", "Name; ADDRESS ;Type;Scale;;\na;40001;int16;0,5;;\n;;;;;\nb;40002;int16;;;\n")
+    assert (found["a"].address, found["a"].scale, found["b"].address) == ("40001", 0.5, "40002")
+
+
+def test_a_cell_in_a_column_without_a_name_is_told(tmp_path: Path) -> None:
+    assert wrong(tmp_path / "t.csv", "name;;address\na;x;40001\n")[1] == [
+        "t.csv:1: column 2: has no name in the first row"
+    ]
+    assert "column 3: has no name" in wrong(tmp_path / "t.csv", "name;address;\na;40001;x\n")[1][0]
+    assert "3 cells, the first row 2" in wrong(tmp_path / "t.csv", "name;address\na;40001;x\n")[1][0]
+
+
+def test_a_row_whose_name_is_an_error_of_the_spreadsheet_does_not_vanish(tmp_path: Path) -> None:
+    names, problems = wrong(tmp_path / "t.csv", "name;address;type;unit;;\na;40001;int16;;;\n#NAME?;40002;int16;;;\n")
+    assert names == ["a"]
+    assert len(problems) == 1
+    assert 't.csv:3: tag "#NAME?": the spreadsheet shows "#NAME?"' in problems[0]
+
+
+def test_a_thousand_is_not_read_as_one(tmp_path: Path) -> None:
+    (problem,) = wrong(tmp_path / "t.csv", "name;address;scale\na;1;1.000\n")[1]
+    assert problem == 't.csv:2: tag "a": column "scale": "1.000" may mean 1000 or 1,000: write it so'

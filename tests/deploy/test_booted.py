@@ -144,6 +144,68 @@ def test_a_member_of_the_group_may_ask_and_a_stranger_is_told_how_to_become_one(
     assert "usermod -aG gateway" in stranger.stderr
 
 
+OFFLINE = (
+    "check", "check --connect", "trust list", "audit verify", "audit show", "outbox status", "outbox verify", "outbox peek",
+    "outbox dead list", "outbox export", "receipts", "receipts --verify", "explain 123456", "status", "tags",
+    "browse opc.tcp://127.0.0.1:9",
+)  # fmt: skip
+CERTIFICATE = """
+import datetime, hashlib, pathlib
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "plc-1")])
+made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+made = made.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=9)).sign(key, hashes.SHA256())
+folder = pathlib.Path("/var/lib/edge-gateway/pki/opcua/rejected")
+folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+(folder / "plc-1.der").write_bytes(made.public_bytes(Encoding.DER))
+print(hashlib.sha256(made.public_bytes(Encoding.DER)).hexdigest())
+"""
+
+
+def test_root_the_group_and_the_service_are_one_gateway_before_and_after_the_first_start(running: Booted) -> None:
+    running.run("id tech >/dev/null 2>&1 || useradd --groups gateway tech; id guest1 >/dev/null 2>&1 || useradd guest1")
+    running.run("systemctl stop edge-gateway; rm -rf /var/lib/edge-gateway")
+    foreign = "test ! -e /var/lib/edge-gateway || find /var/lib/edge-gateway ! -user gateway -o ! -group gateway"
+    for command in OFFLINE:
+        running.run(f"edge-gateway {command}", check=False)
+        assert running.run(foreign).stdout == "", command
+    as_service = "runuser -u gateway -- /opt/edge-gateway/bin/python -c"
+    thumbprint = running.run(f"{as_service} '{CERTIFICATE}'").stdout.strip()
+    assert (
+        "you may not" in running.run(f"runuser -u tech -- edge-gateway trust accept {thumbprint}", check=False).stderr
+    )
+    running.run(f"LOGNAME=somebody-else edge-gateway trust accept {thumbprint} --reason 'new PLC'")
+    running.run("systemctl start edge-gateway")
+    for command in OFFLINE:
+        for user in ("root", "tech", "guest1", "gateway"):
+            running.run(f"runuser -u {user} -- edge-gateway {command}", check=False)
+        assert running.run(foreign).stdout == "", command
+    assert "trusted" in running.run("runuser -u gateway -- edge-gateway trust list").stdout
+    for user in ("root", "tech", "gateway"):
+        running.run(f"runuser -u {user} -- edge-gateway audit verify")
+    stranger = running.run("runuser -u guest1 -- edge-gateway audit verify", check=False)
+    assert stranger.returncode == 1
+    assert "you may not read" in stranger.stderr
+    running.run("systemctl reload edge-gateway")
+    running.run("edge-gateway reload")
+    records = [json.loads(line) for line in running.run("edge-gateway audit show --json").stdout.splitlines()]
+    told = [(each["action"], each["who"]) for each in records if each["action"] in ("trust.accept", "config.reload")]
+    assert told == [("trust.accept", "root"), ("config.reload", "systemd"), ("config.reload", "root")]
+
+
+def test_check_by_root_says_what_the_service_may_not_read(running: Booted) -> None:
+    running.run("chmod 600 /etc/edge-gateway/config.toml; chown root:root /etc/edge-gateway/config.toml")
+    told = running.run("edge-gateway check", check=False)
+    running.run("chmod 640 /etc/edge-gateway/config.toml; chgrp gateway /etc/edge-gateway/config.toml")
+    assert told.returncode == 1
+    assert "gateway, as whom the gateway runs, may not read /etc/edge-gateway/config.toml" in told.stdout
+    running.run("edge-gateway check")
+
+
 def test_a_killed_gateway_is_started_again(running: Booted) -> None:
     before = _pid(running)
     running.run(f"kill -9 {before}")

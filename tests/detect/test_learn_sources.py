@@ -1,5 +1,6 @@
 """Whatever stands in a file: it is a table, or it is said what is wrong."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,3 +54,31 @@ def test_times_are_understood_as_people_write_them(tmp_path: Path, cells, t_ns):
     path = tmp_path / "times.csv"
     path.write_text("when,a\n" + "".join(f"{cell},1\n" for cell in cells))
     assert read_file(path).t_ns.tolist() == t_ns
+
+
+def test_german_excels_table_is_learned_from_as_it_is_meant(tmp_path: Path) -> None:
+    path = tmp_path / "oven.csv"
+    path.write_bytes(
+        "Zeit;Öl [°C];Druck;;\r\n25.10.2026 14:30:00;21,5;1.250,5;;\r\n;;;;\r\n25.10.2026 14:30:01;22;;;\r\n".encode(
+            "cp1252"
+        )
+    )
+    table = read_file(path)
+    assert (table.tags, table.units) == (("Öl", "Druck"), ("°C", ""))
+    assert table.t_ns.tolist() == [1_792_938_600_000_000_000, 1_792_938_601_000_000_000]
+    assert table.rows[0].tolist() == [21.5, 1250.5]
+    assert table.rows[1][0] == 22
+    assert np.isnan(table.rows[1][1])
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [("25.10.2026;1.000", "may mean 1000 or 1,000"), ("25.10.2026;#NV", 'shows "#NV"'), ("25.10.2026;1;7", "has 3 cells"),
+     ("10/11/2026;5", "day and month"), ("25.10.2026", "has 1 cells")],
+)  # fmt: skip
+def test_what_a_spreadsheet_leaves_open_is_told_with_its_line(tmp_path: Path, row: str, told: str) -> None:
+    path = tmp_path / "oven.csv"
+    path.write_text(f"time;a\n25.10.2026;1\n{row}\n")
+    with pytest.raises(GatewayError, match=re.escape(told)) as error:
+        read_file(path)
+    assert ":3: " in str(error.value) or "column" in str(error.value)

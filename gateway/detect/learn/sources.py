@@ -3,10 +3,10 @@
 Two kinds of tables are understood, told apart by their titles. Wide: a column `time` (or `datetime`, `timestamp`, `date`;
 else the first one), and one column per tag, whose title may end with its unit in brackets, `bed_temp [°C]`. Long: what
 `edge-gateway outbox export` writes, one reading a row with the columns time, device, tag, value, unit, quality.
-Times are RFC 3339, with a blank instead of the T if you like, UTC where no zone is given; or numbers, seconds since 1970.
+Times are RFC 3339, with a blank instead of the T if you like, or as German Excel writes them (25.10.2026 14:30), UTC where no
+zone is given; or numbers, seconds since 1970. See `gateway.config.sheet` for what of spreadsheets is understood.
 """
 
-import csv
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.config.sheet import Sheet, SheetError, moment, read_sheet, shows_error
 from gateway.core.errors import GatewayError
 from gateway.core.parsing import doubting
 from gateway.core.quality import UNCERTAIN
@@ -25,8 +26,10 @@ from gateway.core.times import EARLIEST, LATEST
 from gateway.detect.learn.table import Table, Times, from_columns
 from gateway.outbox.export import Exported, Wanted, blocks
 from gateway.outbox.files import LogFiles
-from gateway.regular import open_regular
+from gateway.regular import open_regular, read_regular
 
+LONGEST = 1 << 30
+"""Bytes of a CSV file."""
 TIMES = ("time", "datetime", "timestamp", "date")
 """Titles of a column of times."""
 LONG = ("time", "device", "tag", "value")
@@ -48,12 +51,8 @@ def read_file(path: Path, device: str | None = None) -> Table:
 def _columns(path: Path) -> Columns:
     try:
         return _parquet(path) if path.suffix == ".parquet" else _csv(path)
-    except csv.Error as error:
-        raise GatewayError(f"{path}: is no CSV: {error}") from error
     except OSError as error:
         raise GatewayError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise GatewayError(f"{path}: is no text in UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def from_titled(columns: Columns, name: str, device: str | None = None) -> Table:
@@ -108,17 +107,32 @@ def _good(readings: Readings) -> NDArray[np.float64]:
 
 
 def _csv(path: Path) -> Columns:
-    with os.fdopen(open_regular(path), encoding="utf-8-sig", newline="") as file:
-        head = file.readline()
-        delimiter = max(",;\t", key=head.count)
-        titles = next(csv.reader([head], delimiter=delimiter), [])
-        rows = [row for row in csv.reader(file, delimiter=delimiter) if row]
+    try:
+        sheet = read_sheet(read_regular(path, LONGEST))
+    except SheetError as error:
+        raise GatewayError(f"{path}:{error.line}: {error}") from error
+    titles = list(sheet.titles)
+    while titles and not titles[-1]:
+        titles.pop()
     if len(set(titles)) < len(titles):
-        raise GatewayError(f"{path}:1: two columns have the same title")
-    for number, row in enumerate(rows):
-        if len(row) != len(titles):
-            raise GatewayError(f"{path}: data row {number + 1} has {len(row)} cells, the first line {len(titles)}")
+        raise GatewayError(f"{path}:{sheet.line}: two columns have the same title")
+    rows = []
+    for line, row in sheet.rows:
+        if len(row) < len(titles) or any(row[len(titles) :]):
+            raise GatewayError(f"{path}:{line}: the row has {len(row)} cells, the first row {len(titles)}")
+        rows.append([_cell(cell, sheet, f"{path}:{line}") for cell in row[: len(titles)]])
     return dict(zip(titles, zip(*rows, strict=True) if rows else ([] for _ in titles), strict=True))
+
+
+def _cell(cell: str, sheet: Sheet, where: str) -> str | int | float:
+    """A number, or the text as it is."""
+    if shows_error(cell):
+        raise GatewayError(f'{where}: the spreadsheet shows "{cell}" there, which is no value: leave such cells empty')
+    try:
+        found = sheet.number(cell)
+    except ValueError as error:
+        raise GatewayError(f"{where}: {error}") from None
+    return cell if found is None else found
 
 
 def _parquet(path: Path) -> Columns:
@@ -176,8 +190,8 @@ def _seconds(cells: Sequence[Any]) -> NDArray[np.float64]:
     try:
         return np.array(cells, np.float64)
     except (ValueError, TypeError):
-        moments = (cell if isinstance(cell, datetime) else datetime.fromisoformat(str(cell)) for cell in cells)
-        return np.array([moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() for moment in moments], np.float64)
+        moments = (cell if isinstance(cell, datetime) else moment(str(cell)) for cell in cells)
+        return np.array([each.replace(tzinfo=each.tzinfo or UTC).timestamp() for each in moments], np.float64)
 
 
 def _numbers(cells: Sequence[Any], where: str, texts: bool = False) -> NDArray[np.float64]:
