@@ -43,6 +43,14 @@ class Receiver(asyncio.Protocol):
         """What came can be no frame. Call `forget` if the line shall go on, else `stop`."""
         raise NotImplementedError
 
+    def frames_received(self) -> None:
+        """What came at once was taken, after a rest too."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether whole frames have come and are not taken yet."""
+        return self._later is not None
+
     @property
     def unfinished(self) -> int:
         """Bytes of a frame that is not whole yet."""
@@ -90,6 +98,8 @@ class Receiver(asyncio.Protocol):
         else:
             self._later = asyncio.get_running_loop().call_soon(self._take)
         self._rest(self._later is not None)
+        if self._later is None:
+            self.frames_received()
 
     def _rest(self, wanted: bool) -> None:
         if self.flow is None or self._deaf or wanted == self._resting:

@@ -74,6 +74,13 @@ class ModbusDevice(DeviceConfig):
     """Take answers that carry another unit id, as some devices with a network plug send them. Only for a device that has its
     line for itself."""
 
+    transaction_ids: bool = True
+    """false: the device gives transaction ids back wrongly; its answers are told apart by their turn. One that always gives
+    the same back is noticed without this."""
+
+    padded: bool = False
+    """Take answers that carry surplus bytes behind the data."""
+
     order: Literal["ABCD", "CDAB", "BADC", "DCBA"] = "ABCD"
     """Byte order of 32- and 64-bit values whose tag names none. ABCD is big-endian, CDAB has its registers swapped."""
 

@@ -46,16 +46,18 @@ class Connection(Receiver):
         gap: float = 0.0,
         noisy: bool = False,
         datagrams: bool = False,
+        numbers_count: bool = True,
         advice: str = "",
     ) -> None:
         super().__init__(framing)
         self._peer = peer
         self._framing = framing
-        self._dialogue = Dialogue(framing, max_in_flight=max_in_flight, gap=gap, noisy=noisy)
+        self._dialogue = Dialogue(
+            framing, max_in_flight=max_in_flight, gap=gap, noisy=noisy, numbers_count=numbers_count
+        )
         self._turns = self._dialogue.turns
         self._silence = self._dialogue.silence
         self._gap = gap
-        self._noisy = noisy
         self._datagrams = datagrams
         self._advice = advice
         self._damaged = 0
@@ -71,6 +73,20 @@ class Connection(Receiver):
     def counts(self) -> Mapping[str, int]:
         """What went wrong and was made good: retries, damaged, late and stray answers."""
         return self._dialogue.counts
+
+    def brief(self, pace: Pace) -> Pace:
+        """How to ask for what did not answer last time."""
+        return self._silence.brief(pace)
+
+    @property
+    def odd(self) -> str:
+        """What was odd about the last frame, when it answered something else; else empty."""
+        return self._dialogue.odd
+
+    @property
+    def gives_no_numbers(self) -> bool:
+        """Whether answers are told apart by their turn alone."""
+        return self._dialogue.gives_no_numbers
 
     async def exchange(
         self, requests: Sequence[Request], pace: Pace, until: float | None = None, *, urgent: bool = False
@@ -127,23 +143,28 @@ class Connection(Receiver):
         self._heard = True
         if self._quiet is not None:
             self._wait_for_quiet()
-        else:
-            super().data_received(data)
+            return
+        super().data_received(data)
+        if self._turns and not self.waiting:
+            self._send(self._loop.time())
+
+    def frames_received(self) -> None:
+        if self._turns and not self._error:
+            self._send(self._loop.time())
 
     def frame_received(self, frame: bytes) -> None:
         if self._quiet is not None:  # a frame before it was damaged
             return
-        now = self._loop.time()
         try:
-            self._dialogue.take(self._framing.opened(frame), now)
+            self._dialogue.take(self._framing.opened(frame), self._loop.time())
             self._damaged = 0
         except DamagedError:
             self._spoilt()
         except LinkError as error:
             self._drop(error)
         else:
-            if self._turns:
-                self._send(now)
+            if self._dialogue.held:
+                self._watch.add(self, self._dialogue.next_due() or 0.0)
 
     def nonsense_received(self, reason: str) -> None:
         if self._framing.numbered:
@@ -167,7 +188,7 @@ class Connection(Receiver):
     # Sending
 
     def _send(self, now: float) -> None:
-        if self._quiet is not None:
+        if self._quiet is not None or self._error:
             return
         try:
             frames = self._dialogue.next_frames(now)
@@ -186,8 +207,9 @@ class Connection(Receiver):
         self._send(due if now < due < now + _EARLY else now)
 
     def _write(self, frames: Sequence[bytes]) -> None:
-        if self.unfinished and not self._framing.numbered and not self._bears_stray():
-            return
+        if self.unfinished and not self._framing.numbered:  # bytes that are no part of an answer
+            self._dialogue.counts["stray"] += 1
+            self.forget()
         if len(frames) == 1:
             self._transport.write(frames[0])
         elif self._datagrams:
@@ -195,14 +217,6 @@ class Connection(Receiver):
                 self._transport.write(frame)
         else:
             self._transport.write(b"".join(frames))
-
-    def _bears_stray(self) -> bool:
-        """Bytes came that are no part of an answer. Whether the line goes on."""
-        self._dialogue.counts["stray"] += 1
-        self.forget()
-        if not self._noisy:
-            self._fail(f"{self._peer}: bytes that were not asked for; connection dropped")
-        return self._noisy
 
     # What goes wrong
 
@@ -213,8 +227,6 @@ class Connection(Receiver):
         self._damaged += 1
         if self._damaged > MAX_DAMAGED:
             self._fail(f"{self._peer}: {MAX_DAMAGED} damaged answers in a row{self._advice}; connection dropped")
-        elif not self._dialogue and not self._noisy:
-            self._fail(f"{self._peer}: bytes that were not asked for; connection dropped")
         else:
             self._wait_for_quiet()
 

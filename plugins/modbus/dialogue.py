@@ -1,11 +1,11 @@
 """What was asked on a line and is not answered yet: decided here, without a socket or a clock (`now` is the loop's time).
 
-Frames of Modbus TCP are numbered: every answer must carry the number of an open request and fit it in unit, function and
-length; else the connection is dropped, since nothing that follows could be trusted. Only the answer to a request that was
-given up meanwhile is expected late, by its number, and thrown away (`numbers.py`).
+Frames of Modbus TCP are numbered: an answer carries the number of an open request and fits it in unit and function. What does
+not is counted and thrown away: late, doubled, or of another master. A device that gives no numbers back is believed when it
+has never given one, and one request is under way (`numbers.py`).
 
 RTU and ASCII frames are not numbered, so one request is under way at a time, and a unit that owes an answer is in doubt
-(`doubts.py`).
+(`doubts.py`). What is of another unit or function, or has another length, is thrown away there too.
 
 What is sent next is decided in `turns.py`, how long an answer is waited for in `silence.py`.
 """
@@ -15,17 +15,24 @@ from collections import Counter
 from gateway.plugin import LinkError
 
 from .doubts import FUNCTION, Doubts
+from .exceptions import BUSY
 from .exchange import Exchange
 from .framing import Framing
 from .numbers import Numbers
-from .requests import DAMAGED, NO_ANSWER
+from .requests import DAMAGED, MISFIT, NO_ANSWER, UNSENT, Answer, foreign
 from .silence import MAX_SILENT, Silence
 from .turns import Turns
 
-BUSY = 6
-"""The exception by which a device says that it has no time now; the request is repeated a little later."""
-
 _BUSY_PAUSE = 0.1
+
+MAX_STRAY = 1000
+"""Frames that nobody asked for, without one that was asked for between them, that end the connection."""
+
+_GRACE = 0.1
+"""Seconds that an answer by a number of nobody's waits for the right one, before it is taken for it."""
+
+_QUIET = 0.02
+"""Seconds between an answer and the next request, on a line without numbers where answers came that nobody asked for."""
 
 UNREACHABLE = frozenset((10, 11))
 """Exceptions by which a gateway says that it does not reach the unit; the unit's further requests are not sent then."""
@@ -44,7 +51,18 @@ class SilentError(LinkError):
 class Dialogue:
     """The requests and answers of one connection. Every method that raises LinkError means that the line must be dropped."""
 
-    def __init__(self, framing: Framing, *, max_in_flight: int = 1, gap: float = 0.0, noisy: bool = False) -> None:
+    def __init__(
+        self,
+        framing: Framing,
+        *,
+        max_in_flight: int = 1,
+        gap: float = 0.0,
+        noisy: bool = False,
+        numbers_count: bool = True,
+    ) -> None:
+        """`numbers_count` says whether a device gives numbers back at all."""
+        self.odd = ""
+        """What was odd about the last frame that answered something else; empty when a right one came since."""
         self.counts: Counter[str] = Counter()
         self.not_before = 0.0
         """When the next request may be sent."""
@@ -52,7 +70,11 @@ class Dialogue:
         self.silence = Silence()
         self._framing = framing
         self._numbers = Numbers() if framing.numbered else None
-        self._max_in_flight = max_in_flight if framing.numbered else 1
+        self._numbers_count = numbers_count
+        self._max_in_flight = max_in_flight if framing.numbered and numbers_count else 1
+        self._astray = 0
+        self._held: tuple[int, int, Answer, float] | None = None
+        """An answer by a number of nobody's: the open request's number, its own, the answer, and when it is believed."""
         self._gap = gap
         self._noisy = noisy
         self._open: dict[int, _Open] = {}
@@ -90,15 +112,26 @@ class Dialogue:
         number = int.from_bytes(frame[:2], "big") if self._numbers else 0
         waiting = self._open.get(number)
         if waiting is None or (self._doubts and self._owed(waiting, frame)):
-            self._unexpected(number, frame)
+            self._unexpected(number, frame, now)
             return
-        exchange, index, sent, left = waiting
+        exchange, index, _, _ = waiting
         if index == _MARK:
             del self._open[number]
             self._doubts.end(exchange.unit)
             return
         answer = self._framing.answer(exchange.requests[index], frame)
-        del self._open[number]
+        if answer is None or (answer == MISFIT and self._numbers is None):
+            self.odd = foreign(exchange.requests[index], self._framing.body(frame)) if answer is None else ""
+            self._stray()
+            return
+        if self._numbers is not None:
+            self._numbers.proven = True
+        self._answered(number, answer, now)
+
+    def _answered(self, number: int, answer: Answer, now: float) -> None:
+        exchange, index, sent, left = self._open.pop(number)
+        if self._astray or self.odd or self._held is not None:
+            self._astray, self.odd, self._held = 0, "", None
         self.silence.answered(exchange.unit, now - sent)
         exchange.heard = True
         if self._gap or exchange.pace.pause:
@@ -122,31 +155,73 @@ class Dialogue:
         asked = FUNCTION if index == _MARK else exchange.requests[index].function
         return self._doubts.owes(self._framing.body(frame), exchange.unit, asked)
 
-    def _unexpected(self, number: int, frame: bytes) -> None:
+    def _unexpected(self, number: int, frame: bytes, now: float) -> None:
         unit = self._framing.body(frame)[0]
-        late = self._numbers.comes_late(number) if self._numbers else unit in self._doubts
-        if late:
+        if self._numbers.comes_late(number) if self._numbers else unit in self._doubts:
             self.silence.alive(unit)
-        elif not self._noisy:
-            told = f"transaction id {number}" if self._numbers else f"from unit {unit}"
-            raise LinkError(f"an answer that was not asked for ({told})")
-        self.counts["late" if late else "stray"] += 1
+            self.counts["late"] += 1
+        elif self._numbers is None or not self._without_number(self._numbers, number, frame, now):
+            self._stray()
+
+    def _without_number(self, numbers: Numbers, number: int, frame: bytes, now: float) -> bool:
+        """Whether the frame is the answer to the one request under way, of a device that gives no numbers back."""
+        if len(self._open) != 1 or numbers.proven or numbers.was_given(number):
+            return False
+        ((asked, (exchange, index, _, _)),) = self._open.items()
+        answer = self._framing.answer(exchange.requests[index], frame)
+        if answer is None:
+            return False
+        if number == numbers.constant or not self._numbers_count:
+            self._answered(asked, answer, now)
+        elif self._held is None:
+            self._held = asked, number, answer, now + _GRACE
+        return True
+
+    def _believe(self, now: float) -> None:
+        """Nothing better came than the answer that is held."""
+        assert self._held is not None
+        assert self._numbers is not None
+        asked, self._numbers.constant, answer, _ = self._held
+        self._held = None
+        if asked in self._open:
+            self._answered(asked, answer, now)
+
+    def _stray(self) -> None:
+        """A frame that nobody asked for is thrown away. Raises LinkError when there is nothing else."""
+        self.counts["stray"] += 1
+        self._astray += 1
+        if self._astray >= MAX_STRAY:
+            raise LinkError(f"{MAX_STRAY} answers in a row that were not asked for")
+        if self._numbers is None and not self._noisy:
+            self._gap = max(self._gap, _QUIET)
+
+    @property
+    def gives_no_numbers(self) -> bool:
+        """Whether answers are told apart by their turn alone."""
+        return self._numbers is not None and (self._numbers.constant is not None or not self._numbers_count)
 
     # What does not come
 
     def expire(self, now: float) -> None:
         """Give up what is over its time."""
-        for number, entry in [item for item in self._open.items() if self._due(item[1]) <= now]:
+        if self._held is not None and self._held[3] <= now:
+            self._believe(now)
+        overdue = [item for item in self._open.items() if self._due(item[1]) <= now]
+        for number, entry in overdue:
             self._late_from(number, now)
             self._unanswered(entry, now)
         for exchange, index, _, _ in self.turns.take_overdue(now):
             self._end(exchange, index, NO_ANSWER)
         for exchange in self.turns.overdue(now):
             self._run_out(exchange)
+        if overdue and self.gives_no_numbers:
+            raise LinkError("no answer in time, and the device gives no number back by which a late one could be told")
 
     def next_due(self) -> float | None:
         """When something will be over its time; None when nothing is asked."""
         times = [*map(self._due, self._open.values()), *(exchange.until for exchange in self.turns.exchanges())]
+        if self._held is not None:
+            times.append(self._held[3])
         return min(times, default=None)
 
     def give_up(self, exchange: Exchange, now: float) -> None:
@@ -157,6 +232,15 @@ class Dialogue:
             self._late_from(number, now)
         if given_up and not exchange.heard:
             self._unheard(exchange.unit)
+        if given_up and self.gives_no_numbers:
+            raise LinkError(
+                "a read was given up, and the device gives no number back by which its answer could be told"
+            )
+
+    @property
+    def held(self) -> bool:
+        """Whether an answer waits to be believed; `next_due` says when."""
+        return self._held is not None
 
     def end(self, reason: str) -> None:
         """The line is dropped: everybody who waits is told why."""
@@ -174,7 +258,7 @@ class Dialogue:
 
     def _run_out(self, exchange: Exchange) -> None:
         """The time for an exchange is over, though not all of it is sent."""
-        self.turns.skip(exchange, NO_ANSWER)
+        self.turns.skip(exchange, UNSENT)
         if not self.turns.repeats(exchange) and all(entry[0] is not exchange for entry in self._open.values()):
             exchange.end()
 
@@ -206,7 +290,7 @@ class Dialogue:
     def _end(self, exchange: Exchange, index: int, answer: int) -> None:
         """A request has failed for good. When the unit answered nothing yet, the others are not sent."""
         if not exchange.heard:
-            self.turns.skip(exchange, answer)
+            self.turns.skip(exchange, UNSENT if answer == NO_ANSWER else answer)
         exchange.take(index, answer)
         if not exchange.heard and answer == NO_ANSWER:
             self._unheard(exchange.unit)

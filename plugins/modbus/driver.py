@@ -5,6 +5,7 @@ import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import NoReturn
 from weakref import WeakKeyDictionary
 
 from gateway.plugin import Device, DeviceError, Driver, Guess, Tag, Tags, Values
@@ -12,18 +13,23 @@ from gateway.plugin import Device, DeviceError, Driver, Guess, Tag, Tags, Values
 from .address import parse_address
 from .config import ModbusDevice, ModbusTag
 from .describe import describe, doubts
-from .dialogue import UNREACHABLE
-from .exceptions import words_of
+from .exceptions import heard, words_of
 from .exchange import Pace
 from .guessing import guesses_of
 from .plan import ReadPlan
 from .planner import Span, address_range
-from .requests import DAMAGED, NO_ANSWER, Answer, Request, read
+from .requests import NO_ANSWER, UNSENT, Answer, Request, read
 from .transports import open_line
 from .writing import read_before, write_into, write_of
 
 _WITHIN = 0.95
 """Of the gateway's time-out: what a scan has got until then is still delivered."""
+
+_TRIES = 3
+"""Silent requests of one scan before a unit that says nothing at all is given up."""
+
+_plans: WeakKeyDictionary[Tags, ReadPlan] = WeakKeyDictionary()
+"""What was learned of devices outlives a connection."""
 
 EXTRA_REQUESTS = 32
 """Requests that one scan may spend on finding missing addresses; the next scan goes on from there."""
@@ -48,7 +54,6 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
         return doubts(devices)
 
     async def connect(self) -> None:
-        self._plans: WeakKeyDictionary[Tags, ReadPlan] = WeakKeyDictionary()
         self._paces: dict[str, Pace] = {}
         self._scans = _scans(self.devices)
         self._loop = asyncio.get_running_loop()
@@ -57,22 +62,32 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
             self._connection.rest(self.config.pause_after_connect)
 
     @property
+    def remarks(self) -> Sequence[str]:
+        if self._connection.gives_no_numbers:
+            return ["the device gives no transaction ids back; its answers are told apart by their turn"]
+        return []
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """What went wrong on the line and was made good: retries, and damaged, late and stray answers."""
         return self._connection.counts
 
     async def read(self, tags: Tags) -> Values:
-        plan = self._plans.get(tags) or self._new_plan(tags)
-        pace = self._paces[tags.device]
+        plan = _plans.get(tags) or self._new_plan(tags)
+        pace = self._paces.get(tags.device) or self._new_pace(tags.device)
         until = self._loop.time() + pace.whole
         plan.prepare(time.monotonic())
-        answers = await self._connection.exchange(plan.requests, pace, until)
+        if plan.doubtful:
+            answers = await self._ask_doubtful(plan, pace, until)
+        else:
+            answers = await self._connection.exchange(plan.requests, pace, until)
         values = plan.quick(answers, time.time_ns())
         if values is not None:
             return values
         answers = await self._ask(plan, answers, pace, until)
-        if answers and all(type(answer) is int for answer in answers):
-            _raise_if_lost(plan.requests[0].unit, answers, pace)
+        if answers and not heard(answers):
+            plan.silent(answers)
+            self._raise_lost(plan.requests[0].unit, answers, pace)
         before = plan.refused
         values = plan.values(answers, time.monotonic(), time.time_ns())
         if plan.refused != before:
@@ -125,24 +140,54 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
 
     def _new_plan(self, tags: Tags) -> ReadPlan:
         device = self._device(tags.device)
-        plan = self._plans[tags] = ReadPlan(device, tags, time.monotonic())
-        self._paces[device.name] = pace_of(device.config, self.config.timeout, self._scans)
+        plan = _plans[tags] = ReadPlan(device, tags, time.monotonic())
         return plan
 
+    def _new_pace(self, device: str) -> Pace:
+        pace = self._paces[device] = pace_of(self._device(device).config, self.config.timeout, self._scans)
+        return pace
+
+    async def _ask_doubtful(self, plan: ReadPlan, pace: Pace, until: float) -> list[Answer]:
+        """The first answers of a scan, when some blocks were silent before: those come last, each briefly."""
+        sure = len(plan.requests) - plan.doubtful
+        answers = await self._connection.exchange(plan.requests[:sure], pace, until)
+        if answers and not heard(answers):
+            return answers + [UNSENT] * plan.doubtful
+        brief, tries = self._connection.brief(pace), 0
+        for request in plan.requests[sure:]:
+            if self._loop.time() + brief.patience > until or (tries >= _TRIES and not heard(answers)):
+                answers.append(UNSENT)
+            else:
+                answers += await self._connection.exchange([request], brief, until)
+                tries += 1
+        return answers
+
     async def _ask(self, plan: ReadPlan, answers: list[Answer], pace: Pace, until: float) -> list[Answer]:
-        """All answers of a scan, given the first; refused blocks are halved and asked again as far as one scan may."""
+        """All answers of a scan, given the first; refused and silent blocks are halved and asked again as far as one scan
+        may."""
+        brief = self._connection.brief(pace)
         spend = EXTRA_REQUESTS
         while spend > 0 and any(type(answer) is int for answer in answers):
-            halved = plan.halve(answers, spend // 2)
+            halved, how = plan.halve(answers, spend // 2), pace
+            if None not in halved and heard(answers) and self._loop.time() + 2 * brief.patience < until:
+                halved, how = plan.halve_silent(answers), brief
             asked = [at for at, answer in enumerate(halved) if answer is None]
             if not asked:
                 break
             spend -= len(asked)
-            new = await self._connection.exchange([plan.requests[at] for at in asked], pace, until)
+            new = await self._connection.exchange([plan.requests[at] for at in asked], how, until)
             for at, answer in zip(asked, new, strict=True):
                 halved[at] = answer
             answers = [answer for answer in halved if answer is not None]
         return answers
+
+    def _raise_lost(self, unit: int, answers: Sequence[Answer], pace: Pace) -> NoReturn:
+        """Raise what nothing but lost answers or a gateway's word means for the device."""
+        odd = f"; {self._connection.odd}" if self._connection.odd else ""
+        code = next((answer for answer in answers if answer not in (NO_ANSWER, UNSENT)), None)
+        if code is None or NO_ANSWER in answers:
+            raise TimeoutError(f"unit {unit}: no answer within {pace.patience:g} s{odd}")
+        raise DeviceError(f"unit {unit}: {words_of(int(code))}")
 
     def _log_refusals(self, plan: ReadPlan, device: str, before: Mapping[Span, int]) -> None:
         """Say once what begins and what ends to be refused."""
@@ -166,15 +211,6 @@ def pace_of(config: ModbusDevice, timeout: float, scans: int = 1) -> Pace:
 def _scans(devices: Sequence[Device]) -> int:
     """How many scans the gateway makes of these devices."""
     return sum(len({tag.config.scan or device.config.scan for tag in device.tags}) for device in devices)
-
-
-def _raise_if_lost(unit: int, answers: Sequence[Answer], pace: Pace) -> None:
-    """Raise what nothing but lost answers or a gateway's word means for the device."""
-    if NO_ANSWER in answers:
-        raise TimeoutError(f"unit {unit}: no answer within {pace.patience:g} s")
-    code = next((answer for answer in answers if answer in UNREACHABLE or answer == DAMAGED), None)
-    if code is not None:
-        raise DeviceError(f"unit {unit}: {words_of(int(code))}")
 
 
 def _place(span: Span) -> tuple[str, int]:

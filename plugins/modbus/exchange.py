@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .requests import NO_ANSWER, Answer, Request
+from .requests import UNSENT, Answer, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,6 @@ class Exchange:
 
     def end(self) -> None:
         """It has taken too long: what is missing stays without answer. Only for one with nothing under way."""
-        self.skip_rest(NO_ANSWER)
+        self.skip_rest(UNSENT)
         if not self.done.done():
             self.done.set_result(self.answers)

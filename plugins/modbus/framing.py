@@ -30,8 +30,8 @@ class Framing(kit.Framing, Protocol):
         """A whole frame without its checksum, which is right: what the following take. Raises DamagedError when it is not."""
         ...
 
-    def answer(self, request: Request, frame: bytes) -> Answer:
-        """The answer in the frame. Raises LinkError when it does not fit the request."""
+    def answer(self, request: Request, frame: bytes) -> Answer | None:
+        """The answer in the frame; None when it answers something else."""
         ...
 
     def body(self, frame: bytes) -> bytes:
@@ -61,7 +61,7 @@ class TcpFraming:
     def opened(self, frame: bytes) -> bytes:
         return frame
 
-    def answer(self, request: Request, frame: bytes) -> Answer:
+    def answer(self, request: Request, frame: bytes) -> Answer | None:
         begin = 2 + len(request.expected)
         if frame.startswith(request.expected, 2) and len(frame) == begin + request.size:
             return frame[begin:]
@@ -88,7 +88,9 @@ class RtuFraming:
         if function & 0x80:
             return 5
         if 1 <= function <= 4:
-            return 5 + data[2]
+            size = 5 + data[2]
+            # Another master's request passes by too.
+            return 8 if size != len(data) >= 8 and crc16(data[:6]) == data[6:8] else size
         if function not in _ECHOED:
             raise ValueError(f"the answer is no Modbus RTU (function {function})")
         return _ECHOED[function]
@@ -99,7 +101,7 @@ class RtuFraming:
             raise DamagedError
         return body
 
-    def answer(self, request: Request, frame: bytes) -> Answer:
+    def answer(self, request: Request, frame: bytes) -> Answer | None:
         return answer_in(request, frame)
 
     def body(self, frame: bytes) -> bytes:
@@ -129,7 +131,7 @@ class AsciiFraming(RtuFraming):
         return whole[:-1]
 
 
-def crc16(data: bytes) -> bytes:
+def crc16(data: bytes | bytearray) -> bytes:
     """CRC-16 of Modbus RTU, low byte first (§6.2.2)."""
     crc = 0xFFFF
     for byte in data:

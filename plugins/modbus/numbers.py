@@ -3,15 +3,24 @@
 from collections.abc import Container
 
 MAX_LATE = 64
-"""How many given-up requests are remembered. An answer to an older one drops the connection."""
+"""How many given-up requests are remembered as such."""
+
+_FIRST = 0x5300
+"""Far from 0 and 1, which devices that give no numbers back put in their place."""
+
+_RECENT = 256
 
 
 class Numbers:
     """The 16-bit numbers of one connection."""
 
     def __init__(self) -> None:
-        self._last = 0
+        self._last = _FIRST
         self._late: dict[int, None] = {}
+        self.proven = False
+        """Whether an answer has carried its request's number: then one that does not is none."""
+        self.constant: int | None = None
+        """What a device that gives no numbers back puts in their place."""
 
     def next(self, taken: Container[int]) -> int:
         """A number that is neither taken nor owed."""
@@ -20,6 +29,10 @@ class Numbers:
             number = (number + 1) & 0xFFFF
         self._last = number
         return number
+
+    def was_given(self, number: int) -> bool:
+        """Whether it was one of the last numbers: what carries it is an answer that came twice, or too late."""
+        return (self._last - number) & 0xFFFF < _RECENT
 
     def give_up(self, number: int) -> None:
         """Nobody waits for it any more, and its answer may come late."""

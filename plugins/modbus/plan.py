@@ -1,7 +1,10 @@
-"""The read plan of one scan, and what it learns from the device's refusals.
+"""The read plan of one scan, and what it learns from the device's refusals and silences.
 
-A device that lacks one register of a block refuses the whole block. Such a block is halved until the addresses that are
-really missing stand alone; these are parked and tried again now and then, the rest is read on in fewer, larger blocks.
+A device that lacks one register of a block refuses the whole block, answers it in another length, or not at all. Such a
+block is halved until the addresses that are really to blame stand alone; these are parked and tried again now and then, the
+rest is read on in fewer, larger blocks. Silence costs time, so blocks that were silent are asked last, and briefly.
+
+What was learned is kept over connections: a silent register may be what ended the last one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,12 +16,12 @@ from gateway.plugin import Device, Readings, Tags, quality
 
 from .config import ModbusDevice, ModbusTag
 from .decoder import Decoded, Decoder, Place
-from .exceptions import DIVISIBLE, quality_of
+from .exceptions import divisible, heard, quality_of
 from .planner import Block, Span, blocks_of, spans_of
-from .requests import Answer, Request, read
+from .requests import NO_ANSWER, Answer, Request, read
 
-PROBE_AFTER = 60.0
-"""Seconds after which a parked address is tried again."""
+PROBE_AFTER = 10.0
+"""Seconds after which a parked address is tried again: what was repaired delivers soon."""
 
 RELEARN_AFTER = 86400.0
 """Seconds after which halved blocks are tried whole again."""
@@ -42,31 +45,71 @@ class ReadPlan:
         self._start_over(now)
 
     def prepare(self, now: float) -> None:
-        """Before a scan: ask again for parked addresses that are due, or for everything when the day is over."""
+        """Before a scan: ask again for parked addresses that are due, or in larger blocks when some of them came back or the
+        day is over."""
         if self._whole:
             return
         if now >= self._relearn_at:
-            self._start_over(now)
+            self._start_over(now, self._parked)
         elif due := [span for span, (_, at) in self._parked.items() if now >= at][:PROBES]:
-            for span in due:
-                del self._parked[span]
+            probes = {Block((span,)): int(self._parked.pop(span)[0] == NO_ANSWER) for span in due}
             self._probing.update(due)
-            self._use([*self.blocks, *(Block((span,)) for span in due)])
+            self._silent |= {block: 1 for block, silent in probes.items() if silent}
+            self._use([*self.blocks, *probes])
+
+    @property
+    def doubtful(self) -> int:
+        """How many of the blocks, the last ones, were silent when they were last asked."""
+        return len(self._silent)
 
     def halve(self, answers: Sequence[Answer], most: int) -> list[Answer | None]:
         """Put halves in the place of refused blocks, the smallest first and at most so many. Returns the answers to go on
         with, None for each half, which is to be asked now."""
-        refused = [at for at, answer in enumerate(answers) if answer in DIVISIBLE and len(self.blocks[at].spans) > 1]
+        return self._halved(
+            [at for at, answer in enumerate(answers) if divisible(answer) and len(self.blocks[at].spans) > 1],
+            answers,
+            most,
+        )
+
+    def halve_silent(self, answers: Sequence[Answer]) -> list[Answer | None]:
+        """The same for a block that did not answer, the largest one. To be called when others did."""
+        silent = [at for at, answer in enumerate(answers) if answer == NO_ANSWER and len(self.blocks[at].spans) > 1]
+        silent.sort(key=lambda at: -len(self.blocks[at].spans))
+        return self._halved(silent[:1], answers, 1)
+
+    def _halved(self, refused: Sequence[int], answers: Sequence[Answer], most: int) -> list[Answer | None]:
+        """Halves in the place of the smallest of these blocks."""
         chosen = sorted(refused, key=lambda at: len(self.blocks[at].spans))[:most]
         if not chosen:
             return list(answers)
         blocks: list[Block] = []
         left: list[Answer | None] = []
         for at, (block, answer) in enumerate(zip(self.blocks, answers, strict=True)):
-            blocks += block.halves() if at in chosen else (block,)
-            left += (None, None) if at in chosen else (answer,)
+            if at not in chosen:
+                blocks.append(block)
+                left.append(answer)
+                continue
+            halves = block.halves()
+            if times := self._silent.pop(block, 0):
+                self._silent |= dict.fromkeys(halves, times)
+            blocks += halves
+            left += (None, None)
+        order = dict(zip(blocks, left, strict=True))
         self._use(blocks)
-        return left
+        return [order[block] for block in self.blocks]
+
+    def silent(self, answers: Sequence[Answer]) -> None:
+        """The unit said nothing at all: what was asked of it is asked last from now on, in halves, in case that one register
+        is to blame."""
+        silent = [block for block, answer in zip(self.blocks, answers, strict=True) if answer == NO_ANSWER]
+        blocks: list[Block] = []
+        for block in self.blocks:
+            parts = block.halves() if block in silent and len(block.spans) > 1 else (block,)
+            if block in silent:
+                self._silent |= dict.fromkeys(parts, self._silent.pop(block, 0) + 1)
+                self._suspected = True
+            blocks += parts
+        self._use(blocks)
 
     def quick(self, answers: Sequence[Answer], t_ns: int) -> NDArray[np.float64] | Readings | None:
         """`values`, for a scan in which nothing was refused, as most are; else None."""
@@ -95,15 +138,28 @@ class ReadPlan:
         """Names of the tags in these spans."""
         return [self._tags[row].name for span in spans for row in span.rows]
 
-    def _start_over(self, now: float) -> None:
-        self._parked: dict[Span, tuple[int, float]] = {}
+    def _start_over(self, now: float, parked: Mapping[Span, tuple[int, float]] | None = None) -> None:
+        """Read in blocks as large as may be, without reading over what is parked."""
+        self._parked: dict[Span, tuple[int, float]] = dict(parked or {})
         """Missing addresses: exception code, and when to try again."""
         self._probing: set[Span] = set()
+        self._silent: dict[Block, int] = {}
+        """Blocks that did not answer when they were last asked, and how often."""
+        self._suspected = False
+        """Whether there were such blocks since it started over."""
         self._relearn_at = now + RELEARN_AFTER
-        self._use(blocks_of(self._spans, self._options))
-        self._whole = True
+        between: list[list[Span]] = [[]]
+        for span in self._spans:
+            if span in self._parked:
+                between.append([])
+            else:
+                between[-1].append(span)
+        self._use([block for spans in between if spans for block in blocks_of(spans, self._options)])
+        self._whole = not self._parked
 
     def _use(self, blocks: Sequence[Block]) -> None:
+        if self._silent:
+            blocks = sorted(blocks, key=lambda block: self._silent.get(block, 0))
         self.blocks = tuple(blocks)
         self.requests: tuple[Request, ...] = tuple(self._request(block) for block in blocks)
         self._decoder: Decoder | None = None
@@ -112,29 +168,43 @@ class ReadPlan:
 
     def _request(self, block: Block) -> Request:
         return read(
-            self._options.unit, block.area, block.start, block.end - block.start, any_unit=self._options.any_unit
+            self._options.unit,
+            block.area,
+            block.start,
+            block.end - block.start,
+            any_unit=self._options.any_unit,
+            padded=self._options.padded,
         )
 
     def _settle(self, answers: Sequence[Answer], now: float) -> list[bytes]:
-        """Note what was refused, park what is missing. Returns the payloads of the blocks that stay."""
+        """Note what was refused or silent, park what is missing. Returns the payloads of the blocks that stay."""
+        alive = heard(answers)
+        silent = dict(self._silent)
         refused: dict[Span, int] = {}
-        stay: list[tuple[Block, bytes]] = []
+        stay: dict[Block, bytes] = {}
         for block, request, answer in zip(self.blocks, self.requests, answers, strict=True):
+            if answer != NO_ANSWER:
+                silent.pop(block, None)
             if isinstance(answer, bytes):
-                stay.append((block, answer))
+                stay[block] = answer
                 continue
             refused |= dict.fromkeys(block.spans, answer)
-            if answer in DIVISIBLE and len(block.spans) == 1:
+            if len(block.spans) == 1 and (divisible(answer) or (alive and answer == NO_ANSWER)):
+                silent.pop(block, None)
                 self._parked[block.spans[0]] = answer, now + PROBE_AFTER
-            else:
-                stay.append((block, bytes(request.size)))
-        if self._probing - refused.keys():
+                continue
+            stay[block] = bytes(request.size)
+            if alive and answer == NO_ANSWER:
+                silent[block] = silent.get(block, 0) + 1
+                self._suspected = True
+        if self._probing - refused.keys() or (self._suspected and not silent):
             self._relearn_at = now
         self._probing.clear()
-        if len(stay) < len(self.blocks):
-            self._use([block for block, _ in stay])
+        if len(stay) < len(self.blocks) or silent != self._silent:
+            self._silent = silent
+            self._use(list(stay))
         self._note(refused | {span: code for span, (code, _) in self._parked.items()})
-        return [payload for _, payload in stay]
+        return [stay[block] for block in self.blocks]
 
     def _note(self, refused: Mapping[Span, int]) -> None:
         self.refused = refused

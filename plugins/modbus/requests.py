@@ -4,18 +4,22 @@
 import struct
 from dataclasses import dataclass, field
 
-from gateway.plugin import LinkError
-
 from .address import Area
 
 Answer = bytes | int
-"""What came of a request: the payload of the answer, the code of a Modbus exception, NO_ANSWER or DAMAGED."""
+"""What came of a request: the payload of the answer, the code of a Modbus exception, or one of the following."""
 
 NO_ANSWER = 256
 """In place of an answer that did not come in time."""
 
 DAMAGED = 257
 """In place of an answer whose checksum was wrong."""
+
+MISFIT = 258
+"""In place of an answer that is of the right unit and function, and has another length or echo than was asked for."""
+
+UNSENT = 259
+"""In place of an answer to what was not sent: the time was over, or the unit did not answer what went before."""
 
 _REFUSED = 0x80
 
@@ -37,6 +41,9 @@ class Request:
     any_unit: bool = False
     """Take the answer also under another unit id."""
 
+    padded: bool = False
+    """Take an answer with surplus bytes behind what was asked for."""
+
     tail: bytes = field(init=False)
     """The Modbus TCP frame without its transaction id."""
 
@@ -54,11 +61,11 @@ class Request:
         return self.pdu[0]
 
 
-def read(unit: int, area: Area, start: int, count: int, *, any_unit: bool = False) -> Request:
+def read(unit: int, area: Area, start: int, count: int, *, any_unit: bool = False, padded: bool = False) -> Request:
     """Read `count` registers or bits of an area."""
     size = payload(area.single_bits, count)
     pdu = struct.pack(">BHH", area.function, start, count)
-    return Request(unit, pdu, bytes((area.function, size)), size, any_unit)
+    return Request(unit, pdu, bytes((area.function, size)), size, any_unit, padded)
 
 
 def payload(single_bits: bool, count: int) -> int:
@@ -97,20 +104,25 @@ def echo(unit: int, number: int) -> Request:
     return _echoed(unit, struct.pack(">BHH", 8, 0, number))
 
 
-def answer_in(request: Request, body: bytes) -> Answer:
-    """The answer in a frame's body, which is unit, function and data. Raises LinkError when it does not fit the request."""
+def answer_in(request: Request, body: bytes) -> Answer | None:
+    """The answer in a frame's body, which is unit, function and data. None when it answers something else: another unit or
+    function was asked."""
     unit, function, begin = body[0], body[1], 1 + len(request.head)
     if unit != request.unit and not request.any_unit:
-        raise LinkError(f"asked unit {request.unit}, but unit {unit} answered")
-    if body[1:begin] == request.head and len(body) == begin + request.size:
-        return body[begin:]
-    if function == request.function | _REFUSED and len(body) == 3:
-        return body[2]
-    if function != request.function:
-        raise LinkError(f"asked by function {request.function}, but the answer is for function {function}")
-    if not request.size:
-        raise LinkError(f"the answer to a write of function {function} tells of another write")
-    raise LinkError(f"asked for {request.size} bytes of data, got {len(body) - 3} and the byte count {body[2]}")
+        return None
+    end = begin + request.size
+    if body[1:begin] == request.head and (len(body) == end or (request.padded and len(body) > end)):
+        return body[begin:end]
+    if function == request.function | _REFUSED:
+        return body[2] if len(body) == 3 or (request.padded and len(body) > 3) else MISFIT
+    return MISFIT if function == request.function else None
+
+
+def foreign(request: Request, body: bytes) -> str:
+    """What is odd about a body that answers something else."""
+    if body[0] != request.unit:
+        return f"unit {body[0]} answers in place of unit {request.unit}; any_unit = true takes that"
+    return f"asked by function {request.function}, but the answer is for function {body[1]}"
 
 
 def _echoed(unit: int, pdu: bytes) -> Request:

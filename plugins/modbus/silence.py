@@ -1,5 +1,7 @@
 """Which units do not answer, and how long an answer is waited for."""
 
+from dataclasses import replace
+
 from .exchange import Pace
 
 MAX_SILENT = 4
@@ -24,6 +26,11 @@ class Silence:
         if self._mute and self._slowest and unit in self._mute:
             return min(pace.patience, max(_PROBE_AT_LEAST, _PROBE_TIMES * self._slowest))
         return pace.patience
+
+    def brief(self, pace: Pace) -> Pace:
+        """For what did not answer last time: no longer than that takes what does answer."""
+        patience = max(_PROBE_AT_LEAST, _PROBE_TIMES * self._slowest) if self._slowest else pace.patience / _PROBE_TIMES
+        return replace(pace, patience=min(pace.patience, patience), retries=0)
 
     def is_mute(self, unit: int) -> bool:
         """Whether it did not answer last time."""

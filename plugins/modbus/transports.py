@@ -75,6 +75,7 @@ def _connection(config: ModbusDevice, peer: str) -> Connection:
         gap=silence(config),
         noisy=config.lossy,
         datagrams=config.transport == "udp",
+        numbers_count=config.transaction_ids,
         advice=" And baud, parity and wiring?" if config.serial else "",
     )
 

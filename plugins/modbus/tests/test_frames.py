@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.framer import FramerAscii, FramerRTU
 
-from gateway.plugin import LinkError
 from plugins.modbus.address import COILS, HOLDING_REGISTERS, INPUT_REGISTERS
 from plugins.modbus.framing import AsciiFraming, DamagedError, RtuFraming, TcpFraming
 from plugins.modbus.requests import (
+    MISFIT,
     Request,
     echo,
     read,
@@ -41,21 +41,21 @@ def test_an_exception_gives_its_code() -> None:
 
 
 @pytest.mark.parametrize(
-    ("frame", "said"),
+    ("frame", "answer"),
     [
-        ("1501 0000 0009 08 03 06 022B 0000 0064", "asked unit 7, but unit 8"),
-        ("1501 0000 0009 07 04 06 022B 0000 0064", "for function 4"),
-        ("1501 0000 0007 07 03 04 022B 0000", "asked for 6 bytes of data, got 4"),
-        ("1501 0000 000B 07 03 08 022B 0000 0064 0000", "got 8"),
-        ("1501 0000 0009 07 03 04 022B 0000 0064", "the byte count 4"),
-        ("1501 0000 0003 07 84 02", "for function 132"),
-        ("1501 0000 0004 07 83 02 00", "for function 131"),
-        ("1501 0000 0003 07 03 00", "got 0"),
+        ("1501 0000 0009 08 03 06 022B 0000 0064", None),
+        ("1501 0000 0009 07 04 06 022B 0000 0064", None),
+        ("1501 0000 0003 07 84 02", None),
+        ("1501 0000 0007 07 03 04 022B 0000", MISFIT),
+        ("1501 0000 000B 07 03 08 022B 0000 0064 0000", MISFIT),
+        ("1501 0000 0009 07 03 04 022B 0000 0064", MISFIT),
+        ("1501 0000 000A 07 03 06 022B 0000 0064 00", MISFIT),
+        ("1501 0000 0004 07 83 02 00", MISFIT),
+        ("1501 0000 0003 07 03 00", MISFIT),
     ],
 )
-def test_an_answer_that_does_not_fit_the_request_ends_the_line(frame: str, said: str) -> None:
-    with pytest.raises(LinkError, match=said):
-        TCP.answer(ASKED, bytes.fromhex(frame))
+def test_what_answers_something_else_is_none_and_another_length_is_no_value(frame: str, answer: int | None) -> None:
+    assert TCP.answer(ASKED, bytes.fromhex(frame)) == answer
 
 
 @pytest.mark.parametrize("data", [b"HTTP/1.1 400 Bad Request", bytes(6), bytes.fromhex("0001 0000 00FF")])
@@ -90,13 +90,12 @@ def test_any_bytes_give_frames_or_a_reason(data: bytes) -> None:
 @given(st.binary(min_size=9, max_size=260), st.integers(1, 125), st.sampled_from([INPUT_REGISTERS, COILS]))
 def test_no_frame_is_taken_for_good_unless_it_is_what_was_asked_for(frame: bytes, count: int, area: object) -> None:
     request = read(1, area, 0, count)  # type: ignore[arg-type]
-    with suppress(LinkError):
-        answer = TCP.answer(request, frame)
-        if isinstance(answer, bytes):
-            assert frame[2:9] == request.expected
-            assert len(answer) == request.size == frame[8]
-        else:
-            assert frame[6:8] == bytes([1, area.function | 0x80])  # type: ignore[attr-defined]
+    answer = TCP.answer(request, frame)
+    if isinstance(answer, bytes):
+        assert frame[2:9] == request.expected
+        assert len(answer) == request.size == frame[8]
+    elif answer not in (None, MISFIT):
+        assert frame[6:8] == bytes([1, area.function | 0x80])  # type: ignore[attr-defined]
 
 
 @settings(deadline=None)
@@ -104,12 +103,9 @@ def test_no_frame_is_taken_for_good_unless_it_is_what_was_asked_for(frame: bytes
 def test_a_flipped_header_byte_is_never_good(at: int, flip: int) -> None:
     broken = bytearray(GOOD)
     broken[at] ^= flip
-    with pytest.raises((LinkError, ValueError)):
-        frames, rest = split(TCP, bytes(broken))
-        if rest:
-            raise LinkError("half a frame")
-        for frame in frames:
-            TCP.answer(ASKED, frame)
+    with suppress(ValueError):
+        frames, _ = split(TCP, bytes(broken))
+        assert not any(isinstance(TCP.answer(ASKED, frame), bytes) for frame in frames)
 
 
 RTU, ASCII = RtuFraming(), AsciiFraming()
@@ -187,8 +183,7 @@ def test_a_write_is_confirmed_only_by_its_own_echo(request_: Request) -> None:
     for at in range(len(right)):
         wrong = bytearray(right)
         wrong[at] ^= 1
-        with pytest.raises(LinkError):
-            RTU.answer(request_, bytes(wrong))
+        assert RTU.answer(request_, bytes(wrong)) in (None, MISFIT)
 
 
 BODIES = [

@@ -110,23 +110,34 @@ async def give_up(raw: RtuDevice, driver: Modbus, device: Device) -> bytes:
     return raw.requests[-1]
 
 
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (lambda request: right(b"\x02" + request[1:]), "from unit 2|unit 2 answered"),
-        (lambda request: right(request[:1] + b"\x04" + request[2:]), "for function 4"),
-        (lambda request: right(request[:5] + b"\x03" + request[6:]), "asked for 8 bytes of data, got 6"),
-        (lambda request: right(request) * 2, "not asked for"),
-    ],
-    ids=["unit", "function", "short", "twice"],
-)
-async def test_a_sound_frame_that_was_not_asked_for_drops_the_connection(answer: Answerer, said: str) -> None:
-    async with RtuDevice(answer) as raw:
-        device = device_at(raw)
+OTHERS = {
+    "unit": lambda request: right(b"\x02" + request[1:]),
+    "function": lambda request: right(request[:1] + b"\x04" + request[2:]),
+    "short": lambda request: right(request[:5] + b"\x03" + request[6:]),
+    "another master's request": lambda request: framed(b"\x01\x03\0\x64\0\x02"),
+    "another master's write": lambda request: framed(b"\x01\x06\0\x64\0\x02"),
+    "surplus": lambda request: b"",
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+async def test_what_another_master_and_its_device_say_is_counted_and_not_believed(other: str) -> None:
+    foreign = OTHERS[other]
+    async with RtuDevice(lambda request: foreign(request) + right(request) + b"!" * (other == "surplus")) as raw:
+        device = make_device(words(0, 40), port=raw.port, max_gap=0, transport="rtu-over-tcp", request_timeout="20s")
         async with connected(device) as driver:
-            with pytest.raises(LinkError, match=said):
-                await read(driver, device)
-                await read(driver, device)
+            for _ in range(3):
+                assert await read(driver, device) == [0, 40]
+            assert driver.counts["stray"] >= 3
+
+
+async def test_of_answers_that_come_twice_the_second_is_not_taken_for_the_next_ones() -> None:
+    async with RtuDevice(lambda request: right(request) * 2) as raw:
+        device = make_device(words(0, 40), port=raw.port, max_gap=0, transport="rtu-over-tcp", request_timeout="20s")
+        async with connected(device) as driver:
+            for _ in range(5):
+                assert await read(driver, device) == [0, 40]
+            assert driver.counts["stray"] >= 9
 
 
 async def test_an_answer_that_comes_in_pieces_is_put_together() -> None:
