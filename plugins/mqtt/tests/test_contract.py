@@ -12,7 +12,6 @@ from tests.peers.broker import Broker
 
 class TestMqttSink(SinkContract):
     sink = load_plugin(Path(__file__).parents[1])
-    holes = {"floods": "a flood of small packets keeps the event loop for 0.7 s"}
 
     @pytest_asyncio.fixture
     async def server(self, tmp_path: Path) -> AsyncIterator[int]:
