@@ -12,7 +12,7 @@ from gateway.config.mistakes import did_you_mean
 from gateway.config.sheet import Sheet, SheetError, read_sheet, shows_error
 from gateway.config.toml_file import read_bytes
 from gateway.core.errors import ConfigError, Problem
-from gateway.core.text import cleaned
+from gateway.core.parsing import doubting
 
 _COMMA = re.compile(r"(?<=\d),(?=\d)")
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -34,11 +34,10 @@ def read_tags(path: Path, shown: str, model: type[BaseModel]) -> tuple[list[Row]
     driver's TagConfig, whose options are the columns. Raises ConfigError when the file cannot be read at all."""
     data = read_bytes(path)
     try:
-        sheet = read_sheet(data)
+        with doubting(lambda reason: SheetError(0, f"is not a CSV table: {reason}")):
+            sheet = read_sheet(data)
     except SheetError as error:
         raise ConfigError([Problem(shown, error.line, "", str(error))]) from None
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise ConfigError([Problem(shown, 0, "", f"is not a CSV table: {cleaned(error)}")]) from None
     table = _Table(shown, model, sheet)
     return list(table.rows()), table.problems, data
 
