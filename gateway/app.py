@@ -43,6 +43,7 @@ from gateway.operate.history import HistoryCommands
 from gateway.operate.model_commands import ModelCommands
 from gateway.operate.notes import Notes
 from gateway.operate.reloads import Reloads
+from gateway.operate.stall_watch import BEAT, StallWatch
 from gateway.operate.writes import Road, Writes
 from gateway.outbox import Outbox
 from gateway.places.state_dir import state_dir, take_over_certificates
@@ -104,11 +105,20 @@ class Gateway:
 
     async def _run(self, stop: asyncio.Event, socket: Path, ready: Callable[[], None]) -> None:
         self._outbox = self._open_outbox()
+        self._stalls = StallWatch(self._directory, lambda name: self._plugins.hashes([name]).get(name, ""))
+        self._stalls.recall()
         try:
             self._publishers = Publishers(self._make_publisher, self._outbox.release)
             self._publishers.apply(self.config.sinks)
             self._history = self._make_history()
-            self._acquirer = Acquirer(self, lambda name: self._plugins.driver(name), self._clock, self._directory)
+            self._acquirer = Acquirer(
+                self,
+                lambda name: self._plugins.driver(name),
+                self._clock,
+                self._directory,
+                lambda device: self._stalls.barred(f"device {device.name}", device.driver),
+            )
+            self._acquirer.wheel.add(self._stalls.beat, BEAT, "", align=True)
             self._outbox.receipts.missed = lambda: answers.missed(self._acquirer.sources)
             await self._acquirer.apply(self.config.devices, park=True)
             self._detection = Detection(
@@ -123,6 +133,7 @@ class Gateway:
                 self._last_words(),
                 running(self._detection.run()),
                 running(self._acquirer.run()) as self._reading,
+                self._stalls.running(),
                 ControlServer(socket, Commands(self._commands())),
             ):
                 self._say_ready()
@@ -260,6 +271,7 @@ class Gateway:
             version=__version__,
             device_state=lambda name: self._states.get(name, UNREAD),
             devices=lambda: [live.device for live in self.live],
+            barred=lambda: self._stalls.barred(f"sink {sink.name}", sink.plugin),
         )
 
     def _make_history(self) -> HistoryCommands:
@@ -303,13 +315,14 @@ class Gateway:
                 "loaded": self._loaded_ns // 1_000_000,
             },
             "clock": {"state": self._outbox.clock_state.words, "epoch": self._outbox.epoch},
-            "devices": answers.devices(self._acquirer.sources),
+            "devices": answers.devices(self._acquirer.sources, self._stalls.said_of),
             "sinks": self._publishers.status(),
             "outbox": self._outbox.status(),
             "models": self._detection.detector.status(),
             "limits": self._detection.detector.limits(),
             "alarms": self._detection.alarms.listed(),
             "parts": self._detection.parts(),
+            "stalls": self._stalls.listed(),
             "parked": [str(problem) for problem in self.config.parked],
             "audit": {"damage": self._notes.damage, "failing": self._notes.failing},
         }
@@ -342,6 +355,7 @@ class Gateway:
         async with self._notes.audited(by, "config.reload", **said):
             await self._exchange(plan.config, plan.plugins)
         self._reloads.applied(plan)
+        self._stalls.pardon()
         return plan.changes
 
     async def _exchange(self, new: Config, plugins: Plugins) -> None:

@@ -16,9 +16,10 @@ from gateway.acquire.line import Line
 from gateway.acquire.slot import Slot
 from gateway.acquire.source import Road, Source
 from gateway.acquire.wheel import Wheel
+from gateway.config.base import DeviceConfig
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
-from gateway.core.errors import GatewayError, LinkError
+from gateway.core.errors import GatewayError, LinkError, RefusedError
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag, Tags
 from gateway.core.text import cleaned
@@ -37,7 +38,16 @@ DriverTypes = Callable[[str], type[Driver[Any, Any]]]
 class Acquirer:
     """Reads all devices. Lines can be exchanged while it runs."""
 
-    def __init__(self, road: Road, driver_type: DriverTypes, clock: Clock, state_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        road: Road,
+        driver_type: DriverTypes,
+        clock: Clock,
+        state_dir: Path | None = None,
+        barred: Callable[[DeviceConfig], str] = lambda device: "",
+    ) -> None:
+        """`barred` says why a device is not to be dialled; it is asked before each dialling."""
+        self._barred = barred
         self._road = road
         self._driver_type = driver_type
         self._clock = clock
@@ -165,8 +175,13 @@ class Acquirer:
             dials=self._dials,
             clock=self._clock,
             state_dir=self._state_dir,
-            first=partial(self._place_anew, specs[0]) if parked else None,
+            first=partial(self._place_anew, specs[0]) if parked else partial(self._refuse_barred, specs),
         )
+
+    def _refuse_barred(self, specs: Sequence[DeviceSpec]) -> None:
+        for spec in specs:
+            if why := self._barred(spec.config):
+                raise RefusedError(why)
 
     def _start(self, key: Hashable) -> None:
         if self._running is None:

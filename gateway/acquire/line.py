@@ -73,7 +73,7 @@ class Line:
         dials: Dials,
         clock: Clock,
         state_dir: Path | None = None,
-        first: Callable[[], None] | None = None,
+        first: Callable[[], None] = lambda: None,
     ) -> None:
         """`first` is called before each dialling; what it raises stands for what the dialling would have raised."""
         self._first = first
@@ -173,8 +173,7 @@ class Line:
 
     async def _session(self) -> None:
         self._foreign.check()
-        if self._first is not None:
-            self._first()
+        self._first()
         session = self._session_now = object()
         loop, thread = asyncio.get_running_loop(), threading.get_ident()
 

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from gateway.core.quality import describe, is_good
 from gateway.core.readings import Exact, Readings
 
 
-def devices(sources: Iterable[Source]) -> list[dict[str, Any]]:
-    """State and counters of each device."""
+def devices(sources: Iterable[Source], said_of: Callable[[str], list[str]] = lambda part: []) -> list[dict[str, Any]]:
+    """State and counters of each device; `said_of` tells what else there is to say of a part, such as "device press-1"."""
     return [
         {
             "name": source.name,
@@ -35,7 +35,7 @@ def devices(sources: Iterable[Source]) -> list[dict[str, Any]]:
             "clock": source.clock.words() if source.clock.is_off else "",
             "doubt": doubt(source.live),
             "connection": dict(source.line_facts()),
-            "remarks": list(source.line_remarks()),
+            "remarks": [*source.line_remarks(), *said_of(f"device {source.name}")],
         }
         for source in sources
     ]

@@ -34,6 +34,7 @@ def troubles(status: Part) -> Iterator[Trouble]:
         yield from (_not_up(kind, part) for part in status[f"{kind}s"] if part["state"] != "up")
     for part in status.get("parts", ()):
         yield Trouble(f"{part['name']} {part['state']}{': ' if part['reason'] else ''}{part['reason']}")
+    yield from (_blocked(stall) for stall in status.get("stalls", ()) if stall["recent"])
     for device in status["devices"]:
         yield from _device(device)
     for sink in status["sinks"]:
@@ -86,6 +87,15 @@ def _not_up(kind: str, part: Part) -> Trouble:
     soon = part.get("next_attempt_s")
     again = f"; next attempt in {format_duration(soon)}" if soon is not None else ""
     return Trouble(f"{kind} {part['name']} {part['state']}{since}{reason}{again}")
+
+
+def _blocked(stall: Part) -> Trouble:
+    whose = f"plugin {stall['plugin']}" if stall["plugin"] else "the gateway's own code"
+    part = f" of {stall['part']}" if stall["part"] else ""
+    times = f", {stall['times']} times, last {format_duration(stall['last_s'])} ago" if stall["times"] > 1 else ""
+    return Trouble(
+        f"{whose}{part} blocked everything for {format_duration(stall['longest_s'])} at {stall['at']}{times}", True
+    )
 
 
 def _device(device: Part) -> Iterator[Trouble]:

@@ -12,6 +12,7 @@ import structlog
 from gateway.config.base import SinkConfig
 from gateway.config.model import GatewaySection
 from gateway.core.clock import Clock
+from gateway.core.errors import RefusedError
 from gateway.core.live import LiveTable
 from gateway.core.tag import Device
 from gateway.outbox import Outbox
@@ -42,7 +43,10 @@ class Publisher:
         version: str,
         device_state: Callable[[str], tuple[bool, str]],
         devices: Callable[[], Sequence[Device]],
+        barred: Callable[[], str] = str,
     ) -> None:
+        """`barred` says why the sink is not to be connected; it is asked before each attempt."""
+        self._barred = barred
         self.config = config
         self.health = Health(f"sink {config.name}", clock)
         self._sink_type = sink_type
@@ -71,6 +75,8 @@ class Publisher:
 
     async def _session(self) -> None:
         self._foreign.check()
+        if why := self._barred():
+            raise RefusedError(why)
         connection = Connection(
             self._sink_type,
             self.config,

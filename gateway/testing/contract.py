@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from gateway.core.errors import DeviceError, LinkError
 from gateway.testing.attack import ATTACKS, GAP, MEMORY, Attack, watching
+from gateway.testing.blocking import Blocking
 from gateway.testing.link import Link, TcpLink, eventually
 
 LINK_LOST = (LinkError, OSError, EOFError, TimeoutError)
@@ -46,12 +47,15 @@ class Contract:
             yield link
 
     async def _in_time(self, wait: Any) -> Any:
-        """The result of waiting; fails after `patience`, also if what is waited for will not be cancelled."""
-        task = asyncio.ensure_future(wait)
+        """The result of waiting; fails after `patience`, also if what is waited for will not be cancelled, and when it has
+        blocked the event loop."""
+        blocking = Blocking()
+        task = asyncio.ensure_future(wait if asyncio.isfuture(wait) else blocking.measured(wait))
         done, _ = await asyncio.wait([task], timeout=self.patience)
         if not done:
             task.cancel()
             pytest.fail(f"no answer within {self.patience} s")
+        blocking.check()
         return task.result()
 
     @contextlib.asynccontextmanager

@@ -95,6 +95,16 @@ class DriverContract(Contract):
                 assert tag in list(line.devices[0].tags)
                 assert found.type in VALUE_TYPES
 
+    @pytest.mark.asyncio
+    async def test_values_are_of_the_types_that_are_told(self, link: Link) -> None:
+        async with self._line(link) as line:
+            device = line.devices[0]
+            told = await self._in_time(line.describe())
+            found = await self._values(line, device.tags)
+            for tag in device.tags:
+                type_ = tag.config.value_type() or (told[tag].type if tag in told else "")
+                assert _fits(found[tag.name], type_), f'tag "{tag.name}" is {type_}, and {found[tag.name]!r} was read'
+
     # The link
 
     @pytest.mark.asyncio
@@ -294,6 +304,24 @@ def _by_name(tags: Tags, readings: Readings) -> dict[str, Value]:
         names[int(tag)]: None if bad[row] else readings.exact.get(row, float(readings.value[row]))
         for row, tag in enumerate(readings.tag)
     }
+
+
+def _fits(value: Value, type_: str) -> bool:
+    """Whether a tag of this type can have the value; None is none, and any type of "" is not known."""
+    if value is None or not type_:
+        return True
+    if type_ == "string":
+        return isinstance(value, str)
+    if type_ == "bytes":
+        return isinstance(value, bytes)
+    if not isinstance(value, int | float):
+        return False
+    if type_ == "bool":
+        return value in (0, 1)
+    if type_ in ("float32", "float64"):
+        return isinstance(value, float)
+    bounds = np.iinfo(type_)
+    return value == int(value) and int(bounds.min) <= value <= int(bounds.max)
 
 
 def _about(values: Mapping[str, Value]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from gateway.core.tag import Device
+from gateway.operate.commands import Actor
 from gateway.plugin import Found
 from tests.app.plant import Site, device, sink
 
@@ -30,7 +31,7 @@ async def test_the_number_of_devices_in_memory_does_not_grow(site: Site, how: st
             )
             before = len(site.bench.connects)
             if how == "reload":
-                assert (await gateway.reload("test"))["applied"]
+                assert (await gateway.reload(Actor("test")))["applied"]
             else:
                 site.bench.lost.add("oven")
             await site.until(lambda: len(site.bench.connects) > before, "a new connection")

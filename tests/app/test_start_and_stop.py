@@ -246,6 +246,7 @@ async def test_commands_answer_in_the_shapes_that_scripts_rely_on(site: Site) ->
         "models",
         "limits",
         "parts",
+        "stalls",
         "parked",
         "audit",
     }

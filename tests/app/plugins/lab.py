@@ -1,7 +1,7 @@
 """A driver that does what the test says; `Lab.bench` is what it works on, over all connections."""
 
 import asyncio
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from gateway.plugin import (
     Condition,
@@ -34,6 +34,8 @@ class Bench:
         self.written: list[tuple[str, object]] = []
         self.sticks = True
         """Whether a written value can be read back."""
+        self.block: Callable[[], None] | None = None
+        """Called by the next read, in the event loop."""
         self.lost: set[str] = set()
         """Devices whose connection breaks at the next read."""
         self.broken = ""
@@ -69,6 +71,8 @@ class Lab(Driver[LabConfig, TagConfig]):
         return {tag: found[tag.name] for device in self.devices for tag in device.tags if tag.name in found}
 
     async def read(self, tags: Tags) -> Values:
+        if self.bench.block is not None:
+            self.bench.block()
         if tags.device in self.bench.lost:
             self.bench.lost.remove(tags.device)
             raise LinkError("cut")
