@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from gateway.places.owner import owner
     from gateway.places.person import user_name
     from gateway.places.state_dir import state_dir
+    from gateway.supervise.event_loop import EventLoop
     from gateway.supervise.keep_running import leaves
 
     try:
@@ -65,9 +66,9 @@ def run(args: argparse.Namespace) -> int:
         loop.add_signal_handler(signal.SIGHUP, gateway.reload_soon)
         await gateway.run(stop, socket_path(args.socket), _settle)
 
-    code = 0
+    code, loop = 0, EventLoop()
     try:
-        _run(serve())
+        loop.run(serve())
     except* GatewayError as errors:
         code = 1
         for refusal in leaves(errors):
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         structlog.get_logger().critical("the gateway ends by a bug of its own", exc_info=errors)
         bug = next(leaves(errors))
         fail(f"{type(bug).__name__}: {bug} (a bug of the gateway; please report it with the traceback above)")
-    _leave(code)
+    _leave(code, loop.deaf)
     return code
 
 
@@ -97,36 +98,15 @@ def _settle() -> None:
     gc.set_threshold(GARBAGE)
 
 
-def _leave(code: int) -> None:
-    """End at once when a plugin's thread hangs, for which Python would wait without limit."""
+def _leave(code: int, deaf: Sequence[str]) -> None:
+    """End at once when a plugin's thread or task hangs, for which Python would wait without limit."""
     main = threading.main_thread()
     hanging = [each.name for each in threading.enumerate() if not each.daemon and each is not main]
+    log = _structlog().get_logger()
     if hanging:
-        _structlog().get_logger().warning("threads do not end, they are left", threads=", ".join(hanging))
+        log.warning("threads do not end, they are left", threads=", ".join(hanging))
+    if deaf:
+        log.warning("tasks do not end, they are left", tasks=", ".join(deaf))
+    if hanging or deaf:
         sys.stderr.flush()
         os._exit(code)
-
-
-def _run(main: Coroutine[Any, Any, None]) -> None:
-    """In uvloop where there is one: a small TCP exchange costs half there. SystemExit and its like end an event loop
-    wherever they are raised, also in a callback or a task that a plugin made for itself: the loop is run on."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        loop = runner.get_loop()
-        task = loop.create_task(main)
-        while True:
-            try:
-                loop.run_until_complete(task)
-            except BaseException as error:
-                if task.done():
-                    raise
-                _structlog().get_logger().error("a plugin would have ended the gateway; it goes on", exc_info=error)
-            else:
-                return
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

@@ -77,7 +77,8 @@ class Detection:
         health = self._health[name]
 
         async def session() -> None:
-            health.up()
+            if health.state != "starting":  # at a start there is nothing to say
+                health.up()
             await part()
 
         await keep_running(session, health)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.core.errors import PluginError
@@ -11,6 +12,7 @@ R = TypeVar("R")
 
 PATIENCE = 2.0
 """Seconds that a call may take to end after it was cancelled."""
+_ASYNCIO = str(Path(asyncio.__file__).parent)
 MOST_LEFT = 10
 """Calls of one part that may be left behind; with so many under way it makes no new ones."""
 
@@ -85,12 +87,12 @@ def outcome(task: asyncio.Task[R]) -> R:
 
 
 def place(task: asyncio.Task[Any]) -> str:
-    """file:line where a task waits."""
+    """file:line where a task waits, outside of asyncio itself."""
     at: Any = task.get_coro()
     found = "?"
     while at is not None:
         frame = getattr(at, "cr_frame", None) or getattr(at, "gi_frame", None) or getattr(at, "ag_frame", None)
-        if frame is not None:
+        if frame is not None and not frame.f_code.co_filename.startswith(_ASYNCIO):
             found = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         at = getattr(at, "cr_await", None) or getattr(at, "gi_yieldfrom", None) or getattr(at, "ag_await", None)
     return found
