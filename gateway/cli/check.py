@@ -17,6 +17,7 @@ from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig
 from gateway.config.load import load, remarks
 from gateway.config.model import Config, GatewaySection
 from gateway.config.secrets import named_in, remember, resolve
+from gateway.config.toml_file import excerpt
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, Problem, RefusedError
@@ -217,7 +218,16 @@ def _failed(problems: Sequence[Problem]) -> dict[str, Any]:
 
 
 def _failed_text(problems: Sequence[Problem]) -> str:
-    return joined([*map(str, problems), _count(len(problems), "problem")])
+    return joined([line for problem in problems for line in told(problem)] + [_count(len(problems), "problem")])
+
+
+def told(problem: Problem) -> list[str]:
+    """A mistake for a person, with the line of the file where its place in it is known."""
+    try:
+        text = Path(problem.file).read_text(encoding="utf-8-sig") if problem.line else ""
+    except (OSError, ValueError):
+        text = ""
+    return [str(problem), *excerpt(text, problem.line, problem.message)]
 
 
 def _entry(problem: Problem) -> dict[str, Any]:
