@@ -30,9 +30,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="show also what is not plausible")
 
 
+PLAUSIBLE = 0.2
+"""Score from which on a guess is worth a try."""
+
+
 @only_errors()
 def run(args: argparse.Namespace) -> int:
-    """Show the guesses; 1 when the device cannot be read."""
+    """Show the guesses; 1 when none fits, or the device cannot be read."""
     try:
         reads = _asked(args) or asyncio.run(_dialled(args))
     except ConfigError as error:
@@ -45,12 +49,20 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([_entry(each) for each in ranked], ensure_ascii=False))
     else:
-        print(joined(lines(ranked, args.all)))
-    return 0
+        print(joined(lines(ranked, args.all, args.expect)))
+    return 0 if fits(ranked, args.expect) else 1
 
 
-def lines(ranked: Sequence[Ranked], everything: bool) -> list[str]:
-    """A table, and the best as a line of the configuration."""
+def fits(ranked: Sequence[Ranked], expected: tuple[float, float] | None) -> bool:
+    """Whether any of it may be what is looked for: a value within the range; without one, a number as plants have."""
+    if expected is None:
+        return any(each.score >= PLAUSIBLE for each in ranked)
+    values = [each.guess.value for each in ranked]
+    return any(isinstance(value, int | float) and expected[0] <= value <= expected[1] for value in values)
+
+
+def lines(ranked: Sequence[Ranked], everything: bool, expected: tuple[float, float] | None = None) -> list[str]:
+    """A table, and the best as a line of the configuration, or that nothing fits."""
     shown = ranked if everything else ranked[:12]
     if not shown:
         return ["nothing that these registers could mean"]
@@ -64,7 +76,17 @@ def lines(ranked: Sequence[Ranked], everything: bool) -> list[str]:
     ]
     head, *rest = table([("VALUE", "ADDRESS", "TYPE", "ORDER", "PLAUSIBLE"), *cells], right=(0, 4))
     left = [f"and {len(ranked) - len(shown)} more: --all"] if len(shown) < len(ranked) else []
-    return [colour(head, "bold"), *rest, *left, "", f"name = {_toml(shown[0].guess)}"]
+    if fits(ranked, expected):
+        return [colour(head, "bold"), *rest, *left, "", f"name = {_toml(shown[0].guess)}"]
+    what = f"a value from {expected[0]:g} to {expected[1]:g}" if expected else "a number such as plants have"
+    advice = "is the address right, or one off; is the value scaled, or does it stand in another table?"
+    return [
+        colour(head, "bold"),
+        *rest,
+        *left,
+        "",
+        colour(f"nothing fits: no type and order gives {what}: {advice}", "red"),
+    ]
 
 
 def _toml(guess: Guess) -> str:

@@ -10,6 +10,8 @@ PLACEHOLDERS = ("enterprise", "site", "area", "line", "device", "gateway")
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 # MQTT 5 §1.5.4 and §4.7: separators and wildcards, control characters, and what is no character at all.
+_BROKERS_OWN = ("$SYS", "$share/", "$queue/", "${")
+"""Under these nobody may publish, or a name would decide. Others with "$" mean something to a broker ($aws/rules/…)."""
 _UNSAFE = re.compile("[/+#\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
@@ -26,8 +28,8 @@ def check_template(template: str) -> str:
     wrong = _UNSAFE.search(literal.replace("/", ""))
     if wrong:
         raise ValueError(f"{wrong[0]!r} cannot stand in a topic")
-    if template.startswith("$"):
-        raise ValueError('a topic that starts with "$" belongs to the broker')
+    if template.startswith(_BROKERS_OWN):
+        raise ValueError(f'a topic that starts with "{template.partition("/")[0]}" belongs to the broker')
     return template
 
 
@@ -38,10 +40,12 @@ def _meant(name: str) -> str:
 
 
 def fill(template: str, names: Mapping[str, str]) -> str:
-    """The topic: every placeholder replaced by its name, made safe; levels that become empty are left out."""
-    levels = (_PLACEHOLDER.sub(lambda match: safe(names.get(match[1], "")), level) for level in template.split("/"))
-    topic = "/".join(level for level in levels if level)
-    return "_" + topic[1:] if topic.startswith("$") else topic
+    """The topic as it is written, every placeholder replaced by its name, made safe; levels that become empty by that are
+    left out, those that are written empty stay (MQTT 5 §4.7.3)."""
+    written = template.split("/")
+    levels = [_PLACEHOLDER.sub(lambda match: safe(names.get(match[1], "")), level) for level in written]
+    topic = "/".join(level for level, before in zip(levels, written, strict=True) if level or not before)
+    return "_" + topic[1:] if topic.startswith("$") and not template.startswith("$") else topic
 
 
 def device_topic(template: str, place: Context, device: str, gateway: str) -> str:

@@ -29,7 +29,9 @@ def test_a_good_template_is_taken_as_it_is(template: str) -> None:
         ("a+/{device}", "'+' cannot stand in a topic"),
         ("{device}/#", "'#' cannot stand in a topic"),
         ("a\x00/{device}", "cannot stand in a topic"),
-        ("$share/{device}", "belongs to the broker"),
+        ("$share/{device}", '"$share" belongs to the broker'),
+        ("$SYS/{device}", '"$SYS" belongs to the broker'),
+        ("${site}/{device}", "belongs to the broker"),
     ],
 )
 def test_a_wrong_template_is_refused_with_the_fix(template: str, said: str) -> None:
@@ -48,6 +50,21 @@ def test_an_option_of_a_sink_refuses_a_wrong_template() -> None:
 def test_empty_levels_are_left_out() -> None:
     assert fill(ISA95, {"site": "north", "device": "coater-1"}) == "north/coater-1"
     assert fill("v1/{area}/x-{line}/{device}", {"device": "d"}) == "v1/x-/d"
+
+
+@pytest.mark.parametrize(
+    ("template", "topic"),
+    [
+        ("/plant/{device}", "/plant/d"),
+        ("plant//{device}", "plant//d"),
+        ("{device}/", "d/"),
+        ("$aws/rules/plant_data/{device}", "$aws/rules/plant_data/d"),
+        ("/{site}/{device}", "/d"),
+        ("/{site}//{device}", "//d"),
+    ],
+)
+def test_topics_are_what_was_written(template: str, topic: str) -> None:
+    assert fill(check_template(template), {"device": "d"}) == topic
 
 
 def test_what_a_topic_cannot_hold_becomes_an_underscore() -> None:

@@ -65,3 +65,12 @@ def test_what_cannot_be_probed_is_said(
 ) -> None:
     assert probe(*arguments) == 1
     assert said in capsys.readouterr().err
+
+
+def test_where_nothing_fits_that_is_said_and_no_line_to_write(
+    probe: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert probe("40001", "--expect", "123456.1..123456.2") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "nothing fits: no type and order gives a value from 123456 to 123456" in lines[-1]
+    assert not any(line.startswith("name =") for line in lines)
