@@ -46,6 +46,7 @@ from gateway.operate.reloads import Reloads
 from gateway.operate.stall_watch import BEAT, StallWatch
 from gateway.operate.writes import Road, Writes
 from gateway.outbox import Outbox
+from gateway.outbox.substitute import open_outbox
 from gateway.places.state_dir import state_dir, take_over_certificates
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Driver, Found
@@ -119,6 +120,7 @@ class Gateway:
                 lambda device: self._stalls.barred(f"device {device.name}", device.driver),
             )
             self._acquirer.wheel.add(self._stalls.beat, BEAT, "", align=True)
+            self._outbox.keeping = self._keeping
             self._outbox.receipts.missed = lambda: answers.missed(self._acquirer.sources)
             await self._acquirer.apply(self.config.devices, park=True)
             self._detection = Detection(
@@ -159,7 +161,7 @@ class Gateway:
     def _open_outbox(self) -> Outbox:
         directory = self._directory / "outbox"
         try:
-            outbox = Outbox.open(directory, self.config.outbox, clock=self._clock, config_hash=self.config.short_hash)
+            outbox = open_outbox(directory, self.config.outbox, clock=self._clock, config_hash=self.config.short_hash)
         except OSError as error:
             raise GatewayError(f"outbox {directory}: {error.strerror or error}") from error
         if old := outbox.set_aside:
@@ -203,7 +205,7 @@ class Gateway:
 
     def define(self, device: Device) -> LiveDevice:
         live = self.live.define(device)
-        self._publishers.tell(device, *self._states.get(device.name, UNREAD))
+        self._publishers.tell(device, *self._state_of(device.name))
         return live
 
     def seen(self, readings: Readings, boot_ns: int) -> None:
@@ -227,9 +229,21 @@ class Gateway:
     def device_changed(self, device: Device, health: Health) -> None:
         online = health.state == "up"
         self._states[device.name] = (online, health.reason)
-        self._publishers.tell(device, online, health.reason)
+        self._publishers.tell(device, *self._state_of(device.name))
         if health.state != "stopped":
             self._outbox.receipts.device_changed(device, online, health.reason)
+
+    def _state_of(self, device: str) -> tuple[bool, str]:
+        """Whether it is being read, and why not, or why what is read of it is kept on no disk."""
+        online, reason = self._states.get(device, UNREAD)
+        if online and self._outbox.not_kept:
+            reason = f"nothing is kept: {self._outbox.not_kept}"
+        return online, reason
+
+    def _keeping(self, _: str) -> None:
+        """The disk begins, or ceases, to take what is read."""
+        for live in self.live:
+            self._publishers.tell(live.device, *self._state_of(live.device.name))
 
     # Parts.
 
@@ -269,7 +283,7 @@ class Gateway:
             gateway=self.config.gateway,
             clock=self._clock,
             version=__version__,
-            device_state=lambda name: self._states.get(name, UNREAD),
+            device_state=self._state_of,
             devices=lambda: [live.device for live in self.live],
             barred=lambda: self._stalls.barred(f"sink {sink.name}", sink.plugin),
         )

@@ -66,8 +66,10 @@ class Record:
     corrected_ns: int | None = None
     """What was added at sending, because the clock was set right later in the same boot: to `wall_ns`, and to the source
     times if they are the gateway's own (`Readings.own_time`); whole milliseconds. None on disk, and if nothing is known."""
+    unkept: str = ""
+    """The last part of its id, in the place of a number, when no disk keeps it; empty for all others."""
 
     @property
     def id(self) -> str:
         """The record's name in every message: `log:lane:seq`."""
-        return f"{self.log}:{self.lane.word}:{self.seq}"
+        return f"{self.log}:{self.lane.word}:{self.unkept or self.seq}"

@@ -11,6 +11,8 @@ from gateway.core.amounts import format_duration, format_size
 
 QUIET = 60.0
 """Seconds for which a sink that is up, and has something to send, may acknowledge nothing."""
+FEW_INODES = 8
+"""With fewer, a disk soon has no room for a new file, whatever it has for bytes."""
 WAITING = ("raised", "latched", "cleared")
 """States of an alarm that waits for a person."""
 
@@ -152,6 +154,9 @@ def _model(model: Part, up: Container[str]) -> Iterator[Trouble]:
 def _log(outbox: Part) -> Iterator[Trouble]:
     if dead := outbox.get("dead", {}).get("letters"):
         yield Trouble(f"outbox: {_many(dead, 'dead letter')}, refused for good and kept: edge-gateway outbox dead list")
+    if outbox.get("inodes") is not None and outbox["inodes"] < FEW_INODES:
+        free = f"{format_size(outbox['free'])} are free"
+        yield Trouble(f"outbox: its disk has {outbox['inodes']} inodes left for new files, though {free}: df -i", True)
     if damaged := [*outbox["recovered"]["damaged"], *outbox["recovered"]["unreadable"]]:
         yield Trouble(f"outbox: damaged files were found at the start, and set aside: {', '.join(damaged)}")
     if removed := outbox.get("removed"):

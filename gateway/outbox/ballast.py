@@ -15,6 +15,14 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 """What the system says when the disk, or the quota, is full."""
 
 
+def no_inodes(directory: Path) -> bool:
+    """Whether a disk that says that it is full has no room for another file, whatever it has for bytes."""
+    with suppress(OSError):
+        found = os.statvfs(directory)
+        return bool(found.f_files) and found.f_favail == 0 and found.f_bavail > 0
+    return False
+
+
 class Ballast:
     """Given back when the disk is full, so that events, losses and cursors can be written; made again when there is room.
     Used by the writer's thread."""
@@ -35,7 +43,12 @@ class Ballast:
         """Take the room, unless it is taken. Raises OSError when the disk has none."""
         if self.whole:
             return
-        file = open_regular(self._path, os.O_RDWR | os.O_CREAT)
+        try:
+            file = open_regular(self._path, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            if error.errno in NO_ROOM and no_inodes(self._path.parent):
+                return  # room for bytes there is
+            raise
         try:
             os.posix_fallocate(file, 0, self.size)
             os.ftruncate(file, self.size)

@@ -18,7 +18,7 @@ class Disk:
         self.trouble = ""
         """Why it takes nothing at the moment; empty while all is well."""
         self._admission = admission
-        self._progress = time.monotonic()
+        self._progress = self._since = time.monotonic()
         self.failure: BaseException | None = None
         """What the thread died of."""
         self._ended = asyncio.Event()
@@ -44,9 +44,16 @@ class Disk:
             log.info("the disk takes the outbox again")
             self.trouble = ""
 
+    def takes_nothing(self, patience: float) -> str:
+        """Why it has taken nothing for more than so many seconds; empty while it does, or did a moment ago."""
+        if self.trouble:
+            return self.trouble if time.monotonic() - self._since > patience else ""
+        return "it does not answer" if self.late() > patience else ""
+
     def refuses(self, error: OSError) -> None:
         """A write failed and will be tried again."""
         if not self.trouble:
+            self._since = time.monotonic()
             log.error("the disk does not take the outbox; trying on", error=str(error))
         self.trouble = str(error)
 

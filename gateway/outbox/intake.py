@@ -75,6 +75,10 @@ class Intake:
             self._gathered.append((Kind.READINGS, part))
         return len(starts)
 
+    def stamp(self) -> Stamp:
+        """This moment."""
+        return self._stamps.stamp(self._config)
+
     def body(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """Take an event, loss or skip."""
         self._gathered.append((kind, encoded(kind, body)))

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from gateway.core.record import Lane, Record
@@ -46,6 +47,11 @@ class LaneLog:
     def queued(self) -> int:
         """Records with a number that are not accepted yet."""
         return len(self._unwritten)
+
+    def waiting(self, at_most: int) -> list[Record]:
+        """The newest of them, as far as they go."""
+        newest = islice(reversed(self._unwritten), at_most)
+        return [stored.record for stored in newest][::-1]
 
     @property
     def held(self) -> int:

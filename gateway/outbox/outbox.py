@@ -6,6 +6,7 @@ encoded, and handed to the writer's thread as one group; the thread tells when i
 
 import asyncio
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ from gateway.outbox.segment import Entry, Growth
 from gateway.outbox.spill import Spill
 from gateway.outbox.stamps import Stamps
 from gateway.outbox.synced import synced_path
+from gateway.outbox.unkept import AT_MOST as UNKEPT_AT_MOST
+from gateway.outbox.unkept import PATIENCE, Unkept, marked
 from gateway.outbox.upkeep import Upkeep
 from gateway.outbox.writer import Group, Writer
 from gateway.plugin.driver import Found
@@ -61,7 +64,9 @@ _PATIENCE = 5.0
 class Outbox:
     """One log: `open`, then `bind` devices and take `reader`s, `append` while `run` runs, and `close`."""
 
-    def __init__(self, directory: Path, section: OutboxSection, clock: Clock, found: state.State) -> None:
+    def __init__(
+        self, directory: Path, section: OutboxSection, clock: Clock, found: state.State, substitute_for: str = ""
+    ) -> None:
         self.log_id = found.log_id
         self._set_aside = [str(path) for path in all_set_aside(directory)]
         self._directory = directory
@@ -79,6 +84,11 @@ class Outbox:
         self._misfits: set[str] = set()
         """Why blocks could not be stored, as far as it was logged."""
         self._disk = Disk(self._admission)
+        self._unkept = Unkept(self.log_id, f"{found.boot:08x}{clock.boot_ns():x}")
+        self._substitute = substitute_for
+        """Why this log is in memory, in the place of one on a disk; empty for all others."""
+        self.keeping: Callable[[str], None] = lambda _: None
+        """Told `not_kept` when it changes."""
         own = sum(lane.size for lane in self._lanes.values())
         free = _free(directory)
         max_size = section.max_size or default_max_size(free, own)
@@ -101,7 +111,8 @@ class Outbox:
             report=self.append_event,
             wall_ns=clock.wall_ns,
         )
-        self._readers = Readers(self._lanes, found, clock, self.dead)
+        corrected = marked(found.synced.corrected) if substitute_for else found.synced.corrected
+        self._readers = Readers(self._lanes, found, clock, self.dead, corrected)
         self.receipts = Receipts(
             ReceiptFiles(directory / "receipts", self._writer.save, self._writer.remove),
             clock,
@@ -126,11 +137,13 @@ class Outbox:
         )
 
     @classmethod
-    def open(cls, directory: Path, section: OutboxSection, *, clock: Clock, config_hash: str) -> "Outbox":
+    def open(
+        cls, directory: Path, section: OutboxSection, *, clock: Clock, config_hash: str, substitute_for: str = ""
+    ) -> "Outbox":
         """The log in this directory, made or recovered. Blocking. Damaged data is set aside and told, never a reason not
         to start. Raises OSError only when the directory cannot be written at all."""
         found = state.load(directory, clock.wall_ns(), clock.boot_ns())
-        outbox = cls(directory, section, clock, found)
+        outbox = cls(directory, section, clock, found, substitute_for)
         outbox.configured(config_hash)
         outbox._intake.look()
         if found.set_aside is not None:
@@ -165,6 +178,8 @@ class Outbox:
         except ValueError as error:
             self._misfit(readings.device, n, str(error))
             return
+        if self._unkept.why:
+            self._hand_out([self._unkept.readings(readings, self._intake.stamp())])
         if not self._admission.admits(Lane.DATA, n):
             self.receipts.not_accepted(readings.device, n)
             return
@@ -183,8 +198,17 @@ class Outbox:
 
     def append_event(self, event: Event) -> None:
         """Take an event into the alarm lane; written and committed at once."""
+        body = body_of(event)
+        if self._unkept.why:
+            self._hand_out([self._unkept.body(Kind.EVENT, body, self._intake.stamp())])
         if self._admission.admits(Lane.ALARM, 1):
-            self._append_body(Kind.EVENT, body_of(event))
+            self._append_body(Kind.EVENT, body)
+
+    def _hand_out(self, unkept: Sequence[Record]) -> None:
+        for reader in self._readers.values():
+            for record in unkept:
+                reader.unkept.add(record)
+            reader.wake()
 
     def _append_body(self, kind: Kind, body: Mapping[str, Any]) -> None:
         self._intake.body(kind, body)
@@ -295,7 +319,7 @@ class Outbox:
 
     def disk_trouble(self, error: OSError, lane: Lane) -> None:
         """A write failed and will be tried again; a full disk makes the oldest data go."""
-        self._disk.refuses(error)
+        self._disk.refuses(self._upkeep.explained(error))
         if error.errno in NO_ROOM:
             self._upkeep.disk_full(lane)
 
@@ -311,7 +335,7 @@ class Outbox:
         message = (
             f"Somebody has removed files of the outbox while the gateway ran: {names}. What was lost by it is recorded."
         )
-        self.append_event(_own_event(self._clock, "removed", message, [str(path) for path in paths]))
+        self.append_event(_own_event(self._clock, "removed", message, "warning"))
 
     def ended(self, error: BaseException | None) -> None:
         """The thread has ended."""
@@ -328,11 +352,33 @@ class Outbox:
             raise self._disk.failure
 
     def _tick(self) -> None:
+        self._look_at_disk()
         self._intake.look()
         if self._intake and self._timer is None:
             self._flush_soon()
         self._upkeep.tick()
         self.receipts.tick(queued=bool(self._lanes[Lane.DATA].queued))
+
+    def _look_at_disk(self) -> None:
+        """Begin, or end, to send from memory what the disk does not take."""
+        why = self._disk.takes_nothing(PATIENCE)
+        before, self._unkept.why = self._unkept.why, why
+        if bool(before) == bool(why):
+            return
+        if why:
+            waiting = [record for lane, log in self._lanes.items() for record in log.waiting(UNKEPT_AT_MOST[lane])]
+            self._hand_out(self._unkept.copies(waiting))
+        words = f"The disk does not take the outbox: {why}. Alarms and live values are sent from memory, and not kept."
+        self.append_event(
+            _own_event(self._clock, "not-kept", words, "alarm") if why
+            else _own_event(self._clock, "kept", "The disk takes the outbox again: what is read is kept.", "info")
+        )  # fmt: skip
+        self.keeping(self.not_kept)
+
+    @property
+    def not_kept(self) -> str:
+        """Why what is read now is kept on no disk; empty while it is."""
+        return self._unkept.why or self._substitute
 
     async def close(self) -> None:
         """Write and commit what is open, then end. With a disk in trouble it gives up after some seconds; the next start
@@ -362,6 +408,8 @@ class Outbox:
         )
         await self._disk.ended()
         await asyncio.to_thread(self._writer.join)
+        if self._substitute:
+            await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
 
     def _keep_clock(self, epoch: int, offset: int) -> None:
         self._writer.note_clock(epoch, offset, synced_path(self._directory), self._state.synced.dump())
@@ -398,7 +446,8 @@ class Outbox:
         return {
             "log": self.log_id,
             **self._upkeep.status(),
-            "disk": self._disk.trouble or "ok",
+            "disk": self._disk.trouble or self._substitute or "ok",
+            "kept": not self.not_kept,
             "lanes": {lane.lane.word: lane.status() for lane in self._lanes.values()},
             "dead": self.dead.status(),
             "readers": [reader.status() for reader in self._readers.values()],
@@ -408,9 +457,10 @@ class Outbox:
         }
 
 
-def _own_event(clock: Clock, state: str, message: str, files: Sequence[str]) -> Event:
+def _own_event(clock: Clock, state: str, message: str, severity: str) -> Event:
     now = clock.wall_ns()
-    return Event(f"outbox-{state}-{now}", "outbox", state, "", now, message, "warning", {"files": list(files)})
+    (log.info if severity == "info" else log.error)(message)
+    return Event(f"outbox-{state}-{now}", "outbox", state, "", now, message, severity)
 
 
 def _set_aside_event(old: SetAside, clock: Clock) -> Event:

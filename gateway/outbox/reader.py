@@ -21,6 +21,7 @@ from gateway.outbox.replay import Replay
 from gateway.outbox.resting import Resting
 from gateway.outbox.revived import Revived
 from gateway.outbox.track import Track
+from gateway.outbox.unkept import Waiting
 
 Order = Literal["live-first", "strict"]
 Fetch = Callable[[Span, int], Awaitable[list[Stored | Hole]]]
@@ -62,6 +63,8 @@ class Reader(Account):
         """Whether `take` begins with history, however much live data there is."""
         self.replay: Replay | None = None
         """The last one; it may have ended."""
+        self.unkept = Waiting()
+        """What goes out from memory while the disk takes nothing."""
         self._fetch = fetch
         self._boot = boot
         self._corrected = corrected
@@ -89,7 +92,8 @@ class Reader(Account):
         while live, else read in a thread. For one caller at a time."""
         self._ready.clear()
         age = self._age
-        records = await self._in_sequence(Lane.ALARM, limit)
+        records = self.unkept.take(limit, only_alarms=only_alarms)
+        records += await self._in_sequence(Lane.ALARM, limit - len(records))
         records += self._revived.take(limit - len(records))
         room = limit - len(records)
         if only_alarms or self._resting.full:

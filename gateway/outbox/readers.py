@@ -1,10 +1,10 @@
 """The sinks' places in the log: where a reader begins, and what of its account no file has any more."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from gateway.core.clock import Clock
-from gateway.core.record import Lane
+from gateway.core.record import Lane, Record
 from gateway.outbox.dead import DeadLetters
 from gateway.outbox.lane import LaneLog
 from gateway.outbox.progress import Progress
@@ -17,11 +17,19 @@ from gateway.outbox.track import Track
 class Readers(Mapping[str, Reader]):
     """One reader for each sink that is configured, by the sink's name."""
 
-    def __init__(self, lanes: Mapping[Lane, LaneLog], found: State, clock: Clock, dead: DeadLetters) -> None:
+    def __init__(
+        self,
+        lanes: Mapping[Lane, LaneLog],
+        found: State,
+        clock: Clock,
+        dead: DeadLetters,
+        corrected: Callable[[Record], Record],
+    ) -> None:
         self._lanes = lanes
         self._state = found
         self._clock = clock
         self._dead = dead
+        self._corrected = corrected
         self._readers: dict[str, Reader] = {}
 
     def __getitem__(self, sink: str) -> Reader:
@@ -62,7 +70,7 @@ class Readers(Mapping[str, Reader]):
             clock=self._clock,
             boot=self._state.boot,
             dead=self._dead,
-            corrected=self._state.synced.corrected,
+            corrected=self._corrected,
         )
         for lane in Lane:
             self._align(reader, lane)

@@ -217,8 +217,12 @@ class Receipts:
         """Once a second: an hour may be over. `queued`: records with a number are not on disk yet."""
         _, epoch = self._next_record()
         now = self._clock.wall_ns()
-        if self._open is not None and not queued and now >= self._open.period.hour_ns + HOUR_NS:
-            self._close(self._last_moment(epoch))
+        if self._open is not None and not queued:
+            period = self._open.period
+            if (
+                now >= period.hour_ns + HOUR_NS or epoch != period.epoch
+            ):  # a clock set back would keep it open for years
+                self._close(self._last_moment(epoch))
         if self._open is None and self._away:
             self._now_open()
 

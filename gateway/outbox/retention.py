@@ -12,13 +12,13 @@ LEAST_FIRST = (Lane.DATA, Lane.ALARM)
 """The lanes in the order in which they give up files."""
 
 
-def done_with(segments: Sequence[Segment], below: int, kept_from_ns: int, kept_from_boot_ns: int = 0) -> list[Segment]:
+def done_with(segments: Sequence[Segment], below: int, kept_from_ns: int | None) -> list[Segment]:
     """The oldest files of a lane of which every number is `below` what all sinks have settled, and that are older than
-    the wished history: by the boot clock where that is known, so that a clock that is set ages no file. Never the one being
-    written."""
+    the wished history: by the boot clock, so that a clock that is set ages no file; None: no history is wished for. Never
+    the one being written."""
     count = 0
     for segment in segments[:-1]:
-        young = segment.boot_to > kept_from_boot_ns if segment.boot_to else segment.wall_to > kept_from_ns
+        young = kept_from_ns is not None and (segment.boot_to is None or segment.boot_to > kept_from_ns)
         if young or segment.last >= below:
             break
         count += 1

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.core.record import Lane
+from gateway.outbox.ballast import NO_ROOM, no_inodes
 from gateway.outbox.dictionary import Source
 from gateway.outbox.frames import FARTHEST, FOOTER, HEAD_SIZE, Head, frame, is_whole, peek
 from gateway.outbox.ground import is_still
@@ -34,6 +35,8 @@ TRAILER_MAGIC = b"EGWEND1\n"
 INDEX_STEP = 128 * 1024
 _PLACE = 3 * 8
 """Bytes of an entry of the index."""
+_OVERSIZE = 12
+"""How many times its size a file may have where no other one can be made; sixteen times is all that the log may take."""
 _FOOTER_AT_MOST = 4 * 1024 * 1024
 
 
@@ -60,8 +63,8 @@ class Segment:
     """Bytes of footer and trailer."""
     index: "array[int]" = field(default_factory=lambda: array("Q"))
     """Number, running count and offset of a record every INDEX_STEP bytes, flat."""
-    boot_to: int = 0
-    """Until when it was written, by the boot clock; 0 for a file of an earlier run."""
+    boot_to: int | None = None
+    """Until when it was written, by the boot clock; None where that is not known yet."""
 
     def __post_init__(self) -> None:
         if not self.last:
@@ -220,8 +223,8 @@ class LaneFile:
     def write(self, entries: Sequence[Entry]) -> Growth:
         """Append these records with one write. After an error nothing of them stands in the file."""
         if self._segment is not None and self._segment.size >= self._limit:
-            self.finish()
-        segment = self._segment or self._open(entries[0].seq, entries[0].total)
+            self._rotate(entries[0])
+        segment = self._segment or self._begin(*self._create(entries[0].seq, entries[0].total))
         parts, sources, index = self._assemble(segment, entries)
         data = b"".join(parts)
         self._append(data, segment.size)
@@ -250,21 +253,43 @@ class LaneFile:
             offset += len(entry.frame)
         return parts, sources, index
 
-    def _open(self, first: int, start: int) -> Segment:
+    def _rotate(self, entry: Entry) -> None:
+        """Finish the file, once the next one is there: a disk may have room for bytes and none for files (inodes). Then the
+        present one goes on."""
+        assert self._segment is not None
+        try:
+            segment, file = self._create(entry.seq, entry.total)
+        except OSError as error:
+            larger = self._segment.size < _OVERSIZE * self._limit
+            if error.errno in NO_ROOM and larger and no_inodes(self._directory):
+                return
+            raise
+        try:
+            self.finish()
+        except OSError:
+            os.close(file)
+            segment.path.unlink(missing_ok=True)
+            raise
+        self._begin(segment, file)
+
+    def _create(self, first: int, start: int) -> tuple[Segment, int]:
         path = self._directory / f"{first:016x}.seg"
         self._directory.mkdir(exist_ok=True)
-        self._file = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        file = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
-            _write_all(self._file, header(self._log, self._lane, first, start), 0)
+            _write_all(file, header(self._log, self._lane, first, start), 0)
             sync_path(self._directory)
-            self.syncs += 1
-            self.written_bytes += HEADER_SIZE
         except OSError:
-            self.abandon()
+            os.close(file)
             raise
+        self.syncs += 1
+        self.written_bytes += HEADER_SIZE
+        return Segment(path, self._lane, first, start), file
+
+    def _begin(self, segment: Segment, file: int) -> Segment:
         self._sources = set()
-        self._segment = Segment(path, self._lane, first, start)
-        return self._segment
+        self._segment, self._file = segment, file
+        return segment
 
     def _append(self, data: bytes, offset: int) -> None:
         try:

@@ -15,7 +15,7 @@ from gateway.core.clock import Clock
 from gateway.core.record import Kind, Lane
 from gateway.outbox import state
 from gateway.outbox.admission import Admission
-from gateway.outbox.ballast import Ballast
+from gateway.outbox.ballast import NO_ROOM, Ballast
 from gateway.outbox.intervals import IntervalSet
 from gateway.outbox.lane import LaneLog
 from gateway.outbox.losses import loss_body, segment_body
@@ -31,6 +31,8 @@ log = structlog.get_logger()
 _CURSOR_RATE = 4096
 """Bytes a second, about, that each cursor may cost the disk. It grows with the holes that waiting refusals leave; a loss of
 the hint costs repeats only."""
+_FEW_NODES = 8
+_SOME = 1024 * 1024
 _LOOK_NS = 30_000_000_000
 _REMOVED = "its file was removed by somebody else"
 _BELOW_FLOOR = "the disk's free space is below min_free"
@@ -107,7 +109,7 @@ class Upkeep:
             lane.settled(below)
             needed = min((reader.needed_from(lane.lane) for reader in self._readers.values()), default=0)
             keep = int(self._section.keep * 1e9)
-            done = done_with(lane.segments, needed, self._clock.wall_ns() - keep, self._clock.boot_ns() - keep)
+            done = done_with(lane.segments, needed, self._clock.boot_ns() - keep if keep else None)
             if done:
                 self._remove(done)
         self.tell_settled()
@@ -123,6 +125,7 @@ class Upkeep:
             "size": self.size,
             "max_size": self.max_size,
             "free": self.free,
+            "inodes": self.nodes,
             "removed": self.removed,
             "min_free": self._section.min_free,
             "keep_s": self.keep_s,
@@ -148,8 +151,12 @@ class Upkeep:
     def _note_age(self, segments: Sequence[Segment]) -> None:
         now = self._clock.boot_ns()
         for segment in segments:
-            if segment.path not in self._earlier and (segment is segments[-1] or not segment.boot_to):
-                segment.boot_to = now
+            if segment.path not in self._earlier:
+                if segment is segments[-1] or segment.boot_to is None:
+                    segment.boot_to = now
+            elif segment.boot_to is None and self._clock.synchronised() is not False:
+                # Known once, by a clock that may be trusted; what that is set to later makes no file older.
+                segment.boot_to = now - max(0, self._clock.wall_ns() - segment.wall_to)
 
     def write_losses(self, *, all_of_them: bool = False) -> None:
         """What sinks have lost since the last time becomes records, and what was turned away, where that is due."""
@@ -164,6 +171,13 @@ class Upkeep:
                         "readings will not be delivered", sink=reader.sink, readings=loss.rows, reason=loss.reason
                     )
                 self._append_body(Kind.LOSS, loss_body(loss, reader.sink, self._born_ns))
+
+    def explained(self, error: OSError) -> OSError:
+        """What the system says of a disk without inodes misleads: "No space left", with bytes free."""
+        if error.errno not in NO_ROOM or self.nodes is None or self.nodes >= _FEW_NODES or self.free < _SOME:
+            return error
+        left = f"no inodes are left for new files, though {format_size(self.free)} are free: see  df -i"
+        return OSError(error.errno, left, str(error.filename or self._directory))
 
     def disk_full(self, lane: Lane) -> None:
         """A write of this lane found no room."""
@@ -197,6 +211,8 @@ class Upkeep:
     def measured(self, free: int, nodes: int | None = None) -> None:
         """So many bytes of the disk are free, and so many inodes; None where a file system has no number of these."""
         self.free, self.nodes = free, nodes
+        if nodes is not None and nodes < _FEW_NODES:
+            self._shorten_history(1)
         floor = self._section.min_free - free
         floor -= self._shorten_history(floor)
         if floor > 0:

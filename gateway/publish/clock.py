@@ -12,10 +12,12 @@ _MILLISECOND = 1_000_000
 
 
 def clock_members(record: Record) -> dict[str, Any]:
-    """`clock`, and `corrected`: milliseconds that were added at sending, by member."""
+    """`clock`, and `corrected`: milliseconds that were added at sending, by member; and `kept`, where no disk keeps the
+    record: false."""
+    said: dict[str, Any] = {"kept": False} if record.unkept else {}
     if record.clock is ClockState.SYNCHRONISED:
-        return {}
-    said: dict[str, Any] = {"clock": record.clock.words}
+        return said
+    said["clock"] = record.clock.words
     if record.corrected_ns is not None:
         shift = record.corrected_ns // _MILLISECOND
         own_time = record.readings is not None and record.readings.own_time
@@ -25,7 +27,7 @@ def clock_members(record: Record) -> dict[str, Any]:
 
 def clock_json(record: Record) -> bytes:
     """The same as JSON, each member with a comma before it."""
-    if record.corrected_ns is None or record.clock is ClockState.SYNCHRONISED:
+    if not record.unkept and (record.corrected_ns is None or record.clock is ClockState.SYNCHRONISED):
         return _STATES[record.clock]
     return _members(clock_members(record))
 

@@ -33,15 +33,17 @@ class JsonEncoder:
         version: str,
         clock: Clock,
         devices: Callable[[], Sequence[Device]],
+        trouble: Callable[[], str] = lambda: "",
     ) -> None:
         """`topic` is a template (gateway.core.topic); raises ValueError for a wrong one. `per_tag`: one message per
-        reading, under the topic of the device and the tag."""
+        reading, under the topic of the device and the tag. `trouble`: of the gateway itself, for its state."""
         self._template = check_template(topic)
         self._per_tag = per_tag
         self._gateway = gateway
         self._version = version
         self._clock = clock
         self._devices = devices
+        self._trouble = trouble
         self._context = own_place(gateway)
         self._own_topic = own_topic(topic, self._context, gateway.name)
         self._blocks: dict[Device, tuple[str, BlockJson]] = {}
@@ -81,6 +83,8 @@ class JsonEncoder:
         body: dict[str, Any] = {"online": online, "gateway": self._gateway.name, "version": self._version}
         if online:
             body["ts"] = self._clock.wall_ns() // MILLISECOND
+            if trouble := self._trouble():
+                body["reason"] = trouble
         return self._message(self._own_topic, "_state", body, self._context)
 
     def _statement(self, record: Record) -> Message:

@@ -26,6 +26,8 @@ class Surroundings:
     live: LiveTable
     devices: Callable[[], Sequence[Device]]
     device_state: Callable[[str], tuple[bool, str]]
+    trouble: Callable[[], str] = lambda: ""
+    """Of the gateway itself, for its state."""
     memory: dict[str, Any] = field(default_factory=dict)
     """Of one sink, over its connections."""
 
@@ -73,6 +75,7 @@ class Host:
             version=around.version,
             clock=around.clock,
             devices=around.devices,
+            trouble=around.trouble,
         )
 
     def devices(self) -> Sequence[Device]:

@@ -51,7 +51,7 @@ class Publisher:
         self.health = Health(f"sink {config.name}", clock)
         self._sink_type = sink_type
         self._reader = outbox.reader(config.name, config.order, config.backfill)
-        self._around = Surroundings(gateway, version, clock, live, devices, device_state)
+        self._around = Surroundings(gateway, version, clock, live, devices, device_state, lambda: _trouble(outbox))
         self._tally = Tally()
         self._suspects = Suspects()
         self._poison = Poison()
@@ -134,3 +134,7 @@ class Publisher:
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 1)
+
+
+def _trouble(outbox: Outbox) -> str:
+    return f"nothing is kept: {outbox.not_kept}" if outbox.not_kept else ""

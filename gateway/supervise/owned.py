@@ -1,13 +1,16 @@
 """One process alone works in a directory."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gateway.core.errors import GatewayError
 from gateway.regular import NO_FILE, open_regular
+
+_TAKES_NOTHING = (errno.EROFS, errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -34,20 +37,37 @@ def _open(path: Path) -> int:
     try:
         return open_regular(path, flags)
     except OSError as error:
+        if error.errno in _TAKES_NOTHING:  # alone all the same: a lock needs no room, if there is a file, or its folder
+            return _open_to_read(path)
         if error.errno not in NO_FILE or not os.path.lexists(path):
             raise
         path.rename(path.with_name(f"lock.odd-{os.urandom(4).hex()}"))  # nobody who works here has made it
         return open_regular(path, flags)
 
 
+def _open_to_read(path: Path) -> int:
+    try:
+        return open_regular(path, os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
 def _take(lock: int, directory: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        owner = os.pread(lock, 20, 0).decode(errors="replace").strip() or "unknown"
+        owner = _said(lock) or "unknown"
         raise GatewayError(
             f"another gateway (process {owner}) works in {directory}; stop it first (systemctl stop edge-gateway), or give "
             "this one a name or a state_dir of its own in [gateway]"
         ) from error
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    with suppress(OSError):  # who it is only helps a person
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def _said(lock: int) -> str:
+    try:
+        return os.pread(lock, 20, 0).decode(errors="replace").strip()
+    except OSError:
+        return ""

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from gateway.plugin import Device, Lane, LinkError, Message, Record, Sink, SinkHost, Tls, resolve
 from gateway.plugin.mqtt import (
     NOT_AUTHORISED,
@@ -68,6 +70,8 @@ class MqttSink(Sink[MqttConfig]):
         )
         self._told: dict[str, tuple[int, bool, str]] = {}
         """What was last retained under each topic of a description: its hash; and of the device: whether online, reason."""
+        self._reason: str | None = None
+        """What the gateway's own state gave as its reason; None before it was told."""
         self._said: set[str] = set()
         """Why descriptions or states were refused, as far as it was logged."""
         self._begun = 0.0
@@ -95,7 +99,8 @@ class MqttSink(Sink[MqttConfig]):
         loop = asyncio.get_running_loop()
         self._begun = loop.time()
         self._patience = loop.call_later(PATIENCE, self._try_anyway)
-        self._retained.send(self._encoder.gateway_state(online=True))
+        self._reason = None
+        self._tell_own_state()
 
     async def serve(self) -> None:
         raise self._explained(await self._session.closed())
@@ -161,6 +166,15 @@ class MqttSink(Sink[MqttConfig]):
             self._retained.send(description)
         if before is None or before[1:] != (online, reason):
             self._retained.send(self._encoder.state(device, online, reason))
+        self._tell_own_state()
+
+    def _tell_own_state(self) -> None:
+        """The gateway's own, when it has another reason than it had."""
+        message = self._encoder.gateway_state(online=True)
+        reason = orjson.loads(message.payload).get("reason", "")
+        if reason != self._reason:
+            self._reason = reason
+            self._retained.send(message)
 
     def _publish_retained(self, message: Message) -> None:
         self._session.publish_many([(message.topic, message.payload, True, None)])

@@ -439,3 +439,12 @@ async def test_a_record_that_is_damaged_after_a_kill_makes_a_receipt_that_says_i
             reader.acknowledged([record for record in await take(reader, 1) if record.lane is Lane.DATA])
         (told,) = await receipts(reader, 1)
     assert (told["readings"], told["records"], told["incomplete"]) == (24, 8, True)
+
+
+@pytest.mark.parametrize("step", [-365 * 86_400.0, 365 * 86_400.0])
+async def test_a_clock_that_is_set_ends_the_hour_also_when_nothing_is_read_any_more(log, context, step):
+    async with log.opened() as outbox:
+        await fill(outbox, outbox.bind(spec(), context), range(3))
+        assert outbox.receipts.hour_is_open
+        log.clock.step(step)
+        await until(lambda: not outbox.receipts.hour_is_open)

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 
 def segments(lane: Lane, count: int, size: int = 100) -> list[Segment]:
     return [
-        Segment(Path(f"{lane.word}{i}"), lane, 10 * i + 1, 0, 10 * i + 10, 0, 10, 0, wall_to=1000 * (i + 1), size=size)
+        Segment(Path(f"{lane.word}{i}"), lane, 10 * i + 1, 0, 10 * i + 10, 0, 10, size=size, boot_to=1000 * (i + 1))
         for i in range(count)
     ]
 
@@ -46,6 +46,56 @@ def test_a_file_goes_when_all_of_it_is_settled_and_old_enough():
     assert [s.path.name for s in done_with(files, 20, 10_000)] == ["data0"]
     assert [s.path.name for s in done_with(files, 21, 1500)] == ["data0"]
     assert [s.path.name for s in done_with(files, 1000, 10_000)] == ["data0", "data1", "data2"]
+    files[0].boot_to = None
+    assert done_with(files, 21, 10_000) == [], "its age is not known yet"
+    assert [s.path.name for s in done_with(files, 21, None)] == ["data0", "data1"], "no history is wished for"
+
+
+async def delivered(log, context, starts=(0, 5)):
+    """A log with two finished files that the sink has had, kept as history."""
+    for start in starts:
+        async with log.opened(keep=3600.0) as outbox:
+            reader = outbox.reader("central")
+            await fill(outbox, outbox.bind(spec(), context), range(start, start + 5))
+            reader.acknowledged(await take(reader, 5))
+
+
+@pytest.mark.parametrize("step", [365 * 86_400.0, -365 * 86_400.0])
+async def test_a_step_of_the_clock_ages_no_history_of_an_earlier_run(log, context, step):
+    await delivered(log, context)
+    async with log.opened(keep=3600.0) as outbox:
+        await fill(outbox, outbox.bind(spec(), context), range(10, 11))
+        outbox.reader("central").acknowledged(await take(outbox.reader("central"), 1))
+        outbox._tick()
+        log.clock.step(step)
+        log.clock.advance(3000)
+        outbox._tick()
+        await outbox.written_out(5)
+        assert len(log.files()) == 3
+        log.clock.advance(700)
+        outbox._tick()
+        await until(lambda: len(log.files()) == 1)
+
+
+async def test_before_the_clock_was_set_no_history_ages_by_it(log, context):
+    await delivered(log, context)
+    log.clock.step(365 * 86_400.0)
+    log.clock.synced = False
+    async with log.opened(keep=3600.0) as outbox:
+        outbox.reader("central")
+        await fill(outbox, outbox.bind(spec(), context), range(10, 11))
+        outbox._tick()
+        await outbox.written_out(5)
+        assert len(log.files()) == 3
+        log.clock.step(-365 * 86_400.0)
+        log.clock.synced = True
+        outbox._tick()
+        await outbox.written_out(5)
+        assert len(log.files()) == 3
+        log.clock.advance(3700)
+        outbox.reader("central").acknowledged(await take(outbox.reader("central"), 1))
+        outbox._tick()
+        await until(lambda: len(log.files()) == 1)
 
 
 def test_by_default_it_takes_a_quarter_of_the_free_disk_and_at_most_8_gib():
