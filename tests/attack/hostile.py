@@ -24,7 +24,7 @@ def main() -> None:
     signal.alarm(LONGEST)
     os.nice(10)  # it stands for other machines, whose work costs the gateway's machine nothing
     name, *paths = sys.argv[1:6]
-    attack = {**load(), QUIET.name: QUIET}[name]
+    attack = {**load(name), QUIET.name: QUIET}[name]
     site = Site(*(Path(path) for path in paths), ports=[int(port) for port in sys.argv[6:]])
     if not _listens(attack.play):
         print("ready", flush=True)
