@@ -17,8 +17,10 @@ from gateway.publish.exact import exact_json
 RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip")
 """Last levels of the topics beside the readings'."""
 
-REPLACED = 20
-"""Devices whose plans are kept beside those of the devices that are read: reloads have replaced them, history has them."""
+REPLACED = 3
+"""Devices of one name whose plans are kept: the one that is read, and those that reloads have replaced, which history has."""
+REMOVED = 20
+"""Names whose plans are kept beside those of the devices that are read: history has them."""
 
 
 class JsonEncoder:
@@ -46,7 +48,7 @@ class JsonEncoder:
         self._trouble = trouble
         self._context = own_place(gateway)
         self._own_topic = own_topic(topic, self._context, gateway.name)
-        self._blocks: dict[Device, tuple[str, BlockJson]] = {}
+        self._blocks: dict[str, dict[Device, tuple[str, BlockJson]]] = {}
 
     def messages(self, record: Record) -> list[Message]:
         """The messages of a record, at least one unless one message per tag is wanted and it holds no readings."""
@@ -118,11 +120,16 @@ class JsonEncoder:
         return Message(f"{topic}/{level}", exact_json({**body, "context": said} if said else body))
 
     def _block(self, device: Device) -> tuple[str, BlockJson]:
-        known = self._blocks.get(device)
-        if known is None:
-            if len(self._blocks) > REPLACED + len(self._devices()):
+        of_name = self._blocks.get(device.name)
+        if of_name is None:
+            if len(self._blocks) > REMOVED + len(self._devices()):
                 del self._blocks[next(iter(self._blocks))]
-            known = self._blocks[device] = (self._topic(device), BlockJson(device))
+            of_name = self._blocks[device.name] = {}
+        known = of_name.get(device)
+        if known is None:
+            if len(of_name) >= REPLACED:
+                del of_name[next(iter(of_name))]
+            known = of_name[device] = (self._topic(device), BlockJson(device))
         return known
 
     def _topic(self, device: Device) -> str:

@@ -1,8 +1,10 @@
 """Readings as JSON messages, as docs/json.md says."""
 
 import base64
+import gc
 import json
 import math
+import weakref
 from typing import Any
 
 import numpy as np
@@ -281,3 +283,15 @@ def test_every_sample_is_in_exactly_one_message_in_its_order(rows: list[tuple[in
     for row, value in rows:
         expected.setdefault("abcd"[row], []).append(value)
     assert seen == expected
+
+
+def test_devices_that_reloads_have_replaced_do_not_fill_the_memory() -> None:
+    one = encoder()
+    alive = []
+    for _ in range(50):
+        replaced = device({"inlet_temp": "float64"})
+        one.messages(record(block(replaced, [1.0])))
+        alive.append(weakref.ref(replaced))
+        del replaced
+    gc.collect()
+    assert sum(each() is not None for each in alive) <= 4
