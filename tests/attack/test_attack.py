@@ -12,14 +12,16 @@ from tests.attack.stage import stage
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 HANDFUL = (
-    "opcua.publish-storm",
-    "opcua.nested-variants",
+    "opcua.chunks-in-session",
+    "opcua.empty-chunks",
     "broker.qos-2-unasked",
     "broker.welcome-of-256-mib",
     "broker.flood-of-pingresp",
     "modbus.six-floods",
     "neighbour.deep-requests",
-    "file.model-is-a-folder",
+    "file.model-is-a-fifo",
+    "model.doubling",
+    "state.alarms-odd",
     "slow.link-of-2-kb",
 )
 """Those that are mended are added as soon as they are."""
