@@ -64,6 +64,8 @@ class Limits:
         self._boot = np.zeros(rows, np.int64)
         self._source = np.zeros(rows, np.int64)
         """The newest source time; `_t` runs on where it stands."""
+        self._shift = np.zeros(rows, np.int64)
+        """By how much `_t` is ahead of the source's time, which is what is told."""
         self._changed = np.zeros(rows, np.int64)
         """For "stuck": when, by the boot clock, the value was last another one; 0 where that is not known."""
         self._usable = np.zeros(rows, np.bool_)
@@ -91,7 +93,8 @@ class Limits:
 
     def forget(self, row: int) -> None:
         """This row's tag is another one now; what is broken stays so until it is seen to be kept."""
-        self._since[row] = self._t[row] = self._boot[row] = self._source[row] = self._changed[row] = 0
+        for times in (self._since, self._t, self._boot, self._source, self._shift, self._changed):
+            times[row] = 0
         self.value[row], self._usable[row] = np.nan, False
         if self._past is not None:
             self._past.forget(np.array([row]))
@@ -127,7 +130,9 @@ class Limits:
             self._past.forget(rows[set_back])
         on = last + np.where(repeated | (ahead <= 0), run, np.minimum(ahead, run))
         stands = repeated | (ahead <= 0) | (on - given > _JITTER_NS)
-        return np.where((last > 0) & stands, on, given)
+        t_ns = np.where((last > 0) & stands, on, given)
+        self._shift[rows] = np.where(repeated & (last > 0), self._shift[rows], t_ns - given)
+        return t_ns
 
     def _sides(self, value: Values) -> tuple[Flags, Flags]:
         """Where the limit is exceeded, and where it is kept by more than the hysteresis."""
@@ -146,7 +151,8 @@ class Limits:
         turned: Flags = other_side & (t_ns - since >= delay)
         self.broken[rows] = broken ^ turned
         self._since[rows] = np.where(other_side & ~turned, since, 0)
-        return Change(rows[turned], ~broken[turned], self.value[rows[turned]], t_ns[turned])
+        told = t_ns[turned] - self._shift[rows[turned]]
+        return Change(rows[turned], ~broken[turned], self.value[rows[turned]], told)
 
 
 class _Past:

@@ -26,6 +26,7 @@ class Fed:
         delays = {f"{name}_ns": int(more.pop(name, 0) * S) for name in ("on_delay", "off_delay", "span")}
         self.limits = Limits(Limit(condition, limit, more.pop("hysteresis", 0.0), **delays), rows)
         self.said = []
+        self.told = []
 
     def at(self, seconds, *samples):
         """(value[, quality[, source time[, row]]]) that arrive now."""
@@ -41,6 +42,7 @@ class Fed:
             )
         for change in self.limits.advance(columns, round((seconds + 50) * S)):
             self.said += [(seconds, "R" if broken else "C") for broken in change.broken]
+            self.told += change.t_ns.tolist()
         return self
 
     def run(self, *values, quality=GOOD, start=1):
@@ -126,6 +128,14 @@ def test_a_clock_that_stood_and_was_put_right_neither_stops_nor_hastens_a_delay(
         fed.at(second, (81, GOOD, second))
     assert fed.said == []
     assert fed.at(100, (81, GOOD, 100)).said == [(100, "R")]
+
+
+def test_what_is_told_is_the_sources_time_whatever_its_clock_did_before():
+    fed = Fed(on_delay=5).at(1, (70,)).at(2, (70, GOOD, 10**9))  # a time in 32 years
+    for second in range(3, 12):
+        fed.at(second, (81, GOOD, second))
+    assert fed.said == [(8, "R")]
+    assert fed.told == [T0 + 8 * S]
 
 
 def test_what_a_queue_held_back_is_judged_by_its_own_time():
