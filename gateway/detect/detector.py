@@ -23,7 +23,7 @@ from gateway.detect.model import Model
 from gateway.detect.onnx_file import ModelError
 from gateway.detect.own_thread import hanging, in_own_thread
 from gateway.detect.patterns import matching
-from gateway.detect.session import OpenModel, read_model, tried_model
+from gateway.detect.session import MEMORY_IN_ALL, OpenModel, read_model, tried_model
 from gateway.detect.succession import Note, Succession, no_note
 from gateway.detect.trial import WALL_SECONDS, Trial
 from gateway.detect.watch import Spawn, Watch
@@ -208,9 +208,18 @@ class Detector:
         try:
             found = await in_own_thread(lambda: read_model(path, assets, keys), LOAD_SECONDS)
             async with nullcontext() if trial.knows(found.file, assets) else self._trying:
-                return await in_own_thread(lambda: tried_model(found, assets, trial), LOAD_SECONDS, trial.stop)
+                most = MEMORY_IN_ALL - self._memory()
+                opened = await in_own_thread(lambda: tried_model(found, assets, trial, most), LOAD_SECONDS, trial.stop)
+                model.memory = opened.memory
+                return opened
         except TimeoutError:
             raise ModelError(f"was not loaded within {LOAD_SECONDS:.0f} s") from None
+
+    def _memory(self) -> int:
+        """Bytes that the models take which are loaded, or about to watch."""
+        shadows = [model.shadow.watch for model in self._models if model.shadow and model.shadow.watch]
+        active = (model.watch.memory if model.watch else model.memory for model in self._models if not model.failure)
+        return sum(active) + sum(shadow.memory for shadow in shadows)
 
     def _limit(self, section: AlarmSection, devices: tuple[str, ...]) -> LimitWatch:
         for limit in self._before._limits if self._before else ():

@@ -32,6 +32,8 @@ class Model:
     """The next version, if there is one."""
     stamp: Stamp | None = None
     """Of the active version's file when it was last looked at."""
+    memory: int = 0
+    """What the version takes that was loaded last, in bytes."""
     waiting: list[tuple[Readings, int]] = field(default_factory=list)
     """What came while it is being loaded."""
     remark: str = ""

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from gateway.core.amounts import format_size
 from gateway.detect.card import Card, Golden, parse_card
 from gateway.detect.graph import Floats, load_graph
 from gateway.detect.onnx_file import ModelError, OnnxFile, read_onnx
@@ -29,6 +30,8 @@ _CUTS: tuple[list[int], ...] = (
 """So that windows are scored together by each number from 1 to 24."""
 MAX_CELLS_IN_ALL = 8_000_000
 """Numbers in the windows of all devices of one model."""
+MEMORY_IN_ALL = 512 * 1024 * 1024
+"""Bytes that all models of a gateway may take together."""
 _TIMED_SECONDS = 2.0
 LOAD_CPU_SECONDS = 3.0
 """CPU time that a graph may take to be loaded."""
@@ -187,6 +190,8 @@ class OpenModel:
     """What explaining one score takes."""
     signed_by: str = ""
     """The public key whose owner has signed the file; empty when none was asked for."""
+    memory: int = 0
+    """See `Verdict`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +224,15 @@ def read_model(path: Path, assets: int, keys: Sequence[Path]) -> ReadModel:
     return ReadModel(file, card, signed_by)
 
 
-def tried_model(model: ReadModel, assets: int, trial: Trial) -> OpenModel:
-    """The second half, during which `trial` can be stopped."""
+def tried_model(model: ReadModel, assets: int, trial: Trial, most: int = MEMORY_IN_ALL) -> OpenModel:
+    """The second half, during which `trial` can be stopped; `most`: bytes that other models leave for it."""
     file, card = model.file, model.card
     verdict = trial.run(file, assets)
+    if verdict.memory > most:
+        raise ModelError(
+            f"takes {format_size(verdict.memory)}, and the models that are loaded leave {format_size(max(0, most))} of "
+            f"{format_size(MEMORY_IN_ALL)}: leave one out, or make them smaller"
+        )
     budget, seconds = (card.budget_ms or card.period_ms) / 1000, verdict.seconds
     if seconds > budget:
         per_device = f"{seconds / assets * 1e3:.3g} ms"
@@ -232,7 +242,7 @@ def tried_model(model: ReadModel, assets: int, trial: Trial) -> OpenModel:
             "fewer devices, or a longer period"
         )
     session = Session(file, card, verdict.sizes)
-    return OpenModel(file, card, session, seconds, verdict.explain_seconds, model.signed_by)
+    return OpenModel(file, card, session, seconds, verdict.explain_seconds, model.signed_by, verdict.memory)
 
 
 def checked_signature(file: OnnxFile, keys: Sequence[Path]) -> str:

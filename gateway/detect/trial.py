@@ -41,6 +41,8 @@ class Verdict:
     """What scoring all assets takes."""
     explain_seconds: float
     """What explaining one score takes."""
+    memory: int = 0
+    """Bytes that it took at most, beside what any model takes."""
 
 
 class Trial:
@@ -126,7 +128,7 @@ def _verdict(answer: bytes) -> Verdict:
         if "refused" in body:
             raise ModelError(str(body["refused"]))
         sizes = tuple(map(int, body["sizes"]))
-        return Verdict(sizes, float(body["seconds"]), float(body["explain_seconds"]))
+        return Verdict(sizes, float(body["seconds"]), float(body["explain_seconds"]), int(body["memory"]))
 
 
 def _ended(code: int) -> str:

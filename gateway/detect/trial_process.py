@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ NICENESS = 10
 NOBODY = 65534
 """User and group that own nothing."""
 _GRACE = 5
+FIRST_SESSION = 16 * 1024 * 1024
+"""Bytes that onnxruntime takes for the first model of a process, whichever it is."""
 _BYTES_PER_CELL = 16
 """Of windows that are scored together: as they are made up, as they are given, and twice in between."""
 
@@ -43,7 +47,7 @@ def _answer(assets: int) -> dict[str, Any]:
         return {"refused": "takes more memory than a model may"}
     except Exception as error:  # noqa: BLE001 - whatever it is, this file raised it
         return {"refused": f"cannot be tried: {type(error).__name__}: {error}"}
-    return {"sizes": verdict.sizes, "seconds": verdict.seconds, "explain_seconds": verdict.explain_seconds}
+    return asdict(verdict)
 
 
 def judge(content: bytes, assets: int) -> Verdict:
@@ -58,8 +62,10 @@ def judge(content: bytes, assets: int) -> Verdict:
     card = parse_card(file.metadata)
     room = ROOM + 4 * len(content) + _BYTES_PER_CELL * assets * card.window * len(card.inputs)
     _lower(resource.RLIMIT_AS, _in_use() + room)
+    before = _resident("VmRSS")
     try:
-        return measured(Session(file, card, assets=assets), assets)
+        verdict = measured(Session(file, card, assets=assets), assets)
+        return replace(verdict, memory=max(0, _resident("VmHWM") - before - FIRST_SESSION))
     except (ModelError, MemoryError) as error:
         if isinstance(error, MemoryError) or "bad_alloc" in str(error) or "allocate" in str(error):
             raise ModelError(f"takes more memory than a model of its size may, {room // 2**20} MiB") from error
@@ -84,6 +90,12 @@ def _lower(which: int, limit: int) -> None:
     _, hard = resource.getrlimit(which)
     most = limit + _GRACE  # beyond this the kernel kills without saying for what
     resource.setrlimit(which, (limit, most) if hard == resource.RLIM_INFINITY else (min(limit, hard), min(most, hard)))
+
+
+def _resident(what: str) -> int:
+    """Bytes, now (VmRSS) or at most (VmHWM); see proc(5), status."""
+    found = re.search(rf"^{what}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
 
 
 def _in_use() -> int:

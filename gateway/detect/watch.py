@@ -58,6 +58,7 @@ class Watch:
         self.source = source
         self.session = opened.session
         self.seconds = opened.seconds
+        self.memory = opened.memory
         self.signed_by = opened.signed_by
         self._file = opened.file
         self._inline = max(opened.seconds, opened.explain_seconds) < INLINE_SECONDS

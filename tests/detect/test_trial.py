@@ -108,6 +108,18 @@ def test_a_good_model_is_judged_as_in_this_process(tmp_path):
     assert 0 < opened.seconds < 1
 
 
+async def test_models_have_only_so_much_memory_together(tmp_path, monkeypatch):
+    large = [hostile_models.model(*hostile_models.weights(megabytes)) for megabytes in (30, 31, 32)]
+    names = [f"oven-{number}.onnx" for number in range(3)]
+    for name, content in zip(names, large, strict=True):
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr("gateway.detect.detector.MEMORY_IN_ALL", 150 * 2**20)
+    async with plant(tmp_path, [(name, {"devices": ("oven-*",)}) for name in names], [device()]) as made:
+        states = [(model["state"], model["reason"]) for model in made.detector.status()]
+    assert sorted(state for state, _ in states) == ["faulted", "up", "up"]
+    assert any("the models that are loaded leave" in reason for _, reason in states)
+
+
 def test_what_has_passed_is_not_tried_again(tmp_path, monkeypatch):
     path = save(tmp_path / "oven.onnx")
     open_model(path)

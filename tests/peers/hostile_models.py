@@ -45,6 +45,11 @@ def model(nodes: Any, constants: Any = (), functions: Any = (), card: Any = CARD
     return bytes(file.SerializeToString())
 
 
+def weights(megabytes: int) -> tuple[Any, Any]:
+    """Of a model that is large and does no harm: nodes and constants."""
+    return [_node("Identity", ["some"], ["extra"])], {"some": np.zeros(megabytes * 2**18, np.float32)}
+
+
 def _node(*arguments: Any, **attributes: Any) -> Any:
     return onnx().helper.make_node(*arguments, **attributes)
 
