@@ -22,6 +22,12 @@ Type = Literal[
     "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
     "float16", "float32", "float64", "bcd16", "bcd32", "bcd64", "string", "bytes",
 ]  # fmt: skip
+_MEANT = {
+    "BOOL": "bool", "SINT": "int8", "USINT": "uint8", "BYTE": "uint8", "INT": "int16", "UINT": "uint16", "WORD": "uint16",
+    "DINT": "int32", "UDINT": "uint32", "DWORD": "uint32", "LINT": "int64", "ULINT": "uint64", "LWORD": "uint64",
+    "REAL": "float32", "LREAL": "float64", "FLOAT": "float32", "SINGLE": "float32", "DOUBLE": "float64", "STRING": "string",
+}  # fmt: skip
+"""Types as PLCs call them (IEC 61131-3, table 10), and as most register lists do."""
 Order = Literal[
     "A", "B", "AB", "BA", "ABCD", "CDAB", "BADC", "DCBA",
     "ABCDEFGH", "BADCFEHG", "CDABGHEF", "DCBAHGFE", "EFGHABCD", "FEHGBADC", "GHEFCDAB", "HGFEDCBA",
@@ -180,7 +186,8 @@ class ModbusTag(TagConfig):
     and counted from 0 ("hr:0", "ir:0", "co:0", "di:0")."""
 
     type: Type | None = None
-    """How to read the registers. Needed for registers; a bit is bool; several bits are uint16 unless it says otherwise."""
+    """How to read the registers. Needed for registers; a bit is bool; several bits are uint16 unless it says otherwise. The
+    names of PLCs (REAL, INT, DINT, WORD, …) are understood."""
 
     order: Order | None = None
     """Byte order as it comes over the wire, A the most significant byte. Default: the device's. Of texts it says where a
@@ -192,6 +199,11 @@ class ModbusTag(TagConfig):
 
     encoding: Literal["utf-8", "ascii", "latin-1"] = "utf-8"
     """Encoding of a string."""
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _as_meant(cls, value: Any) -> Any:
+        return _MEANT.get(value.strip().upper(), value) if isinstance(value, str) else value
 
     @field_validator("address", mode="before")
     @classmethod

@@ -107,3 +107,20 @@ def test_texts_and_parts_of_registers_are_checked(options: dict[str, Any], said:
 )
 def test_the_published_type_follows_from_the_devices(options: dict[str, Any], type_: str) -> None:
     assert ModbusTag(**options).value_type() == type_
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("REAL", "float32"), ("float", "float32"), ("int", "int16"), ("WORD", "uint16"), ("dint", "int32"),
+        ("DWORD", "uint32"), (" LREAL ", "float64"), ("double", "float64"), ("uint16", "uint16"),
+    ],
+)  # fmt: skip
+def test_types_as_plcs_call_them_are_understood(written: str, meant: str) -> None:
+    assert ModbusTag.model_validate({"address": "40001", "type": written}).type == meant
+
+
+def test_a_type_that_is_none_is_refused() -> None:
+    for wrong in ("long", "integer", "", 5, None, ["REAL"]):
+        with pytest.raises(ValidationError):
+            ModbusTag.model_validate({"address": "40001", "type": wrong})
