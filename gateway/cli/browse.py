@@ -9,11 +9,11 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.acquire.line import close
 from gateway.acquire.probe import unbound
@@ -31,6 +31,8 @@ from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Driver, Found
 from gateway.supervise.keep_running import EXPECTED
 
+T = TypeVar("T")
+
 Offer = tuple[str, Found]
 LONGEST = 200
 """Characters of a name that is made of a path; `check` takes a few more."""
@@ -47,6 +49,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("table", "csv", "toml"), default="table", help=shapes)
     parser.add_argument("--spreadsheet", action="store_true", help=SPREADSHEET)
     parser.add_argument("--driver", default="opcua", help="the driver for an address (default: opcua)")
+    limits = "show instead what the device bears and lacks, as far as that is known"
+    parser.add_argument("--limits", action="store_true", help=limits)
     setting = "an option of the device for an address, such as security=none; may be given several times"
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help=setting)
 
@@ -55,12 +59,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show the offers; 1 when the device cannot be asked, or offers nothing that is wanted."""
     try:
+        if args.limits:
+            return _show_limits(args)
         offers = _asked(args)
         if offers is None:
-            device = _device(args)
-            remember(device[0].config)
-            with at_state(args.config) as place:
-                offers = asyncio.run(_dialled(*device, place))
+            offers = _dialled(args, _offers)
     except (ConfigError, AnswerError) as error:
         fail(str(error))
         return 1
@@ -78,6 +81,26 @@ def run(args: argparse.Namespace) -> int:
     return 0 if wanted else 1
 
 
+def _show_limits(args: argparse.Namespace) -> int:
+    facts = _known(args) or _dialled(args, _facts)
+    if args.json:
+        print(json.dumps(facts, ensure_ascii=False, indent=1))
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in table([(name, f"{what}") for name, what in facts.items()]))
+    return 0
+
+
+def _known(args: argparse.Namespace) -> Mapping[str, Any] | None:
+    """What the running gateway knows of the device by the connection that it has."""
+    if "://" in args.device:
+        return None
+    try:
+        answer = call(socket_path(args.socket), "status")
+    except UnreachableError:
+        return None
+    return next((device["connection"] for device in answer["devices"] if device["name"] == args.device), None)
+
+
 def _asked(args: argparse.Namespace) -> list[Offer] | None:
     """The answer of the running gateway, over the connection that it has; None when it has none, or is not running."""
     if "://" in args.device:
@@ -87,6 +110,22 @@ def _asked(args: argparse.Namespace) -> list[Offer] | None:
     except UnreachableError:
         return None
     return answer and [(offer.pop("address"), Found(**offer)) for offer in answer]
+
+
+def _dialled(args: argparse.Namespace, ask: Callable[[Driver[Any, Any]], Awaitable[T]]) -> T:
+    """The answer of the device over a connection of its own."""
+    spec, plugins = _device(args)
+    remember(spec.config)
+    with at_state(args.config) as place:
+        return asyncio.run(_connected(spec, plugins, place, ask))
+
+
+async def _offers(driver: Driver[Any, Any]) -> list[Offer]:
+    return [offer async for offer in driver.browse()]
+
+
+async def _facts(driver: Driver[Any, Any]) -> Mapping[str, Any]:
+    return dict(driver.facts)
 
 
 def _device(args: argparse.Namespace) -> tuple[DeviceSpec, Plugins]:
@@ -128,7 +167,9 @@ def _plain(text: str) -> Any:
     return text
 
 
-async def _dialled(spec: DeviceSpec, plugins: Plugins, state_dir: Path) -> list[Offer]:
+async def _connected(
+    spec: DeviceSpec, plugins: Plugins, state_dir: Path, ask: Callable[[Driver[Any, Any]], Awaitable[T]]
+) -> T:
     driver_type = plugins.driver(spec.config.driver)
     if driver_type.browse is Driver.browse:
         raise GatewayError(f'the driver "{spec.config.driver}" cannot browse')
@@ -138,7 +179,7 @@ async def _dialled(spec: DeviceSpec, plugins: Plugins, state_dir: Path) -> list[
         async with asyncio.timeout(spec.config.timeout):
             await driver.connect()
         try:
-            return [offer async for offer in driver.browse()]
+            return await ask(driver)
         finally:
             await close(driver)
     finally:

@@ -122,6 +122,17 @@ def test_a_device_that_the_gateway_is_connected_to_is_not_dialled(gateway, capsy
     assert browse(capsys, "plc")[::2] == (1, "edge-gateway: plc: its driver cannot browse\n")
 
 
+def test_what_a_server_bears_is_shown_by_dialling_it_or_as_the_gateway_knows_it(server, gateway, capsys):
+    code, out, _ = browse(capsys, server.url, "--option", "security=none", "--limits", "--json")
+    assert code == 0
+    assert json.loads(out)["most_to_read"] > 0
+    known = {"most_to_read": 60.0, "lacks": "HistoryRead"}
+    gateway.answers["status"] = {"devices": [{"name": "plc", "connection": known}]}
+    code, out, _ = browse(capsys, "plc", "--limits")
+    assert code == 0
+    assert [line.split() for line in out.splitlines()] == [["most_to_read", "60.0"], ["lacks", "HistoryRead"]]
+
+
 def test_a_device_that_the_gateway_has_no_connection_to_is_dialled(gateway, capsys, tmp_path: Path):
     gateway.answers["browse"] = None
     file = tmp_path / "config.toml"
