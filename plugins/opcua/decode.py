@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from gateway.plugin import Device, Exact, Readings, cleaned, quality
 
-from .bounds import NotUnderstoodError
 from .structures import NO_TYPES, Members, Types
 from .values import Plain, as_exact, encodable_value, kind_of, plain
 
@@ -25,6 +24,15 @@ _FIRST, _LAST = _EPOCH, datetime(2200, 1, 1, tzinfo=UTC)
 _NAN = float("nan")
 OVERFLOW = 0x0480
 """Info bits of a status code: the server's queue was full and values before this one are gone (OPC 10000-4 §7.39)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """In place of a value that cannot be decoded."""
+
+    reason: str
+    raw: bytes = b""
+    """Its first bytes."""
 
 
 @dataclass(slots=True)
@@ -73,17 +81,19 @@ class Block:
                 self.unusable[row] = "its text has bytes that are not UTF-8; they are replaced"
         return found
 
-    def put(self, row: int, data: ua.DataValue | NotUnderstoodError, now_ns: int, types: Types) -> None:
+    def put(self, row: int, data: ua.DataValue | Undecodable, now_ns: int, types: Types) -> None:
         """Fill one row, with bad decoding for a value that could not be decoded. `now_ns` stands in where the server gives no
         time."""
-        try:
-            if isinstance(data, NotUnderstoodError):
-                raise data
-            self._put(row, data, now_ns, types)
-        except Exception as error:  # noqa: BLE001 - whatever is odd about one value costs its own tag
-            self.t_ns[row] = now_ns
-            self.spoil(row, quality.BAD_DECODING, f"its value cannot be decoded: {cleaned(error, 200)}")
-            self.raw[row] = getattr(error, "raw", b"")
+        if not isinstance(data, Undecodable):
+            try:
+                self._put(row, data, now_ns, types)
+            except Exception as error:  # noqa: BLE001 - whatever is odd about one value costs its own tag
+                data = Undecodable(str(error))
+            else:
+                return
+        self.t_ns[row] = now_ns
+        self.spoil(row, quality.BAD_DECODING, f"its value cannot be decoded: {cleaned(data.reason, 200)}")
+        self.raw[row] = data.raw
 
     def _put(self, row: int, data: ua.DataValue, now_ns: int, types: Types) -> None:
         self.t_ns[row] = _time(data, now_ns)
@@ -126,7 +136,7 @@ def empty_block(count: int) -> Block:
     return Block(np.empty(count, np.int64), np.full(count, _NAN), np.empty(count, np.uint32), {}, {})
 
 
-def as_block(values: Sequence[ua.DataValue | NotUnderstoodError], now_ns: int, types: Types = NO_TYPES) -> Block:
+def as_block(values: Sequence[ua.DataValue | Undecodable], now_ns: int, types: Types = NO_TYPES) -> Block:
     """Values as columns.
 
     A bad value is NaN with the server's status code. A good NaN becomes a sensor failure, a value of a kind that no tag can

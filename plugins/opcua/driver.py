@@ -70,11 +70,28 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     async def connect(self) -> None:
         session_type = await self.in_thread(_session_type)
         session = session_type(self.config, await self._identity(), self.state_dir / PKI)
-        left = _left.get(self.devices[0])
-        await session.open(resolve(self.config.password) if self.config.password else "", left.ticket if left else None)
+        left = self._worth_a_try()
+        password = resolve(self.config.password) if self.config.password else ""
+        try:
+            await session.open(password, left.ticket if left else None)
+        except BaseException:
+            if left is not None and session.continuing:
+                _left[self.devices[0]] = replace(left, tries=left.tries + 1)
+            raise
         self._session = session
         self._warn_of_expiry(session.protection.days_left())
         self._left = replace(left, ticket=session.ticket) if left and session.continued else left
+
+    def _worth_a_try(self) -> "Left | None":
+        """What the last connection left, unless taking it over has failed too often."""
+        from .subscription import MOST_TRIES
+
+        left = _left.get(self.devices[0])
+        if left is None or left.tries < MOST_TRIES:
+            return left
+        self.log.warning("what the last connection left on the server cannot be taken over: starting anew")
+        del _left[self.devices[0]]
+        return None
 
     def _warn_of_expiry(self, days_left: Mapping[str, int]) -> None:
         from .protection import ends_in

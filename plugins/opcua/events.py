@@ -41,7 +41,7 @@ SERVER = "i=2253"
 """The server's own object, which has the events of all."""
 REMEMBERED = 1000
 """Ids of events without condition that are known as told: of two notifiers one may tell what the other told."""
-MOST_CONDITIONS = 10_000
+MOST_CONDITIONS = 2000
 """Conditions of one device that are followed."""
 BETWEEN = 2.0
 """Seconds between two questions how the conditions stand, however often the server wants to be asked."""

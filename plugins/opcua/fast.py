@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from gateway.plugin import quality
 
 from .bounds import Measured, NotUnderstoodError, decoded
-from .decode import BAD_NO_DATA, Block, empty_block
+from .decode import BAD_NO_DATA, Block, Undecodable, empty_block
 from .extent import data_value_end
 from .structures import NO_TYPES, Types
 
@@ -144,7 +144,7 @@ class Decoder:
             return empty_block(0), np.empty(0, np.intp), begin
         count = min(count, PORTION)
         layout = self._known(data, begin, end, count, lead)
-        odd: dict[int, ua.DataValue | NotUnderstoodError] = {}
+        odd: dict[int, ua.DataValue | Undecodable] = {}
         if layout is None:
             layout, odd = self._walk(data, begin, end, count, lead)
         block = (
@@ -174,12 +174,12 @@ class Decoder:
 
     def _walk(
         self, data: bytes, begin: int, end: int, count: int, lead: int
-    ) -> tuple[Layout, dict[int, ua.DataValue | NotUnderstoodError]]:
+    ) -> tuple[Layout, dict[int, ua.DataValue | Undecodable]]:
         """Find where each value begins, one after the other; those of no fixed length are decoded on the way. It ends before
         one whose end cannot be told, and raises NotUnderstoodError where that is the first."""
         at, odd_bytes = begin, 0
         places: list[int] = []
-        odd: dict[int, ua.DataValue | NotUnderstoodError] = {}
+        odd: dict[int, ua.DataValue | Undecodable] = {}
         while len(places) < count and len(odd) < ODD and odd_bytes < ODD_BYTES:
             start = at + lead
             length = _LENGTHS[data[start] | data[start + 1] << 8] if start < end else 0
@@ -204,7 +204,7 @@ class Decoder:
         self,
         data: bytes,
         layout: Layout,
-        odd: dict[int, ua.DataValue | NotUnderstoodError],
+        odd: dict[int, ua.DataValue | Undecodable],
         begin: int,
         now_ns: int,
     ) -> Block:
@@ -220,14 +220,14 @@ class Decoder:
         return block
 
 
-def _by_library(data: bytes) -> ua.DataValue | NotUnderstoodError:
+def _by_library(data: bytes) -> ua.DataValue | Undecodable:
+    # no error is kept, whose traceback would keep the bytes
+    if len(data) > LARGEST_VALUE:
+        return Undecodable(f"it has {len(data)} bytes; up to {LARGEST_VALUE} are taken", data[:LOGGED])
     try:
-        if len(data) > LARGEST_VALUE:
-            raise NotUnderstoodError(f"it has {len(data)} bytes; up to {LARGEST_VALUE} are taken")
         return decoded(ua.DataValue, Measured(data))
     except NotUnderstoodError as error:
-        error.raw = data[:LOGGED]
-        return error
+        return Undecodable(str(error), data[:LOGGED])
 
 
 def _window(data: bytes, kind: str) -> NDArray[Any]:

@@ -226,7 +226,7 @@ class Feed:
         half = [each.id for each in self._subscriptions.values() if not each.whole]
         if before is not None:
             made = [each.id for each in self._subscriptions.values() if each not in before.subscriptions]
-            return replace(before, half=[*{*before.half, *half, *made}])
+            return replace(before, half=[*{*before.half, *half, *made}], tries=before.tries + 1)
         whole = [each for each in self._subscriptions.values() if each.whole]
         kept = (session.ticket, session.namespaces, whole, items.home, items.numbers, self._report.latest)
         return Left(*kept, self._publishing.unheard(), half)
@@ -238,6 +238,8 @@ class Feed:
                 raise self._broken
             with self._after_what_came():
                 await self._wait()
+        if len(self._ready) > 1:  # others have their turn between two blocks
+            await asyncio.sleep(0)
         return self._ready.popleft() if self._ready else None
 
     async def _wait(self) -> None:
@@ -411,7 +413,7 @@ class Feed:
                     yield None
             except CutOffError as error:
                 unsure = {row for row, home in self._items.home.items() if home is subscription} - {error.handle}
-                self._append(await self._items.drop(error.handle, str(error)))
+                self._append(await self._items.drop(error.handle, str(error), error.raw))
             if self._events is not None:
                 await self._events.take(notification)
         subscription.passed(notification.sequence)

@@ -151,13 +151,13 @@ class Items:
             np.array(list(codes.values()), np.uint32) & np.uint32(~quality.FLAGS & 0xFFFF_FFFF),
         )
 
-    async def drop(self, row: int, why: str) -> Readings | None:
+    async def drop(self, row: int, why: str, raw: bytes) -> Readings | None:
         """No more of a row whose values spoil the messages in which they come: it is tried again alone. Its bad row."""
         subscription = self.home.pop(row, None)
         if subscription is None:
             return None
         await forget(self._session, subscription.id, self.numbers[row])
-        self._remark(row, f"its value cannot be decoded, nor told where it ends: {why}")
+        self._remark(row, f"its value cannot be decoded, nor told where it ends: {why}", raw)
         return self.park({row: quality.BAD_DECODING})
 
     async def _worth_a_try(self) -> list[int]:

@@ -16,9 +16,9 @@ from gateway.plugin import doubting
 from .bounds import Measured, NotUnderstoodError, after_header, decoded
 from .decode import Block
 from .extent import DEEPEST, variant_end
-from .fast import HANDLE, Decoder
+from .fast import HANDLE, LOGGED, Decoder
 
-EVENTS = 50
+EVENTS = 10
 """Events that are decoded at a time."""
 MOST_EVENTS = 20_000
 """Events of one message."""
@@ -33,6 +33,8 @@ _HEAD = struct.Struct("<Iqi")
 """Number of the message, its time, parts."""
 _DATA_CHANGE, _EVENTS, _STATUS_CHANGE = 811, 916, 820
 """What a part is: ids of the binary encodings."""
+_AS_USUAL = bytes.fromhex("01002b03") + b"\1"
+"""How a part with data values begins, as nearly all servers write it."""
 _OVERFLOW = bytes.fromhex("110100db0b"), bytes.fromhex("11020000db0b0000")
 """The type of the event that tells of it (i=3035), in both ways in which it is written."""
 
@@ -42,10 +44,11 @@ Handles = NDArray[np.intp]
 class CutOffError(NotUnderstoodError):
     """Where a value ends cannot be told, and so neither where the next ones begin."""
 
-    def __init__(self, handle: int, reason: str) -> None:
+    def __init__(self, handle: int, reason: str, raw: bytes) -> None:
         super().__init__(reason)
         self.handle = handle
         """Of the value."""
+        self.raw = raw
 
 
 @dataclass(slots=True)
@@ -91,7 +94,8 @@ class Notification:
         except NotUnderstoodError as error:
             if at + HANDLE > end:
                 raise
-            raise CutOffError(_HANDLE.unpack_from(self._raw, at)[0], str(error)) from error
+            (handle,) = _HANDLE.unpack_from(self._raw, at)
+            raise CutOffError(handle, str(error), self._raw[at + HANDLE : at + HANDLE + LOGGED]) from None
 
     def event_counts(self) -> Counter[int]:
         """Notifier → how many events of it there are. Raises NotUnderstoodError."""
@@ -152,8 +156,14 @@ def _message(subscription: int, rest: Measured, *, more: bool) -> Notification:
     found = Notification(subscription, sequence, more, _raw=rest.data)
     stop = rest.cur_pos + len(rest)
     for _ in range(parts):
-        kind = nodeid_from_binary(rest)
         found.keep_alive = False
+        begin = rest.cur_pos
+        if parts == 1 and found._raw[begin : begin + 5] == _AS_USUAL:  # spares a few µs
+            (length,) = _COUNT.unpack_from(found._raw, begin + 5)
+            if 8 <= length <= stop - begin - 9:
+                found._values.append((begin + 9, begin + 9 + length))
+                break
+        kind = nodeid_from_binary(rest)
         encoding = rest.read(1)
         (length,) = _COUNT.unpack(rest.read(4)) if encoding == b"\1" else (0,)
         begin = rest.cur_pos

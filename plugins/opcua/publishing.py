@@ -11,6 +11,8 @@ from asyncua import ua
 
 MOST_A_SECOND = 500
 """Publish requests in one second: a server that answers each at once does not get more."""
+LARGE = 1024 * 1024
+"""Bytes of an answer beside which no others are to come."""
 REST = 1.0
 """Seconds until the next request to a server that has refused one."""
 
@@ -39,6 +41,8 @@ class Publishing:
         self._answers: asyncio.Queue[Answer] = asyncio.Queue()
         self._acknowledgements: Acknowledgements = []
         self._sent: deque[float] = deque(maxlen=MOST_A_SECOND)
+        self._large = False
+        """Whether the last answer was so large that one at a time is enough."""
         self.rests_until = 0.0
         """Loop time until which no request is sent."""
 
@@ -57,7 +61,8 @@ class Publishing:
     def fill(self) -> None:
         """Send requests until as many as wished are under way."""
         now = asyncio.get_running_loop().time()
-        while len(self._under_way) < self.window and now >= self.rests_until:
+        window = 1 if self._large else self.window
+        while len(self._under_way) < window and now >= self.rests_until:
             if len(self._sent) == MOST_A_SECOND and now - self._sent[0] < 1.0:
                 self.rests_until = self._sent[0] + 1.0
                 return
@@ -72,7 +77,9 @@ class Publishing:
         acknowledgements = self._under_way.pop(outcome)
         if outcome.cancelled():
             return
-        if outcome.exception() is not None:
+        if outcome.exception() is None:
+            self._large = len(outcome.result()) > LARGE
+        else:
             self._acknowledgements = acknowledgements + self._acknowledgements
         self._answers.put_nowait(Answer(sent, outcome))
 

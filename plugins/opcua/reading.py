@@ -8,7 +8,7 @@ import asyncio
 import struct
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from asyncua import ua
@@ -21,7 +21,7 @@ from .address import parse_address
 from .bounds import NotUnderstoodError, after_header
 from .decode import Block, empty_block, joined
 from .errors import SIZES, TOO_MUCH, in_words
-from .fast import Decoder
+from .fast import LOGGED, Decoder
 from .part import Parts
 from .session import Session
 
@@ -46,8 +46,10 @@ class _Parked:
     """A row that is read alone."""
 
     reason: str
-    pause: float = FIRST_RETRY
-    retry_at: float = field(default=0.0)
+    raw: bytes
+    """Its first bytes, for the log."""
+    pause: float
+    retry_at: float
 
 
 class ReadPlan:
@@ -125,20 +127,22 @@ class ReadPlan:
             return [(part, await self._ask(part))]
         except NotUnderstoodError as error:
             if len(part.rows) == 1:
-                self._park(part.rows[0], f"its value cannot be decoded, nor told where it ends: {error}")
+                reason = f"its value cannot be decoded, nor told where it ends: {error}"
+                self._park(part.rows[0], reason, error.raw)
                 return []
             half = len(part.rows) // 2
             halves = [self._part(part.rows[:half]), self._part(part.rows[half:])]
             return [*await self._read_part(halves[0]), *await self._read_part(halves[1])]
 
-    def _park(self, row: int, reason: str) -> None:
-        self._parked[row] = _Parked(reason, retry_at=asyncio.get_running_loop().time() + FIRST_RETRY)
+    def _park(self, row: int, reason: str, raw: bytes = b"") -> None:
+        self._parked[row] = _Parked(reason, raw, FIRST_RETRY, asyncio.get_running_loop().time() + FIRST_RETRY)
         self._size = 0  # the others are put together again
 
     async def _read_parked(self, whole: Block) -> None:
         now = asyncio.get_running_loop().time()
         for row, parked in list(self._parked.items()):
             whole.spoil(row, quality.BAD_DECODING, parked.reason)
+            whole.raw[row], parked.raw = parked.raw, b""  # told once
             if now < parked.retry_at:
                 continue
             try:
@@ -177,8 +181,12 @@ async def _decoded(answer: Buffer, decoder: Decoder, asked: int) -> Block:
     blocks: list[Block] = []
     left = asked
     while left:
-        with doubting(NotUnderstoodError):
-            block, at = decoder.values(raw, at, end, left, now_ns)
+        try:
+            with doubting(NotUnderstoodError):
+                block, at = decoder.values(raw, at, end, left, now_ns)
+        except NotUnderstoodError as error:
+            error.raw = raw[at : min(end, at + LOGGED)]
+            raise
         blocks.append(block)
         left -= len(block.value)
         if left:

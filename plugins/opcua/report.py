@@ -20,7 +20,7 @@ MORE_WITHIN = 0.25
 """Seconds that messages wait for those of the same report, of which the server says that there are more."""
 MOST = 50_000
 """Values of a report that are handed on though there are more."""
-EXACT = 25
+EXACT = 100
 """Numbers that a value counts for which is none: it costs so much more."""
 WORTH = 100
 """Tags that a block of its own is worth."""

@@ -87,6 +87,8 @@ class Session:
         self._pki = pki
         self.continued = False
         """Whether it is the session of a ticket; else a new one."""
+        self.continuing = False
+        """Whether the server was asked to go on with it."""
         self.protection = Protection()
         self.namespaces: list[str] = []
         self.types = Types()
@@ -147,6 +149,7 @@ class Session:
         return Ticket(token, client._server_nonce, shown, client._policy_ids, self.granted)
 
     async def _continue(self, ticket: Ticket, password: str) -> bool:
+        self.continuing = True
         client = self._client
         client.uaclient.session.restore_authentication_token(ticket.token)
         client._server_nonce, client._policy_ids = ticket.nonce, ticket.login

@@ -14,9 +14,11 @@ from .errors import in_words
 from .session import Session, Ticket
 
 SILENT_KEEP_ALIVES = 3
+MOST_TRIES = 2
+"""Times that what a lost connection left is tried; then it is left to the server to forget."""
 SHORTEST_SILENCE = 0.5
 """Seconds, whatever intervals the server grants."""
-LONGEST_KEEP_ALIVE = 600.0
+LONGEST_KEEP_ALIVE = 60.0
 """Seconds that are believed: a server that is silent for longer is asked."""
 AT_ONCE = 5000
 """Values, or events, in one message: the server is asked to send no more at a time."""
@@ -68,6 +70,8 @@ class Left:
     """What the server may not have heard."""
     half: list[int] = field(default_factory=list)
     """Subscriptions that were not finished: they are of no use."""
+    tries: int = 0
+    """How often taking it over has failed at a server that answered otherwise."""
 
 
 def keep_alive_count(scan: float, stale_after: float | None) -> int:

@@ -234,6 +234,8 @@ class Bent(Client):
             "TranslateBrowsePathsToNodeIdsRequest": _translated,
             "BrowseRequest": _browsed,
             "CallRequest": _called,
+            "SetPublishingModeRequest": _confirmed,
+            "RepublishRequest": _not_kept,
             "DeleteMonitoredItemsRequest": lambda asked: ua.DeleteMonitoredItemsResponse(),
         }
 
@@ -294,6 +296,18 @@ def _browsed(asked: ua.BrowseRequest) -> ua.BrowseResponse:
 def _called(asked: ua.CallRequest) -> ua.CallResponse:
     no = ua.CallMethodResult(StatusCode=ua.StatusCode(ua.StatusCodes.BadMethodInvalid))
     return ua.CallResponse(Results=[no] * len(asked.Parameters.MethodsToCall))
+
+
+def _confirmed(asked: ua.SetPublishingModeRequest) -> ua.SetPublishingModeResponse:
+    response = ua.SetPublishingModeResponse()
+    response.Parameters.Results = [ua.StatusCode(0)] * len(asked.Parameters.SubscriptionIds)
+    return response
+
+
+def _not_kept(asked: object) -> ua.ServiceFault:
+    made = ua.ServiceFault()
+    made.ResponseHeader.ServiceResult = ua.StatusCode(ua.StatusCodes.BadMessageNotAvailable)
+    return made
 
 
 def _subscribed(asked: ua.CreateSubscriptionRequest) -> ua.CreateSubscriptionResponse:
@@ -388,6 +402,27 @@ def _() -> dict[str, Callable[[object], object]]:
 def _() -> dict[str, Callable[[object], object]]:
     items = struct.pack("<i", 2_000_000) + struct.pack("<IB", 0, 0) * 2_000_000 + struct.pack("<i", 0)
     return {"PublishRequest": counting(lambda number: with_items(published(number, values(0)), items))}
+
+
+@bent("publish-of-texts-of-all-tags")
+def _() -> dict[str, Callable[[object], object]]:
+    def change(handle: int) -> ua.MonitoredItemNotification:
+        return ua.MonitoredItemNotification(handle, ua.DataValue(ua.Variant("Kessel °C " * 3)))
+
+    part = struct_to_binary(ua.DataChangeNotification([change(row) for row in range(20_000)] * 3))
+    return {"PublishRequest": counting(lambda number: with_items(published(number, values(0)), part))}
+
+
+@bent("publish-of-large-texts")
+def _() -> dict[str, Callable[[object], object]]:
+    body = values(10, "x" * (1 << 20))
+    return {"PublishRequest": counting(lambda number: published(number, body))}
+
+
+@bent("publish-of-large-arrays")
+def _() -> dict[str, Callable[[object], object]]:
+    body = values(2, [1.5] * 1_000_000)
+    return {"PublishRequest": counting(lambda number: published(number, body))}
 
 
 @bent("messages-missing-for-ever")

@@ -22,6 +22,8 @@ class BentServer:
     def __init__(self, port: int, answers: Answers) -> None:
         self.port = port
         self.answers = answers
+        self.spoil: Callable[[bytes], bytes] = bytes
+        """What becomes of the bytes of each answer."""
         self.asked: list[object] = []
         """All requests, in order."""
         self.connections: list[asyncio.StreamWriter] = []
@@ -57,8 +59,13 @@ async def bent(**answers: Callable[[object], object]):
             server.answers |= made.answers
             await answer_to(request)
 
-        server.answer_to = noted
-        with suppress(OSError, asyncio.IncompleteReadError):
+        async def spoilt(response: object) -> None:
+            await Bent.answer(
+                server, made.spoil(response if isinstance(response, bytes) else struct_to_binary(response))
+            )
+
+        server.answer_to, server.answer = noted, spoilt
+        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await server.serve()
         writer.close()
 

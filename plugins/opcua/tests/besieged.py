@@ -28,8 +28,10 @@ def device(port: int) -> Device:
         "security": "none",
         "scan": "100ms",
     }
-    config = OpcUaConfig.model_validate({**options, "timeout": "2s", "events": True, **json.loads(sys.argv[3])})
-    nodes = [NodeConfig(address=f"nsu=http://peer.example/plant;s=T{number}") for number in range(2)]
+    more = json.loads(sys.argv[3])
+    count = more.pop("tags", 2)
+    config = OpcUaConfig.model_validate({**options, "timeout": "2s", "events": True, **more})
+    nodes = [NodeConfig(address=f"nsu=http://peer.example/plant;s=T{number}") for number in range(count)]
     return Device(
         "plc",
         "opcua",
@@ -101,4 +103,9 @@ async def main() -> None:
 
 if __name__ == "__main__":
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    asyncio.run(main())
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main())
+    else:
+        uvloop.run(main())

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.plugin import DeviceEvent, Retained
+from plugins.opcua import events as events_module
 from plugins.opcua.address import Address
 from plugins.opcua.config import OpcUaConfig
 from plugins.opcua.event_fields import NAMES, as_event, event_filter, fields_of, is_branch, node_of
@@ -255,6 +256,30 @@ def test_the_event_of_a_queue_that_ran_over_is_known_by_its_bytes(node):
     message = decode_publish(Buffer(struct_to_binary(response)))
     assert message.overflows()
     assert message.event_counts() == {0: 1}
+
+
+def test_bytes_that_are_no_text_and_what_moves_a_cursor_do_not_get_in():
+    odd = "Kessel \udcb0C\n\x1b[2J"
+    told = event(
+        Message=ua.LocalizedText(odd), SourceName=odd, ConditionName=odd, ClientUserId=odd, Comment=ua.LocalizedText(odd),
+        EventType=ua.NodeId(odd, 2), SourceNode=ua.NodeId(odd, 2), **{"": ua.NodeId(odd, 2), "EventId": b"x" * 5000},
+    )  # fmt: skip
+    texts = [told.message, told.by, told.condition.id, told.condition.name, *map(str, told.detail.values()), told.id]
+    for text in texts:
+        assert text.encode()
+        assert text.isprintable()
+        assert len(text) <= 5000
+
+
+async def test_conditions_beyond_a_number_are_left_out_and_that_is_told_once(monkeypatch):
+    monkeypatch.setattr(events_module, "MOST_CONDITIONS", 3)
+    heard = Heard()
+    await heard.take(*(variants(**{"": ua.NodeId(n, 2), "EventId": bytes([n])}) for n in range(1, 9)))
+    assert len({told.condition.id for told in heard.told if told.condition}) == 3
+    assert len(heard.lost()) == 1
+    await heard.take(variants(**{"": ua.NodeId(1, 2), "Retain": False, "ActiveState/Id": False, "EventId": b"z"}))
+    await heard.take(variants(**{"": ua.NodeId(9, 2), "EventId": b"y"}))
+    assert heard.told[-1].condition.id == "ns=2;i=9"
 
 
 async def test_what_the_server_audits_is_not_told():

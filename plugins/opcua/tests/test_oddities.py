@@ -110,7 +110,7 @@ async def test_a_reported_value_whose_end_cannot_be_told_is_taken_out_and_taken_
         assert server.kinds("DeleteMonitoredItemsRequest")
         made = len(server.kinds("CreateMonitoredItemsRequest"))
         server.answers["ReadRequest"] = reading({})
-        await collector.until(lambda: len(server.kinds("CreateMonitoredItemsRequest")) > made, within=10)
+        await collector.until_true(lambda: len(server.kinds("CreateMonitoredItemsRequest")) > made)
 
 
 @pytest.mark.parametrize("most", [1, 7, 60])
@@ -237,3 +237,21 @@ async def test_answers_with_another_number_of_results_than_asked_for_are_a_lost_
             await collector.until_true(lambda: collector.lost)
         assert "has 0 results where" in str(collector.lost[0])
         assert len(server.asked) < 100
+
+
+async def test_what_cannot_be_taken_over_is_left_behind():
+    """A server that never answers when it is asked to go on with subscriptions."""
+    numbers = iter(range(1, 1000))
+
+    def publish(asked):
+        return published(next(numbers), values(1))
+
+    async with (
+        bent(PublishRequest=publish, SetPublishingModeRequest=lambda asked: None) as server,
+        kept_alive(server.device(timeout="300ms")) as collector,
+    ):
+        await collector.until_true(lambda: collector.values("T0"))
+        server.cut()
+        await collector.until_true(lambda: len(server.kinds("CreateSessionRequest")) == 2, within=15)
+        collector.blocks.clear()
+        await collector.until_true(lambda: collector.values("T0"), within=15)

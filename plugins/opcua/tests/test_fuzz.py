@@ -1,0 +1,80 @@
+"""Whole sessions with answers that are damaged at random: nothing but a lost link comes of them, and it is found again."""
+
+import asyncio
+from random import Random
+
+import pytest
+
+from gateway.core.errors import GatewayError
+from gateway.plugin import quality
+from tests.peers.opcua_hostile import counting, published, values
+
+from .bent import bent
+from .conftest import kept_alive
+
+DAMAGED = 25
+"""Answers that are damaged in one session of tests."""
+
+
+def damaging(random: Random, often: float, done: list[int]):
+    """Spoils some answers: bytes changed, cut off, put in, or repeated."""
+
+    def spoil(body: bytes) -> bytes:
+        if random.random() > often:
+            return body
+        done.append(len(body))
+        data = bytearray(body)
+        for _ in range(random.randint(1, 4)):
+            at = random.randrange(len(data) + 1)
+            match random.randrange(5):
+                case 0 if at < len(data):
+                    data[at] = random.randrange(256)
+                case 1:
+                    data[at:at] = random.randbytes(random.randint(1, 8))
+                case 2:
+                    del data[at : at + random.randint(1, 8)]
+                case 3 if len(data) > 8:
+                    data[at : at + 4] = random.choice([b"\xff" * 4, b"\xff\xff\xff\x7f", b"\xf9\xff\xff\xff", bytes(4)])
+                case 4 if len(data) > 30:
+                    del data[random.randrange(20, len(data)) :]
+        return bytes(data)
+
+    return spoil
+
+
+async def survive(seed: int, damaged: int, **options) -> None:
+    """Sessions with so many damaged answers; afterwards the device delivers."""
+    done: list[int] = []
+    answer = counting(lambda number: published(number, values(3)))
+
+    async def until(reached) -> None:
+        async with asyncio.timeout(100):
+            while not reached():
+                await asyncio.sleep(0.02)
+
+    async with (
+        bent(PublishRequest=answer) as server,
+        kept_alive(server.device(timeout="1s", **options), 0.02) as collector,
+    ):
+        await until(lambda: collector.values("T0"))
+        server.spoil = damaging(Random(seed), 0.2, done)
+        await until(lambda: len(done) >= damaged)
+        server.spoil = bytes
+        server.cut()
+        collector.blocks.clear()
+        await until(lambda: collector.values("T0"))
+        assert all(code < quality.BAD for _, _, code in collector.rows("T0")[-1:])
+    assert not [error for error in collector.lost if not isinstance(error, OSError | GatewayError)]
+
+
+@pytest.mark.parametrize("acquisition", ["subscribe", "poll"])
+async def test_sessions_with_damaged_answers_are_lost_links_and_no_more(acquisition):
+    await survive(4, DAMAGED, acquisition=acquisition)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("acquisition", ["subscribe", "poll"])
+async def test_many_sessions_with_damaged_answers_are_lost_links_and_no_more(seed, acquisition):
+    await survive(seed, 2 * DAMAGED, acquisition=acquisition)
