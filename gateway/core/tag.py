@@ -45,13 +45,15 @@ class Tags(Sequence[Tag]):
     """Tags of one device that are read together. One object per scan for the life of the device, hashed by identity, so
     that a driver can cache its read plan under it."""
 
-    __slots__ = ("__weakref__", "_tags", "device", "ids")
+    __slots__ = ("__weakref__", "_tags", "device", "ids", "span")
 
     def __init__(self, device: str, tags: Sequence[Tag]) -> None:
         self.device = device
         self._tags = tuple(tags)
         self.ids: NDArray[np.uint32] = np.array([tag.id for tag in tags], np.uint32)
         self.ids.flags.writeable = False
+        self.span = _span(self.ids)
+        """Least and greatest id, where every number between them is one; None for others."""
 
     def __len__(self) -> int:
         return len(self._tags)
@@ -68,6 +70,13 @@ class Tags(Sequence[Tag]):
 
     def __repr__(self) -> str:
         return f"Tags({self.device!r}, {len(self)} tags)"
+
+
+def _span(ids: NDArray[np.uint32]) -> tuple[int, int] | None:
+    if not len(ids):
+        return None
+    low, high = int(ids.min()), int(ids.max())
+    return (low, high) if high - low == len(ids) - 1 else None
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)

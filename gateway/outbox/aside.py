@@ -18,6 +18,16 @@ _KEPT_AT_MOST = 8
 _COPIED_AT_MOST = 256 * 1024 * 1024
 
 
+def make_folder(directory: Path) -> list[str]:
+    """The log's own folder; what stands there and is none is renamed, and told. Raises OSError."""
+    odd = []
+    if os.path.lexists(directory) and not directory.is_dir():
+        odd.append(str(directory))
+        _rename(directory, directory.with_name(f"{directory.name}.odd"))
+    directory.mkdir(parents=True, exist_ok=True)
+    return odd
+
+
 def clear_the_way(directory: Path) -> list[str]:
     """Set aside what is no folder, or no regular file, where the log needs one: a FIFO would hold up whoever opens it, and
     a folder cannot be replaced by a file. Links to the right thing stay. Says what it was. Blocking."""

@@ -16,6 +16,23 @@ _EXACT_AT_MOST = PAYLOAD_AT_MOST // 4
 
 def fitted(readings: Readings) -> Readings:
     """The block, with exact values of the kinds that can be stored. Raises ValueError that says why it cannot be."""
+    if _plainly_fits(readings) and are_of(readings.tag, readings.device):
+        return readings
+    return _fitted(readings)
+
+
+def _plainly_fits(readings: Readings) -> bool:
+    """What nearly all blocks do, seen in a microsecond."""
+    try:
+        t_ns, tag, value, quality = readings.t_ns, readings.tag, readings.value, readings.quality
+        shape, types = tag.shape, (t_ns.dtype, tag.dtype, value.dtype, quality.dtype)
+    except AttributeError:
+        return False
+    alike = t_ns.shape == shape and value.shape == shape and quality.shape == shape and len(shape) == 1
+    return alike and types == _TYPES and not readings.exact
+
+
+def _fitted(readings: Readings) -> Readings:
     with doubting(ValueError):
         columns = (readings.t_ns, readings.tag, readings.value, readings.quality)
         shape = (len(readings),)

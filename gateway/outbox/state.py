@@ -10,7 +10,7 @@ import structlog
 
 from gateway.core.parsing import JSON_SIZE, doubting, parse_json
 from gateway.core.record import Lane
-from gateway.outbox.aside import clear_the_way
+from gateway.outbox.aside import clear_the_way, make_folder
 from gateway.outbox.dead_letter import file_name
 from gateway.outbox.dictionary import Dictionary
 from gateway.outbox.identity import Numbers, NumbersFile, SetAside, boot_number, identify, write_whole
@@ -68,8 +68,8 @@ class State:
 def load(directory: Path, wall_ns: int, boot_ns: int) -> State:
     """Read, recover, and promise the next numbers to the disk; it is now this time by the wall and the boot clock. Raises
     OSError only if the directory cannot be written at all."""
-    directory.mkdir(parents=True, exist_ok=True)
-    odd = clear_the_way(directory)
+    odd = make_folder(directory)
+    odd += clear_the_way(directory)
     identity = identify(directory)
     name = identity.log
     found = recover(directory, name)
