@@ -67,8 +67,7 @@ class SourceClock:
             return None
         self.offset, self._best = self._best / 1e9, None
         is_off = abs(self.offset) > self._limit
-        # While the gateway's own clock is not set yet, it is no measure.
-        if is_off == self.is_off or (is_off and self._clock.synchronised() is False):
+        if is_off == self.is_off:
             return None
         self.is_off = is_off
         return self._told()
@@ -83,6 +82,8 @@ class SourceClock:
         if self.is_off:
             self._event, state, severity = uuid4().hex, "source_off", "warning"
             message = f"the clock of {self._device} is {self.words()}: set it, or its time service"
+            if self._clock.synchronised() is False:
+                message += "; but the gateway's own is not synchronised either, so look at both"
         else:
             state, severity, message = "source_right", "info", f"the clock of {self._device} is right again"
         now = self._clock.wall_ns()
