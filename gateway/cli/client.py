@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,20 @@ def _reply(path: Path, request: bytes) -> dict[str, Any]:
 def _exchange(path: Path, request: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(TIMEOUT)
-        line.connect(str(path))
+        _connect(line, path)
         with contextlib.suppress(BrokenPipeError):  # turned away already: why, is there to be read
             line.sendall(request)
         with line.makefile("rb") as answer:
             return answer.readline()
+
+
+def _connect(line: socket.socket, path: Path) -> None:
+    """Wait in the queue of those who connect: where it is full, a Unix socket with a time limit says so at once."""
+    end = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            return line.connect(str(path))
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise TimeoutError from None
+            time.sleep(0.01)

@@ -33,8 +33,8 @@ PATIENCE = 5.0
 """Seconds that a client may take to send its request, and to take each portion of the answer."""
 PORTION = 64 * 1024
 """Bytes of an answer that are handed to the kernel at once."""
-BACKLOG = 32
-"""Connections that are accepted in one turn of the loop."""
+BACKLOG = 128
+"""Connections that wait to be accepted, and that are accepted in one turn of the loop, at most."""
 
 log = structlog.get_logger()
 

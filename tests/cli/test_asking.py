@@ -274,3 +274,22 @@ def test_write_takes_numbers_truth_and_texts(gateway: Asked, text: str, value: o
 def test_write_wants_device_tag_and_a_reason(gateway: Asked, options: list[str]) -> None:
     assert main(["write", *options]) == 2
     assert gateway.requests == []
+
+
+def test_a_full_queue_of_connections_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as first:
+        server.bind(str(path))
+        server.listen(0)
+        first.connect(str(path))
+
+        def serve(_: float) -> None:
+            """The server wakes up while the command sleeps."""
+            server.accept()[0].close()
+            monkeypatch.setattr("gateway.cli.client.time.sleep", lambda _: None)
+
+        monkeypatch.setattr("gateway.cli.client.time.sleep", serve)
+        with socket.socket(socket.AF_UNIX) as second:
+            second.settimeout(10)
+            client._connect(second, path)
+            assert second.getpeername() == str(path)
