@@ -77,16 +77,22 @@ class Retained:
         return bool(self._under_way)
 
     @property
+    def oldest(self) -> str:
+        """Topic of the one that has been unanswered for longest."""
+        return self._under_way[0].topic if self._under_way else ""
+
+    @property
     def busy(self) -> bool:
         """Whether records should wait, because one of these is to be tried alone."""
-        return (bool(self._waiting) and self._may_try) or self._on_trial
+        return (bool(self._waiting) and self._may_try) or self.on_trial
 
     @property
     def _may_try(self) -> bool:
         return self._memory.ends < FIRST or self._proven or not self._patient
 
     @property
-    def _on_trial(self) -> bool:
+    def on_trial(self) -> bool:
+        """Whether one in doubt is under way, alone."""
         return len(self._under_way) == 1 and self._under_way[0].topic in self._memory.doubts
 
     @property
@@ -135,7 +141,7 @@ class Retained:
     def ended(self) -> None:
         """The connection has ended: one of the unanswered ones may be why."""
         doubts = self._memory.doubts
-        if self._on_trial:
+        if self.on_trial:
             (message,) = self._under_way
             doubt = doubts[message.topic]
             doubt.ends += 1

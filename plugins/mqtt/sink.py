@@ -116,12 +116,17 @@ class MqttSink(Sink[MqttConfig]):
         times = self.host.memory.get(CUT_OFF, 0) if soon else 0
         cut_off = soon and isinstance(error, CutOffError)
         times = self.host.memory[CUT_OFF] = times + cut_off
-        if isinstance(error, CutOffError) and self._session.in_flight > 1:  # one may be our own state, sent first
+        if isinstance(error, CutOffError) and self._session.in_flight > self._greeting:
             return CutOffError(
                 f"broker {self._session.options.address} closed the connection without a reason, with messages of ours"
                 " unanswered: it was stopped, or takes offence at one of them (too large, topic not allowed); its log tells"
             )
         return cut_off_again(self._session.options, times) if cut_off and times >= OFTEN else error
+
+    @property
+    def _greeting(self) -> bool:
+        """Whether our own state, which every connection begins with, is unanswered."""
+        return self._retained.oldest == self._encoder.gateway_state(online=False).topic
 
     @property
     def own_fault(self) -> bool:
