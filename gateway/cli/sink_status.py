@@ -1,10 +1,14 @@
 """What `status` says of a sink: what it promises, and whether data leaves."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from gateway.cli.terminal import colour, count, sentence
 from gateway.core.amounts import format_duration
+
+_WORTH_TELLING, _ANYBODYS_GUESS = 10.0, 23 * 3600.0
+"""Seconds: a backlog that is gone sooner is none; what takes longer has no time of today."""
 
 
 def sink_lines(sink: dict[str, Any], now: float) -> Iterator[str]:
@@ -43,4 +47,12 @@ def _waiting(sink: dict[str, Any], now: float) -> str:
         return "nothing waiting"
     oldest = min((lane["oldest"] for lane in lanes if lane["oldest"]), default=None)
     age = f", the oldest for {format_duration(max(0.0, now - oldest / 1e9))}" if oldest else ""
-    return f"{count(pending, 'reading')} waiting{age}"
+    return f"{count(pending, 'reading')} waiting{age}{_complete(sink, now)}"
+
+
+def _complete(sink: dict[str, Any], now: float) -> str:
+    """When nothing will wait, if it is worth telling."""
+    seconds = sink.get("drained_in_s")
+    if seconds is None or not _WORTH_TELLING < seconds < _ANYBODYS_GUESS:
+        return ""
+    return time.strftime(", all sent at about %H:%M", time.localtime(now + seconds))

@@ -16,6 +16,10 @@ class LinkError(GatewayError):
     """The connection is of no more use. The gateway closes it and dials again after a pause."""
 
 
+class UnreachableError(LinkError):
+    """Nothing answers at the far side. To dial again costs nobody anything, and is the way to learn that it is back."""
+
+
 class RefusedError(LinkError):
     """The far side said no (password, certificate, protocol version): dialling again alone will not help."""
 

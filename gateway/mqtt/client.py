@@ -28,8 +28,8 @@ from gateway.mqtt.packets import Answer, NotMqttError, Outgoing, long_puback, pa
 from gateway.mqtt.words import FAILURE, NO_SUBSCRIBERS
 
 TESTED = "2.2."
-NEEDED = ("_sock_recv",)
-"""Without it paho takes from a broker whatever he sends."""
+NEEDED = ("_sock_recv", "_send_pingreq")
+"""Without the first, paho takes from a broker whatever he sends."""
 HOOKS = ("_packet_queue", "_mid_generate")
 
 PACKETS_A_TURN = 50
@@ -93,6 +93,11 @@ class PlainClient(Client):
     def subscribe(self, *args: Any, **kwargs: Any) -> Any:
         self.incoming.subscribed = True
         return super().subscribe(*args, **kwargs)
+
+    def ping(self) -> None:
+        """Queue a PINGREQ. `incoming.pinged` is true until it is answered."""
+        self.incoming.pinged = True
+        self._send_pingreq()
 
     def receive(self) -> bool:
         """Take in what the socket has, as far as one turn of the loop bears it. Whether there is more to be taken in

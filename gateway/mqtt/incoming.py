@@ -48,6 +48,8 @@ class Incoming:
         """Whether the CONNACK has come."""
         self.subscribed = False
         """Whether we have asked for messages."""
+        self.pinged = False
+        """Whether a ping waits for its answer."""
         self.is_asked: Callable[[int], bool] = lambda mid: False
         """Whether a SUBSCRIBE or UNSUBSCRIBE with this packet identifier waits for its answer."""
         self.is_on_its_way: Callable[[int], bool] = lambda mid: False
@@ -112,7 +114,9 @@ class Incoming:
         if kind == CONNACK:
             self.greeted = True
         elif kind == PINGRESP:
-            self.unasked(1, "answers to pings")  # honest ones are far fewer than the limit
+            if not self.pinged:
+                self.unasked(1, "answers to pings")
+            self.pinged = False
         elif kind == PUBLISH:
             _check_topic(body)
         elif kind in (PUBACK, SUBACK, UNSUBACK):

@@ -1,7 +1,10 @@
 """One connection to a broker, driven by the event loop: dialled in a thread, then read and written as the socket allows."""
 
 import asyncio
+import fcntl
 import socket
+import struct
+import termios
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +27,9 @@ LEAST_PACKET = 64
 """Bytes; a broker that takes no packet of this size takes none of ours."""
 DIALLING = 4
 """Time-outs that a dial may take in all: name server, several addresses, TLS handshake."""
+
+_BYTES_ACKED, _TCP_INFO = 120, 128
+"""Where tcpi_bytes_acked stands in struct tcp_info (linux/tcp.h, since 4.1), and how much of it is read."""
 
 VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
@@ -53,11 +59,17 @@ class Link:
         self.client = client_type(options, will, VERSIONS[version])
         self.ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self.tls = ""
+        self.refusal = 0
+        """The reason code of the CONNACK."""
         self._loop = asyncio.get_running_loop()
         self._on_input = on_input
         self._welcome: asyncio.Future[Welcome] = self._loop.create_future()
         self._answered = False
         self._fd = -1
+        self.taken = 0
+        """Bytes that the peer's TCP had taken when it was last looked at, and more was to be sent."""
+        self._keep_alive = options.keep_alive
+        self._pinged_at = self._alive_at = 0.0
         self._tick: asyncio.TimerHandle | None = None
         self._breath: asyncio.TimerHandle | None = None
         self._writing = False
@@ -122,7 +134,8 @@ class Link:
         self._fd = sock.fileno()
         self.tls = getattr(sock, "version", lambda: "")() or ""
         self._loop.add_reader(self._fd, self._guarded, self._receive)
-        self._tick = self._loop.call_later(1, self._keep_alive)
+        self._pinged_at = self._loop.time()
+        self._tick = self._loop.call_later(1, self._guarded, self._watch)
         self.flush()
 
     def send(self, messages: Sequence[Outgoing]) -> list[int]:
@@ -178,9 +191,30 @@ class Link:
         if sock is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
-    def _keep_alive(self) -> None:
-        self._tick = self._loop.call_later(1, self._keep_alive)
-        self._guarded(self.client.loop_misc)
+    def _watch(self) -> None:
+        """Each second: ask the broker whether it is there. A ping waits behind what was sent before it, so as long as that is
+        being taken, the broker has time."""
+        self._tick = self._loop.call_later(1, self._guarded, self._watch)
+        now = self._loop.time()
+        if self.look():
+            self._alive_at = now
+        if not self.client.incoming.greeted:
+            self._pinged_at = now
+        elif not self.client.incoming.pinged:
+            if now - self._pinged_at >= self._keep_alive:
+                self._pinged_at = now
+                self.client.ping()
+                self.flush()
+        elif now - max(self._pinged_at, self._alive_at) >= self._keep_alive:
+            self._end(LinkError(f"broker {self.options.address} has not answered a ping within {self._keep_alive:g} s"))
+
+    def look(self) -> bool:
+        """Whether the peer's TCP has taken more since the last look, with some still to come."""
+        sock: Any = self.client.socket()
+        if sock is None or not (self.client.want_write() or _unacknowledged(sock)):
+            return False
+        before, self.taken = self.taken, _bytes_acknowledged(sock)
+        return self.taken != before
 
     def _guarded(self, call: Callable[[], Any]) -> None:
         """Whatever goes wrong in a callback of the loop ends this connection, and is told to whoever runs it."""
@@ -193,6 +227,7 @@ class Link:
 
     def _connack(self, client: Any, userdata: Any, flags: Any, code: Any, properties: Any) -> None:
         self._answered = True
+        self.refusal = code.value
         if code.value >= FAILURE:
             text = getattr(properties, "ReasonString", "") or getattr(properties, "ServerReference", "")
             self._end(refused_connection(self.options, code.value, text))
@@ -205,6 +240,8 @@ class Link:
             )
             if welcome.maximum_packet_size < LEAST_PACKET:
                 raise NotMqttError(f"it takes packets of {welcome.maximum_packet_size} bytes, and nothing of ours fits")
+            wished = getattr(properties, "ServerKeepAlive", 0)
+            self._keep_alive = min(self._keep_alive, wished or self._keep_alive)
             self._welcome.set_result(welcome)
 
     def _disconnected(self, client: Any, userdata: Any, flags: Any, code: Any, properties: Any) -> None:
@@ -217,8 +254,6 @@ class Link:
         where = f"broker {self.options.address}"
         if code == 0:
             return LinkError("the session was ended in good order")
-        if code == 0x8D:
-            return LinkError(f"{where} has not answered a ping within {self.options.keep_alive:g} s")
         if code == 0x82:
             return LinkError(f"{where} sent something that is no MQTT")
         if not self._answered and (self.client.trouble is None or isinstance(self.client.trouble, ConnectionError)):
@@ -253,3 +288,13 @@ class Link:
         sock = self.client.socket()
         if sock is not None:
             sock.close()
+
+
+def _unacknowledged(sock: socket.socket) -> int:
+    """Bytes that were given to the kernel, and not taken by the peer's TCP (SIOCOUTQ)."""
+    return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0])
+
+
+def _bytes_acknowledged(sock: socket.socket) -> int:
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO)
+    return int(struct.unpack_from("Q", info, _BYTES_ACKED)[0]) if len(info) == _TCP_INFO else 0

@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gateway.core.errors import RefusedError
+from gateway.core.errors import LinkError, RefusedError
 from gateway.mqtt.options import MqttOptions, Will
 from gateway.mqtt.packets import Outgoing, packed_topic
 from gateway.mqtt.questions import Questions
+from gateway.mqtt.wills import may_be_the_will, wills
 from gateway.mqtt.words import FAILURE, TOO_LARGE, TOPIC_INVALID, NoAnswerError, WrongProtocolError, reason
 
 if TYPE_CHECKING:
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 WEAKER_311 = (
     "the broker speaks only MQTT 3.1.1: it gives no reasons, so a message that it throws away looks delivered,"
     " and it cannot say how many messages it takes at once"
+)
+WEAKER_WILL = "the broker refuses our will, so it tells nobody when this gateway is gone: allow the topic of its state"
+WEAKER_RETAINED = (
+    "the broker keeps no retained messages, so descriptions and states reach only who listens when they are sent"
 )
 _BARRIER_FILTER = "$barrier/none"
 
@@ -55,7 +61,8 @@ class MqttSession:
         """Messages with a token that the broker has taken, though nobody subscribes to them; only MQTT 5 tells."""
         self.last_unheard: Any = None
         """The last such message's token."""
-        self._will = will
+        self._will = self.will = will
+        """What was wished, and what the broker bears."""
         self._on_acknowledged = on_acknowledged
         self._on_refused = on_refused
         self._on_message = on_message
@@ -72,19 +79,10 @@ class MqttSession:
         """Dial and greet the broker. Raises RefusedError when a person must act (password, certificate, client id), and
         LinkError for all that may pass; both say in plain words what is wrong. MQTT 3.1.1 is tried only when `protocol`
         allows it and the broker has refused MQTT 5."""
-        from gateway.mqtt.client import client_type  # here, because paho costs time and memory: only who dials pays
-        from gateway.mqtt.link import Link
-
         versions = ("5", "3.1.1") if self.options.protocol == "auto" else (self.options.protocol,)
         for version in versions:
-            link = Link(self.options, self._will, version, self._client_type or client_type(), self._input)
-            link.client.is_mid_free = self._is_free
-            link.client.incoming.is_on_its_way = self._in_flight.__contains__
-            link.client.incoming.is_asked = self._questions.__contains__
-            link.client.on_subscribe = link.client.on_unsubscribe = self._questions.answered
-            self._link = link
             try:
-                self._welcome = await link.open()
+                await self._greet(version)
             except (WrongProtocolError, NoAnswerError):
                 if version == versions[-1]:
                     raise
@@ -92,11 +90,41 @@ class MqttSession:
                 self._begin(version)
                 return
 
+    async def _greet(self, version: str) -> None:
+        """Connect with the will, or with as much of it as the broker bears: some refuse the whole connection for it."""
+        refused: LinkError | None = None
+        for will in wills(self._will):
+            self.will = will
+            link = self._link = self._new_link(version)
+            try:
+                self._welcome = await link.open()
+            except LinkError as error:
+                refused = refused or error
+                if not may_be_the_will(error, link.refusal):
+                    raise refused from None
+            else:
+                return
+        assert refused is not None
+        raise refused
+
+    def _new_link(self, version: str) -> "Link":
+        from gateway.mqtt.client import client_type  # here, because paho costs time and memory: only who dials pays
+        from gateway.mqtt.link import Link
+
+        link = Link(self.options, self.will, version, self._client_type or client_type(), self._input)
+        link.client.is_mid_free = self._is_free
+        link.client.incoming.is_on_its_way = self._in_flight.__contains__
+        link.client.incoming.is_asked = self._questions.__contains__
+        link.client.on_subscribe = link.client.on_unsubscribe = self._questions.answered
+        return link
+
     def _begin(self, version: str) -> None:
         if self._welcome.maximum_qos < 1:
             self._connected.close()
             raise RefusedError(f"broker {self.options.address} does not take QoS 1, so nothing can be acknowledged")
         self.protocol = version
+        if self.will != self._will and self.will is not None:  # MQTT 3.1.1 has no other word for it
+            self._welcome = replace(self._welcome, retain_available=False)
         self.receive_maximum = min(self._welcome.receive_maximum, self.options.max_in_flight)
         self._connected.ended.add_done_callback(self._abandon)
 
@@ -121,8 +149,11 @@ class MqttSession:
         if not self.protocol:
             return {}
         words = {"protocol": f"MQTT {self.protocol}", "encryption": self._connected.tls or "none"}
-        if self.protocol == "3.1.1":
-            words["weaker"] = WEAKER_311
+        weaker = [WEAKER_311] if self.protocol == "3.1.1" else []
+        if self._will is not None and self.will != self._will:
+            weaker.append(WEAKER_WILL if self.will is None else WEAKER_RETAINED)
+        if weaker:
+            words["weaker"] = "; ".join(weaker)
         return words
 
     def status(self) -> dict[str, Any]:
@@ -288,6 +319,14 @@ class MqttSession:
         """Drop what was handed over and not sent yet; its tokens will not come back."""
         self._urgent.clear()
         self._waiting.clear()
+
+    @property
+    def progress(self) -> int:
+        """Grows with each answer, and with the bytes that the peer's TCP takes while more are to come."""
+        if self._link is None:
+            return 0
+        self._link.look()
+        return self.acknowledged + self.refused + self._link.taken
 
     @property
     def in_flight(self) -> int:

@@ -4,7 +4,7 @@ import errno
 import socket
 import ssl
 
-from gateway.core.errors import LinkError, RefusedError
+from gateway.core.errors import LinkError, RefusedError, UnreachableError
 from gateway.core.text import cleaned
 from gateway.mqtt.options import MqttOptions
 
@@ -152,16 +152,18 @@ def failed_dial(options: MqttOptions, error: Exception) -> LinkError:
     if isinstance(error, ssl.SSLError):
         return RefusedError(f"{where}: {_tls(options, error)}")
     if isinstance(error, socket.gaierror):
-        return LinkError(f'{where}: the name "{options.host}" is not known ({error.strerror})')
+        return UnreachableError(f'{where}: the name "{options.host}" is not known ({error.strerror})')
     if isinstance(error, ConnectionRefusedError):
-        return LinkError(
+        return UnreachableError(
             f"{where}: nothing listens there (connection refused): is the broker running, is the port right?"
         )
+    if isinstance(error, TimeoutError) and "handshake" in str(error):
+        return LinkError(f"{where} has not ended the TLS handshake within {options.timeout:g} s")
     if isinstance(error, TimeoutError):
-        return LinkError(f"{where} has not answered within {options.timeout:g} s")
+        return UnreachableError(f"{where} has not answered within {options.timeout:g} s")
     if isinstance(error, ConnectionError) and options.tls is not None:
         return LinkError(f"{where} broke the TLS handshake off ({_system(error)}): does the port speak TLS?")
-    return LinkError(f"{where}: {_system(error)}")
+    return UnreachableError(f"{where}: {_system(error)}")
 
 
 def lost(options: MqttOptions, error: OSError | None) -> LinkError:

@@ -9,7 +9,7 @@ from gateway.config.tls import Tls, load_certificates
 from gateway.core import quality
 from gateway.core.context import Context
 from gateway.core.device_event import Condition, DeviceEvent, Retained, Told
-from gateway.core.errors import DeviceError, LinkError, RefusedError
+from gateway.core.errors import DeviceError, LinkError, RefusedError, UnreachableError
 from gateway.core.parsing import doubting
 from gateway.core.readings import Exact, Readings
 from gateway.core.record import Kind, Lane, Record
@@ -58,6 +58,7 @@ __all__ = [
     "Tls",
     "Told",
     "TopicTemplate",
+    "UnreachableError",
     "ValidationInfo",
     "ValueType",
     "Values",

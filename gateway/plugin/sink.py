@@ -110,6 +110,12 @@ class Sink(Generic[S]):
         return {}
 
     @property
+    def progress(self) -> int:
+        """A number that changes whenever the far side has taken something, be it less than a record: then a link on which no
+        record is acknowledged is slow, not dead."""
+        return 0
+
+    @property
     def own_fault(self) -> bool:
         """Whether the connection may have ended over something that the sink sent by itself, such as a description; then
         none of the records that were on their way is suspected. Asked at the end."""

@@ -56,6 +56,7 @@ class Connection:
         self._tally = tally
         self._suspects = suspects
         self._suspects.new_connection()
+        self._tally.new_connection()
         self._poison = poison
         self._poison.new_connection()
         self._put_by: list[Record] = []
@@ -284,7 +285,8 @@ class Connection:
         """Raise LinkError when records are on their way and no answer comes."""
         while True:
             await asyncio.sleep(self._config.ack_timeout / 4)
-            if wrong := self.window.look(self._config.ack_timeout):
+            self._tally.waiting(sum(self._reader.pending.values()), self._around.clock.boot_ns())
+            if wrong := self.window.look(self._config.ack_timeout, self._sink.progress):
                 raise LinkError(wrong)
 
     async def _flush(self, tasks: list[asyncio.Task[None]]) -> None:

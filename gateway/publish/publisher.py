@@ -12,7 +12,7 @@ import structlog
 from gateway.config.base import SinkConfig
 from gateway.config.model import GatewaySection
 from gateway.core.clock import Clock
-from gateway.core.errors import RefusedError
+from gateway.core.errors import RefusedError, UnreachableError
 from gateway.core.live import LiveTable
 from gateway.core.tag import Device
 from gateway.outbox import Outbox
@@ -26,6 +26,11 @@ from gateway.supervise import Backoff, Foreign, Health, keep_running
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds between attempts to connect: the first pause, and the longest that the doubling leads to."""
+
+
+LISTENED_FOR = 3.0
+"""The longest pause while nothing listens there: dialling is then all that a knock would be. Between half and the whole of
+it, so that gateways which have lost one broker do not all return in one moment."""
 
 
 class Publisher:
@@ -59,11 +64,15 @@ class Publisher:
         self._missed: dict[str, tuple[Device, bool, str]] = {}
         """The latest of each device while there was no connection, by its name."""
         self._foreign = Foreign(structlog.get_logger().bind(sink=config.name))
+        self._unreachable = False
 
     async def run(self) -> None:
         """Publish until cancelled; then wait shortly for the acknowledgement of what is on its way."""
-        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, hurry=lambda: self._poison.in_a_hurry)
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, hurry=lambda: self._poison.in_a_hurry, most=self._longest_pause)
         await keep_running(self._session, self.health, backoff)
+
+    def _longest_pause(self) -> float:
+        return LISTENED_FOR if self._unreachable else LONGEST_PAUSE
 
     def device_changed(self, device: Device, online: bool, reason: str) -> None:
         """A device came, went, or has a new description. The next connection asks by itself for those that are there then,
@@ -87,7 +96,12 @@ class Publisher:
             self._poison,
             self._foreign,
         )
-        await connection.connect()
+        self._unreachable = False
+        try:
+            await connection.connect()
+        except (UnreachableError, OSError):
+            self._unreachable = True
+            raise
         self._connection = connection
         try:
             self.health.up(str(connection.promise.get("weaker", "")))
@@ -125,6 +139,7 @@ class Publisher:
             "refused_for_now": self._tally.refused,
             "refused_for_good": self._tally.dead,
             "last_refusal": self._tally.refusal,
+            "drained_in_s": self._tally.drained_in() if connection else None,
             "outbox": dict(self._reader.status()),
         }
 

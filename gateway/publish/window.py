@@ -23,6 +23,7 @@ class Window:
         self._again: frozenset[Record] = frozenset()
         self._answers = 0
         self._answers_seen = 0
+        self._progress_seen = 0
         self._quiet = 0
 
     @property
@@ -91,10 +92,11 @@ class Window:
         self._refused.clear()
         return records, repeated
 
-    def look(self, timeout: float) -> str:
-        """One look of the watchdog, at every quarter of `timeout` (s): what is wrong with the link, or an empty text."""
-        answered = self._answers != self._answers_seen
-        self._answers_seen = self._answers
+    def look(self, timeout: float, progress: int = 0) -> str:
+        """One look of the watchdog, at every quarter of `timeout` (s): what is wrong with the link, or an empty text.
+        `progress` changes when the far side has taken a part of a record."""
+        answered = (self._answers, progress) != (self._answers_seen, self._progress_seen)
+        self._answers_seen, self._progress_seen = self._answers, progress
         self._quiet = 0 if answered or not self._open else self._quiet + 1
         if self._quiet >= QUIET_LOOKS:
             waiting = f"{len(self._open)} record{'s' if len(self._open) > 1 else ''} on the way"

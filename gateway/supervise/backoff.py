@@ -19,6 +19,9 @@ class Backoff:
     hurry: Callable[[], bool] = lambda: False
     """Asked before each pause; while it says so, the pause is a first one, and the doubling waits."""
 
+    most: Callable[[], float] = lambda: float("inf")
+    """Asked before each pause: no longer than this."""
+
     def __post_init__(self) -> None:
         self._next = self.first
 
@@ -26,8 +29,9 @@ class Backoff:
         """The next pause, after a session that was up for `was_up`: between half and the whole of the doubling step."""
         if self.hurry():
             return self._jittered(self.first)
-        step = max(self.first, self._next - was_up)
-        self._next = min(step * 2, self.limit)
+        limit = min(self.limit, self.most())
+        step = min(max(self.first, self._next - was_up), limit)
+        self._next = min(step * 2, limit)
         return self._jittered(step)
 
     def _jittered(self, step: float) -> float:

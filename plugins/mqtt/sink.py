@@ -62,9 +62,10 @@ class MqttSink(Sink[MqttConfig]):
         super().__init__(config, host)
         self._encoder = host.encoder(config.topic, config.per_tag)
         will = self._encoder.gateway_state(online=False)
+        self._will = Will(will.topic, will.payload)
         self._session = MqttSession(
             session_options(config, host.gateway),
-            will=Will(will.topic, will.payload),
+            will=self._will,
             on_acknowledged=self._acknowledged,
             on_refused=self._refused,
         )
@@ -127,6 +128,10 @@ class MqttSink(Sink[MqttConfig]):
     def _greeting(self) -> bool:
         """Whether our own state, which every connection begins with, is unanswered."""
         return self._retained.oldest == self._encoder.gateway_state(online=False).topic
+
+    @property
+    def progress(self) -> int:
+        return self._session.progress
 
     @property
     def own_fault(self) -> bool:
@@ -219,10 +224,12 @@ class MqttSink(Sink[MqttConfig]):
         return f"{reason}: let {who} write to {topic} at the broker, or set another topic"
 
     async def check(self) -> str:
-        """Greets the broker as another client, without a will, and publishes nothing."""
+        """Greets the broker as another client, so that one that is connected is not thrown out, but with the same will; says
+        good-bye, so that the broker does not publish it, and publishes nothing."""
         options = session_options(self.config, self.host.gateway)
         session = MqttSession(
             replace(options, client_id=f"{options.client_id}-check"),
+            will=self._will,
             on_acknowledged=lambda _: None,
             on_refused=lambda *_: None,
         )

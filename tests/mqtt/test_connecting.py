@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import LinkError, RefusedError
-from gateway.mqtt import TlsOptions, dialling
+from gateway.mqtt import TlsOptions, Will, dialling
 from gateway.mqtt.client import BatchedClient, PlainClient
 from tests.mqtt.fake_broker import CONNECT, WELCOME_5, WELCOME_311, Packet, fake_broker, packet
 from tests.mqtt.noted import connected, noted_session
@@ -320,3 +320,29 @@ async def test_a_tls_handshake_that_never_ends_is_left() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         error = await refusal(server.getsockname()[1], timeout=0.3, tls=TlsOptions())
     assert "has not answered within 0.3 s" in str(error) or "TLS" in str(error)
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1", "auto"])
+async def test_a_broker_that_keeps_nothing_is_greeted_without_a_retained_will(tmp_path: Path, protocol: str) -> None:
+    with Broker(tmp_path, ["retain_available false"]) as broker, Subscriber(broker, "gw/state") as subscriber:
+        async with connected(broker.port, will=Will("gw/state", b"offline"), protocol=protocol) as noted:
+            assert "keeps no retained messages" in noted.session.promise["weaker"]
+            noted.session.publish_many([("a", b"x", True, 1)])
+            await noted.until(lambda: noted.acknowledged == [1])
+            noted.session._connected.close()
+        assert subscriber.wait_for(1)[0].payload == "offline"
+
+
+async def test_a_broker_that_refuses_the_wills_topic_is_greeted_without_it(tmp_path: Path) -> None:
+    rights = tmp_path / "rights"
+    rights.write_text("topic write data/#\n")
+    with Broker(tmp_path, [f"acl_file {rights}"]) as broker:
+        async with connected(broker.port, will=Will("gw/state", b"offline")) as noted:
+            if noted.session.will is None:  # mosquitto 2.0 judges a will only when it is published
+                assert "refuses our will" in noted.session.promise["weaker"]
+
+    def no_wills(heard: Packet) -> bytes:
+        return packet(0x20, bytes((0, 0x87 if heard.body[7] & 4 else 0, 0))) if heard.kind == CONNECT else b""
+
+    async with fake_broker(no_wills) as fake, connected(fake.port, will=Will("gw/state", b"offline")) as noted:
+        assert "refuses our will" in noted.session.promise["weaker"]
