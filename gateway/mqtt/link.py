@@ -68,6 +68,7 @@ class Link:
         self._fd = -1
         self.taken = 0
         """Bytes that the peer's TCP had taken when it was last looked at, and more was to be sent."""
+        self._taken_before = 0
         self._keep_alive = options.keep_alive
         self._pinged_at = self._alive_at = 0.0
         self._tick: asyncio.TimerHandle | None = None
@@ -196,8 +197,8 @@ class Link:
         being taken, the broker has time."""
         self._tick = self._loop.call_later(1, self._guarded, self._watch)
         now = self._loop.time()
-        if self.look():
-            self._alive_at = now
+        if self.look() != self._taken_before:
+            self._taken_before, self._alive_at = self.taken, now
         if not self.client.incoming.greeted:
             self._pinged_at = now
         elif not self.client.incoming.pinged:
@@ -208,13 +209,12 @@ class Link:
         elif now - max(self._pinged_at, self._alive_at) >= self._keep_alive:
             self._end(LinkError(f"broker {self.options.address} has not answered a ping within {self._keep_alive:g} s"))
 
-    def look(self) -> bool:
-        """Whether the peer's TCP has taken more since the last look, with some still to come."""
+    def look(self) -> int:
+        """Renew `taken`."""
         sock: Any = self.client.socket()
-        if sock is None or not (self.client.want_write() or _unacknowledged(sock)):
-            return False
-        before, self.taken = self.taken, _bytes_acknowledged(sock)
-        return self.taken != before
+        if sock is not None and (self.client.want_write() or _unacknowledged(sock)):
+            self.taken = _bytes_acknowledged(sock)
+        return self.taken
 
     def _guarded(self, call: Callable[[], Any]) -> None:
         """Whatever goes wrong in a callback of the loop ends this connection, and is told to whoever runs it."""

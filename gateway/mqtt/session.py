@@ -325,8 +325,7 @@ class MqttSession:
         """Grows with each answer, and with the bytes that the peer's TCP takes while more are to come."""
         if self._link is None:
             return 0
-        self._link.look()
-        return self.acknowledged + self.refused + self._link.taken
+        return self.acknowledged + self.refused + self._link.look()
 
     @property
     def in_flight(self) -> int:

@@ -261,7 +261,7 @@ def session_options(config: MqttConfig, gateway: str) -> MqttOptions:
         tls=_tls(config.tls),
         protocol=config.protocol,
         keep_alive=config.keep_alive,
-        user_timeout=config.ack_timeout,
+        user_timeout=3 * config.ack_timeout,  # a peer that takes nothing for a while is slow; the publisher watches too
     )
 
 
