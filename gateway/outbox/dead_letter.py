@@ -14,8 +14,10 @@ from gateway.core.clock import ClockState
 from gateway.core.parsing import doubting, parse_json
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
+from gateway.core.text import cleaned
 from gateway.core.times import EARLIEST, LATEST
 from gateway.outbox import columns
+from gateway.outbox.bodies import encoded
 from gateway.outbox.dictionary import Dictionary
 from gateway.outbox.frames import FARTHEST, PAYLOAD_AT_MOST, ROWS_AT_MOST
 from gateway.outbox.identity import LOG_ID
@@ -86,7 +88,11 @@ def dump(letter: Letter) -> bytes:
     if record.readings is not None:
         body["readings"] = _dump_readings(record.readings)
     said = {"sink": letter.sink, "reason": letter.reason, "died_ns": letter.died_ns, "record": body}
-    content = orjson.dumps(said, option=orjson.OPT_SERIALIZE_NUMPY)
+    try:
+        content = orjson.dumps(said, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError:  # what the log holds may hold what this does not: half a character, a number of many digits
+        body["body"] = encoded(record.kind, record.body or {})[1] if record.readings is None else None
+        content = orjson.dumps({**said, "sink": cleaned(letter.sink), "reason": cleaned(letter.reason)})
     return content + b"\n%08x\n" % zlib.crc32(content)
 
 

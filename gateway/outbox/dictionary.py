@@ -22,6 +22,7 @@ from gateway.core.context import Context
 from gateway.core.parsing import doubting
 from gateway.core.record import Lane
 from gateway.core.tag import Device, Tag, Tags
+from gateway.core.text import cleaned
 from gateway.outbox.content import Content
 from gateway.outbox.frames import DEFINITION, PAYLOAD_AT_MOST, ZLIB_JSON, frame
 from gateway.plugin.driver import Found
@@ -90,7 +91,7 @@ class Dictionary:
     def _tag(self, device: str, name: str, config: TagConfig, asked: str, found: Found | None) -> Tag:
         known = self._found.get(hash((device, name, asked)), ("", "", ""))
         if found is not None:
-            known = (found.type, found.unit, found.description)
+            known = (cleaned(found.type), cleaned(found.unit), cleaned(found.description))
         kind = "float64" if config.scaled else config.value_type() or known[0]
         parts = (device, name, kind, config.unit or known[1], config.description or known[2], _scaling(config))
         tag_id = self._tag_ids.get(parts)

@@ -11,6 +11,7 @@ import structlog
 from gateway.core.clock import Clock
 from gateway.core.quality import HISTORICAL
 from gateway.core.record import Lane, Record
+from gateway.core.text import cleaned
 from gateway.outbox.account import Account
 from gateway.outbox.dead import DeadLetters
 from gateway.outbox.dead_letter import Letter
@@ -229,6 +230,7 @@ class Reader(Account):
     def refused(self, record: Record, reason: str, final: bool) -> None:
         """The far side did not take it: final, it is counted as lost with the reason, and kept as a dead letter; else it goes
         out again after a pause, in strict order as soon as anything does. A dead letter just stays one."""
+        reason = cleaned(reason)
         track = self.tracks[record.lane]
         handed = track.handed.get(record.seq)
         if self._revived.answered(record):

@@ -19,6 +19,7 @@ from gateway.core.clock import Clock
 from gateway.core.parsing import doubting
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device
+from gateway.core.text import cleaned
 from gateway.outbox.dictionary import Dictionary
 from gateway.outbox.frames import is_record
 from gateway.outbox.reader import Reader
@@ -157,7 +158,7 @@ class Receipts:
         """The device is, or is not, being read from now on."""
         self._came_back(device)
         if not online:
-            why = f"offline: {reason}" if reason else "offline"
+            why = cleaned(f"offline: {reason}" if reason else "offline")
             self._away[device.name] = (device, why, self._clock.wall_ns())
             self._now_open()
 

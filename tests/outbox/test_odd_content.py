@@ -10,13 +10,14 @@ import pytest
 
 from gateway.core.context import Context
 from gateway.core.event import Event
-from gateway.core.record import Kind, Lane
+from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import dead_letter, dictionary, exact, identity, reading, receipts_files, recovery, state, synced
 from gateway.outbox.bodies import BODY_AT_MOST, encoded
 from gateway.outbox.frames import HEAD_SIZE, frame, peek, scan
 from gateway.outbox.reading import read_body
 from gateway.outbox.recovery import recover
 from gateway.outbox.segment import HEADER_SIZE
+from gateway.plugin.driver import Found
 from tests.outbox.making import Log, block, fill, spec, take
 from tests.outbox.test_wild import encoder, make
 
@@ -238,3 +239,48 @@ def test_a_sinks_long_name_has_a_cursor_and_dead_letters_too(tmp_path: Path) -> 
             assert outbox.dead.status()["sinks"] == dict.fromkeys(names, 1)
 
     asyncio.run(twice())
+
+
+ODD_WORDS = "half \ud800 \x1b[31m\nand more " + "x" * 5000
+
+
+async def test_odd_reasons_of_devices_and_far_sides_end_neither_the_house_keeping_nor_a_restart(
+    log: Log, context
+) -> None:
+    async with log.opened() as outbox:
+        device, reader = outbox.bind(spec(), context), outbox.reader("central")
+        await fill(outbox, device, range(3))
+        records = await take(reader, 3)
+        reader.refused(records[0], ODD_WORDS, final=True)
+        reader.acknowledged(records[1:])
+        outbox.receipts.device_changed(device, False, ODD_WORDS)
+        log.clock.advance(3700)
+        for _ in range(3):
+            outbox._tick()
+            await outbox.receipts.issue()
+        await outbox.written_out(5)
+        assert all(encoder().messages(record) for record in await take(reader, 3))
+    async with log.opened() as outbox:
+        (reason,) = outbox.reader("central").status()["lanes"]["data"]["dropped"]
+        assert reason.startswith("refused: half \N{REPLACEMENT CHARACTER}  [31m and more")
+        assert outbox.dead.status()["letters"] == 1
+        assert (await outbox.revive()) == [records[0].id]
+
+
+async def test_odd_words_that_a_device_finds_for_its_tags_are_kept_as_text(log: Log, context) -> None:
+    found = {"tag0": Found("float64", "\ud800C", "line\nfeed \udcff"), "tag1": Found("", 7, None)}  # type: ignore[arg-type]
+    async with log.opened() as outbox:
+        device = outbox.bind(spec(), context, found)
+        await fill(outbox, device, range(1))
+    async with log.opened() as outbox:
+        again = outbox.bind(spec(), context)
+        assert [tag.id for tag in again.tags] == [tag.id for tag in device.tags]
+        assert again.tags[0].description == "line feed \N{REPLACEMENT CHARACTER}"
+
+
+def test_a_dead_letter_of_a_record_that_json_does_not_hold_is_still_a_letter() -> None:
+    body = {"event": "e", "device": "a", "text": "\ud800", "n": 1 << 80}
+    record = Record("0" * 16, Lane.ALARM, 1, Kind.EVENT, 1, 1, 1, 1, "c0ffee00", 1, None, body)
+    letter = dead_letter.load(dead_letter.dump(dead_letter.Letter("central", "no \ud800", 1, record)))
+    assert letter.record.body["not_kept"]
+    assert letter.record.body["event"] == "e"
