@@ -41,6 +41,8 @@ def _mode(args: argparse.Namespace) -> Mode:
     """In which form the command prints. A file's content is exact where it goes into a file, or another program."""
     if args.json or args.command == "schema":
         return "json"
+    if args.command == "demo":
+        return "data"  # it draws on the terminal, and what it shows is its own
     return "data" if getattr(args, "format", "table") in ("csv", "toml") and not sys.stdout.isatty() else "text"
 
 

@@ -35,6 +35,8 @@ class Screen(io.TextIOBase):
 
     def __init__(self, stream: TextIO, mode: Mode) -> None:
         self.mode = mode
+        self.beneath = stream
+        """For what writes control sequences of its own and shows text by itself, as the log does."""
         self._stream = stream
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="edge-gateway-json" if mode == "json" else "edge-gateway-plain")

@@ -11,7 +11,10 @@ from typing import Any, TextIO, cast
 
 import structlog
 
+from gateway.core.text import shown
+
 JOURNAL = "/run/systemd/journal/socket"
+_LINES = ("exception", "stack")
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
@@ -26,7 +29,11 @@ def set_up(level: str) -> None:
         stamp = structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S")
         colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         plain = structlog.dev.plain_traceback
-        shared += [stamp, structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, pad_event_to=0)]
+        shared += [
+            stamp,
+            _visible,
+            structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, pad_event_to=0),
+        ]
         factory = structlog.PrintLoggerFactory(cast(TextIO, _Stderr()))
     structlog.configure(
         processors=shared,
@@ -50,13 +57,20 @@ def only_errors() -> Iterator[None]:
         logging.root.setLevel(level)
 
 
+def _visible(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Text from outside moves no cursor and forges no line; tracebacks have lines of their own."""
+    return {key: shown(value) if isinstance(value, str) and key not in _LINES else value for key, value in line.items()}
+
+
 class _Stderr:
-    """Standard error. A line that it does not take, on a full disk or without a reader, is lost and stops nothing."""
+    """Standard error, past what commands have laid over it: the lines have colours of their own. A line that it does not
+    take, on a full disk or without a reader, is lost and stops nothing."""
 
     def write(self, text: str) -> None:
+        stream = getattr(sys.stderr, "beneath", sys.stderr)
         with contextlib.suppress(OSError):
-            sys.stderr.write(text)
-            sys.stderr.flush()
+            stream.write(text)
+            stream.flush()
 
     def flush(self) -> None:
         """Nothing is held back."""

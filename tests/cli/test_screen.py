@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from gateway.cli.frame import COMMANDS
 from gateway.cli.screen import Screen, control
 from gateway.cli.terminal import colour, table
 from gateway.core.errors import GatewayError
+from gateway.operate.logs import set_up
 
 from .conftest import Asked
 
@@ -162,3 +164,16 @@ def test_a_terminal_of_any_encoding_gets_the_whole_status(gateway: Asked, encodi
     else:
         assert re.search(r"123.456 polls", said)
         assert "config" in said
+
+
+def test_the_log_keeps_its_colours_and_foreign_text_forges_none_of_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(sys, "stderr", Screen(terminal, "text"))
+    set_up("info")
+    structlog.get_logger().warning("down", device="press-1", reason=HOSTILE)
+    said = terminal.getvalue()
+    assert said.count("\n") == 1
+    assert "\x1b[33m" in said or "\x1b[35m" in said, ascii(said)
+    assert "\x1b[2J" not in said
+    assert "\\x1b[2J" in said
