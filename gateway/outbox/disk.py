@@ -11,6 +11,10 @@ from gateway.outbox.admission import Admission
 log = structlog.get_logger()
 
 
+HANGS = 10.0
+"""Seconds without an error that a disk may take for a write; SD cards do stand still for some."""
+
+
 class Disk:
     """Told what the thread begins, has done and cannot do."""
 
@@ -45,10 +49,11 @@ class Disk:
             self.trouble = ""
 
     def takes_nothing(self, patience: float) -> str:
-        """Why it has taken nothing for more than so many seconds; empty while it does, or did a moment ago."""
+        """Why it has taken nothing for more than so many seconds, or hangs; empty while it takes something, or did a moment
+        ago."""
         if self.trouble:
             return self.trouble if time.monotonic() - self._since > patience else ""
-        return "it does not answer" if self.late() > patience else ""
+        return "it does not answer" if self.late() > max(patience, HANGS) else ""
 
     def refuses(self, error: OSError) -> None:
         """A write failed and will be tried again."""

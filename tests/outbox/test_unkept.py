@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import threading
 
 import pytest
 from structlog.testing import capture_logs
@@ -147,3 +148,26 @@ def test_a_folder_that_this_user_may_not_write_to_still_refuses_the_start(log: L
     with pytest.raises(OSError):
         open_outbox(log.directory, log.section, clock=log.clock, config_hash="")
     assert number not in substitute.BROKEN
+
+
+async def test_a_disk_that_hangs_without_an_error_is_one_that_takes_nothing(log: Log, context, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    monkeypatch.setattr(module, "_TICK", 0.02)
+    monkeypatch.setattr("gateway.outbox.disk.HANGS", 0.1)
+    held, real = threading.Event(), os.pwrite
+    held.set()
+
+    def hangs(*arguments):
+        held.wait(25)
+        return real(*arguments)
+
+    monkeypatch.setattr(os, "pwrite", hangs)
+    async with log.opened() as outbox:
+        device, reader = outbox.bind(spec(), context), outbox.reader("central")
+        await fill(outbox, device, range(1))
+        held.clear()
+        outbox.append(block(device, 1))
+        await until(lambda: outbox.not_kept == "it does not answer")
+        assert values(await kinds(reader, 2)) == [1]
+        held.set()
+        await until(lambda: not outbox.not_kept)
