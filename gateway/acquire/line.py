@@ -3,15 +3,16 @@
 import asyncio
 import threading
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
 from gateway.acquire.dials import Dials
+from gateway.acquire.driving import OfItself, close, offers, stream
 from gateway.acquire.slot import Slot
 from gateway.acquire.source import Scan, Source
 from gateway.acquire.wheel import Turn, Wheel
@@ -20,14 +21,12 @@ from gateway.core.clock import Clock
 from gateway.core.device_event import Told
 from gateway.core.errors import DeviceError, LinkError, PluginError
 from gateway.core.readings import Readings
-from gateway.core.text import cleaned
 from gateway.plugin import checked
-from gateway.plugin.driver import Driver
-from gateway.supervise import Backoff, Deadlines, Foreign, Health, contained, containing, keep_running
+from gateway.plugin.driver import Driver, Found
+from gateway.supervise import Backoff, Deadlines, Foreign, Health, containing, keep_running
 from gateway.supervise.foreign import Opening, outcome
 from gateway.supervise.keep_running import told
 
-CLOSE_TIMEOUT = 3.0
 SILENCE = 10
 """A subscription without a sign of life for this many scans, and at least 30 s, is torn down, unless `max_silence` says
 otherwise."""
@@ -36,7 +35,6 @@ BACK_SOON = 12.0
 WITHOUT_A_PAUSE = 0.05
 """Seconds for which blocks of a subscription may come one after the other before others have their turn."""
 
-T = TypeVar("T")
 Call = Callable[[Driver[Any, Any]], Awaitable[Any]]
 
 
@@ -101,8 +99,6 @@ class Line:
         self._deaf: asyncio.Future[None] | None = None
         """Done when a read goes on though it was cancelled."""
         self._tally: Counter[str] = Counter()
-        self._odd: dict[str, str] = {}
-        """What the driver cannot tell of itself, and why."""
         for source in sources:
             source.line_counts = self.counts
             source.line_facts = self.facts
@@ -111,6 +107,7 @@ class Line:
         self.shared = len(sources) > 1
         self._log = structlog.get_logger().bind(line=self.name)
         self._foreign = Foreign(self._log)
+        self._of_itself = OfItself(self._log)
         self.health = Health(f"line of {self.name}", clock, log=self._log) if self.shared else sources[0].health
         for source in sources:
             source.line_health = self.health
@@ -122,31 +119,16 @@ class Line:
 
     def counts(self) -> Mapping[str, int]:
         """What went wrong on the line since the start: `drops` of an established connection, and what drivers count."""
-        return self._tally + Counter(self._of_driver(self.driver, "counts", checked.counts) or {})
+        return self._tally + Counter(self._of_itself.ask(self.driver, "counts", checked.counts) or {})
 
     def facts(self) -> Mapping[str, str | float]:
         """What its driver tells of the open connection; nothing while there is none."""
-        return self._of_driver(self.driver, "facts", checked.facts) or {}
+        return self._of_itself.ask(self.driver, "facts", checked.facts) or {}
 
     def remarks(self) -> Sequence[str]:
         """What its driver finds worth saying of the open connection, though it works."""
-        said = self._of_driver(self.driver, "remarks", checked.remarks) or ()
-        return [*said, *(f"the driver cannot tell its {name}: {why}" for name, why in self._odd.items())]
-
-    def _of_driver(self, driver: Driver[Any, Any] | None, name: str, check: Callable[[Any], T]) -> T | None:
-        """What a driver says of itself; nothing where it cannot, which is told instead."""
-        if driver is None:
-            return None
-        try:
-            with containing():
-                said = check(getattr(driver, name))
-        except Exception as error:  # noqa: BLE001 - a plugin's property
-            if name not in self._odd:
-                self._log.error("the driver cannot tell of itself", what=name, exc_info=error)
-            self._odd[name] = cleaned(told(error))
-            return None
-        self._odd.pop(name, None)
-        return said
+        said = self._of_itself.ask(self.driver, "remarks", checked.remarks) or ()
+        return [*said, *self._of_itself.remarks]
 
     async def run(self) -> None:
         """Keep the line alive, until cancelled."""
@@ -166,10 +148,10 @@ class Line:
         self._wake()
         return await request.answer
 
-    async def offers(self) -> list[tuple[str, Any]] | None:
+    async def offers(self) -> list[tuple[str, Found]] | None:
         """What the device offers; None while the line is not connected."""
         driver = self.driver
-        return None if driver is None else await self._foreign.call(lambda: _offers(driver))
+        return None if driver is None else await self._foreign.call(lambda: offers(driver))
 
     async def _session(self) -> None:
         self._foreign.check()
@@ -211,7 +193,7 @@ class Line:
         try:
             yield
         finally:
-            self._tally.update(self._of_driver(driver, "counts", checked.counts) or {})
+            self._tally.update(self._of_itself.ask(driver, "counts", checked.counts) or {})
             self._tally["drops"] += not _stopping()
             self._drop()
             await close(driver, self._log)
@@ -412,42 +394,3 @@ def _stopping() -> bool:
     """Whether the present task was told to end."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-async def close(driver: Driver[Any, Any], log: Any = None) -> None:
-    """Close, for at most so long. Never raises: how a connection ended is known already."""
-    log = log or structlog.get_logger()
-    closing = asyncio.create_task(contained(_closing(driver)))
-    closing.add_done_callback(lambda task: task.cancelled() or task.exception())  # also of one that is left
-    try:
-        done, _ = await asyncio.wait([closing], timeout=CLOSE_TIMEOUT)
-    finally:
-        closing.cancel()
-    if not done:
-        log.warning("closing took too long, the connection was left", seconds=CLOSE_TIMEOUT)
-    elif not closing.cancelled() and (error := closing.exception()):
-        log.error("the driver's close failed", exc_info=error)
-
-
-async def _closing(driver: Driver[Any, Any]) -> None:
-    await driver.close()
-
-
-def stream(driver: Driver[Any, Any]) -> AsyncGenerator[Readings, None]:
-    """The driver's subscription."""
-    blocks = driver.stream()
-    if not isinstance(blocks, AsyncGenerator):
-        raise PluginError("stream is no async generator: write async def stream(self) with yield in it")
-    return blocks
-
-
-async def _offers(driver: Driver[Any, Any]) -> list[tuple[str, Any]]:
-    """All that a driver browses."""
-    offers = []
-    async for address, found in driver.browse():
-        offers.append(checked.offer(address, found))
-        if len(offers) >= checked.OFFERS:
-            raise DeviceError(f"it offers more than {checked.OFFERS} places: is it a circle?")
-        if not len(offers) % 1000:
-            await asyncio.sleep(0)
-    return offers

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from gateway.acquire.condition import Conditioner
-from gateway.acquire.line import close, stream
+from gateway.acquire.driving import close, stream
 from gateway.acquire.values import as_readings
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock

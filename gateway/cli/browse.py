@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway.acquire.line import close
+from gateway.acquire.driving import close
 from gateway.acquire.probe import unbound
 from gateway.cli.client import AnswerError, UnreachableError, call, socket_path
 from gateway.cli.places import at_state

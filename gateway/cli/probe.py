@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.acquire.line import close
+from gateway.acquire.driving import close
 from gateway.acquire.plausible import Ranked, rank, several
 from gateway.acquire.probe import unbound
 from gateway.cli.client import AnswerError, UnreachableError, call, socket_path

@@ -14,6 +14,7 @@ from gateway.core.tag import Device
 from gateway.plugin.driver import option_types
 from gateway.plugin.sink import Sink
 from gateway.testing.attack import ATTACKS, Attack
+from gateway.testing.blocking import Blocking
 from gateway.testing.contract import LINK_LOST, Contract
 from gateway.testing.devices import bind, records
 from gateway.testing.host import FakeSinkHost
@@ -261,7 +262,10 @@ class SinkContract(Contract):
         """Send as the publisher does, with no more than the window open."""
         for start in range(0, len(sent), sink.window):
             part = sent[start : start + sink.window]
-            sink.send(part)
+            blocking = Blocking()
+            with blocking.step():
+                sink.send(part)
+            blocking.check()
             await self._answered(host, start + len(part))
         assert not host.refusals
 
