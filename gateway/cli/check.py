@@ -3,7 +3,8 @@
 import argparse
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,20 @@ from gateway.cli.places import state_dir
 from gateway.cli.terminal import config_path, joined
 from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig
 from gateway.config.load import load, remarks
-from gateway.config.model import Config, GatewaySection
+from gateway.config.model import Config, DeviceSpec, GatewaySection
 from gateway.config.secrets import named_in, remember, resolve
 from gateway.config.toml_file import excerpt
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, Problem, RefusedError
+from gateway.core.text import cleaned
 from gateway.detect.fit import model_problems
 from gateway.operate.logs import only_errors
 from gateway.places.owner import as_owner
 from gateway.places.readable import unreadable_by_owner
 from gateway.plugin.discovery import Plugins
+from gateway.supervise import containing
+from gateway.supervise.keep_running import told
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,7 +120,7 @@ def summarise(config: Config, plugins: Plugins, left_out: Sequence[Problem]) -> 
                 "name": spec.config.name,
                 "driver": spec.config.driver,
                 "tags": len(spec.tags),
-                "plan": plugins.driver(spec.config.driver).plan(unbound(spec)),
+                "plan": _plan(plugins, spec),
             }
             for spec in config.devices
         ],
@@ -166,11 +170,30 @@ def _room(outbox: dict[str, Any]) -> str:
 
 def _doubts(config: Config, plugins: Plugins) -> Sequence[Problem]:
     """What drivers say of lines that several devices share, or that are slow."""
-    lines = by_line(config.devices, plugins.driver).values()
-    told = [(specs[0].config, plugins.driver(specs[0].config.driver).doubts([*map(unbound, specs)])) for specs in lines]
-    return [
-        Problem(str(config.path), 0, f'line of "{first.name}"', doubt) for first, doubts in told for doubt in doubts
-    ]
+    try:
+        lines = by_line(config.devices, plugins.driver).values()
+    except Exception as error:  # noqa: BLE001 - a plugin's
+        return [Problem(str(config.path), 0, "", f"a plugin cannot tell the line of a device: {cleaned(told(error))}")]
+    found = []
+    for specs in lines:
+        doubts = partial(plugins.driver(specs[0].config.driver).doubts, [*map(unbound, specs)])
+        where = f'line of "{specs[0].config.name}"'
+        found += [Problem(str(config.path), 0, where, doubt) for doubt in _said(doubts, "doubts")]
+    return found
+
+
+def _plan(plugins: Plugins, spec: DeviceSpec) -> list[str]:
+    driver = plugins.driver(spec.config.driver)
+    return _said(lambda: driver.plan(unbound(spec)), "plan")
+
+
+def _said(ask: Callable[[], Iterable[str]], what: str) -> list[str]:
+    """What a driver says, which may have a bug there."""
+    try:
+        with containing():
+            return [cleaned(line) for line in ask()]
+    except Exception as error:  # noqa: BLE001 - a plugin's
+        return [f"its driver cannot tell its {what}: {cleaned(told(error))} (a bug of the driver)"]
 
 
 def unreadable(config: Config) -> Sequence[Problem]:

@@ -184,7 +184,7 @@ def readings(block: Readings, device: Device, now_ns: int) -> Readings:
     if not len(t_ns) == len(value) == len(quality) == n:
         lengths = f"t_ns {len(t_ns)}, tag {n}, value {len(value)}, quality {len(quality)}"
         raise PluginError(f"the columns of a block have unlike lengths: {lengths}")
-    if n and int((t_ns.view(np.uint64) - 1).max()) >= LATEST:  # one comparison: what is below 1 wraps around
+    if n and not _are_times(t_ns, n):
         none = (t_ns < EARLIEST) | (t_ns > LATEST)
         t_ns, quality = np.where(none, now_ns, t_ns), np.where(none, quality | np.uint32(UNCERTAIN), quality)
     exact = block.exact
@@ -199,6 +199,16 @@ def readings(block: Readings, device: Device, now_ns: int) -> Readings:
     ):
         return block
     return Readings(device, t_ns, tag, value, quality, exact, bool(block.own_time))
+
+
+def _are_times(t_ns: NDArray[np.int64], n: int) -> bool:
+    first = int(t_ns[0])
+    if not EARLIEST <= first <= LATEST:
+        return False
+    data = t_ns.tobytes()
+    if data == data[:8] * n:  # as of most polls; a tenth of what a reduction costs
+        return True
+    return int((t_ns.view(np.uint64) - 1).max()) < LATEST  # one comparison: what is below 1 wraps around
 
 
 def _column(column: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArray[Any]:

@@ -6,8 +6,8 @@ the answer come in one turn of the loop.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
+from types import TracebackType
 from typing import Any, TypeVar
 
 from gateway.core.errors import PluginError
@@ -32,23 +32,27 @@ async def contained(call: Awaitable[R]) -> R:
     return result
 
 
-@contextmanager
-def containing() -> Iterator[None]:
+class containing:  # noqa: N801 - a context manager that reads as a word; a class, since it stands on the road of every poll
     """The same for a block, without looking for swallowed cancellations. The block must not be one of a generator that
     yields within it."""
-    before = _current_task()
-    try:
-        yield
-    except asyncio.CancelledError as error:
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> None:
+        self._before = _current_task()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, Exception):
+            return
         task = _current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError from error  # plain: asyncio.timeout knows no subclass of it
-        raise PluginError("it was cancelled, though nobody asked for that") from error
-    except Exception:
-        raise
-    except BaseException as error:
-        if isinstance(error, GeneratorExit) and (before is None or _current_task() is not before):
-            raise  # the coroutine is closed from outside
+        if isinstance(error, asyncio.CancelledError):
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError from error  # plain: asyncio.timeout knows no subclass of it
+            raise PluginError("it was cancelled, though nobody asked for that") from error
+        if isinstance(error, GeneratorExit) and task is not self._before:
+            return  # the coroutine is closed from outside
         raise PluginError(f"it raised {type(error).__name__}, which would end the gateway: {error}") from error
 
 

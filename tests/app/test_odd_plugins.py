@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.cli.check import check
 from gateway.plugin.loading import load_plugin
 from gateway.supervise import backoff
 from tests.app.plant import Site, device, sink
@@ -248,3 +249,16 @@ async def test_a_sink_that_raises_where_it_tells_of_itself_or_ends(site: Site, t
         trouble.end()
         before = trouble.sent
         await site.until(lambda: trouble.sent > before, "what is sent")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_check_tells_of_a_driver_that_cannot_tell_how_it_reads(
+    site: Site, trouble: Trouble, kind: type[BaseException], capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.write(sink(), HONEST, ODD)
+    for place, what in (("plan", "tell its plan"), ("doubts", "tell its doubts"), ("line_key", "tell the line")):
+        trouble.begin(place, kind)
+        assert check(site.config) == 0
+        said = capsys.readouterr().out
+        assert f"cannot {what}" in said and words(kind) in said
+        assert "honest" in said

@@ -34,6 +34,16 @@ class Odd(Driver[OddConfig, TagConfig]):
         return None
 
     @classmethod
+    def plan(cls, device: Device) -> list[str]:
+        cls.trouble.at("plan")
+        return []
+
+    @classmethod
+    def doubts(cls, devices: Sequence[Device]) -> list[str]:
+        cls.trouble.at("doubts")
+        return []
+
+    @classmethod
     def subscribes(cls) -> bool:
         cls.trouble.at("subscribes")
         return bool(cls.trouble.streams)
