@@ -29,7 +29,7 @@ from gateway.places.owner import as_owner
 from gateway.places.readable import unreadable_by_owner
 from gateway.plugin.discovery import Plugins
 from gateway.supervise import containing
-from gateway.supervise.keep_running import told
+from gateway.supervise.keep_running import told as in_words
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -173,7 +173,7 @@ def _doubts(config: Config, plugins: Plugins) -> Sequence[Problem]:
     try:
         lines = by_line(config.devices, plugins.driver).values()
     except Exception as error:  # noqa: BLE001 - a plugin's
-        return [Problem(str(config.path), 0, "", f"a plugin cannot tell the line of a device: {cleaned(told(error))}")]
+        return [Problem(str(config.path), 0, "", f"a plugin cannot tell the line of a device: {cleaned(in_words(error))}")]
     found = []
     for specs in lines:
         doubts = partial(plugins.driver(specs[0].config.driver).doubts, [*map(unbound, specs)])
@@ -193,7 +193,7 @@ def _said(ask: Callable[[], Iterable[str]], what: str) -> list[str]:
         with containing():
             return [cleaned(line) for line in ask()]
     except Exception as error:  # noqa: BLE001 - a plugin's
-        return [f"its driver cannot tell its {what}: {cleaned(told(error))} (a bug of the driver)"]
+        return [f"its driver cannot tell its {what}: {cleaned(in_words(error))} (a bug of the driver)"]
 
 
 def unreadable(config: Config) -> Sequence[Problem]:
