@@ -173,7 +173,9 @@ def _doubts(config: Config, plugins: Plugins) -> Sequence[Problem]:
     try:
         lines = by_line(config.devices, plugins.driver).values()
     except Exception as error:  # noqa: BLE001 - a plugin's
-        return [Problem(str(config.path), 0, "", f"a plugin cannot tell the line of a device: {cleaned(in_words(error))}")]
+        return [
+            Problem(str(config.path), 0, "", f"a plugin cannot tell the line of a device: {cleaned(in_words(error))}")
+        ]
     found = []
     for specs in lines:
         doubts = partial(plugins.driver(specs[0].config.driver).doubts, [*map(unbound, specs)])
