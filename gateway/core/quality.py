@@ -36,6 +36,8 @@ BAD_DECODING = 0x8007_0000
 BAD_DEVICE_FAILURE = 0x808B_0000
 BAD_SENSOR_FAILURE = 0x808C_0000
 BAD_CONFIGURATION = 0x8089_0000
+BAD_DATA_UNAVAILABLE = 0x809E_0000
+"""The device itself says that it has no value there."""
 UNCERTAIN_LAST_VALUE = 0x408F_0000
 """UncertainNoCommunicationLastUsableValue: the last good value of a device that cannot be reached."""
 
@@ -53,6 +55,7 @@ _NAMES = {
     BAD_DEVICE_FAILURE: "bad device failure",
     BAD_SENSOR_FAILURE: "bad sensor failure",
     BAD_CONFIGURATION: "bad configuration",
+    BAD_DATA_UNAVAILABLE: "bad not available",
     UNCERTAIN_LAST_VALUE: "uncertain last value",
     # Those that OPC UA servers often give (OPC 10000-6, Annex A.2).
     0x8001_0000: "bad unexpected error",

@@ -16,7 +16,9 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 async def open_stream(host: str, port: int, framing: Framing, *, tls: Tls | bool = False, look_at: str = "") -> Stream:
     """A TCP connection whose frames are waited for. See `dial`."""
     stream = Stream(f"{host}:{port}", framing)
-    return await dial(lambda: stream, host, port, tls=tls, look_at=look_at)
+    stream.dial_again = lambda: dial(lambda: stream, host, port, tls=tls, look_at=look_at)
+    await stream.dial_again()
+    return stream
 
 
 async def open_datagrams(host: str, port: int, *, longest: int = 64 * 1024) -> Datagrams:

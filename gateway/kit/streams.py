@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from gateway.core.errors import LinkError
@@ -25,6 +25,8 @@ class _Answering:
         self._waiter: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._taken = 0
+        self._closed_idle = False
+        """Whether the far side, which had answered before, closed while nobody waited."""
         self._transport: Any = None
 
     def write(self, data: bytes) -> None:
@@ -70,6 +72,7 @@ class _Answering:
         self._transport = transport
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._closed_idle = self._lost is None and self._taken > 0 and self._waiter is None
         self._end("the far side closed the connection" if error is None else f"connection lost ({reason_of(error)})")
         if not self._ended.done():
             self._ended.set_result(None)
@@ -93,13 +96,33 @@ class _Answering:
 
 class Stream(_Answering, asyncio.Protocol):
     """A connection whose frames are taken one after the other. Bytes that nobody takes are not read from the socket, so that
-    at most one frame, or 64 KiB, and one chunk of the loop's (CHUNK) are held. Made by `open_stream`."""
+    at most one frame, or 64 KiB, and one chunk of the loop's (CHUNK) are held. Made by `open_stream`.
+
+    Many devices close a connection on which nothing is asked for a while. That is no loss: `ask` dials again, which is
+    counted as "idle_closes".
+    """
 
     def __init__(self, peer: str, framing: Framing) -> None:
         super().__init__(peer)
+        self.dial_again: Callable[[], Awaitable[object]] | None = None
+        """How this connection was made."""
         self._frames = Frames(framing)
         self._hold = max(_HOLD, framing.longest)
         self._resting = False
+
+    async def ask(self, request: bytes, is_answer: Callable[[bytes], bool] | None = None) -> bytes:
+        """See above; after an idle close it dials first."""
+        if self._closed_idle and self.dial_again is not None:
+            self._closed_idle, self._lost, self._resting = False, None, False
+            self._frames.clear()
+            self._ended = asyncio.get_running_loop().create_future()
+            self.counts["idle_closes"] += 1
+            try:
+                await self.dial_again()
+            except BaseException:
+                self.connection_lost(None)
+                raise
+        return await super().ask(request, is_answer)
 
     def data_received(self, data: bytes) -> None:
         if self._lost is not None:

@@ -177,6 +177,18 @@ class DriverContract(Contract):
             line.release()
             await link.resume()
 
+    @pytest.mark.asyncio
+    async def test_a_connection_that_the_far_side_closes_while_it_is_idle_is_no_loss(self, link: Link) -> None:
+        self._needs_link()
+        if self.driver.subscribes() or not isinstance(link, TcpLink):
+            pytest.skip("only what is polled over a TcpLink is ever idle")
+        async with self._nothing_left(link), self._line(link) as line:
+            for _ in range(3):
+                found = await self._values(line, line.devices[0].tags)
+                assert {name: found[name] for name in self.good} == _about(self.good)
+                link.drop()
+                await eventually(lambda: link.connections == 0, self.patience)
+
     # What the far side may bring
 
     @pytest.mark.asyncio

@@ -103,6 +103,14 @@ class TcpLink:
                 end.finish()
         await asyncio.gather(*self._dials, return_exceptions=True)
 
+    def drop(self) -> None:
+        """End all connections in good order, as a far side does that closes idle ones; new ones are welcome."""
+        for near in list(self._near):
+            far = near.peer
+            near.finish()
+            if far is not None and far.transport is not None:
+                far.transport.close()
+
     async def mend(self) -> None:
         self._server = await asyncio.get_running_loop().create_server(self._accept, "127.0.0.1", self.port)
 

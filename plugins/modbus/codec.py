@@ -16,6 +16,17 @@ FORMATS = {
 }  # fmt: skip
 """numpy formats of the types that fill registers, least significant byte first. Of bcd, four bits are a decimal digit."""
 
+_SUNSPEC: dict[str, tuple[int, ...]] = {
+    "int16": (-0x8000,), "uint16": (0xFFFF,), "int32": (-0x8000_0000,), "uint32": (0xFFFF_FFFF,),
+    "int64": (-0x8000_0000_0000_0000,), "uint64": (0xFFFF_FFFF_FFFF_FFFF,),
+}  # fmt: skip
+NOT_AVAILABLE: dict[str, dict[str, tuple[int, ...]]] = {
+    "sunspec": _SUNSPEC,
+    "sma": _SUNSPEC | {"uint32": (0xFFFF_FFFF, 0x00FF_FFFD)},
+}
+"""What a device puts in the place of a value that it has not, by type: SunSpec Device Information Model Specification, §4.2;
+SMA Modbus interface, "NaN values". Of floats it is not a number, which is bad anyway."""
+
 TEXTS = ("string", "bytes")
 """Types that have a length."""
 
@@ -90,10 +101,10 @@ def encode(value: float, type_: str, order: str) -> bytes:
 
 
 def decode_text(wire: bytes, type_: str, length: int, order: str, encoding: str) -> str | bytes:
-    """The value of one of TEXTS from its registers. A string ends at the first zero, and spaces at its end do not count.
-    Raises ValueError for what the encoding does not know."""
+    """The value of one of TEXTS from its registers. A string ends at the first zero; spaces, and bytes of all ones, at its
+    end are padding. Raises ValueError for what the encoding does not know."""
     plain = _characters(wire, order)[:length]
-    return plain if type_ == "bytes" else plain.split(b"\0", 1)[0].decode(encoding).rstrip(" ")
+    return plain if type_ == "bytes" else plain.split(b"\0", 1)[0].rstrip(b"\xff ").decode(encoding)
 
 
 def encode_text(value: str | bytes, length: int, order: str, encoding: str) -> bytes:

@@ -15,7 +15,7 @@ from gateway.plugin import (
 )
 
 from .address import Address, parse_address, quotes_missing
-from .codec import ORDERS, PARTS, TEXT_ORDERS, TEXTS, published, registers_of, size_of
+from .codec import NOT_AVAILABLE, ORDERS, PARTS, TEXT_ORDERS, TEXTS, encode, published, registers_of, size_of
 from .serial_port import baud_rates
 
 Type = Literal[
@@ -33,6 +33,8 @@ Order = Literal[
     "ABCDEFGH", "BADCFEHG", "CDABGHEF", "DCBAHGFE", "EFGHABCD", "FEHGBADC", "GHEFCDAB", "HGFEDCBA",
 ]  # fmt: skip
 
+
+NotAvailable = Literal["sunspec", "sma"] | list[int | float]
 
 _SERIAL = ("rtu", "ascii")
 
@@ -89,6 +91,10 @@ class ModbusDevice(DeviceConfig):
 
     order: Literal["ABCD", "CDAB", "BADC", "DCBA"] = "ABCD"
     """Byte order of 32- and 64-bit values whose tag names none. ABCD is big-endian, CDAB has its registers swapped."""
+
+    not_available: NotAvailable | None = None
+    """What the device puts in the place of a value that it has not, for all tags that say nothing else: "sunspec" or "sma",
+    by type, or the numbers as they stand in the registers."""
 
     request_timeout: Period | None = None
     """How long one request may take; `timeout` holds for all requests of a scan. Default: 1 s on serial ports, else as long
@@ -200,6 +206,10 @@ class ModbusTag(TagConfig):
     encoding: Literal["utf-8", "ascii", "latin-1"] = "utf-8"
     """Encoding of a string."""
 
+    not_available: NotAvailable | None = Field(default=None, examples=["sunspec", [32768]])
+    """What stands in the place of a value that the device has not; such a reading is bad. Default: the device's. [] for
+    none."""
+
     @field_validator("type", mode="before")
     @classmethod
     def _as_meant(cls, value: Any) -> Any:
@@ -246,6 +256,9 @@ class ModbusTag(TagConfig):
         orders = TEXT_ORDERS if self.type in TEXTS else ORDERS[size_of(self.type)]
         if self.order is not None and self.order not in orders:
             raise ValueError(f'order: "{self.order}" does not fit {self.type}; write one of {", ".join(orders)}')
+        if isinstance(self.not_available, list) and self.type not in TEXTS:
+            for number in self.not_available:
+                encode(number, self.type, orders[0])
         self._check_length()
         if self.type in TEXTS and self.scaled:
             raise ValueError(f"{'scale' if self.scale != 1 else 'offset'}: a {self.type} is no number; leave it out")
@@ -272,6 +285,13 @@ class ModbusTag(TagConfig):
         if at.area.single_bits or (at.bit is not None and at.width == 1):
             return "bool"
         return published(self.type or "uint16")
+
+    def absent(self, device: ModbusDevice) -> tuple[float, ...]:
+        """The numbers, as they stand in the registers, that mean that there is no value."""
+        said = device.not_available if self.not_available is None else self.not_available
+        if isinstance(said, str):
+            return NOT_AVAILABLE[said].get(self.type or "", ())
+        return tuple(said or ())
 
     def byte_order(self, device: ModbusDevice) -> str:
         """The tag's order, or what holds for such a type when it says none."""

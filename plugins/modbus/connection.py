@@ -17,6 +17,9 @@ from .watch import watch_of
 MAX_DAMAGED = 8
 """Damaged frames one after the other, without a sound one, that end the connection."""
 
+_IDLE = 0.5
+"""Seconds without a request after which a device may be closing the connection just when one comes."""
+
 _EARLY = 0.002
 """Seconds by which a timer may fire before its time."""
 
@@ -62,6 +65,12 @@ class Connection(Receiver):
         self._advice = advice
         self._damaged = 0
         self._heard = False
+        self._last = 0.0
+        """When a frame came last."""
+        self._rested = 0.0
+        """For how long nothing was asked before the first request that nothing was heard on."""
+        self.closed_idle = False
+        """Whether the far side, which had answered before, closed the connection since nothing was asked. That is no loss."""
         self._error = ""
         self._resume: asyncio.TimerHandle | None = None
         self._quiet: asyncio.TimerHandle | None = None
@@ -77,6 +86,15 @@ class Connection(Receiver):
     def brief(self, pace: Pace) -> Pace:
         """How to ask for what did not answer last time."""
         return self._silence.brief(pace)
+
+    @property
+    def numbers_proven(self) -> bool:
+        """Whether the far side gives transaction ids back; it can be set, where that is known from before."""
+        return self._dialogue.numbers_proven
+
+    @numbers_proven.setter
+    def numbers_proven(self, proven: bool) -> None:
+        self._dialogue.numbers_proven = proven
 
     @property
     def odd(self) -> str:
@@ -102,6 +120,8 @@ class Connection(Receiver):
         if not requests:
             return []
         now = self._loop.time()
+        if self._heard and not self._dialogue and not self._turns:
+            self._rested = now - self._last
         exchange = Exchange(requests, pace, until or now + pace.whole, self._loop.create_future())
         self._turns.add(exchange, urgent)
         self._send(now)
@@ -141,6 +161,7 @@ class Connection(Receiver):
     def data_received(self, data: bytes) -> None:
         self._silence.reads = 0
         self._heard = True
+        self._rested = 0.0
         if self._quiet is not None:
             self._wait_for_quiet()
             return
@@ -155,8 +176,9 @@ class Connection(Receiver):
     def frame_received(self, frame: bytes) -> None:
         if self._quiet is not None:  # a frame before it was damaged
             return
+        self._last = now = self._loop.time()
         try:
-            self._dialogue.take(self._framing.opened(frame), self._loop.time())
+            self._dialogue.take(self._framing.opened(frame), now)
             self._damaged = 0
         except DamagedError:
             self._spoilt()
@@ -177,6 +199,8 @@ class Connection(Receiver):
         self._fail(f"{self._peer}: {_loss(error)}")
 
     def connection_lost(self, error: Exception | None) -> None:
+        idle = not self._dialogue and not self._turns
+        self.closed_idle = self._heard and not self._error and (idle or self._rested > _IDLE)
         never = " before any answer; is this its Modbus port, and has it a connection left?"
         self._fail(f"{self._peer}: {_loss(error)}{'' if self._heard else never}")
         self._watch.remove(self)

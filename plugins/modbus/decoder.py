@@ -33,6 +33,8 @@ class Place:
     """For texts: how many characters."""
 
     encoding: str = ""
+    absent: tuple[float, ...] = ()
+    """For numbers: what means that the device has none."""
 
 
 @dataclass(slots=True)
@@ -48,6 +50,9 @@ class Decoded:
     senseless: list[int] = field(default_factory=list)
     """Rows whose bytes are no value of their type."""
 
+    absent: list[int] = field(default_factory=list)
+    """Rows for which the device says that it has no value."""
+
 
 class _Numbers:
     """Numbers of one type. Where they stand one behind the other, most significant byte first, as in most devices, they are
@@ -60,6 +65,10 @@ class _Numbers:
         self.large = size == 8 and type_ != "float64"
         self._format = np.dtype(FORMATS[type_])
         self._count = len(places)
+        self.absent = [
+            (number, np.array([number in place.absent for place in places]))
+            for number in sorted({number for place in places for number in place.absent})
+        ]
         self._first = places[0].byte
         begins = np.array([[place.byte] for place in places], np.intp)
         gather = begins + np.array([wire_positions(type_, place.order) for place in places], np.intp)
@@ -102,14 +111,17 @@ class Decoder:
                 if numbers.bcd:
                     column, senseless = _from_bcd(column)
                     found.senseless += self._rows_of(numbers)[senseless].tolist()
+                for number, meant in numbers.absent:
+                    found.absent += self._rows_of(numbers)[meant & (column == number)].tolist()
                 found.value[numbers.rows] = column
                 if numbers.large:
                     found.exact |= _large(column, self._rows_of(numbers))
         for place in self._texts:
             _text(found, place, payload)
-        if found.exact or found.senseless:
-            found.exact = {row: value for row, value in found.exact.items() if row not in found.senseless}
-            found.value[[*found.exact, *found.senseless]] = np.nan
+        if found.exact or found.senseless or found.absent:
+            none = {*found.senseless, *found.absent}
+            found.exact = {row: value for row, value in found.exact.items() if row not in none}
+            found.value[[*found.exact, *none]] = np.nan
         found.value.setflags(write=False)
         return found
 

@@ -161,6 +161,9 @@ class Dialogue:
             self.silence.alive(unit)
             self.counts["late"] += 1
         elif self._numbers is None or not self._without_number(self._numbers, number, frame, now):
+            if self._numbers is not None and not self._numbers.was_given(number):
+                whose = f"an answer came by transaction id {number}, which is none of ours"
+                self.odd = f"{whose}; if the device gives back wrong ones, transaction_ids = false takes it"
             self._stray()
 
     def _without_number(self, numbers: Numbers, number: int, frame: bytes, now: float) -> bool:
@@ -194,6 +197,16 @@ class Dialogue:
             raise LinkError(f"{MAX_STRAY} answers in a row that were not asked for")
         if self._numbers is None and not self._noisy:
             self._gap = max(self._gap, _QUIET)
+
+    @property
+    def numbers_proven(self) -> bool:
+        """Whether the far side gives numbers back; it can be set, where that is known from before."""
+        return self._numbers is not None and self._numbers.proven
+
+    @numbers_proven.setter
+    def numbers_proven(self, proven: bool) -> None:
+        if self._numbers is not None:
+            self._numbers.proven = proven
 
     @property
     def gives_no_numbers(self) -> bool:

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import NoReturn
 from weakref import WeakKeyDictionary
 
-from gateway.plugin import Device, DeviceError, Driver, Guess, Tag, Tags, Values
+from gateway.plugin import Device, DeviceError, Driver, Guess, LinkError, Tag, Tags, Values
 
 from .address import parse_address
 from .config import ModbusDevice, ModbusTag
@@ -30,6 +31,8 @@ _TRIES = 3
 
 _plans: WeakKeyDictionary[Tags, ReadPlan] = WeakKeyDictionary()
 """What was learned of devices outlives a connection."""
+_numbered: set[Hashable] = set()
+"""Lines whose far side has given transaction ids back: without one of ours nothing is believed there any more."""
 
 EXTRA_REQUESTS = 32
 """Requests that one scan may spend on finding missing addresses; the next scan goes on from there."""
@@ -57,22 +60,52 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
         self._paces: dict[str, Pace] = {}
         self._scans = _scans(self.devices)
         self._loop = asyncio.get_running_loop()
+        self._dialling = asyncio.Lock()
+        self._before: Counter[str] = Counter()
+        """What was counted on connections that the device closed while they were idle."""
+        await self._dial()
+
+    async def _dial(self) -> None:
         self._connection = await open_line(self.config)
+        self._connection.numbers_proven = self.line_key(self.config) in _numbered
         if self.config.pause_after_connect:
             self._connection.rest(self.config.pause_after_connect)
 
+    async def _dial_again(self) -> None:
+        """After the device has closed an idle connection, which is its manner and no loss."""
+        async with self._dialling:
+            if self._connection.closed_idle:
+                self._learn()
+                self._before += Counter(self._connection.counts)
+                self._before["idle_closes"] += 1
+                await self._dial()
+
     @property
     def remarks(self) -> Sequence[str]:
+        said = []
         if self._connection.gives_no_numbers:
-            return ["the device gives no transaction ids back; its answers are told apart by their turn"]
-        return []
+            said.append("the device gives no transaction ids back; its answers are told apart by their turn")
+        if self._before["idle_closes"]:
+            said.append(
+                "the device closes a connection on which nothing is asked for a while; it is dialled for each scan"
+            )
+        return said
 
     @property
     def counts(self) -> Mapping[str, int]:
         """What went wrong on the line and was made good: retries, and damaged, late and stray answers."""
-        return self._connection.counts
+        return self._before + Counter(self._connection.counts) if self._before else self._connection.counts
 
     async def read(self, tags: Tags) -> Values:
+        try:
+            return await self._read(tags)
+        except LinkError:
+            if not self._connection.closed_idle:
+                raise
+        await self._dial_again()
+        return await self._read(tags)
+
+    async def _read(self, tags: Tags) -> Values:
         plan = _plans.get(tags) or self._new_plan(tags)
         pace = self._paces.get(tags.device) or self._new_pace(tags.device)
         until = self._loop.time() + pace.whole
@@ -111,6 +144,8 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
     async def _ask_first(self, request: Request, device: ModbusDevice) -> bytes:
         """The answer to a request that goes before waiting ones, and is never repeated: it may have been carried out."""
         pace = replace(pace_of(device, self.config.timeout), retries=0)
+        if self._connection.closed_idle:
+            await self._dial_again()
         (answer,) = await self._connection.exchange([request], pace, urgent=True)
         if answer == NO_ANSWER:
             unsure = "; it may have been written" if request.function > 4 else ""
@@ -132,7 +167,12 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
         request = read(options.unit, at.area, at.offset, count, any_unit=options.any_unit)
         return list(guesses_of(at, await self._ask_first(request, options)))
 
+    def _learn(self) -> None:
+        if self._connection.numbers_proven:
+            _numbered.add(self.line_key(self.config))
+
     async def close(self) -> None:
+        self._learn()
         await self._connection.close()
 
     def _device(self, name: str) -> Device:

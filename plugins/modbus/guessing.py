@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from gateway.plugin import Guess
 
 from .address import Address, Area
-from .codec import FORMATS, ORDERS, decode, decode_text, size_of
+from .codec import FORMATS, NOT_AVAILABLE, ORDERS, decode, decode_text, size_of
 
 _SHORTEST = 4
 """Characters from which a text is more than chance."""
@@ -30,7 +30,10 @@ def _orders(area: Area, at: int, wire: bytes, type_: str) -> Iterator[Guess]:
             continue
         if isinstance(value, float) and not math.isfinite(value):
             continue
-        yield Guess({"address": f"{area.code}:{at}", "type": type_, "order": order}, value)
+        options = {"address": f"{area.code}:{at}", "type": type_, "order": order}
+        if value in NOT_AVAILABLE["sunspec"].get(type_, ()):
+            options["not_available"] = "sunspec"
+        yield Guess(options, value)
 
 
 def _texts(at: Address, wire: bytes) -> Iterator[Guess]:

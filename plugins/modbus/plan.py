@@ -49,6 +49,8 @@ class ReadPlan:
         day is over."""
         if self._whole:
             return
+        if self._silent and any(len(block.spans) > 1 for block in self._silent):
+            self._halve_all_silent()
         if now >= self._relearn_at:
             self._start_over(now, self._parked)
         elif due := [span for span, (_, at) in self._parked.items() if now >= at][:PROBES]:
@@ -56,6 +58,15 @@ class ReadPlan:
             self._probing.update(due)
             self._silent |= {block: 1 for block, silent in probes.items() if silent}
             self._use([*self.blocks, *probes])
+
+    def _halve_all_silent(self) -> None:
+        blocks: list[Block] = []
+        for block in self.blocks:
+            parts = block.halves() if block in self._silent and len(block.spans) > 1 else (block,)
+            if block in self._silent:
+                self._silent |= dict.fromkeys(parts, self._silent.pop(block))
+            blocks += parts
+        self._use(blocks)
 
     @property
     def doubtful(self) -> int:
@@ -101,15 +112,11 @@ class ReadPlan:
     def silent(self, answers: Sequence[Answer]) -> None:
         """The unit said nothing at all: what was asked of it is asked last from now on, in halves, in case that one register
         is to blame."""
-        silent = [block for block, answer in zip(self.blocks, answers, strict=True) if answer == NO_ANSWER]
-        blocks: list[Block] = []
-        for block in self.blocks:
-            parts = block.halves() if block in silent and len(block.spans) > 1 else (block,)
-            if block in silent:
-                self._silent |= dict.fromkeys(parts, self._silent.pop(block, 0) + 1)
+        for block, answer in zip(self.blocks, answers, strict=True):
+            if answer == NO_ANSWER:
+                self._silent[block] = self._silent.get(block, 0) + 1
                 self._suspected = True
-            blocks += parts
-        self._use(blocks)
+        self._use(self.blocks)
 
     def quick(self, answers: Sequence[Answer], t_ns: int) -> NDArray[np.float64] | Readings | None:
         """`values`, for a scan in which nothing was refused, as most are; else None."""
@@ -225,6 +232,7 @@ class ReadPlan:
         missing[list(found.exact)] = False
         verdict = np.where(missing, np.uint32(quality.BAD_SENSOR_FAILURE), self._quality)
         verdict[found.senseless] = np.where(good[found.senseless], quality.BAD_DECODING, verdict[found.senseless])
+        verdict[found.absent] = np.where(good[found.absent], quality.BAD_DATA_UNAVAILABLE, verdict[found.absent])
         return Readings(
             self._device,
             np.full(len(self._tags), t_ns),
@@ -251,7 +259,8 @@ class ReadPlan:
         byte = begin + 2 * offset
         if at.bit is None:
             order = tag.byte_order(self._options)
-            return Place(row, byte, tag.type or "", order, length=tag.length, encoding=tag.encoding)
+            absent = tag.absent(self._options)
+            return Place(row, byte, tag.type or "", order, length=tag.length, encoding=tag.encoding, absent=absent)
         if at.width == 1:
             return Place(row, byte + (at.bit < 8), "bool", bit=at.bit % 8)
         return Place(row, byte, tag.type or "uint16", bit=at.bit, width=at.width)

@@ -29,7 +29,10 @@ class Silence:
 
     def brief(self, pace: Pace) -> Pace:
         """For what did not answer last time: no longer than that takes what does answer."""
-        patience = max(_PROBE_AT_LEAST, _PROBE_TIMES * self._slowest) if self._slowest else pace.patience / _PROBE_TIMES
+        share = pace.whole / _PROBE_TIMES
+        patience = share
+        if self._slowest:
+            patience = max(2 * self._slowest, min(share, max(_PROBE_AT_LEAST, _PROBE_TIMES * self._slowest)))
         return replace(pace, patience=min(pace.patience, patience), retries=0)
 
     def is_mute(self, unit: int) -> bool:
