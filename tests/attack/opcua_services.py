@@ -104,7 +104,7 @@ def history_without_end(link: Link) -> None:
     talk.run()
 
 
-@served(six_slow, seconds=30.0)
+@served(six_slow, seconds=15.0)
 def six_slow_servers(link: Link) -> None:
     """Six honest servers with 4,000 tags each, two nodes a read, two milliseconds an answer."""
 
