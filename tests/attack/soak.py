@@ -16,7 +16,7 @@ TURN = 4.0
 REST = 1.5
 """Seconds without one; then memory is looked at."""
 WARM = 1 / 3
-"""Part of the time that is not counted, at least a round: what is imported and allocated once."""
+"""Part of the time that is not counted: what is imported and allocated once."""
 NOISE = 4.0
 """Deviations from the line that count as noise."""
 LEAST = 8 * 1024 * 1024
@@ -53,35 +53,37 @@ async def _rounds(
 ) -> str:
     memory = Memory(daemon.pid)
     points: list[tuple[float, float]] = []
-    begin = time.monotonic()
-    number, whole = 0, 0
-    print(
-        f"{len(turns)} attacks take turns of {turn:g} s\n{'ROUND':>5} {'MEMORY':>8} {'PEAK':>8} {'GAP':>7} {'(MACHINE)':>9}"
-    )
-    while time.monotonic() - begin < seconds or number < 3:
+    begin, number, passed = time.monotonic(), 0, 0.0
+    print(f"{len(turns)} attacks take turns of {turn:g} s")
+    print(f"{'ROUND':>5} {'MEMORY':>8} {'PEAK':>8} {'GAP':>7} {'(MACHINE)':>9}")
+    while passed < seconds:
         number, since = number + 1, time.time()
         for attack in turns:
             await _turn(ready, daemon, attack, sites[attack.name], turn)
             if not daemon.running:
                 return f"the gateway ended at {attack.name}: {last_lines(daemon.log)}"
             memory.look()
-            points.append((time.monotonic() - begin, float(memory.now)))
-            if time.monotonic() - begin > seconds and number > 3:
+            passed = time.monotonic() - begin
+            points.append((passed, float(memory.now)))
+            if passed >= seconds:
                 break
-        if time.monotonic() - begin < WARM * seconds or not whole:
-            whole = len(points)
         heard = ready.heard()
         gap = max(measure.longest_gap(heard.get(topic, []), since, time.time()) for topic in HONEST)
         still = ready.stood_still(since, time.time())
         print(f"{number:5} {memory.now / MIB:7.0f}M {memory.peak / MIB:7.0f}M {gap:6.2f}s {still:8.2f}s", flush=True)
-    rise, noise = measure.slope(points[whole:])
-    span = points[-1][0] - points[whole][0]
-    print(f"memory rises by {rise * 60 / 1024:.1f} KiB a minute; noise {noise / 1024:.0f} KiB", flush=True)
-    if rise * span > max(NOISE * noise, LEAST):
-        return f"memory rises: {rise * span / MIB:.1f} MiB in {span / 60:.1f} min"
+    if why := _grown([point for point in points if point[0] >= WARM * seconds]):
+        return why
     async with asyncio.timeout(30):
         code = await daemon.stop()
     return "" if code == 0 else f"it ended with {code}: {last_lines(daemon.log)}"
+
+
+def _grown(points: Sequence[tuple[float, float]]) -> str:
+    """Whether memory rises by more than its noise, in words; empty if not."""
+    rise, noise = measure.slope(points)
+    whole = rise * (points[-1][0] - points[0][0])
+    print(f"memory rises by {rise * 60 / 1024:.1f} KiB a minute; noise {noise / 1024:.0f} KiB", flush=True)
+    return f"memory rises by {whole / MIB:.1f} MiB" if whole > max(NOISE * noise, LEAST) else ""
 
 
 async def _turn(ready: Stage, daemon: Daemon, attack: Attack, site: Site, seconds: float) -> None:
