@@ -229,7 +229,8 @@ class Outbox:
     async def written_out(self, timeout: float) -> None:
         """Wait until all that was appended is on disk, and readers may have it; at most so many seconds."""
         self.flush()
-        await self._disk.written_out(timeout)
+        if not self.not_kept:  # else there is nothing to wait for: the disk takes none of it
+            await self._disk.written_out(timeout)
 
     def late(self) -> float:
         """Seconds for which the writer has not finished a group that it was given; 0 when it has nothing to do. A disk that
@@ -404,7 +405,7 @@ class Outbox:
                 offset=self._stamps.offset,
                 clean=True,
             ),
-            _PATIENCE,
+            0.0 if self.not_kept else _PATIENCE,
         )
         await self._disk.ended()
         await asyncio.to_thread(self._writer.join)

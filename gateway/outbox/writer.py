@@ -268,7 +268,7 @@ class Writer(threading.Thread):
             if lane is not Lane.ALARM:
                 self._write_urgent()
             self._say()
-            self._room.wait(pause)
+            self._room.wait(max(0.0, min(pause, self._give_up_at - time.monotonic())))
             pause = min(2 * pause, _RETRY[1])
         return None
 

@@ -171,3 +171,13 @@ async def test_a_disk_that_hangs_without_an_error_is_one_that_takes_nothing(log:
         assert values(await kinds(reader, 2)) == [1]
         held.set()
         await until(lambda: not outbox.not_kept)
+
+
+async def test_a_stop_does_not_wait_for_a_disk_that_takes_nothing(log: Log, context, disk, monkeypatch):
+    monkeypatch.setattr(module, "_PATIENCE", 1000.0)
+    async with asyncio.timeout(60), log.opened() as outbox:
+        device = outbox.bind(spec(), context)
+        disk.broken = True
+        outbox.append(block(device, 3))
+        await until(lambda: outbox.not_kept)
+        await outbox.written_out(1000.0)
