@@ -5,6 +5,7 @@ The library's own refuses a server that names no endpoints in its answer, as man
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 from asyncua import Client, ua
 
@@ -28,7 +29,8 @@ async def create_session(client: Client) -> float:
     policy.peer_certificate = policy.peer_certificate or shown
     client._policy_ids = _logins(client, created.ServerEndpoints or ())
     if not client._policy_ids:
-        client._policy_ids = _logins(client, await contained(client.get_endpoints()))
+        with suppress(ua.UaStatusCodeError):  # then we go without knowing
+            client._policy_ids = _logins(client, await contained(client.get_endpoints()))
     return float(created.RevisedSessionTimeout) / 1000
 
 

@@ -36,7 +36,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
 
     _session: "Session | None" = None
     _steps: Mapping[str, int] = {}
-    """What was done about silence, by kind."""
+    """What was done about silence, by kind; of the feed, which goes on counting."""
     _left: "Left | None" = None
     """What to leave to the next connection."""
 
@@ -61,11 +61,12 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
 
     @property
     def counts(self) -> Mapping[str, int]:
-        return self._steps
+        surplus = self._session.surplus if self._session is not None else 0
+        return {**self._steps, **({"surplus_answers": surplus} if surplus else {})}
 
     @property
     def remarks(self) -> Sequence[str]:
-        return self._session.protection.remarks if self._session is not None else []
+        return self._session.remarks if self._session is not None else []
 
     async def connect(self) -> None:
         session_type = await self.in_thread(_session_type)

@@ -53,7 +53,7 @@ async def describe_tags(session: Session, tags: Sequence[Tag]) -> Mapping[Tag, F
     open_ones = [(tag, node) for tag, node in known if (url, _key(tag)) not in _described]
     found: dict[Tag, Found] = {}
     at = 0
-    while at < len(open_ones) and asyncio.get_running_loop().time() < until:
+    while at < len(open_ones) and (not at or asyncio.get_running_loop().time() < until):
         some = open_ones[at : at + DESCRIBED]
         at += len(some)
         told = await describe_nodes(session, [node for _, node in some], [tag.config for tag, _ in some])

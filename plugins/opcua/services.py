@@ -14,15 +14,16 @@ from asyncua.ua.uaerrors import (
     BadTooManyMonitoredItems,
 )
 
-from gateway.plugin import doubting
+from gateway.plugin import LinkError, doubting
 
 from .bounds import LARGE, Measured, NotUnderstoodError, after_header, decoded
 from .errors import TOO_MUCH, agreeing, in_words
 from .extent import data_value_end
+from .fast import LARGEST_VALUE
 from .notification import Notification, decode_republish
 from .session import Session
 
-UNDECODABLE = ua.StatusCode(ua.StatusCodes.BadDecodingError)
+UNDECODABLE = ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadDecodingError))
 FULL = int(ua.StatusCodes.BadTooManyMonitoredItems)
 """Of an item for which a subscription, or the server, has no more room."""
 
@@ -39,10 +40,11 @@ async def read(session: Session, wanted: Sequence[Wanted]) -> list[ua.DataValue]
         request.Parameters.NodesToRead = [ua.ReadValueId(node, each, *part) for node, each, *part in chunk]
         answer = await session.answer_to(request)
         try:
-            return await asyncio.to_thread(_values, answer) if len(answer) > LARGE else _values(answer)
+            count = len(chunk)
+            return await asyncio.to_thread(_values, answer, count) if len(answer) > LARGE else _values(answer, count)
         except NotUnderstoodError:
             if len(chunk) == 1:
-                return [ua.DataValue(StatusCode=UNDECODABLE)]
+                return [UNDECODABLE]
         half = len(chunk) // 2
         return [*await call(chunk[:half]), *await call(chunk[half:])]
 
@@ -50,22 +52,28 @@ async def read(session: Session, wanted: Sequence[Wanted]) -> list[ua.DataValue]
         return await session.in_chunks("read", wanted, call)
 
 
-def _values(answer: Buffer) -> Sequence[ua.DataValue]:
-    """The values of a read answer. Raises NotUnderstoodError where one has no end that can be told."""
+def _values(answer: Buffer, asked: int) -> Sequence[ua.DataValue]:
+    """The values of a read answer. Raises LinkError where there are not as many as were asked for, NotUnderstoodError where
+    one has no end that can be told."""
     rest = after_header(answer)
     with doubting(NotUnderstoodError):
         (count,) = struct.unpack("<i", rest.read(4))
-        if count > len(rest):
-            raise NotUnderstoodError(f"it has no room for {count} values")
+    if count != asked:
+        raise LinkError(f"the server's answer has {max(0, count)} results where {asked} were asked for")
+    with doubting(NotUnderstoodError):
         data, at, end = rest.data, rest.cur_pos, rest.cur_pos + len(rest)
         values = []
         for _ in range(count):
             start, at = at, data_value_end(data, at, end)
-            try:
-                values.append(decoded(ua.DataValue, Measured(data, start, at - start)))
-            except NotUnderstoodError:
-                values.append(ua.DataValue(StatusCode=UNDECODABLE))
+            values.append(_value(data, start, at) if at - start <= LARGEST_VALUE else UNDECODABLE)
     return values
+
+
+def _value(data: bytes, start: int, end: int) -> ua.DataValue:
+    try:
+        return decoded(ua.DataValue, Measured(data, start, end - start))
+    except NotUnderstoodError:
+        return UNDECODABLE
 
 
 async def monitor(

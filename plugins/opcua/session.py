@@ -26,7 +26,7 @@ from .bounds import decoded_beside
 from .certificate import Identity
 from .config import OpcUaConfig
 from .creation import create_session
-from .errors import SIZES, agreeing, in_words
+from .errors import SIZES, agreeing, in_words, name_of
 from .profile import profile_of
 from .protection import Protection, check_password, load_user, look_at_endpoints, protect
 from .publishing import Publishing
@@ -106,6 +106,17 @@ class Session:
     def certificate(self) -> str:
         """Where the gateway's certificate lies, for messages."""
         return str(self.identity.path) if self.identity else "(none in use)"
+
+    @property
+    def surplus(self) -> int:
+        """Answers that came twice, or that nobody had asked for."""
+        return getattr(self._client.uaclient.protocol, "surplus", 0)
+
+    @property
+    def remarks(self) -> list[str]:
+        """For `status`: what a person should know of the connection though it works."""
+        twice = f"the server has sent {self.surplus} answers twice, or unasked: they are passed over"
+        return [*self.protection.remarks, *([twice] if self.surplus else [])]
 
     def _new_client(self) -> Client:
         client = Client(self.config.url, timeout=self.config.timeout)
@@ -232,7 +243,7 @@ class Session:
         try:
             return await contained(self._protocol().send_request(request))
         except (BadServiceUnsupported, BadNotImplemented) as error:
-            self.profile.lacks[name] = error.name
+            self.profile.lacks[name] = name_of(error.code)
             raise
 
     async def request_encoded(self, kind: type[Any], parameters: bytes) -> Any:

@@ -44,7 +44,7 @@ WORK = 256 * 1024
 """Bytes that are worked on in one turn of the loop; a chunk counts as PER_CHUNK more."""
 PER_CHUNK = 2048
 SURPLUS = 1000
-"""Answers that nobody asked for, on one connection, before it is given up."""
+"""Answers that nobody asked for, beyond one for each request, before the connection is given up."""
 
 _HEAD = struct.Struct("<3scI")
 _LARGEST = {b"ACK": SHORT, b"ERR": SHORT, b"OPN": CHUNK, b"MSG": TRUSTED.chunk, b"CLO": SHORT}
@@ -203,8 +203,8 @@ class BoundedProtocol(UASocketProtocol):  # type: ignore[misc]
             if not 0 < request <= self._request_id:
                 raise BeyondBoundsError("the server answers a request that was never made")
             self.surplus += 1
-            if self.surplus > SURPLUS:
-                raise BeyondBoundsError(f"the server has sent {SURPLUS} answers that nobody has asked for")
+            if self.surplus > SURPLUS + self._request_id:
+                raise BeyondBoundsError(f"the server has sent {self.surplus} answers that nobody has asked for")
         elif not future.done():
             set_it = future.set_exception if isinstance(answer, Exception) else future.set_result
             set_it(answer)

@@ -24,6 +24,8 @@ class BentServer:
         self.answers = answers
         self.spoil: Callable[[bytes], bytes] = bytes
         """What becomes of the bytes of each answer."""
+        self.repeats = 1
+        """How often each answer is sent."""
         self.asked: list[object] = []
         """All requests, in order."""
         self.connections: list[asyncio.StreamWriter] = []
@@ -60,9 +62,9 @@ async def bent(**answers: Callable[[object], object]):
             await answer_to(request)
 
         async def spoilt(response: object) -> None:
-            await Bent.answer(
-                server, made.spoil(response if isinstance(response, bytes) else struct_to_binary(response))
-            )
+            body = response if isinstance(response, bytes) else struct_to_binary(response)
+            for _ in range(made.repeats):
+                await Bent.answer(server, made.spoil(body))
 
         server.answer_to, server.answer = noted, spoilt
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):

@@ -7,6 +7,7 @@ from asyncua import ua
 from structlog.testing import capture_logs
 
 from gateway.plugin import quality
+from plugins.opcua import OpcUa, nodes
 from plugins.opcua import items as items_module
 from plugins.opcua import reading as reading_module
 from tests.peers.opcua_hostile import (
@@ -255,3 +256,53 @@ async def test_what_cannot_be_taken_over_is_left_behind():
         await collector.until_true(lambda: len(server.kinds("CreateSessionRequest")) == 2, within=15)
         collector.blocks.clear()
         await collector.until_true(lambda: collector.values("T0"), within=15)
+
+
+async def test_a_session_is_made_though_the_server_names_no_endpoints_with_it_nor_at_all():
+    async with bent(GetEndpointsRequest=lambda asked: fault("BadServiceUnsupported")) as server:
+        driver = OpcUa([server.device()])
+        await driver.connect()
+        await driver.close()
+        driver.release()
+    assert server.kinds("ActivateSessionRequest")
+
+
+@pytest.mark.parametrize("service", ["TranslateBrowsePathsToNodeIds", "Browse", "SetPublishingMode", "Republish"])
+async def test_a_service_that_the_server_lacks_is_done_without_and_not_asked_for_again(service):
+    numbers = iter(range(1, 1000))
+
+    def publish(asked):
+        return published(next(numbers), values(1))
+
+    lacking = {f"{service}Request": lambda asked: fault("BadServiceUnsupported")}
+    async with bent(PublishRequest=publish, **lacking) as server:
+        for _ in range(3):
+            async with streaming(server.device()) as collector:
+                await collector.until(lambda: collector.values("T0"))
+        assert len(server.kinds(f"{service}Request")) <= 1
+
+
+async def test_a_server_too_slow_to_describe_all_its_tags_in_time_is_asked_for_the_rest_at_the_next_connect(
+    monkeypatch,
+):
+    monkeypatch.setattr(nodes, "PATIENCE", 0.0)
+    monkeypatch.setattr(nodes, "DESCRIBED", 2)
+    told = []
+    async with bent() as server:
+        device = server.device(5)
+        for _ in range(3):
+            driver = OpcUa([device])
+            await driver.connect()
+            told.append(sorted(tag.name for tag in await driver.describe()))
+            await driver.close()
+            driver.release()
+    assert told == [["T0", "T1"], ["T0", "T1", "T2", "T3"], ["T0", "T1", "T2", "T3", "T4"]]
+
+
+async def test_a_server_that_answers_twice_is_read_and_that_is_remarked():
+    async with bent() as server:
+        server.repeats = 2
+        async with streaming(server.device(acquisition="poll", scan="50ms")) as collector:
+            await collector.until(lambda: len(collector.values("T1")) > 3)
+            assert "twice" in collector.driver.remarks[-1]
+            assert collector.driver.counts["surplus_answers"] > 3
