@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from gateway.cli.client import socket_path
-from gateway.cli.terminal import config_path, fail
+from gateway.cli.terminal import config_path, fail, joined
 from gateway.core.errors import ConfigError, GatewayError
 
 BAD_CONFIG = 78
@@ -43,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         config = load(config_path(args.config), look_up)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        from gateway.cli.check import told
+
+        print(joined(line for problem in error.problems for line in told(problem)), file=sys.stderr)
         count = len(error.problems)
         fail(f"{count} problem{'s' if count > 1 else ''} in the configuration; nothing was started")
         return BAD_CONFIG

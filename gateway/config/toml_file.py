@@ -110,7 +110,7 @@ def excerpt(text: str, line: int, message: str) -> list[str]:
     if column is None or not source.strip() or len(source) > _WIDEST or _SECRET_KEY.search(source):
         return []
     place = min(int(column[1]) - 1, len(source))
-    return [f"    {source}", f"    {''.join(char if char == chr(9) else ' ' for char in source[:place])}^"]
+    return ["    " + source.replace("\t", " "), " " * (4 + place) + "^"]
 
 
 def explain(text: str, error: tomli.TOMLDecodeError) -> str:
