@@ -108,7 +108,7 @@ def test_test_finds_the_fault_in_data_and_compares_it_with_the_truth(
             "column \"a\", data row 1: 'warm' is no number; leave that column out with",
         ),
         ("time,a,a\n1,2,3\n", ":1: two columns have the same title"),
-        ("time,a\n1,2,3\n", "data row 1 has 3 cells, the first line 2"),
+        ("time,a\n1,2,3\n", ":2: the row has 3 cells, the first row 2"),
         ("time\n1\n", "has one column only"),
         ("time,a\n1,2\n2,3\n", "too little data: 1 tags at one row per 1.0 s need 300 whole windows"),
         ("time,device,tag,value\n1,x,a,2\n1,y,a,2\n", "holds 2 devices (x, y): say which with  --device"),

@@ -108,6 +108,7 @@ class Plant:
         gateway._reloading = asyncio.Lock()
         gateway._notes = self.notes
         gateway._reloads = SimpleNamespace(plan=lambda _: plan, applied=lambda _: None)  # type: ignore[assignment]
+        gateway._stalls = SimpleNamespace(pardon=lambda: None)  # type: ignore[assignment]
         gateway._exchange = self.does_async("reload")  # type: ignore[method-assign]
         return gateway
 
