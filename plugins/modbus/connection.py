@@ -97,6 +97,11 @@ class Connection(Receiver):
         self._dialogue.numbers_proven = proven
 
     @property
+    def misfit(self) -> bytes:
+        """The last frame of another length than was asked for."""
+        return self._dialogue.misfit
+
+    @property
     def odd(self) -> str:
         """What was odd about the last frame, when it answered something else; else empty."""
         return self._dialogue.odd
@@ -185,7 +190,7 @@ class Connection(Receiver):
         except LinkError as error:
             self._drop(error)
         else:
-            if self._dialogue.held:
+            if self._dialogue.held is not None:
                 self._watch.add(self, self._dialogue.next_due() or 0.0)
 
     def nonsense_received(self, reason: str) -> None:

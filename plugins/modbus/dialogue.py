@@ -73,8 +73,11 @@ class Dialogue:
         self._numbers_count = numbers_count
         self._max_in_flight = max_in_flight if framing.numbered and numbers_count else 1
         self._astray = 0
-        self._held: tuple[int, int, Answer, float] | None = None
-        """An answer by a number of nobody's: the open request's number, its own, the answer, and when it is believed."""
+        self.held: tuple[int, int, Answer, float] | None = None
+        """An answer by a number of nobody's: the open request's number, its own, the answer, and when it is believed, which
+        `next_due` knows."""
+        self.misfit = b""
+        """The last frame of another length than was asked for."""
         self._gap = gap
         self._noisy = noisy
         self._open: dict[int, _Open] = {}
@@ -124,14 +127,16 @@ class Dialogue:
             self.odd = foreign(exchange.requests[index], self._framing.body(frame)) if answer is None else ""
             self._stray()
             return
+        if answer == MISFIT:
+            self.misfit = frame
         if self._numbers is not None:
             self._numbers.proven = True
         self._answered(number, answer, now)
 
     def _answered(self, number: int, answer: Answer, now: float) -> None:
         exchange, index, sent, left = self._open.pop(number)
-        if self._astray or self.odd or self._held is not None:
-            self._astray, self.odd, self._held = 0, "", None
+        if self._astray or self.odd or self.held is not None:
+            self._astray, self.odd, self.held = 0, "", None
         self.silence.answered(exchange.unit, now - sent)
         exchange.heard = True
         if self._gap or exchange.pace.pause:
@@ -168,7 +173,7 @@ class Dialogue:
 
     def _without_number(self, numbers: Numbers, number: int, frame: bytes, now: float) -> bool:
         """Whether the frame is the answer to the one request under way, of a device that gives no numbers back."""
-        if len(self._open) != 1 or numbers.proven or numbers.was_given(number):
+        if len(self._open) != 1 or (self._numbers_count and (numbers.proven or numbers.was_given(number))):
             return False
         ((asked, (exchange, index, _, _)),) = self._open.items()
         answer = self._framing.answer(exchange.requests[index], frame)
@@ -176,16 +181,16 @@ class Dialogue:
             return False
         if number == numbers.constant or not self._numbers_count:
             self._answered(asked, answer, now)
-        elif self._held is None:
-            self._held = asked, number, answer, now + _GRACE
+        elif self.held is None:
+            self.held = asked, number, answer, now + _GRACE
         return True
 
     def _believe(self, now: float) -> None:
         """Nothing better came than the answer that is held."""
-        assert self._held is not None
+        assert self.held is not None
         assert self._numbers is not None
-        asked, self._numbers.constant, answer, _ = self._held
-        self._held = None
+        asked, self._numbers.constant, answer, _ = self.held
+        self.held = None
         if asked in self._open:
             self._answered(asked, answer, now)
 
@@ -217,7 +222,7 @@ class Dialogue:
 
     def expire(self, now: float) -> None:
         """Give up what is over its time."""
-        if self._held is not None and self._held[3] <= now:
+        if self.held is not None and self.held[3] <= now:
             self._believe(now)
         overdue = [item for item in self._open.items() if self._due(item[1]) <= now]
         for number, entry in overdue:
@@ -233,8 +238,8 @@ class Dialogue:
     def next_due(self) -> float | None:
         """When something will be over its time; None when nothing is asked."""
         times = [*map(self._due, self._open.values()), *(exchange.until for exchange in self.turns.exchanges())]
-        if self._held is not None:
-            times.append(self._held[3])
+        if self.held is not None:
+            times.append(self.held[3])
         return min(times, default=None)
 
     def give_up(self, exchange: Exchange, now: float) -> None:
@@ -249,11 +254,6 @@ class Dialogue:
             raise LinkError(
                 "a read was given up, and the device gives no number back by which its answer could be told"
             )
-
-    @property
-    def held(self) -> bool:
-        """Whether an answer waits to be believed; `next_due` says when."""
-        return self._held is not None
 
     def end(self, reason: str) -> None:
         """The line is dropped: everybody who waits is told why."""

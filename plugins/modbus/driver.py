@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import NoReturn
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from gateway.plugin import Device, DeviceError, Driver, Guess, LinkError, Tag, Tags, Values
 
@@ -19,7 +19,7 @@ from .exchange import Pace
 from .guessing import guesses_of
 from .plan import ReadPlan
 from .planner import Span, address_range
-from .requests import NO_ANSWER, UNSENT, Answer, Request, read
+from .requests import MISFIT, NO_ANSWER, UNSENT, Answer, Request, read
 from .transports import open_line
 from .writing import read_before, write_into, write_of
 
@@ -31,8 +31,9 @@ _TRIES = 3
 
 _plans: WeakKeyDictionary[Tags, ReadPlan] = WeakKeyDictionary()
 """What was learned of devices outlives a connection."""
-_numbered: set[Hashable] = set()
-"""Lines whose far side has given transaction ids back: without one of ours nothing is believed there any more."""
+_numbered: WeakSet[Device] = WeakSet()
+"""First devices of lines whose far side has given transaction ids back: without one of ours nothing is believed there any
+more."""
 
 EXTRA_REQUESTS = 32
 """Requests that one scan may spend on finding missing addresses; the next scan goes on from there."""
@@ -67,7 +68,7 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
 
     async def _dial(self) -> None:
         self._connection = await open_line(self.config)
-        self._connection.numbers_proven = self.line_key(self.config) in _numbered
+        self._connection.numbers_proven = self.devices[0] in _numbered
         if self.config.pause_after_connect:
             self._connection.rest(self.config.pause_after_connect)
 
@@ -169,7 +170,7 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
 
     def _learn(self) -> None:
         if self._connection.numbers_proven:
-            _numbered.add(self.line_key(self.config))
+            _numbered.add(self.devices[0])
 
     async def close(self) -> None:
         self._learn()
@@ -234,7 +235,12 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
         log = self.log.bind(device=device)
         new = sorted(plan.refused.keys() - before.keys(), key=lambda span: (plan.refused[span], *_place(span)))
         for code, spans in groupby(new, key=lambda span: plan.refused[span]):
-            log.warning("the device refuses addresses", reason=words_of(code), **_named(plan, list(spans)))
+            named = list(spans)
+            log.warning("the device refuses addresses", reason=words_of(code), **_named(plan, named))
+            if code == MISFIT:
+                log.debug(
+                    "of another length than was asked for", raw=self._connection.misfit.hex(" "), **_named(plan, named)
+                )
         if ended := sorted(before.keys() - plan.refused.keys(), key=_place):
             log.info("the device answers addresses again", **_named(plan, ended))
 

@@ -104,6 +104,7 @@ async def test_an_answer_of_another_length_costs_the_tag_that_it_is_about(wrong:
                 assert isinstance(readings, Readings)
                 assert readings.quality.tolist() == [0, 0, quality.BAD_DECODING, 0]
                 assert readings.value[[0, 1, 3]].tolist() == [0, 1, 3]
+            assert driver._connection.misfit[6:8] == b"\x01\x03"
             assert raw.connections == 1
 
 
@@ -134,7 +135,7 @@ async def test_numbers_that_are_wrong_in_many_ways_are_borne_where_the_option_sa
     async with RawDevice(lambda request: os.urandom(2) + registers(request)[2:]) as raw:
         device = make_device(words(0, 40), port=raw.port, max_gap=0, transaction_ids=False)
         async with connected(device) as driver:
-            for _ in range(20):
+            for _ in range(300):
                 assert await read(driver, device) == [0, 40]
 
 
