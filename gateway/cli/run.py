@@ -66,7 +66,11 @@ def run(args: argparse.Namespace) -> int:
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, stop.set)
         loop.add_signal_handler(signal.SIGHUP, gateway.reload_soon)
-        await gateway.run(stop, socket_path(args.socket), _settle)
+        try:
+            await gateway.run(stop, socket_path(args.socket), _settle)
+        finally:  # at its end the loop would give it back to its default, and one that comes then end us as killed
+            loop.remove_signal_handler(signal.SIGHUP)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     code, loop = 0, EventLoop()
     try:

@@ -92,6 +92,19 @@ def test_the_hang_up_signal_reloads(tmp_path: Path) -> None:
         assert process.wait(60) == 0
 
 
+def test_hang_ups_while_it_stops_do_not_end_it_as_killed(tmp_path: Path) -> None:
+    with gateway(tmp_path, "simulated") as process:
+        wait_until(lambda: "up device=oven" in log_of(tmp_path), "the device is up", 60)
+        process.send_signal(signal.SIGTERM)
+
+        def ended() -> bool:
+            process.send_signal(signal.SIGHUP)
+            return process.poll() is not None
+
+        wait_until(ended, "it has stopped", 60)
+        assert process.returncode == 0
+
+
 def test_a_bug_of_the_gateway_ends_it_with_1_a_traceback_and_a_plain_word(tmp_path: Path) -> None:
     with gateway(tmp_path, "simulated", "-c", BUG) as process:
         assert process.wait(60) == 1
