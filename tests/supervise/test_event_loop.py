@@ -26,7 +26,7 @@ def test_what_a_plugin_raises_in_a_callback_or_a_task_of_its_own_ends_nothing(lo
         raise kind
 
     async def main():
-        for _ in range(5):
+        for _ in range(20):
             asyncio.get_running_loop().call_soon(bye)
             await asyncio.sleep(0)
             task = asyncio.create_task(leaving())
@@ -39,7 +39,7 @@ def test_what_a_plugin_raises_in_a_callback_or_a_task_of_its_own_ends_nothing(lo
         loop.run(main())
     assert done == [True]
     times = [line["times"] for line in logs]
-    assert sorted(set(times)) == [1, 2, 4], "with its traceback once, then a count"
+    assert {1, 2, 4} <= set(times) <= {1, 2, 4, 8, 16}, "with its traceback once, then a count"
     assert [bool(line["exc_info"]) for line in logs] == [count == 1 for count in times]
 
 
