@@ -18,6 +18,7 @@ from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig
 from gateway.config.load import load, remarks
 from gateway.config.model import Config, DeviceSpec, GatewaySection
 from gateway.config.secrets import named_in, remember, resolve
+from gateway.config.tls import Tls, doubtful_files
 from gateway.config.toml_file import excerpt
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.clock import SystemClock
@@ -108,7 +109,7 @@ async def _connect(config: Config, plugins: Plugins, socket: Path, place: Path, 
 
 def summarise(config: Config, plugins: Plugins, left_out: Sequence[Problem]) -> dict[str, Any]:
     """What a configuration will do, as JSON; each driver tells how it will read. `left_out`: what keeps parts of it out."""
-    warnings = [*remarks(config), *_missing_secrets(config), *_doubts(config, plugins)]
+    warnings = [*remarks(config), *_missing_secrets(config), *_doubtful_certificates(config), *_doubts(config, plugins)]
     return {
         "ok": not left_out,
         "problems": [_entry(problem) for problem in left_out],
@@ -222,6 +223,19 @@ def _paths(options: Section) -> Iterator[tuple[str, Path]]:
                     yield key, Path(each.file)
             elif isinstance(each, Section):
                 yield from ((f"{key}.{inner}", path) for inner, path in _paths(each))
+
+
+def _doubtful_certificates(config: Config) -> Sequence[Problem]:
+    """Certificates and keys that cannot be used, or are out of date."""
+    named: list[tuple[str, Section]] = [(f'sink "{sink.name}"', sink) for sink in config.sinks]
+    named += [(f'device "{spec.config.name}"', spec.config) for spec in config.devices]
+    return [
+        Problem(str(config.path), 0, where, doubt)
+        for where, options in named
+        for _, value in options
+        if isinstance(value, Tls)
+        for doubt in doubtful_files(value)
+    ]
 
 
 def _missing_secrets(config: Config) -> Sequence[Problem]:

@@ -16,6 +16,7 @@ __all__ = [
     "Duration",
     "Field",
     "FilePath",
+    "Host",
     "Name",
     "Period",
     "Size",
@@ -96,6 +97,25 @@ def _name(value: str) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    """A name or an address alone; says what to write where more was written."""
+    if "://" in value:
+        raise ValueError(f'write the name alone, host = "{_bare(value)}"; encryption and port have keys of their own')
+    if value != value.strip() or any(sign.isspace() or not sign.isprintable() for sign in value):
+        raise ValueError(f'must hold no blanks; write "{"".join(value.split())}"')
+    if value.startswith("[") or "/" in value or (value.count(":") == 1 and not value.startswith(":")):
+        raise ValueError(f'write the name or address alone, host = "{_bare(value)}"; a port has a key of its own')
+    return value
+
+
+def _bare(value: str) -> str:
+    rest = value.partition("://")[2] or value
+    rest = rest.split("/")[0].rpartition("@")[2].strip()
+    if rest.startswith("["):
+        return rest[1:].partition("]")[0]
+    return rest.partition(":")[0] if rest.count(":") == 1 else rest
+
+
 def _deadband(value: Any) -> float | str:
     """A number in the tag's unit, or a share of its range such as "0.5%"."""
     if isinstance(value, str) and value.endswith("%"):
@@ -145,6 +165,9 @@ Size = Annotated[
 
 FilePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
 """A path; a relative one starts at the folder of the file it is written in, and comes out absolute from `load`."""
+
+Host = Annotated[str, AfterValidator(_host)]
+"""The name or address of a machine, without scheme, brackets, port or blanks."""
 
 Deadband = Annotated[
     float | str,

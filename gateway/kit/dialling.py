@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Callable
 from typing import TypeVar
 
+from gateway.config.secrets import resolve
 from gateway.config.tls import Tls, load_certificates
 from gateway.core.errors import LinkError, RefusedError
 from gateway.kit.frames import Framing
@@ -57,7 +58,8 @@ def tls_context(tls: Tls | bool) -> ssl.SSLContext:
     """A context that verifies certificate and name. Raises RefusedError for a file that cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     asked = tls if isinstance(tls, Tls) else Tls()
-    load_certificates(context, asked.ca, asked.certificate, asked.key)
+    password = resolve(asked.key_password) if asked.key_password is not None else None
+    load_certificates(context, asked.ca, asked.certificate, asked.key, password)
     return context
 
 

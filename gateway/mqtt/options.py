@@ -18,6 +18,9 @@ class TlsOptions:
     key: Path | None = None
     """PEM file of its key; None: it stands in the certificate's file."""
 
+    key_password: str | None = field(default=None, repr=False)
+    """Of an encrypted key."""
+
     server_name: str = ""
     """Name that the broker's certificate must carry, if another than the host."""
 

@@ -29,5 +29,5 @@ def tls_context(options: TlsOptions) -> ssl.SSLContext:
     """A context that verifies certificate and name. Raises RefusedError for a file that cannot be used."""
     context = _BrokerContext(ssl.PROTOCOL_TLS_CLIENT)
     context.server_name = options.server_name
-    load_certificates(context, options.ca, options.certificate, options.key)
+    load_certificates(context, options.ca, options.certificate, options.key, options.key_password)
     return context

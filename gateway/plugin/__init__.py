@@ -3,7 +3,7 @@
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig, TagConfig, ValueType
-from gateway.config.fields import Deadband, Duration, Field, FilePath, Period, Size, TopicTemplate
+from gateway.config.fields import Deadband, Duration, Field, FilePath, Host, Period, Size, TopicTemplate
 from gateway.config.secrets import resolve
 from gateway.config.tls import Tls, load_certificates
 from gateway.core import quality
@@ -37,6 +37,7 @@ __all__ = [
     "FilePath",
     "Found",
     "Guess",
+    "Host",
     "Kind",
     "Lane",
     "LinkError",

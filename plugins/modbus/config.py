@@ -6,6 +6,7 @@ from gateway.plugin import (
     DeviceConfig,
     Duration,
     Field,
+    Host,
     Period,
     TagConfig,
     Tls,
@@ -49,7 +50,7 @@ class ModbusDevice(DeviceConfig):
     serial: str = Field(default="", validate_default=True, examples=["/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"])
     """The serial port of an RTU or ASCII line. The names under /dev/serial/by-id stay the same after a restart."""
 
-    host: str = Field(default="", validate_default=True)
+    host: Host = Field(default="", validate_default=True)
     """Name or address of the device, or of the gateway in front of it. Needed unless it is on a serial port."""
 
     port: int | None = Field(default=None, ge=1, le=65535)

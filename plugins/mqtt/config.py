@@ -8,6 +8,7 @@ from gateway.plugin import (
     Context,
     Duration,
     Field,
+    Host,
     Secret,
     SinkConfig,
     Tls,
@@ -19,7 +20,7 @@ from gateway.plugin import (
 
 
 class MqttConfig(SinkConfig):
-    host: str = Field(min_length=1)
+    host: Host = Field(min_length=1)
     """Name or address of the broker."""
 
     port: int | None = Field(default=None, ge=1, le=65535)

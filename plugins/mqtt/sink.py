@@ -267,5 +267,6 @@ def session_options(config: MqttConfig, gateway: str) -> MqttOptions:
 
 def _tls(tls: bool | Tls) -> TlsOptions | None:
     if isinstance(tls, Tls):
-        return TlsOptions(tls.ca, tls.certificate, tls.key, tls.server_name)
+        password = None if tls.key_password is None else resolve(tls.key_password)
+        return TlsOptions(tls.ca, tls.certificate, tls.key, password, tls.server_name)
     return TlsOptions() if tls else None
