@@ -33,9 +33,10 @@ class EventLoop:
                 try:
                     loop.run_until_complete(task)
                 except BaseException as error:
-                    if task.done():
+                    if task.done() and (task.cancelled() or task.exception() is error):
                         raise
                     self._say(error)
+            task.result()  # also where it ended in the very turn in which something else was raised
         finally:
             self.deaf = loop.run_until_complete(_wind_up())
             if not self.deaf:
