@@ -170,8 +170,8 @@ async def test_what_protects_a_connection_is_told_and_what_does_not(serve, monke
     facts, remarks = dict(driver.facts), list(driver.remarks)
     await driver.close()
     assert (facts.pop("security"), facts.pop("mode")) == ("Basic256Sha256", "sign")
-    assert facts.keys() == {"server_certificate_days", "gateway_certificate_days"}
-    assert all(days > 300 for days in facts.values())
+    assert facts["server_certificate_days"] > 300
+    assert facts["gateway_certificate_days"] > 300
     assert [remark.split(" in ")[0] for remark in remarks] == [
         "the server's certificate expires",
         "the gateway's certificate expires",
@@ -185,7 +185,8 @@ async def test_a_connection_without_protection_is_named_by_status_and_check(serv
     driver = OpcUa([device])
     assert (driver.facts, driver.remarks) == ({}, [])
     await driver.connect()
-    assert driver.facts == {"security": "none"}
+    assert driver.facts["security"] == "none"
+    assert "mode" not in driver.facts
     assert [remark.split(":")[0] for remark in driver.remarks] == ["not protected"]
     await driver.close()
     assert ["readable" in doubt for doubt in OpcUa.doubts([device])] == [True]
