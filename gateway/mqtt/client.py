@@ -34,6 +34,8 @@ HOOKS = ("_packet_queue", "_mid_generate")
 
 PACKETS_A_TURN = 50
 """Packets that paho gets in one turn of the loop, at 20 to 60 µs each; others want the loop too."""
+_PUBACKS_FOR_A_PACKET = 20
+"""So many acknowledgements count like one packet: there is one for each message of ours, and a window of them may come."""
 UNTAKEN = 1000
 """Messages that may come in while none of our answers to them goes out."""
 _READ_SIZE = 1 << 18
@@ -103,11 +105,13 @@ class PlainClient(Client):
         """Take in what the socket has, as far as one turn of the loop bears it. Whether there is more to be taken in
         without waiting for the socket. Raises NotMqttError for what no broker sends."""
         self._fill()
-        for _ in range(PACKETS_A_TURN):
+        room = PACKETS_A_TURN * _PUBACKS_FOR_A_PACKET
+        while room > 0:
             self._take_pubacks()
             if self.socket() is None or not (packet := self.incoming.next()):
                 break
             self._give_to_paho(packet)
+            room -= 1 if packet[0] == PUBACK else _PUBACKS_FOR_A_PACKET
         else:
             return self.socket() is not None
         if self._ended:
