@@ -11,9 +11,9 @@ import tomli
 from gateway.cli.terminal import config_path
 from gateway.core.parsing import doubting
 from gateway.places.owner import as_owner
+from gateway.places.regular import read_regular
 from gateway.places.state_dir import SERVICE
 from gateway.places.state_dir import state_dir as by_rule
-from gateway.regular import read_regular
 
 _LONGEST = 16 * 1024 * 1024
 

@@ -32,7 +32,7 @@ from gateway.config.toml_lines import Steps
 from gateway.core.context import Context
 from gateway.core.errors import PluginError, Problem
 from gateway.core.text import cleaned, folded
-from gateway.regular import read_regular
+from gateway.places.regular import read_regular
 
 S = TypeVar("S", bound=Section)
 Tables = list[tuple[Steps, Mapping[str, Any]]]

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from gateway.config.base import Secret
 from gateway.core.errors import RefusedError
-from gateway.regular import read_regular
+from gateway.places.regular import read_regular
 
 CREDENTIALS = Path("/etc/edge-gateway/credentials")
 """Where systemd takes the service's credentials from; read directly when the gateway is started by hand."""

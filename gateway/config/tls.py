@@ -13,7 +13,7 @@ from gateway.config.secrets import resolve
 from gateway.core.errors import RefusedError
 from gateway.core.parsing import doubting
 from gateway.core.text import cleaned
-from gateway.regular import read_regular
+from gateway.places.regular import read_regular
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of a file of certificates; those of a whole system have a quarter of a million."""

@@ -10,7 +10,7 @@ import tomli
 from gateway.core.errors import ConfigError, Problem
 from gateway.core.parsing import is_deeper
 from gateway.core.text import cleaned, shown
-from gateway.regular import read_regular
+from gateway.places.regular import read_regular
 
 SIZE = 16 * 1024 * 1024
 """Bytes of a configuration or a tag file."""

@@ -18,7 +18,7 @@ from gateway.core.times import EARLIEST, LATEST
 from gateway.detect.alarm import Alarm, Key, load_alarm
 from gateway.detect.evidence import Evidence, EvidenceStore
 from gateway.outbox.identity import write_whole
-from gateway.regular import read_regular
+from gateway.places.regular import read_regular
 
 FORMAT = 1
 _SIZE = 64 * 1024 * 1024

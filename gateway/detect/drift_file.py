@@ -19,7 +19,7 @@ from numpy.lib import format as npy
 from gateway.core.parsing import doubting
 from gateway.detect.drift import Counts
 from gateway.outbox.identity import write_whole
-from gateway.regular import read_regular
+from gateway.places.regular import read_regular
 
 MAX_BYTES = 64 * 1024 * 1024
 """A larger file was not written by this gateway."""

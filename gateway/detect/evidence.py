@@ -28,7 +28,7 @@ from gateway.detect.graph import Floats
 from gateway.detect.onnx_file import OnnxFile
 from gateway.detect.session import Scores
 from gateway.outbox.identity import write_whole
-from gateway.regular import read_regular
+from gateway.places.regular import read_regular
 
 FORMAT = 1
 MAX_BYTES = 64 * 1024 * 1024

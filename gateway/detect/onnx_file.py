@@ -16,7 +16,7 @@ from gateway.detect.data_sizes import sized_by_data
 from gateway.detect.onnx_graph import Functions, Graph, GraphReader, Name
 from gateway.detect.operators import ALLOWED, RANDOM
 from gateway.detect.protobuf import Reader, Value, field, text
-from gateway.regular import read_regular
+from gateway.places.regular import read_regular
 
 MAX_SIZE = 256 * 1024 * 1024
 """Bytes; of a larger file no more is read."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from gateway.regular import read_regular
+from gateway.places.regular import read_regular
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from gateway.regular import open_regular
+from gateway.places.regular import open_regular
 
 log = structlog.get_logger()
 

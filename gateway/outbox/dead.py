@@ -14,7 +14,7 @@ import structlog
 from gateway.core.event import Event
 from gateway.core.record import Record
 from gateway.outbox.dead_letter import FILE_AT_MOST, Letter, dump, load
-from gateway.regular import read_regular
+from gateway.places.regular import read_regular
 
 log = structlog.get_logger()
 

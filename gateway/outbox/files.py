@@ -19,7 +19,7 @@ from gateway.outbox.reading import record
 from gateway.outbox.scanning import FILE_AT_MOST, frames
 from gateway.outbox.segment import HEADER_SIZE, Segment, read_footer, read_header
 from gateway.outbox.state import DICTIONARY_AT_MOST, read_cursor, sink_of
-from gateway.regular import NO_FILE, open_regular, read_regular
+from gateway.places.regular import NO_FILE, open_regular, read_regular
 
 
 @dataclass(frozen=True, slots=True)

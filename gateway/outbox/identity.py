@@ -18,7 +18,7 @@ import structlog
 from gateway.core.parsing import doubting, parse_json
 from gateway.outbox.frames import FARTHEST
 from gateway.outbox.ground import is_still
-from gateway.regular import open_regular, read_regular
+from gateway.places.regular import open_regular, read_regular
 
 log = structlog.get_logger()
 

@@ -21,7 +21,7 @@ import structlog
 from gateway.core.parsing import doubting, parse_json
 from gateway.outbox.receipts_body import read_receipt
 from gateway.outbox.receipts_period import HOUR_NS, RECORDS_AT_MOST, Period
-from gateway.regular import read_regular
+from gateway.places.regular import read_regular
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from gateway.outbox.aside import set_aside
 from gateway.outbox.frames import is_record
 from gateway.outbox.scanning import FILE_AT_MOST, frames
 from gateway.outbox.segment import HEADER_SIZE, Segment, footer, read_footer, read_header
-from gateway.regular import open_regular
+from gateway.places.regular import open_regular
 
 log = structlog.get_logger()
 

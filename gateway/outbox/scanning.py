@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.outbox.frames import DEFINITION, HEAD_SIZE, Head, is_sound, is_whole, next_magic, peek
-from gateway.regular import open_regular
+from gateway.places.regular import open_regular
 
 FILE_AT_MOST = 2 * 1024**3
 """Bytes; a longer file is none that this gateway has written."""

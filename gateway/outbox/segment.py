@@ -22,7 +22,7 @@ from gateway.outbox.dictionary import Source
 from gateway.outbox.frames import FARTHEST, FOOTER, HEAD_SIZE, Head, frame, is_whole, peek
 from gateway.outbox.ground import is_still
 from gateway.outbox.identity import sync_path
-from gateway.regular import open_regular
+from gateway.places.regular import open_regular
 
 MAGIC = b"EGWSEG1\n"
 FORMAT = 1

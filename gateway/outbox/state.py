@@ -20,7 +20,7 @@ from gateway.outbox.scanning import definitions_of
 from gateway.outbox.segment import HEADER_SIZE
 from gateway.outbox.synced import SyncedBoots, read_synced, synced_path
 from gateway.outbox.writer import RESERVED
-from gateway.regular import read_regular
+from gateway.places.regular import read_regular
 
 log = structlog.get_logger()
 

@@ -21,7 +21,7 @@ from gateway.core.parsing import doubting, parse_json
 from gateway.core.record import Record
 from gateway.core.times import EARLIEST, LATEST
 from gateway.outbox.frames import FARTHEST
-from gateway.regular import read_regular
+from gateway.places.regular import read_regular
 
 log = structlog.get_logger()
 

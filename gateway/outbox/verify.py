@@ -21,7 +21,7 @@ from gateway.outbox.scanning import FILE_AT_MOST, frames
 from gateway.outbox.segment import HEADER_SIZE, TRAILER_MAGIC, TRAILER_SIZE, Segment, read_footer
 from gateway.outbox.state import DICTIONARY_AT_MOST
 from gateway.outbox.verdict import Finding, Verdict
-from gateway.regular import NO_FILE, open_regular, read_regular
+from gateway.places.regular import NO_FILE, open_regular, read_regular
 
 Progress = Callable[[int], None]
 """Told how many bytes were looked at since the last call."""

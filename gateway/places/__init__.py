@@ -1,1 +1,1 @@
-"""Whose and where: the state directory, on whose behalf files in it are written, and who a person is."""
+"""Files and folders of the machine: the state directory, on whose behalf files in it are written, what may be read, who a person is."""

@@ -16,9 +16,9 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
 from gateway.core.text import cleaned, encodable
 from gateway.core.topic import device_topic, own_topic
+from gateway.places.regular import read_regular
 from gateway.plugin.driver import Driver, Found, Guess, Values
 from gateway.plugin.sink import Encoder, Message, Sink, SinkHost
-from gateway.regular import read_regular
 from gateway.supervise.contained import contained
 
 __all__ = [

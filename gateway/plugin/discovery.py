@@ -22,11 +22,11 @@ import gateway
 from gateway.config.base import DeviceConfig, SinkConfig, TagConfig
 from gateway.core.errors import PluginError
 from gateway.core.text import cleaned
+from gateway.places.regular import read_regular
 from gateway.plugin.driver import Driver, option_types
 from gateway.plugin.loading import Loaded, PluginClass, load, load_installed
 from gateway.plugin.ownership import all_of, refuse_untrusted, refuse_untrusted_directory
 from gateway.plugin.sink import Sink
-from gateway.regular import read_regular
 
 ENTRY_POINTS = "edge_gateway.plugins"
 FILE_AT_MOST = 1024**3

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gateway.core.errors import GatewayError
-from gateway.regular import NO_FILE, open_regular
+from gateway.places.regular import NO_FILE, open_regular
 
 _TAKES_NOTHING = (errno.EROFS, errno.EIO, errno.ENOSPC, errno.EDQUOT)
 

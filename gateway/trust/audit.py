@@ -23,7 +23,7 @@ from typing import Any
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.parsing import doubting
-from gateway.regular import open_regular
+from gateway.places.regular import open_regular
 from gateway.trust import files
 from gateway.trust.chain import DAMAGED, START, Head, seal
 from gateway.trust.verify import Verdict, verify

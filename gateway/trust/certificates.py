@@ -14,7 +14,7 @@ from pathlib import Path
 from gateway.core.errors import GatewayError
 from gateway.core.parsing import doubting
 from gateway.core.text import cleaned
-from gateway.regular import read_regular
+from gateway.places.regular import read_regular
 
 STATES = ("own", "trusted", "rejected")
 SHORTEST = 8

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gateway.regular import open_regular, read_regular
+from gateway.places.regular import open_regular, read_regular
 from gateway.trust.chain import LONGEST, BrokenRecordError, Head, head, read
 
 _BLOCK = 1 << 16

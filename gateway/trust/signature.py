@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.core.errors import GatewayError
 from gateway.core.parsing import doubting
-from gateway.regular import read_regular
+from gateway.places.regular import read_regular
 
 _LARGEST = 64 * 1024
 """Bytes of a key or a signature."""

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gateway import regular
 from gateway.outbox import ballast, identity, recovery, segment, small_files, writer
+from gateway.places import regular
 
 PAGE = 4096
 

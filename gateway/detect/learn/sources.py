@@ -26,7 +26,7 @@ from gateway.core.times import EARLIEST, LATEST
 from gateway.detect.learn.table import Table, Times, from_columns
 from gateway.outbox.export import Exported, Wanted, blocks
 from gateway.outbox.files import LogFiles
-from gateway.regular import open_regular, read_regular
+from gateway.places.regular import open_regular, read_regular
 
 LONGEST = 1 << 30
 """Bytes of a CSV file."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.regular import open_regular, read_regular
+from gateway.places.regular import open_regular, read_regular
 
 
 def a_fifo(path: Path) -> None:
