@@ -1,1 +1,1 @@
-"""Files and folders of the machine: the state directory, on whose behalf files in it are written, what may be read, who a person is."""
+"""Files and folders of the machine: the state directory, on whose behalf files in it are written, what may be read; and people."""
