@@ -1,1 +1,1 @@
-"""Files and folders of the machine: the state directory, on whose behalf files in it are written, what may be read; and people."""
+"""Files and folders of the machine: the state directory, whose they are, what may be read; and who a person is."""
