@@ -61,11 +61,14 @@ def read_regular(path: str | Path, at_most: int, *, flags: int = 0, dir_fd: int 
 
 def read_open(file: int, at_most: int, path: str | Path) -> bytes:
     """The same of an open file, from where it stands."""
+    too_long = OSError(errno.EFBIG, f"it is longer than {at_most} bytes", str(path))
+    if os.fstat(file).st_size - os.lseek(file, 0, os.SEEK_CUR) > at_most:
+        raise too_long  # of some hundred MB not one is read for nothing; how much comes is counted all the same
     portions: list[bytes] = []
     left = at_most
     while portion := os.read(file, min(left + 1, _PORTION)):
         left -= len(portion)
         if left < 0:
-            raise OSError(errno.EFBIG, f"it is longer than {at_most} bytes", str(path))
+            raise too_long
         portions.append(portion)
     return b"".join(portions)
