@@ -133,10 +133,6 @@ class Alarm:
             self.occurrences = 0
         return self.active and not self.condition
 
-    def dump(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
     def listed(self, until_ns: int = 0) -> dict[str, Any]:
         """For a person, as JSON values; times in ms. `until_ns`: when its shelving ends, as the wall clock goes now."""
         shelved = _said(self.shelved, "reason")
@@ -158,7 +154,7 @@ class Alarm:
 
 
 def load_alarm(body: Mapping[str, Any]) -> Alarm:
-    """What `dump` gave. Raises TypeError and KeyError for anything else."""
+    """From its fields as JSON values. Raises TypeError and KeyError for anything else."""
     known = {field.name for field in fields(Alarm)}
     values = {name: value for name, value in body.items() if name in known}
     values["key"] = Key(**body["key"])

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import is_dataclass
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -90,11 +90,14 @@ def _damaged(path: Path) -> Path:
 
 def content(alarms: Iterable[Alarm]) -> bytes:
     """What the file holds for these."""
-    body = {"format": FORMAT, "alarms": [alarm.dump() for alarm in alarms]}
+    return b'{"format":%d,"alarms":[%s]}' % (FORMAT, b",".join(map(_entry, alarms)))
+
+
+def _entry(alarm: Alarm) -> bytes:
     try:
-        return orjson.dumps(body)
+        return orjson.dumps(alarm)  # three times as fast as by `asdict`, for this is done on the event loop
     except TypeError:  # half a character in a text of somebody's
-        return encodable(json.dumps(body, ensure_ascii=False)).encode()
+        return encodable(json.dumps(asdict(alarm), ensure_ascii=False)).encode()
 
 
 def write(path: Path, alarms: bytes, store: EvidenceStore | None, unkept: Sequence[tuple[Event, Evidence]]) -> None:

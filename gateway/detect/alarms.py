@@ -112,10 +112,14 @@ class Alarms:
         else:
             self._note()
 
-    def changed(self, alarm: Alarm, event: Event) -> None:
-        """Keep the alarm as it now is, and say this of it; for conditions, whose state is the device's to decide."""
+    def changed(self, alarm: Alarm, event: Event | None) -> None:
+        """Keep the alarm as it now is, and say this of it, if anything; for conditions, whose state is the device's to
+        decide."""
         self._alarms.setdefault(alarm.key, alarm)
-        self._say(alarm, self._with_chatter(alarm.key, event) if event.state == "raised" else event)
+        if event is None:
+            self._settle(alarm)
+        else:
+            self._say(alarm, self._with_chatter(alarm.key, event) if event.state == "raised" else event)
 
     def _with_chatter(self, key: Key, event: Event) -> Event:
         """What is raised, marked if that happens again and again."""
@@ -316,6 +320,9 @@ class Alarms:
         self._unsaid.append(event)
         if evidence is not None and self._store is not None:
             self._unkept.append((event, evidence))
+        self._settle(alarm)
+
+    def _settle(self, alarm: Alarm) -> None:
         if alarm.is_over:
             self._alarms.pop(alarm.key, None)
         self._note()

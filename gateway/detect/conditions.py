@@ -2,9 +2,13 @@
 
 The device decides how its conditions stand, and says so with each event. Here that becomes an alarm under one id from raise
 to clear, and an event for each thing that is new; what is told once more, as after a lost connection, is recognised.
+
+A device may tell as much as it likes: how its conditions stand is always taken over, of so many at a time; what is said of
+that has a budget (`device_events.py`).
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,9 +20,16 @@ from gateway.core.device_event import Condition, DeviceEvent, Retained, Told
 from gateway.core.event import Event
 from gateway.detect.alarm import CONDITION, Alarm, Key, Origin, Said
 from gateway.detect.alarms import Alarms
+from gateway.detect.device_events import DeviceEvents
 
 MOST = 10_000
 """Conditions that are kept as alarms; what devices raise beyond it is said, and not kept."""
+MOST_OF_DEVICE = 500
+"""Conditions of one device that are kept as alarms."""
+ROOM_AGAIN = 450
+"""A device that had more conditions is told to have few enough again once it has no more than these."""
+LOOK_SECONDS = 5.0
+"""How often it is told what could not be told at once."""
 PATIENCE = 5.0
 """Seconds in which a device that took an acknowledgement is expected to say so by an event."""
 
@@ -28,20 +39,24 @@ class Conditions:
 
     def __init__(self, alarms: Alarms, emit: Callable[[Event], None], clock: Clock) -> None:
         self._alarms = alarms
-        self._emit = emit
+        self._events = DeviceEvents(alarms, emit, clock)
         self._clock = clock
         self._news = asyncio.Event()
         self._acknowledging: dict[Key, Said] = {}
-        self._keys = {
-            (alarm.key.device, alarm.origin.condition): alarm.key for alarm in alarms.of_devices() if alarm.origin
-        }
+        self._keys: defaultdict[str, dict[str, Key]] = defaultdict(dict)
+        """Device → id of its condition → alarm."""
+        self._full: set[str] = set()
+        """Devices of which it was told that they have too many conditions."""
+        for alarm in alarms.of_devices():
+            if alarm.origin:
+                self._keys[alarm.key.device][alarm.origin.condition] = alarm.key
 
     def told(self, told: Told) -> None:
         """What a driver hands up."""
         if isinstance(told, Retained):
             self._ended(told)
         elif told.condition is None:
-            self._emit(_plain(told, "device", told.state))
+            self._events.report(_plain(told, "device", told.state))
         else:
             self._stands(told, told.condition)
         self._news.set()
@@ -53,6 +68,31 @@ class Conditions:
             if alarm.key.device not in devices:
                 message = f"{alarm.key.device} no longer tells its conditions; {alarm.key.source} had not ended"
                 self._end(alarm, "abandoned", now, message)
+        for device in self._keys.keys() - set(devices):
+            del self._keys[device]
+        self._full.intersection_update(devices)
+        self._events.retain(devices)
+
+    async def run(self) -> None:
+        """Tell what could not be told at once, until cancelled; what is lost then too."""
+        try:
+            while True:
+                await asyncio.sleep(LOOK_SECONDS)
+                await self._events.catch_up()
+                for device in tuple(self._keys):
+                    self.look(device)
+        finally:
+            self._events.tell_lost()
+
+    def look(self, device: str) -> None:
+        """Whether the device has few enough conditions again; also people end some."""
+        keys = self._keys[device]
+        for condition in [condition for condition, key in keys.items() if self._alarms.get(key) is None]:
+            del keys[condition]
+        if device in self._full and len(keys) <= ROOM_AGAIN:
+            self._full.discard(device)
+            why = "its new conditions are alarms again; those that were none will be when it tells them anew"
+            self._events.tell_of(device, "reported", why)
 
     # An acknowledgement that a person has given.
 
@@ -81,21 +121,31 @@ class Conditions:
     # What devices say.
 
     def _stands(self, event: DeviceEvent, condition: Condition) -> None:
-        name = event.device, condition.id
-        alarm = self._alarms.get(self._keys[name]) if name in self._keys else None
+        keys = self._keys[event.device]
+        alarm = self._alarms.get(keys[condition.id]) if condition.id in keys else None
         if alarm is None:
             matters = condition.active or (condition.retained and condition.acknowledged is False)
-            if not matters or len(self._keys) >= MOST:
+            if not matters or not self._has_room(event.device):
                 if matters or not event.restated:
-                    self._emit(_plain(event, CONDITION, "reported"))
+                    self._events.report(_plain(event, CONDITION, "reported"))
                 return
             alarm = Alarm(self._new_key(event.device, condition))
         if _is_repeat(alarm, event, condition):
             return
-        for state in _advance(alarm, event, condition, self._acknowledging.get(alarm.key)):
-            self._alarms.changed(alarm, _of(alarm, state, event))
-        self._keys[name] = alarm.key
+        states = _advance(alarm, event, condition, self._acknowledging.get(alarm.key))
+        keys[condition.id] = alarm.key
+        self._events.say(alarm, [_of(alarm, state, event) for state in states])
         self._forget_if_over(alarm)
+
+    def _has_room(self, device: str) -> bool:
+        """Whether one more condition of it can be kept; that it has too many is told once."""
+        if len(self._keys[device]) < MOST_OF_DEVICE:
+            return sum(map(len, self._keys.values())) < MOST
+        if device not in self._full:
+            self._full.add(device)
+            why = f"it has {MOST_OF_DEVICE} conditions at a time: further ones are told as events and are no alarms"
+            self._events.tell_of(device, "reported", why)
+        return False
 
     def _new_key(self, device: str, condition: Condition) -> Key:
         """By the condition's name; by its id too where the device has raised another of that name."""
@@ -115,12 +165,12 @@ class Conditions:
         alarm.asks = False
         alarm.clear(now)
         event = Event(alarm.event, CONDITION, state, alarm.key.device, now, message, alarm.severity)
-        self._alarms.changed(alarm, replace(event, detail={CONDITION: alarm.key.source, "unseen": True}))
+        self._events.say(alarm, [replace(event, detail={CONDITION: alarm.key.source, "unseen": True})])
         self._forget_if_over(alarm)
 
     def _forget_if_over(self, alarm: Alarm) -> None:
         if alarm.is_over and alarm.origin:
-            self._keys.pop((alarm.key.device, alarm.origin.condition), None)
+            self._keys[alarm.key.device].pop(alarm.origin.condition, None)
 
 
 def _is_repeat(alarm: Alarm, event: DeviceEvent, condition: Condition) -> bool:

@@ -43,12 +43,16 @@ class Detection:
         self._watched: list[tuple[object, ...]] | None = None
         self._running: Running | None = None
         self._task: asyncio.Task[None] | None = None
-        self._health = {name: Health(name, clock) for name in ("alarms", "detector", "drift")}
+        self._health = {name: Health(name, clock) for name in ("alarms", "conditions", "detector", "drift")}
 
     async def run(self) -> None:
         """Score, until cancelled. A bug in alarms or detector is told, and does not end what goes on without them."""
         async with (
-            running(self._again("alarms", self.alarms.run), self._again("drift", self._keep_drift)),
+            running(
+                self._again("alarms", self.alarms.run),
+                self._again("conditions", self.conditions.run),
+                self._again("drift", self._keep_drift),
+            ),
             running() as self._running,
         ):
             self._start()

@@ -3,15 +3,16 @@
 import asyncio
 import json
 import threading
+from dataclasses import asdict
 
 import pytest
 
 from gateway.core.clock import FakeClock
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
-from gateway.detect import alarm_file
+from gateway.detect import alarm_file, chatter
 from gateway.detect import alarms as module
-from gateway.detect.alarm import Key
+from gateway.detect.alarm import Alarm, Key, Origin, Said
 from gateway.detect.alarms import Alarms
 
 KEY = Key("alarm", "too hot", "oven-1")
@@ -345,3 +346,27 @@ def test_many_reboots_with_a_clock_in_the_past_do_not_make_a_shelving_endless(tm
             alarms._end_shelving()
             alarms._save_now()
     assert alarms.get(KEY).shelved is None
+
+
+def test_the_file_has_every_field_also_of_an_alarm_beside_one_with_half_a_character():
+    book = Book()
+    plain, odd = book.raise_(), Alarm(SEEN, origin=Origin("c", "e", 1, True), acknowledged=Said("ann", 1, "\udc80"))
+    body = json.loads(alarm_file.content([plain, odd]))
+    assert body["alarms"][0] == asdict(plain)
+    assert body["alarms"][1] == {**asdict(odd), "acknowledged": {"by": "ann", "at_ns": 1, "words": "\ufffd"}}
+    assert json.loads(alarm_file.content([])) == {"format": 1, "alarms": []}
+
+
+def test_only_so_many_alarms_are_remembered_as_chattering(monkeypatch):
+    monkeypatch.setattr(chatter, "MOST", 2)
+    clock = FakeClock()
+    known = chatter.Chatter(clock)
+    keys = [Key("condition", f"c{number}", "plc") for number in range(3)]
+    for key in (keys[0], keys[1], keys[0], keys[0], keys[2]):
+        known.raised(key)
+    assert (len(known._raised), keys[0] in known) == (2, True)
+    known.raised(keys[1])
+    assert keys[0] not in known
+    clock.advance(601)
+    known.forget_quiet()
+    assert not known._raised

@@ -9,6 +9,7 @@ from gateway.core.clock import FakeClock
 from gateway.core.device_event import Condition, DeviceEvent, Retained
 from gateway.core.errors import GatewayError
 from gateway.detect import conditions as module
+from gateway.detect import device_events
 from gateway.detect.alarms import Alarms
 from gateway.detect.conditions import Conditions
 
@@ -246,6 +247,91 @@ def test_more_conditions_than_are_kept_are_told_all_the_same(monkeypatch):
     plant.say(False, True, condition="i=0", name="c0")
     plant.say(True, False, condition="i=9", name="c9")
     assert plant.told()[-2:] == ["cleared", "raised"]
+
+
+def test_a_device_with_too_many_conditions_is_named_once_and_again_when_it_has_few_enough(monkeypatch):
+    monkeypatch.setattr(module, "MOST_OF_DEVICE", 3)
+    monkeypatch.setattr(module, "ROOM_AGAIN", 2)
+    plant = Plant()
+    for number in range(6):
+        plant.say(True, False, condition=f"i={number}", name=f"c{number}")
+    assert plant.told() == ["raised"] * 3 + ["reported"] * 4
+    assert [event.kind for event in plant.events[3:]] == ["device", "condition", "condition", "condition"]
+    assert "3 conditions at a time" in plant.events[3].message
+    plant.conditions.look("plc")
+    assert len(plant.told()) == 7
+    plant.say(False, None, condition="i=0", name="c0")
+    plant.conditions.look("plc")
+    assert plant.told()[7:] == ["cleared", "reported"]
+    plant.say(True, False, condition="i=9", name="c9")
+    assert plant.told()[-1] == "raised"
+
+
+def test_an_alarm_that_a_person_has_ended_makes_room(monkeypatch):
+    monkeypatch.setattr(module, "MOST_OF_DEVICE", 1)
+    monkeypatch.setattr(module, "ROOM_AGAIN", 0)
+    plant = Plant()
+    plant.say(True, False)
+    plant.say(False, False)
+    plant.alarms.acknowledge(plant.alarms.of_device("plc")[0], "ann", "")
+    plant.conditions.look("plc")
+    plant.say(True, False, condition="i=1", name="other")
+    assert plant.told()[-1] == "raised"
+
+
+async def test_a_storm_of_events_is_told_to_its_budget_and_what_is_lost_is_counted():
+    plant = Plant()
+    for number in range(device_events.BURST + 50):
+        plant.conditions.told(DeviceEvent("plc", str(number), number, "door open"))
+    plant.conditions.told(DeviceEvent("other", "1", 6, "door open"))
+    assert len(plant.events) == device_events.BURST + 1  # another device has a budget of its own
+    await plant.conditions._events.catch_up()
+    last = plant.events[-1]
+    assert (last.kind, last.state, last.device, last.detail["lost"]) == ("device", "lost", "plc", 50)
+    await plant.conditions._events.catch_up()
+    assert plant.events[-1] is last
+    plant.clock.advance(1)
+    for number in range(100):
+        plant.conditions.told(DeviceEvent("plc", str(number), number, "door open"))
+    assert plant.told()[-device_events.A_SECOND - 1 :] == ["lost"] + ["reported"] * device_events.A_SECOND
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_a_device_tells_beyond_its_budget_the_far_side_ends_with_how_its_conditions_stand(
+    seed, monkeypatch
+):
+    monkeypatch.setattr(device_events, "BURST", 5)
+    monkeypatch.setattr(device_events, "A_SECOND", 1)
+    chance = random.Random(seed)
+    plant = Plant()
+    for _ in range(300):
+        name = f"c{chance.randrange(6)}"
+        plant.say(chance.random() < 0.5, chance.choice([True, False, None]), condition=name, name=name)
+        plant.clock.advance(chance.random() / 5)
+        if chance.random() < 0.05:
+            await plant.conditions._events.catch_up()
+    await plant.conditions._events.catch_up()
+    assert sum(event.detail.get("lost", 0) for event in plant.events) > 10
+    seen = {}
+    for event in plant.events:
+        if event.kind == "condition" and event.state != "reported":
+            assert event.id in seen or event.state == "raised"
+            seen[event.id] = event.state
+    active = {alarm.event for alarm in plant.alarms.of_device("plc") if alarm.active}
+    assert {each for each, state in seen.items() if state == "raised"} <= active
+    assert active <= set(seen)
+    assert all(seen[each] != "cleared" for each in active)
+
+
+async def test_what_was_lost_is_told_at_a_stop_too():
+    plant = Plant()
+    running = asyncio.create_task(plant.conditions.run())
+    await asyncio.sleep(0)
+    for number in range(device_events.BURST + 5):
+        plant.conditions.told(DeviceEvent("plc", str(number), number, "door open"))
+    running.cancel()
+    await asyncio.wait([running])
+    assert (plant.events[-1].state, plant.events[-1].detail["lost"]) == ("lost", 5)
 
 
 async def test_the_device_says_itself_that_it_took_an_acknowledgement():
