@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.core.test_regular import a_directory, a_fifo, a_socket, an_endless_device
 
 from tests.app.plant import Site, device, sink
+from tests.places.test_regular import a_directory, a_fifo, a_socket, an_endless_device
 
 NAMES = [
     "lock", "alarms.json", "alarms.json.part", "outbox", "outbox/log.json", "outbox/numbers", "outbox/tags", "outbox/ballast",

@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.core.test_regular import ODD
 
 from gateway.config import sheet, toml_file
 from gateway.config.load import load
 from gateway.core.errors import ConfigError
 from tests.config.sample_plugins import look_up
+from tests.places.test_regular import ODD
 
 GOOD = """
 [gateway]

@@ -18,8 +18,8 @@ from gateway.detect import alarm_file, drift_file, evidence
 from gateway.detect.alarm import Alarm, Key
 from gateway.detect.alarms import Alarms
 from gateway.detect.evidence import EvidenceStore
-from tests.core.test_regular import ODD
 from tests.outbox.wild import TEXTS, wild_json
+from tests.places.test_regular import ODD
 
 KEYS = [Key("alarm", "too hot", f"press-{n}") for n in range(3)]
 

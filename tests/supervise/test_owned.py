@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.errors import GatewayError
 from gateway.supervise.owned import owned
-from tests.core.test_regular import ODD
+from tests.places.test_regular import ODD
 
 
 @pytest.mark.parametrize("lay", ODD)

@@ -329,10 +329,13 @@ async def test_whatever_happens_on_the_line_only_right_answers_are_given_as_good
 @pytest.mark.timeout(900)
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_end_of_doubts")
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(_SPOILS, min_size=1, max_size=12))
-async def test_a_long_campaign_delivers_nothing_wrong(spoils: list[Any]) -> None:
-    await campaign(spoils)
+@settings(max_examples=70, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.lists(_SPOILS, min_size=1, max_size=12), min_size=15, max_size=15))
+async def test_a_long_campaign_delivers_nothing_wrong(lines: list[list[Any]]) -> None:
+    """A thousand lines; fifteen at a time, since most of it is waiting."""
+    async with asyncio.TaskGroup() as group:
+        for spoils in lines:
+            group.create_task(campaign(spoils))
 
 
 async def test_the_campaign_lets_good_answers_through() -> None:
