@@ -1,6 +1,7 @@
 """One odd answer costs one tag, and it is named; the others live."""
 
 import asyncio
+import itertools
 
 import pytest
 from asyncua import ua
@@ -37,7 +38,7 @@ def assert_named(logs, tag: str) -> None:
 
 @pytest.mark.parametrize("name", ODD_VALUES)
 async def test_an_odd_value_that_is_reported_costs_its_own_tag(name):
-    numbers = iter(range(1, 1000))
+    numbers = itertools.count(1)
 
     def publish(asked):
         number = next(numbers)
@@ -97,7 +98,7 @@ async def test_a_read_value_whose_end_cannot_be_told_is_read_alone_until_it_can_
 async def test_a_reported_value_whose_end_cannot_be_told_is_taken_out_and_taken_in_again(monkeypatch):
     monkeypatch.setattr(items_module, "FIRST_RETRY", 0.3)
     odd = ODD_VALUES["deep"]
-    numbers = iter(range(1, 1000))
+    numbers = itertools.count(1)
 
     def publish(asked):
         number = next(numbers)
@@ -242,7 +243,7 @@ async def test_answers_with_another_number_of_results_than_asked_for_are_a_lost_
 
 async def test_what_cannot_be_taken_over_is_left_behind():
     """A server that never answers when it is asked to go on with subscriptions."""
-    numbers = iter(range(1, 1000))
+    numbers = itertools.count(1)
 
     def publish(asked):
         return published(next(numbers), values(1))
@@ -269,7 +270,7 @@ async def test_a_session_is_made_though_the_server_names_no_endpoints_with_it_no
 
 @pytest.mark.parametrize("service", ["TranslateBrowsePathsToNodeIds", "Browse", "SetPublishingMode", "Republish"])
 async def test_a_service_that_the_server_lacks_is_done_without_and_not_asked_for_again(service):
-    numbers = iter(range(1, 1000))
+    numbers = itertools.count(1)
 
     def publish(asked):
         return published(next(numbers), values(1))
