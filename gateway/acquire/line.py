@@ -201,8 +201,12 @@ class Line:
     async def _describe(self, driver: Driver[Any, Any]) -> None:
         async with asyncio.timeout(max(self._timeout, 10.0)):
             found = checked.described(await self._foreign.call(lambda: driver.describe()))
+        by_device: dict[str, dict[str, Found]] = {}
+        for tag, what in found.items():
+            by_device.setdefault(tag.device, {})[tag.name] = what
         for source in self.sources.values():
-            source.describe({tag.name: what for tag, what in found.items() if tag.device == source.name})
+            await asyncio.sleep(0)
+            await source.describe(by_device.get(source.name, {}))
         driver.devices = tuple(source.device for source in self.sources.values())
 
     def _drop(self) -> None:

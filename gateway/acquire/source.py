@@ -1,8 +1,10 @@
 """One device that is being read."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
 import structlog
 
 from gateway.acquire.condition import Conditioner
@@ -121,13 +123,16 @@ class Source:
     def _periods(self) -> set[float]:
         return {config.scan or self.spec.config.scan for config in self.spec.tags.values()}
 
-    def describe(self, found: Mapping[str, Found]) -> None:
-        """Take over what the device tells of its tags; a changed definition gets tag ids of its own."""
+    async def describe(self, found: Mapping[str, Found]) -> None:
+        """Take over what the device tells of its tags; a changed definition gets tag ids of its own. With thousands of tags
+        each step takes its time: others have their turn between them."""
         if not found:
             return
         device = self._road.bind(self.spec, found)
-        if device.tags.ids.tolist() != self.device.tags.ids.tolist():
+        await asyncio.sleep(0)  # whoever replaces the device meanwhile cancels this, and nothing has been defined
+        if not np.array_equal(device.tags.ids, self.device.tags.ids):
             self._define(device)
+            await asyncio.sleep(0)
 
     def take(self, tags: Tags, values: Values) -> None:
         """The device has answered a poll."""

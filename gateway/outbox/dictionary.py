@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from operator import attrgetter, is_not
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -31,6 +32,11 @@ log = structlog.get_logger()
 
 _NOT_THE_POINT = {"scan", "range", "deadband", "heartbeat", "write", "min", "max", "max_rate"}
 """Options that say when a tag is published, or what may be written to it, not what it is."""
+
+
+SHORT = 8
+"""Characters of the hash of what the configuration says of a tag."""
+_config = attrgetter("config")
 
 
 @dataclass(slots=True, eq=False)
@@ -73,36 +79,51 @@ class Dictionary:
         """Type, unit and description by the hash of device, name and options: with thousands of tags, keys and values
         cost megabytes."""
         self._alike: dict[tuple[str, str, str], tuple[str, str, str]] = {}
+        self._asked: dict[str, tuple[Device, str]] = {}
+        """Name → the device as it was bound last, and what was asked of its tags, one after the other."""
         self._next_tag = 1
         self._fresh: list[Source] = []
 
     def bind(self, spec: DeviceSpec, context: Context, found: Mapping[str, Found], config: str) -> Device:
         """The device of a `[[device]]` table, its tags numbered."""
         name = spec.config.name
-        asked = [_asked(options) for options in spec.tags.values()]
+        asked = self._asked_of(spec)
         tags = [
             self._tag(name, tag, options, told, found.get(tag))
             for (tag, options), told in zip(spec.tags.items(), asked, strict=True)
         ]
         device = Device(name, spec.config.driver, Tags(name, tags), context, spec.config)
         self.source(device, config, asked)
+        self._asked[name] = (device, "".join(asked))
         return device
 
+    def _asked_of(self, spec: DeviceSpec) -> list[str]:
+        """What the configuration says of each tag, in short. A device is bound at the start and again as soon as it has told
+        what it knows of its tags, with the same options: they are hashed once."""
+        bound, asked = self._asked.get(spec.config.name, (None, ""))
+        configs = list(spec.tags.values())
+        if bound is None or len(bound.tags) != len(configs) or any(map(is_not, map(_config, bound.tags), configs)):
+            return [_asked(config) for config in configs]
+        return [asked[at : at + SHORT] for at in range(0, len(asked), SHORT)]
+
     def _tag(self, device: str, name: str, config: TagConfig, asked: str, found: Found | None) -> Tag:
-        known = self._found.get(hash((device, name, asked)), ("", "", ""))
+        key = hash((device, name, asked))
         if found is not None:
             known = (cleaned(found.type), cleaned(found.unit), cleaned(found.description))
+        else:
+            known = self._found.get(key, ("", "", ""))
         kind = "float64" if config.scaled else config.value_type() or known[0]
-        parts = (device, name, kind, config.unit or known[1], config.description or known[2], _scaling(config))
+        unit, description = config.unit or known[1], config.description or known[2]
+        parts = (device, name, kind, unit, description, _scaling(config))
         tag_id = self._tag_ids.get(parts)
         if tag_id is None:
             tag_id = self._tag_ids[parts] = self._next_tag
             self._next_tag += 1
-        self._find(device, name, asked, (kind, parts[3], parts[4]))
+        self._find(key, (kind, unit, description))
         return Tag(tag_id, *parts, config)
 
-    def _find(self, device: str, name: str, asked: str, found: tuple[str, str, str]) -> None:
-        self._found[hash((device, name, asked))] = self._alike.setdefault(found, found)
+    def _find(self, key: int, found: tuple[str, str, str]) -> None:
+        self._found[key] = self._alike.setdefault(found, found)
 
     def source(self, device: Device, config: str = "", asked: Sequence[str] = ()) -> Source:
         """The source of this device; a new one if the log has none with the same tags and context."""
@@ -147,7 +168,7 @@ class Dictionary:
         self._next_tag = max(self._next_tag, tag.id + 1)
         self._tag_ids[tag.device, tag.name, tag.type, tag.unit, tag.description, tag.scaling] = tag.id
         if asked:
-            self._find(tag.device, tag.name, asked, (tag.type, tag.unit, tag.description))
+            self._find(hash((tag.device, tag.name, asked)), (tag.type, tag.unit, tag.description))
 
     def take_fresh(self) -> list[bytes]:
         """The definitions that no file has yet, as lines for it."""
@@ -229,7 +250,7 @@ def _content(device: Device) -> tuple[Any, ...]:
 
 def _asked(config: TagConfig) -> str:
     """What the configuration says of a tag, in short."""
-    return hashlib.sha256(config.model_dump_json(exclude=_NOT_THE_POINT).encode()).hexdigest()[:8]
+    return hashlib.sha256(config.model_dump_json(exclude=_NOT_THE_POINT).encode()).hexdigest()[:SHORT]
 
 
 def _definition(number: int, device: Device, config: str, asked: Sequence[str]) -> bytes:
@@ -259,6 +280,8 @@ def _definition(number: int, device: Device, config: str, asked: Sequence[str]) 
 
 
 def _scaling(config: TagConfig) -> str:
+    if config.clamp is None and not config.scaled:
+        return ""
     words = []
     if config.scaled:
         words.append(f"× {config.scale:g} {'-' if config.offset < 0 else '+'} {abs(config.offset):g}")

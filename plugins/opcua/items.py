@@ -17,7 +17,7 @@ from .config import OpcUaConfig
 from .errors import in_few_words, name_of
 from .reading import ReadPlan
 from .remarks import Remarks
-from .services import forget, monitor
+from .services import forget, monitor, nodes_of, unhurried
 from .session import Session
 from .subscription import FILTER_REFUSED, Subscription, item, say_revised
 
@@ -80,7 +80,8 @@ class Items:
         """Ask for these rows' values. Returns row → status code of those that the server refuses, `FULL` where it has no more
         room."""
         self._latest[subscription.scan] = subscription
-        nodes = {row: self.node(row) for row in rows}
+        tags = self._device.tags
+        nodes = dict(zip(rows, await nodes_of(self._session, [tags[row] for row in rows]), strict=True))
         refused = {row: quality.BAD_NODE_ID_UNKNOWN for row, node in nodes.items() if node is None}
         wanted = [(row, node) for row, node in nodes.items() if node is not None]
         codes = await self._create_items(subscription, wanted)
@@ -98,7 +99,9 @@ class Items:
     ) -> dict[int, int]:
         """Row → what the server says of it."""
         tags = self._device.tags
-        items = [item(row, node, self._config, tags[row].config, filtered=filtered) for row, node in wanted]
+        items = [
+            item(row, node, self._config, tags[row].config, filtered=filtered) async for row, node in unhurried(wanted)
+        ]
         results = await monitor(self._session, subscription.id, items)
         say_revised(items, results, self._log.info)
         self.numbers.update(

@@ -10,13 +10,13 @@ from asyncua import ua
 
 from gateway.plugin import Found, Tag, cleaned, encodable
 
-from .address import parse_address, parse_member
+from .address import parse_member
 from .browsing import references
 from .config import NodeConfig
 from .definitions import data_types_of, learn
 from .errors import LacksError, in_words, name_of
 from .part import NoSuchPartError, element_of, member_of
-from .services import read
+from .services import nodes_of, read, unhurried
 from .session import Session
 from .structures import Types
 from .values import TYPES, plain, type_of, type_of_member
@@ -49,8 +49,9 @@ async def describe_tags(session: Session, tags: Sequence[Tag]) -> Mapping[Tag, F
     """Type, unit and description of the tags whose nodes the server knows; of a slow server, as many as it tells in time."""
     url = session.config.url
     until = asyncio.get_running_loop().time() + PATIENCE
-    known = [(tag, node) for tag in tags if (node := session.node_id(parse_address(tag.config.address))) is not None]
-    open_ones = [(tag, node) for tag, node in known if (url, _key(tag)) not in _described]
+    nodes = await nodes_of(session, tags)
+    known = [(tag, node) for tag, node in zip(tags, nodes, strict=True) if node is not None]
+    open_ones = [(tag, node) async for tag, node in unhurried(known) if (url, _key(tag)) not in _described]
     found: dict[Tag, Found] = {}
     at = 0
     while at < len(open_ones) and (not at or asyncio.get_running_loop().time() < until):
@@ -58,7 +59,7 @@ async def describe_tags(session: Session, tags: Sequence[Tag]) -> Mapping[Tag, F
         at += len(some)
         told = await describe_nodes(session, [node for _, node in some], [tag.config for tag, _ in some])
         found |= {tag: what for (tag, _), what in zip(some, told, strict=True) if what is not None and what.type}
-    for tag, _ in known:
+    async for tag, _ in unhurried(known):
         if (what := _described.pop((url, _key(tag)), None)) is not None and tag not in found:
             found[tag] = what
     if at < len(open_ones):

@@ -2,7 +2,8 @@
 
 import asyncio
 import struct
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import TypeVar
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
@@ -14,8 +15,9 @@ from asyncua.ua.uaerrors import (
     BadTooManyMonitoredItems,
 )
 
-from gateway.plugin import LinkError, doubting
+from gateway.plugin import LinkError, Tag, doubting
 
+from .address import parse_address
 from .bounds import LARGE, Measured, NotUnderstoodError, after_header, decoded
 from .errors import TOO_MUCH, agreeing, in_words
 from .extent import data_value_end
@@ -27,8 +29,26 @@ UNDECODABLE = ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadDecodingEr
 FULL = int(ua.StatusCodes.BadTooManyMonitoredItems)
 """Of an item for which a subscription, or the server, has no more room."""
 
+PORTION = 500
+"""Tags for which something is made in one turn of the event loop: some milliseconds."""
+
+T = TypeVar("T")
+
 Wanted = tuple[ua.NodeId, ua.AttributeIds] | tuple[ua.NodeId, ua.AttributeIds, str | None]
 """A node, an attribute, and the part of its array."""
+
+
+async def unhurried(items: Iterable[T]) -> AsyncGenerator[T, None]:
+    """The items, with a turn for the others after each portion of them: a device may have tens of thousands of tags."""
+    for count, each in enumerate(items, start=1):
+        yield each
+        if count % PORTION == 0:
+            await asyncio.sleep(0)
+
+
+async def nodes_of(session: Session, tags: Iterable[Tag]) -> list[ua.NodeId | None]:
+    """The node of each tag; None where the server has no such namespace."""
+    return [session.node_id(parse_address(tag.config.address)) async for tag in unhurried(tags)]
 
 
 async def read(session: Session, wanted: Sequence[Wanted]) -> list[ua.DataValue]:

@@ -601,3 +601,27 @@ async def test_a_driver_that_cannot_browse_is_named(plant):
         await rig.road.until(lambda: bool(rig.road.kept))
         with pytest.raises(GatewayError, match="its driver cannot browse"):
             await rig.acquirer.browse("plc")
+
+
+async def test_others_have_their_turn_while_devices_tell_of_their_tags_and_nothing_is_defined_of_one_that_is_replaced(
+    plant,
+):
+    plant.found = {"a": Found("uint16")}
+    rig = Rig(plant)
+    binding, replaced, defined = rig.road.bind, [], []
+
+    def bind(spec, found):
+        if found:
+            replaced.append(asyncio.create_task(rig.acquirer.apply([])))
+            rig.road.new.set()
+        return binding(spec, found)
+
+    def define(device, real=rig.road.define):
+        defined.append([tag.type for tag in device.tags])
+        return real(device)
+
+    rig.road.bind, rig.road.define = bind, define
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: replaced)
+        await replaced[0]
+    assert defined == [["", ""]]

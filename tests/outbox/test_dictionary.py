@@ -3,6 +3,7 @@ import dataclasses
 from gateway.config.base import DeviceConfig, TagConfig
 from gateway.config.model import DeviceSpec
 from gateway.core.context import Context
+from gateway.outbox import dictionary
 from gateway.plugin.driver import Found
 from tests.outbox.making import block, fill, spec, take
 
@@ -62,6 +63,23 @@ async def test_what_a_device_told_is_remembered(log, context):
         assert [(tag.type, tag.unit) for tag in again.tags] == [("uint16", "m"), ("uint16", "l/h"), ("float64", "m")]
         assert ids(again) == ids(known)
         assert again.tags[2].scaling == "× 0.5 + 0"
+
+
+async def test_options_are_hashed_once_however_often_a_device_tells_of_its_tags(log, context, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(
+        dictionary, "_asked", lambda config, real=dictionary._asked: hashed.append(config) or real(config)
+    )
+    tags = {"level": TagConfig(), "flow": TagConfig(unit="l/h")}
+    table = DeviceSpec(DeviceConfig(name="tank", driver="fake"), tags)
+    async with log.opened() as outbox:
+        outbox.bind(table, context)
+        for kind in ("uint16", "int32", "int32"):
+            outbox.bind(table, context, {"level": Found(kind)})
+        assert len(hashed) == 2
+        changed = DeviceSpec(table.config, {"level": TagConfig(unit="m"), "flow": tags["flow"]})
+        assert [tag.type for tag in outbox.bind(changed, context).tags] == ["", ""]
+        assert [tag.type for tag in outbox.bind(table, context).tags] == ["int32", ""]
 
 
 async def test_a_lost_dictionary_is_made_anew_from_the_segments(log, context):

@@ -259,3 +259,21 @@ async def test_a_report_that_is_cut_off_is_delivered_before_the_link_is_given_up
     with pytest.raises(LinkError, match="cut"):
         await take(feed, 1)
     assert feed.left().subscriptions[0].sequence == 2
+
+
+async def test_others_have_their_turn_while_thousands_of_tags_are_subscribed(session):
+    """The session answers at once, so that no turn comes from waiting for it."""
+    device = make_device("opc.tcp://plc", [f"T{n}" for n in range(4000)], scan="9s")
+    turns = 0
+
+    async def others():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(others())
+    feed = Feed(session, device, lambda: None, structlog.get_logger())
+    await feed.start()
+    task.cancel()
+    assert turns > 4000 // 500
