@@ -56,7 +56,7 @@ class Conditions:
         if isinstance(told, Retained):
             self._ended(told)
         elif told.condition is None:
-            self._events.report(_plain(told, "device", told.state))
+            self._events.report(told.device, lambda: _plain(told, "device", told.state))
         else:
             self._stands(told, told.condition)
         self._news.set()
@@ -127,7 +127,7 @@ class Conditions:
             matters = condition.active or (condition.retained and condition.acknowledged is False)
             if not matters or not self._has_room(event.device):
                 if matters or not event.restated:
-                    self._events.report(_plain(event, CONDITION, "reported"))
+                    self._events.report(event.device, lambda: _plain(event, CONDITION, "reported"))
                 return
             alarm = Alarm(self._new_key(event.device, condition))
         if _is_repeat(alarm, event, condition):

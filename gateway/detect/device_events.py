@@ -18,7 +18,7 @@ from gateway.core.event import Event
 from gateway.detect.alarm import CONDITION, Alarm, Key
 from gateway.detect.alarms import Alarms
 
-BURST = 1000
+BURST = 500
 """Events that a device may tell at once."""
 A_SECOND = 20
 """Events that it may tell for good."""
@@ -91,11 +91,11 @@ class DeviceEvents:
         for device in self._budgets:
             self._tell_lost(device)
 
-    def report(self, event: Event) -> None:
-        """An event that is no alarm's."""
-        budget = self._budget(event.device)
+    def report(self, device: str, event: Callable[[], Event]) -> None:
+        """An event that is no alarm's; only made when it is told, for making its id takes most of the time."""
+        budget = self._budget(device)
         if budget.take():
-            self._emit(event)
+            self._emit(event())
         else:
             budget.lost += 1
 

@@ -47,6 +47,8 @@ BETWEEN = 2.0
 """Seconds between two questions how the conditions stand, however often the server wants to be asked."""
 ASK_AGAIN, LAST_ASK = 10.0, 300.0
 """Seconds after which a server that was busy, or whose answer did not fit into its queue, is asked once more; doubling."""
+BETWEEN_LINES = 10.0
+"""Seconds between two lines of the log that events are lost; each loss is told as an event."""
 _REFRESH = ua.NodeId(ua.ObjectIds.ConditionType), ua.NodeId(ua.ObjectIds.ConditionType_ConditionRefresh)
 _NO_CONDITIONS = {"BadMethodInvalid", "BadNodeIdUnknown", "BadNodeIdInvalid", "BadNotImplemented", "BadServiceUnsupported",
                   "BadNothingToDo", "BadNotSupported"}  # fmt: skip
@@ -84,6 +86,7 @@ class Events:
         self.refresh_at = float("inf")
         """Loop time at which the server is to be asked how its conditions stand."""
         self._asked_at = float("-inf")
+        self._log_lost_at = float("-inf")
         self._pause = 0.0
         """Seconds from the next loss to that."""
 
@@ -173,10 +176,13 @@ class Events:
     def lost(self, why: str) -> None:
         """Events are missing: this is said, and how the conditions stand is asked anew; later and later while that does not
         bring all of them."""
-        self._log.warning("events of the device are lost", reason=why)
+        now = asyncio.get_running_loop().time()
+        if now >= self._log_lost_at:
+            self._log_lost_at = now + BETWEEN_LINES
+            self._log.warning("events of the device are lost", reason=why)
         now_ns, message = time.time_ns(), f"{self._device}: events are lost: {why}"
         self._tell(DeviceEvent(self._device, uuid4().hex, now_ns, message, "warning", {"reason": why}, state="lost"))
-        self.refresh_at = asyncio.get_running_loop().time() + self._pause
+        self.refresh_at = now + self._pause
         self._pause = min(LAST_ASK, max(ASK_AGAIN, 2 * self._pause))
 
     def _take(self, number: int, fields: Fields, now_ns: int) -> None:
