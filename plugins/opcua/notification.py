@@ -166,7 +166,9 @@ def _message(subscription: int, rest: Measured, *, more: bool) -> Notification:
         kind = nodeid_from_binary(rest)
         encoding = rest.read(1)
         if encoding not in (b"\0", b"\1"):
-            raise NotUnderstoodError(f"a part of a notification is encoded in the way {encoding.hex()}, which there is not")
+            raise NotUnderstoodError(
+                f"a part of a notification is encoded in the way {encoding.hex()}, which there is not"
+            )
         (length,) = _COUNT.unpack(rest.read(4)) if encoding == b"\1" else (0,)
         begin = rest.cur_pos
         rest.skip(length if length >= 0 else stop - begin)  # old servers give none; it is the last part then
