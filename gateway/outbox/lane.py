@@ -48,6 +48,11 @@ class LaneLog:
         """Records with a number that are not accepted yet."""
         return len(self._unwritten)
 
+    @property
+    def first_queued(self) -> int:
+        """The number of the first of them; 0 for none."""
+        return self._unwritten[0].record.seq if self._unwritten else 0
+
     def waiting(self, at_most: int) -> list[Record]:
         """The newest of them, as far as they go."""
         newest = islice(reversed(self._unwritten), at_most)

@@ -85,6 +85,9 @@ class Outbox:
         """Why blocks could not be stored, as far as it was logged."""
         self._disk = Disk(self._admission)
         self._unkept = Unkept(self.log_id, f"{found.boot:08x}{clock.boot_ns():x}")
+        self._stuck: set[Lane] = set()
+        """Lanes of which the disk takes nothing."""
+        self._first_queued = dict.fromkeys(Lane, 0)
         self._substitute = substitute_for
         """Why this log is in memory, in the place of one on a disk; empty for all others."""
         self.keeping: Callable[[str], None] = lambda _: None
@@ -178,7 +181,7 @@ class Outbox:
         except ValueError as error:
             self._misfit(readings.device, n, str(error))
             return
-        if self._unkept.why:
+        if Lane.DATA in self._stuck:
             self._hand_out([self._unkept.readings(readings, self._intake.stamp())])
         if not self._admission.admits(Lane.DATA, n):
             self.receipts.not_accepted(readings.device, n)
@@ -199,7 +202,7 @@ class Outbox:
     def append_event(self, event: Event) -> None:
         """Take an event into the alarm lane; written and committed at once."""
         body = body_of(event)
-        if self._unkept.why:
+        if Lane.ALARM in self._stuck:
             self._hand_out([self._unkept.body(Kind.EVENT, body, self._intake.stamp())])
         if self._admission.admits(Lane.ALARM, 1):
             self._append_body(Kind.EVENT, body)
@@ -361,17 +364,21 @@ class Outbox:
         self.receipts.tick(queued=bool(self._lanes[Lane.DATA].queued))
 
     def _look_at_disk(self) -> None:
-        """Begin, or end, to send from memory what the disk does not take."""
+        """Begin, or end, to send from memory what the disk does not take. On a full disk that may be readings alone: events
+        have room of their own."""
         why = self._disk.takes_nothing(PATIENCE)
-        before, self._unkept.why = self._unkept.why, why
-        if bool(before) == bool(why):
+        first = {lane: log.first_queued for lane, log in self._lanes.items()}
+        stuck = {lane for lane in Lane if why and first[lane] and first[lane] == self._first_queued[lane]}
+        for lane in stuck - self._stuck:
+            self._hand_out(self._unkept.copies(self._lanes[lane].waiting(UNKEPT_AT_MOST[lane])))
+        before, self._unkept.why = self._unkept.why, why if stuck else ""
+        self._stuck, self._first_queued = stuck, first
+        if bool(before) == bool(stuck):
             return
-        if why:
-            waiting = [record for lane, log in self._lanes.items() for record in log.waiting(UNKEPT_AT_MOST[lane])]
-            self._hand_out(self._unkept.copies(waiting))
-        words = f"The disk does not take the outbox: {why}. Alarms and live values are sent from memory, and not kept."
+        what = "Alarms and live values are" if Lane.ALARM in stuck else "Live values are"
+        words = f"The disk does not take the outbox: {why}. {what} sent from memory, and not kept."
         self.append_event(
-            _own_event(self._clock, "not-kept", words, "alarm") if why
+            _own_event(self._clock, "not-kept", words, "alarm") if stuck
             else _own_event(self._clock, "kept", "The disk takes the outbox again: what is read is kept.", "info")
         )  # fmt: skip
         self.keeping(self.not_kept)

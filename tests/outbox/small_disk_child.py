@@ -73,7 +73,8 @@ async def take_all(reader: Reader, more: Callable[[], object]) -> list[Record]:
 
 
 def accounts(taken: list[Record], reader: Reader) -> dict[str, object]:
-    """What was taken, held against the loss records."""
+    """What was taken, held against the loss records. What went out unkept, since it had to wait, is no part of it."""
+    taken = [record for record in taken if not record.unkept]
     losses = [record.body for record in taken if record.kind is Kind.LOSS and record.body["lane"] == "data"]
     named = IntervalSet((low, high + 1) for loss in losses for low, high in loss["ranges"])
     data = [record.seq for record in taken if record.lane is Lane.DATA]

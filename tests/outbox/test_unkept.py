@@ -14,6 +14,7 @@ from gateway.outbox import outbox as module
 from gateway.outbox import state, substitute
 from gateway.outbox.substitute import open_outbox
 from gateway.outbox.unkept import AT_MOST
+from gateway.outbox.writer import Writer
 from tests.outbox.making import Log, block, fill, spec, take, until, values
 from tests.outbox.test_wild import encoder
 
@@ -98,14 +99,41 @@ async def test_what_waits_for_a_sink_that_is_away_is_bounded_and_alarms_outlast_
         reader.acknowledged(await take(reader, 1))
         disk.broken = True
         outbox.append(block(device, 1))
-        await until(lambda: outbox.not_kept)
         outbox.append_event(Event("fire", "alarm", "raised", "press-1", 1, "fire", "alarm"))
+        await until(lambda: outbox.not_kept)
         for number in range(2 * AT_MOST[Lane.DATA]):
             outbox.append(block(device, number))
         records = await kinds(reader, 2 + AT_MOST[Lane.DATA])
         assert [record.lane for record in records[:2]] == [Lane.ALARM, Lane.ALARM]
         assert values(records)[-1] == 2 * AT_MOST[Lane.DATA] - 1
         disk.broken = False
+
+
+async def test_alarms_that_a_full_disk_still_takes_are_sent_once_and_as_kept(log: Log, context, disk, monkeypatch):
+    """As of a disk whose last room is kept for events: only readings wait."""
+    append, full = Writer._append, threading.Event()
+
+    def refusing(writer: Writer, lane: Lane, entries: object) -> object:
+        if lane is Lane.DATA and full.is_set():
+            raise OSError(errno.EROFS, "Read-only file system")
+        return append(writer, lane, entries)
+
+    monkeypatch.setattr(Writer, "_append", refusing)
+    async with log.opened() as outbox:
+        device, reader = outbox.bind(spec(), context), outbox.reader("central", "strict")
+        await fill(outbox, device, range(1))
+        reader.acknowledged(await take(reader, 1))
+        full.set()
+        outbox.append(block(device, 1))
+        await until(lambda: outbox.not_kept)
+        outbox.append_event(Event("fire", "alarm", "raised", "press-1", 1, "fire", "alarm"))
+        await until(lambda: not outbox.status()["lanes"]["alarm"]["queued"])
+        full.clear()
+        await until(lambda: not outbox.not_kept)
+        records = await take(reader, 5)
+    events = [record for record in records if record.lane is Lane.ALARM]
+    assert [record.unkept for record in events] == [""] * len(events)
+    assert [record.body["message"] for record in events].count("fire") == 1
 
 
 async def test_a_start_on_a_disk_that_takes_nothing_works_in_memory_and_says_so(log: Log, context, monkeypatch):
