@@ -24,32 +24,24 @@ LEAST = 8 * 1024 * 1024
 MIB = 1024 * 1024
 
 
-async def soak(attacks: Sequence[Attack], directory: Path, seconds: float, turn: float = TURN) -> str:
-    """Why it failed; empty when it held. Prints a line for each round."""
+async def soak(
+    attacks: Sequence[Attack], directory: Path, seconds: float, turn: float = TURN, least: int = LEAST
+) -> str:
+    """Why it failed; empty when it held: it may grow by its noise, or by `least` bytes. Prints a line for each round."""
     turns = [attack for attack in attacks if attack.soak]
     async with stage(directory) as ready:
         folder = directory / "soak"
-        sites = {
-            attack.name: Site(
-                folder / "hostile",
-                folder / "state",
-                folder / "control.sock",
-                folder / "config.toml",
-                [free_port() for _ in range(PORTS)],
-            )
-            for attack in turns
-        }
         (folder / "hostile").mkdir(parents=True)
         daemon = Daemon(folder, ready.honest)
         try:
             await daemon.start()
-            return await _rounds(ready, daemon, turns, sites, seconds, turn)
+            return await _rounds(ready, daemon, turns, folder, seconds, turn, least)
         finally:
             await daemon.kill()
 
 
 async def _rounds(
-    ready: Stage, daemon: Daemon, turns: Sequence[Attack], sites: dict[str, Site], seconds: float, turn: float
+    ready: Stage, daemon: Daemon, turns: Sequence[Attack], folder: Path, seconds: float, turn: float, least: int
 ) -> str:
     memory = Memory(daemon.pid)
     points: list[tuple[float, float]] = []
@@ -59,7 +51,7 @@ async def _rounds(
     while passed < seconds:
         number, since = number + 1, time.time()
         for attack in turns:
-            await _turn(ready, daemon, attack, sites[attack.name], turn)
+            await _turn(ready, daemon, attack, _site(folder), turn)
             if not daemon.running:
                 return f"the gateway ended at {attack.name}: {last_lines(daemon.log)}"
             memory.look()
@@ -71,19 +63,25 @@ async def _rounds(
         gap = max(measure.longest_gap(heard.get(topic, []), since, time.time()) for topic in HONEST)
         still = ready.stood_still(since, time.time())
         print(f"{number:5} {memory.now / MIB:7.0f}M {memory.peak / MIB:7.0f}M {gap:6.2f}s {still:8.2f}s", flush=True)
-    if why := _grown([point for point in points if point[0] >= WARM * seconds]):
+    if why := _grown([point for point in points if point[0] >= WARM * seconds], least):
         return why
     async with asyncio.timeout(30):
         code = await daemon.stop()
     return "" if code == 0 else f"it ended with {code}: {last_lines(daemon.log)}"
 
 
-def _grown(points: Sequence[tuple[float, float]]) -> str:
+def _site(folder: Path) -> Site:
+    """With ports of its own for each turn: they are held for it only for a while."""
+    ports = [free_port() for _ in range(PORTS)]
+    return Site(folder / "hostile", folder / "state", folder / "control.sock", folder / "config.toml", ports)
+
+
+def _grown(points: Sequence[tuple[float, float]], least: int) -> str:
     """Whether memory rises by more than its noise, in words; empty if not."""
     rise, noise = measure.slope(points)
     whole = rise * (points[-1][0] - points[0][0])
     print(f"memory rises by {rise * 60 / 1024:.1f} KiB a minute; noise {noise / 1024:.0f} KiB", flush=True)
-    return f"memory rises by {whole / MIB:.1f} MiB" if whole > max(NOISE * noise, LEAST) else ""
+    return f"memory rises by {whole / MIB:.1f} MiB" if whole > max(NOISE * noise, least) else ""
 
 
 async def _turn(ready: Stage, daemon: Daemon, attack: Attack, site: Site, seconds: float) -> None:

