@@ -111,7 +111,8 @@ async def _acknowledge(reader: Reader) -> set[tuple[Lane, int]]:
 
 
 def _content(directory: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    files = [path for path in directory.rglob("*") if path.suffix != ".part" and path.is_file()]
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}  # a .part is just being written
 
 
 def _look(before: Before, name: str) -> None:
