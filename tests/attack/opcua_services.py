@@ -255,29 +255,29 @@ def browse_without_end(link: Link) -> None:
     """Somebody asks to browse, and each folder holds a thousand new folders."""
     fresh = iter(range(10_000, 10**9))
 
+    def page() -> Any:
+        found = [
+            ua.ReferenceDescription(
+                ReferenceTypeId=ua.NodeId(35),
+                IsForward=True,
+                NodeId=ua.ExpandedNodeId(number, 2),
+                BrowseName=ua.QualifiedName(f"folder {number}", 2),
+                DisplayName=ua.LocalizedText(f"folder {number}"),
+                NodeClass=ua.NodeClass.Object,
+                TypeDefinition=ua.ExpandedNodeId(61),
+            )
+            for number in (next(fresh) for _ in range(1000))
+        ]
+        return ua.BrowseResult(References=found, ContinuationPoint=b"more")
+
     def browse(_: Conversation, request: Any) -> Any:
         answer = ua.BrowseResponse()
-        for _each in request.Parameters.NodesToBrowse:
-            found = [
-                ua.ReferenceDescription(
-                    ReferenceTypeId=ua.NodeId(35),
-                    IsForward=True,
-                    NodeId=ua.ExpandedNodeId(number, 2),
-                    BrowseName=ua.QualifiedName(f"folder {number}", 2),
-                    DisplayName=ua.LocalizedText(f"folder {number}"),
-                    NodeClass=ua.NodeClass.Object,
-                    TypeDefinition=ua.ExpandedNodeId(61),
-                )
-                for number in (next(fresh) for _ in range(1000))
-            ]
-            answer.Results.append(ua.BrowseResult(References=found, ContinuationPoint=b"more"))
+        answer.Results = [page() for _ in request.Parameters.NodesToBrowse]
         return answer
 
-    def browse_next(talk: Conversation, request: Any) -> Any:
-        request.Parameters.NodesToBrowse = request.Parameters.ContinuationPoints
-        told = browse(talk, request)
+    def browse_next(_: Conversation, request: Any) -> Any:
         answer = ua.BrowseNextResponse()
-        answer.Parameters.Results = told.Results
+        answer.Parameters.Results = [page() for _ in request.Parameters.ContinuationPoints]
         return answer
 
     Conversation(link, Browse=browse, BrowseNext=browse_next).run()
