@@ -16,7 +16,7 @@ PLACES = 32
 RESERVED = 8
 """Places beyond those, for root and the gateway's own user."""
 RUNNING = 8
-"""Commands of one user that run at the same time; further ones wait."""
+"""Commands of one user that run at the same time, of those that wait for a device or a disk; further ones wait."""
 HELD = 32 * 1024 * 1024
 """Bytes of answers that are not taken yet, of all clients together."""
 

@@ -31,6 +31,8 @@ class Declared:
     """What a command is called with."""
 
     arguments: Mapping[str, Argument] = field(default_factory=dict)
+    at_once: bool = False
+    """It waits for nothing, neither a device nor a disk, so it waits for no other command of the same user either."""
     audited: bool = False
     """It changes something: it is in the audit trail before it is done, and what came of it after (`Notes.audited`)."""
 
@@ -46,10 +48,10 @@ _IDS = Argument(must.texts, needed=False, default=())
 _TIME = Argument(must.whole())
 
 TABLE: Mapping[str, Declared] = {
-    "status": Declared(),
+    "status": Declared(at_once=True),
     "reload": Declared(audited=True),
     "receipts": Declared({"from_ns": _TIME, "to_ns": _TIME}),
-    "tags": Declared({"device": _ANY}),
+    "tags": Declared({"device": _ANY}, at_once=True),
     "read": Declared({"device": _NAME, "tags": Argument(must.texts)}),
     "probe": Declared({"device": _NAME, "address": _NAME, "count": Argument(must.whole(1, 10_000))}),
     "browse": Declared({"device": _NAME}),
@@ -60,11 +62,11 @@ TABLE: Mapping[str, Declared] = {
         {"device": _NAME, "target": _NAME, "method": _NAME, "arguments": Argument(must.scalars), "reason": _REASON},
         audited=True,
     ),
-    "alarms": Declared(),
+    "alarms": Declared(at_once=True),
     "acknowledge": Declared({"alarm": _NAME, "comment": Argument(must.comment, needed=False, default="")}, audited=True),
     "shelve": Declared({"alarm": _NAME, "seconds": Argument(must.positive), "reason": _REASON}, audited=True),
     "unshelve": Declared({"alarm": _NAME}, audited=True),
-    "models": Declared(),
+    "models": Declared(at_once=True),
     "model_approve": Declared({"model": _NAME, "reason": _REASON}, audited=True),
     "model_rollback": Declared({"model": _NAME, "reason": _REASON}, audited=True),
     "model_retire": Declared({"model": _NAME, "reason": _REASON}, audited=True),
@@ -78,7 +80,7 @@ TABLE: Mapping[str, Declared] = {
         },
         audited=True,
     ),
-    "replay_status": Declared({"sink": _NAME}),
+    "replay_status": Declared({"sink": _NAME}, at_once=True),
     "replay_cancel": Declared({"sink": _NAME}, audited=True),
 }  # fmt: skip
 
@@ -92,6 +94,12 @@ class Commands:
             raise ValueError(f"declared or done, not both: {', '.join(sorted(odd))}")
         self._bodies = bodies
         self._table = table
+
+    def is_at_once(self, request: Any) -> bool:
+        """Whether its answer waits for nothing; also of what is refused."""
+        name = request.get("command") if isinstance(request, dict) else None
+        declared = self._table.get(name) if isinstance(name, str) else None
+        return declared is None or declared.at_once
 
     async def call(self, actor: Actor, request: Any) -> Any:
         """Answer a request, {"command": name, "arguments": {…}}. Raises GatewayError, for the person."""

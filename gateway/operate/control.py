@@ -118,13 +118,18 @@ class ControlServer:
             return await self._send(client, writer, refusal(str(error)))
         client.moved = asyncio.get_running_loop().time()
         actor = Actor(await who(found), client.uid)
-        async with self.clients.turn(client):
+        async with contextlib.nullcontext() if self._is_at_once(line) else self.clients.turn(client):
             answer, stream = await self._answer(client, actor, line)
         await self._send(client, writer, answer)
         if stream is not None:
             async for portion in portions(stream, actor.remarks):
                 await self._send(client, writer, portion)
         return None
+
+    def _is_at_once(self, line: bytes) -> bool:
+        with contextlib.suppress(GatewayError):
+            return self._commands.is_at_once(_parsed(line))
+        return True
 
     async def _request(self, reader: asyncio.StreamReader) -> bytes:
         try:

@@ -69,6 +69,7 @@ BODIES = {
 _NUMBER = Argument(must.whole())
 TABLE = {
     **dict.fromkeys(BODIES, Declared()),
+    "whoami": Declared(at_once=True),
     "add": Declared({"a": _NUMBER, "b": Argument(must.whole(), needed=False, default=1)}),
     "long": Declared({"rows": _NUMBER}),
     "whole": Declared({"size": _NUMBER}),
@@ -267,6 +268,7 @@ async def test_commands_of_one_user_that_run_are_few_and_the_others_wait(tmp_pat
     async with serving(path) as server, connected(path, PLACES, b'{"command": "never"}\n'):
         await until(lambda: len(server.clients) == PLACES)
         assert sum(client.running for client in server.clients._clients) <= RUNNING
+        assert (await ask(path, "whoami"))["result"], "what waits for nothing is answered beside them"
 
 
 class Crowd:
