@@ -36,6 +36,8 @@ class Observer:
                 return body
         elif "values" in body and self._is_new(body["id"]):
             self._values(last, body, now, wall)
+        elif "id" in body:
+            self._is_new(body["id"])  # a receipt at the turn of an hour has a number too
         return None
 
     def _values(self, device: str, body: dict[str, Any], now: float, wall: float) -> None:
