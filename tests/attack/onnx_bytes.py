@@ -4,24 +4,7 @@ import json
 import struct
 from collections.abc import Sequence
 
-CARD = {
-    "format": 1,
-    "name": "oven",
-    "version": "2",
-    "asset_type": "oven",
-    "period_ms": 1000,
-    "window": 3,
-    "inputs": [
-        {"tag": "temp", "unit": "°C", "min": 40.0, "max": 60.0, "expected": 50.0, "max_age_ms": 5000},
-        {"tag": "flow", "unit": "l/min", "min": 8.0, "max": 12.0, "expected": 10.0, "max_age_ms": 5000},
-    ],
-    "threshold": 1.0,
-    "raise": {"n": 2, "of": 3},
-    "clear": {"n": 3, "of": 3},
-    "severity": "alarm",
-    "training": {"rows": 100, "sha256": "00"},
-    "author": "test",
-}
+from tests.detect.graphs import CARD
 
 
 def varint(number: int) -> bytes:
