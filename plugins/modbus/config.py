@@ -84,8 +84,8 @@ class ModbusDevice(DeviceConfig):
     line for itself."""
 
     transaction_ids: bool = True
-    """false: the device gives transaction ids back wrongly; its answers are told apart by their turn. One that always gives
-    the same back is noticed without this."""
+    """false: the device gives transaction ids back wrongly; its answers are told apart by their turn. One that
+    puts 0, 1 or 65535 in place of all of them is noticed without this."""
 
     padded: bool = False
     """Take answers that carry surplus bytes behind the data."""

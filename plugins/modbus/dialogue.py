@@ -1,8 +1,8 @@
 """What was asked on a line and is not answered yet: decided here, without a socket or a clock (`now` is the loop's time).
 
 Frames of Modbus TCP are numbered: an answer carries the number of an open request and fits it in unit and function. What does
-not is counted and thrown away: late, doubled, or of another master. A device that gives no numbers back is believed when it
-has never given one, and one request is under way (`numbers.py`).
+not is counted and thrown away: late, doubled, or of another master. A device that gives 0, 1 or 65535 back in place of all
+numbers is believed when it has never given a right one, and one request is under way (`numbers.py`).
 
 RTU and ASCII frames are not numbered, so one request is under way at a time, and a unit that owes an answer is in doubt
 (`doubts.py`). What is of another unit or function, or has another length, is thrown away there too.
@@ -18,7 +18,7 @@ from .doubts import FUNCTION, Doubts
 from .exceptions import BUSY
 from .exchange import Exchange
 from .framing import Framing
-from .numbers import Numbers
+from .numbers import NO_NUMBERS, Numbers
 from .requests import DAMAGED, MISFIT, NO_ANSWER, UNSENT, Answer, foreign
 from .silence import MAX_SILENT, Silence
 from .turns import Turns
@@ -181,7 +181,11 @@ class Dialogue:
             return False
         if number == numbers.constant or not self._numbers_count:
             self._answered(asked, answer, now)
-        elif self.held is None:
+            return True
+        # Any other number may be the one that a gateway forwards for another master, whose values are not ours.
+        if number not in NO_NUMBERS:
+            return False
+        if self.held is None:
             self.held = asked, number, answer, now + _GRACE
         return True
 

@@ -5,8 +5,11 @@ from collections.abc import Container
 MAX_LATE = 64
 """How many given-up requests are remembered as such."""
 
+NO_NUMBERS = frozenset((0, 1, 0xFFFF))
+"""What devices that give no numbers back put in their place."""
+
 _FIRST = 0x5300
-"""Far from 0 and 1, which devices that give no numbers back put in their place."""
+"""Far from NO_NUMBERS."""
 
 _RECENT = 256
 

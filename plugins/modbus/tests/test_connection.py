@@ -131,6 +131,17 @@ async def test_a_device_that_always_gives_the_same_number_back_is_read_and_remar
             assert raw.connections == 1
 
 
+async def test_what_comes_by_a_number_of_another_master_is_not_believed_even_when_nothing_else_ever_came() -> None:
+    async with RawDevice(lambda request: b"\x12\x34" + registers(request, lambda _: 666)[2:]) as raw:
+        device = device_at(raw)
+        async with connected(device) as driver:
+            reading = asyncio.create_task(read(driver, device))
+            await eventually(lambda: driver.counts["stray"])
+            time_passes(driver, 30)
+            with pytest.raises(TimeoutError, match="transaction_ids = false"):
+                await reading
+
+
 async def test_numbers_that_are_wrong_in_many_ways_are_borne_where_the_option_says_so() -> None:
     async with RawDevice(lambda request: os.urandom(2) + registers(request)[2:]) as raw:
         device = make_device(words(0, 40), port=raw.port, max_gap=0, transaction_ids=False)
