@@ -20,16 +20,15 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.core.parsing import doubting, parse_json
-from gateway.detect.graph import Floats
-from gateway.detect.onnx_file import OnnxFile
-from gateway.detect.session import Scores
 from gateway.outbox.identity import write_whole
 from gateway.places.regular import read_regular
 
+Floats = NDArray[np.float32]
 FORMAT = 1
 MAX_BYTES = 64 * 1024 * 1024
 """Of all files of events together."""
@@ -39,29 +38,34 @@ MAX_BYTES = 64 * 1024 * 1024
 class Evidence:
     """One scored window."""
 
-    file: OnnxFile
-    """The model."""
+    model: bytes
+    """The file of the model that scored it."""
+    model_sha256: str
     batched: bool
     """Whether it was scored together with others; a window scores the same alone."""
     window: Floats
     """float32[W, T]"""
-    scores: Scores
-    """Of this window, as they came from the model or from hiding one tag after the other."""
+    score: Floats
+    """float32[1]"""
+    contribution: Floats | None
+    """float32[1, T], as it came from the model or from hiding one tag after the other."""
+    expected: Floats | None
+    """float32[1, T]"""
 
     def dump(self, event: Event) -> dict[str, Any]:
         """As JSON values, with the event that it led to."""
         return {
             "format": FORMAT,
             "event": event.body(),
-            "model_sha256": self.file.sha256,
+            "model_sha256": self.model_sha256,
             "onnxruntime": event.detail["onnxruntime"],
             "cpu": event.detail["cpu"],
             "batched": self.batched,
             "shape": list(self.window.shape),
             "window": _packed(self.window),
-            "score": _packed(self.scores.score),
-            "contribution": _packed(self.scores.contribution),
-            "expected": _packed(self.scores.expected),
+            "score": _packed(self.score),
+            "contribution": _packed(self.contribution),
+            "expected": _packed(self.expected),
         }
 
 
@@ -92,9 +96,9 @@ class EvidenceStore:
         """Write down what an event was found in. Raises OSError."""
         models = self.directory / "models"
         models.mkdir(parents=True, exist_ok=True)
-        model = models / f"{evidence.file.sha256}.onnx"
+        model = models / f"{evidence.model_sha256}.onnx"
         if not model.exists():
-            write_whole(model, evidence.file.content)
+            write_whole(model, evidence.model)
         content = orjson.dumps(evidence.dump(event))
         path = self.directory / f"{event.id}.{event.state}.json"
         write_whole(path, content)

@@ -204,12 +204,18 @@ class Watch:
     def _tell(self, turns: Sequence[Turn]) -> None:
         for turn in turns:
             finding, key = self._finding(turn), self.key(self.devices[turn.asset])
-            evidence = Evidence(self._file, self.session.batched, turn.window, turn.scores)
+            evidence = self._evidence(turn)
             if turn.is_raise:
                 self._alarms.raised(key, events.raised(self.source, finding), self._section.latch, evidence)
             elif begin := self._alarms.get(key):
                 event = events.cleared(self.source, finding, begin.event, begin.raised_ns)
                 self._alarms.cleared(key, event, evidence)
+
+    def _evidence(self, turn: Turn) -> Evidence:
+        file, scores, batched = self._file, turn.scores, self.session.batched
+        return Evidence(
+            file.content, file.sha256, batched, turn.window, scores.score, scores.contribution, scores.expected
+        )
 
     def _finding(self, turn: Turn) -> events.Finding:
         card, scores = self.source.card, turn.scores
