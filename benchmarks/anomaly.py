@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from gateway.detect.learn.package import Learned, Order, learn
 from gateway.detect.learn.sources import read_file
 from gateway.detect.learn.table import Table
-from gateway.detect.offline import label
-from gateway.detect.session import open_model
+from gateway.detect.models.session import open_model
+from gateway.detect.windows.offline import label
 
 Flags = NDArray[np.bool_]
 MINUTE = 60_000_000_000

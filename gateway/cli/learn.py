@@ -21,9 +21,9 @@ from gateway.places.owner import as_owner
 from gateway.places.person import person
 
 if TYPE_CHECKING:
-    from gateway.detect.card import Card
     from gateway.detect.learn.package import Learned, Order
     from gateway.detect.learn.table import Table
+    from gateway.detect.models.card import Card
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,8 +82,8 @@ def _run(args: argparse.Namespace) -> int:
 
 def _version_before(path: Path) -> "Card | None":
     """The card of the model beside it, when what is made is its next version."""
-    from gateway.detect.card import parse_card
-    from gateway.detect.onnx_file import ModelError, read_onnx
+    from gateway.detect.models.card import parse_card
+    from gateway.detect.models.onnx_file import ModelError, read_onnx
     from gateway.detect.versions import next_of
 
     active = path.with_name(path.name.replace(".next.", ".", 1))

@@ -81,7 +81,7 @@ def fit(normal: Sequence[Floats], unseen: Sequence[Floats]) -> Fit:
 
 
 def card(found: Fit, normal: Sequence[Floats], unseen: Sequence[Floats]) -> dict[str, Any]:
-    """The model card, see gateway.detect.card."""
+    """The model card, see gateway.detect.models.card."""
     rows = np.concatenate(normal)
     golden = unseen[0][:WINDOW]
     return {

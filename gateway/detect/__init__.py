@@ -6,13 +6,14 @@
               └▶ Slots ──────────▶ Limits ─────────────────┘
 
 `Detector` runs one `Watch` for each model, which holds the parts of the upper row for all devices that the model watches,
-and one `LimitWatch` for each `[[alarm]]`. `Alarms` outlives them: it is what a restart or a new model finds as it was.
-A model is an `.onnx` file with its card in the metadata: `card.py` says what stands in it.
+and one `LimitWatch` for each `[[alarm]]`. The alarms (`gateway.alarms`) outlive them: they are what a restart or a new
+model finds as it was. `models/` reads, tries and runs model files, `windows/` has the grid and what is decided on it,
+`learn/` makes a first model. A model is an `.onnx` file with its card in the metadata: `models/card.py` says what stands in
+it.
 """
 
-from gateway.detect.alarms import Alarms
 from gateway.detect.detection import Detection
 from gateway.detect.detector import Detector
 from gateway.detect.patterns import matching
 
-__all__ = ["Alarms", "Detection", "Detector", "matching"]
+__all__ = ["Detection", "Detector", "matching"]

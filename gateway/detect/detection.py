@@ -6,17 +6,17 @@ from pathlib import Path
 
 import structlog
 
+from gateway.alarms.alarms import Alarms
+from gateway.alarms.conditions import Conditions
+from gateway.alarms.evidence import EvidenceStore
 from gateway.config.model import AlarmSection, Config, DeviceSpec, ModelSection
 from gateway.core.clock import Clock
 from gateway.core.event import Event
 from gateway.core.tag import Device
-from gateway.detect import drift_file
-from gateway.detect.alarms import Alarms
-from gateway.detect.conditions import Conditions
 from gateway.detect.detector import Detector
-from gateway.detect.evidence import EvidenceStore
 from gateway.detect.patterns import matching
 from gateway.detect.succession import Note, no_note
+from gateway.detect.windows import drift_file
 from gateway.supervise import Health, Running, keep_running, running
 
 log = structlog.get_logger()

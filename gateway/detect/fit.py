@@ -6,10 +6,10 @@ from gateway.config.model import Config, DeviceSpec, ModelSection
 from gateway.config.toml_file import read_toml
 from gateway.config.toml_lines import Lines
 from gateway.core.errors import Problem
-from gateway.detect.card import Card, parse_card
-from gateway.detect.onnx_file import ModelError, read_onnx
+from gateway.detect.models.card import Card, parse_card
+from gateway.detect.models.onnx_file import ModelError, read_onnx
+from gateway.detect.models.session import checked_signature, open_model
 from gateway.detect.patterns import matching
-from gateway.detect.session import checked_signature, open_model
 
 
 def model_problems(config: Config, by_trial: bool = False) -> list[Problem]:

@@ -6,17 +6,17 @@ from uuid import uuid4
 
 import numpy as np
 
+from gateway.alarms.alarm import Key
+from gateway.alarms.alarms import Alarms
 from gateway.config.model import AlarmSection
 from gateway.core.amounts import format_duration
 from gateway.core.clock import Clock
 from gateway.core.event import Event
 from gateway.core.tag import Device
-from gateway.detect.alarm import Key
-from gateway.detect.alarms import Alarms
-from gateway.detect.binding import Slots
 from gateway.detect.fault import fault
-from gateway.detect.grid import Samples
-from gateway.detect.limits import Change, Limit, Limits
+from gateway.detect.windows.binding import Slots
+from gateway.detect.windows.grid import Samples
+from gateway.detect.windows.limits import Change, Limit, Limits
 from gateway.supervise.contained import containing
 
 _BY_BOOT_CLOCK = ("no_data", "stuck")

@@ -2,8 +2,8 @@
 
 from typing import Any, Protocol
 
+from gateway.alarms.alarm import Alarm, Origin
 from gateway.detect import Detection
-from gateway.detect.alarm import Alarm, Origin
 from gateway.operate.commands import Actor, Body
 from gateway.operate.notes import Notes
 

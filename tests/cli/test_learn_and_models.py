@@ -11,7 +11,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.cli.models import lines
-from tests.detect.learning import BEGIN, SECOND, TAGS, UNITS, running
+from tests.detect.learn.learning import BEGIN, SECOND, TAGS, UNITS, running
 
 from .conftest import Asked
 

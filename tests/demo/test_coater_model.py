@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gateway.alarms.alarms import Alarms
 from gateway.config.model import ModelSection
 from gateway.core.clock import FakeClock
 from gateway.core.event import Event
 from gateway.demo.build_model import FIT_SEEDS, LIMIT_SEEDS, MODEL
 from gateway.demo.coater import TAGS, Coater
-from gateway.detect.alarms import Alarms
 from gateway.detect.events import Source
-from gateway.detect.grid import Samples
-from gateway.detect.session import open_model
+from gateway.detect.models.session import open_model
 from gateway.detect.watch import Watch
+from gateway.detect.windows.grid import Samples
 
 S = 1_000_000_000
 SEEDS = range(1000, 1020)

@@ -2,11 +2,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.detect import alarms, watch
-from gateway.detect.card import parse_card
-from gateway.detect.session import Session
-from gateway.detect.trial import Trial, Verdict
-from gateway.detect.trial_process import measured
+from gateway.alarms import alarms
+from gateway.detect import watch
+from gateway.detect.models.card import parse_card
+from gateway.detect.models.session import Session
+from gateway.detect.models.trial import Trial, Verdict
+from gateway.detect.models.trial_process import measured
 
 
 @pytest.fixture(autouse=True)

@@ -11,15 +11,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from structlog.testing import capture_logs
 
+from gateway.alarms.alarms import Alarms
 from gateway.config.model import ModelSection
 from gateway.core.clock import FakeClock
 from gateway.core.quality import BAD_TIMEOUT, CLAMPED, FORCED, GOOD, STALE
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.detect import Detector, detector, watch
-from gateway.detect.alarms import Alarms
+from gateway.detect.models.session import Session
 from gateway.detect.own_thread import in_own_thread
-from gateway.detect.session import Session
 from gateway.trust.signature import signature_path
 from tests.detect.graphs import CARD, save
 

@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from gateway.alarms import alarm_file, evidence
+from gateway.alarms.alarms import Alarms
+from gateway.alarms.evidence import EvidenceStore
 from gateway.core.errors import GatewayError
-from gateway.detect import alarm_file, evidence, explain, graph
-from gateway.detect.alarms import Alarms
-from gateway.detect.evidence import EvidenceStore
+from gateway.detect import explain
 from gateway.detect.explain import recompute
+from gateway.detect.models import graph
 from tests.detect.graphs import CARD, onnx, save
 from tests.detect.test_detector import Plant, device
 

@@ -5,15 +5,16 @@ import struct
 
 import pytest
 
+from gateway.alarms import alarm_file
+from gateway.alarms.alarm import Key
+from gateway.alarms.alarms import Alarms
 from gateway.config.model import AlarmSection
 from gateway.core.clock import FakeClock
 from gateway.core.event import Event
-from gateway.detect import alarm_file, detector, versions, watch
-from gateway.detect.alarm import Key
-from gateway.detect.alarms import Alarms
-from gateway.detect.onnx_file import ModelError, read_onnx
+from gateway.detect import detector, versions, watch
+from gateway.detect.models.onnx_file import ModelError, read_onnx
+from gateway.detect.models.session import Session
 from gateway.detect.own_thread import hanging, in_own_thread
-from gateway.detect.session import Session
 from tests.detect.graphs import CARD, save
 from tests.detect.test_detector import Plant, device, plant
 
@@ -163,7 +164,7 @@ def test_whatever_a_parser_raises_is_a_model_error(tmp_path, raised, monkeypatch
         raise raised("made to")
 
     path = save(tmp_path / "oven.onnx")
-    monkeypatch.setattr("gateway.detect.onnx_file.text", text)
+    monkeypatch.setattr("gateway.detect.models.onnx_file.text", text)
     with pytest.raises(ModelError, match=r"oven\.onnx: is no ONNX file"):
         read_onnx(path)
 

@@ -10,10 +10,10 @@ import pytest
 import tomli
 
 from gateway.config.model import AlarmSection, ModelSection
-from gateway.detect import session
-from gateway.detect.card import parse_card
-from gateway.detect.onnx_file import MAX_NODES, MAX_SIZE
-from gateway.detect.session import open_model
+from gateway.detect.models import session
+from gateway.detect.models.card import parse_card
+from gateway.detect.models.onnx_file import MAX_NODES, MAX_SIZE
+from gateway.detect.models.session import open_model
 from tests.detect.graphs import onnx
 
 PAGE = (Path(__file__).parents[2] / "docs/models.md").read_text(encoding="utf-8")

@@ -5,8 +5,8 @@ import pytest
 
 from gateway.core.errors import GatewayError
 from gateway.detect import versions
-from gateway.detect.judge import ABOVE, NORMAL, OUT_OF_RANGE
 from gateway.detect.shadow import Agreement
+from gateway.detect.windows.judge import ABOVE, NORMAL, OUT_OF_RANGE
 from tests.detect.graphs import CARD, save
 from tests.detect.test_detector import device, plant
 

@@ -11,13 +11,14 @@ import numpy as np
 import orjson
 import pytest
 
+from gateway.alarms import alarm_file, evidence
+from gateway.alarms.alarm import Alarm, Key
+from gateway.alarms.alarms import Alarms
+from gateway.alarms.evidence import EvidenceStore
 from gateway.core.clock import FakeClock
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
-from gateway.detect import alarm_file, drift_file, evidence
-from gateway.detect.alarm import Alarm, Key
-from gateway.detect.alarms import Alarms
-from gateway.detect.evidence import EvidenceStore
+from gateway.detect.windows import drift_file
 from tests.outbox.wild import TEXTS, wild_json
 from tests.places.test_regular import ODD
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gateway.alarms.alarm import Alarm, Key, Origin
+from gateway.alarms.alarms import Alarms
 from gateway.app import Gateway
 from gateway.core.clock import FakeClock
 from gateway.core.errors import GatewayError
@@ -20,8 +22,6 @@ from gateway.core.event import Event
 from gateway.core.live import LiveTable
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
-from gateway.detect.alarm import Alarm, Key, Origin
-from gateway.detect.alarms import Alarms
 from gateway.operate.alarm_commands import AlarmCommands
 from gateway.operate.calls import Calls
 from gateway.operate.commands import TABLE, Actor, Commands

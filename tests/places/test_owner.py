@@ -41,7 +41,7 @@ def _imported() -> None:
     """All that commands import when they are called: this machine's Python may lie where only root reads."""
     for module in pkgutil.iter_modules(gateway.cli.__path__):
         importlib.import_module(f"gateway.cli.{module.name}")
-    for name in ("cryptography.x509", "gateway.detect.explain", "gateway.detect.evidence", "encodings.idna"):
+    for name in ("cryptography.x509", "gateway.detect.explain", "gateway.alarms.evidence", "encodings.idna"):
         importlib.import_module(name)
     Authority(Path(tempfile.mkdtemp()))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.detect.learning import TAGS, UNITS, running
+from tests.detect.learn.learning import TAGS, UNITS, running
 
 from .daemon import Daemon, command, eventually
 

@@ -7,9 +7,9 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect.grid import USABLE, Grid, Samples
 from gateway.detect.learn.table import Table, Times
-from gateway.detect.offline import blocks
+from gateway.detect.windows.grid import USABLE, Grid, Samples
+from gateway.detect.windows.offline import blocks
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,9 @@
+import pytest
+
+from gateway.alarms import alarms
+
+
+@pytest.fixture(autouse=True)
+def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event waits for the disk as long as this one takes."""
+    monkeypatch.setattr(alarms, "PATIENCE", 25.0)
