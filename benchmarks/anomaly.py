@@ -18,11 +18,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect.learn.package import Learned, Order, learn
-from gateway.detect.learn.sources import read_file
-from gateway.detect.learn.table import Table
-from gateway.detect.models.session import open_model
-from gateway.detect.windows.offline import label
+from gateway.detect.learn import Learned, Order, Table, learn, read_file
+from gateway.detect.models import open_model
+from gateway.detect.windows import label
 
 Flags = NDArray[np.bool_]
 MINUTE = 60_000_000_000

@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.anomaly import SKAB_TRAIN, Flags, Judged, confusion, judge, rates
-from gateway.detect.learn.package import HEADROOM, QUANTILE, TAIL, Learned, Order, learn
-from gateway.detect.learn.sources import read_file
-from gateway.detect.learn.table import Table
+from gateway.detect.learn import Learned, Order, Table, learn, read_file
+from gateway.detect.learn.package import HEADROOM, QUANTILE, TAIL
 
 HEADROOMS = np.arange(1.2, 2.6, 0.05)
 MOST_FALSE = 25.0

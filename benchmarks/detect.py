@@ -84,9 +84,7 @@ async def measure(assets: int, seconds: int) -> tuple[dict[str, float], dict[str
 
 async def scoring_alone(assets: int, calls: int) -> float:
     """CPU seconds per call of the session for all assets at once."""
-    from gateway.detect.models.card import parse_card
-    from gateway.detect.models.onnx_file import read_onnx
-    from gateway.detect.models.session import Session
+    from gateway.detect.models import Session, parse_card, read_onnx
 
     file = read_onnx(MODEL)
     session = Session(file, parse_card(file.metadata), assets=assets)
@@ -102,7 +100,7 @@ class Slow:
     """Computes for some 25 ms, in onnxruntime's own code as a slow model does: many windows at once, again and again."""
 
     def __init__(self) -> None:
-        from gateway.detect.models.session import open_model
+        from gateway.detect.models import open_model
 
         self._score = open_model(MODEL, 2000).session.score
         rows = np.lib.stride_tricks.sliding_window_view(record(5, 2007), 8, axis=0).transpose(0, 2, 1)
@@ -144,7 +142,7 @@ async def print_loop_lag() -> None:
 
 
 async def print_loading() -> None:
-    from gateway.detect.models.session import open_model
+    from gateway.detect.models import open_model
 
     open_model(MODEL)
     begun = time.perf_counter()

@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compute and show; 1 if it comes out otherwise than it did, or cannot be computed. Needs no running gateway."""
-    from gateway.alarms.evidence import EvidenceStore
+    from gateway.alarms import EvidenceStore
     from gateway.detect.explain import recompute
 
     try:

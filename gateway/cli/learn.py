@@ -21,9 +21,8 @@ from gateway.places.owner import as_owner
 from gateway.places.person import person
 
 if TYPE_CHECKING:
-    from gateway.detect.learn.package import Learned, Order
-    from gateway.detect.learn.table import Table
-    from gateway.detect.models.card import Card
+    from gateway.detect.learn import Learned, Order, Table
+    from gateway.detect.models import Card
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,8 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from gateway.detect.learn.package import learn
-    from gateway.detect.learn.report import report
+    from gateway.detect.learn import learn, report
 
     table = _chosen(_table(args), args)
     before = _version_before(args.out)
@@ -82,8 +80,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _version_before(path: Path) -> "Card | None":
     """The card of the model beside it, when what is made is its next version."""
-    from gateway.detect.models.card import parse_card
-    from gateway.detect.models.onnx_file import ModelError, read_onnx
+    from gateway.detect.models import ModelError, parse_card, read_onnx
     from gateway.detect.versions import next_of
 
     active = path.with_name(path.name.replace(".next.", ".", 1))
@@ -96,7 +93,7 @@ def _version_before(path: Path) -> "Card | None":
 
 
 def _table(args: argparse.Namespace) -> "Table":
-    from gateway.detect.learn.sources import from_outbox, read_file
+    from gateway.detect.learn import from_outbox, read_file
     from gateway.outbox.files import LogFiles
 
     if args.data is not None:
@@ -119,8 +116,7 @@ def _chosen(table: "Table", args: argparse.Namespace) -> "Table":
 
 
 def _order(args: argparse.Namespace, table: "Table", before: "Card | None") -> "Order":
-    from gateway.detect.learn.cells import usual_period_ns
-    from gateway.detect.learn.package import Order
+    from gateway.detect.learn import Order, usual_period_ns
 
     return Order(
         name=args.name or (before.name if before else args.out.stem.removesuffix(".next")),

@@ -15,7 +15,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.text import encodable, shown
 
 if TYPE_CHECKING:
-    from gateway.detect.models.session import OpenModel
+    from gateway.detect.models import OpenModel
 
 VERBS = {
     "approve": "let the next version, FILE.next.onnx, which runs in shadow, take the place of the active one",
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         return ask(args, f"model_{args.what}", lines, model=args.model, reason=args.reason)
     if args.what not in ("inspect", "test"):
         return ask(args, "models", lines)
-    from gateway.detect.models.onnx_file import ModelError
+    from gateway.detect.models import ModelError
 
     try:
         return models_test.run(args) if args.what == "test" else _inspect(args)
@@ -114,7 +114,7 @@ def _cells(model: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _inspect(args: argparse.Namespace) -> int:
-    from gateway.detect.models.session import open_model
+    from gateway.detect.models import open_model
 
     opened = open_model(args.file)
     print(encodable(json.dumps(_plain(opened), ensure_ascii=False)) if args.json else joined(_card_lines(opened)))

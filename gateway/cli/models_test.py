@@ -18,9 +18,9 @@ from gateway.core.errors import GatewayError
 from gateway.core.times import rfc3339
 
 if TYPE_CHECKING:
-    from gateway.detect.learn.table import Table
-    from gateway.detect.models.session import OpenModel
-    from gateway.detect.windows.offline import Labels
+    from gateway.detect.learn import Table
+    from gateway.detect.models import OpenModel
+    from gateway.detect.windows import Labels
 
 SHOWN = 20
 """Anomalies that are listed for a person."""
@@ -53,9 +53,9 @@ def run(args: argparse.Namespace) -> int:
     """Label and tell; 2 for wrong usage."""
     if not times.is_span(args):
         return 2
-    from gateway.detect.learn.sources import read_file
-    from gateway.detect.models.session import open_model
-    from gateway.detect.windows.offline import label
+    from gateway.detect.learn import read_file
+    from gateway.detect.models import open_model
+    from gateway.detect.windows import label
 
     opened = open_model(args.file)
     data = read_file(args.data, args.device).between(args.from_ns, args.to_ns)
@@ -90,7 +90,7 @@ def summary(
     opened: "OpenModel", data: "Table", labels: "Labels", rows: NDArray[np.intp], truth: NDArray[np.bool_] | None
 ) -> dict[str, Any]:
     """As JSON values; `rows`: the cell of each row, -1 for none."""
-    from gateway.detect.windows.judge import VERDICTS
+    from gateway.detect.windows import VERDICTS
 
     verdicts = np.append(labels.verdict, 0)[rows]
     said = {word: int(np.count_nonzero(verdicts == code)) for code, word in enumerate(VERDICTS)}
@@ -128,7 +128,7 @@ def _rates(said: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, float
 
 
 def _write(path: Path, t_ns: NDArray[np.int64], labels: "Labels", rows: NDArray[np.intp]) -> None:
-    from gateway.detect.windows.judge import VERDICTS
+    from gateway.detect.windows import VERDICTS
 
     with path.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")

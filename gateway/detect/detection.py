@@ -6,9 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from gateway.alarms.alarms import Alarms
-from gateway.alarms.conditions import Conditions
-from gateway.alarms.evidence import EvidenceStore
+from gateway.alarms import Alarms, Conditions, EvidenceStore
 from gateway.config.model import AlarmSection, Config, DeviceSpec, ModelSection
 from gateway.core.clock import Clock
 from gateway.core.event import Event

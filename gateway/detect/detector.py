@@ -8,8 +8,7 @@ from typing import Any
 
 import structlog
 
-from gateway.alarms.alarms import Alarms
-from gateway.alarms.evidence import cpu
+from gateway.alarms import Alarms, cpu
 from gateway.config.model import AlarmSection, ModelSection
 from gateway.core.clock import Clock
 from gateway.core.event import Event
@@ -19,16 +18,22 @@ from gateway.detect import events, versions
 from gateway.detect.fault import fault
 from gateway.detect.limit_watch import LimitWatch
 from gateway.detect.model import Model
-from gateway.detect.models import graph
-from gateway.detect.models.onnx_file import ModelError
-from gateway.detect.models.session import MEMORY_IN_ALL, OpenModel, read_model, tried_model
-from gateway.detect.models.trial import WALL_SECONDS, Trial
+from gateway.detect.models import (
+    MEMORY_IN_ALL,
+    WALL_SECONDS,
+    ModelError,
+    OpenModel,
+    Trial,
+    graph,
+    read_model,
+    tried_model,
+)
 from gateway.detect.own_thread import hanging, in_own_thread
 from gateway.detect.patterns import matching
 from gateway.detect.succession import Note, Succession, no_note
 from gateway.detect.watch import Spawn, Watch
+from gateway.detect.windows import columns as columns_of
 from gateway.detect.windows import drift_file
-from gateway.detect.windows.binding import columns as columns_of
 from gateway.supervise.contained import contained, containing
 
 LOAD_SECONDS = WALL_SECONDS + 30.0

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from gateway.core.amounts import format_duration
 from gateway.core.event import Contribution, Event
-from gateway.detect.models.card import Card
-from gateway.detect.windows.drift import Figures
+from gateway.detect.models import Card
+from gateway.detect.windows import Figures
 
 NAMED = 3
 """Tags in a message, at most; the event lists all."""

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.alarms.evidence import Kept, cpu
+from gateway.alarms import Kept, cpu
 from gateway.core.errors import GatewayError
-from gateway.detect.models import graph
-from gateway.detect.models.card import Card
-from gateway.detect.models.graph import Floats
-from gateway.detect.models.session import open_model
+from gateway.detect.models import Card, Floats, graph, open_model
 
 TOLERANCE = 1e-3
 """How far scores may lie apart, relative to the larger one, on another type of processor or onnxruntime."""

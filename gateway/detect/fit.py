@@ -6,9 +6,7 @@ from gateway.config.model import Config, DeviceSpec, ModelSection
 from gateway.config.toml_file import read_toml
 from gateway.config.toml_lines import Lines
 from gateway.core.errors import Problem
-from gateway.detect.models.card import Card, parse_card
-from gateway.detect.models.onnx_file import ModelError, read_onnx
-from gateway.detect.models.session import checked_signature, open_model
+from gateway.detect.models import Card, ModelError, checked_signature, open_model, parse_card, read_onnx
 from gateway.detect.patterns import matching
 
 

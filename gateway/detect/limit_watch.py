@@ -6,17 +6,14 @@ from uuid import uuid4
 
 import numpy as np
 
-from gateway.alarms.alarm import Key
-from gateway.alarms.alarms import Alarms
+from gateway.alarms import Alarms, Key
 from gateway.config.model import AlarmSection
 from gateway.core.amounts import format_duration
 from gateway.core.clock import Clock
 from gateway.core.event import Event
 from gateway.core.tag import Device
 from gateway.detect.fault import fault
-from gateway.detect.windows.binding import Slots
-from gateway.detect.windows.grid import Samples
-from gateway.detect.windows.limits import Change, Limit, Limits
+from gateway.detect.windows import Change, Limit, Limits, Samples, Slots
 from gateway.supervise.contained import containing
 
 _BY_BOOT_CLOCK = ("no_data", "stuck")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gateway.detect.versions import Stamp
 from gateway.detect.watch import Spawn, Watch
-from gateway.detect.windows.judge import ABOVE, NORMAL
+from gateway.detect.windows import ABOVE, NORMAL
 
 
 @dataclass(slots=True)

@@ -7,14 +7,13 @@ from typing import Any, Protocol
 
 import structlog
 
-from gateway.alarms.alarms import Alarms
+from gateway.alarms import Alarms
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.detect import events, versions
 from gateway.detect.model import Model
-from gateway.detect.models.onnx_file import ModelError
-from gateway.detect.models.session import OpenModel
+from gateway.detect.models import ModelError, OpenModel
 from gateway.detect.shadow import Shadow
 from gateway.detect.versions import Stamp
 from gateway.detect.watch import Watch

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.core.errors import GatewayError
-from gateway.detect.models.onnx_file import MAX_SIZE
+from gateway.detect.models import MAX_SIZE
 from gateway.outbox.identity import write_whole
 from gateway.places.regular import read_regular
 from gateway.trust.signature import signature_path

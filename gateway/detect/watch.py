@@ -10,22 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.alarms.alarm import Key
-from gateway.alarms.alarms import Alarms
-from gateway.alarms.evidence import Evidence
+from gateway.alarms import Alarms, Evidence, Key
 from gateway.config.model import ModelSection
 from gateway.core.tag import Device
 from gateway.detect import events
 from gateway.detect.fault import fault
-from gateway.detect.models.card import Card
-from gateway.detect.models.onnx_file import ModelError
-from gateway.detect.models.session import INLINE_SECONDS, OpenModel
+from gateway.detect.models import INLINE_SECONDS, Card, ModelError, OpenModel
 from gateway.detect.own_thread import in_own_thread
-from gateway.detect.windows import drift_file
-from gateway.detect.windows.binding import Binding
-from gateway.detect.windows.drift import Figures
-from gateway.detect.windows.grid import AT_LIMIT, REASONS, Samples, is_scored
-from gateway.detect.windows.judge import NO_NUMBER, Judge, Tick, Turn
+from gateway.detect.windows import (
+    AT_LIMIT,
+    NO_NUMBER,
+    REASONS,
+    Binding,
+    Figures,
+    Judge,
+    Samples,
+    Tick,
+    Turn,
+    drift_file,
+    is_scored,
+)
 from gateway.supervise.contained import contained, containing
 
 ANSWER_SECONDS = 10.0

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from gateway.alarms.alarm import Alarm, Origin
+from gateway.alarms import Alarm, Origin
 from gateway.detect import Detection
 from gateway.operate.commands import Actor, Body
 from gateway.operate.notes import Notes

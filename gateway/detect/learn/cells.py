@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detect.learn.table import Table, Times
-from gateway.detect.windows.grid import USABLE, Grid, Samples
-from gateway.detect.windows.offline import blocks
+from gateway.detect.windows import USABLE, Grid, Samples, blocks
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,8 @@ from gateway.detect.learn.cells import Cells, cells
 from gateway.detect.learn.ensemble import FARTHEST, LONG, Floats, Means, fit, raw_score, window_means
 from gateway.detect.learn.ensemble_graph import graph
 from gateway.detect.learn.table import Table
-from gateway.detect.models.card import CUTS, METADATA_KEY, Persistence, parse_card
-from gateway.detect.models.onnx_file import parse_onnx, with_metadata
-from gateway.detect.models.session import Session
-from gateway.detect.windows.decide import Decisions
+from gateway.detect.models import CUTS, METADATA_KEY, Persistence, Session, parse_card, parse_onnx, with_metadata
+from gateway.detect.windows import Decisions
 
 BLOCKS = 40
 """Into how many parts the normal rows are cut; each is scored by what was learned from the others."""

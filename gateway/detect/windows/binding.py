@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
-from gateway.detect.models.card import Card
+from gateway.detect.models import Card
 from gateway.detect.windows.grid import Samples, Times
 
 

@@ -6,7 +6,7 @@ A tick without a verdict is neither above nor below, so missing data raises noth
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect.models.card import Persistence
+from gateway.detect.models import Persistence
 
 Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]

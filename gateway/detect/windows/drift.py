@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect.models.card import CUTS, Card, Input
+from gateway.detect.models import CUTS, Card, Input
 
 STEPS = 24
 _RING = STEPS + 1

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.core.quality import CLAMPED, FORCED, REPEATED, STALE, UNCERTAIN
-from gateway.detect.models.card import MAX_HISTORY
+from gateway.detect.models import MAX_HISTORY
 
 USABLE, UNSEEN, NOT_GOOD, LOST, SET_BY_HAND, TOO_OLD, AT_LIMIT = range(7)
 REASONS = ("usable", "not read yet", "not good", "stale", "forced", "too old", "clamped")

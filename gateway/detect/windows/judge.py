@@ -10,9 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect.models.card import Card
-from gateway.detect.models.graph import Floats
-from gateway.detect.models.session import Scores
+from gateway.detect.models import Card, Floats, Scores
 from gateway.detect.windows.decide import Decisions
 from gateway.detect.windows.drift import Drift
 from gateway.detect.windows.grid import USABLE, Closed, Grid, Rows, Times, is_scored

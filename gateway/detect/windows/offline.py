@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect.models.session import OpenModel
+from gateway.detect.models import OpenModel
 from gateway.detect.windows.grid import Samples, Times
 from gateway.detect.windows.judge import Judge
 

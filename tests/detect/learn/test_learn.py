@@ -11,7 +11,7 @@ from gateway.detect.learn.cells import cells, usual_period_ns
 from gateway.detect.learn.ensemble import FARTHEST, LONG, fit, raw_score, window_means
 from gateway.detect.learn.ensemble_graph import graph
 from gateway.detect.learn.package import Order, TooLittleDataError, learn
-from gateway.detect.learn.report import report
+from gateway.detect.learn.report_page import report
 from gateway.detect.learn.table import Table
 from gateway.detect.models.card import parse_card
 from gateway.detect.models.onnx_file import parse_onnx, with_metadata
