@@ -153,20 +153,25 @@ class StallWatch:
     def _run(self) -> None:
         stalled: tuple[Culprit, float] | None = None
         noted = False
-        before = time.monotonic()
+        seen = self._beat
+        before = since = time.monotonic()
         waited = self._waited()
-        while not self._ended.wait(LOOK):
+        pause = LOOK
+        while not self._ended.wait(pause):
             now, last = time.monotonic(), self._beat
-            slept, before = now - before > 2 * LOOK + LIMIT, now
+            slept, before = now - before > pause + LOOK + LIMIT, now
+            pause = max(LOOK, last + LIMIT + BEAT - now)  # no look is needed before it may be blocked
             if slept:
                 continue  # the whole process stood still, as in a virtual machine that was paused
             if stalled and last > stalled[1]:
                 self._over(*stalled, until=last, noted=noted)
                 stalled, noted = None, False
-            if now - last <= LIMIT + BEAT:
-                waited = self._waited()
+            if last != seen:
+                seen, since, waited = last, now, self._waited()
                 continue
-            if self._waited() - waited > (now - last) / 2:
+            if now - last <= LIMIT + BEAT:
+                continue
+            if self._waited() - waited > (now - since) / 2:
                 continue  # the machine has too few processors for all that it does, and no call blocks
             if stalled is None:
                 stalled = (self._look(), last)

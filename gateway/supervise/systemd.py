@@ -4,6 +4,11 @@ import os
 import socket
 
 
+def listens() -> bool:
+    """Whether systemd has started us and wants to hear."""
+    return bool(os.environ.get("NOTIFY_SOCKET"))
+
+
 def notify(**variables: str | int) -> bool:
     """Send variables such as READY=1 or STATUS="…". False when not started by systemd."""
     address = os.environ.get("NOTIFY_SOCKET", "")

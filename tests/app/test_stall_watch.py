@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,28 @@ async def test_a_call_that_blocks_everything_is_named_with_plugin_device_file_an
     said = [entry for entry in logs if "event loop is blocked" in entry["event"]]
     assert said and "plugin lab (device" in said[0]["by"]
     assert not (site.path / "state" / "blocked.json").exists(), "it went on, so nothing is left alone next time"
+
+
+async def test_a_loop_that_only_waits_for_a_processor_is_not_blocked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"LIMIT": 0.05, "BEAT": 0.05, "LOOK": 0.01}.items():
+        monkeypatch.setattr(stall_watch, name, value)
+    looks: list[float] = []
+
+    def waited(_: StallWatch) -> float:
+        looks.append(time.monotonic())
+        return looks[-1]  # all of the time
+
+    monkeypatch.setattr(StallWatch, "_waited", waited)
+    watch = StallWatch(tmp_path, lambda name: "")
+    with capture_logs() as logs:
+        async with watch.running():
+            deadline = time.monotonic() + 60
+            while len(looks) < 10 and time.monotonic() < deadline:
+                time.sleep(0.01)  # the loop does not turn, and the watch looks why
+    assert len(looks) >= 10
+    assert (watch.listed(), logs) == ([], [])
 
 
 async def test_what_blocked_the_gateway_until_it_was_killed_is_left_alone_until_somebody_reloads(

@@ -207,6 +207,7 @@ async def test_systemd_is_told_ready_once_commands_are_answered_then_the_state_t
         told.append({**variables, "socket": site.socket.is_socket()})
         return True
 
+    monkeypatch.setenv("NOTIFY_SOCKET", "@systemd")
     for module in ("gateway.app", "gateway.supervise.watchdog"):
         monkeypatch.setattr(f"{module}.notify", notify)
     site.write(sink(), device("oven"))

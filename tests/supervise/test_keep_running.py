@@ -185,6 +185,7 @@ async def test_a_cancelled_task_stays_cancelled_under_a_deadline():
 
 def test_the_watchdog_is_fed_only_while_all_parts_make_progress(monkeypatch):
     sent = []
+    monkeypatch.setenv("NOTIFY_SOCKET", "@systemd")
     monkeypatch.setattr("gateway.supervise.watchdog.notify", lambda **words: sent.append(words))
     ages = {"wheel": 0.0, "outbox": 0.0}
     watchdog = Watchdog({name: lambda name=name: ages[name] for name in ages}, limit=5, status=lambda: "all well")
@@ -196,3 +197,10 @@ def test_the_watchdog_is_fed_only_while_all_parts_make_progress(monkeypatch):
     assert watchdog.stuck() == ("outbox",)
     assert sent == [{"WATCHDOG": 1, "STATUS": "all well"}]
     assert [line["parts"] for line in logs] == ["outbox"]
+
+
+def test_where_no_systemd_listens_no_state_is_worked_out_for_it(monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    asked = []
+    Watchdog({}, status=lambda: asked.append("status") or "").feed()
+    assert not asked
