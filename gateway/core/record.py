@@ -73,3 +73,11 @@ class Record:
     def id(self) -> str:
         """The record's name in every message: `log:lane:seq`."""
         return f"{self.log}:{self.lane.word}:{self.unkept or self.seq}"
+
+    @property
+    def about(self) -> str:
+        """The device whose readings it holds, or what else it is, in words."""
+        if self.readings is not None:
+            return f"device {self.readings.device.name}"
+        kind, device = self.kind.name.lower(), (self.body or {}).get("device")
+        return f"{kind} of device {device}" if device else kind

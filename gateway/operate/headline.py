@@ -121,6 +121,9 @@ def _sink(sink: Part) -> Iterator[Trouble]:
         yield Trouble(f"{name}: {_many(readings, 'reading')} will not be delivered: {reason}", True)
     if sink["waiting_after_refusal"]:
         kept = f"{_many(sink['waiting_after_refusal'], 'record')} kept and sent again"
+        if barred := sink.get("barred"):
+            more = f" and of {len(barred) - 1} more" if len(barred) > 1 else ""
+            kept += f", and all of {barred[0]}{more} waits"
         yield Trouble(f"{name}: the far side refuses data: {sink['last_refusal']}; {kept}", True)
     if sink["refused_for_good"] and not dropped:
         told = f"{_many(sink['refused_for_good'], 'record')} refused for good: {sink['last_refusal']}"

@@ -72,7 +72,8 @@ class Reader(Account):
         self._ready = asyncio.Event()
         self._ready.set()
         self._held_back = False
-        self._resting = Resting(self.wake)
+        self.resting = Resting(sink, self.wake)
+        """What the far side has refused for now."""
         self._revived = Revived()
         self._dead = dead
         self._pace = Pace(self.backfill, self.wake)
@@ -97,7 +98,7 @@ class Reader(Account):
         records += await self._in_sequence(Lane.ALARM, limit - len(records))
         records += self._revived.take(limit - len(records))
         room = limit - len(records)
-        if only_alarms or self._resting.full:
+        if only_alarms:
             self._held_back = True
         elif self.order == "strict":
             records += await self._in_sequence(Lane.DATA, room)
@@ -107,7 +108,7 @@ class Reader(Account):
                 records += await self._history(room, True)
             records += self._live(limit - len(records))
             records += await self._history(limit - len(records), not records)
-        if self.replay is not None and not only_alarms and not self._resting.full:
+        if self.replay is not None and not only_alarms:
             room = limit - len(records)
             records += self.replay.take(self._under_way + room, room)
         if len(records) >= limit:
@@ -142,7 +143,8 @@ class Reader(Account):
             stored = log.tail.get(track.live)
             if stored is None:
                 break
-            if track.live not in track.handed and track.live not in track.progress.seqs:
+            free = track.live not in track.handed and track.live not in track.progress.seqs
+            if free and not (self.resting and self.resting.keeps(track, stored.record)):
                 records.append(self._marked(track, stored, young=True))
             track.live += 1
         return records
@@ -166,12 +168,19 @@ class Reader(Account):
         records: list[Record] = []
         age = self._age
         live_first = lane is Lane.DATA and self.order == "live-first"
+        passed = 0
         while len(records) < room:
             seq = track.next(min(track.live, track.log.written_seq) if live_first else track.log.written_seq)
             if seq is None or (live_first and not self._pace.allows()):
                 break
             stored = track.log.tail.get(seq) or track.ahead.pop(seq, None)
-            if stored is not None:
+            if stored is not None and self.resting and self.resting.keeps(track, stored.record):
+                track.pass_over(seq)
+                passed += 1
+                if passed >= _AHEAD:
+                    self._ready.set()  # and go on later, since there may be thousands, and live data goes first
+                    break
+            elif stored is not None:
                 records.append(self._marked(track, stored, live_first))
                 if live_first:
                     self._pace.passed(stored.record.rows)
@@ -198,7 +207,7 @@ class Reader(Account):
                     track.progress.exempt(item.seqs, item.rows)
                 elif isinstance(item, Hole):
                     self.lose(track.log.lane, item.seqs, item.rows, "damaged on disk", item.wall)
-                else:
+                elif track.wants(item.record.seq):
                     track.ahead[item.record.seq] = item
         return bool(items)
 
@@ -221,6 +230,8 @@ class Reader(Account):
                 self._dead.drop([letter.name])
             elif handed := track.handed.pop(record.seq, None):
                 track.progress.acknowledge(record.seq, handed.total, handed.rows)
+                if self.resting:
+                    self.resting.settled(track, record)
             elif self.replay is not None:
                 self.replay.acknowledged(record)
         self.changed = True
@@ -242,6 +253,7 @@ class Reader(Account):
         if final:
             del track.handed[record.seq]
             self._dead.add(self.sink, record, reason)
+            self.resting.settled(track, record, taken=False)
             rows = (handed.total, handed.total + handed.rows)
             self.lose(
                 record.lane,
@@ -254,7 +266,8 @@ class Reader(Account):
         elif self.order == "strict":
             track.open_again(record.seq)
         else:
-            self._resting.add(track, record.seq, handed)
+            del track.handed[record.seq]
+            self.resting.add(track, record, reason)
         if self._held_back:
             self._ready.set()
 
@@ -266,7 +279,7 @@ class Reader(Account):
     def rewind(self) -> None:
         """The link is lost: what was handed out and not acknowledged is pending again."""
         self._age += 1
-        self._resting.forget()
+        self.resting.forget()
         self._revived.rewind()
         if self.replay is not None:
             self.replay.rewind()

@@ -1,55 +1,158 @@
-"""Records that a far side has refused for now."""
+"""Records that a far side has refused for now.
+
+A device whose topic is not allowed may be refused for days, and must not stop the others. So what is refused is held apart by
+what it is about: some records about each thing rest, and go out again after pauses that double. Once as many do, all else
+about it is passed over where it stands in the log, until one is taken; what is about other things goes on as ever.
+"""
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 
-from gateway.outbox.track import Handed, Track
+import structlog
+
+from gateway.core.record import Record
+from gateway.outbox.track import Track
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds until they go out again; doubled while the far side goes on refusing the same ones."""
-AT_MOST = 5000
-"""Records; while so many rest, no others go out that might come back too."""
+"""Seconds until a record goes out again; doubled while the far side goes on refusing the same ones."""
+SOME = 20
+"""Records about one thing that may rest."""
 
 _Place = tuple[Track, int]
 
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Refused:
+    """What is refused about one thing."""
+
+    resting: dict[_Place, None] = field(default_factory=dict)
+    tried: set[_Place] = field(default_factory=set)
+    """What went out again and is not answered."""
+    repeated: bool = False
+    """Whether one that went out again was refused again, in this round."""
+    pause: float = FIRST_PAUSE
+    timer: asyncio.TimerHandle | None = None
+    barred: bool = False
+    """Whether nothing else about it goes out."""
+    trial: bool = False
+    """Whether one more may: what rests may be refused for a reason of its own."""
+    passed: dict[Track, int] = field(default_factory=dict)
+    """The least number that was passed over."""
+
 
 class Resting:
-    """They rest together and go out again together; `wake` is called then."""
+    """Of one sink and connection; true while there is any. `wake` is called when some are to go out again."""
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, sink: str, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._places: dict[_Place, Handed] = {}
-        self._tried: set[_Place] = set()
-        self._pause = FIRST_PAUSE
-        self._timer: asyncio.TimerHandle | None = None
+        self._refused: dict[str, _Refused] = {}
+        self._log = log.bind(sink=sink)
+
+    def __bool__(self) -> bool:
+        return bool(self._refused)
 
     @property
-    def full(self) -> bool:
-        """Whether no further record should be risked."""
-        return len(self._places) >= AT_MOST
+    def count(self) -> int:
+        """Records that were refused and wait."""
+        return sum(len(refused.resting) for refused in self._refused.values())
 
-    def add(self, track: Track, seq: int, handed: Handed) -> None:
-        """This one was refused; it counts as handed out until the pause is over."""
-        self._places[track, seq] = handed
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._pause, self._end)
+    @property
+    def barred(self) -> list[str]:
+        """What nothing goes out about."""
+        return [about for about, refused in self._refused.items() if refused.barred]
 
-    def _end(self) -> None:
-        self._timer = None
-        repeated = not self._tried.isdisjoint(self._places)
-        self._pause = min(2 * self._pause, LONGEST_PAUSE) if repeated else FIRST_PAUSE
-        self._tried = set(self._places)
-        for (track, seq), handed in self._places.items():
-            if track.handed.get(seq) is handed:
-                track.open_again(seq)
-        self._places.clear()
+    def pause(self, about: str) -> float:
+        """Seconds from a refusal until what rests about this goes out again; 0 where nothing was refused."""
+        return self._refused[about].pause if about in self._refused else 0.0
+
+    def add(self, track: Track, record: Record, reason: str) -> None:
+        """This one was refused; it is handed out no more until the pause is over."""
+        about, place = record.about, (track, record.seq)
+        refused = self._refused.get(about)
+        if refused is None:
+            refused = self._refused[about] = _Refused()
+            self._log.warning("refused for now, sent again later", about=about, reason=reason)
+        if place in refused.tried:
+            refused.tried.discard(place)
+            refused.repeated = True
+        if refused.timer is None:
+            self._start(about, refused)
+        if len(refused.resting) < SOME:
+            refused.resting[place] = None
+        else:
+            _pass_over(refused, *place)
+        if len(refused.resting) == SOME and not refused.barred:
+            refused.barred = True
+            self._log.warning("all about it waits until one is taken", about=about)
+
+    def keeps(self, track: Track, record: Record) -> bool:
+        """Whether this one is not to go out now; then it is passed over, and comes again by itself."""
+        refused = self._refused.get(record.about)
+        if refused is None:
+            return False
+        place = (track, record.seq)
+        if place in refused.resting:
+            return True
+        if not refused.barred or place in refused.tried:
+            return False
+        if refused.trial:
+            refused.trial = False
+            return False
+        _pass_over(refused, *place)
+        return True
+
+    def settled(self, track: Track, record: Record, *, taken: bool = True) -> None:
+        """The far side took it, or never will."""
+        refused = self._refused.get(record.about)
+        if refused is None:
+            return
+        refused.tried.discard((track, record.seq))
+        if taken and refused.barred:
+            self._log.info("taken again", about=record.about)
+            refused.barred = refused.trial = False
+            for passed, seq in refused.passed.items():
+                passed.back_to(seq)
+            refused.passed.clear()
+            self._send_again(refused, list(refused.resting))
+        if not (refused.resting or refused.tried or refused.barred):
+            self._stop(self._refused.pop(record.about))
+
+    def _start(self, about: str, refused: _Refused) -> None:
+        refused.pause = min(2 * refused.pause, LONGEST_PAUSE) if refused.repeated else FIRST_PAUSE
+        refused.repeated = False
+        refused.timer = asyncio.get_running_loop().call_later(refused.pause, partial(self._end, about, refused))
+
+    def _end(self, about: str, refused: _Refused) -> None:
+        """The pause is over: all go out again, or, where there are too many, the oldest."""
+        refused.timer = None
+        self._send_again(refused, list(refused.resting)[: 1 if refused.barred else None])
+        refused.trial = refused.barred
+        if refused.resting:
+            self._start(about, refused)  # what goes out may be given up meanwhile, and is never answered then
+
+    def _send_again(self, refused: _Refused, places: list[_Place]) -> None:
+        for place in places:
+            del refused.resting[place]
+            refused.tried.add(place)
+            track, seq = place
+            track.send_again(seq)
         self._wake()
+
+    @staticmethod
+    def _stop(refused: _Refused) -> None:
+        if refused.timer is not None:
+            refused.timer.cancel()
 
     def forget(self) -> None:
         """The link is lost: all is open again anyway."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._places.clear()
-        self._tried.clear()
-        self._pause = FIRST_PAUSE
+        for refused in self._refused.values():
+            self._stop(refused)
+        self._refused.clear()
+
+
+def _pass_over(refused: _Refused, track: Track, seq: int) -> None:
+    refused.passed[track] = min(seq, refused.passed.get(track, seq))

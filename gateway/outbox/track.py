@@ -1,6 +1,7 @@
 """Where a reader stands in one lane, and what it has lost there."""
 
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Any
 
 from gateway.core.record import Lane, Record
@@ -48,10 +49,16 @@ class Track:
         self.newest = progress.seqs.end
         """One above the greatest number that went out."""
         self._position = 0
-        """All below is settled or handed out."""
+        """All below is settled, handed out, or passed over for now."""
+        self._again: list[int] = []
+        """A heap of numbers below the position that are to be handed out once more."""
 
     def next(self, end: int) -> int | None:
-        """The least number below `end` that is open and not handed out."""
+        """The least number below `end` that is open and not handed out; first those that are to go once more."""
+        while self._again:
+            if (seq := self._again[0]) not in self.progress.seqs and seq not in self.handed:
+                return seq
+            heappop(self._again)
         seq = self.progress.seqs.gap(self._position)
         while seq in self.handed:
             seq = self.progress.seqs.gap(seq + 1)
@@ -63,6 +70,8 @@ class Track:
         seq = stored.record.seq
         self.handed[seq] = Handed(stored.total, stored.record.rows, seq < self.newest, history)
         self.newest = max(self.newest, seq + 1)
+        if self.ahead:
+            self.ahead.pop(seq, None)
         return stored.record
 
     @property
@@ -88,11 +97,33 @@ class Track:
     def open_again(self, seq: int) -> None:
         """It is to be handed out once more."""
         if self.handed.pop(seq, None) is not None:
-            self._position = min(self._position, seq)
+            self.back_to(seq)
+
+    def send_again(self, seq: int) -> None:
+        """It is to be handed out once more, before anything else."""
+        heappush(self._again, seq)
+
+    def pass_over(self, seq: int) -> None:
+        """What `next` gave is not to go out now."""
+        if self._again and self._again[0] == seq:
+            heappop(self._again)
+        self._position = max(self._position, seq + 1)
+        self.ahead.pop(seq, None)
+
+    def back_to(self, seq: int) -> None:
+        """What is open from here on is to be looked at anew."""
+        self._position = min(self._position, seq)
+
+    def wants(self, seq: int) -> bool:
+        """Whether it is worth keeping, now that it was read from disk."""
+        return (
+            seq not in self.progress.seqs and seq not in self.handed and (seq >= self._position or seq in self._again)
+        )
 
     def rewind(self) -> None:
         """All that was handed out and not acknowledged is open again."""
         self.handed.clear()
         self.ahead.clear()
+        self._again.clear()
         self._position = 0
         self.newest = self.progress.seqs.end

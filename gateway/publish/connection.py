@@ -15,7 +15,7 @@ from gateway.outbox import Reader
 from gateway.plugin import checked
 from gateway.plugin.sink import Sink
 from gateway.publish.host import Host, Surroundings
-from gateway.publish.poison import Poison, about
+from gateway.publish.poison import Poison
 from gateway.publish.suspects import Suspects
 from gateway.publish.tally import Tally
 from gateway.publish.window import Window
@@ -31,6 +31,8 @@ CLOSE = 5.0
 """Seconds that a sink may take to close."""
 MOST_OPEN = 1_000_000
 """Records that a sink may have open."""
+MEASURE = 1.0
+"""Seconds between two looks at how much waits."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds until a record that was refused for now is sent again; doubled each time it is refused anew."""
 
@@ -111,7 +113,7 @@ class Connection:
         self._room.set()
         for device in self._around.devices():
             self.device_changed(device, *self._around.device_state(device.name))
-        parts = (lambda: self._sink.serve(), self._tell, self._forward, self._send_again, self._watch)
+        parts = (lambda: self._sink.serve(), self._tell, self._forward, self._send_again, self._watch, self._measure)
         tasks = [self._foreign.start(part) for part in parts]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -167,15 +169,17 @@ class Connection:
 
     def refused(self, record: Record, reason: str, final: bool) -> None:
         """Called by the sink, through its host."""
-        if self._ended or not self.window.refused(record, final):
+        waits = self._strict and not final
+        if self._ended or not self.window.refused(record, not waits):
             return
         if final:
             self._dead(record, reason)
         else:
             self._tally.not_taken(reason, False)
             self._poison.acknowledged([record])
-            self._refusals.set()
-            if self.window.give_back(record):
+            if waits:
+                self._refusals.set()
+            if not waits or self.window.give_back(record):
                 self._reader.refused(record, reason, False)
         self._answered()
 
@@ -200,7 +204,12 @@ class Connection:
     @property
     def _holds_data(self) -> bool:
         """Whether newer data must wait for what was refused."""
-        return self._config.order == "strict" and self.window.refused_of(Lane.DATA)
+        return self._strict and self.window.refused_of(Lane.DATA)
+
+    @property
+    def _strict(self) -> bool:
+        """Whether what was refused for now stays in the window, where it holds up what is newer."""
+        return self._config.order == "strict"
 
     async def _forward_carefully(self) -> None:
         """Hand over one record, when none is on its way; one in doubt after another was taken, or when there is no other.
@@ -228,14 +237,14 @@ class Connection:
         return next((n for n, record in enumerate(self._put_by) if not self._poison.doubts_itself(record)), 0)
 
     async def _send_again(self) -> None:
-        """Hand over anew what was refused for now, after a pause."""
+        """Hand over anew what waits in the window after a refusal, after a pause."""
         pause = FIRST_PAUSE
         while True:
             await self._refusals.wait()
             await asyncio.sleep(pause)
             self._refusals.clear()
             records, repeated = self.window.again()
-            if not repeated:
+            if records and not repeated:
                 self.log.warning("refused for now, sent again", records=len(records), reason=self._tally.refusal)
             pause = min(pause * 2, LONGEST_PAUSE) if repeated else FIRST_PAUSE
             self._hand_over(records)
@@ -260,7 +269,7 @@ class Connection:
             records = [other for other in records if other is not record]
             self._poison.set_aside(record, boot_ns)
             self._dead(
-                record, f"the far side ends the connection over records of {about(record)}: too large, or not allowed?"
+                record, f"the far side ends the connection over records of {record.about}: too large, or not allowed?"
             )
         if not records:
             return
@@ -285,9 +294,14 @@ class Connection:
         """Raise LinkError when records are on their way and no answer comes."""
         while True:
             await asyncio.sleep(self._config.ack_timeout / 4)
-            self._tally.waiting(sum(self._reader.pending.values()), self._around.clock.boot_ns())
             if wrong := self.window.look(self._config.ack_timeout, self._sink.progress):
                 raise LinkError(wrong)
+
+    async def _measure(self) -> None:
+        """Note how much waits, for a forecast; not in the first moment, in which more goes than later."""
+        while True:
+            await asyncio.sleep(MEASURE)
+            self._tally.waiting(sum(self._reader.pending.values()), self._around.clock.boot_ns())
 
     async def _flush(self, tasks: list[asyncio.Task[None]]) -> None:
         """Let the parts work on, until all is acknowledged, one of them ends, or the time is over."""

@@ -80,7 +80,7 @@ class Poison:
         return record.id in self._trials
 
     def _against(self, record: Record) -> _Doubt:
-        doubt = self._subjects.get(about(record))
+        doubt = self._subjects.get(record.about)
         return doubt if doubt is not None and record.rows >= doubt.rows else _NONE
 
     def new_connection(self) -> None:
@@ -104,7 +104,7 @@ class Poison:
             return
         for record in records:
             self._alone = max(0, self._alone - 1)
-            name = about(record)
+            name = record.about
             self._taken[name] = max(record.rows, self._taken.get(name, 0))
             if self._against(record) is not _NONE:
                 del self._subjects[name]
@@ -131,14 +131,14 @@ class Poison:
 
     def _strike(self, record: Record) -> None:
         self._trials[record.id] = self._trials.get(record.id, 0) + self.proven
-        doubt = self._subjects.setdefault(about(record), _Doubt(record.rows))
+        doubt = self._subjects.setdefault(record.about, _Doubt(record.rows))
         doubt.rows = min(doubt.rows, record.rows)
         doubt.ids.add(record.id)
         doubt.strikes += self.proven
 
     def _count(self, under_way: Sequence[Record]) -> None:
         """One more end, or the first over these."""
-        unanswered = {name for record in under_way for name in (record.id, about(record))}
+        unanswered = {name for record in under_way for name in (record.id, record.about)}
         common = self._common.intersection(unanswered)
         self._ends = self._ends + 1 if common else 1
         self._common = common or frozenset(unanswered)
@@ -156,13 +156,13 @@ class Poison:
         return self._trials.get(record.id, 0) >= TRIALS or self._against(record).strikes >= TRIALS
 
     def _alike(self, record: Record, boot_ns: int) -> bool:
-        rows, until = self._convicted.get(about(record), (0, 0))
+        rows, until = self._convicted.get(record.about, (0, 0))
         return boot_ns < until and record.rows >= rows
 
     def set_aside(self, record: Record, boot_ns: int) -> None:
         """It was. Its like are too for some time, unless such a one was taken; all of the device, if a smaller one than
         before is to blame."""
-        guilty, name = self._guilty(record), about(record)
+        guilty, name = self._guilty(record), record.about
         self._trials.pop(record.id, None)
         if not guilty:
             return
@@ -175,11 +175,3 @@ class Poison:
 
 
 _NONE = _Doubt(0)
-
-
-def about(record: Record) -> str:
-    """The device whose readings it holds, or what else it is."""
-    if record.readings is not None:
-        return f"device {record.readings.device.name}"
-    kind, device = record.kind.name.lower(), (record.body or {}).get("device")
-    return f"{kind} of device {device}" if device else kind

@@ -139,6 +139,15 @@ def test_a_gateway_that_is_well_says_so_first_and_then_what_it_does() -> None:
             "sink central: the far side refuses data: quota exceeded; 2 records kept and sent again",
         ),
         (
+            {
+                "sinks__0__waiting_after_refusal": 40,
+                "sinks__0__last_refusal": "not authorised",
+                "sinks__0__barred": ["device press-2", "device press-3"],
+            },
+            "sink central: the far side refuses data: not authorised; 40 records kept and sent again,"
+            " and all of device press-2 and of 1 more waits",
+        ),
+        (
             {"sinks__0__refused_for_good": 2, "sinks__0__last_refusal": "packet too large"},
             "sink central: 2 records refused for good: packet too large",
         ),

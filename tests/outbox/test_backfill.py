@@ -94,29 +94,6 @@ async def test_the_disk_is_not_read_while_live_data_waits(log, context):
             assert values(await reader.take(10)) == [100.0]
 
 
-async def test_what_is_refused_again_and_again_rests_longer_and_is_never_lost(log, context, monkeypatch):
-    monkeypatch.setattr("gateway.outbox.resting.FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("gateway.outbox.resting.LONGEST_PAUSE", 0.08)
-    async with log.opened() as outbox:
-        device = outbox.bind(spec(), context)
-        reader = outbox.reader("central")
-        reader._resting._pause = 0.01
-        await fill(outbox, device, range(3))
-        pauses = []
-        while len(pauses) < 6:
-            await reader.wait()
-            for record in await reader.take(10):
-                reader.refused(record, "quota exceeded", False)
-                if record.seq == 1:
-                    pauses.append(reader._resting._pause)
-        assert pauses[0] == 0.01
-        assert pauses[-1] == 0.08
-        assert reader.pending["data"] == 9
-        records = []
-        await drained(reader, records)
-        assert sorted(values(records)) == [0, 1, 2]
-
-
 async def test_history_leaves_half_of_the_window_free_also_before_any_live_data_came(log, context):
     async with log.opened() as outbox:
         device = outbox.bind(spec(), context)

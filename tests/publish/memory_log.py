@@ -18,6 +18,10 @@ class MemoryLog:
         self.dead: dict[str, str] = {}
         """Id → reason of the refusal."""
         self._some = asyncio.Event()
+        self.resting = self
+        self.count = 0
+        """Records that were refused for now and wait."""
+        self.barred: list[str] = []
 
     def append(self, *records: Record) -> None:
         self.waiting += records
@@ -56,7 +60,12 @@ class MemoryLog:
         if final:
             self.dead[record.id] = reason
         else:
-            asyncio.get_running_loop().call_later(0.1, self.append, record)
+            self.count += 1
+            asyncio.get_running_loop().call_later(0.1, self._again, record)
+
+    def _again(self, record: Record) -> None:
+        self.count -= 1
+        self.append(record)
 
     def rewind(self) -> None:
         again = sorted(self.out.values(), key=lambda record: record.seq)

@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from gateway.config.base import DeviceConfig
 from gateway.config.model import DeviceSpec
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
+from gateway.outbox import resting
 from gateway.publish import publisher
 from gateway.testing import eventually, load_plugin
 from tests.peers.broker import Broker, Subscriber
@@ -124,6 +127,30 @@ async def read_on(running: Running, numbers: Iterator[int]) -> None:
     for number in numbers:
         running.read(number)
         await asyncio.sleep(0.05)
+
+
+async def test_a_device_whose_topic_is_not_allowed_stops_no_other_and_arrives_once_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resting, "LONGEST_PAUSE", 0.5)
+    rules = tmp_path / "rules"
+    rules.write_text("topic readwrite #\ntopic deny north/solids/coating/wide\n")
+    with Broker(tmp_path, [f"acl_file {rules}"]) as broker, Subscriber(broker) as subscriber:
+        async with outbox_into(SINK, tmp_path / "outbox", {**options(broker), "window": 20}) as running:
+            refused = running.outbox.bind(DeviceSpec(DeviceConfig(name="wide", driver="test"), {"a": Number()}), PLACE)
+            for number in range(1500):
+                running.read(number)
+                running.read(number, device=refused)
+            await eventually(lambda: len(readings(subscriber)) == 1500, 60)
+            assert running.publisher.status()["barred"] == ["device wide"]
+            assert (
+                "let anonymous clients write to north/solids/coating/wide" in running.publisher.status()["last_refusal"]
+            )
+            await eventually(lambda: running.balance()["pending"] == 1500)
+            rules.write_text("topic readwrite #\n")
+            os.kill(broker.pid, signal.SIGHUP)
+            await eventually(lambda: len(readings(subscriber)) == 3000, 60)
+            await eventually(lambda: running.delivered)
 
 
 @pytest.mark.timeout(300)

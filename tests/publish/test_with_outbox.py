@@ -64,12 +64,13 @@ class Running:
         self.devices = devices
         """What the sink is told of, from the next connection on."""
 
-    def read(self, *numbers: int) -> None:
-        """Each number is a scan."""
+    def read(self, *numbers: int, device: Device | None = None) -> None:
+        """Each number is a scan, of the first device if no other is named."""
+        device = device or self.device
         for number in numbers:
             times = np.full(1, 1_800_000_000_000_000_000 + number, np.int64)
             value, quality = np.array([float(number)]), np.zeros(1, np.uint32)
-            self.outbox.append(Readings(self.device, times, self.device.tags.ids, value, quality))
+            self.outbox.append(Readings(device, times, device.tags.ids, value, quality))
 
     @property
     def delivered(self) -> bool:

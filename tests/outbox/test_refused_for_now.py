@@ -1,0 +1,188 @@
+"""One device that a far side refuses for now, for hours: the others go on, and nothing of it is lost."""
+
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+
+from gateway.core.record import Record
+from gateway.outbox import Outbox, Reader, resting
+from tests.outbox.making import Log, block, spec, until
+
+COUNT = 2000
+NAMES = ("press-1", "press-2", "press-3")
+
+
+async def fill(outbox: Outbox, context: object, numbers: Iterable[int]) -> None:
+    devices = [outbox.bind(spec(name, tags=1), context) for name in NAMES]
+    before = outbox.status()["lanes"]["data"]["accepted"]
+    count = 0
+    for number in numbers:
+        for device in devices:
+            outbox.append(block(device, number))
+        count += 1
+    await until(lambda: outbox.status()["lanes"]["data"]["accepted"] == before + count * len(devices))
+
+
+class FarSide:
+    """Takes what it is given, but for these devices."""
+
+    def __init__(self, reader: Reader, *hated: str) -> None:
+        self.reader = reader
+        self.hated = set(hated)
+        self.taken: dict[str, list[float]] = {name: [] for name in NAMES}
+        self.refused = 0
+
+    def answer(self, records: list[Record]) -> None:
+        for record in records:
+            name = record.readings.device.name
+            if name in self.hated:
+                self.refused += 1
+                self.reader.refused(record, "not authorised", False)
+            else:
+                self.taken[name] += record.readings.value.tolist()
+                self.reader.acknowledged([record])
+
+    async def serve(self, limit: int = 20) -> None:
+        while True:
+            await self.reader.wait()
+            self.answer(await self.reader.take(limit))
+
+    def has(self, count: int, *names: str) -> bool:
+        return all(sorted(self.taken[name]) == list(range(count)) for name in names)
+
+
+@pytest.mark.parametrize("is_history", [True, False], ids=["history", "live"])
+async def test_a_device_that_is_refused_stops_no_other_and_comes_whole_once_it_is_taken(
+    log: Log, context: object, is_history: bool
+) -> None:
+    async with log.opened() as outbox:
+        reader = outbox.reader("central")
+        far = FarSide(reader, "press-2")
+        if is_history:
+            await fill(outbox, context, range(COUNT))
+            log.clock.advance(60)
+        serving = asyncio.create_task(far.serve())
+        try:
+            if not is_history:
+                for start in range(0, COUNT, 100):
+                    await fill(outbox, context, range(start, start + 100))
+            await until(lambda: far.has(COUNT, "press-1", "press-3"), 60)
+            assert reader.pending["data"] == COUNT
+            assert far.refused < COUNT / 4, "it is not asked again and again for each of them"
+            assert reader.resting.barred == ["device press-2"]
+            assert reader.resting.count <= resting.SOME
+            assert reader.status()["lanes"]["data"]["under_way"] <= 2
+            far.hated.clear()
+            await until(lambda: far.has(COUNT, *NAMES), 60)
+            assert reader.pending["data"] == 0
+            assert not reader.resting
+            assert not reader.tracks[1].ahead, "nothing is kept in memory that was read in vain"
+        finally:
+            serving.cancel()
+
+
+async def test_more_refused_devices_than_a_window_has_places_stop_no_other(log: Log, context: object) -> None:
+    async with log.opened() as outbox:
+        reader = outbox.reader("central")
+        many = [outbox.bind(spec(f"other-{number}", tags=1), context) for number in range(300)]
+        good = outbox.bind(spec("press-1", tags=1), context)
+        for number in range(30):
+            for device in (*many, good):
+                outbox.append(block(device, number))
+        await until(lambda: outbox.status()["lanes"]["data"]["accepted"] == 30 * 301)
+        taken = []
+
+        async def serve() -> None:
+            while True:
+                await reader.wait()
+                for record in await reader.take(10):
+                    if record.readings.device.name == "press-1":
+                        taken.extend(record.readings.value.tolist())
+                        reader.acknowledged([record])
+                    else:
+                        reader.refused(record, "quota exceeded", False)
+
+        serving = asyncio.create_task(serve())
+        try:
+            await until(lambda: sorted(taken) == list(range(30)), 60)
+            assert len(reader.resting.barred) == 300
+        finally:
+            serving.cancel()
+
+
+async def test_of_a_device_of_which_half_is_refused_the_other_half_arrives(
+    log: Log, context: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More records than may rest are refused for a reason of their own."""
+    monkeypatch.setattr(resting, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(resting, "LONGEST_PAUSE", 0.02)
+    async with log.opened() as outbox:
+        reader = outbox.reader("central")
+        device = outbox.bind(spec("press-1", tags=1), context)
+        for number in range(200):
+            outbox.append(block(device, number))
+        await until(lambda: outbox.status()["lanes"]["data"]["accepted"] == 200)
+        taken = []
+
+        async def serve() -> None:
+            while True:
+                await reader.wait()
+                for record in await reader.take(10):
+                    (number,) = record.readings.value.tolist()
+                    if number % 2:
+                        taken.append(int(number))
+                        reader.acknowledged([record])
+                    else:
+                        reader.refused(record, "quota exceeded", False)
+
+        serving = asyncio.create_task(serve())
+        try:
+            await until(lambda: sorted(taken) == list(range(1, 200, 2)), 60)
+        finally:
+            serving.cancel()
+
+
+async def test_what_is_refused_again_and_again_rests_longer_and_is_never_lost(
+    log: Log, context: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resting, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(resting, "LONGEST_PAUSE", 0.08)
+    async with log.opened() as outbox:
+        reader = outbox.reader("central")
+        far = FarSide(reader, *NAMES)
+        await fill(outbox, context, range(3))
+        serving = asyncio.create_task(far.serve())
+        try:
+            pauses = []
+
+            def longest() -> bool:
+                pauses.append(reader.resting.pause("device press-1"))
+                return pauses[-1] == 0.08
+
+            await until(longest)
+            assert 0.01 in pauses
+            assert reader.pending["data"] == 9
+            far.hated.clear()
+            await until(lambda: far.has(3, *NAMES))
+            assert reader.pending["data"] == 0
+        finally:
+            serving.cancel()
+
+
+async def test_a_link_that_ends_forgets_what_was_refused_on_it(log: Log, context: object) -> None:
+    async with log.opened() as outbox:
+        reader = outbox.reader("central")
+        far = FarSide(reader, "press-2")
+        await fill(outbox, context, range(50))
+        for _ in range(20):
+            far.answer(await reader.take(20))
+        assert reader.resting.barred
+        reader.rewind()
+        assert not reader.resting
+        far.hated.clear()
+        serving = asyncio.create_task(far.serve())
+        try:
+            await until(lambda: far.has(50, *NAMES))
+        finally:
+            serving.cancel()
