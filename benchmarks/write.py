@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.w1 import FLOATS, cpu_seconds, gateway_config, process  # noqa: E402
-from gateway.cli.client import call  # noqa: E402
+from gateway.cli.frame.client import call  # noqa: E402
 from tests.peers.broker import Broker  # noqa: E402
 from tests.peers.ports import free_port  # noqa: E402
 

@@ -56,7 +56,7 @@ def test_the_tools_agree(command: list[str]) -> None:
 
 
 def test_no_file_names_a_path_of_somebodys_machine() -> None:
-    made_up = {Path("tests/test_house.py"), Path("tests/cli/test_asking.py")}
+    made_up = {Path("tests/test_house.py"), Path("tests/cli/frame/test_asking.py")}
     found = [
         f"{path}: {match[0]}…" for path, text in texts() if path not in made_up and (match := MACHINES.search(text))
     ]

@@ -1,4 +1,5 @@
-"""The `edge-gateway` command. Each command is a module here, imported only when it is called.
+"""The `edge-gateway` command. Each command is a module here, or in the room of its trade (`outbox/`, `models/`, `config/`),
+imported only when it is called; `frame/` has the table of all, and what they share.
 
 A command's module has `arguments(parser)`, which declares the command's own options, and `run(args)`, which returns the exit
 code.
@@ -8,15 +9,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
-from gateway.cli.frame import frame
-from gateway.cli.screen import Mode, screens
+from gateway.cli.frame import command_line, module_of
+from gateway.cli.frame.screen import Mode, screens
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = frame()
+    parser = command_line()
     args = parser.parse_args(arguments)
     if args.command is None:
         parser.print_help(sys.stderr)
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    return int(import_module(f"gateway.cli.{args.command}").run(args))
+    return int(module_of(args.command).run(args))
 
 
 def _mode(args: argparse.Namespace) -> Mode:

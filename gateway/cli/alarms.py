@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from gateway.cli.asking import ask
 from gateway.cli.frame import shared
-from gateway.cli.terminal import colour, fail, sentence, table
+from gateway.cli.frame.asking import ask
+from gateway.cli.frame.terminal import colour, fail, sentence, table
 from gateway.core.amounts import format_duration, parse_duration
 
 COLOURS = {"raised": "red", "latched": "red", "cleared": "yellow", "acknowledged": "yellow"}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.frame import shared
-from gateway.cli.places import at_state
-from gateway.cli.terminal import colour, fail, joined
+from gateway.cli.frame.places import at_state
+from gateway.cli.frame.terminal import colour, fail, joined
 from gateway.trust.audit import Verdict, verify
 from gateway.trust.files import tail
 

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 from gateway.acquire.driving import close
 from gateway.acquire.probe import unbound
-from gateway.cli.client import AnswerError, UnreachableError, call, socket_path
-from gateway.cli.places import at_state
-from gateway.cli.terminal import SPREADSHEET, colour, config_path, fail, table
+from gateway.cli.frame.client import AnswerError, UnreachableError, call, socket_path
+from gateway.cli.frame.places import at_state
+from gateway.cli.frame.terminal import SPREADSHEET, colour, config_path, fail, table
 from gateway.config.load import load
 from gateway.config.mistakes import check, did_you_mean
 from gateway.config.model import DeviceSpec, GatewaySection

@@ -4,8 +4,8 @@ import argparse
 import json
 from typing import Any
 
-from gateway.cli.asking import ask
-from gateway.cli.terminal import fail
+from gateway.cli.frame.asking import ask
+from gateway.cli.frame.terminal import fail
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

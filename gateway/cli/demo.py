@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.cli.terminal import fail
+from gateway.cli.frame.terminal import fail
 from gateway.core.errors import GatewayError
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gateway.cli.frame import shared
-from gateway.cli.terminal import colour, config_path, fail, joined, table
+from gateway.cli.frame.terminal import colour, config_path, fail, joined, table
 from gateway.config.load import plugin_places
 from gateway.core.errors import ConfigError, PluginError
 from gateway.plugin.discovery import PluginInfo, Plugins

@@ -9,8 +9,8 @@ from typing import Any
 from gateway.acquire.driving import close
 from gateway.acquire.plausible import Ranked, rank, several
 from gateway.acquire.probe import unbound
-from gateway.cli.client import AnswerError, UnreachableError, call, socket_path
-from gateway.cli.terminal import colour, config_path, fail, joined, number, table
+from gateway.cli.frame.client import AnswerError, UnreachableError, call, socket_path
+from gateway.cli.frame.terminal import colour, config_path, fail, joined, number, table
 from gateway.config.load import load
 from gateway.config.mistakes import did_you_mean
 from gateway.config.model import DeviceSpec, GatewaySection

@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from gateway.cli.asking import ask
-from gateway.cli.terminal import fail, number, table
+from gateway.cli.frame.asking import ask
+from gateway.cli.frame.terminal import fail, number, table
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

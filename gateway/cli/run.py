@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from gateway.cli.client import socket_path
-from gateway.cli.terminal import config_path, fail, joined
+from gateway.cli.frame.client import socket_path
+from gateway.cli.frame.terminal import config_path, fail, joined
 from gateway.core.errors import ConfigError, GatewayError
 
 BAD_CONFIG = 78
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         config = load(config_path(args.config), look_up)
     except ConfigError as error:
-        from gateway.cli.check import told
+        from gateway.cli.config.check import told
 
         print(joined(line for problem in error.problems for line in told(problem)), file=sys.stderr)
         count = len(error.problems)

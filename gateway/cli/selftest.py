@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from gateway.cli.frame import shared
-from gateway.cli.places import at_state
-from gateway.cli.screen import CLEAR, control
-from gateway.cli.terminal import fail, joined
+from gateway.cli.frame.places import at_state
+from gateway.cli.frame.screen import CLEAR, control
+from gateway.cli.frame.terminal import fail, joined
 from gateway.operate.selftest.torture import Report, torture
 from gateway.places.owner import as_owner
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.cli.terminal import colour, count, sentence
+from gateway.cli.frame.terminal import colour, count, sentence
 from gateway.core.amounts import format_duration
 
 _WORTH_TELLING, _ANYBODYS_GUESS = 10.0, 23 * 3600.0

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from gateway.cli.asking import ask
+from gateway.cli.frame.asking import ask
+from gateway.cli.frame.terminal import colour, count, sentence, table
 from gateway.cli.sink_status import sink_lines
-from gateway.cli.terminal import colour, count, sentence, table
 from gateway.core.amounts import format_duration, format_size
 from gateway.operate.headline import WAITING, troubles
 

@@ -6,8 +6,8 @@ import time
 from shutil import get_terminal_size
 from typing import Any
 
-from gateway.cli.asking import ask
-from gateway.cli.terminal import colour, number, redrawn, table
+from gateway.cli.frame.asking import ask
+from gateway.cli.frame.terminal import colour, number, redrawn, table
 from gateway.core.amounts import format_duration
 
 

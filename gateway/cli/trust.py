@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.frame import shared
-from gateway.cli.places import at_state
-from gateway.cli.terminal import colour, fail, joined, table
+from gateway.cli.frame.places import at_state
+from gateway.cli.frame.terminal import colour, fail, joined, table
 from gateway.core.clock import SystemClock
 from gateway.core.errors import GatewayError
 from gateway.core.text import cleaned, shown

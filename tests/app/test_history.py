@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.cli import main, outbox_drain, outbox_replay
+from gateway.cli import main
+from gateway.cli.outbox import drain, replay
 from gateway.core.quality import HISTORICAL
 from gateway.core.record import Record
 from tests.app.plant import Ahead, Site, device, sink
@@ -21,8 +22,8 @@ KEPT = '[outbox]\nkeep = "1h"'
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The gateway's log, which goes to the same standard output in a test, is kept apart."""
-    monkeypatch.setattr(outbox_drain, "EVERY", 0.02)
-    monkeypatch.setattr(outbox_replay, "EVERY", 0.02)
+    monkeypatch.setattr(drain, "EVERY", 0.02)
+    monkeypatch.setattr(replay, "EVERY", 0.02)
     with capture_logs():
         yield
 

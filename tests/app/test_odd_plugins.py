@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.check import check
+from gateway.cli.config.check import check
 from gateway.plugin.loading import load_plugin
 from gateway.supervise import backoff
 from tests.app.plant import Site, device, sink

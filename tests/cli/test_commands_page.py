@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.command_reference import commands, own_options, spelling
-from gateway.cli.docs import pages
+from gateway.cli.config.command_reference import commands, own_options, spelling
+from gateway.cli.config.docs import pages
 from gateway.cli.frame import COMMANDS
 from gateway.plugin.discovery import Plugins
 

@@ -101,7 +101,7 @@ def test_without_a_thumbprint_one_is_chosen_by_its_number_after_it_was_shown_in_
     assert trust(folder, "accept") == 1
     assert "whole SHA-256" in capsys.readouterr().err
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
-    monkeypatch.setattr("gateway.cli.screen.Screen.isatty", lambda _: True)
+    monkeypatch.setattr("gateway.cli.frame.screen.Screen.isatty", lambda _: True)
     for answer, code in (("", 1), ("0", 1), ("9", 1), ("²", 1), ("1", 0)):
         monkeypatch.setattr("builtins.input", lambda _, answer=answer: answer)
         assert trust(folder, "accept") == code

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import main
-from gateway.cli.check import _room
+from gateway.cli.config.check import _room
 
 CONFIG = """
 [gateway]

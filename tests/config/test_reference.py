@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tomli
 
-from gateway.cli.docs import pages
+from gateway.cli.config.docs import pages
 from gateway.config.load import load
 from gateway.config.model import GatewaySection, OutboxSection
 from gateway.config.reference import TOML_MARKER, chapters, markdown, toml

@@ -39,8 +39,8 @@ pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="needs root, who may be
 @pytest.fixture(scope="module", autouse=True)
 def _imported() -> None:
     """All that commands import when they are called: this machine's Python may lie where only root reads."""
-    for module in pkgutil.iter_modules(gateway.cli.__path__):
-        importlib.import_module(f"gateway.cli.{module.name}")
+    for module in pkgutil.walk_packages(gateway.cli.__path__, "gateway.cli."):
+        importlib.import_module(module.name)
     for name in ("cryptography.x509", "gateway.detect.explain", "gateway.alarms.evidence", "encodings.idna"):
         importlib.import_module(name)
     Authority(Path(tempfile.mkdtemp()))
@@ -152,7 +152,7 @@ def test_a_link_that_the_daemons_user_has_laid_harms_no_file_of_root(place: Path
 
 
 def test_output_goes_where_it_is_told_as_who_owns_that_folder(place: Path, tmp_path: Path) -> None:
-    from gateway.cli.learn import _write
+    from gateway.cli.models.learn import _write
 
     precious = place / "precious"
     precious.write_text("precious")

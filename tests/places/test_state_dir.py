@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.places import state_dir as of_command
+from gateway.cli.frame.places import state_dir as of_command
 from gateway.places import state_dir as rule
 from gateway.plugin.driver import default_state_dir
 

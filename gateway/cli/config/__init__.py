@@ -1,0 +1,1 @@
+"""Commands about the configuration: check it, apply it, describe it; each is a module here."""

@@ -1,0 +1,277 @@
+"""`edge-gateway check`: what a configuration says, or everything that is wrong with it."""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gateway.acquire.acquirer import by_line
+from gateway.acquire.probe import unbound
+from gateway.cli.config.outbox_room import room
+from gateway.cli.frame.client import socket_path
+from gateway.cli.frame.places import state_dir
+from gateway.cli.frame.terminal import config_path, joined
+from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig
+from gateway.config.load import load, remarks
+from gateway.config.model import Config, DeviceSpec, GatewaySection
+from gateway.config.secrets import named_in, remember, resolve
+from gateway.config.tls import Tls, doubtful_files
+from gateway.config.toml_file import excerpt
+from gateway.core.amounts import format_duration, format_size
+from gateway.core.clock import SystemClock
+from gateway.core.errors import ConfigError, Problem, RefusedError
+from gateway.core.text import cleaned
+from gateway.detect.fit import model_problems
+from gateway.operate.logs import only_errors
+from gateway.places.owner import as_owner
+from gateway.places.readable import unreadable_by_owner
+from gateway.plugin.discovery import Plugins
+from gateway.supervise import containing
+from gateway.supervise.keep_running import told as in_words
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own options."""
+    parser.add_argument("--connect", action="store_true", help="dial every device and destination, changing nothing")
+
+
+def run(args: argparse.Namespace) -> int:
+    return check(config_path(args.config), args.json, socket_path(args.socket) if args.connect else None)
+
+
+def check(path: Path, as_json: bool = False, connect: Path | None = None) -> int:
+    """Prints the summary and returns 0, or prints all problems and returns 1. `connect`: dial too, or ask the gateway whose
+    control socket this is."""
+    looked_up: list[Plugins] = []
+
+    def look_up(section: GatewaySection) -> Plugins:
+        looked_up.append(Plugins(section.plugin_dirs, section.replaces))
+        return looked_up[0]
+
+    try:
+        config = load(path, look_up)
+    except ConfigError as error:
+        print(json.dumps(_failed(error.problems)) if as_json else _failed_text(error.problems))
+        return 1
+    left_out = [*config.parked, *model_problems(config, by_trial=True), *unreadable(config)]
+    summary = summarise(config, looked_up[0], left_out)
+    if not as_json:
+        print(joined(text(summary)), flush=True)
+    if connect is not None:
+        with only_errors():
+            summary["connections"] = _connected(config, looked_up[0], connect, as_json)
+        summary["ok"] &= all(result["ok"] for result in summary["connections"])
+    if as_json:
+        print(json.dumps(summary, ensure_ascii=False))
+    elif left_out:
+        print(_failed_text(left_out))
+    return 0 if summary["ok"] else 1
+
+
+def _connected(config: Config, plugins: Plugins, socket: Path, quiet: bool) -> list[dict[str, Any]]:
+    """Dials as the service will: with its certificates, as its user."""
+    for part in _parts(config):
+        remember(part)
+    place = state_dir(config.path)
+    with as_owner(place):
+        return asyncio.run(_connect(config, plugins, socket, place, quiet))
+
+
+def _parts(config: Config) -> list[DeviceConfig | SinkConfig]:
+    return [*(spec.config for spec in config.devices), *config.sinks]
+
+
+async def _connect(config: Config, plugins: Plugins, socket: Path, place: Path, quiet: bool) -> list[dict[str, Any]]:
+    """Dials, and prints each result as it comes."""
+    from gateway.cli.config import connections
+
+    parts = _parts(config)
+    widths = (
+        max((len(part.name) for part in parts), default=0),
+        max((len(connections.address(part)) for part in parts), default=0),
+    )
+    results = []
+    if not quiet:
+        print("connecting", flush=True)
+    async for result in connections.results(config, plugins, socket, place):
+        results.append(result)
+        if not quiet:
+            print(joined(connections.lines(result, widths)), flush=True)
+    failed = sum(not result["ok"] for result in results)
+    if not quiet:
+        told = "all of them answer" if not failed else _count(failed, "problem")
+        print(joined([*connections.notes(results), told]))
+    return results
+
+
+def summarise(config: Config, plugins: Plugins, left_out: Sequence[Problem]) -> dict[str, Any]:
+    """What a configuration will do, as JSON; each driver tells how it will read. `left_out`: what keeps parts of it out."""
+    warnings = [*remarks(config), *_missing_secrets(config), *_doubtful_certificates(config), *_doubts(config, plugins)]
+    return {
+        "ok": not left_out,
+        "problems": [_entry(problem) for problem in left_out],
+        "path": str(config.path),
+        "hash": config.hash,
+        "gateway": config.gateway.name,
+        "devices": [
+            {
+                "name": spec.config.name,
+                "driver": spec.config.driver,
+                "tags": len(spec.tags),
+                "plan": _plan(plugins, spec),
+            }
+            for spec in config.devices
+        ],
+        "sinks": [{"name": sink.name, "plugin": sink.plugin} for sink in config.sinks],
+        "models": [{"file": str(model.file), "devices": list(model.devices)} for model in config.models],
+        "outbox": room(config, state_dir(config.path) / "outbox"),
+        "clock": SystemClock().synchronised(),
+        "parked_plugins": plugins.parked(),
+        "warnings": [_entry(warning) for warning in warnings],
+    }
+
+
+def text(summary: dict[str, Any]) -> list[str]:
+    """The summary for a person."""
+    devices, sinks, models = summary["devices"], summary["sinks"], summary["models"]
+    counts = (
+        _count(len(devices), "device"), _count(sum(device["tags"] for device in devices), "tag"),
+        _count(len(sinks), "sink"), _count(len(models), "model"),
+    )  # fmt: skip
+    lines = [f"{summary['path']}  {'ok' if summary['ok'] else 'FAIL'}  {', '.join(counts)}  hash {summary['hash'][:8]}"]
+    width = max((len(part["name"]) for part in [*devices, *sinks]), default=0)
+    for device in devices:
+        lines.append(f"  device  {device['name']:{width}}  {device['driver']}, {_count(device['tags'], 'tag')}")
+        lines += [f"          {line}" for line in device["plan"]]
+    lines += [f"  sink    {sink['name']:{width}}  {sink['plugin']}" for sink in sinks]
+    lines += [f"  model   {model['file']}  watches {', '.join(model['devices'])}" for model in models]
+    lines.append(f"  outbox  {_room(summary['outbox'])}")
+    if not summary["clock"]:
+        known = "is not synchronised" if summary["clock"] is not None else "may or may not be synchronised"
+        lines.append(f"  clock   of this machine {known}: is there a time service (NTP)? timedatectl tells")
+    lines += [f"  parked  {error}" for error in summary["parked_plugins"]]
+    for warning in summary["warnings"]:
+        lines.append("  warning " + ": ".join(part for part in (warning["where"], warning["message"]) if part))
+    return lines
+
+
+def _room(outbox: dict[str, Any]) -> str:
+    said = f"may take {format_size(outbox['max_size'])}"
+    if outbox["usable"] < outbox["max_size"]:
+        said += f", but the disk has room for {format_size(outbox['usable'])}"
+    if outbox["lasts_s"] is not None:
+        said += f": without a sink it lasts {format_duration(outbox['lasts_s'])} at least"
+    if outbox["keep_s"]:
+        said += f"; what was sent stays for {format_duration(outbox['keep_s'])}, as far as there is room"
+    return said
+
+
+def _doubts(config: Config, plugins: Plugins) -> Sequence[Problem]:
+    """What drivers say of lines that several devices share, or that are slow."""
+    try:
+        lines = by_line(config.devices, plugins.driver).values()
+    except Exception as error:  # noqa: BLE001 - a plugin's
+        return [
+            Problem(str(config.path), 0, "", f"a plugin cannot tell the line of a device: {cleaned(in_words(error))}")
+        ]
+    found = []
+    for specs in lines:
+        doubts = partial(plugins.driver(specs[0].config.driver).doubts, [*map(unbound, specs)])
+        where = f'line of "{specs[0].config.name}"'
+        found += [Problem(str(config.path), 0, where, doubt) for doubt in _said(doubts, "doubts")]
+    return found
+
+
+def _plan(plugins: Plugins, spec: DeviceSpec) -> list[str]:
+    driver = plugins.driver(spec.config.driver)
+    return _said(lambda: driver.plan(unbound(spec)), "plan")
+
+
+def _said(ask: Callable[[], Iterable[str]], what: str) -> list[str]:
+    """What a driver says, which may have a bug there."""
+    try:
+        with containing():
+            return [cleaned(line) for line in ask()]
+    except Exception as error:  # noqa: BLE001 - a plugin's
+        return [f"its driver cannot tell its {what}: {cleaned(in_words(error))} (a bug of the driver)"]
+
+
+def unreadable(config: Config) -> Sequence[Problem]:
+    """What the service's user may not read, where root asks who may read all."""
+    file = str(config.path)
+    named = [("", config.path), *((f"[gateway] {key}", path) for key, path in _paths(config.gateway))]
+    named += [
+        (f'device "{spec.config.name}": {key}', path) for spec in config.devices for key, path in _paths(spec.config)
+    ]
+    named += [(f'sink "{sink.name}": {key}', path) for sink in config.sinks for key, path in _paths(sink)]
+    named += [(f"model {model.file}: {key}", path) for model in config.models for key, path in _paths(model)]
+    found = unreadable_by_owner(state_dir(config.path), [path for _, path in named])
+    return [Problem(file, 0, where, found[path]) for where, path in named if path in found]
+
+
+def _paths(options: Section) -> Iterator[tuple[str, Path]]:
+    """The files and folders that a table names, with their keys."""
+    for key, value in options:
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(each, Path):
+                yield key, each
+            elif isinstance(each, Secret):
+                if each.file is not None:
+                    yield key, Path(each.file)
+            elif isinstance(each, Section):
+                yield from ((f"{key}.{inner}", path) for inner, path in _paths(each))
+
+
+def _doubtful_certificates(config: Config) -> Sequence[Problem]:
+    """Certificates and keys that cannot be used, or are out of date."""
+    named: list[tuple[str, Section]] = [(f'sink "{sink.name}"', sink) for sink in config.sinks]
+    named += [(f'device "{spec.config.name}"', spec.config) for spec in config.devices]
+    return [
+        Problem(str(config.path), 0, where, doubt)
+        for where, options in named
+        for _, value in options
+        if isinstance(value, Tls)
+        for doubt in doubtful_files(value)
+    ]
+
+
+def _missing_secrets(config: Config) -> Sequence[Problem]:
+    """Secrets that cannot be had here and now; the service may be given more than the user who checks."""
+    named: list[tuple[str, Section]] = [(f'sink "{sink.name}"', sink) for sink in config.sinks]
+    named += [(f'device "{spec.config.name}"', spec.config) for spec in config.devices]
+    problems = []
+    for where, options in named:
+        for key, secret in named_in(options):
+            try:
+                resolve(secret)
+            except RefusedError as error:
+                problems.append(Problem(str(config.path), 0, f"{where}: {key}", str(error)))
+    return problems
+
+
+def _failed(problems: Sequence[Problem]) -> dict[str, Any]:
+    return {"ok": False, "problems": [_entry(problem) for problem in problems]}
+
+
+def _failed_text(problems: Sequence[Problem]) -> str:
+    return joined([line for problem in problems for line in told(problem)] + [_count(len(problems), "problem")])
+
+
+def told(problem: Problem) -> list[str]:
+    """A mistake for a person, with the line of the file where its place in it is known."""
+    try:
+        text = Path(problem.file).read_text(encoding="utf-8-sig") if problem.line else ""
+    except (OSError, ValueError):
+        text = ""
+    return [str(problem), *excerpt(text, problem.line, problem.message)]
+
+
+def _entry(problem: Problem) -> dict[str, Any]:
+    return {"file": problem.file, "line": problem.line, "where": problem.where, "message": problem.message}
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

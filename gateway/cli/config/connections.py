@@ -1,0 +1,141 @@
+"""`check --connect`: whether every device and every destination answers. Nothing is written, sent or kept.
+
+Devices that the running gateway reads are not dialled: many take few connections, and a second client would throw the
+gateway off. It is asked instead.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gateway.acquire.acquirer import by_line
+from gateway.acquire.probe import Answer, probe
+from gateway.cli.frame.client import AnswerError, UnreachableError, call
+from gateway.cli.frame.terminal import number
+from gateway.config.base import Section
+from gateway.config.model import Config
+from gateway.core.clock import SystemClock
+from gateway.core.errors import LinkError
+from gateway.operate.answers import readings
+from gateway.plugin.discovery import Plugins
+from gateway.publish.probe import probe as probe_sink
+
+AT_ONCE = 32
+SHOWN_BAD = 8
+
+Result = dict[str, Any]
+"""name, kind (device or sink), address, by (gateway or dialled), ok, reason, and of a device its tags; as JSON. What the
+gateway said has same_file: whether it has loaded this very configuration."""
+
+
+async def results(config: Config, plugins: Plugins, socket: Path, state_dir: Path) -> AsyncIterator[Result]:
+    """One for each device and sink, in the order of the file, as soon as it and those before it are known."""
+    read = await asyncio.to_thread(asked, config, socket)
+    dialling = asyncio.Semaphore(AT_ONCE)
+    devices: dict[str, asyncio.Future[Result]] = {}
+    for specs in by_line([spec for spec in config.devices if spec.config.name not in read], plugins.driver).values():
+        line = asyncio.create_task(_dial(specs, plugins, dialling, state_dir))
+        devices |= {spec.config.name: asyncio.create_task(_part(line, spec.config.name)) for spec in specs}
+    sinks = [asyncio.create_task(_sink(config, sink, plugins)) for sink in config.sinks]
+    for spec in config.devices:
+        name = spec.config.name
+        found = read[name] if name in read else await devices[name]
+        yield {"name": name, "kind": "device", "address": address(spec.config), **found}
+    for task in sinks:
+        yield await task
+
+
+def asked(config: Config, socket: Path) -> Mapping[str, Result]:
+    """What the running gateway of this name says of the devices that it reads; nothing when none is running."""
+    try:
+        status = call(socket, "status")
+        if status["gateway"] != config.gateway.name:
+            return {}
+        same = status["config"]["hash"] == config.short_hash
+        wanted = {spec.config.name for spec in config.devices}
+        devices = [device for device in status["devices"] if device["name"] in wanted]
+        return {device["name"]: {**_asked(device, socket), "same_file": same} for device in devices}
+    except (UnreachableError, AnswerError):
+        return {}
+
+
+def _asked(device: Mapping[str, Any], socket: Path) -> Result:
+    if device["state"] != "up":
+        return _told("gateway", [], device["reason"] or f"is {device['state']}")
+    return _told("gateway", call(socket, "tags", device=device["name"]), "")
+
+
+async def _dial(
+    specs: Sequence[Any], plugins: Plugins, dialling: asyncio.Semaphore, state_dir: Path
+) -> dict[str, Result]:
+    async with dialling:
+        answers = await probe(specs, plugins.driver(specs[0].config.driver), SystemClock(), state_dir)
+    return {answer.device: _told("dialled", _tags(answer), answer.reason) for answer in answers}
+
+
+async def _part(line: asyncio.Task[dict[str, Result]], name: str) -> Result:
+    return (await asyncio.shield(line))[name]
+
+
+def _tags(answer: Answer) -> list[dict[str, Any]]:
+    return readings(answer.readings) if answer.readings is not None else []
+
+
+def _told(by: str, tags: Sequence[Mapping[str, Any]], reason: str) -> Result:
+    bad = {tag["tag"]: tag["quality"] for tag in tags if tag["quality"].startswith("bad")}
+    kept = [{key: tag[key] for key in ("tag", "value", "unit", "quality")} for tag in tags]
+    if bad:
+        reason = f"{len(bad)} of {len(tags)} tags cannot be read"
+    return {"by": by, "ok": not reason, "reason": reason, "tags": kept}
+
+
+async def _sink(config: Config, sink: Any, plugins: Plugins) -> Result:
+    begin = time.monotonic()
+    result = {"name": sink.name, "kind": "sink", "address": address(sink), "by": "dialled"}
+    try:
+        found = await probe_sink(sink, plugins.sink(sink.plugin), config.gateway, SystemClock())
+    except LinkError as error:
+        return {**result, "ok": False, "reason": str(error)}
+    return {**result, "ok": True, "reason": "", "found": found, "seconds": round(time.monotonic() - begin, 3)}
+
+
+def address(options: Section) -> str:
+    """Where it is reached, as far as its options say."""
+    known = dict(options)
+    port = f":{known['port']}" if known.get("port") else ""
+    return str(known.get("url") or known.get("endpoint") or f"{known.get('host', '')}{port}")
+
+
+def lines(result: Result, widths: tuple[int, int]) -> list[str]:
+    """A result for a person: one line, and one for each tag that cannot be read."""
+    verdict = "ok  " if result["ok"] else "FAIL"
+    said = _value(result) if result["ok"] else result["reason"]
+    head = f"  {result['kind']:6}  {result['name']:{widths[0]}}  {result['address']:{widths[1]}}  {verdict}  {said}"
+    bad = [tag for tag in result.get("tags", ()) if tag["quality"].startswith("bad")]
+    below = [f"{'':10}{tag['tag']}: {tag['quality']}" for tag in bad[:SHOWN_BAD]]
+    if len(bad) > SHOWN_BAD:
+        below.append(f"{'':10}and {len(bad) - SHOWN_BAD} more")
+    return [head.rstrip(), *below]
+
+
+def _value(result: Result) -> str:
+    """What shows that it works: a value of a device; what a destination said."""
+    if result["kind"] == "sink":
+        return ", ".join(part for part in (result["found"], f"{result['seconds'] * 1000:.0f} ms") if part)
+    known = [tag for tag in result["tags"] if tag["value"] is not None]
+    if not known:
+        return "connected, no value yet"
+    return f"{known[0]['tag']} = {number(known[0]['value'])} {known[0]['unit']}".rstrip()
+
+
+def notes(results: Sequence[Result]) -> list[str]:
+    """What a person should know of how they were found."""
+    of_gateway = [result for result in results if result["by"] == "gateway"]
+    if not of_gateway:
+        return []
+    told = "the running gateway was asked for its devices, so that none gets a second connection"
+    if not of_gateway[0]["same_file"]:
+        told += "; it has another version of this file, whose changes to them are tried after a reload"
+    return [f"  note    {told}"]

@@ -1,0 +1,106 @@
+"""The frame of the command line: all commands, and the options that stand before or after each of them. The modules of this
+room are what commands share: asking the gateway, printing, where things are."""
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from gateway import __version__
+
+COMMANDS = {
+    "run": "run the gateway in the foreground, as the service does",
+    "check": "find every mistake in the configuration; --connect dials devices and brokers",
+    "demo": "see it work: simulated devices, a broker, a fault and its explained event",
+    "status": "how the running gateway is doing",
+    "tags": "last values of all tags, or of one device",
+    "read": "read tags from a device now",
+    "probe": "what registers of a device may mean, under every type and byte order",
+    "browse": "what a device offers, as a list or as tags for the configuration",
+    "write": "write a value to a tag that may be written",
+    "call": "call a method of a device that may be called",
+    "alarms": "what is raised; acknowledge it, or shelve it for a time",
+    "learn": "make a first model for a device from its own normal data",
+    "models": "which models score; inspect a model file, test it on data; approve, roll back or retire a version",
+    "explain": "compute an anomaly's score and contributions again, bit for bit",
+    "reload": "apply the changed configuration file without stopping",
+    "outbox": "the store-and-forward log: status, verify, peek, export, drain, replay, dead letters",
+    "receipts": "what each device gave in each hour, and what of it was delivered; --verify checks the hashes",
+    "trust": "whose certificates are accepted: list, accept THUMBPRINT, revoke THUMBPRINT",
+    "audit": "show the audit trail, or verify its chain",
+    "selftest": "try on this machine and disk that the log loses nothing, and report",
+    "plugin": "list the plugins, or start a new one",
+    "schema": "print the JSON Schema of the configuration, for editors",
+}
+HIDDEN = {"docs": "write config.example.toml and the reference pages anew; for developers"}
+ROOMS = {
+    "check": "config",
+    "docs": "config",
+    "explain": "models",
+    "learn": "models",
+    "receipts": "outbox",
+    "reload": "config",
+    "schema": "config",
+}
+"""Commands that stand in a room, beside others of their trade; the module of any other has its name."""
+
+EPILOG = """exit codes: 0 ok, 1 problems found, 2 wrong usage, 3 no gateway answers, 78 `run` with a bad configuration
+first steps: edge-gateway demo --keep DIR, then edge-gateway check --config DIR/config.toml"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser; that of a command imports the command's module when it is called."""
+
+    command = ""
+    """Whose own options are declared when they are needed; empty once they are."""
+
+    def declare(self) -> None:
+        """Have the module declare its options."""
+        command, self.command = self.command, ""
+        if command:
+            module_of(command).arguments(self)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[Any, list[str]]:
+        self.declare()
+        return super().parse_known_args(args, namespace)
+
+
+def command_line() -> Parser:
+    """The parser of the whole command line; a command's own options are declared when it is called."""
+    parser = Parser(
+        "edge-gateway",
+        description="Edge gateway for plant-floor devices.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[shared()],
+    )
+    parser.add_argument("--version", action="version", version=f"edge-gateway {__version__}")
+    parser.set_defaults(json=False, config=None, socket=None)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    for name, text in COMMANDS.items():
+        commands.add_parser(name, description=_sentence(text), parents=[shared()], help=text).command = name
+    for name, text in HIDDEN.items():
+        commands.add_parser(name, description=_sentence(text), parents=[shared()]).command = name
+    return parser
+
+
+def module_of(command: str) -> ModuleType:
+    """The module of a command, imported."""
+    within = f"{ROOMS[command]}.{command}" if command in ROOMS else command
+    return import_module(f"gateway.cli.{within}")
+
+
+def shared() -> Parser:
+    """The options that every command knows. Without a default: it would hide what stands before the command."""
+    options = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument("--json", action="store_true", help="answer in JSON, for scripts")
+    options.add_argument("--config", metavar="FILE", help="the configuration (default: /etc/edge-gateway/config.toml)")
+    options.add_argument("--socket", metavar="PATH", help="control socket of the gateway to ask")
+    return options
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
