@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 
 from benchmarks.w1 import process  # noqa: E402
-from gateway.cli.client import UnreachableError, call  # noqa: E402
+from gateway.cli.frame.client import UnreachableError, call  # noqa: E402
 from tests.peers.broker import Broker  # noqa: E402
 
 FEW = 3.0
