@@ -1,11 +1,12 @@
 """Whether a plugin's call blocks the event loop: sleeps, or waits for a socket or a file, without letting others work.
 
-Counted is the time in which the loop's thread neither worked nor waited for a processor, and no other thread of the process
-kept it from working; so a slow or busy machine makes no call seem to block.
+Counted is the time in which the loop's thread, which had given its processor up, neither worked nor waited for one, and no
+other thread of the process did so either, which may have kept it from going on; so a slow or busy machine makes no call seem
+to block.
 """
 
 import contextlib
-import threading
+import resource
 import time
 import types
 from collections.abc import Awaitable, Generator, Iterator
@@ -18,31 +19,37 @@ LIMIT = 0.05
 """Seconds for which one step of a call may block."""
 
 
+def _given_up() -> int:
+    """How often this thread has gone to sleep by itself."""
+    return resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)).ru_nvcsw
+
+
+def _queued() -> dict[str, float]:
+    """Seconds for which each thread of this process has waited for a processor; nothing where that is not Linux."""
+    found = {}
+    for thread in Path("/proc/self/task").glob("*"):
+        with contextlib.suppress(OSError, IndexError, ValueError):  # it has just ended
+            found[thread.name] = int((thread / "schedstat").read_text().split()[1]) / 1e9
+    return found
+
+
 class Blocking:
     """Collects the longest step that blocked."""
 
     def __init__(self) -> None:
         self.longest = 0.0
-        self._schedule = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
 
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
         """Measure the block, which must not await."""
-        began = self._spent()
+        switches, queued, wall, worked = _given_up(), _queued(), time.monotonic(), time.process_time()
         try:
             yield
         finally:
-            wall, own, queued, process = (now - then for now, then in zip(self._spent(), began, strict=True))
-            others = max(0.0, process - own)
-            self.longest = max(self.longest, wall - own - queued - others)
-
-    def _spent(self) -> tuple[float, float, float, float]:
-        """Seconds: of the wall clock; worked by this thread; waited for a processor; worked by the whole process."""
-        try:
-            queued = int(self._schedule.read_text().split()[1]) / 1e9
-        except (OSError, IndexError, ValueError):  # no Linux: the limit is as good as it can be
-            queued = 0.0
-        return time.monotonic(), time.thread_time(), queued, time.process_time()
+            worked, wall = time.process_time() - worked, time.monotonic() - wall
+            if _given_up() > switches:  # else a machine that stood still
+                waited = sum(now - queued.get(thread, 0.0) for thread, now in _queued().items())
+                self.longest = max(self.longest, wall - worked - waited)
 
     @types.coroutine
     def measured(self, call: Awaitable[R]) -> Generator[Any, Any, R]:

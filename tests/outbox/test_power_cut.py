@@ -118,8 +118,8 @@ def cut(directory: Path, disk: Disk, turns: Turns, chance: random.Random, number
 
 
 @pytest.mark.timeout(120 + 10 * CUTS)
-def test_a_power_cut_costs_at_most_the_last_commit_interval_and_no_event(tmp_path, monkeypatch):
-    directory, chance = tmp_path / "outbox", random.Random()
+def test_a_power_cut_costs_at_most_the_last_commit_interval_and_no_event(tmp_path, monkeypatch, new_seed):
+    directory, chance = tmp_path / "outbox", random.Random(new_seed)
     directory.mkdir()
     disk = Disk(directory)
     disk.install(monkeypatch)
@@ -162,8 +162,8 @@ def is_durable(photo: Photo, path: Path) -> bool:
 
 
 @pytest.mark.timeout(180)
-async def test_a_dead_letter_is_soon_as_durable_as_what_it_was_taken_from(tmp_path, monkeypatch):
-    directory, chance = tmp_path / "outbox", random.Random()
+async def test_a_dead_letter_is_soon_as_durable_as_what_it_was_taken_from(tmp_path, monkeypatch, new_seed):
+    directory, chance = tmp_path / "outbox", random.Random(new_seed)
     directory.mkdir()
     disk = Disk(directory)
     disk.install(monkeypatch)

@@ -97,7 +97,7 @@ def wild_payloads(rng: random.Random, files: Files) -> None:
         for _ in range(rng.randint(1, 8)):
             payload[rng.randrange(len(payload))] = rng.randrange(256)
         cut = rng.choice([None, None, rng.randrange(len(payload)), 0])
-        new = bytes(payload[:cut]) + rng.choice([b"", b"", os.urandom(9), exact_values(rng)])
+        new = bytes(payload[:cut]) + rng.choice([b"", b"", rng.randbytes(9), exact_values(rng)])
     else:
         new = rng.choice([*TEXTS, wild_json(rng, bytes(payload))])
     changes = {"shape": rng.randrange(256)} if rng.random() < 0.3 else {}
@@ -188,7 +188,7 @@ def wild_ends(rng: random.Random, files: Files) -> None:
         payload = data[offset + HEAD_SIZE : offset + head.size]
         told = list(_FOOTER.unpack_from(payload))
         told[rng.randrange(7)] = number(rng, 63)
-        index = rng.choice([payload[_FOOTER.size :], os.urandom(24), b"", os.urandom(7), os.urandom(240)])
+        index = rng.choice([payload[_FOOTER.size :], rng.randbytes(24), b"", rng.randbytes(7), rng.randbytes(240)])
         new = rng.choice([_FOOTER.pack(*told) + index, payload[:9]])
         at = rng.choice([offset, number(rng, 64)])
         trailer = struct.pack("<QQ8s", at, zlib.crc32(at.to_bytes(8, "little")), TRAILER_MAGIC)
@@ -202,7 +202,7 @@ def wild_bytes(rng: random.Random, files: Files) -> None:
         if data:
             data[rng.randrange(len(data))] = rng.randrange(256)
     cut = rng.randrange(len(data) + 1)
-    files[name] = bytes(rng.choice([data, data[:cut], data[:cut] + os.urandom(500), data + data, b"\0" * len(data)]))
+    files[name] = bytes(rng.choice([data, data[:cut], data[:cut] + rng.randbytes(500), data + data, b"\0" * len(data)]))
 
 
 CHANGES: list[Callable[[random.Random, Files], None]] = [

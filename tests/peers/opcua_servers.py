@@ -1,8 +1,11 @@
 """OPC UA servers in other processes: node-opcua, which is not our own code, and asyncua."""
 
 import asyncio
+import fcntl
+import functools
 import hashlib
 import json
+import os
 import shutil
 import ssl
 import subprocess
@@ -20,14 +23,25 @@ HERE = Path(__file__).parent
 
 def require_node_opcua() -> None:
     """Install node-opcua once; skip the test, saying why, where that is not possible."""
+    if missing := _node_opcua_is_missing():
+        pytest.skip(f"node-opcua is not tested: {missing}")
+
+
+@functools.cache
+def _node_opcua_is_missing() -> str:
+    """Why, after trying to install it."""
     folder = HERE / "opcua"
     if not shutil.which("node") or not shutil.which("npm"):
-        pytest.skip("node-opcua is not tested: node or npm is missing; apt install nodejs npm")
-    if (folder / "node_modules/node-opcua").is_dir():
-        return
-    done = subprocess.run(["npm", "ci", "--no-progress"], cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"node-opcua is not tested: npm ci failed in {folder}: {done.stderr.strip()[-300:]}")
+        return "node or npm is missing; apt install nodejs npm"
+    here = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(here, fcntl.LOCK_EX)  # other processes of this run need it too
+        if (folder / "node_modules/node-opcua").is_dir():
+            return ""
+        done = subprocess.run(["npm", "ci", "--no-progress"], cwd=folder, capture_output=True, text=True, check=False)
+        return f"npm ci failed in {folder}: {done.stderr.strip()[-300:]}" if done.returncode else ""
+    finally:
+        os.close(here)
 
 
 class OpcUaPeer:

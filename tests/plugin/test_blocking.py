@@ -30,7 +30,7 @@ async def waits() -> str:
 async def test_a_call_that_sleeps_in_the_loop_is_found() -> None:
     blocking = Blocking()
     assert await blocking.measured(sleeps_in_the_loop()) == "done"
-    with pytest.raises(AssertionError, match="blocked the event loop for 2"):
+    with pytest.raises(AssertionError, match="blocked the event loop for"):
         blocking.check()
 
 

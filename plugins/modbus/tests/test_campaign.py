@@ -156,7 +156,6 @@ async def test_whole_sessions_of_changing_manners_bring_nothing_wrong() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_many_sessions_of_changing_manners_bring_nothing_wrong() -> None:
-    begin = random.randrange(2**32)
+async def test_many_sessions_of_changing_manners_bring_nothing_wrong(new_seed: int) -> None:
     for part in range(3):
-        await asyncio.gather(*(session(begin + 10 * part + n, 100) for n in range(10)))
+        await asyncio.gather(*(session(new_seed + 10 * part + n, 100) for n in range(10)))

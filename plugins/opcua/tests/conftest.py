@@ -5,15 +5,11 @@ from collections.abc import Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 
 import pytest
-from hypothesis import settings
 
 from gateway.plugin import Device, LinkError, Readings, Tag, Tags, Told, quality
 from plugins.opcua import OpcUa, profile, subscription
 from plugins.opcua.config import NodeConfig, OpcUaConfig
 from tests.peers.opcua_servers import NAMESPACE, OpcUaPeer, require_node_opcua
-
-settings.register_profile("shared machine", deadline=None)
-settings.load_profile("shared machine")
 
 
 @pytest.fixture(autouse=True)
