@@ -10,8 +10,8 @@ from gateway.cli.frame import shared
 from gateway.cli.frame.places import at_state
 from gateway.cli.frame.screen import CLEAR, control
 from gateway.cli.frame.terminal import fail, joined
-from gateway.operate.selftest.torture import Report, torture
 from gateway.places.owner import as_owner
+from gateway.selftest.torture import Report, torture
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

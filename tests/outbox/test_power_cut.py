@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from gateway.core.record import Kind, Lane, Record
-from gateway.operate.selftest.logs import CLOCK, ROWS, bind, block, event, number_of, opened, silence
-from gateway.operate.selftest.restart import Restart, restarted
 from gateway.outbox.dead_letter import load
 from gateway.outbox.segment import Entry, LaneFile
 from gateway.outbox.writer import Writer
+from gateway.selftest.logs import CLOCK, ROWS, bind, block, event, number_of, opened, silence
+from gateway.selftest.restart import Restart, restarted
 from gateway.testing.link import eventually
 from tests.outbox.power_cut import Disk, Photo
 

@@ -8,15 +8,15 @@ from typing import Any
 
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
-from gateway.operate.selftest.check import Check, Progress
-from gateway.operate.selftest.logs import CLOCK, ROWS, SINKS
-from gateway.operate.selftest.process import STARTED, Child, answer, child
-from gateway.operate.selftest.runs import Named
 from gateway.outbox import receipts_verify
 from gateway.outbox.files import LogFiles
 from gateway.outbox.intervals import IntervalSet
 from gateway.outbox.receipts_files import kept
 from gateway.outbox.verify import verify
+from gateway.selftest.check import Check, Progress
+from gateway.selftest.logs import CLOCK, ROWS, SINKS
+from gateway.selftest.process import STARTED, Child, answer, child
+from gateway.selftest.runs import Named
 
 _SHORT_LIFE = (0.005, 0.25)
 _LONG_LIFE = (1.0, 2.5)

@@ -8,12 +8,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from gateway.core.record import Lane
-from gateway.operate.selftest.before import SECTION, SINK, Before, Place, prepare, valued
-from gateway.operate.selftest.check import Check, Progress
-from gateway.operate.selftest.logs import ROWS, number_of
-from gateway.operate.selftest.restart import Restart, restarted
 from gateway.outbox.frames import HEAD_SIZE
 from gateway.outbox.segment import HEADER_SIZE, TRAILER_SIZE
+from gateway.selftest.before import SECTION, SINK, Before, Place, prepare, valued
+from gateway.selftest.check import Check, Progress
+from gateway.selftest.logs import ROWS, number_of
+from gateway.selftest.restart import Restart, restarted
 
 _SMALL = (
     *("numbers", "cursors/prompt.json", "tags", "ballast", "synced.json"),

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.record import Kind, Lane, Record
-from gateway.operate.selftest.logs import bind, block, opened
 from gateway.outbox import Outbox, Reader
 from gateway.outbox.intervals import IntervalSet
+from gateway.selftest.logs import bind, block, opened
 
 AFTER = 1_000_000
 """Value of the first record that is appended after the start."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-CHILD = [sys.executable, "-m", "gateway.operate.selftest.child"]
+CHILD = [sys.executable, "-m", "gateway.selftest.child"]
 STARTED = 300.0
 """Seconds that a child has for what it is to do before it is killed, also on a machine that is busy with other things."""
 

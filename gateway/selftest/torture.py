@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.amounts import format_duration
-from gateway.operate.selftest.check import Check, Progress
-from gateway.operate.selftest.damage import damage_checks
-from gateway.operate.selftest.frozen import frozen_broker
-from gateway.operate.selftest.full_disk import full, quota
-from gateway.operate.selftest.killing import kill_loop
-from gateway.operate.selftest.logs import silence
-from gateway.operate.selftest.machine import describe
+from gateway.selftest.check import Check, Progress
+from gateway.selftest.damage import damage_checks
+from gateway.selftest.frozen import frozen_broker
+from gateway.selftest.full_disk import full, quota
+from gateway.selftest.killing import kill_loop
+from gateway.selftest.logs import silence
+from gateway.selftest.machine import describe
 
 _TRIALS = (10, 200)
 """Of torn writes, at least and at most."""

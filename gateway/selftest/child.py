@@ -1,9 +1,9 @@
 """The process that is tortured; prints, one JSON object a line, what it knows, always before it acts on it.
 
-python -m gateway.operate.selftest.child write DIRECTORY FIRST_NUMBER FIRST_EVENT
-python -m gateway.operate.selftest.child drain DIRECTORY
-python -m gateway.operate.selftest.child quota DIRECTORY RECORDS
-python -m gateway.operate.selftest.child full DIRECTORY RECORDS
+python -m gateway.selftest.child write DIRECTORY FIRST_NUMBER FIRST_EVENT
+python -m gateway.selftest.child drain DIRECTORY
+python -m gateway.selftest.child quota DIRECTORY RECORDS
+python -m gateway.selftest.child full DIRECTORY RECORDS
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.record import Lane, Record
-from gateway.operate.selftest.full_disk import fill_up, run_into_quota
-from gateway.operate.selftest.logs import SINKS, bind, block, event, number_of, open_log, opened, silence
-from gateway.operate.selftest.runs import runs
 from gateway.outbox import Outbox, Reader
+from gateway.selftest.full_disk import fill_up, run_into_quota
+from gateway.selftest.logs import SINKS, bind, block, event, number_of, open_log, opened, silence
+from gateway.selftest.runs import runs
 
 BLOCKS = 20
 """Records per turn."""

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.record import Kind, Lane, Record
-from gateway.operate.selftest.check import Check, Progress
-from gateway.operate.selftest.logs import ROWS, bind, block, event, number_of, opened
-from gateway.operate.selftest.process import answer
 from gateway.outbox import Reader
 from gateway.outbox.intervals import IntervalSet
+from gateway.selftest.check import Check, Progress
+from gateway.selftest.logs import ROWS, bind, block, event, number_of, opened
+from gateway.selftest.process import answer
 
 _RECORDS = 10_000
 _TMPFS = 3 * 1024 * 1024

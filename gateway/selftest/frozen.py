@@ -9,13 +9,13 @@ from gateway import __version__
 from gateway.config.model import GatewaySection
 from gateway.core.live import LiveTable
 from gateway.core.tag import Device
-from gateway.operate.selftest.check import Check, Progress
-from gateway.operate.selftest.far_side import FarSide, far_side
-from gateway.operate.selftest.full_disk import within
-from gateway.operate.selftest.logs import CLOCK, ROWS, bind, block, opened
 from gateway.outbox import Outbox
 from gateway.plugin.discovery import Plugins
 from gateway.publish import Publisher
+from gateway.selftest.check import Check, Progress
+from gateway.selftest.far_side import FarSide, far_side
+from gateway.selftest.full_disk import within
+from gateway.selftest.logs import CLOCK, ROWS, bind, block, opened
 
 ACK_TIMEOUT = 1.0
 NAMED_WITHIN, DELIVERED_WITHIN = 30.0, 60.0

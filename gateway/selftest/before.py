@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.record import Lane
-from gateway.operate.selftest.full_disk import within
-from gateway.operate.selftest.logs import bind, block, event, number_of, opened
-from gateway.operate.selftest.restart import restarted
 from gateway.outbox import Outbox, Reader
 from gateway.outbox.frames import DEFINITION, is_record, scan
 from gateway.outbox.segment import HEADER_SIZE, TRAILER_SIZE, read_footer, read_header
 from gateway.outbox.synced import SyncedBoots, synced_path
+from gateway.selftest.full_disk import within
+from gateway.selftest.logs import bind, block, event, number_of, opened
+from gateway.selftest.restart import restarted
 
 RECORDS = 40
 """Of readings in each life of the log that is damaged."""

@@ -12,16 +12,16 @@ import pytest
 
 from gateway.cli import main
 from gateway.core.record import Lane
-from gateway.operate.selftest import child, damage, frozen
-from gateway.operate.selftest.before import Before, prepare, valued
-from gateway.operate.selftest.check import Check
-from gateway.operate.selftest.damage import FLIPS, GONE, torn
-from gateway.operate.selftest.frozen import frozen_broker
-from gateway.operate.selftest.killing import Ledger, kill_loop
-from gateway.operate.selftest.logs import ROWS, SINKS, bind, block, event, opened, silence
-from gateway.operate.selftest.runs import Named, runs
 from gateway.outbox import identity, reader, scanning, state
 from gateway.publish.window import Window
+from gateway.selftest import child, damage, frozen
+from gateway.selftest.before import Before, prepare, valued
+from gateway.selftest.check import Check
+from gateway.selftest.damage import FLIPS, GONE, torn
+from gateway.selftest.frozen import frozen_broker
+from gateway.selftest.killing import Ledger, kill_loop
+from gateway.selftest.logs import ROWS, SINKS, bind, block, event, opened, silence
+from gateway.selftest.runs import Named, runs
 from tests.peers.broker import wait_until
 
 
