@@ -42,6 +42,7 @@ from gateway.operate.device_commands import DeviceCommands
 from gateway.operate.history import HistoryCommands
 from gateway.operate.model_commands import ModelCommands
 from gateway.operate.notes import Notes
+from gateway.operate.refusals import Refusals
 from gateway.operate.reloads import Reloads
 from gateway.operate.stall_watch import BEAT, StallWatch
 from gateway.operate.writes import Road, Writes
@@ -136,7 +137,7 @@ class Gateway:
                 running(self._detection.run()),
                 running(self._acquirer.run()) as self._reading,
                 self._stalls.running(),
-                ControlServer(socket, Commands(self._commands())),
+                self._control(socket),
             ):
                 self._say_ready()
                 ready()
@@ -295,6 +296,10 @@ class Gateway:
         return HistoryCommands(self._outbox, self._notes, start, self._publishers.status)
 
     # What people ask for.
+
+    def _control(self, socket: Path) -> ControlServer:
+        commands = Commands(self._commands(), refused=Refusals(self._notes))
+        return ControlServer(socket, commands, lambda: self.config.access)
 
     def _commands(self) -> dict[str, Body]:
         emit, notes = self._outbox.append_event, self._notes

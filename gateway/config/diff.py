@@ -35,6 +35,8 @@ class Diff:
     sinks: Changes
     models: Changes
     alarms: Changes = Changes()
+    access: tuple[str, ...] = ()
+    """Keys of [access] that changed."""
 
     def __bool__(self) -> bool:
         return bool(self.lines())
@@ -48,7 +50,7 @@ class Diff:
         for kind, changes in kinds.items():
             for word in ("added", "removed", "changed"):
                 lines += [f"{kind} {name} {word}" for name in getattr(changes, word)]
-        return lines
+        return lines + [f"[access] {key} changed" for key in self.access]
 
 
 def diff(old: Config, new: Config) -> Diff:
@@ -63,6 +65,7 @@ def diff(old: Config, new: Config) -> Diff:
         _changes({sink.name: sink for sink in old.sinks}, {sink.name: sink for sink in new.sinks}),
         _changes(_models(old), _models(new)),
         _changes({alarm.name: alarm for alarm in old.alarms}, {alarm.name: alarm for alarm in new.alarms}),
+        _keys(dict(old.access), dict(new.access)),
     )
 
 

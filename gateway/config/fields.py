@@ -12,6 +12,7 @@ from gateway.core.text import hidden_in
 from gateway.core.topic import check_template
 
 __all__ = [
+    "Account",
     "Deadband",
     "Duration",
     "Field",
@@ -97,6 +98,14 @@ def _name(value: str) -> str:
     return value
 
 
+def _account(value: str) -> str:
+    if value.startswith("%"):
+        raise ValueError(f'write a group as "@{value[1:]}"')
+    if value in ("", "@") or value != value.strip() or not value.isprintable():
+        raise ValueError('write the name of a user, such as "anna", or of a group, such as "@quality"')
+    return value
+
+
 def _host(value: str) -> str:
     """A name or an address alone; says what to write where more was written."""
     if "://" in value:
@@ -168,6 +177,9 @@ FilePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "stri
 
 Host = Annotated[str, AfterValidator(_host)]
 """The name or address of a machine, without scheme, brackets, port or blanks."""
+
+Account = Annotated[str, AfterValidator(_account)]
+"""A user of the machine, or, behind an "@", a group."""
 
 Deadband = Annotated[
     float | str,

@@ -14,6 +14,7 @@ from gateway.config.base import Section, SinkConfig
 from gateway.config.devices import read_device
 from gateway.config.mistakes import check, did_you_mean, failed
 from gateway.config.model import (
+    AccessSection,
     AlarmSection,
     Config,
     CoreSections,
@@ -49,6 +50,7 @@ def load(path: Path, look_up: LookUp) -> Config:
     _check_top_level(source)
     gateway = _single(source, "gateway", GatewaySection)
     outbox = _single(source, "outbox", OutboxSection)
+    access = _single(source, "access", AccessSection)
     plugins = look_up(gateway or _plugin_places(source))
     device_tables = _many(source, "device")
     devices = [spec for place, table in device_tables if (spec := read_device(source, place, table, plugins))]
@@ -59,8 +61,10 @@ def load(path: Path, look_up: LookUp) -> Config:
     source.raise_if_wrong()
     assert gateway
     assert outbox
+    assert access
+    parked = tuple(source.parked)
     return Config(
-        path, source.hash(), gateway, outbox, tuple(devices), sinks, models, alarms, tuple(source.parked), source.files
+        path, source.hash(), gateway, outbox, tuple(devices), sinks, models, alarms, parked, access, source.files
     )
 
 

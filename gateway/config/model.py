@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from pydantic import model_validator
 
 from gateway.config.base import DeviceConfig, Section, SinkConfig, TagConfig
-from gateway.config.fields import Duration, Field, FilePath, Name, Period, Size
+from gateway.config.fields import Account, Duration, Field, FilePath, Name, Period, Size
 from gateway.core.context import Context
 from gateway.core.errors import Problem
 
@@ -107,6 +107,29 @@ class OutboxSection(Section):
         if self.mode == "spill" and self.keep:
             raise ValueError('keep: needs mode = "log", for with "spill" most readings never come to the disk')
         return self
+
+
+class AccessSection(Section):
+    """`[access]`: who may use which commands of the running gateway: users, written as "anna", and groups, as "@quality".
+    Only root and the members of the group that owns its socket reach it at all; root and its own user are always admin."""
+
+    viewer: tuple[Account, ...] = Field(default=(), strict=False, examples=[["@visitors"]])
+    """They look: status, tags, alarms, models, receipts."""
+
+    operator: tuple[Account, ...] = Field(default=(), strict=False, examples=[["@operators"]])
+    """They also read, browse and probe devices, and acknowledge and shelve alarms."""
+
+    engineer: tuple[Account, ...] = Field(default=(), strict=False, examples=[["anna", "@maintenance"]])
+    """They also write tags, call methods, reload the configuration, replay, and try dead letters again."""
+
+    quality: tuple[Account, ...] = Field(default=(), strict=False, examples=[["@quality"]])
+    """They look, approve, roll back and retire models, and drop dead letters."""
+
+    admin: tuple[Account, ...] = Field(default=(), strict=False)
+    """They may everything."""
+
+    others: Literal["none", "viewer", "operator", "engineer", "quality", "admin"] = "operator"
+    """What those are who may open the socket and are named nowhere."""
 
 
 class ModelSection(Section):
@@ -212,6 +235,7 @@ class CoreSections(Section):
 
     gateway: GatewaySection
     outbox: OutboxSection = OutboxSection()
+    access: AccessSection = AccessSection()
     sink: tuple[object, ...] = Field(default=(), strict=False)
     device: tuple[object, ...] = Field(default=(), strict=False)
     model: tuple[ModelSection, ...] = Field(default=(), strict=False)
@@ -242,6 +266,8 @@ class Config:
     alarms: tuple[AlarmSection, ...] = ()
     parked: tuple[Problem, ...] = ()
     """Devices and sinks that are left out because their plugin does not load; the others are not held up by them."""
+
+    access: AccessSection = field(default_factory=AccessSection)
 
     files: Mapping[Path, str] = field(default_factory=dict)
     """SHA-256, in hex, of every file that was read; empty for a model file that is not there."""

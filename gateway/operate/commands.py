@@ -1,4 +1,4 @@
-"""The table of commands: what each is called with, and whether it changes something, which the audit trail tells.
+"""The table of commands: what each is called with, who may, and whether it changes something, which the audit trail tells.
 
 A transport, such as the control socket, hands a request to `Commands.call`; what is not in the table, or not as the table
 says, never reaches the part that would do it.
@@ -13,6 +13,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.text import shown
 from gateway.operate import arguments as must
 from gateway.operate.arguments import Argument
+from gateway.trust.access import ENGINEER, OPERATOR, QUALITY, VIEWER
 
 
 @dataclass(slots=True)
@@ -22,6 +23,8 @@ class Actor:
     name: str
     """As the kernel says, for the audit trail."""
     uid: int | None = None
+    roles: frozenset[str] = frozenset()
+    """What he may act as (`gateway.trust.access`)."""
     remarks: list[str] = field(default_factory=list)
     """What should be said beside the answer."""
 
@@ -31,6 +34,8 @@ class Declared:
     """What a command is called with."""
 
     arguments: Mapping[str, Argument] = field(default_factory=dict)
+    role: str = VIEWER
+    """Who has it may."""
     at_once: bool = False
     """It waits for nothing, neither a device nor a disk, so it waits for no other command of the same user either."""
     audited: bool = False
@@ -41,6 +46,14 @@ Body = Callable[..., Awaitable[Any]]
 """Called with the Actor and the arguments by name; returns JSON values (an iterator means a long list), or raises
 GatewayError for the person."""
 
+Refused = Callable[[Actor, str], Awaitable[None]]
+"""Called with who asked, and the command."""
+
+
+async def _unheard(by: Actor, command: str) -> None:
+    pass
+
+
 _NAME = Argument(must.text)
 _REASON = Argument(must.reason)
 _ANY = Argument(must.or_none(must.text), needed=False)
@@ -49,51 +62,59 @@ _TIME = Argument(must.whole())
 
 TABLE: Mapping[str, Declared] = {
     "status": Declared(at_once=True),
-    "reload": Declared(audited=True),
+    "reload": Declared(audited=True, role=ENGINEER),
     "receipts": Declared({"from_ns": _TIME, "to_ns": _TIME}),
     "tags": Declared({"device": _ANY}, at_once=True),
-    "read": Declared({"device": _NAME, "tags": Argument(must.texts)}),
-    "probe": Declared({"device": _NAME, "address": _NAME, "count": Argument(must.whole(1, 10_000))}),
-    "browse": Declared({"device": _NAME}),
+    "read": Declared({"device": _NAME, "tags": Argument(must.texts)}, role=OPERATOR),
+    "probe": Declared({"device": _NAME, "address": _NAME, "count": Argument(must.whole(1, 10_000))}, role=OPERATOR),
+    "browse": Declared({"device": _NAME}, role=OPERATOR),
     "write": Declared(
-        {"device": _NAME, "tag": _NAME, "value": Argument(must.scalar), "reason": _REASON}, audited=True
+        {"device": _NAME, "tag": _NAME, "value": Argument(must.scalar), "reason": _REASON}, audited=True, role=ENGINEER
     ),
     "call": Declared(
         {"device": _NAME, "target": _NAME, "method": _NAME, "arguments": Argument(must.scalars), "reason": _REASON},
-        audited=True,
+        audited=True, role=ENGINEER,
     ),
     "alarms": Declared(at_once=True),
-    "acknowledge": Declared({"alarm": _NAME, "comment": Argument(must.comment, needed=False, default="")}, audited=True),
-    "shelve": Declared({"alarm": _NAME, "seconds": Argument(must.positive), "reason": _REASON}, audited=True),
-    "unshelve": Declared({"alarm": _NAME}, audited=True),
+    "acknowledge": Declared(
+        {"alarm": _NAME, "comment": Argument(must.comment, needed=False, default="")}, audited=True, role=OPERATOR
+    ),
+    "shelve": Declared(
+        {"alarm": _NAME, "seconds": Argument(must.positive), "reason": _REASON}, audited=True, role=OPERATOR
+    ),
+    "unshelve": Declared({"alarm": _NAME}, audited=True, role=OPERATOR),
     "models": Declared(at_once=True),
-    "model_approve": Declared({"model": _NAME, "reason": _REASON}, audited=True),
-    "model_rollback": Declared({"model": _NAME, "reason": _REASON}, audited=True),
-    "model_retire": Declared({"model": _NAME, "reason": _REASON}, audited=True),
-    "dead_retry": Declared({"ids": _IDS, "sink": _ANY}, audited=True),
-    "dead_drop": Declared({"ids": _IDS, "sink": _ANY}, audited=True),
-    "drain": Declared({"sink": _ANY, "marks": Argument(must.or_none(must.counts), needed=False)}),
+    "model_approve": Declared({"model": _NAME, "reason": _REASON}, audited=True, role=QUALITY),
+    "model_rollback": Declared({"model": _NAME, "reason": _REASON}, audited=True, role=QUALITY),
+    "model_retire": Declared({"model": _NAME, "reason": _REASON}, audited=True, role=QUALITY),
+    "dead_retry": Declared({"ids": _IDS, "sink": _ANY}, audited=True, role=ENGINEER),
+    "dead_drop": Declared({"ids": _IDS, "sink": _ANY}, audited=True, role=QUALITY),
+    "drain": Declared({"sink": _ANY, "marks": Argument(must.or_none(must.counts), needed=False)}, role=OPERATOR),
     "replay": Declared(
         {
             "sink": _NAME, "from_ns": _TIME, "to_ns": _TIME, "devices": _IDS,
             "rate": Argument(must.or_none(must.positive), needed=False, default=20_000.0),
         },
-        audited=True,
+        audited=True, role=ENGINEER,
     ),
     "replay_status": Declared({"sink": _NAME}, at_once=True),
-    "replay_cancel": Declared({"sink": _NAME}, audited=True),
+    "replay_cancel": Declared({"sink": _NAME}, audited=True, role=ENGINEER),
 }  # fmt: skip
 
 
 class Commands:
     """The table with what does each."""
 
-    def __init__(self, bodies: Mapping[str, Body], table: Mapping[str, Declared] = TABLE) -> None:
-        """Raises ValueError when the two do not name the same commands."""
+    def __init__(
+        self, bodies: Mapping[str, Body], table: Mapping[str, Declared] = TABLE, refused: Refused = _unheard
+    ) -> None:
+        """`refused` is told who may not do what he asked for. Raises ValueError when bodies and table do not name the same
+        commands."""
         if odd := bodies.keys() ^ table.keys():
             raise ValueError(f"declared or done, not both: {', '.join(sorted(odd))}")
         self._bodies = bodies
         self._table = table
+        self._refused = refused
 
     def is_at_once(self, request: Any) -> bool:
         """Whether its answer waits for nothing; also of what is refused."""
@@ -107,7 +128,14 @@ class Commands:
         if name not in self._table:
             hint = did_you_mean(name, self._table)
             raise GatewayError(f'no command "{shown(name)}"{hint}')
-        return await self._bodies[name](actor, **checked(name, self._table[name].arguments, given))
+        declared = self._table[name]
+        if declared.role not in actor.roles:
+            await self._refused(actor, name)
+            has = ", ".join(sorted(actor.roles)) or "none"
+            raise GatewayError(
+                f"{name} needs the role {declared.role}; {actor.name} has: {has} ([access] says who has which)"
+            )
+        return await self._bodies[name](actor, **checked(name, declared.arguments, given))
 
 
 def _parted(request: Any) -> tuple[str, Mapping[str, Any]]:

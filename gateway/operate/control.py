@@ -1,7 +1,8 @@
 """The control socket: how commands reach the running gateway.
 
 One request per connection, as a line of JSON: {"command": "status", "arguments": {…}}; one line comes back, {"result": …}
-or {"error": "…"}. Whoever may open the socket may ask; who it was is read from the kernel, for the audit trail.
+or {"error": "…"}. Whoever may open the socket may ask; who it is and in which groups, the kernel says: that gives the roles
+by which commands are allowed, and the name in the audit trail.
 
 Clients are not trusted to be quick, few or honest: what one sends is bounded, what it does not read is counted, and who
 makes no progress loses his place (`gateway.operate.clients`).
@@ -11,11 +12,13 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from gateway.config.model import AccessSection
 from gateway.core.errors import GatewayError
 from gateway.core.parsing import parse_json
 from gateway.core.text import cleaned
@@ -24,6 +27,7 @@ from gateway.operate.clients import PLACES, Client, Clients
 from gateway.operate.commands import Actor, Commands
 from gateway.operate.peer import Peer, peer, who
 from gateway.supervise import contained
+from gateway.trust.access import roles
 
 REQUEST = 256 * 1024
 """Bytes of a request."""
@@ -45,8 +49,16 @@ class ControlServer:
     Entering raises GatewayError when another gateway answers there, or the socket cannot be made.
     """
 
-    def __init__(self, path: Path, commands: Commands, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        path: Path,
+        commands: Commands,
+        access: Callable[[], AccessSection] = AccessSection,
+        patience: float = PATIENCE,
+    ) -> None:
+        """`access` says who has which role, asked anew for each request."""
         self._path = path
+        self._access = access
         self._commands = commands
         self._patience = patience
         self.clients = Clients()
@@ -117,7 +129,8 @@ class ControlServer:
         except GatewayError as error:
             return await self._send(client, writer, refusal(str(error)))
         client.moved = asyncio.get_running_loop().time()
-        actor = Actor(await who(found), client.uid)
+        held = await asyncio.to_thread(roles, self._access(), found.uid, found.groups)
+        actor = Actor(await who(found), client.uid, held)
         async with contextlib.nullcontext() if self._is_at_once(line) else self.clients.turn(client):
             answer, stream = await self._answer(client, actor, line)
         await self._send(client, writer, answer)

@@ -4,13 +4,18 @@ import asyncio
 import os
 import socket
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.places.person import control_group, user_name
 
 SYSTEMD = "systemd"
 """Who asks when the unit's own ExecReload does: systemd does not say for whom; its log, or that of sudo, may."""
-_CREDENTIALS = struct.Struct("3i")
+_CREDENTIALS = struct.Struct("3I")
+_PEER_GROUPS = 59
+"""SO_PEERGROUPS of socket(7), for which Python has no name."""
+_MANY = 1024
+"""Bytes of an option that Python asks for at most: 256 groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +24,22 @@ class Peer:
 
     pid: int
     uid: int
+    groups: frozenset[int] = frozenset()
 
 
 def peer(connection: socket.socket) -> Peer:
     """Raises OSError when the connection is gone."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, _ = _CREDENTIALS.unpack(raw)
-    return Peer(pid, uid)
+    pid, uid, group = _CREDENTIALS.unpack(raw)
+    return Peer(pid, uid, frozenset((group, *_groups(connection, uid, group))))
+
+
+def _groups(connection: socket.socket, uid: int, group: int) -> Sequence[int]:
+    try:
+        raw = connection.getsockopt(socket.SOL_SOCKET, _PEER_GROUPS, _MANY)
+        return memoryview(raw).cast("I").tolist()
+    except OSError:  # more groups than that, or an older kernel
+        return os.getgrouplist(user_name(uid), group)
 
 
 async def who(found: Peer) -> str:

@@ -144,6 +144,24 @@ def test_a_member_of_the_group_may_ask_and_a_stranger_is_told_how_to_become_one(
     assert "usermod -aG gateway" in stranger.stderr
 
 
+def test_a_member_of_the_group_is_an_operator_until_the_configuration_says_otherwise(running: Booted) -> None:
+    running.run("id tech >/dev/null 2>&1 || useradd --groups gateway tech")
+
+    def by_tech(command: str) -> str:
+        return running.run(f"runuser -u tech -- edge-gateway {command}", check=False).stderr
+
+    assert "reload needs the role engineer; tech has: operator, viewer" in by_tech("reload")
+    assert "no alarm" in by_tech("alarms shelve nothing/at-all --for 1h --reason test")
+    _write(running, f'{CONFIG}\n[access]\nengineer = ["tech"]\nothers = "viewer"\n')
+    running.run("systemctl reload edge-gateway")
+    assert by_tech("reload") == ""
+    _write(running, CONFIG)
+    running.run("systemctl reload edge-gateway")
+    records = [json.loads(line) for line in running.run("edge-gateway audit show --json").stdout.splitlines()]
+    refused = next(record for record in records if record["action"] == "access.refused")
+    assert (refused["who"], refused["command"]) == ("tech", "reload")
+
+
 OFFLINE = (
     "check", "check --connect", "trust list", "audit verify", "audit show", "outbox status", "outbox verify", "outbox peek",
     "outbox dead list", "outbox export", "receipts", "receipts --verify", "explain 123456", "status", "tags",

@@ -30,6 +30,7 @@ from gateway.operate.history import HistoryCommands
 from gateway.operate.model_commands import ModelCommands
 from gateway.operate.notes import Notes
 from gateway.operate.writes import Road, Writes
+from gateway.trust.access import ALL
 from gateway.trust.audit import AuditError, AuditTrail, verify
 
 CHANGING = sorted(name for name, declared in TABLE.items() if declared.audited)
@@ -180,7 +181,7 @@ class Plant:
         )
 
     async def ask(self, command: str) -> tuple[Any, Actor]:
-        actor = Actor("kim")
+        actor = Actor("kim", roles=ALL)
         return await self.commands.call(actor, {"command": command, "arguments": CASES[command].arguments}), actor
 
     def records(self) -> list[dict[str, Any]]:
@@ -266,7 +267,7 @@ async def test_what_is_refused_leaves_no_record_that_it_was_done(
     plant: Plant, command: str, arguments: dict[str, Any]
 ) -> None:
     with pytest.raises(GatewayError):
-        await plant.commands.call(Actor("kim"), {"command": command, "arguments": arguments})
+        await plant.commands.call(Actor("kim", roles=ALL), {"command": command, "arguments": arguments})
     assert plant.done == []
     assert plant.records() == []
 
@@ -281,10 +282,10 @@ async def test_a_devices_own_alarm_is_acknowledged_there_only_with_its_record(
     alarms._alarms._alarms[alarm.key] = alarm
     left = taking(monkeypatch, 0)
     with pytest.raises(AuditError):
-        await alarms.acknowledge(Actor("kim"), "door/press-1")
+        await alarms.acknowledge(Actor("kim", roles=ALL), "door/press-1")
     assert plant.done == []
     left[0] = 1
-    actor = Actor("kim")
+    actor = Actor("kim", roles=ALL)
     await alarms.acknowledge(actor, "door/press-1")
     assert plant.done == ["acknowledge", "acknowledged"]
     assert actor.remarks
@@ -292,7 +293,7 @@ async def test_a_devices_own_alarm_is_acknowledged_there_only_with_its_record(
 
 async def test_an_action_that_fails_says_so_in_the_second_record(plant: Plant) -> None:
     with pytest.raises(GatewayError, match="no answer"):
-        async with plant.notes.audited(Actor("kim"), "x", target="y"):
+        async with plant.notes.audited(Actor("kim", roles=ALL), "x", target="y"):
             raise GatewayError("no answer")
     first, second = plant.records()
     assert (first["action"], second["action"], second["result"]) == ("x", "x.result", "failed: no answer")

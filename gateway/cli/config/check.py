@@ -31,6 +31,7 @@ from gateway.places.readable import unreadable_by_owner
 from gateway.plugin.discovery import Plugins
 from gateway.supervise import containing
 from gateway.supervise.keep_running import told as in_words
+from gateway.trust.access import unknown
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +110,13 @@ async def _connect(config: Config, plugins: Plugins, socket: Path, place: Path, 
 
 def summarise(config: Config, plugins: Plugins, left_out: Sequence[Problem]) -> dict[str, Any]:
     """What a configuration will do, as JSON; each driver tells how it will read. `left_out`: what keeps parts of it out."""
-    warnings = [*remarks(config), *_missing_secrets(config), *_doubtful_certificates(config), *_doubts(config, plugins)]
+    warnings = [
+        *remarks(config),
+        *_unknown_accounts(config),
+        *_missing_secrets(config),
+        *_doubtful_certificates(config),
+        *_doubts(config, plugins),
+    ]
     return {
         "ok": not left_out,
         "problems": [_entry(problem) for problem in left_out],
@@ -236,6 +243,12 @@ def _doubtful_certificates(config: Config) -> Sequence[Problem]:
         if isinstance(value, Tls)
         for doubt in doubtful_files(value)
     ]
+
+
+def _unknown_accounts(config: Config) -> Sequence[Problem]:
+    """The service runs on another machine, perhaps, which knows them."""
+    message = "this machine knows no such user or group"
+    return [Problem(str(config.path), 0, f'[access]: "{name}"', message) for name in unknown(config.access)]
 
 
 def _missing_secrets(config: Config) -> Sequence[Problem]:
