@@ -195,8 +195,9 @@ class Reader(Account):
         """Read from disk; False when it does not work now."""
         place = track.log.locate(seq)
         age = self._age
+        count = 1 if track.is_sent_again(seq) else max(count, _AHEAD)
         try:
-            items = [place] if isinstance(place, Hole) else await self._fetch(place, max(count, _AHEAD))
+            items = [place] if isinstance(place, Hole) else await self._fetch(place, count)
         except OSError as error:
             self._log.warning("the outbox cannot be read; trying again", error=str(error))
             asyncio.get_running_loop().call_later(_REST, self.wake)

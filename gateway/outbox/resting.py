@@ -1,8 +1,8 @@
 """Records that a far side has refused for now.
 
 A device whose topic is not allowed may be refused for days, and must not stop the others. So what is refused is held apart by
-what it is about: some records about each thing rest, and go out again after pauses that double. Once as many do, all else
-about it is passed over where it stands in the log, until one is taken; what is about other things goes on as ever.
+what it is about: it rests, and goes out again after pauses that double. After some refusals in a row, all else about the same
+thing is passed over where it stands in the log, until one is taken; what is about other things goes on as ever.
 """
 
 import asyncio
@@ -17,8 +17,10 @@ from gateway.outbox.track import Track
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds until a record goes out again; doubled while the far side goes on refusing the same ones."""
-SOME = 20
-"""Records about one thing that may rest."""
+IN_A_ROW = 5
+"""Refusals about one thing, with nothing taken between them, after which all about it is passed over."""
+AT_MOST = 100
+"""Records about one thing that rest; more are passed over."""
 
 _Place = tuple[Track, int]
 
@@ -36,6 +38,7 @@ class _Refused:
     """Whether one that went out again was refused again, in this round."""
     pause: float = FIRST_PAUSE
     timer: asyncio.TimerHandle | None = None
+    in_a_row: int = 0
     barred: bool = False
     """Whether nothing else about it goes out."""
     trial: bool = False
@@ -76,16 +79,18 @@ class Resting:
         if refused is None:
             refused = self._refused[about] = _Refused()
             self._log.warning("refused for now, sent again later", about=about, reason=reason)
-        if place in refused.tried:
+        again = place in refused.tried
+        if again:
             refused.tried.discard(place)
             refused.repeated = True
         if refused.timer is None:
             self._start(about, refused)
-        if len(refused.resting) < SOME:
+        if again or (not refused.barred and len(refused.resting) < AT_MOST):
             refused.resting[place] = None
         else:
             _pass_over(refused, *place)
-        if len(refused.resting) == SOME and not refused.barred:
+        refused.in_a_row += 1
+        if refused.in_a_row == IN_A_ROW:
             refused.barred = True
             self._log.warning("all about it waits until one is taken", about=about)
 
@@ -111,14 +116,13 @@ class Resting:
         if refused is None:
             return
         refused.tried.discard((track, record.seq))
+        if taken:
+            refused.in_a_row = 0
         if taken and refused.barred:
             self._log.info("taken again", about=record.about)
             refused.barred = refused.trial = False
-            for passed, seq in refused.passed.items():
-                passed.back_to(seq)
-            refused.passed.clear()
             self._send_again(refused, list(refused.resting))
-        if not (refused.resting or refused.tried or refused.barred):
+        if not (refused.resting or refused.tried or refused.passed or refused.barred):
             self._stop(self._refused.pop(record.about))
 
     def _start(self, about: str, refused: _Refused) -> None:
@@ -127,11 +131,11 @@ class Resting:
         refused.timer = asyncio.get_running_loop().call_later(refused.pause, partial(self._end, about, refused))
 
     def _end(self, about: str, refused: _Refused) -> None:
-        """The pause is over: all go out again, or, where there are too many, the oldest."""
+        """The pause is over: all go out again, or, where all about it waits, the oldest."""
         refused.timer = None
         self._send_again(refused, list(refused.resting)[: 1 if refused.barred else None])
         refused.trial = refused.barred
-        if refused.resting:
+        if refused.resting or refused.passed:
             self._start(about, refused)  # what goes out may be given up meanwhile, and is never answered then
 
     def _send_again(self, refused: _Refused, places: list[_Place]) -> None:
@@ -140,6 +144,10 @@ class Resting:
             refused.tried.add(place)
             track, seq = place
             track.send_again(seq)
+        if not refused.barred:
+            for track, seq in refused.passed.items():
+                track.back_to(seq)
+            refused.passed.clear()
         self._wake()
 
     @staticmethod

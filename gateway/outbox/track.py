@@ -51,25 +51,29 @@ class Track:
         self._position = 0
         """All below is settled, handed out, or passed over for now."""
         self._again: list[int] = []
-        """A heap of numbers below the position that are to be handed out once more."""
+        """A heap of numbers below the position that are to be handed out once more, in turn with those from there on."""
+        self._turn_of_again = True
 
     def next(self, end: int) -> int | None:
-        """The least number below `end` that is open and not handed out; first those that are to go once more."""
-        while self._again:
-            if (seq := self._again[0]) not in self.progress.seqs and seq not in self.handed:
-                return seq
+        """A number below `end` that is open and not handed out, of those that are to go once more or, in turn, the least."""
+        while self._again and (self._again[0] in self.progress.seqs or self._again[0] in self.handed):
             heappop(self._again)
+        if self._again and self._turn_of_again:
+            return self._again[0]
         seq = self.progress.seqs.gap(self._position)
         while seq in self.handed:
             seq = self.progress.seqs.gap(seq + 1)
         self._position = seq
-        return seq if seq < end else None
+        if seq < end:
+            return seq
+        return self._again[0] if self._again else None
 
     def hand_out(self, stored: Stored, history: bool) -> Record:
         """Mark it as handed out."""
         seq = stored.record.seq
         self.handed[seq] = Handed(stored.total, stored.record.rows, seq < self.newest, history)
         self.newest = max(self.newest, seq + 1)
+        self._turn_of_again = not self.is_sent_again(seq)
         if self.ahead:
             self.ahead.pop(seq, None)
         return stored.record
@@ -114,11 +118,14 @@ class Track:
         """What is open from here on is to be looked at anew."""
         self._position = min(self._position, seq)
 
+    def is_sent_again(self, seq: int) -> bool:
+        """Whether `next` gave it because of `send_again`: what stands behind it on disk is of no use."""
+        return bool(self._again) and self._again[0] == seq
+
     def wants(self, seq: int) -> bool:
         """Whether it is worth keeping, now that it was read from disk."""
-        return (
-            seq not in self.progress.seqs and seq not in self.handed and (seq >= self._position or seq in self._again)
-        )
+        wanted = seq >= self._position or self.is_sent_again(seq)
+        return wanted and seq not in self.progress.seqs and seq not in self.handed
 
     def rewind(self) -> None:
         """All that was handed out and not acknowledged is open again."""
