@@ -87,9 +87,11 @@ class Gateway:
         self._reloading = asyncio.Lock()
         self._reading: Running | None = None
 
-    async def run(self, stop: asyncio.Event, socket: Path, ready: Callable[[], None] = lambda: None) -> None:
-        """Run until `stop` is set. Parts start from the outbox outwards to the devices, and stop the other way round.
-        Raises GatewayError when it cannot start here, and an ExceptionGroup when a part has ended by a bug."""
+    async def run(self, stop: asyncio.Event, socket: Path, settle: Callable[[], None] = lambda: None) -> None:
+        """Run until `stop` is set. Parts start from the outbox outwards to the devices, and stop the other way round;
+        `settle` is called when all of them run, and after each change of the configuration. Raises GatewayError when it
+        cannot start here, and an ExceptionGroup when a part has ended by a bug."""
+        self._settle = settle
         gateway = self.config.gateway
         self._directory = state_dir(self.config.path, gateway.state_dir, gateway.name)
         self._notes = Notes(self._directory / "audit.jsonl", self._clock)
@@ -98,14 +100,14 @@ class Gateway:
             take_over_certificates(self._directory)
             self._notes.after("gateway.start", "system", **self._identity())
             try:
-                await self._run(stop, socket, ready)
+                await self._run(stop, socket)
             except Exception as error:
                 self._notes.after("gateway.failed", "system", version=__version__, why=str(next(leaves(error))))
                 raise
             self._notes.after("gateway.stop", "system", version=__version__)
             log.info("stopped")
 
-    async def _run(self, stop: asyncio.Event, socket: Path, ready: Callable[[], None]) -> None:
+    async def _run(self, stop: asyncio.Event, socket: Path) -> None:
         self._outbox = self._open_outbox()
         self._stalls = StallWatch(self._directory, lambda name: self._plugins.hashes([name]).get(name, ""))
         self._stalls.recall()
@@ -140,7 +142,7 @@ class Gateway:
                 self._control(socket),
             ):
                 self._say_ready()
-                ready()
+                self._settle()
                 await stop.wait()
                 self._reading = None
                 notify(STOPPING=1)
@@ -359,6 +361,7 @@ class Gateway:
                 log.warning("the configuration was not applied", by=by.name, problems=len(problems), first=problems[0])
                 await self._notes.told("config.refused", by.name, why="; ".join(problems))
                 return {"applied": False, "problems": problems}
+            self._settle()
             log.info("the configuration was applied", by=by.name, changes=", ".join(changes) or "none")
             return {"applied": True, "changes": changes}
 

@@ -18,18 +18,24 @@ R = TypeVar("R")
 async def contained(call: Awaitable[R]) -> R:
     """What the call returns. A cancellation of this task is always raised, also where the call swallowed it or turned it
     into an error of its own; PluginError stands for one that nobody asked for, and for SystemExit and its like."""
-    task = asyncio.current_task()
-    before = task.cancelling() if task is not None else 0
+    before = _cancelling()
     with containing():
         try:
             result = await call
         except Exception:
-            if task is not None and task.cancelling() > before:
+            if _cancelling() > before:
                 raise asyncio.CancelledError from None
             raise
-    if task is not None and task.cancelling() > before:
+    if _cancelling() > before:
         raise asyncio.CancelledError
     return result
+
+
+def _cancelling() -> int:
+    """How often this task was told to end. No variable of `contained` names the task: its frame hangs on the error in which
+    the task ends, and the three would keep each other."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 class containing:  # noqa: N801 - a context manager that reads as a word; a class, since it stands on the road of every poll

@@ -53,6 +53,13 @@ async def _once(session: Callable[[], Awaitable[None]], health: Health) -> float
         error: Exception = LinkError("the connection ended")
     except Exception as raised:  # noqa: BLE001 - the supervisor is where every exception is judged
         error = raised
+    try:
+        return _judged(error, health)
+    finally:
+        let_go(error)
+
+
+def _judged(error: Exception, health: Health) -> float:
     up_for = health.age if health.state == "up" else 0.0
     leaf = next(leaves(error))
     if all(isinstance(each, EXPECTED) for each in leaves(error)):
@@ -73,6 +80,25 @@ def told(error: BaseException) -> str:
     if isinstance(error, EXPECTED):
         return said or kind
     return f"{kind}: {said}"
+
+
+def let_go(error: BaseException) -> None:
+    """Take from an error that was told what hangs on it: a traceback holds frames, whose variables hold connections, buffers
+    of megabytes and the error itself. Such circles stay until the collector comes, which is seldom."""
+    open_ones: list[BaseException | None] = [error]
+    seen = set[int]()
+    while open_ones:
+        each = open_ones.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        BaseException.with_traceback(each, None)
+        open_ones += (
+            BaseException.__getattribute__(each, "__cause__"),
+            BaseException.__getattribute__(each, "__context__"),
+        )
+        if isinstance(each, BaseExceptionGroup):
+            open_ones += each.exceptions
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

@@ -221,16 +221,21 @@ class BoundedProtocol(UASocketProtocol):  # type: ignore[misc]
     def _give_up(self, error: Exception) -> None:
         if not isinstance(error, ua.UaStatusCodeError | BeyondBoundsError):
             error = BeyondBoundsError(f"the server's answer makes no sense ({type(error).__name__}: {cleaned(error)})")
-        self.reason = error
-        self._received.clear()
+        self.reason = error.with_traceback(None)  # its frames hold this object, which holds the reason
+        self._forget()
         self._fail_all_pending(error)
         if self.transport is not None:
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        self._received.clear()
+        self._forget()
         super().connection_lost(exc)
+
+    def _forget(self) -> None:
+        """What has come of an answer, and will not be completed."""
+        self._received.clear()
+        self._connection._drop_incoming_parts()
 
     def disconnect_socket(self) -> None:
         """Close the connection, at once where the server takes nothing more."""

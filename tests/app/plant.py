@@ -60,6 +60,7 @@ class Site:
         lab.bench = self.bench = bench
         self.gateway_line = ""
         self.tasks: list[asyncio.Task[None]] = []
+        self.settled = 0
 
     def write(self, *tables: str) -> None:
         head = (
@@ -72,7 +73,12 @@ class Site:
         """The gateway, from its being ready to its end."""
         gateway = Gateway(load(self.config, look_up), clock)
         stop, ready = asyncio.Event(), asyncio.Event()
-        task = asyncio.create_task(gateway.run(stop, socket or self.socket, ready.set))
+
+        def settle() -> None:
+            self.settled += 1
+            ready.set()
+
+        task = asyncio.create_task(gateway.run(stop, socket or self.socket, settle))
         self.tasks.append(task)
         waiting = asyncio.create_task(ready.wait())
         try:

@@ -48,6 +48,18 @@ async def test_a_file_with_mistakes_changes_nothing_and_names_them_all(site: Sit
     assert refused["who"] not in ("", "system")
 
 
+async def test_what_a_reload_has_replaced_is_cleared_away(site: Site) -> None:
+    site.write(device("oven"))
+    async with site.running():
+        assert site.settled == 1
+        site.write(device("press"))
+        await site.ask("reload")
+        assert site.settled == 2
+        site.write(device("press", "windwo = 3"))
+        await site.ask("reload")
+        assert site.settled == 2
+
+
 async def test_what_belongs_to_the_whole_gateway_needs_a_restart(site: Site) -> None:
     site.write(device("oven"))
     async with site.running():

@@ -121,3 +121,26 @@ def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         assert process.wait(60) == 1
     assert "state directory" in log_of(tmp_path)
     assert "Traceback" not in log_of(tmp_path)
+
+
+LARGE_BLOCKS = """
+import re
+from gateway.cli import run
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024
+run._keep_large_blocks_apart()
+answer = bytearray(16 << 20)
+del answer
+before = resident()
+blocks = [(bytearray(1 << 20), bytearray(3000)) for _ in range(60)]
+among = resident()
+blocks = [small for _, small in blocks]
+print(among - before, resident() - before)
+"""
+
+
+def test_large_blocks_go_back_to_the_system_though_small_ones_between_them_stay() -> None:
+    done = subprocess.run([sys.executable, "-c", LARGE_BLOCKS], capture_output=True, text=True, timeout=60, check=True)
+    among, after = map(int, done.stdout.split())
+    assert among >= 55
+    assert after <= 8, "MiB that stay"

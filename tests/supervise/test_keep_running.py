@@ -1,11 +1,15 @@
 import asyncio
+import gc
+import weakref
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from gateway.core.clock import FakeClock
 from gateway.core.errors import LinkError
-from gateway.supervise import Backoff, Deadlines, Health, keep_running, running
+from gateway.supervise import Backoff, Deadlines, Foreign, Health, keep_running, running
+from gateway.supervise.foreign import outcome
 from gateway.supervise.watchdog import Watchdog
 
 
@@ -204,3 +208,46 @@ def test_where_no_systemd_listens_no_state_is_worked_out_for_it(monkeypatch):
     asked = []
     Watchdog({}, status=lambda: asked.append("status") or "").feed()
     assert not asked
+
+
+class Buffer:
+    """What a connection had received when it failed."""
+
+
+async def test_what_failed_connections_had_received_is_free_at_once_not_only_when_the_collector_comes():
+    health, foreign = Health("plc", FakeClock()), Foreign(structlog.get_logger())
+    received: list[weakref.ref[Buffer]] = []
+
+    async def receive():
+        buffer = Buffer()
+        received.append(weakref.ref(buffer))
+        await asyncio.sleep(0)
+        try:
+            raise OSError("reset by peer")
+        except OSError as error:
+            raise LinkError("lost") from error
+
+    async def at_once():
+        await receive()
+
+    async def in_a_call():
+        await foreign.call(receive)
+
+    async def in_tasks():
+        tasks = [foreign.start(receive)]
+        await asyncio.wait(tasks)
+        outcome(tasks[0])
+
+    async def in_a_group():
+        errors = await asyncio.gather(receive(), receive(), return_exceptions=True)
+        raise BaseExceptionGroup("the connection ended", errors)
+
+    for session in (at_once, in_a_call, in_tasks, in_a_group):
+        received.clear()
+        gc.collect()
+        gc.disable()
+        try:
+            await run_until(lambda: len(received) > 8, keep_running(session, health, quick()))
+            assert [each() for each in received[:6]] == [None] * 6, session.__name__
+        finally:
+            gc.enable()

@@ -105,6 +105,24 @@ async def test_chunks_without_end_are_cut_off(protocol, body):
     assert not protocol._received
 
 
+@pytest.mark.parametrize("end", ["beyond bounds", "lost"])
+async def test_what_came_of_an_answer_is_free_when_the_connection_ends(protocol, end):
+    protocol.trust()
+    future = asked(protocol)
+    for number in range(1, 9):
+        protocol.data_received(chunk(bytes(60_000), number, kind=b"C"))
+    if end == "lost":
+        protocol.connection_lost(None)
+    else:
+        protocol.data_received(struct.pack("<3scI", b"MSG", b"F", 0xFFFF_FFFF))
+        assert protocol.reason.__traceback__ is None, (
+            "its frames hold the chunk, and this object, which holds the reason"
+        )
+    assert future.exception() is not None
+    assert not protocol._received
+    assert not protocol._connection._incoming_parts
+
+
 async def test_a_trusted_server_may_send_more_than_a_stranger(protocol):
     protocol.trust()
     future = asked(protocol)
