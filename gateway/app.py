@@ -1,14 +1,7 @@
-"""The running gateway: the one place where the parts meet.
-
-    devices ─ Acquirer ─┬─ Outbox ─ Publisher… ─ sinks
-                        ├─ LiveTable
-                        └─ Detector ─ events ─ Outbox
-
-`Gateway` is the acquirer's Road: what it does with a reading stands in `seen` and `keep`.
-"""
+"""The running gateway: the one place where the parts meet."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,14 +13,10 @@ from gateway.acquire.acquirer import Acquirer
 from gateway.config.base import SinkConfig
 from gateway.config.diff import kept
 from gateway.config.load import remarks
-from gateway.config.model import Config, DeviceSpec, GatewaySection, place
+from gateway.config.model import Config, DeviceSpec, GatewaySection
 from gateway.core.clock import Clock, ClockState, SystemClock
-from gateway.core.device_event import Told
 from gateway.core.errors import ConfigError, GatewayError
-from gateway.core.event import Event
-from gateway.core.live import LiveDevice, LiveTable
-from gateway.core.readings import Readings
-from gateway.core.tag import Device
+from gateway.core.live import LiveTable
 from gateway.core.text import cleaned
 from gateway.detect import Detection
 from gateway.operate import answers, headline
@@ -48,11 +37,12 @@ from gateway.operate.stall_watch import BEAT, StallWatch
 from gateway.operate.writes import Road, Writes
 from gateway.outbox import Outbox
 from gateway.outbox.substitute import open_outbox
+from gateway.pipeline import Pipeline
 from gateway.places.state_dir import state_dir, take_over_certificates
 from gateway.plugin.discovery import Plugins
-from gateway.plugin.driver import Driver, Found
+from gateway.plugin.driver import Driver
 from gateway.publish import Publisher, Publishers
-from gateway.supervise import Health, Running, contained, running
+from gateway.supervise import Running, contained, running
 from gateway.supervise.keep_running import leaves, told
 from gateway.supervise.owned import owned
 from gateway.supervise.systemd import notify
@@ -61,8 +51,6 @@ from gateway.trust.versions import versions
 
 log = structlog.get_logger()
 
-UNREAD = (False, "not read yet")
-"""State of a device before its first answer."""
 LAST_WORDS = 2.0
 """Seconds that a stop waits for the disk to take what was read last."""
 UNSYNCHRONISED = "records say so; set up a time service (chrony, systemd-timesyncd), or see docs/clocks.md"
@@ -83,7 +71,6 @@ class Gateway:
         self._started_ns = self._clock.boot_ns()
         self._loaded_ns = self._clock.wall_ns()
         self._plugins = look_up(config.gateway)
-        self._states: dict[str, tuple[bool, str]] = {}
         self._reloading = asyncio.Lock()
         self._reading: Running | None = None
 
@@ -115,20 +102,20 @@ class Gateway:
             self._publishers = Publishers(self._make_publisher, self._outbox.release)
             self._publishers.apply(self.config.sinks)
             self._history = self._make_history()
+            self._detection = Detection(
+                self._outbox.append_event, self._clock, __version__, self._directory, self._notes.told
+            )
+            self._pipeline = Pipeline(self.config.gateway, self.live, self._outbox, self._publishers, self._detection)
             self._acquirer = Acquirer(
-                self,
+                self._pipeline,
                 lambda name: self._plugins.driver(name),
                 self._clock,
                 self._directory,
                 lambda device: self._stalls.barred(f"device {device.name}", device.driver),
             )
             self._acquirer.wheel.add(self._stalls.beat, BEAT, "", align=True)
-            self._outbox.keeping = self._keeping
             self._outbox.receipts.missed = lambda: answers.missed(self._acquirer.sources)
             await self._acquirer.apply(self.config.devices, park=True)
-            self._detection = Detection(
-                self._outbox.append_event, self._clock, __version__, self._directory, self._notes.told
-            )
             await self._follow()
             async with (
                 running(
@@ -200,54 +187,6 @@ class Gateway:
             "versions": versions(),
         }
 
-    # The road of the readings.
-
-    def bind(self, spec: DeviceSpec, found: Mapping[str, Found]) -> Device:
-        """See `gateway.acquire.source.Road`, also for the next seven."""
-        return self._outbox.bind(spec, place(self.config.gateway, spec.config), found)
-
-    def define(self, device: Device) -> LiveDevice:
-        live = self.live.define(device)
-        self._publishers.tell(device, *self._state_of(device.name))
-        return live
-
-    def seen(self, readings: Readings, boot_ns: int) -> None:
-        self.live.update(readings, boot_ns)
-        self._detection.detector.feed(readings)
-        self._outbox.receipts.read(readings.device, len(readings))
-
-    def keep(self, readings: Readings) -> None:
-        self._outbox.append(readings)
-
-    def settle(self) -> None:
-        self._outbox.flush()
-
-    def told(self, what: Told) -> None:
-        self._detection.conditions.told(what)
-
-    def event(self, event: Event) -> None:
-        log.warning("event", kind=event.kind, state=event.state, device=event.device, message=event.message)
-        self._outbox.append_event(event)
-
-    def device_changed(self, device: Device, health: Health) -> None:
-        online = health.state == "up"
-        self._states[device.name] = (online, health.reason)
-        self._publishers.tell(device, *self._state_of(device.name))
-        if health.state != "stopped":
-            self._outbox.receipts.device_changed(device, online, health.reason)
-
-    def _state_of(self, device: str) -> tuple[bool, str]:
-        """Whether it is being read, and why not, or why what is read of it is kept on no disk."""
-        online, reason = self._states.get(device, UNREAD)
-        if online and self._outbox.not_kept:
-            reason = f"nothing is kept: {self._outbox.not_kept}"
-        return online, reason
-
-    def _keeping(self, _: str) -> None:
-        """The disk begins, or ceases, to take what is read."""
-        for live in self.live:
-            self._publishers.tell(live.device, *self._state_of(live.device.name))
-
     # Parts.
 
     def _watchdog(self) -> Watchdog:
@@ -286,7 +225,7 @@ class Gateway:
             gateway=self.config.gateway,
             clock=self._clock,
             version=__version__,
-            device_state=self._state_of,
+            device_state=lambda device: self._pipeline.state_of(device),
             devices=lambda: [live.device for live in self.live],
             barred=lambda: self._stalls.barred(f"sink {sink.name}", sink.plugin),
         )
@@ -400,7 +339,7 @@ class Gateway:
         await self._publishers.retire(config.sinks)
         self._outbox.configured(config.hash)
         self._publishers.apply(config.sinks)
-        self._forget_all_but({spec.config.name for spec in specs})
+        self._pipeline.forget_all_but({spec.config.name for spec in specs})
         await self._acquirer.apply(specs, park=park)
         await self._follow()
 
@@ -412,10 +351,3 @@ class Gateway:
     def _tells_conditions(self, spec: DeviceSpec) -> bool:
         driver = self._plugins.driver(spec.config.driver)
         return driver.acknowledge is not Driver.acknowledge
-
-    def _forget_all_but(self, names: Collection[str]) -> None:
-        for device in [live.device for live in self.live if live.device.name not in names]:
-            self.live.forget(device.name)
-            self._states.pop(device.name, None)
-            self._outbox.receipts.removed(device.name)
-            self._publishers.tell(device, False, "removed from the configuration")

@@ -10,6 +10,7 @@ from gateway.alarms import Alarms, Conditions, EvidenceStore
 from gateway.config.model import AlarmSection, Config, DeviceSpec, ModelSection
 from gateway.core.clock import Clock
 from gateway.core.event import Event
+from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.detect.detector import Detector
 from gateway.detect.patterns import matching
@@ -42,6 +43,10 @@ class Detection:
         self._running: Running | None = None
         self._task: asyncio.Task[None] | None = None
         self._health = {name: Health(name, clock) for name in ("alarms", "conditions", "detector", "drift")}
+
+    def seen(self, readings: Readings, boot_ns: int) -> None:
+        """Take a block, as an observer of the pipeline."""
+        self.detector.feed(readings)
 
     async def run(self) -> None:
         """Score, until cancelled. A bug in alarms or detector is told, and does not end what goes on without them."""

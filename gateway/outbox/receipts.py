@@ -17,6 +17,7 @@ import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.parsing import doubting
+from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device
 from gateway.core.text import cleaned
@@ -142,6 +143,10 @@ class Receipts:
     def read(self, device: Device, readings: int) -> None:
         """The device's driver has delivered so many. They count to the period of the device's next record."""
         self._fresh[device.name] = (device, self._fresh.get(device.name, _NONE)[1] + readings)
+
+    def seen(self, readings: Readings, boot_ns: int) -> None:
+        """The same, as an observer of the pipeline."""
+        self.read(readings.device, len(readings))
 
     def appended(self, device: Device, records: int) -> None:
         """The device has so many more records that will be written. What was read counts to the first."""

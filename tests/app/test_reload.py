@@ -231,14 +231,14 @@ async def test_a_failure_halfway_is_taken_back_too(site: Site, monkeypatch: pyte
     site.write(sink(), device("oven"), device("press"))
     async with site.running() as gateway:
         await site.heard("north/oven")
-        bind = gateway.bind
+        bind = gateway._pipeline.bind
 
         def failing(spec, found):
             if spec.config.name == "mill":
                 raise ValueError("mill cannot be bound")
             return bind(spec, found)
 
-        monkeypatch.setattr(gateway, "bind", failing)
+        monkeypatch.setattr(gateway._pipeline, "bind", failing)
         site.write(sink(more='note = "new"'), device("oven", 'timeout = "2s"'), device("mill"))
         answer = await site.ask("reload")
         for name in ("oven", "press"):
