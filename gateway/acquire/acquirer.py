@@ -19,10 +19,11 @@ from gateway.acquire.wheel import Wheel
 from gateway.config.base import DeviceConfig
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
-from gateway.core.errors import GatewayError, LinkError, RefusedError
+from gateway.core.errors import GatewayError, LinkError, PluginError, RefusedError
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag, Tags
 from gateway.core.text import cleaned
+from gateway.isolation import Starts, placed
 from gateway.plugin.driver import Driver, Found, Guess
 from gateway.supervise import Deadlines, Running, containing, running
 from gateway.supervise.keep_running import told
@@ -56,6 +57,7 @@ class Acquirer:
         self._deadlines = Deadlines()
         self._slot = Slot(road.settle)
         self._dials = Dials()
+        self._starts = Starts()
         self._lines: dict[Hashable, Line] = {}
         self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
         self._running: Running | None = None
@@ -166,6 +168,11 @@ class Acquirer:
         driver_type = self._driver_type(specs[0].config.driver)
         parked = isinstance(key, _Parked)
         subscribes = not parked and _subscribes(driver_type)
+        first = partial(self._place_anew, specs[0]) if parked else partial(self._refuse_barred, specs)
+        try:
+            driver_type = placed(driver_type, [spec.config for spec in specs], self._starts)
+        except PluginError as error:
+            first = partial(_refuse, str(error))
         return Line(
             driver_type,
             [Source(spec, self._road, self._clock, subscribes) for spec in specs],
@@ -175,7 +182,7 @@ class Acquirer:
             dials=self._dials,
             clock=self._clock,
             state_dir=self._state_dir,
-            first=partial(self._place_anew, specs[0]) if parked else partial(self._refuse_barred, specs),
+            first=first,
         )
 
     def _refuse_barred(self, specs: Sequence[DeviceSpec]) -> None:
@@ -257,6 +264,10 @@ def _key(spec: DeviceSpec, driver_type: DriverTypes) -> Hashable:
         hash(key)
         _subscribes(type_)
     return ("device", spec.config.name) if key is None else (spec.config.driver, key)
+
+
+def _refuse(why: str) -> None:
+    raise RefusedError(why)
 
 
 def _subscribes(driver_type: type[Driver[Any, Any]]) -> bool:

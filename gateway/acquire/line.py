@@ -21,6 +21,7 @@ from gateway.core.clock import Clock
 from gateway.core.device_event import Told
 from gateway.core.errors import DeviceError, LinkError, PluginError
 from gateway.core.readings import Readings
+from gateway.isolation import Isolated, Process
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver, Found
 from gateway.supervise import Backoff, Deadlines, Foreign, Health, containing, keep_running
@@ -103,6 +104,7 @@ class Line:
             source.line_counts = self.counts
             source.line_facts = self.facts
             source.line_remarks = self.remarks
+            source.line_process = self.process
         # A line of one device has that device's health; a shared one has its own beside theirs.
         self.shared = len(sources) > 1
         self._log = structlog.get_logger().bind(line=self.name)
@@ -130,9 +132,24 @@ class Line:
         said = self._of_itself.ask(self.driver, "remarks", checked.remarks) or ()
         return [*said, *self._of_itself.remarks]
 
+    def process(self) -> Mapping[str, int] | None:
+        """The process in which the driver works, where that is one of its own and runs."""
+        kept = self._kept_process
+        return kept.status() if kept is not None else None
+
+    @property
+    def _kept_process(self) -> Process | None:
+        return self.driver_type.kept if issubclass(self.driver_type, Isolated) else None
+
     async def run(self) -> None:
         """Keep the line alive, until cancelled."""
-        await keep_running(self._session, self.health, Backoff(limit=min(10.0, max(2.0, BACK_SOON - self._timeout))))
+        try:
+            await keep_running(
+                self._session, self.health, Backoff(limit=min(10.0, max(2.0, BACK_SOON - self._timeout)))
+            )
+        finally:
+            if self._kept_process is not None:
+                await self._kept_process.end()
 
     async def ask(self, source: Source, call: Call, at_once: bool = False) -> Any:
         """What the driver answers to this call for a person: before the scans that wait, or beside all that is under way
@@ -170,10 +187,16 @@ class Line:
         driver.state_dir = self._state_dir or driver.state_dir
         driver.tell = partial(heard, self._told)
         try:
+            if isinstance(driver, Isolated):
+                await driver.prepare()
             async with self._connected(driver):
                 await self._describe(driver)
                 self.driver = driver
                 await (self._subscribe(driver) if self.subscribed else self._poll(driver))
+        except Exception as error:
+            if self._kept_process is not None and (end := self._kept_process.epitaph()):
+                raise LinkError(end) from error  # whatever was noticed first, this is why
+            raise
         finally:
             self._session_now = None
             driver.release()

@@ -14,10 +14,11 @@ from gateway.acquire.driving import close, stream
 from gateway.acquire.values import as_readings
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
-from gateway.core.errors import DeviceError
+from gateway.core.errors import DeviceError, LinkError
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.core.text import cleaned
+from gateway.isolation import Isolated, placed
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver, Found
 from gateway.supervise import Foreign, contained
@@ -63,12 +64,20 @@ async def probe(
 async def _with_driver(
     specs: Sequence[DeviceSpec], driver_type: type[Driver[Any, Any]], clock: Clock, state_dir: Path | None
 ) -> list[Answer]:
-    driver = driver_type([unbound(spec) for spec in specs])
+    driver = placed(driver_type, [spec.config for spec in specs])([unbound(spec) for spec in specs])
     driver.state_dir = state_dir or driver.state_dir
     try:
+        if isinstance(driver, Isolated):
+            await driver.prepare()
         return await _over(driver, specs, clock, Foreign(structlog.get_logger()))
+    except Exception as error:
+        if isinstance(driver, Isolated) and (end := driver.process.epitaph()):
+            raise LinkError(end) from error
+        raise
     finally:
         driver.release()
+        if isinstance(driver, Isolated):
+            await driver.process.end()
 
 
 async def _over(driver: Driver[Any, Any], specs: Sequence[DeviceSpec], clock: Clock, foreign: Foreign) -> list[Answer]:

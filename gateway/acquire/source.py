@@ -89,6 +89,8 @@ class Source:
         """What its line's driver tells of the connection; likewise."""
         self.line_remarks: Callable[[], Sequence[str]] = list
         """What a person should know of the connection; likewise."""
+        self.line_process: Callable[[], Mapping[str, int] | None] = lambda: None
+        """The process in which its driver works, where that is one of its own and runs; likewise."""
         self.clock = SourceClock(self.name, spec.config.max_clock_offset, clock)
         """How far the device's own clock is off."""
         self.line_health: Health = self.health

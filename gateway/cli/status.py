@@ -88,6 +88,8 @@ def _work(device: dict[str, Any]) -> str:
     offset = device.get("clock_offset_s") or 0.0
     if abs(offset) >= 1:
         said.append(f"its clock {format_duration(abs(offset))} {'ahead' if offset > 0 else 'behind'}")
+    if process := device.get("process"):
+        said.append(f"in process {process['pid']} ({format_size(process['memory'])})")
     said += [f"{number} {kind} on its line" for kind, number in sorted(device.get("line", {}).items())]
     return ", ".join(said)
 

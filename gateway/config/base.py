@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from gateway.config.fields import Deadband, Field, FilePath, Name, Period, WriteRate
+from gateway.config.fields import Deadband, Field, FilePath, Name, Period, Size, WriteRate
 from gateway.core.context import Context
 from gateway.core.tag import VALUE_TYPES
 
@@ -160,6 +160,13 @@ class DeviceConfig(Section):
 
     max_in_flight: int = Field(default=1, ge=1, le=64)
     """Reads under way at once on the device's line. Many PLCs bear only one."""
+
+    run_in: Literal["gateway", "process"] = "gateway"
+    """Where the driver works. In a process of its own, what blocks, crashes, or takes memory there costs this device alone,
+    and those that share its connection; they run together as soon as one of them says so. It takes about 55 MB."""
+
+    process_memory: Size = Field(default=512 * 1024 * 1024, ge=128 * 1024 * 1024)
+    """With run_in = "process": memory that the driver may take there. Who wants more gets none, and its line fails."""
 
     enterprise: str | None = Field(default=None, examples=["acme"])
     """ISA-95 enterprise of this device, if another than the gateway's."""

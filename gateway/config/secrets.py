@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,9 +39,28 @@ def resolve(secret: Secret, base: Path = Path()) -> str:
 def remember(options: BaseModel) -> None:
     """Have `resolve` give the secrets of a table from now on as they can be had now: who dials on the service's behalf may
     not read what systemd reads for the service."""
+    adopt(known_of(options))
+
+
+def known_of(options: BaseModel) -> dict[str, str]:
+    """The secrets of a table as they can be had now, for `adopt` in another process; without those that cannot."""
+    known = {}
     for _, secret in named_in(options):
         with suppress(RefusedError):
-            _remembered[secret.model_dump_json()] = resolve(secret)
+            known[secret.model_dump_json()] = resolve(secret)
+    return known
+
+
+def adopt(known: Mapping[str, str]) -> None:
+    """Have `resolve` give these from now on."""
+    _remembered.update(known)
+
+
+def variables_of(options: BaseModel) -> Iterator[str]:
+    """The environment variables that hold secrets of a table."""
+    for _, secret in named_in(options):
+        if secret.env is not None:
+            yield secret.env
 
 
 def named_in(options: BaseModel) -> Iterator[tuple[str, Secret]]:

@@ -35,6 +35,7 @@ def devices(sources: Iterable[Source], said_of: Callable[[str], list[str]] = lam
             "clock": source.clock.words() if source.clock.is_off else "",
             "doubt": doubt(source.live),
             "connection": dict(source.line_facts()),
+            "process": source.line_process(),
             "remarks": [*source.line_remarks(), *said_of(f"device {source.name}")],
         }
         for source in sources

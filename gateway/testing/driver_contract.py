@@ -13,6 +13,7 @@ from gateway.core.errors import DeviceError
 from gateway.core.quality import is_bad
 from gateway.core.readings import Exact, Readings
 from gateway.core.tag import VALUE_TYPES, Device, Tag, Tags
+from gateway.isolation import Isolated
 from gateway.plugin.driver import Driver, Found, option_types
 from gateway.testing.attack import ATTACKS, Attack
 from gateway.testing.contract import LINK_LOST, Contract
@@ -207,9 +208,11 @@ class DriverContract(Contract):
             device = self.device(link.port)
             async with self._line(link, device) as line:
                 await self._values(line, device.tags)
+                dialled = self.driver([device])
+                await self._prepared(dialled)
                 reading = asyncio.ensure_future(self._read_on(line))
                 link.attack(attack)
-                await asyncio.gather(self._outlives(reading), self._outlives(self._dial_and_read(device)))
+                await asyncio.gather(self._outlives(reading), self._outlives(self._dial_and_read(dialled)))
             await link.peace()
             async with self._line(link, device) as line:
                 found = await self._values(line, device.tags)
@@ -250,6 +253,7 @@ class DriverContract(Contract):
         """A line as the gateway keeps it: connect, and close once whatever happens."""
         line = self.driver([device or self.device(link.port)])
         try:
+            await self._prepared(line)
             await self._in_time(line.connect())
             try:
                 yield line
@@ -257,6 +261,11 @@ class DriverContract(Contract):
                 await self._in_time(line.close())
         finally:
             line.release()
+
+    async def _prepared(self, line: Driver[Any, Any]) -> None:
+        """Of a driver in a process of its own, the process has started."""
+        if isinstance(line, Isolated):
+            await self._in_time(line.prepare())
 
     async def _values(self, line: Driver[Any, Any], tags: Tags) -> dict[str, Value]:
         """A value for each tag, None for a bad one."""
@@ -266,8 +275,7 @@ class DriverContract(Contract):
         values = await self._in_time(line.read(tags))
         return _by_name(tags, as_readings(line.devices[0], tags, values, t_ns=1))
 
-    async def _dial_and_read(self, device: Device) -> None:
-        line = self.driver([device])
+    async def _dial_and_read(self, line: Driver[Any, Any]) -> None:
         try:
             await line.connect()
             try:

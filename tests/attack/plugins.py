@@ -44,14 +44,16 @@ def lay(site: Site, drivers: dict[str, Bodies]) -> None:
         (folder / f"{name}.py").write_text(BODY.format(**filled))
 
 
-def plugins(name: str, says: str, drivers: dict[str, Bodies], limit: dict[str, float] | None = None) -> None:
+def plugins(
+    name: str, says: str, drivers: dict[str, Bodies], limit: dict[str, float] | None = None, table: str = DEVICE
+) -> None:
     """An attack by drivers with these bodies, each with a device."""
     full = f"plugins.{name}"
     attacks.ALL[full] = attacks.Attack(
         full,
         says,
         wait,
-        lambda _: "".join(DEVICE.format(name=each) for each in drivers),
+        lambda _: "".join(table.format(name=each) for each in drivers),
         lambda site: lay(site, drivers),
         soak=False,
         gateway=GATEWAY,
@@ -171,4 +173,83 @@ plugin(
     self.kept = [asyncio.ensure_future(fail()) for _ in range(100)]
     return [1.0, 2.0]
     """,
+)
+
+# In a process of its own a driver may do what nothing within the gateway could be forgiven. Memory is the sum over all
+# processes, each of which takes 60 MB by itself.
+PROCESS = DEVICE.replace("scan =", 'run_in = "process"\ntimeout = "500ms"\nprocess_memory = "256 MiB"\nscan =')
+
+
+def processes(name: str, says: str, drivers: dict[str, Bodies]) -> None:
+    """The same, each driver in a process of its own."""
+    plugins(f"process-{name}", says, drivers, {"memory": len(drivers) * 128 * 1024 * 1024}, PROCESS)
+
+
+processes(
+    "blocks",
+    "Reads that never end: asleep, asleep with Python's lock, in a search without an end, deaf to cancellation.",
+    {
+        "bad_sleeps": {"read": "time.sleep(3600)"},
+        "bad_holds": {"read": "import ctypes; ctypes.PyDLL(None).sleep(3600)"},
+        "bad_searches": {"read": "import re; re.match('(a*)*b', 'a' * 60)"},
+        "bad_deaf": {
+            "read": "while True:\n    try:\n        await asyncio.sleep(3600)\n    except BaseException:\n        pass"
+        },
+        "bad_connects": {"connect": "time.sleep(3600)"},
+    },
+)
+processes(
+    "dies",
+    "Reads that end their process: by os._exit, by a segmentation fault, by a signal, by memory.",
+    {
+        "bad_exits": {"read": "os._exit(3)"},
+        "bad_faults": {"read": "import ctypes; ctypes.string_at(0)"},
+        "bad_kills": {"read": "os.kill(os.getpid(), 9)"},
+        "bad_hogs": {
+            "read": "self.kept = getattr(self, 'kept', []); self.kept.append(b'x' * 50_000_000); return [1.0, 2.0]"
+        },
+        "bad_closes": {"read": "os.closerange(0, 100)"},
+    },
+)
+processes(
+    "pours",
+    "Drivers that pour out a gigabyte: to standard output and error, as log, events, errors, and nonsense on the socket.",
+    {
+        "bad_prints": {"read": "for _ in range(16384): os.write(1, b'x' * 65536)"},
+        "bad_shouts": {"read": "for _ in range(16384): os.write(2, b'y' * 65535 + b'\\n')"},
+        "bad_logs": {"read": "for _ in range(3000): self.log.warning('here I am ' * 1000)\nreturn [1.0, 2.0]"},
+        "bad_tells": {"read": "for _ in range(3000): self.tell('odd')\nreturn [1.0, 2.0]"},
+        "bad_fails": {"read": "raise OSError('x' * 100_000_000)"},
+        "bad_speaks": {
+            "read": "import socket\nout = socket.socket(fileno=int(sys.argv[1]))\nwhile True: out.sendall(b'z' * 65536)"
+        },
+    },
+)
+processes(
+    "lies",
+    "Drivers that answer with columns of wild lengths, types, values and numbers, by hand-made frames too.",
+    {
+        "bad_long": {"read": "return [1.0] * 1_000_000"},
+        "bad_giant": {"read": "return ['x' * 90_000_000, b'y' * 900_000]"},
+        "bad_kinds": {"read": "import numpy; return numpy.array([['a', object()]], dtype=object)"},
+        "bad_frames": {
+            "read": """
+            import struct
+            for kind in range(256):
+                for number in (0, 1, 2, 3, 4, 5, 6, 7, 2 ** 32 - 1):
+                    body = struct.pack("<IIIB3x", 1, 2 ** 31, 2 ** 31, 7)
+                    os.write(int(sys.argv[1]), struct.pack("<IIB7x", 16 + len(body), number, kind) + body)
+            await asyncio.sleep(3600)
+            """
+        },
+        "bad_pickles": {
+            "read": """
+            import pickle, struct
+            body = pickle.dumps((print, ("never",)))
+            for number in range(20):
+                os.write(int(sys.argv[1]), struct.pack("<IIB7x", 16 + len(body), number, 5) + body)
+            await asyncio.sleep(3600)
+            """
+        },
+    },
 )

@@ -23,6 +23,8 @@ HANDFUL = (
     "model.doubling",
     "state.alarms-odd",
     "slow.link-of-2-kb",
+    "plugins.process-blocks",
+    "plugins.process-dies",
 )
 """Those that are mended are added as soon as they are."""
 IN_TURNS = ("opcua.publish-storm", "broker.refuses-all", "modbus.accept-and-reset", "neighbour.status-storm")

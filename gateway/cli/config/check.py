@@ -25,6 +25,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, Problem, RefusedError
 from gateway.core.text import cleaned
 from gateway.detect.fit import model_problems
+from gateway.isolation import refusal
 from gateway.operate.logs import only_errors
 from gateway.places.owner import as_owner
 from gateway.places.readable import unreadable_by_owner
@@ -58,6 +59,7 @@ def check(path: Path, as_json: bool = False, connect: Path | None = None) -> int
         print(json.dumps(_failed(error.problems)) if as_json else _failed_text(error.problems))
         return 1
     left_out = [*config.parked, *model_problems(config, by_trial=True), *unreadable(config)]
+    left_out += _not_to_be_isolated(config, looked_up[0])
     summary = summarise(config, looked_up[0], left_out)
     if not as_json:
         print(joined(text(summary)), flush=True)
@@ -190,6 +192,13 @@ def _doubts(config: Config, plugins: Plugins) -> Sequence[Problem]:
         where = f'line of "{specs[0].config.name}"'
         found += [Problem(str(config.path), 0, where, doubt) for doubt in _said(doubts, "doubts")]
     return found
+
+
+def _not_to_be_isolated(config: Config, plugins: Plugins) -> Iterator[Problem]:
+    """Devices whose driver is to run in a process of its own, and cannot."""
+    for spec in config.devices:
+        if spec.config.run_in == "process" and (why := refusal(plugins.driver(spec.config.driver), unbound(spec))):
+            yield Problem(str(config.path), 0, f'device "{spec.config.name}": run_in', why)
 
 
 def _plan(plugins: Plugins, spec: DeviceSpec) -> list[str]:

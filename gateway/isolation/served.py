@@ -1,0 +1,298 @@
+"""In the process of a driver: the driver, its devices and its calls."""
+
+import asyncio
+import pickle
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gateway.config.secrets import adopt
+from gateway.core.device_event import Retained
+from gateway.core.errors import LinkError, PluginError
+from gateway.core.readings import Readings
+from gateway.core.sound import sound
+from gateway.core.tag import Device, Tag, Tags
+from gateway.isolation import wire
+from gateway.isolation.failures import failure
+from gateway.isolation.process import AHEAD
+from gateway.isolation.wire import Kind
+from gateway.plugin import checked
+from gateway.plugin.driver import Driver
+from gateway.supervise import contained, containing
+from gateway.supervise.keep_running import told
+
+LOOK = 1.0
+"""Seconds between two looks at what a driver says of itself, on the occasion of its answers."""
+ALIVE = 0.1
+"""Signs of life that follow each other sooner are one."""
+OFFERS = 200
+"""Places in one part of what is browsed."""
+
+_AT_ONCE = ("introduce", "introduce_tags", "release")
+Send = Callable[..., None]
+
+
+class Session:
+    """One connection: a driver, and what it says unasked."""
+
+    def __init__(self, number: int, send: Send, driver_type: type[Driver[Any, Any]], devices: Sequence[Device]) -> None:
+        self._number = number
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._alive_at = 0.0
+        self._looked = 0.0
+        self._last: Any = None
+        self.open = False
+        self.driver = driver_type(devices, self._alive)
+        self.driver.tell = self._tell
+
+    def _alive(self) -> None:
+        now = time.monotonic()
+        if now - self._alive_at > ALIVE:
+            self._alive_at = now
+            self._say({"what": "alive"})
+
+    def _tell(self, what: Any) -> None:
+        try:
+            with containing():
+                event = checked.told(what, {device.name for device in self.driver.devices}, time.time_ns())
+            if isinstance(event, Retained):
+                body: dict[str, Any] = {"device": event.device, "conditions": sorted(event.conditions)}
+            else:
+                body = asdict(event)
+            self._say({"what": "told", "event": body})
+        except Exception as error:  # noqa: BLE001 - it is told, and counted, over there
+            self._say({"what": "not_told", "why": told(error)})
+
+    def _say(self, said: Mapping[str, Any]) -> None:
+        body = wire.as_json(said)
+        if threading.get_ident() == self._thread:
+            self._send(Kind.SAID, self._number, body)
+        else:
+            self._loop.call_soon_threadsafe(self._send, Kind.SAID, self._number, body)
+
+    def look(self, at_once: bool = False) -> None:
+        """Tell what the driver says of itself, where that has changed."""
+        now = time.monotonic()
+        if not self.open or (now - self._looked < LOOK and not at_once):
+            return
+        self._looked = now
+        said = {
+            name: self._of_itself(name, check)
+            for name, check in (("counts", checked.counts), ("facts", checked.facts), ("remarks", checked.remarks))
+        }
+        if said != self._last:
+            self._last = said
+            self._say({"what": "of_itself", "said": said})
+
+    def _of_itself(self, name: str, check: Callable[[Any], Any]) -> Any:
+        try:
+            with containing():
+                return check(getattr(self.driver, name))
+        except Exception as error:  # noqa: BLE001 - a plugin's property
+            return {"cannot": told(error)}
+
+
+class Served:
+    """Carries out what the gateway asks for, each call in a task of its own, and sends what comes of it."""
+
+    def __init__(self, driver_type: type[Driver[Any, Any]], send: Send) -> None:
+        self._driver_type = driver_type
+        self._send = send
+        self._devices: dict[int, Device] = {}
+        self._tags: dict[int, tuple[int, Tags]] = {}
+        """Number → session and tags."""
+        self._sessions: dict[int, Session] = {}
+        self._calls: dict[int, asyncio.Task[None]] = {}
+        self._granted: dict[int, asyncio.Semaphore] = {}
+        """Parts that a stream may send."""
+
+    def take(self, kind: Kind, number: int, frame: bytes) -> None:
+        """A frame of the gateway."""
+        if kind is Kind.READ:
+            (tags,) = wire.NUMBER.unpack_from(frame, wire.BODY)
+            self._begin(number, self._read(number, tags))
+        elif kind is Kind.CANCEL:
+            self._cancel(number)
+        elif kind is Kind.MORE:
+            (count,) = wire.NUMBER.unpack_from(frame, wire.BODY)
+            for _ in range(count if number in self._granted else 0):
+                self._granted[number].release()
+        else:
+            method, args = pickle.loads(frame[wire.BODY :])
+            self._call(number, method, args)
+
+    def _call(self, number: int, method: str, args: tuple[Any, ...]) -> None:
+        if method in _AT_ONCE:
+            getattr(self, f"_{method}")(*args)
+        elif method in ("stream", "browse"):
+            self._granted[number] = asyncio.Semaphore(AHEAD)
+            self._begin(number, self._flow(number, method, *args))
+        else:
+            self._begin(number, self._answer(number, method, *args))
+
+    def _begin(self, number: int, call: Coroutine[Any, Any, None]) -> None:
+        task = self._calls[number] = asyncio.get_running_loop().create_task(call)
+        task.add_done_callback(lambda _: self._ended(number, call))
+
+    def _ended(self, number: int, call: Coroutine[Any, Any, None]) -> None:
+        call.close()  # of one that was cancelled before its first step
+        del self._calls[number]
+        self._granted.pop(number, None)
+
+    def _cancel(self, number: int) -> None:
+        if (task := self._calls.get(number)) is None:
+            return  # its answer is on the way
+        task.cancel()
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if task.cancelled():
+                self._fail(number, LinkError("cancelled"))
+
+        task.add_done_callback(ended)
+
+    def _fail(self, number: int, error: Exception) -> None:
+        self._send(Kind.FAILED, number, wire.as_json(failure(error)))
+
+    async def _outcome(self, number: int, session: Session | None, call: Awaitable[Any]) -> Any:
+        """What the call returns; None, and the error sent, when it raises."""
+        try:
+            result = await contained(call)
+        except Exception as error:  # noqa: BLE001 - judged in the gateway
+            if session is not None:
+                session.look(at_once=True)
+            self._fail(number, error)
+            return None
+        if session is not None:
+            session.look()
+        return result
+
+    async def _read(self, number: int, tags: int) -> None:
+        of, wanted = self._tags[tags]
+        session = self._sessions[of]
+        await self._outcome(number, session, self._read_and_send(number, session, wanted))
+
+    async def _read_and_send(self, number: int, session: Session, tags: Tags) -> None:
+        values = await session.driver.read(tags)
+        session.look()
+        if isinstance(values, Readings):
+            self._send(Kind.BLOCK, number, *self._block(values))
+        else:
+            self._send(Kind.VALUES, number, *wire.values_body(values, len(tags)))
+
+    def _block(self, block: Any) -> list[bytes]:
+        device = block.device if isinstance(block, Readings) else None
+        number = next((number for number, known in self._devices.items() if known is device), None)
+        if device is None or number is None:
+            raise PluginError("stream yielded what is no Readings of a device of this line")
+        return wire.block_body(checked.readings(block, device, time.time_ns()), number)
+
+    async def _answer(self, number: int, method: str, *args: Any) -> None:
+        session = self._sessions.get(args[0])
+        call = getattr(self, f"_{method}")
+        await self._outcome(number, session, self._answer_and_send(number, call(*args)))
+
+    async def _answer_and_send(self, number: int, call: Awaitable[Any]) -> None:
+        self._send(Kind.DONE, number, wire.as_json(await call))
+
+    async def _flow(self, number: int, method: str, session: int) -> None:
+        parts = self._blocks if method == "stream" else self._offers
+        opened = self._sessions[session]
+        if await self._outcome(number, opened, parts(number, opened)) is not None:
+            self._send(Kind.DONE, number, b"null")
+
+    async def _blocks(self, number: int, session: Session) -> bool:
+        async with aclosing(session.driver.stream()) as blocks:  # type: ignore[type-var]
+            async for block in blocks:
+                self._send(Kind.BLOCK, number, *self._block(block))
+                session.look()
+                await self._granted[number].acquire()
+        return True
+
+    async def _offers(self, number: int, session: Session) -> bool:
+        part: list[Any] = []
+        async with aclosing(session.driver.browse()) as offers:  # type: ignore[type-var]
+            async for address, found in offers:
+                named, what = checked.offer(address, found)
+                part.append([named, what.type, what.unit, what.description, what.path])
+                if len(part) >= OFFERS:
+                    self._send(Kind.PART, number, wire.as_json(part))
+                    part = []
+                    await self._granted[number].acquire()
+        self._send(Kind.PART, number, wire.as_json(part))
+        return True
+
+    # What the gateway calls, by name.
+
+    def _introduce(self, session: int, now: Sequence[int], pickled: bytes, gone: Sequence[int]) -> None:
+        self._devices |= dict(pickle.loads(pickled))
+        for number in gone:
+            del self._devices[number]
+        if session in self._sessions:
+            self._sessions[session].driver.devices = tuple(self._devices[number] for number in now)
+
+    def _introduce_tags(
+        self, session: int, number: int, device: int, names: Sequence[str] | None, gone: Sequence[int]
+    ) -> None:
+        for each in gone:
+            self._tags.pop(each, None)
+        found = self._devices[device]
+        if names is None:
+            tags = found.tags
+        else:
+            known = {tag.name: tag for tag in found.tags}
+            tags = Tags(found.name, [known[name] for name in names])
+        self._tags[number] = session, tags
+
+    def _release(self, session: int) -> None:
+        if (ended := self._sessions.pop(session, None)) is not None:
+            ended.driver.release()
+
+    async def _open(self, session: int, devices: Sequence[int], secrets: Mapping[str, str], state_dir: Path) -> None:
+        adopt(secrets)
+        opened = Session(session, self._send, self._driver_type, [self._devices[number] for number in devices])
+        opened.driver.state_dir = state_dir
+        self._sessions[session] = opened
+        await opened.driver.connect()
+        opened.open = True
+        opened.look(at_once=True)
+
+    async def _close(self, session: int) -> None:
+        opened = self._sessions.get(session)
+        if opened is not None and opened.open:
+            opened.look(at_once=True)
+            opened.open = False
+            await opened.driver.close()
+
+    async def _describe(self, session: int) -> list[Any]:
+        found = checked.described(await self._sessions[session].driver.describe())
+        return [
+            [tag.device, tag.name, what.type, what.unit, what.description, what.path] for tag, what in found.items()
+        ]
+
+    async def _write(self, session: int, device: str, tag: str, value: float | bool | int | str) -> None:
+        await self._sessions[session].driver.write(self._tag(session, device, tag), value)
+
+    async def _acknowledge(self, session: int, device: str, condition: str, event: str, comment: str) -> None:
+        await self._sessions[session].driver.acknowledge(self._device(session, device), condition, event, comment)
+
+    async def _call_method(
+        self, session: int, device: str, target: str, method: str, arguments: Sequence[Any]
+    ) -> list[Any]:
+        found = await self._sessions[session].driver.call(self._device(session, device), target, method, arguments)
+        return [[name, value] for name, value in checked.results(found)]
+
+    async def _guesses(self, session: int, device: str, address: str, count: int) -> list[Any]:
+        found = await self._sessions[session].driver.guesses(self._device(session, device), address, count)
+        return [[dict(guess.options), sound(guess.value)] for guess in checked.guesses(found)]
+
+    def _device(self, session: int, name: str) -> Device:
+        return next(device for device in self._sessions[session].driver.devices if device.name == name)
+
+    def _tag(self, session: int, device: str, name: str) -> Tag:
+        return next(tag for tag in self._device(session, device).tags if tag.name == name)

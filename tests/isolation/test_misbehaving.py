@@ -1,0 +1,140 @@
+"""Drivers in processes of their own do there what no gateway would outlive. Each costs its own device, which is named with
+the reason; the neighbour in the gateway's own process is read all the while."""
+
+from textwrap import dedent, indent
+
+import pytest
+
+from gateway.supervise import backoff
+from tests.app.plant import Site, device, sink
+
+BODY = """
+import asyncio, ctypes, os, re, socket, sys, time
+from gateway.plugin import DeviceConfig, Driver, TagConfig, Readings
+
+class OwnTag(TagConfig):
+    def value_type(self) -> str:
+        return "float64"
+
+class Own(Driver[DeviceConfig, OwnTag]):
+    reads = 0
+
+    async def connect(self):
+        pass
+
+    async def read(self, tags):
+        self.reads += 1
+        if self.reads == 1:
+            return [1.0 for _ in tags]  # so that it was up
+        {read}
+
+    async def close(self):
+        pass
+"""
+TABLE = """
+[[device]]
+name = "{name}"
+driver = "{name}"
+run_in = "process"
+scan = "100ms"
+timeout = "1s"
+{more}
+[device.tags]
+one = {{}}
+two = {{}}
+"""
+BAD = {
+    "sleeps": ("time.sleep(3600)", "its process did not answer for"),
+    "holds_the_lock": ("ctypes.PyDLL(None).sleep(3600)", "its process did not answer for"),
+    "searches": ("re.match('(a*)*b', 'a' * 60)", "its process did not answer for"),
+    "exits": ("os._exit(3)", "its process ended by itself, with code 3"),
+    "crashes": ("ctypes.string_at(0)", "its process ended by signal 11 (SIGSEGV)"),
+    "hogs": ("bytearray(4_000_000_000)", "MemoryError"),
+    "deaf": (
+        """
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                pass
+        """,
+        "its process did not answer for",
+    ),
+    "fails_at_length": ("raise ValueError('x' * 100_000_000)", "ValueError: xxx"),
+    "leaves": ("sys.exit(3)", "SystemExit"),
+    "answers_too_much": ("return [1.0] * 100_000", "read returned 100000 values for 2 tags"),
+    "answers_objects": ("return [object(), 1.0]", "read returned a object, which is no value"),
+    "speaks_nonsense": (
+        "socket.socket(fileno=int(sys.argv[1])).sendall(b'x' * 1000)",
+        "its process says what cannot be understood",
+    ),
+}  # fmt: skip
+"""Name → what its read does, and what is told of it."""
+
+
+def lay(site: Site, name: str, read: str) -> None:
+    body = BODY.format(read=indent(dedent(read), " " * 8).strip())
+    (site.path / "plugins" / f"{name}.py").write_text(body)
+
+
+def table(name: str, more: str = "") -> str:
+    return TABLE.format(name=name, more=more)
+
+
+async def neighbour_is_read(site: Site) -> None:
+    await site.heard("north/neighbour", since=len(site.far.story))
+
+
+@pytest.mark.parametrize("names", [[*BAD][:6], [*BAD][6:]], ids=["blocking-and-dying", "answering"])
+async def test_the_guilty_one_is_named_and_its_neighbour_goes_on(
+    site: Site, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff.Backoff, "pause", lambda *_: 60.0)
+    for name in names:
+        lay(site, name, BAD[name][0])
+    site.write(sink(), device("neighbour"), *(table(name, 'process_memory = "400 MiB"') for name in names))
+    async with site.running():
+        for name in names:
+            topic, told = f"north/{name}/_state", BAD[name][1]
+            at = await site.heard(topic, lambda body, told=told: told in body.get("reason", ""))  # type: ignore[misc]
+            assert len(site.far.story[at][1]["reason"]) < 3000
+            await neighbour_is_read(site)
+        status = await site.ask("status")
+        assert status["stalls"] == []
+
+
+async def test_where_it_stood_is_told(site: Site) -> None:
+    lay(site, "sleeps", "time.sleep(3600)")
+    site.write(sink(), device("neighbour"), table("sleeps"))
+    async with site.running():
+        await site.heard("north/sleeps/_state", lambda body: "sleeps.py:19, in read" in body.get("reason", ""))
+
+
+async def test_a_call_that_blocks_for_less_than_the_time_out_is_no_fault(site: Site) -> None:
+    lay(site, "slow", "time.sleep(0.2); return [float(self.reads), 2.0]")
+    site.write(sink(), device("neighbour"), table("slow", 'stale_after = "1h"').replace('"1s"', '"60s"'))
+    async with site.running():
+        await site.heard("north/slow", lambda body: 5.0 in _numbers(body))
+        (slow,) = [each for each in (await site.ask("status"))["devices"] if each["name"] == "slow"]
+        assert slow["state"] == "up" and slow["process"]["starts"] == 1
+        assert slow["process"]["pid"] and slow["process"]["memory"] > 10_000_000
+
+
+async def test_who_prints_without_end_is_heard_in_part(site: Site) -> None:
+    lay(
+        site,
+        "prints",
+        "os.write(2, b'x' * 4095 + b'\\n') if self.reads % 2 else print('y' * 100_000); return [1.0, float(self.reads)]",
+    )
+    lay(site, "floods", "[os.write(1, b'z' * 65536) for _ in range(16384)]; return [1.0, 2.0]")
+    site.write(sink(), device("neighbour"), table("prints"), table("floods"))
+    async with site.running():
+        await site.heard("north/prints", lambda body: 9.0 in _numbers(body))
+        await site.heard("north/floods/_state", lambda body: "did not answer" in body.get("reason", ""))
+        await neighbour_is_read(site)
+        assert (await site.ask("status"))["stalls"] == []
+
+
+def _numbers(body: dict[str, object]) -> list[object]:
+    values = body.get("values", body)
+    return [each.get("value") if isinstance(each, dict) else each for each in dict(values).values()]  # type: ignore[call-overload]
