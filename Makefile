@@ -7,7 +7,9 @@ VENV := .venv
 RUN := $(VENV)/bin
 INSTALL := python -m pip install --quiet --disable-pip-version-check
 OFFLINE := "pip could not fetch the packages. Without internet: export PIP_FIND_LINKS=FOLDER-OF-WHEELS PIP_NO_INDEX=1, or name your mirror in PIP_INDEX_URL."
-# One test process per core would halve the time, but the tests share the machine's few cores with real servers.
+# Most tests wait for servers most of the time, so more of them run at once than there are cores (conftest.py says which).
+# The slow ones judge memory and gaps, or wait for time-outs of minutes, and run one after the other.
+JOBS ?= 4
 PYTEST := $(RUN)/python -m pytest
 
 help: ## say what can be made
@@ -16,9 +18,9 @@ help: ## say what can be made
 demo: $(VENV)/.demo ## see it work on simulated devices; Ctrl-C ends it
 	@$(RUN)/edge-gateway demo
 
-test: $(VENV)/.dev ## check style and types, and run the tests (some minutes)
+test: $(VENV)/.dev ## check style and types, and run the tests, JOBS=4 at once (some minutes)
 	@sh .ci/tools.sh
-	$(PYTEST) -m "not slow"
+	$(PYTEST) --numprocesses=$(JOBS) --dist=loadfile -m "not slow"
 
 test-all: $(VENV)/.dev ## the tests that need long runs, a booted systemd, or mounts
 	@sh .ci/tools.sh

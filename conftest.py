@@ -6,8 +6,10 @@ logging ends with it, so that tests may come in any order. Chance can be repeate
 
 import os
 import random
+import re
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -17,9 +19,29 @@ settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The whole gateway first: these tests take longest, and the last ones that run are what the others wait for."""
-    items.sort(key=lambda item: item.get_closest_marker("system") is None)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Which tests go to one process: those of a file. Those of OPC UA go to two, for each kind of server one, so that each
+    server is started once. What takes longest comes first, because the last ones that run are what the others wait for."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFileAndServer(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            kind = re.search(r"^plugins/opcua/.*\[(node-opcua|asyncua)\b", nodeid)
+            return kind[1] if kind else str(super()._split_scope(nodeid))
+
+    if config.option.dist != "loadfile":
+        return None  # as the command line says
+    config.option.loadscopereorder = False  # but as below
+    return ByFileAndServer(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Among several processes the servers of OPC UA come first, then the whole gateway."""
+    if hasattr(config, "workerinput"):
+        items.sort(
+            key=lambda item: (not item.nodeid.startswith("plugins/opcua/"), not item.get_closest_marker("system"))
+        )
 
 
 @pytest.fixture(autouse=True)

@@ -12,12 +12,22 @@ ls /usr/lib/*/libmodbus.so.5 >/dev/null 2>&1 || missing="$missing libmodbus5"
 need node nodejs
 need npm npm
 
-[ -n "$missing" ] || exit 0
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "Installing$missing for the tests …" >&2
     apt-get update -qq >&2 || true
     # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null 2>&1 && exit 0
-    echo "Could not install$missing." >&2
+    if DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null 2>&1; then
+        missing=
+    else
+        echo "Could not install$missing." >&2
+    fi
 fi
-echo "WITHOUT$missing the tests that need them are SKIPPED. To run them:  sudo apt-get install$missing" >&2
+[ -z "$missing" ] ||
+    echo "WITHOUT$missing the tests that need them are SKIPPED. To run them:  sudo apt-get install$missing" >&2
+
+node=tests/peers/opcua # node-opcua, a server in JavaScript: here, so that no test waits for it
+if command -v npm >/dev/null 2>&1 && [ ! -d "$node/node_modules/node-opcua" ]; then
+    echo "Installing node-opcua for the tests …" >&2
+    (cd "$node" && npm ci --no-progress >/dev/null 2>&1) ||
+        echo "WITHOUT node-opcua the tests that need it are SKIPPED. To see why:  cd $node && npm ci" >&2
+fi

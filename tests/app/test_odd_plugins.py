@@ -113,7 +113,7 @@ async def until_part(site: Site, table: str, name: str, check: Callable[[dict[st
     try:
         async with asyncio.timeout(30):
             while not check(found := await part(site, table, name)):
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"never: {found}") from None
     return found

@@ -132,4 +132,6 @@ class OpcUaPeer:
         for line in self._process.stdout:
             if line.startswith(b"{"):
                 return json.loads(line)
-        raise RuntimeError(f"the {self.kind} server has ended with {self._process.wait()}")
+        ended = self._process.wait()
+        self.kill()  # closes its pipes, which else would be the failure of a later test
+        raise RuntimeError(f"the {self.kind} server has ended with {ended}")

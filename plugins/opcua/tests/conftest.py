@@ -56,7 +56,7 @@ async def serve(kind, servers, server_keys):
 
     async def start(*options: str, fresh: bool = False) -> OpcUaPeer:
         peer = servers.get((kind, *options))
-        if peer is not None and fresh:
+        if peer is not None and (fresh or not peer.running):
             peer.kill()
         if peer is None or not peer.running:
             peer = servers[kind, *options] = OpcUaPeer(kind, server_keys / kind, *options)
