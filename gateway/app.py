@@ -279,7 +279,7 @@ class Gateway:
             "sinks": self._publishers.status(),
             "outbox": self._outbox.status(),
             "models": self._detection.detector.status(),
-            "limits": self._detection.detector.limits(),
+            "limits": self._detection.detector.status("limit"),
             "alarms": self._detection.alarms.listed(),
             "parts": self._detection.parts(),
             "stalls": self._stalls.listed(),

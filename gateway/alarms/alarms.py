@@ -35,8 +35,8 @@ PATIENCE = 2.0
 LONGEST_SHELF = 30 * 86_400.0
 """Seconds; nothing is shelved for ever."""
 SHORTEST_PREFIX = 4
-_WATCHERS = {"alarm": "alarm", CONDITION: CONDITION}
-"""By kind, what events call the source; all others are models."""
+_WATCHERS = {"anomaly": "model", "drift": "model"}
+"""By kind, what events call the source; that of any other kind is called as the kind is."""
 _ORDER = ("raised", "latched", "cleared", "acknowledged", "normal")
 
 log = structlog.get_logger()
@@ -151,7 +151,7 @@ class Alarms:
             return
         now = self._clock.wall_ns()
         alarm.clear(now)
-        watcher = "alarm" if key.kind == "alarm" else "model"
+        watcher = _WATCHERS.get(key.kind, key.kind)
         message = f'{key.device} is no longer watched by {watcher} "{key.source}"; what it had raised had not ended'
         self._say(alarm, _of(alarm, "abandoned", now, message))
 
@@ -337,7 +337,7 @@ class Alarms:
 
 
 def _of(alarm: Alarm, state: str, t_ns: int, message: str, **detail: Any) -> Event:
-    source = {_WATCHERS.get(alarm.key.kind, "model"): alarm.key.source}
+    source = {_WATCHERS.get(alarm.key.kind, alarm.key.kind): alarm.key.source}
     return Event(
         alarm.event, alarm.key.kind, state, alarm.key.device, t_ns, message, alarm.severity, {**source, **detail}
     )

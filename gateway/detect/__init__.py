@@ -5,11 +5,11 @@
               │  inputs              (ONNX)     cleared    │  seen it   part of each tag
               └▶ Slots ──────────▶ Limits ─────────────────┘
 
-`Detector` runs one `Watch` for each model, which holds the parts of the upper row for all devices that the model watches,
-and one `LimitWatch` for each `[[alarm]]`. The alarms (`gateway.alarms`) outlive them: they are what a restart or a new
-model finds as it was. `models/` reads, tries and runs model files, `windows/` has the grid and what is decided on it,
-`learn/` makes a first model. A model is an `.onnx` file with its card in the metadata: `models/card.py` says what stands in
-it.
+`Detector` feeds a list of `Watcher`s: a `Model` for each `[[model]]`, whose `Watch` holds the parts of the upper row for all
+devices that the model watches, and a `LimitWatch` for each `[[alarm]]`. The alarms (`gateway.alarms`) outlive them: they
+are what a restart or a new model finds as it was. `models/` reads, tries and runs model files, `windows/` has the grid and
+what is decided on it, `learn/` makes a first model. A model is an `.onnx` file with its card in the metadata:
+`models/card.py` says what stands in it.
 """
 
 from gateway.detect.detection import Detection

@@ -13,6 +13,7 @@ from gateway.core.event import Event
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.detect.detector import Detector
+from gateway.detect.limit_watch import limit_watches
 from gateway.detect.patterns import matching
 from gateway.detect.succession import Note, no_note
 from gateway.detect.windows import drift_file
@@ -114,7 +115,7 @@ class Detection:
             devices,
             emit=self._emit,
             alarms=self.alarms,
-            limits=config.alarms,
+            watchers=limit_watches(config.alarms, devices, self.alarms, self._clock, self._version),
             clock=self._clock,
             version=self._version,
             base=config.path.parent,

@@ -1,7 +1,7 @@
 """One `[[alarm]]` over the devices it watches: from broken limits to alarms, in words."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import numpy as np
@@ -13,15 +13,23 @@ from gateway.core.clock import Clock
 from gateway.core.event import Event
 from gateway.core.tag import Device
 from gateway.detect.fault import fault
-from gateway.detect.windows import Change, Limit, Limits, Samples, Slots
+from gateway.detect.patterns import matching
+from gateway.detect.watcher import Fed, Spawn, Watcher
+from gateway.detect.windows import Change, Limit, Limits, Slots
 from gateway.supervise.contained import containing
 
 _BY_BOOT_CLOCK = ("no_data", "stuck")
 """Conditions that have no source time of their own."""
+LIMIT_SECONDS = 0.25
+"""How often limits are looked at, at least."""
 
 
 class LimitWatch:
-    """Binds the devices' tags to one limit, and tells `alarms` what it finds. What they know to be raised goes on."""
+    """Binds the devices' tags to one limit, and tells `alarms` what it finds. What they know to be raised goes on.
+    A `Watcher`."""
+
+    kind: ClassVar[str] = "limit"
+    pause: ClassVar[float] = LIMIT_SECONDS
 
     def __init__(
         self, section: AlarmSection, devices: Sequence[str], alarms: Alarms, clock: Clock, gateway_version: str
@@ -49,7 +57,15 @@ class LimitWatch:
         """All alarms that it may raise."""
         return {self.key(device) for device in self.devices}
 
-    def bind(self, device: Device) -> None:
+    def restore(self, before: Sequence[Watcher]) -> None:
+        """See `Watcher`: its delays go on."""
+        for each in before:
+            if isinstance(each, LimitWatch) and (each.section, each.devices) == (self.section, self.devices):
+                self.slots, self._limits, self._units = each.slots, each._limits, each._units
+                self.failure = each.failure
+                return
+
+    def bind(self, device: Device, described: bool) -> None:
         """Watch the tag of this device as it is now described."""
         row = self._row[device.name]
         tag = next((tag for tag in device.tags if tag.name == self.section.tag), None)
@@ -57,20 +73,17 @@ class LimitWatch:
             self._limits.forget(row)
         self._units[row] = tag.unit if tag else ""
 
-    def try_advance(self, columns: tuple[Any, ...] | None, boot_ns: int) -> None:
-        """The same with common columns of many devices; what goes wrong is told in the log, and in `status`."""
+    def advance(self, fed: Fed, boot_ns: int, spawn: Spawn) -> None:
+        """See `Watcher`. What goes wrong is told in the log, and in `status`; the limit is watched on."""
         try:
             with containing():
-                self.advance(self.slots.samples(*columns) if columns else None, boot_ns)
+                samples = self.slots.samples(*fed.columns) if fed.columns else None
+                for change in self._limits.advance(samples, boot_ns):
+                    for at in range(len(change.rows)):
+                        self._tell(change, at)
         except Exception as error:  # noqa: BLE001 - the other limits and models go on
             if not self.failure:
                 self.failure = fault(error)
-
-    def advance(self, samples: Samples | None, boot_ns: int) -> None:
-        """Take samples, let the time pass, and tell what changed."""
-        for change in self._limits.advance(samples, boot_ns):
-            for at in range(len(change.rows)):
-                self._tell(change, at)
 
     def _tell(self, change: Change, at: int) -> None:
         row, value = int(change.rows[at]), float(change.value[at])
@@ -118,6 +131,16 @@ class LimitWatch:
                 for name, row in self._row.items()
             ],
         }
+
+
+def limit_watches(
+    sections: Sequence[AlarmSection], devices: Sequence[Device], alarms: Alarms, clock: Clock, gateway_version: str
+) -> list[LimitWatch]:
+    """A watch for each `[[alarm]]`, over those of the devices that it names."""
+    names = [device.name for device in devices]
+    return [
+        LimitWatch(section, matching(section.devices, names), alarms, clock, gateway_version) for section in sections
+    ]
 
 
 def limit_of(section: AlarmSection) -> Limit:

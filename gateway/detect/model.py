@@ -3,27 +3,45 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
+from gateway.alarms import Key
 from gateway.config.model import ModelSection
 from gateway.core.readings import Readings
+from gateway.core.tag import Device
 from gateway.detect.shadow import Shadow
 from gateway.detect.versions import Stamp
 from gateway.detect.watch import Watch
+from gateway.detect.watcher import Fed, Spawn, Watcher
 
+MAX_WAITING = 20_000
+"""Blocks that wait for one model while it is loaded; beyond, the oldest go."""
 _NAMED = 3
 """Devices that a reason names."""
 
 
+class Owner(Protocol):
+    """Who loads models, and tells of them."""
+
+    def fail(self, model: "Model", reason: str) -> None:
+        """It runs no longer."""
+
+    def tell_unfit(self, model: "Model", device: str, reason: str) -> None:
+        """It cannot score this device."""
+
+
 @dataclass(slots=True)
 class Model:
-    """A configured model: being loaded, watching, or failed."""
+    """A configured model: being loaded, watching, or failed. A `Watcher`, whose `watch` comes with the file."""
+
+    kind: ClassVar[str] = "model"
 
     section: ModelSection
     path: Path
     """Of the active version."""
     name: str
     devices: tuple[str, ...]
+    owner: Owner
     watch: Watch | None = None
     failure: str = ""
     identity: dict[str, Any] = field(default_factory=dict)
@@ -39,18 +57,60 @@ class Model:
     remark: str = ""
     """What a person should know of one that runs."""
 
-    def wait(self, fed: Sequence[tuple[Readings, int]], most: int) -> None:
-        """Keep blocks, at most so many, for when it is loaded; nothing for one that has failed."""
+    known: dict[str, tuple[Device, bool]] = field(default_factory=dict)
+    """Its devices as they are now, and whether they have described themselves."""
+    before: "Model | None" = None
+    """The same model in the detector before, while this one is being loaded."""
+
+    def restore(self, before: Sequence[Watcher]) -> None:
+        """See `Watcher`. What waited for the one before waits for this one, which takes its windows over once loaded."""
+        there = [each for each in before if isinstance(each, Model) and each.path == self.path]
+        self.waiting = next(([*each.waiting] for each in there), [])
+        same = (each for each in there if each.section.name == self.section.name)
+        self.before = next((each if each.watch else each.before for each in same), None)
+
+    def bind(self, device: Device, described: bool) -> None:
+        """See `Watcher`."""
+        self.known[device.name] = device, described
+        if self.watch:
+            unfit = self.watch.binding.unfit
+            before = unfit.get(device.name)
+            self.watch.bind(device, described)
+            reason = unfit.get(device.name)
+            if reason and reason != before:
+                self.owner.tell_unfit(self, device.name, reason)
+        if self.shadow and self.shadow.watch:
+            self.shadow.watch.bind(device, described)
+
+    def advance(self, fed: Fed, boot_ns: int, spawn: Spawn) -> None:
+        """See `Watcher`. Until it is loaded, what comes waits; nothing waits for one that has failed."""
+        if self.watch is None:
+            self._wait(fed.blocks)
+            return
+        if self.waiting:
+            fed, self.waiting = Fed([*self.waiting, *fed.blocks]), []
+        self.watch.try_advance(fed.columns, boot_ns, spawn)
+        if self.watch.failure:
+            self.owner.fail(self, self.watch.failure)
+        elif self.shadow:
+            self.shadow.advance(self.watch, fed.columns, boot_ns, spawn)
+
+    def _wait(self, blocks: Sequence[tuple[Readings, int]]) -> None:
         if self.failure:
             self.waiting = []
         else:
-            self.waiting += fed
-            del self.waiting[:-most]
+            self.waiting += blocks
+            del self.waiting[:-MAX_WAITING]
 
-    def waited(self) -> list[tuple[Readings, int]]:
-        """What was kept; it is given out once."""
-        waited, self.waiting = self.waiting, []
-        return waited
+    @property
+    def alarm_keys(self) -> set[Key]:
+        """See `Watcher`."""
+        return self.watch.alarm_keys if self.watch else set()
+
+    @property
+    def pause(self) -> float:
+        """See `Watcher`. Half of its period, so that no cell is closed much after its time."""
+        return self.watch.source.card.period_ms / 2000 if self.watch else 1.0
 
     def is_same_as(self, other: "Model", sha256: str) -> bool:
         """Whether it watches the same devices in the same way, with this version."""
@@ -77,3 +137,24 @@ class Model:
                 f"rollback {self.name}"
             )
         return "up", self.remark
+
+    def status(self) -> dict[str, Any]:
+        """With its devices, as JSON values."""
+        watch = self.watch
+        state, reason = self.state()
+        status: dict[str, Any] = {"name": self.name, "file": str(self.section.file), "state": state, "reason": reason}
+        if watch:
+            status |= {
+                "version": watch.source.card.version,
+                "sha256": watch.source.sha256,
+                "signed_by": watch.signed_by,
+                "batched": watch.session.batched,
+                "score_ms": round(watch.seconds * 1e3, 3),
+                "late": watch.judge.grid.late,
+                "skipped": watch.skipped,
+                "restarts": watch.judge.grid.restarts,
+                "devices": [watch.asset_status(name) for name in self.devices],
+            }
+        if self.shadow:
+            status["shadow"] = self.shadow.status()
+        return status

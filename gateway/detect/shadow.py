@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detect.versions import Stamp
-from gateway.detect.watch import Spawn, Watch
+from gateway.detect.watch import Watch
+from gateway.detect.watcher import Spawn
 from gateway.detect.windows import ABOVE, NORMAL
 
 

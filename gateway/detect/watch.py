@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from gateway.detect import events
 from gateway.detect.fault import fault
 from gateway.detect.models import INLINE_SECONDS, Card, ModelError, OpenModel
 from gateway.detect.own_thread import in_own_thread
+from gateway.detect.watcher import Spawn
 from gateway.detect.windows import (
     AT_LIMIT,
     NO_NUMBER,
@@ -37,8 +38,6 @@ ANSWER_SECONDS = 10.0
 
 SLOW_TIMES = 20
 """A model that has taken so much longer than INLINE_SECONDS once is scored in a thread from then on."""
-
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
 class Watch:

@@ -18,6 +18,7 @@ from gateway.core.quality import BAD_TIMEOUT, CLAMPED, FORCED, GOOD, STALE
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.detect import Detector, detector, watch
+from gateway.detect.limit_watch import limit_watches
 from gateway.detect.models.session import Session
 from gateway.detect.own_thread import in_own_thread
 from gateway.trust.signature import signature_path
@@ -43,15 +44,16 @@ class Plant:
         self.base = base
         self.detector = self.make()
 
-    def make(self, limits=()):
+    def make(self, limits=(), watchers=(), before=None):
         return Detector(
             *self.given,
             emit=lambda event: self.events.append(event),
             alarms=self.alarms,
-            limits=limits,
+            watchers=[*limit_watches(limits, self.given[1], self.alarms, self.clock, "0.1.0"), *watchers],
             clock=self.clock,
             version="0.1.0",
             base=self.base,
+            before=before,
         )
 
     def seconds(self, count, devices, temp=50.0, flow=10.0, quality=GOOD):
@@ -358,7 +360,7 @@ async def test_run_loads_and_scores_and_what_is_raised_at_the_stop_is_cleared_af
 
 
 async def test_waiting_blocks_are_bounded_when_nothing_takes_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(detector, "MAX_WAITING", 10)
+    monkeypatch.setattr(detector, "MAX_FED", 10)
     one, other = device(), device("press-1", 50)
     made = Plant([("oven.onnx", {"devices": ("oven-1",)})], [one, other], tmp_path)
     for _ in range(100):

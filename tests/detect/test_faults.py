@@ -11,7 +11,7 @@ from gateway.alarms.alarms import Alarms
 from gateway.config.model import AlarmSection
 from gateway.core.clock import FakeClock
 from gateway.core.event import Event
-from gateway.detect import detector, versions, watch
+from gateway.detect import loading, versions, watch
 from gateway.detect.models.onnx_file import ModelError, read_onnx
 from gateway.detect.models.session import Session
 from gateway.detect.own_thread import hanging, in_own_thread
@@ -64,14 +64,14 @@ async def test_a_score_that_raises_costs_its_model(tmp_path, two, raised, inline
 
 @every
 async def test_a_load_that_raises_costs_its_model(tmp_path, two, raised, monkeypatch):
-    real = detector.read_model
+    real = loading.read_model
 
     def read(path, *given):
         if path.stem == "bad":
             raise raised("made to")
         return real(path, *given)
 
-    monkeypatch.setattr(detector, "read_model", read)
+    monkeypatch.setattr(loading, "read_model", read)
     async with plant(tmp_path, BOTH, two) as made:
         assert [model["state"] for model in made.detector.status()] == ["faulted", "up"]
 
@@ -79,22 +79,22 @@ async def test_a_load_that_raises_costs_its_model(tmp_path, two, raised, monkeyp
 async def test_while_one_is_loaded_the_others_score_and_it_misses_nothing(tmp_path, two, monkeypatch):
     from threading import Event as Gate
 
-    gate, real = Gate(), detector.read_model
+    gate, real = Gate(), loading.read_model
 
     def read(path, *given):
         if path.stem == "bad":
             gate.wait(60)
         return real(path, *given)
 
-    monkeypatch.setattr(detector, "read_model", read)
+    monkeypatch.setattr(loading, "read_model", read)
     made = Plant([(file, more) for file, more in BOTH], two, tmp_path)
-    loading = asyncio.create_task(made.detector.load())
+    being_loaded = asyncio.create_task(made.detector.load())
     await until(lambda: made.detector.status()[1]["state"] == "up")
     made.seconds(6, two)
     assert made.devices(1)["oven-2"]["state"] == "running"
     assert made.detector.status()[0]["reason"] == "is being read and tried"
     gate.set()
-    await loading
+    await being_loaded
     made.seconds(1, two)
     assert made.devices(0)["oven-1"]["state"] == "running"
 
@@ -105,7 +105,7 @@ async def test_a_limit_that_raises_costs_no_other(tmp_path, two, raised, monkeyp
         sections = [AlarmSection(name=name, devices=("oven-2",), tag="temp", high=60.0) for name in ("bad", "good")]
         made.detector = made.make(sections)
         await made.detector.load()
-        limits = made.detector._limits
+        limits = made.detector._watchers[2:]
         monkeypatch.setattr(limits[0]._limits, "advance", lambda *_: (_ for _ in ()).throw(raised("made to")))
         made.seconds(2, two, temp=70.0)
         assert [event.detail["alarm"] for event in made.events if event.kind == "alarm"] == ["good"]
@@ -148,10 +148,10 @@ async def test_calls_that_nobody_waits_for_are_counted_asked_to_end_and_bounded(
 
     ends, asked = Event(), []
     before = hanging()
-    for _ in range(detector.MOST_HANGING):
+    for _ in range(loading.MOST_HANGING):
         with pytest.raises(TimeoutError):
             await in_own_thread(ends.wait, 0.001, lambda: asked.append(1))
-    assert (hanging() - before, len(asked)) == (detector.MOST_HANGING, detector.MOST_HANGING)
+    assert (hanging() - before, len(asked)) == (loading.MOST_HANGING, loading.MOST_HANGING)
     async with plant(tmp_path, BOTH, two) as made:
         assert "calls of models hang; restart" in made.detector.status()[0]["reason"]
     ends.set()

@@ -5,6 +5,7 @@ import pytest
 from gateway.config.model import AlarmSection, ModelSection
 from gateway.core.tag import Device, Tag, Tags
 from gateway.detect import Detector, versions
+from gateway.detect.limit_watch import limit_watches
 from tests.detect.graphs import CARD, save
 from tests.detect.test_detector import Plant, device
 
@@ -29,7 +30,7 @@ async def follow(made, devices, sections, limits=(), before=True):
         devices,
         emit=made.events.append,
         alarms=made.alarms,
-        limits=limits,
+        watchers=limit_watches(limits, devices, made.alarms, made.clock, "0.1.0"),
         clock=made.clock,
         version="0.1.0",
         base=made.base,

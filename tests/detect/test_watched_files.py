@@ -100,7 +100,7 @@ async def test_a_version_that_fails_in_shadow_is_told_once_and_the_active_one_go
     async with plant(tmp_path, OVENS, [one]) as made:
         save(versions.next_of(path), card=CARD | {"version": "3"})
         await made.detector.succession.look()
-        shadow = made.detector._models[0].shadow
+        shadow = made.detector.models.all[0].shadow
 
         shadow.watch.failure = "gave no answer within 10 s"
         made.seconds(6, [one])

@@ -53,7 +53,7 @@ async def test_each_row_streamed_through_the_detector_has_the_label_it_has_in_a_
     one = device("mixer-1", units=dict(zip(TAGS, UNITS, strict=True)))
     plant = Plant([("mixer.onnx", {"devices": ("mixer-1",)})], [one], folder)
     await plant.detector.load()
-    judge = plant.detector._models[0].watch.judge
+    judge = plant.detector.models.all[0].watch.judge
     found, last = [], 0
 
     def look(at):

@@ -114,7 +114,7 @@ async def test_models_have_only_so_much_memory_together(tmp_path, monkeypatch):
     names = [f"oven-{number}.onnx" for number in range(3)]
     for name, content in zip(names, large, strict=True):
         (tmp_path / name).write_bytes(content)
-    monkeypatch.setattr("gateway.detect.detector.MEMORY_IN_ALL", 150 * 2**20)
+    monkeypatch.setattr("gateway.detect.loading.MEMORY_IN_ALL", 150 * 2**20)
     async with plant(tmp_path, [(name, {"devices": ("oven-*",)}) for name in names], [device()]) as made:
         states = [(model["state"], model["reason"]) for model in made.detector.status()]
     assert sorted(state for state, _ in states) == ["faulted", "up", "up"]
@@ -199,7 +199,7 @@ async def test_while_one_is_tried_others_score_and_the_end_waits_for_nothing(tmp
     begin = trial._started
     monkeypatch.setattr(trial, "_started", lambda assets: started.append(begin(assets)) or started[-1])
     async with plant(tmp_path, OVEN, [one]) as made:
-        bad = asyncio.create_task(made.detector.opened(made.detector._models[0], tmp_path / "bad.onnx"))
+        bad = asyncio.create_task(made.detector.models.opened(made.detector.models.all[0], tmp_path / "bad.onnx"))
         while len(started) < 2:
             await asyncio.sleep(0.01)
         made.seconds(6, [one])

@@ -12,6 +12,7 @@ from gateway.core.quality import BAD_TIMEOUT, CLAMPED, FORCED, GOOD, REPEATED, S
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.detect import Detector
+from gateway.detect.limit_watch import limit_watches
 from gateway.detect.windows.grid import Samples
 from gateway.detect.windows.limits import Limit, Limits
 
@@ -255,8 +256,9 @@ class Plant:
         )
 
     def make(self):
+        watchers = limit_watches([self.section], self.ovens, self.alarms, self.clock, "0.1.0")
         return Detector(
-            [], self.ovens, emit=self.events.append, alarms=self.alarms, limits=[self.section], clock=self.clock,
+            [], self.ovens, emit=self.events.append, alarms=self.alarms, watchers=watchers, clock=self.clock,
             version="0.1.0", base=None,
         )  # fmt: skip
 
@@ -279,7 +281,7 @@ async def test_an_alarm_is_told_in_words_with_what_to_do_and_cleared_under_the_s
     assert raised.detail["limit"] == 80
     assert (cleared.id, cleared.state) == (raised.id, "cleared")
     assert "is as it should be again, after" in cleared.message
-    assert [entry["broken"] for entry in plant.detector.limits()[0]["devices"]] == [False, False]
+    assert [entry["broken"] for entry in plant.detector.status("limit")[0]["devices"]] == [False, False]
 
 
 async def test_a_new_detector_goes_on_with_what_is_raised():

@@ -86,7 +86,7 @@ async def test_the_running_detector_raises_and_clears_at_the_same_cells(tmp_path
             ids, n = one.tags.ids[there], int(there.sum())
             plant.detector.feed(Readings(one, np.full(n, at), ids, row[there], np.zeros(n, np.uint32)))
         plant.tick()
-        verdicts.append(int(plant.detector._models[0].watch.judge.said[0]))
+        verdicts.append(int(plant.detector.models.all[0].watch.judge.said[0]))
     await asyncio.gather(*plant.tasks)
     flips = np.flatnonzero(np.diff(labels.active.astype(int), prepend=0))
     told = [(event.detail["window_to"], event.state == "raised") for event in plant.events]
