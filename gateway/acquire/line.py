@@ -382,7 +382,7 @@ class Line:
     async def _read_scan(self, driver: Driver[Any, Any], scan: Scan, deadline: AbstractContextManager[None]) -> None:
         source = scan.source
         try:
-            with deadline, containing():
+            with deadline:
                 values = await driver.read(scan.tags)
             if self.driver is not driver:
                 return  # it was told to end, and has gone on
@@ -402,7 +402,7 @@ class Line:
     async def _do(self, driver: Driver[Any, Any], request: Request) -> None:
         self._under_way.add(request)
         try:
-            with self._deadlines.within(self._timeout, self._is_deaf), containing():
+            with self._deadlines.within(self._timeout, self._is_deaf):
                 answer = await request.call(driver)
         except Exception as error:
             known = isinstance(error, DeviceError | TimeoutError)

@@ -150,7 +150,8 @@ class Source:
             self.rest_until = 0.0
             self._backoff = Backoff(first=2.0)
             self.health.up()
-        self.clock.see(readings, self.live)
+        if not readings.own_time:
+            self.clock.see(readings, self.live)
         self._road.seen(readings, boot_ns)
         report = self._conditioner.report(readings, boot_ns)
         if report is not None:

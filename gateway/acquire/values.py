@@ -31,16 +31,11 @@ def as_readings(device: Device, tags: Tags, values: Values, t_ns: int) -> Readin
         return checked.readings(values, device, t_ns)
     ids = tags.ids
     count = len(ids)
-    if not hasattr(values, "__len__"):
-        raise PluginError(f"read returned a {type(values).__name__}, not one value for each tag")
-    if len(values) != count:
-        raise PluginError(f"read returned {len(values)} values for {count} tags")
-    if isinstance(values, np.ndarray) and values.dtype == _FLOAT64:
-        column, exact = values, dict[int, Exact]()
-        if column.ndim != 1:
-            raise PluginError(f"read returned an array of {column.ndim} dimensions for {count} tags")
+    exact: dict[int, Exact] = {}
+    if type(values) is np.ndarray and values.dtype is _FLOAT64 and values.shape == (count,):
+        column = values
     else:
-        column, exact = _column(values.tolist() if isinstance(values, np.ndarray) else values)
+        column = _checked(values, count, exact)
     bad = np.isnan(column)
     quality = _all_good(count)
     if bad.tobytes() != bytes(count):  # many times faster than bad.any()
@@ -64,9 +59,23 @@ def _all_good(count: int) -> NDArray[np.uint32]:
     return quality
 
 
-def _column(values: Sequence[Any]) -> tuple[NDArray[np.float64], dict[int, Exact]]:
+def _checked(values: Any, count: int, exact: dict[int, Exact]) -> NDArray[np.float64]:
+    """One float64 for each of so many tags; what none can hold goes to `exact`."""
+    if not hasattr(values, "__len__"):
+        raise PluginError(f"read returned a {type(values).__name__}, not one value for each tag")
+    if len(values) != count:
+        raise PluginError(f"read returned {len(values)} values for {count} tags")
+    if not isinstance(values, np.ndarray):
+        return _column(values, exact)
+    if values.dtype != _FLOAT64:
+        return _column(values.tolist(), exact)
+    if values.ndim != 1:
+        raise PluginError(f"read returned an array of {values.ndim} dimensions for {count} tags")
+    return values
+
+
+def _column(values: Sequence[Any], exact: dict[int, Exact]) -> NDArray[np.float64]:
     column = np.empty(len(values))
-    exact: dict[int, Exact] = {}
     for row, value in enumerate(values):
         if isinstance(value, float | bool) or (isinstance(value, int) and abs(value) <= _EXACT_INT):
             column[row] = value
@@ -80,4 +89,4 @@ def _column(values: Sequence[Any]) -> tuple[NDArray[np.float64], dict[int, Exact
                 column[row] = value
             except (TypeError, ValueError, OverflowError):
                 raise PluginError(f"read returned a {type(value).__name__}, which is no value") from None
-    return column, exact
+    return column

@@ -68,21 +68,22 @@ class Frames:
     def __init__(self, framing: Framing) -> None:
         self._framing = framing
         self._longest = framing.longest
-        self._bytes = bytearray()
+        self.held = bytearray()
+        """All of it; to be looked at only."""
         self._searched = 0
 
     def __len__(self) -> int:
         """Bytes."""
-        return len(self._bytes)
+        return len(self.held)
 
     def add(self, data: bytes) -> None:
         """More has come."""
-        self._bytes += data
+        self.held += data
 
     def next(self) -> bytes | None:
         """The next whole frame, if it is there. Raises ValueError, with the reason, for what can be none, or is too long;
         nothing that follows can be trusted then."""
-        data = self._bytes
+        data = self.held
         if not data:
             return None
         size = self._framing.size(data, self._searched)
@@ -103,7 +104,7 @@ class Frames:
 
     def clear(self) -> int:
         """Forget all of it. Returns how many bytes."""
-        size = len(self._bytes)
-        self._bytes.clear()
+        size = len(self.held)
+        self.held.clear()
         self._searched = 0
         return size

@@ -31,6 +31,7 @@ class Receiver(asyncio.Protocol):
         self._size_of = framing.size
         self._longest = framing.longest
         self._frames = Frames(framing)
+        self._held = self._frames.held
         self._later: asyncio.Handle | None = None
         self._resting = False
         self._deaf = False
@@ -54,12 +55,12 @@ class Receiver(asyncio.Protocol):
     @property
     def unfinished(self) -> int:
         """Bytes of a frame that is not whole yet."""
-        return len(self._frames)
+        return len(self._held)
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        if not self._frames:
+        if not self._held:
             try:
                 size = self._size_of(data, 0)
             except ValueError as error:

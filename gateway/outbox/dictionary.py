@@ -73,6 +73,8 @@ class Dictionary:
     def __init__(self) -> None:
         self.sources: dict[int, Source] = {}
         self._by_device: WeakKeyDictionary[Device, Source] = WeakKeyDictionary()
+        self._latest: dict[str, Source] = {}
+        """Of each device that was asked for last by its name."""
         self._by_content: dict[tuple[Any, ...], Source] = {}
         self._tag_ids: dict[tuple[str, ...], int] = {}
         self._found: dict[int, tuple[str, str, str]] = {}
@@ -127,6 +129,9 @@ class Dictionary:
 
     def source(self, device: Device, config: str = "", asked: Sequence[str] = ()) -> Source:
         """The source of this device; a new one if the log has none with the same tags and context."""
+        latest = self._latest.get(device.name)
+        if latest is not None and latest.device is device:  # as of nearly all records
+            return latest
         source = self._by_device.get(device)
         if source is None:
             content = _content(device)
@@ -135,6 +140,7 @@ class Dictionary:
                 source = self._define(device, config, asked)
             source.device = device
             self._by_device[device] = source
+        self._latest[device.name] = source
         return source
 
     def _define(self, device: Device, config: str, asked: Sequence[str]) -> Source:

@@ -181,7 +181,7 @@ class Outbox:
         except ValueError as error:
             self._misfit(readings.device, n, str(error))
             return
-        if Lane.DATA in self._stuck:
+        if self._stuck and Lane.DATA in self._stuck:
             self._hand_out([self._unkept.readings(readings, self._intake.stamp())])
         if not self._admission.admits(Lane.DATA, n):
             self.receipts.not_accepted(readings.device, n)

@@ -94,7 +94,7 @@ class Reader(Account):
         while live, else read in a thread. For one caller at a time."""
         self._ready.clear()
         age = self._age
-        records = self.unkept.take(limit, only_alarms=only_alarms)
+        records = self.unkept.take(limit, only_alarms=only_alarms) if self.unkept else []
         records += await self._in_sequence(Lane.ALARM, limit - len(records))
         records += self._revived.take(limit - len(records))
         room = limit - len(records)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
-from weakref import WeakKeyDictionary
 
+from gateway.core.context import Context
 from gateway.core.record import Record
 from gateway.core.tag import Device
 from gateway.core.times import EARLIEST, LATEST
@@ -134,21 +134,22 @@ class OpenPeriod:
         """Number of the device (in `tallies`) and readings of each record, flat, from `index_from` on."""
         self.index_from = period.end
         self._hour = period.wall_ns // HOUR_NS
-        self._tallies: WeakKeyDictionary[Device, tuple[int, Tally]] = WeakKeyDictionary()
+        self._tallies: dict[str, tuple[Context, int, Tally]] = {}
+        """Of each device's name: the context that it had last, and its tally in that."""
         self._numbers = {_key(tally.device, tally.context): n for n, tally in enumerate(period.tallies)}
 
     def tally(self, device: Device) -> Tally:
         """The device's, in its context."""
-        return self._of(device)[1]
+        return self._of(device)[2]
 
-    def _of(self, device: Device) -> tuple[int, Tally]:
-        known = self._tallies.get(device)
-        if known is None:
+    def _of(self, device: Device) -> tuple[Context, int, Tally]:
+        known = self._tallies.get(device.name)
+        if known is None or known[0] is not device.context:
             said = device.context.said()
             number = self._numbers.setdefault(_key(device.name, said), len(self.period.tallies))
             if number == len(self.period.tallies):
                 self.period.tallies.append(Tally(device.name, said))
-            known = self._tallies[device] = (number, self.period.tallies[number])
+            known = self._tallies[device.name] = (device.context, number, self.period.tallies[number])
         return known
 
     def belongs(self, record: Record) -> bool:
@@ -159,7 +160,7 @@ class OpenPeriod:
     def accept(self, record: Record, digests: Sequence[bytes]) -> Tally:
         """Count a record of readings; `digests` are the hashes of its messages."""
         assert record.readings is not None
-        number, tally = self._of(record.readings.device)
+        _, number, tally = self._of(record.readings.device)
         tally.accept(record, digests)
         period = self.period
         if record.seq != period.end:

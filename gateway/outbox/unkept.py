@@ -27,6 +27,9 @@ class Waiting:
     def __init__(self) -> None:
         self._lanes = {lane: deque[Record](maxlen=AT_MOST[lane]) for lane in Lane}
 
+    def __bool__(self) -> bool:
+        return any(self._lanes.values())
+
     def add(self, record: Record) -> None:
         """It goes out next, alarms first."""
         self._lanes[record.lane].append(record)

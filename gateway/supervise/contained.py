@@ -34,11 +34,11 @@ async def contained(call: Awaitable[R]) -> R:
 def _cancelling() -> int:
     """How often this task was told to end. No variable of `contained` names the task: its frame hangs on the error in which
     the task ends, and the three would keep each other."""
-    task = asyncio.current_task()
+    task = _current_task()
     return task.cancelling() if task is not None else 0
 
 
-class containing:  # noqa: N801 - a context manager that reads as a word; a class, since it stands on the road of every poll
+class containing:  # noqa: N801 - a context manager that reads as a word
     """The same for a block, without looking for swallowed cancellations. The block must not be one of a generator that
     yields within it."""
 
@@ -50,16 +50,21 @@ class containing:  # noqa: N801 - a context manager that reads as a word; a clas
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or isinstance(error, Exception):
-            return
-        task = _current_task()
-        if isinstance(error, asyncio.CancelledError):
-            if task is not None and task.cancelling():
-                raise asyncio.CancelledError from error  # plain: asyncio.timeout knows no subclass of it
-            raise PluginError("it was cancelled, though nobody asked for that") from error
-        if isinstance(error, GeneratorExit) and task is not self._before:
-            return  # the coroutine is closed from outside
-        raise PluginError(f"it raised {type(error).__name__}, which would end the gateway: {error}") from error
+        if error is not None and not isinstance(error, Exception):
+            contain(error, self._before)
+
+
+def contain(error: BaseException, entered: asyncio.Task[Any] | None) -> None:
+    """Raise what stands for an error that is no Exception, and came out of a block that this task has entered."""
+    outside = _current_task() is not entered
+    del entered  # this frame hangs on what is raised
+    if isinstance(error, asyncio.CancelledError):
+        if _cancelling():
+            raise asyncio.CancelledError from error  # plain: asyncio.timeout knows no subclass of it
+        raise PluginError("it was cancelled, though nobody asked for that") from error
+    if isinstance(error, GeneratorExit) and outside:
+        return  # the coroutine is closed from outside
+    raise PluginError(f"it raised {type(error).__name__}, which would end the gateway: {error}") from error
 
 
 def _current_task() -> asyncio.Task[Any] | None:

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from gateway.supervise.contained import contain
+
 DEAF = 2.0
 """Seconds that a task may take to leave its block after it was cancelled."""
 
 
 class Deadlines:
     """Cancels tasks that have been in a `within` block for too long, and turns whatever comes of that into TimeoutError
-    there.
+    there. What else comes out of a block is contained (`gateway.supervise.contained`).
 
     `sweep` must be called now and then; a time-out comes late by the time between two calls.
     """
@@ -61,8 +63,9 @@ class _Within:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._all._until.pop(self._task, None)
-        if self._all._late.pop(self._task, None) is None:
-            return
+        late = self._all._late
         # What a block answered after all stands; what it raised, of whatever kind, was raised because of the cancellation.
-        if self._task.uncancel() == 0 and kind is not None:
+        if late and late.pop(self._task, None) is not None and self._task.uncancel() == 0 and kind is not None:
             raise TimeoutError(f"no answer within {self._seconds:g} s") from error
+        if error is not None and not isinstance(error, Exception):
+            contain(error, self._task)

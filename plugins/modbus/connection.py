@@ -58,6 +58,7 @@ class Connection(Receiver):
         self._dialogue = Dialogue(
             framing, max_in_flight=max_in_flight, gap=gap, noisy=noisy, numbers_count=numbers_count
         )
+        self._open = self._dialogue.open
         self._turns = self._dialogue.turns
         self._silence = self._dialogue.silence
         self._gap = gap
@@ -125,7 +126,7 @@ class Connection(Receiver):
         if not requests:
             return []
         now = self._loop.time()
-        if self._heard and not self._dialogue and not self._turns:
+        if self._heard and not self._open and not self._turns:
             self._rested = now - self._last
         exchange = Exchange(requests, pace, until or now + pace.whole, self._loop.create_future())
         self._turns.add(exchange, urgent)
@@ -148,7 +149,7 @@ class Connection(Receiver):
 
     def expire(self, now: float) -> float | None:
         """Give up what is over its time. Returns when the next will be, None when nothing is under way."""
-        if not self._dialogue and not self._turns:
+        if not self._open and not self._turns:
             return None
         try:
             self._dialogue.expire(now)
@@ -204,7 +205,7 @@ class Connection(Receiver):
         self._fail(f"{self._peer}: {_loss(error)}")
 
     def connection_lost(self, error: Exception | None) -> None:
-        idle = not self._dialogue and not self._turns
+        idle = not self._open and not self._turns
         self.closed_idle = self._heard and not self._error and (idle or self._rested > _IDLE)
         never = " before any answer; is this its Modbus port, and has it a connection left?"
         self._fail(f"{self._peer}: {_loss(error)}{'' if self._heard else never}")
@@ -226,7 +227,7 @@ class Connection(Receiver):
             return
         if frames:
             self._write(frames)
-        if self._turns and now < self._dialogue.not_before and self._resume is None:
+        if now < self._dialogue.not_before and self._turns and self._resume is None:
             self._resume = self._loop.call_at(self._dialogue.not_before, self._resumed)
 
     def _resumed(self) -> None:
@@ -236,7 +237,7 @@ class Connection(Receiver):
         self._send(due if now < due < now + _EARLY else now)
 
     def _write(self, frames: Sequence[bytes]) -> None:
-        if self.unfinished and not self._framing.numbered:  # bytes that are no part of an answer
+        if not self._framing.numbered and self.unfinished:  # bytes that are no part of an answer
             self._dialogue.counts["stray"] += 1
             self.forget()
         if len(frames) == 1:

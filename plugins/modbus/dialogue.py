@@ -80,19 +80,16 @@ class Dialogue:
         """The last frame of another length than was asked for."""
         self._gap = gap
         self._noisy = noisy
-        self._open: dict[int, _Open] = {}
+        self.open: dict[int, _Open] = {}
+        """What an answer is waited for to, by its number; to be looked at only."""
         self._doubts = Doubts()
-
-    def __bool__(self) -> bool:
-        """Whether an answer is waited for."""
-        return bool(self._open)
 
     # What is said
 
     def next_frames(self, now: float) -> list[bytes]:
         """What to send now."""
         frames: list[bytes] = []
-        while self.turns and len(self._open) < self._max_in_flight and now >= self.not_before:
+        while len(self.open) < self._max_in_flight and now >= self.not_before and self.turns:
             exchange, index, left, same = self.turns.next()
             if left and not same and self.silence.is_mute(exchange.unit):
                 left = 0
@@ -103,8 +100,8 @@ class Dialogue:
                     continue
                 self.turns.hold((exchange, index, left, False))
                 request, index = self._doubts.new_mark(exchange.unit), _MARK
-            number = self._numbers.next(self._open) if self._numbers else 0
-            self._open[number] = exchange, index, now, left
+            number = self._numbers.next(self.open) if self._numbers else 0
+            self.open[number] = exchange, index, now, left
             frames.append(self._framing.wrap(request, number))
         return frames
 
@@ -113,13 +110,13 @@ class Dialogue:
     def take(self, frame: bytes, now: float) -> None:
         """A frame has come. Raises LinkError when it is no answer to what was asked."""
         number = int.from_bytes(frame[:2], "big") if self._numbers else 0
-        waiting = self._open.get(number)
+        waiting = self.open.get(number)
         if waiting is None or (self._doubts and self._owed(waiting, frame)):
             self._unexpected(number, frame, now)
             return
         exchange, index, _, _ = waiting
         if index == _MARK:
-            del self._open[number]
+            del self.open[number]
             self._doubts.end(exchange.unit)
             return
         answer = self._framing.answer(exchange.requests[index], frame)
@@ -134,7 +131,7 @@ class Dialogue:
         self._answered(number, answer, now)
 
     def _answered(self, number: int, answer: Answer, now: float) -> None:
-        exchange, index, sent, left = self._open.pop(number)
+        exchange, index, sent, left = self.open.pop(number)
         if self._astray or self.odd or self.held is not None:
             self._astray, self.odd, self.held = 0, "", None
         self.silence.answered(exchange.unit, now - sent)
@@ -151,8 +148,8 @@ class Dialogue:
 
     def spoilt(self) -> None:
         """What came was damaged, and the line is quiet now."""
-        for number, (exchange, index, _, left) in list(self._open.items()):
-            del self._open[number]
+        for number, (exchange, index, _, left) in list(self.open.items()):
+            del self.open[number]
             self._repeat_or_end(exchange, index, left, DAMAGED)
 
     def _owed(self, waiting: _Open, frame: bytes) -> bool:
@@ -173,9 +170,9 @@ class Dialogue:
 
     def _without_number(self, numbers: Numbers, number: int, frame: bytes, now: float) -> bool:
         """Whether the frame is the answer to the one request under way, of a device that gives no numbers back."""
-        if len(self._open) != 1 or (self._numbers_count and (numbers.proven or numbers.was_given(number))):
+        if len(self.open) != 1 or (self._numbers_count and (numbers.proven or numbers.was_given(number))):
             return False
-        ((asked, (exchange, index, _, _)),) = self._open.items()
+        ((asked, (exchange, index, _, _)),) = self.open.items()
         answer = self._framing.answer(exchange.requests[index], frame)
         if answer is None:
             return False
@@ -195,7 +192,7 @@ class Dialogue:
         assert self._numbers is not None
         asked, self._numbers.constant, answer, _ = self.held
         self.held = None
-        if asked in self._open:
+        if asked in self.open:
             self._answered(asked, answer, now)
 
     def _stray(self) -> None:
@@ -228,7 +225,7 @@ class Dialogue:
         """Give up what is over its time."""
         if self.held is not None and self.held[3] <= now:
             self._believe(now)
-        overdue = [item for item in self._open.items() if self._due(item[1]) <= now]
+        overdue = [item for item in self.open.items() if self._due(item[1]) <= now]
         for number, entry in overdue:
             self._late_from(number, now)
             self._unanswered(entry, now)
@@ -241,7 +238,7 @@ class Dialogue:
 
     def next_due(self) -> float | None:
         """When something will be over its time; None when nothing is asked."""
-        times = [*map(self._due, self._open.values()), *(exchange.until for exchange in self.turns.exchanges())]
+        times = [*map(self._due, self.open.values()), *(exchange.until for exchange in self.turns.exchanges())]
         if self.held is not None:
             times.append(self.held[3])
         return min(times, default=None)
@@ -249,7 +246,7 @@ class Dialogue:
     def give_up(self, exchange: Exchange, now: float) -> None:
         """Nobody waits for it any more."""
         self.turns.drop(exchange)
-        given_up = [number for number, entry in self._open.items() if entry[0] is exchange]
+        given_up = [number for number, entry in self.open.items() if entry[0] is exchange]
         for number in given_up:
             self._late_from(number, now)
         if given_up and not exchange.heard:
@@ -262,9 +259,9 @@ class Dialogue:
     def end(self, reason: str) -> None:
         """The line is dropped: everybody who waits is told why."""
         waiting = {id(exchange): exchange for exchange in self.turns.exchanges()}
-        waiting |= {id(entry[0]): entry[0] for entry in self._open.values()}
+        waiting |= {id(entry[0]): entry[0] for entry in self.open.values()}
         self.turns.clear()
-        self._open.clear()
+        self.open.clear()
         for exchange in waiting.values():
             if not exchange.done.done():
                 exchange.done.set_exception(LinkError(reason))
@@ -276,7 +273,7 @@ class Dialogue:
     def _run_out(self, exchange: Exchange) -> None:
         """The time for an exchange is over, though not all of it is sent."""
         self.turns.skip(exchange, UNSENT)
-        if not self.turns.repeats(exchange) and all(entry[0] is not exchange for entry in self._open.values()):
+        if not self.turns.repeats(exchange) and all(entry[0] is not exchange for entry in self.open.values()):
             exchange.end()
 
     def _unanswered(self, entry: _Open, now: float) -> None:
@@ -314,7 +311,7 @@ class Dialogue:
 
     def _late_from(self, number: int, now: float) -> None:
         """An open request is given up: its answer may come late."""
-        exchange, index, _, _ = self._open.pop(number)
+        exchange, index, _, _ = self.open.pop(number)
         if self._numbers:
             self._numbers.give_up(number)
         elif index != _MARK:

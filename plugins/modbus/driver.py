@@ -58,7 +58,8 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
         return doubts(devices)
 
     async def connect(self) -> None:
-        self._paces: dict[str, Pace] = {}
+        self._ways: WeakKeyDictionary[Tags, tuple[ReadPlan, Pace]] = WeakKeyDictionary()
+        """How tags are read."""
         self._scans = _scans(self.devices)
         self._loop = asyncio.get_running_loop()
         self._dialling = asyncio.Lock()
@@ -98,26 +99,27 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
         return self._before + Counter(self._connection.counts) if self._before else self._connection.counts
 
     async def read(self, tags: Tags) -> Values:
-        try:
-            return await self._read(tags)
-        except LinkError:
-            if not self._connection.closed_idle:
-                raise
-        await self._dial_again()
-        return await self._read(tags)
+        plan, pace = self._ways.get(tags) or self._new_way(tags)
+        dialled = False
+        while True:
+            until = self._loop.time() + pace.whole
+            if not plan.whole:
+                plan.prepare(time.monotonic())
+            try:
+                if plan.whole or not plan.doubtful:
+                    answers = await self._connection.exchange(plan.requests, pace, until)
+                else:
+                    answers = await self._ask_doubtful(plan, pace, until)
+                values = plan.quick(answers, time.time_ns())
+                return values if values is not None else await self._read_on(tags.device, plan, answers, pace, until)
+            except LinkError:
+                if dialled or not self._connection.closed_idle:
+                    raise
+            dialled = True
+            await self._dial_again()
 
-    async def _read(self, tags: Tags) -> Values:
-        plan = _plans.get(tags) or self._new_plan(tags)
-        pace = self._paces.get(tags.device) or self._new_pace(tags.device)
-        until = self._loop.time() + pace.whole
-        plan.prepare(time.monotonic())
-        if plan.doubtful:
-            answers = await self._ask_doubtful(plan, pace, until)
-        else:
-            answers = await self._connection.exchange(plan.requests, pace, until)
-        values = plan.quick(answers, time.time_ns())
-        if values is not None:
-            return values
+    async def _read_on(self, device: str, plan: ReadPlan, answers: list[Answer], pace: Pace, until: float) -> Values:
+        """The values of a scan in which something is refused, or was."""
         answers = await self._ask(plan, answers, pace, until)
         if answers and not heard(answers):
             plan.silent(answers)
@@ -125,7 +127,7 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
         before = plan.refused
         values = plan.values(answers, time.monotonic(), time.time_ns())
         if plan.refused != before:
-            self._log_refusals(plan, tags.device, before)
+            self._log_refusals(plan, device, before)
         return values
 
     async def write(self, tag: Tag, value: float | bool | int | str) -> None:
@@ -179,14 +181,13 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
     def _device(self, name: str) -> Device:
         return next(device for device in self.devices if device.name == name)
 
-    def _new_plan(self, tags: Tags) -> ReadPlan:
+    def _new_way(self, tags: Tags) -> tuple[ReadPlan, Pace]:
         device = self._device(tags.device)
-        plan = _plans[tags] = ReadPlan(device, tags, time.monotonic())
-        return plan
-
-    def _new_pace(self, device: str) -> Pace:
-        pace = self._paces[device] = pace_of(self._device(device).config, self.config.timeout, self._scans)
-        return pace
+        plan = _plans.get(tags)
+        if plan is None:
+            plan = _plans[tags] = ReadPlan(device, tags, time.monotonic())
+        way = self._ways[tags] = plan, pace_of(device.config, self.config.timeout, self._scans)
+        return way
 
     async def _ask_doubtful(self, plan: ReadPlan, pace: Pace, until: float) -> list[Answer]:
         """The first answers of a scan, when some blocks were silent before: those come last, each briefly."""

@@ -47,7 +47,7 @@ class ReadPlan:
     def prepare(self, now: float) -> None:
         """Before a scan: ask again for parked addresses that are due, or in larger blocks when some of them came back or the
         day is over."""
-        if self._whole:
+        if self.whole:
             return
         if self._silent and any(len(block.spans) > 1 for block in self._silent):
             self._halve_all_silent()
@@ -120,7 +120,7 @@ class ReadPlan:
 
     def quick(self, answers: Sequence[Answer], t_ns: int) -> NDArray[np.float64] | Readings | None:
         """`values`, for a scan in which nothing was refused, as most are; else None."""
-        if not self._whole or self.refused:
+        if not self.whole or self.refused:
             return None
         try:
             payload = b"".join(answers)  # type: ignore[arg-type]  # a code among them is the exception
@@ -130,7 +130,7 @@ class ReadPlan:
 
     def values(self, answers: Sequence[Answer], now: float, t_ns: int) -> NDArray[np.float64] | Readings:
         """One value per tag if all is good, else Readings with the source time `t_ns`. `answers` are those to `requests`."""
-        if not self._whole or self.refused or any(type(answer) is int for answer in answers):
+        if not self.whole or self.refused or any(type(answer) is int for answer in answers):
             answers = self._settle(answers, now)
         return self._taken(b"".join(answers), t_ns)  # type: ignore[arg-type]  # no codes are left
 
@@ -162,7 +162,7 @@ class ReadPlan:
             else:
                 between[-1].append(span)
         self._use([block for spans in between if spans for block in blocks_of(spans, self._options)])
-        self._whole = not self._parked
+        self.whole = not self._parked
 
     def _use(self, blocks: Sequence[Block]) -> None:
         if self._silent:
@@ -171,7 +171,8 @@ class ReadPlan:
         self.requests: tuple[Request, ...] = tuple(self._request(block) for block in blocks)
         self._decoder: Decoder | None = None
         self._payload = None
-        self._whole = False
+        self.whole = False
+        """Whether it is as it was made: nothing is parked, halved or doubtful, and `prepare` has nothing to do."""
 
     def _request(self, block: Block) -> Request:
         return read(

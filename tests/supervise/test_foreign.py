@@ -103,6 +103,17 @@ async def test_whatever_a_late_call_raises_is_a_timeout(kind):
         await task
 
 
+@pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
+async def test_what_would_end_the_gateway_or_the_task_comes_out_of_a_deadline_as_an_error_of_the_plugin(raised):
+    async def read():
+        with Deadlines().within(25):
+            await asyncio.sleep(0)
+            raise raised
+
+    with pytest.raises(PluginError, match=r"would end the gateway|nobody asked for that"):
+        await asyncio.create_task(read())
+
+
 async def test_a_call_that_goes_on_though_it_is_late_is_told():
     sweeps, told, deaf = Deadlines(), [], Deaf()
 

@@ -60,7 +60,7 @@ async def test_scans_of_one_device_take_turns_as_well() -> None:
         async with connected(device, other) as driver:
             await driver.read(device.tags)
             one = pace_of(device.config, device.config.timeout)
-            assert driver._paces[device.name] == Pace(one.patience, 3 * one.whole, one.retries, one.pause)
+            assert driver._ways[device.tags][1] == Pace(one.patience, 3 * one.whole, one.retries, one.pause)
 
 
 async def test_an_exchange_that_is_dropped_is_asked_no_more() -> None:

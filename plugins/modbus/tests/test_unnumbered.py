@@ -214,7 +214,7 @@ async def test_a_dead_unit_is_probed_with_the_patience_that_the_line_deserves() 
             answer = raw.answer
             await give_up(raw, driver, dead)
             raw.answer = answer
-            pace = driver._paces["dead"]
+            _, pace = driver._ways[dead.tags]
             assert driver._connection._silence.patience(1, pace) < pace.patience
             assert driver._connection._silence.patience(2, pace) == pace.patience
             assert await read(driver, alive) == [0, 1, 2, 3]
