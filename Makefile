@@ -1,6 +1,6 @@
 # make demo and make test are all that a new machine needs; everything else is for developers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all attack lint docs wheel clean
+.PHONY: help demo test test-all attack figures lint docs wheel clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,6 +29,9 @@ test-all: $(VENV)/.dev ## the tests that need long runs, a booted systemd, or mo
 attack: $(VENV)/.dev ## hostile servers, brokers, neighbours and files, on this machine (SOAK=30min: in turns)
 	@sh .ci/tools.sh
 	$(RUN)/python -m tests.attack $(if $(SOAK),--soak $(SOAK)) $(ARGS)
+
+figures: ## count the house: folders, names, constructors, lines (ARGS=TREE: beside another checkout)
+	@$(PYTHON) benchmarks/figures.py . $(ARGS)
 
 lint: $(VENV)/.dev ## format, and check style, types and imports
 	$(RUN)/ruff format .

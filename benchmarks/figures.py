@@ -1,0 +1,141 @@
+"""The size and shape of the house, counted by the same rules every time:  make figures
+
+    python benchmarks/figures.py [TREE …]      this tree, or others, such as a checkout of before, side by side
+
+Counted is the code that is shipped: gateway/ and plugins/, without tests. None of the figures is a mark; one that grows is a
+question.
+"""
+
+import ast
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FILES, METHODS, PARAMETERS = 20, 15, 7
+"""Beyond so many there are too many: files of a folder, methods of a class, parameters of a constructor."""
+NOT_SHIPPED = {"tests", "cases", "templates"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file of the tree that is counted."""
+
+    path: Path
+    """From the tree's root on."""
+    text: str
+    tree: ast.Module
+
+    @property
+    def is_core(self) -> bool:
+        return self.path.parts[0] == "gateway"
+
+    def classes(self) -> Iterator[ast.ClassDef]:
+        return (node for node in ast.walk(self.tree) if isinstance(node, ast.ClassDef))
+
+
+def modules(root: Path) -> list[Module]:
+    """What is shipped of a checkout."""
+    paths = sorted(path for part in ("gateway", "plugins") for path in (root / part).rglob("*.py"))
+    texts = [(path.relative_to(root), path.read_text(encoding="utf-8")) for path in paths]
+    return [Module(path, text, ast.parse(text)) for path, text in texts if not NOT_SHIPPED & set(path.parts)]
+
+
+def methods(of: ast.ClassDef) -> list[Function]:
+    """Those that stand in the class itself; a property with a setter is one."""
+    found = {node.name: node for node in of.body if isinstance(node, Function)}
+    return list(found.values())
+
+
+def parameters(of: ast.ClassDef) -> list[ast.arg]:
+    """Of the constructor, without self."""
+    for method in methods(of):
+        if method.name == "__init__":
+            return [*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs][1:]
+    return []
+
+
+def takes_call(parameter: ast.arg, aliases: Iterable[str]) -> bool:
+    """Whether it is a Callable, or a name for one."""
+    if parameter.annotation is None:
+        return False
+    names = {node.id for node in ast.walk(parameter.annotation) if isinstance(node, ast.Name)}
+    return "Callable" in names or not names.isdisjoint(aliases)
+
+
+def aliases(found: Sequence[Module]) -> set[str]:
+    """Names that stand for a Callable, as `Spawn = Callable[…]`."""
+    named = set()
+    for module in found:
+        for node in module.tree.body:
+            match node:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Subscript(value=ast.Name(id="Callable"))):
+                    named.add(name)
+    return named
+
+
+def set_from_outside(module: Module) -> Iterator[str]:
+    """`self.part.what = how`: an attribute of a part that the part did not set itself."""
+    for node in ast.walk(module.tree):
+        for target in node.targets if isinstance(node, ast.Assign) else ():
+            match target:
+                case ast.Attribute(attr=name, value=ast.Attribute(value=ast.Name(id="self"))):
+                    yield name
+
+
+def repeated(names: Iterable[str]) -> int:
+    """How many of the names stand for more than one thing."""
+    return sum(count > 1 for count in Counter(names).values())
+
+
+def figures(root: Path) -> dict[str, str]:
+    """By what is counted, in words."""
+    found = modules(root)
+    core = [module for module in found if module.is_core]
+    folders = Counter(module.path.parent for module in found if module.path.name != "__init__.py")
+    classes = [each for module in core for each in module.classes()]
+    shipped = [each for module in found for each in module.classes()]
+    public = [each.name for each in shipped if not each.name.startswith("_")]
+    constructors = [parameters(each) for each in classes]
+    calls = sum(takes_call(each, aliases(core)) for given in constructors for each in given)
+    gateway = next((each for each in classes if each.name == "Gateway"), None)
+    largest = max(len(module.text.splitlines()) for module in found)
+    untyped = sum(module.text.count("dict[str, Any]") for module in core if module.path.parts[1] != "cli")
+    lines = sum(len(module.text.splitlines()) for module in found)
+    return {
+        f"folders of more than {FILES} files (files of the largest)": (
+            f"{sum(count > FILES for count in folders.values())} ({max(folders.values(), default=0)})"
+        ),
+        "files (lines of the longest)": f"{len(found)} ({largest})",
+        "public classes that share their name": str(repeated(public)),
+        "files of gateway/ that share their name": str(
+            repeated(module.path.name for module in core if module.path.name != "__init__.py")
+        ),
+        "callables that constructors of gateway/ take": str(calls),
+        "attributes of parts that are set from outside": str(sum(len([*set_from_outside(each)]) for each in core)),
+        f"constructors of more than {PARAMETERS} parameters": str(
+            sum(len(given) > PARAMETERS for given in constructors)
+        ),
+        f"classes of more than {METHODS} methods": str(sum(len(methods(each)) > METHODS for each in shipped)),
+        "methods of Gateway": str(len(methods(gateway))) if gateway else "–",
+        "dict[str, Any] in gateway/, without cli/": str(untyped),
+        "lines": f"{lines:,}",
+    }
+
+
+def main() -> None:
+    roots = [Path(argument) for argument in sys.argv[1:]] or [ROOT]
+    counted = [figures(root) for root in roots]
+    width = max(map(len, counted[0]))
+    if len(roots) > 1:
+        print(" " * width, *(f"{root.resolve().name:>12}" for root in roots))
+    for what in counted[0]:
+        print(f"{what:<{width}}", *(f"{each[what]:>12}" for each in counted))
+
+
+if __name__ == "__main__":
+    main()
