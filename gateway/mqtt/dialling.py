@@ -16,8 +16,11 @@ _dialling: defaultdict[str, set[threading.Thread]] = defaultdict(set)
 async def in_a_thread(destination: str, dial: Callable[[], None]) -> None:
     """Wait for `dial`, and raise what it raises. A cancelled wait leaves the thread to itself; so does the end of the
     process, which waits for no daemon thread. Raises LinkError when too many of them hang already."""
+    for other, threads in tuple(_dialling.items()):
+        threads -= {thread for thread in threads if not thread.is_alive()}
+        if not threads:
+            del _dialling[other]
     threads = _dialling[destination]
-    threads -= {thread for thread in threads if not thread.is_alive()}
     if len(threads) >= AT_ONCE:
         raise LinkError(f"{AT_ONCE} attempts to dial {destination} hang: does the name server answer?")
     loop = asyncio.get_running_loop()

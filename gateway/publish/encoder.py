@@ -17,10 +17,9 @@ from gateway.publish.exact import exact_json
 RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip")
 """Last levels of the topics beside the readings'."""
 
-REPLACED = 3
-"""Devices of one name whose plans are kept: the one that is read, and those that reloads have replaced, which history has."""
-REMOVED = 20
-"""Names whose plans are kept beside those of the devices that are read: history has them."""
+KEPT_TAGS = 10_000
+"""Tags of devices that are read no more, whose plans are kept, beside as many as are read: history has them. The newest
+device's plan always stays."""
 
 
 class JsonEncoder:
@@ -48,7 +47,7 @@ class JsonEncoder:
         self._trouble = trouble
         self._context = own_place(gateway)
         self._own_topic = own_topic(topic, self._context, gateway.name)
-        self._blocks: dict[str, dict[Device, tuple[str, BlockJson]]] = {}
+        self._blocks: dict[Device, tuple[str, BlockJson]] = {}
 
     def messages(self, record: Record) -> list[Message]:
         """The messages of a record, at least one unless one message per tag is wanted and it holds no readings."""
@@ -120,17 +119,23 @@ class JsonEncoder:
         return Message(f"{topic}/{level}", exact_json({**body, "context": said} if said else body))
 
     def _block(self, device: Device) -> tuple[str, BlockJson]:
-        of_name = self._blocks.get(device.name)
-        if of_name is None:
-            if len(self._blocks) > REMOVED + len(self._devices()):
-                del self._blocks[next(iter(self._blocks))]
-            of_name = self._blocks[device.name] = {}
-        known = of_name.get(device)
+        known = self._blocks.get(device)
         if known is None:
-            if len(of_name) >= REPLACED:
-                del of_name[next(iter(of_name))]
-            known = of_name[device] = (self._topic(device), BlockJson(device))
+            if len(self._blocks) >= len(devices := self._devices()):
+                self._forget_others(devices)
+            known = self._blocks[device] = (self._topic(device), BlockJson(device))
         return known
+
+    def _forget_others(self, devices: Sequence[Device]) -> None:
+        """Drop the oldest plans of devices that are read no more."""
+        read = set(devices)
+        others = [each for each in self._blocks if each not in read]
+        kept = sum(len(each.tags) for each in others)
+        most = KEPT_TAGS + sum(len(each.tags) for each in devices)
+        for each in others:
+            if kept > most:
+                kept -= len(each.tags)
+                del self._blocks[each]
 
     def _topic(self, device: Device) -> str:
         return self._fill(device.context, device.name)

@@ -41,17 +41,21 @@ SHOWN = 16
 """Names of an enumeration that a description shows."""
 
 
-_described: dict[tuple[str, str], Found] = {}
-"""URL and address → what was told of it, by a server that is too slow to tell all at one connect."""
+MOST_REMEMBERED = 100_000
+"""Descriptions that are kept of servers that are too slow to tell all at one connect; those of the longest known go first,
+whose device may be gone."""
+
+_described: dict[str, dict[str, Found]] = {}
+"""URL → address → what was told of it, by such a server."""
 
 
 async def describe_tags(session: Session, tags: Sequence[Tag]) -> Mapping[Tag, Found]:
     """Type, unit and description of the tags whose nodes the server knows; of a slow server, as many as it tells in time."""
-    url = session.config.url
+    before = _described.get(session.config.url, {})
     until = asyncio.get_running_loop().time() + PATIENCE
     nodes = await nodes_of(session, tags)
     known = [(tag, node) for tag, node in zip(tags, nodes, strict=True) if node is not None]
-    open_ones = [(tag, node) async for tag, node in unhurried(known) if (url, _key(tag)) not in _described]
+    open_ones = [(tag, node) async for tag, node in unhurried(known) if _key(tag) not in before]
     found: dict[Tag, Found] = {}
     at = 0
     while at < len(open_ones) and (not at or asyncio.get_running_loop().time() < until):
@@ -60,11 +64,21 @@ async def describe_tags(session: Session, tags: Sequence[Tag]) -> Mapping[Tag, F
         told = await describe_nodes(session, [node for _, node in some], [tag.config for tag, _ in some])
         found |= {tag: what for (tag, _), what in zip(some, told, strict=True) if what is not None and what.type}
     async for tag, _ in unhurried(known):
-        if (what := _described.pop((url, _key(tag)), None)) is not None and tag not in found:
+        if tag not in found and (what := before.get(_key(tag))) is not None:
             found[tag] = what
-    if at < len(open_ones):
-        _described.update({(url, _key(tag)): what for tag, what in found.items()})
+    if before or at < len(open_ones):
+        of_others = before.keys() - {_key(tag) for tag, _ in known}  # of another device at this URL
+        mine = {_key(tag): what for tag, what in found.items()} if at < len(open_ones) else {}
+        _remember(session.config.url, mine | {key: before[key] for key in of_others})
     return found
+
+
+def _remember(url: str, told: dict[str, Found]) -> None:
+    _described.pop(url, None)
+    if told:
+        _described[url] = told
+    while len(_described) > 1 and sum(map(len, _described.values())) > MOST_REMEMBERED:
+        del _described[next(iter(_described))]
 
 
 def _key(tag: Tag) -> str:

@@ -38,6 +38,8 @@ def profile_of(url: str) -> Profile:
     """What is known of the server at this URL."""
     known = _profiles.get(url)
     if known is None or time.monotonic() - known.since > KEPT:
+        for other in [each for each, profile in _profiles.items() if time.monotonic() - profile.since > KEPT]:
+            del _profiles[other]
         known = _profiles[url] = Profile()
     return known
 

@@ -25,6 +25,7 @@ from gateway.core.quality import (
 )
 from gateway.core.readings import Exact
 from gateway.core.tag import VALUE_TYPES
+from gateway.publish import encoder as encoder_module
 
 from .blocks import T0_MS, block, device, encoder, record
 
@@ -285,13 +286,23 @@ def test_every_sample_is_in_exactly_one_message_in_its_order(rows: list[tuple[in
     assert seen == expected
 
 
-def test_devices_that_reloads_have_replaced_do_not_fill_the_memory() -> None:
+def test_devices_that_reloads_have_replaced_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_module, "KEPT_TAGS", 10)
     one = encoder()
     alive = []
-    for _ in range(50):
-        replaced = device({"inlet_temp": "float64"})
-        one.messages(record(block(replaced, [1.0])))
+    for number in range(50):
+        replaced = device({"inlet_temp": "float64", "speed": "int16"}, f"press-{number // 10}")
+        one.messages(record(block(replaced, [1.0, 2.0])))
         alive.append(weakref.ref(replaced))
         del replaced
     gc.collect()
-    assert sum(each() is not None for each in alive) <= 4
+    assert [each() is not None for each in alive] == [False] * 44 + [True] * 6
+
+
+def test_the_plan_of_one_large_device_of_history_stays_while_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_module, "KEPT_TAGS", 1)
+    one, old = encoder(), device({"inlet_temp": "float64", "speed": "int16"})
+    one.messages(record(block(old, [1.0, 2.0])))
+    plan = one._blocks[old]
+    one.messages(record(block(old, [1.0, 2.0])))
+    assert one._blocks[old] is plan

@@ -8,7 +8,7 @@ from asyncua import ua
 from structlog.testing import capture_logs
 
 from gateway.plugin import quality
-from plugins.opcua import OpcUa, nodes
+from plugins.opcua import OpcUa, nodes, profile
 from plugins.opcua import items as items_module
 from plugins.opcua import reading as reading_module
 from tests.peers.opcua_hostile import (
@@ -298,6 +298,34 @@ async def test_a_server_too_slow_to_describe_all_its_tags_in_time_is_asked_for_t
             await driver.close()
             driver.release()
     assert told == [["T0", "T1"], ["T0", "T1", "T2", "T3"], ["T0", "T1", "T2", "T3", "T4"]]
+    assert not nodes._described
+
+
+async def test_what_slow_servers_that_are_gone_have_told_is_forgotten_in_the_end(monkeypatch):
+    monkeypatch.setattr(nodes, "PATIENCE", 0.0)
+    monkeypatch.setattr(nodes, "DESCRIBED", 2)
+    monkeypatch.setattr(nodes, "MOST_REMEMBERED", 5)
+    monkeypatch.setattr(nodes, "_described", {})
+    urls = []
+    for _ in range(4):
+        async with bent() as server:
+            device = server.device(5)
+            urls.append(device.config.url)
+            driver = OpcUa([device])
+            await driver.connect()
+            await driver.describe()
+            await driver.close()
+            driver.release()
+    assert list(nodes._described) == urls[-2:]
+
+
+def test_what_was_learned_of_servers_is_forgotten_after_a_day():
+    first, other = profile.profile_of("opc.tcp://a"), profile.profile_of("opc.tcp://b")
+    assert profile.profile_of("opc.tcp://a") is first
+    first.since -= profile.KEPT + 1.0
+    other.since -= profile.KEPT + 1.0
+    assert profile.profile_of("opc.tcp://a") is not first
+    assert list(profile._profiles) == ["opc.tcp://a"]
 
 
 async def test_a_server_that_answers_twice_is_read_and_that_is_remarked():
