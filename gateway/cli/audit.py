@@ -1,4 +1,4 @@
-"""`edge-gateway audit`: shows the audit trail, and verifies its chain. Needs no running gateway."""
+"""`edge-gateway audit`: shows the audit trail, verifies its chain, and acknowledges damage. Needs no running gateway."""
 
 import argparse
 import json
@@ -9,7 +9,12 @@ from typing import Any
 from gateway.cli.frame import shared
 from gateway.cli.frame.places import at_state
 from gateway.cli.frame.terminal import colour, fail, joined
-from gateway.trust.audit import Verdict, verify
+from gateway.core.clock import SystemClock
+from gateway.core.errors import GatewayError
+from gateway.operate.arguments import reason
+from gateway.places.person import person
+from gateway.trust import files
+from gateway.trust.audit import AuditTrail, Verdict, verify
 from gateway.trust.files import tail
 
 FILE = "audit.jsonl"
@@ -22,16 +27,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     verifying = actions.add_parser("verify", parents=[shared()], help="whether all records are as they were written")
     showing = actions.add_parser("show", parents=[shared()], help="the last records")
     showing.add_argument("-n", dest="count", type=int, default=20, metavar="COUNT", help="how many (default 20)")
-    for action in (verifying, showing):
+    acknowledging = actions.add_parser(
+        "acknowledge", parents=[shared()], help="say that you have looked at all damage that verify tells of"
+    )
+    acknowledging.add_argument("--reason", required=True, metavar="TEXT", help="what has happened, for the audit trail")
+    for action in (verifying, showing, acknowledging):
         action.add_argument("file", nargs="?", type=Path, help="an audit.jsonl, or the state directory that holds it")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Verify or show; 1 for a trail that is changed or cannot be read."""
+    """Verify, show or acknowledge; 1 for a trail that is changed or cannot be read."""
     try:
         with at_state(args.config, args.file) as place:
             path = place / FILE if place.is_dir() or args.file is None else place
+            if args.what == "acknowledge":
+                return _acknowledge(path, reason(args.reason), args.json)
             return _show(path, args.count, args.json) if args.what == "show" else _verify(path, args.json)
+    except (GatewayError, ValueError) as error:
+        fail(str(error))
     except PermissionError as error:
         fail(f"you may not read {error.filename}: try  sudo edge-gateway audit {args.what}")
     except OSError as error:
@@ -48,6 +61,19 @@ def _verify(path: Path, as_json: bool) -> int:
     return 0 if verdict.ok else 1
 
 
+def _acknowledge(path: Path, why: str, as_json: bool) -> int:
+    if not files.is_begun(path):
+        raise FileNotFoundError(2, "there is no audit trail", str(path))
+    damages = AuditTrail(path, SystemClock()).acknowledge(person(), why)
+    if as_json:
+        print(json.dumps({"acknowledged": [asdict(damage.problem) for damage in damages]}))
+    elif not damages:
+        print("nothing to acknowledge: all records are as they were written, or were acknowledged before")
+    else:
+        print(joined([*(f"acknowledged: {damage.problem}" for damage in damages)]))
+    return 0
+
+
 def _plain(verdict: Verdict) -> dict[str, Any]:
     return {
         "ok": verdict.ok,
@@ -56,15 +82,23 @@ def _plain(verdict: Verdict) -> dict[str, Any]:
         "hash": verdict.end.hash,
         "torn": verdict.torn,
         "problem": asdict(verdict.problem) if verdict.problem else None,
+        "acknowledged": [asdict(each) for each in verdict.acknowledged],
     }
 
 
 def _words(verdict: Verdict) -> list[str]:
+    known = [
+        f"{each.problem}; acknowledged by {each.who} on {each.when[:10]} because: {each.why}"
+        for each in verdict.acknowledged
+    ]
     if verdict.problem:
         sound = f"sound up to record {verdict.records}" if verdict.records else "no sound record before it"
-        return [colour(str(verdict.problem), "red"), sound]
+        looked = "when you have looked at it:  edge-gateway audit acknowledge --reason TEXT"
+        return [*known, colour(str(verdict.problem), "red"), sound, looked]
+    as_written = "all others as they were written" if known else "all as they were written"
     lines = [
-        colour(f"{verdict.records} records, all as they were written", "green"),
+        *known,
+        colour(f"{verdict.records} records, {as_written}", "green"),
         f"last: record {verdict.end.n}, hash {verdict.end.hash}",
     ]
     if verdict.torn:

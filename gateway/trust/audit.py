@@ -7,7 +7,7 @@ record's hash where he cannot reach it.
 
 At a start the trail goes on where it ended. What a power cut left half written is set aside, and a record says so. A trail
 that was damaged is never mended: it goes on from its anchor, with a record that says what was wrong, and `verify` points at
-the damage for ever.
+the damage until somebody has acknowledged it.
 """
 
 import fcntl
@@ -25,11 +25,13 @@ from gateway.core.errors import GatewayError
 from gateway.core.parsing import doubting
 from gateway.places.regular import open_regular
 from gateway.trust import files
-from gateway.trust.chain import DAMAGED, START, Head, seal
-from gateway.trust.verify import Verdict, verify
+from gateway.trust.chain import ACKNOWLEDGED, DAMAGED, START, BrokenRecordError, Head, read, seal
+from gateway.trust.verify import MOST, Damage, Verdict, verify
 
 __all__ = ["AuditError", "AuditTrail", "Verdict", "verify"]
 
+_AT_ONCE = 100
+"""Damages that one record acknowledges."""
 _RESERVED = {"n", "ts", "tz", "prev", "hash"}
 
 
@@ -68,6 +70,27 @@ class AuditTrail:
             self._catch_up(file)
             self._add(file, {"action": action, "who": who, **fields})
 
+    def acknowledge(self, who: str, why: str) -> list[Damage]:
+        """Say that somebody has looked at all damage that there is now; `verify` calls it no problem any more. Returns it.
+        Blocking: reads the whole trail. Raises AuditError."""
+        looked_at: list[Damage] = []
+        while (verdict := self._verdict()).problem and len(looked_at) < MOST:
+            if not verdict.damages:  # nothing has come behind it yet
+                self.write(DAMAGED, "system", why=verdict.problem.message)
+                continue
+            some = verdict.damages[:_AT_ONCE]
+            told = [f"{damage.problem.where}: {damage.problem.message}" for damage in some]
+            self.write(ACKNOWLEDGED, who, why=why, damages=[damage.key for damage in some], old=told)
+            looked_at += some
+        self.damage = ""
+        return looked_at
+
+    def _verdict(self) -> Verdict:
+        try:
+            return verify(self.path)
+        except OSError as error:
+            raise AuditError(f"the audit trail cannot be read: {error.strerror or error}") from error
+
     def head(self) -> Head:
         """Where the trail ends, whoever wrote last. Raises AuditError."""
         with self._writing() as file:
@@ -85,6 +108,16 @@ class AuditTrail:
                 raise AuditError(
                     f"the audit trail {error.filename or self.path} cannot be written: {error.strerror or error}"
                 ) from error
+
+    def _is_acknowledged(self) -> bool:
+        """Whether another process has written so since this object wrote."""
+        for part in reversed(files.parts(self.path)):
+            for line in files.lines_backwards(part):
+                with suppress(BrokenRecordError):
+                    record = read(line)
+                    if record["n"] <= self._end.n or record["action"] == ACKNOWLEDGED:
+                        return bool(record["n"] > self._end.n)
+        return False
 
     def _add(self, file: "_File", fields: dict[str, Any]) -> None:
         with doubting(lambda reason: AuditError(f"this cannot be written into the audit trail: {reason}")):
@@ -107,6 +140,8 @@ class AuditTrail:
         if not file.size and not files.is_begun(self.path):
             files.move_head(self.path, files.prepare_head(self.path, START))
         torn = file.tear_off()
+        if self._seen is not None and self.damage and self._is_acknowledged():
+            self.damage = ""
         found = files.last_record(files.parts(self.path)) or START
         anchor = files.read_head(self.path)
         self._end = found

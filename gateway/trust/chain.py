@@ -18,6 +18,8 @@ LONGEST = 4 * 1024 * 1024
 """Bytes of a record's line."""
 DAMAGED = "audit.damaged"
 """The action by which the trail itself says that something of it was missing or changed."""
+ACKNOWLEDGED = "audit.acknowledged"
+"""The action by which a person says that he has looked at damage."""
 _TEXT, _ENTRIES = 65_536, 1000
 """What of a field is kept, so that no record becomes too long."""
 _HIGHEST = 1 << 53

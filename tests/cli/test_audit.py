@@ -32,6 +32,23 @@ def test_a_changed_record_is_named_and_the_exit_code_tells(trail, capsys):
     assert (told["ok"], told["records"], told["problem"]["line"]) == (False, 1, 2)
 
 
+def test_damage_is_acknowledged_with_person_and_reason_and_then_told_with_exit_0(trail, capsys):
+    trail.path.write_bytes(trail.path.read_bytes().replace(b"kim", b"tom"))
+    assert main(["audit", "verify", str(trail.path)]) == 1
+    assert "edge-gateway audit acknowledge --reason TEXT" in capsys.readouterr().out
+    assert main(["audit", "acknowledge", "--reason", " ", str(trail.path)]) == 1
+    assert "must say why" in capsys.readouterr().err
+    assert main(["audit", "acknowledge", "--reason", "a disk test", str(trail.path)]) == 0
+    assert "acknowledged:" in capsys.readouterr().out
+    assert main(["audit", "verify", str(trail.path)]) == 0
+    said = capsys.readouterr().out
+    assert "record 2: its content does not match its hash: it was changed; acknowledged by " in said
+    assert "because: a disk test" in said
+    assert "all others as they were written" in said
+    assert main(["audit", "acknowledge", "--reason", "again", str(trail.path)]) == 0
+    assert "nothing to acknowledge" in capsys.readouterr().out
+
+
 def test_the_trail_is_found_by_the_configuration_or_by_its_directory(trail, tmp_path, capsys):
     config = tmp_path / "config.toml"
     config.write_text('[gateway]\nname = "gw"\nstate_dir = "state"\n')

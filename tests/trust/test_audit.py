@@ -200,6 +200,90 @@ def test_a_damaged_trail_goes_on_and_keeps_pointing_at_the_damage(path, damage):
         assert (verdict.problem.line, verdict.records) == (6, 7)
 
 
+def damaged(path, damage):
+    """Written, damaged while nothing ran, and gone on with."""
+    written(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    changed = {
+        "cut": lines[:3],
+        "flip": [*lines[:2], lines[2].replace(b"82.5", b"99.9"), *lines[3:]],
+        "flip last": [*lines[:4], lines[4].replace(b"82.5", b"99.9")],
+        "removed": [*lines[:1], *lines[3:]],
+        "moved": [lines[0], lines[2], lines[1], *lines[3:]],
+        "rubbish": [*lines[:2], b"\x00\xff\n{}\n", *lines[2:], b"rubbish\n"],
+        "no head": lines,
+        "all gone": [],
+    }
+    path.write_bytes(b"".join(changed[damage]))
+    if damage == "no head":
+        path.with_suffix(".head").unlink()
+    trail = AuditTrail(path, FakeClock())
+    trail.write("gateway.start", "system")
+    return trail
+
+
+DAMAGES = ["cut", "flip", "flip last", "removed", "moved", "rubbish", "no head", "all gone"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_that_somebody_has_acknowledged_is_told_and_no_problem_any_more(path, damage):
+    trail = damaged(path, damage)
+    assert not verify(path).ok
+    assert trail.acknowledge("kim", "the disk was exchanged")
+    verdict = verify(path)
+    assert verdict.ok, verdict.problem
+    assert {(each.who, each.why) for each in verdict.acknowledged} == {("kim", "the disk was exchanged")}
+    assert trail.acknowledge("kim", "again") == []
+    trail.write("gateway.stop", "system")
+    assert AuditTrail(path, FakeClock()).damage == ""
+    assert verify(path).ok
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("later", ["flip", "cut", "no head"])
+def test_new_damage_after_an_acknowledgement_fails_again(path, damage, later):
+    damaged(path, damage).acknowledge("kim", "the disk was exchanged")
+    lines = path.read_bytes().splitlines(keepends=True)
+    if later == "flip":
+        path.write_bytes(b"".join([*lines[:-1], lines[-1].replace(b'"kim"', b'"lee"')]))
+    elif later == "cut":
+        path.write_bytes(b"".join(lines[:-1]))
+    else:
+        path.with_suffix(".head").unlink()
+    assert not verify(path).ok
+    trail = AuditTrail(path, FakeClock())
+    trail.write("gateway.start", "system")
+    assert not verify(path).ok
+    trail.acknowledge("kim", "looked at that too")
+    assert verify(path).ok
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_no_line_can_be_removed_under_cover_of_an_acknowledgement(path, damage):
+    damaged(path, damage).acknowledge("kim", "the disk was exchanged")
+    assert verify(path).ok
+    lines = path.read_bytes().splitlines(keepends=True)
+    for first in range(len(lines)):
+        for last in range(first, len(lines)):
+            path.write_bytes(b"".join([*lines[:first], *lines[last + 1 :]]))
+            assert not verify(path).ok, f"lines {first + 1} to {last + 1} removed"
+    for place, line in enumerate(lines):
+        path.write_bytes(b"".join([*lines[:place], line[:-2] + b" \n", *lines[place + 1 :]]))
+        assert not verify(path).ok, f"line {place + 1} changed"
+        path.write_bytes(b"".join([*lines[:place], line, *lines[place:]]))
+        assert not verify(path).ok, f"line {place + 1} repeated"
+
+
+def test_an_acknowledgement_by_another_process_is_heard_of(path):
+    trail = damaged(path, "no head")
+    assert trail.damage
+    trail.head()
+    assert trail.damage
+    AuditTrail(path, FakeClock()).acknowledge("kim", "looked")
+    trail.head()
+    assert not trail.damage
+
+
 # Power cuts, kills, full disks
 
 
