@@ -33,7 +33,7 @@ def as_readings(device: Device, tags: Tags, values: Values, t_ns: int) -> Readin
     count = len(ids)
     exact: dict[int, Exact] = {}
     if type(values) is np.ndarray and values.dtype is _FLOAT64 and values.shape == (count,):
-        column = values
+        column = values.copy()  # the driver may use its array again
     else:
         column = _checked(values, count, exact)
     bad = np.isnan(column)
@@ -71,7 +71,7 @@ def _checked(values: Any, count: int, exact: dict[int, Exact]) -> NDArray[np.flo
         return _column(values.tolist(), exact)
     if values.ndim != 1:
         raise PluginError(f"read returned an array of {values.ndim} dimensions for {count} tags")
-    return values
+    return values.copy()
 
 
 def _column(values: Sequence[Any], exact: dict[int, Exact]) -> NDArray[np.float64]:

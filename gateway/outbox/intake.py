@@ -1,6 +1,6 @@
 """From what is handed in to what is written: stamps, numbers, bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,16 @@ ROWS_AT_MOST = 16_384
 class Intake:
     """Gathers records, then numbers and encodes them for one write."""
 
-    def __init__(self, log_id: str, lanes: Mapping[Lane, LaneLog], dictionary: Dictionary, stamps: Stamps) -> None:
+    def __init__(
+        self,
+        log_id: str,
+        lanes: Mapping[Lane, LaneLog],
+        dictionary: Dictionary,
+        stamps: Stamps,
+        not_stored: Callable[[Readings | Body, Exception], None],
+    ) -> None:
+        """`not_stored` is told of what cannot be encoded."""
+        self._not_stored = not_stored
         self._log_id = log_id
         self._lanes = lanes
         self._dictionary = dictionary
@@ -94,12 +103,16 @@ class Intake:
             for stamp, gathered in parts:
                 for kind, content in gathered:
                     lane = Lane.DATA if kind is Kind.READINGS else Lane.ALARM
-                    lanes[lane].append(self._entry(lane, kind, content, stamp))
+                    try:
+                        lanes[lane].append(self._entry(lane, kind, content, stamp))
+                    except Exception as error:  # noqa: BLE001 - one oddity costs one block, not all of the slot
+                        self._not_stored(content, error)
         filled = {lane: entries for lane, entries in lanes.items() if entries}
         size = sum(len(entry.frame) for entries in filled.values() for entry in entries)
         return Group(filled, self._dictionary.take_fresh(), size)
 
     def _entry(self, lane: Lane, kind: Kind, content: Readings | Body, stamp: Stamp) -> Entry:
+        """It takes its number last: what raises leaves no hole."""
         source: Source | None = None
         readings: Readings | None = None
         body: Mapping[str, Any] | None = None
@@ -128,7 +141,7 @@ class Intake:
             body,
             clock,
         )
-        total = lane_log.number(record)
+        total = lane_log.next_total
         data = frame(
             lane,
             kind,
@@ -143,4 +156,5 @@ class Intake:
             stamp=stamp,
         )
         digests = source.content.digests(record, shape, payload) if source is not None else ()
+        lane_log.number(record)
         return Entry(seq, total, rows, wall_ns, source, data, digests)

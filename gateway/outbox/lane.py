@@ -9,7 +9,7 @@ from typing import Any
 from gateway.core.record import Lane, Record
 from gateway.outbox.reading import Hole, Span, Stored
 from gateway.outbox.retention import files_status
-from gateway.outbox.segment import Entry, Growth, Segment, grow
+from gateway.outbox.segment import Entry, Growth, Renewal, Segment, grow
 
 _RECORD_COST = 700
 """Bytes of memory that a record takes beside its columns."""
@@ -87,6 +87,13 @@ class LaneLog:
         self.disk_seq = self.segments[-1].last + 1
         self._trim()
         return records
+
+    def renewed(self, renewal: Renewal) -> list[Record]:
+        """These records are on disk now, in another file than was said, if it was; as objects, if they were not accepted
+        before."""
+        if self.segments and self.segments[-1].path == renewal.path:
+            self.segments[-1:] = [renewal.kept] if renewal.kept is not None else []
+        return self.written(renewal.growth)
 
     def _trim(self) -> None:
         while self._tail_bytes > self._memory and (seq := next(iter(self.tail))) < self.disk_seq:

@@ -20,6 +20,7 @@ from gateway.core.event import Event
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device
+from gateway.core.text import cleaned
 from gateway.outbox import state
 from gateway.outbox.admission import Admission
 from gateway.outbox.ballast import NO_ROOM, Ballast
@@ -28,7 +29,7 @@ from gateway.outbox.dead import DeadLetters
 from gateway.outbox.disk import Disk
 from gateway.outbox.fitting import fitted
 from gateway.outbox.identity import Numbers, SetAside, all_set_aside
-from gateway.outbox.intake import Intake
+from gateway.outbox.intake import Body, Intake
 from gateway.outbox.lane import LaneLog
 from gateway.outbox.losses import skip_body
 from gateway.outbox.reader import Order, Reader
@@ -37,7 +38,7 @@ from gateway.outbox.receipts import Receipts
 from gateway.outbox.receipts_files import ReceiptFiles
 from gateway.outbox.replays import Replays
 from gateway.outbox.retention import default_max_size
-from gateway.outbox.segment import Entry, Growth
+from gateway.outbox.segment import Entry, Growth, Renewal
 from gateway.outbox.spill import Spill
 from gateway.outbox.stamps import Stamps
 from gateway.outbox.synced import synced_path
@@ -77,7 +78,7 @@ class Outbox:
             for lane in Lane
         }
         self._stamps = Stamps(clock, found.boot, found.epoch, found.offset, found.synced, self._keep_clock)
-        self._intake = Intake(self.log_id, self._lanes, found.dictionary, self._stamps)
+        self._intake = Intake(self.log_id, self._lanes, found.dictionary, self._stamps, self._not_stored)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
         self._admission = Admission(clock)
@@ -199,6 +200,16 @@ class Outbox:
         self._admission.turn_away(Lane.DATA, rows, reason)
         self.receipts.not_accepted(device, rows)
 
+    def _not_stored(self, content: Readings | Body, error: Exception) -> None:
+        """What was taken cannot be encoded; the rest of its group is."""
+        why = cleaned(f"{type(error).__name__}: {error}")
+        if isinstance(content, Readings):
+            self.receipts.not_stored(content.device)
+            self._misfit(content.device, len(content), why)
+        else:
+            log.error("an event cannot be stored", reason=why)
+            self._admission.turn_away(Lane.ALARM, 1, f"it cannot be stored: {why}")
+
     def append_event(self, event: Event) -> None:
         """Take an event into the alarm lane; written and committed at once."""
         body = body_of(event)
@@ -316,6 +327,11 @@ class Outbox:
     def written(self, lane: Lane, growth: Growth) -> None:
         """These records are on disk: accepted, and readers may have them."""
         self._accepted(lane, self._lanes[lane].written(growth), growth.entries, finished=bool(growth.finished))
+
+    def renewed(self, lane: Lane, renewal: Renewal) -> None:
+        """The disk did not say whether it has these records; now they are on it, in another file."""
+        log.error("the disk failed to keep what it was given; it was written anew", file=str(renewal.path))
+        self._accepted(lane, self._lanes[lane].renewed(renewal), renewal.growth.entries, finished=False)
 
     def group_done(self, group: Group) -> None:
         """All of it is on disk, or given up at a stop."""

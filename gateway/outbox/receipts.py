@@ -155,6 +155,13 @@ class Receipts:
         for _ in range(records - 1):
             under_way.append(0)
 
+    def not_stored(self, device: Device) -> None:
+        """One record less of those that were appended will be written. What was read counts to the next."""
+        under_way = self._under_way[device]
+        self.read(device, under_way.pop())
+        if not under_way:
+            del self._under_way[device]
+
     def not_accepted(self, device: Device, readings: int) -> None:
         """So many were turned away."""
         self._now_open().tally(device).not_accepted += readings

@@ -41,6 +41,8 @@ def recover(directory: Path, log_id: str) -> Found:
     for lane in Lane:
         folder = directory / lane.word
         folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("*.seg.new"):
+            path.unlink()  # never completed
         for path in sorted(folder.glob("*.seg")):
             try:
                 segment = _recover_file(path, log_id, lane, found)
@@ -119,10 +121,36 @@ def _finish(file: int, segment: Segment) -> None:
         log.warning("a file of the outbox could not be finished", file=str(segment.path), error=str(error))
 
 
+def _cut(before: Segment, behind: Segment) -> Segment | None:
+    """The file without the records that the next one has too; None where the two do not fit."""
+    cut = Segment(before.path, before.lane, before.first, before.start)
+    for head, _, end in frames(before.path, HEADER_SIZE, before.size):
+        if is_record(head) and head.seq >= behind.first:
+            break
+        if is_record(head):
+            cut.note(head, end - head.size)
+        cut.size = end
+    if not cut.records or cut.end != behind.start:
+        return None
+    try:
+        file = open_regular(cut.path, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        _finish(file, cut)
+    finally:
+        os.close(file)
+    log.warning("records at the end of a file of the outbox were written anew into the next one", file=str(cut.path))
+    return cut
+
+
 def _in_order(segments: list[Segment]) -> list[Segment]:
-    """Only segments whose numbers follow each other; one that overlaps was not written by this log."""
+    """Only segments whose numbers follow each other; one that overlaps was not written by this log, unless it holds anew
+    what a failed sync has left in doubt at the end of the one before."""
     kept: list[Segment] = []
     for segment in sorted(segments, key=lambda segment: segment.first):
+        if kept and kept[-1].first < segment.first <= kept[-1].last <= segment.last:
+            kept[-1] = _cut(kept[-1], segment) or kept[-1]
         if kept and (segment.first <= kept[-1].last or segment.start < kept[-1].end):
             log.error("a file of the outbox repeats numbers of another and is left alone", file=str(segment.path))
         else:

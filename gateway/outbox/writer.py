@@ -17,7 +17,7 @@ from gateway.core.record import Lane
 from gateway.outbox.ballast import NO_ROOM, Ballast
 from gateway.outbox.ground import Ground, Spares
 from gateway.outbox.identity import SLOT_SIZE, Numbers, NumbersFile, write_whole
-from gateway.outbox.segment import Entry, Growth, LaneFile
+from gateway.outbox.segment import Entry, Growth, LaneFile, Renewal
 from gateway.outbox.small_files import SmallFiles
 from gateway.outbox.spill import Spill
 
@@ -47,6 +47,7 @@ class Events(Protocol):
 
     def held(self, lane: Lane, entries: Sequence[Entry]) -> None: ...
     def written(self, lane: Lane, growth: Growth) -> None: ...
+    def renewed(self, lane: Lane, renewal: Renewal) -> None: ...
     def group_done(self, group: Group) -> None: ...
     def disk_trouble(self, error: OSError, lane: Lane) -> None: ...
     def measured(self, free: int, nodes: int | None) -> None: ...
@@ -184,6 +185,8 @@ class Writer(threading.Thread):
         self._say()
         if self._due is not None and time.monotonic() >= self._due:
             self._persist(self._commit, Lane.DATA)
+            for lane in Lane:
+                self._tell_renewals(lane)
             self._say()
 
     def _write(self, group: Group) -> None:
@@ -222,10 +225,16 @@ class Writer(threading.Thread):
             self._persist(partial(self._commit_lane, lane), lane)
         elif self._due is None:
             self._due = time.monotonic() + self._interval
-        if growth is not None:
+        renewals = self._tell_renewals(lane)
+        if growth is not None and not (lane is Lane.ALARM and renewals):  # else it was told as part of one
             self._news.append(partial(self._events.written, lane, growth))
             if lane is Lane.ALARM:
                 self._say()  # data behind it may have to wait for the disk
+
+    def _tell_renewals(self, lane: Lane) -> bool:
+        renewals = self._files[lane].take_renewals()
+        self._news += [partial(self._events.renewed, lane, renewal) for renewal in renewals]
+        return bool(renewals)
 
     def _append(self, lane: Lane, entries: Sequence[Entry]) -> Growth:
         if self._groundless is not None:

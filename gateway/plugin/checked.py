@@ -171,8 +171,8 @@ def remarks(found: Sequence[str]) -> list[str]:
 
 
 def readings(block: Readings, device: Device, now_ns: int) -> Readings:
-    """A block that a driver made of this device; the very block where all is as it should be. A row whose source time is none
-    gets the gateway's and is uncertain. Raises PluginError for a block that cannot be understood."""
+    """A block that a driver made of this device, with columns of its own, since the driver may use its arrays again. A row
+    whose source time is none gets the gateway's, and is uncertain. Raises PluginError for what cannot be understood."""
     if not isinstance(block, Readings):
         raise PluginError(f"readings are a {type(block).__name__}, not Readings")
     if block.device is not device:
@@ -190,15 +190,12 @@ def readings(block: Readings, device: Device, now_ns: int) -> Readings:
     exact = block.exact
     if exact:
         exact, quality = _exact(exact, quality)
-    if (
-        t_ns is block.t_ns
-        and tag is block.tag
-        and value is block.value
-        and quality is block.quality
-        and exact is block.exact
-    ):
-        return block
-    return Readings(device, t_ns, tag, value, quality, exact, bool(block.own_time))
+        exact = dict(exact)
+    return Readings(device, _own(t_ns), tag, _own(value), _own(quality), exact, bool(block.own_time))
+
+
+def _own(column: NDArray[Any]) -> NDArray[Any]:
+    return column.copy() if column.flags.writeable else column
 
 
 def _are_times(t_ns: NDArray[np.int64], n: int) -> bool:

@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from gateway.core.live import LiveTable
 from gateway.core.quality import BAD_NO_COMMUNICATION
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
-from gateway.operate import answers
+from gateway.operate import answers, headline
 
 TAGS = [
     Tag(1, "press-1", "oil", "float32", "°C"),
@@ -60,3 +61,26 @@ def test_tags_tell_value_quality_and_ages() -> None:
 def test_a_tag_never_read_has_no_age() -> None:
     told = answers.tags(LiveTable().define(DEVICE), FakeClock())
     assert [(row["value"], row["age_s"], row["ts"]) for row in told] == [(None, None, None)] * 3
+
+
+class Broken:
+    """A device whose driver breaks when it is asked for facts of its connection."""
+
+    name = "odd"
+    spec = SimpleNamespace(config=SimpleNamespace(driver="odd"))
+
+    def __getattr__(self, _: str) -> Any:
+        raise KeyError("a bug")
+
+
+def test_a_device_whose_state_cannot_be_told_hides_no_other() -> None:
+    found = answers.devices([Broken(), Broken()])  # type: ignore[list-item]
+    assert [each["name"] for each in found] == ["odd", "odd"]
+    assert found[0]["state"] == "faulted"
+    assert found[0]["reason"] == "its state cannot be told: KeyError: 'a bug'"
+    assert any("its state cannot be told" in trouble.text for trouble in headline.troubles(status(found[0])))
+
+
+def status(device: dict[str, Any]) -> dict[str, Any]:
+    outbox = {"disk": "ok", "free": 1, "not_accepted": 0, "recovered": {"damaged": [], "unreadable": []}}
+    return {"outbox": outbox, "parked": [], "devices": [device], "sinks": [], "models": [], "limits": [], "alarms": []}

@@ -11,14 +11,25 @@ import pytest
 from gateway.core.context import Context
 from gateway.core.event import Event
 from gateway.core.record import Kind, Lane, Record
-from gateway.outbox import dead_letter, dictionary, exact, identity, reading, receipts_files, recovery, state, synced
+from gateway.outbox import (
+    columns,
+    dead_letter,
+    dictionary,
+    exact,
+    identity,
+    reading,
+    receipts_files,
+    recovery,
+    state,
+    synced,
+)
 from gateway.outbox.bodies import BODY_AT_MOST, encoded
 from gateway.outbox.frames import HEAD_SIZE, frame, peek, scan
 from gateway.outbox.reading import read_body
 from gateway.outbox.recovery import recover
 from gateway.outbox.segment import HEADER_SIZE
 from gateway.plugin.driver import Found
-from tests.outbox.making import Log, block, fill, spec, take
+from tests.outbox.making import Log, block, fill, spec, take, values
 from tests.outbox.test_wild import encoder, make
 
 
@@ -284,3 +295,34 @@ def test_a_dead_letter_of_a_record_that_json_does_not_hold_is_still_a_letter() -
     letter = dead_letter.load(dead_letter.dump(dead_letter.Letter("central", "no \ud800", 1, record)))
     assert letter.record.body["not_kept"]
     assert letter.record.body["event"] == "e"
+
+
+async def test_a_block_that_breaks_the_encoding_costs_no_other_of_its_group(log, context, monkeypatch):
+    """A bug, or a block of a kind that nobody has thought of."""
+    encode = columns.encode
+
+    def breaks(readings, device_tags):
+        if readings.device.name == "odd":
+            raise ZeroDivisionError("a bug")
+        return encode(readings, device_tags)
+
+    monkeypatch.setattr(columns, "encode", breaks)
+    async with log.opened() as outbox:
+        odd, good = outbox.bind(spec("odd"), context), outbox.bind(spec("good"), context)
+        reader = outbox.reader("central")
+        for number in range(3):
+            outbox.append(block(good, number))
+            outbox.receipts.read(odd, 3)
+            outbox.append(block(odd, number))
+            outbox.append_event(Event(f"e{number}", "alarm", "raised", "good", 1, "hot", "alarm"))
+        records = await take(reader, 7)
+        assert values(records) == [0, 1, 2]
+        assert [record.seq for record in records if record.readings is not None] == [1, 2, 3], "no number is left out"
+        assert outbox.status()["not_accepted"] == 9
+        (loss,) = [record.body for record in records if record.kind is Kind.LOSS]
+        assert (loss["rows"], loss["reason"]) == (9, "what odd gave cannot be stored: ZeroDivisionError: a bug")
+        monkeypatch.undo()
+        outbox.append(block(odd, 4))
+        assert values(await take(reader, 1)) == [4.0]
+    async with log.opened() as outbox:
+        assert not outbox.status()["recovered"]["damaged"]

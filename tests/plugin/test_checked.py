@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gateway.acquire.values import as_readings
 from gateway.core.device_event import Condition, DeviceEvent, Retained
 from gateway.core.errors import PluginError
 from gateway.core.quality import BAD, UNCERTAIN
@@ -33,7 +34,31 @@ def block(**columns: Any) -> Readings:
 
 def test_a_sound_block_passes_as_it_is() -> None:
     sound = block(exact={1: "text", 2: [1, 2.5, None, "x", b"y"]})
-    assert checked.readings(sound, DEVICE, NOW) is sound
+    found = checked.readings(sound, DEVICE, NOW)
+    for name in ("t_ns", "tag", "value", "quality"):
+        assert getattr(found, name).tolist() == getattr(sound, name).tolist()
+    assert found.exact == sound.exact
+    assert found.tag is sound.tag
+
+
+def test_a_driver_may_use_its_arrays_again_for_the_next_block() -> None:
+    mine = block(exact={1: "text"})
+    found = checked.readings(mine, DEVICE, NOW)
+    mine.t_ns[:] = 1
+    mine.value[:] = 2.0
+    mine.quality[:] = BAD
+    mine.exact[1] = "other"
+    assert found.t_ns.tolist() == [NOW] * 3
+    assert found.value.tolist() == [1.0] * 3
+    assert found.quality.tolist() == [0] * 3
+    assert found.exact == {1: "text"}
+
+
+def test_a_driver_may_use_the_array_that_it_returned_again() -> None:
+    mine = np.ones(3)
+    found = as_readings(DEVICE, TAGS, mine, NOW)
+    mine[:] = 2.0
+    assert found.value.tolist() == [1.0] * 3
 
 
 @pytest.mark.parametrize(
