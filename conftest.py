@@ -18,6 +18,12 @@ from hypothesis import settings
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
+for processor in structlog.get_config()["processors"]:
+    if isinstance(
+        processor, structlog.dev.ConsoleRenderer
+    ):  # tracebacks as the gateway writes them: its own are drawn slowly
+        processor.exception_formatter = structlog.dev.plain_traceback
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
