@@ -25,7 +25,7 @@ from tests.system.plant import modbus, modbus_devices, mqtt
 ROOT = Path(__file__).parents[2]
 HONEST = ("plant/press", "plant/boiler")
 """Topics of the devices that nobody may disturb."""
-BEGINNING = 20.0
+BEGINNING = 60.0
 """Seconds until the gateway answers, and until the honest devices are heard."""
 STOPPING = 15.0
 """Seconds after which a gateway that does not heed SIGTERM is killed."""

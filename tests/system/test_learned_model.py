@@ -20,6 +20,7 @@ PLUGIN = '''
 """Plays a file of rows, faster than they were recorded, with the times at which they were."""
 
 import asyncio
+from pathlib import Path
 
 import numpy as np
 
@@ -38,6 +39,8 @@ class Play(Driver[PlayConfig, TagConfig]):
     async def stream(self):
         (device,) = self.devices
         ids = device.tags.ids
+        while not Path(self.config.file).with_suffix(".go").exists():
+            await asyncio.sleep(0.05)
         for begin in range(0, len(self.rows), 8):
             for t_ns, row in zip(self.t_ns[begin : begin + 8], self.rows[begin : begin + 8]):
                 yield Readings(device, np.full(len(ids), t_ns), ids, row, np.zeros(len(ids), np.uint32))
@@ -103,6 +106,10 @@ async def test_the_daemon_raises_and_clears_at_the_rows_at_which_models_test_doe
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "play.py").write_text(PLUGIN)
     async with Daemon(tmp_path, CONFIG) as daemon:
+        await daemon.until(
+            lambda status: all(model["state"] == "up" for model in status["models"]), "the model was tried"
+        )  # what comes meanwhile waits, and where that takes long it is more than the rows of one gap
+        (tmp_path / "rows.go").touch()
         await eventually(
             lambda: len(told(daemon.state)) >= len(wanted), "all anomalies were told", 240, lambda: daemon.log[-3000:]
         )
