@@ -113,3 +113,16 @@ def test_every_link_of_the_pages_leads_somewhere() -> None:
     ]
     assert len(links) > 10
     assert [f"{page}: {target}" for page, target in links if not (page.parent / target).exists()] == []
+
+
+def test_every_file_that_the_map_names_is_there() -> None:
+    """A file that moves takes its place on the map along."""
+    named = [
+        (page, name)
+        for page in ("gateway/README.md", "docs/words.md")
+        for name in re.findall(r"`((?:\w+/)+\w+\.py)`", (ROOT / page).read_text(encoding="utf-8"))
+    ]
+    assert len(named) > 50
+    assert [
+        f"{page}: {name}" for page, name in named if not any((ROOT / at / name).exists() for at in ("", "gateway"))
+    ] == []
