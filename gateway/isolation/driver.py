@@ -106,7 +106,7 @@ class Isolated(Driver[Any, Any]):
         number = self._books.tags.get(tags)
         if number is None or self._books.born != self._process.born:
             number = self._introduce_tags(tags)
-        data = await self._process.ask(Kind.READ, wire.NUMBER.pack(number))
+        data = await self._process.ask(Kind.READ, wire.READ.pack(self._session, number))
         with self._understood():
             if data[8] == Kind.BLOCK:
                 return wire.block_of(data, self._books.devices)
@@ -208,7 +208,7 @@ class Isolated(Driver[Any, Any]):
             raise LinkError("its process was started anew")
         number, gone = books.add_tags(tags)
         names = None if tags is device.tags else [tag.name for tag in tags]
-        self._process.notify("introduce_tags", self._session, number, books.numbers[device], names, gone)
+        self._process.notify("introduce_tags", number, books.numbers[device], names, gone)
         return number
 
     # What it says unasked.

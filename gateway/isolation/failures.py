@@ -31,7 +31,8 @@ def failure(error: BaseException) -> dict[str, str]:
 
 def _text(error: BaseException) -> str:
     try:
-        return cleaned(error, _SAID)
+        said = cleaned(error, _SAID)
+        return said or ("its process may take no more (process_memory)" if isinstance(error, MemoryError) else "")
     except Exception:  # noqa: BLE001 - a plugin's own class
         return ""
 

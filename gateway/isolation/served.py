@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from gateway.config.secrets import adopt
 from gateway.core.device_event import Retained
 from gateway.core.errors import LinkError, PluginError
@@ -23,12 +25,15 @@ from gateway.isolation.wire import Kind
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver
 from gateway.supervise import contained, containing
+from gateway.supervise.foreign import place
 from gateway.supervise.keep_running import told
 
 LOOK = 1.0
 """Seconds between two looks at what a driver says of itself, on the occasion of its answers."""
 ALIVE = 0.1
 """Signs of life that follow each other sooner are one."""
+DEAF = 0.6
+"""Seconds after which a call that goes on though it was cancelled is named, before the gateway ends this process."""
 OFFERS = 200
 """Places in one part of what is browsed."""
 
@@ -105,8 +110,7 @@ class Served:
         self._driver_type = driver_type
         self._send = send
         self._devices: dict[int, Device] = {}
-        self._tags: dict[int, tuple[int, Tags]] = {}
-        """Number → session and tags."""
+        self._tags: dict[int, Tags] = {}
         self._sessions: dict[int, Session] = {}
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._granted: dict[int, asyncio.Semaphore] = {}
@@ -115,8 +119,8 @@ class Served:
     def take(self, kind: Kind, number: int, frame: bytes) -> None:
         """A frame of the gateway."""
         if kind is Kind.READ:
-            (tags,) = wire.NUMBER.unpack_from(frame, wire.BODY)
-            self._begin(number, self._read(number, tags))
+            session, tags = wire.READ.unpack_from(frame, wire.BODY)
+            self._begin(number, self._outcome(number, session, self._read(number, session, tags)))
         elif kind is Kind.CANCEL:
             self._cancel(number)
         elif kind is Kind.MORE:
@@ -132,9 +136,9 @@ class Served:
             getattr(self, f"_{method}")(*args)
         elif method in ("stream", "browse"):
             self._granted[number] = asyncio.Semaphore(AHEAD)
-            self._begin(number, self._flow(number, method, *args))
+            self._begin(number, self._outcome(number, args[0], self._flow(number, method, *args)))
         else:
-            self._begin(number, self._answer(number, method, *args))
+            self._begin(number, self._outcome(number, args[0], self._answer(number, method, *args)))
 
     def _begin(self, number: int, call: Coroutine[Any, Any, None]) -> None:
         task = self._calls[number] = asyncio.get_running_loop().create_task(call)
@@ -150,6 +154,8 @@ class Served:
             return  # its answer is on the way
         task.cancel()
 
+        asyncio.get_running_loop().call_later(DEAF, _say_deaf, task)
+
         def ended(task: asyncio.Task[None]) -> None:
             if task.cancelled():
                 self._fail(number, LinkError("cancelled"))
@@ -159,31 +165,23 @@ class Served:
     def _fail(self, number: int, error: Exception) -> None:
         self._send(Kind.FAILED, number, wire.as_json(failure(error)))
 
-    async def _outcome(self, number: int, session: Session | None, call: Awaitable[Any]) -> Any:
-        """What the call returns; None, and the error sent, when it raises."""
+    async def _outcome(self, number: int, session: int, call: Awaitable[None]) -> None:
+        """Have the call made, which sends its result; send its error when it raises."""
         try:
-            result = await contained(call)
+            await contained(call)
         except Exception as error:  # noqa: BLE001 - judged in the gateway
-            if session is not None:
-                session.look(at_once=True)
+            if opened := self._sessions.get(session):
+                opened.look(at_once=True)
             self._fail(number, error)
-            return None
-        if session is not None:
-            session.look()
-        return result
 
-    async def _read(self, number: int, tags: int) -> None:
-        of, wanted = self._tags[tags]
-        session = self._sessions[of]
-        await self._outcome(number, session, self._read_and_send(number, session, wanted))
-
-    async def _read_and_send(self, number: int, session: Session, tags: Tags) -> None:
-        values = await session.driver.read(tags)
-        session.look()
+    async def _read(self, number: int, session: int, tags: int) -> None:
+        opened, wanted = self._sessions[session], self._tags[tags]
+        values = await opened.driver.read(wanted)
+        opened.look()
         if isinstance(values, Readings):
             self._send(Kind.BLOCK, number, *self._block(values))
         else:
-            self._send(Kind.VALUES, number, *wire.values_body(values, len(tags)))
+            self._send(Kind.VALUES, number, *wire.values_body(values, len(wanted)))
 
     def _block(self, block: Any) -> list[bytes]:
         device = block.device if isinstance(block, Readings) else None
@@ -192,29 +190,20 @@ class Served:
             raise PluginError("stream yielded what is no Readings of a device of this line")
         return wire.block_body(checked.readings(block, device, time.time_ns()), number)
 
-    async def _answer(self, number: int, method: str, *args: Any) -> None:
-        session = self._sessions.get(args[0])
-        call = getattr(self, f"_{method}")
-        await self._outcome(number, session, self._answer_and_send(number, call(*args)))
+    async def _answer(self, number: int, method: str, session: int, *args: Any) -> None:
+        answer = await getattr(self, f"_{method}")(session, *args)
+        if opened := self._sessions.get(session):
+            opened.look()
+        self._send(Kind.DONE, number, wire.as_json(answer))
 
-    async def _answer_and_send(self, number: int, call: Awaitable[Any]) -> None:
-        self._send(Kind.DONE, number, wire.as_json(await call))
-
-    async def _flow(self, number: int, method: str, session: int) -> None:
-        parts = self._blocks if method == "stream" else self._offers
-        opened = self._sessions[session]
-        if await self._outcome(number, opened, parts(number, opened)) is not None:
-            self._send(Kind.DONE, number, b"null")
-
-    async def _blocks(self, number: int, session: Session) -> bool:
+    async def _stream(self, number: int, session: Session) -> None:
         async with aclosing(session.driver.stream()) as blocks:  # type: ignore[type-var]
             async for block in blocks:
-                self._send(Kind.BLOCK, number, *self._block(block))
                 session.look()
+                self._send(Kind.BLOCK, number, *self._block(block))
                 await self._granted[number].acquire()
-        return True
 
-    async def _offers(self, number: int, session: Session) -> bool:
+    async def _browse(self, number: int, session: Session) -> None:
         part: list[Any] = []
         async with aclosing(session.driver.browse()) as offers:  # type: ignore[type-var]
             async for address, found in offers:
@@ -225,7 +214,11 @@ class Served:
                     part = []
                     await self._granted[number].acquire()
         self._send(Kind.PART, number, wire.as_json(part))
-        return True
+
+    async def _flow(self, number: int, method: str, session: int) -> None:
+        flow = self._stream if method == "stream" else self._browse
+        await flow(number, self._sessions[session])
+        self._send(Kind.DONE, number, b"null")
 
     # What the gateway calls, by name.
 
@@ -236,9 +229,7 @@ class Served:
         if session in self._sessions:
             self._sessions[session].driver.devices = tuple(self._devices[number] for number in now)
 
-    def _introduce_tags(
-        self, session: int, number: int, device: int, names: Sequence[str] | None, gone: Sequence[int]
-    ) -> None:
+    def _introduce_tags(self, number: int, device: int, names: Sequence[str] | None, gone: Sequence[int]) -> None:
         for each in gone:
             self._tags.pop(each, None)
         found = self._devices[device]
@@ -247,7 +238,7 @@ class Served:
         else:
             known = {tag.name: tag for tag in found.tags}
             tags = Tags(found.name, [known[name] for name in names])
-        self._tags[number] = session, tags
+        self._tags[number] = tags
 
     def _release(self, session: int) -> None:
         if (ended := self._sessions.pop(session, None)) is not None:
@@ -296,3 +287,8 @@ class Served:
 
     def _tag(self, session: int, device: str, name: str) -> Tag:
         return next(tag for tag in self._device(session, device).tags if tag.name == name)
+
+
+def _say_deaf(task: asyncio.Task[None]) -> None:
+    if not task.done():
+        structlog.get_logger().warning("a call does not end although it was cancelled", at=place(task))

@@ -31,6 +31,8 @@ _HEADER = struct.Struct("<IIB7x")
 _VALUES = struct.Struct("<II")
 _BLOCK = struct.Struct("<III?3x")
 NUMBER = struct.Struct("<I")
+READ = struct.Struct("<II")
+"""Numbers of the session and of the tags to read."""
 _EXACT_INT = 2**53
 _FLOAT64 = np.dtype(np.float64)
 
