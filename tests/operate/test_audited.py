@@ -107,6 +107,7 @@ class Plant:
         plan = SimpleNamespace(config=config, plugins=None, changes=["device press-1 added"], unfit=set())
         gateway.config = SimpleNamespace(hash="old")  # type: ignore[assignment]
         gateway._reloading = asyncio.Lock()
+        gateway._settle = lambda: None
         gateway._notes = self.notes
         gateway._reloads = SimpleNamespace(plan=lambda _: plan, applied=lambda _: None)  # type: ignore[assignment]
         gateway._stalls = SimpleNamespace(pardon=lambda: None)  # type: ignore[assignment]

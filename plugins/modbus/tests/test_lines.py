@@ -101,7 +101,7 @@ async def test_a_damaged_answer_on_a_serial_line_is_asked_for_again() -> None:
 
 async def test_a_lost_answer_on_a_serial_line_is_asked_for_again() -> None:
     async with pymodbus("rtu") as port, SerialLine().to(port) as line:
-        device = on(line, request_timeout="500ms", retries=10)
+        device = on(line, request_timeout="1s", retries=10, timeout="60s")
         async with connected(device) as driver:
             line.lost = 1
             assert await values(driver, device) == [100, 101, 130, 1, 0]
