@@ -7,20 +7,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import structlog
+
 from gateway.core.errors import GatewayError
 from gateway.places.regular import NO_FILE, open_regular
 
-_TAKES_NOTHING = (errno.EROFS, errno.EIO, errno.ENOSPC, errno.EDQUOT)
+log = structlog.get_logger()
+
+_TAKES_NOTHING = (errno.EROFS, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.EUCLEAN)
 
 
 @contextmanager
 def owned(directory: Path) -> Iterator[None]:
     """Make the directory where it is missing, and keep every other process that asks out of it; the kernel gives it free
-    when this one ends, however it ends. Raises GatewayError when another has it, or it cannot be written."""
+    when this one ends, however it ends. Raises GatewayError when another has it, or this user may not write there. Where a
+    broken disk does not let it be made, there is nothing to keep others out of, and the block runs without."""
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o750)
         lock = _open(directory / "lock")
     except OSError as error:
+        if error.errno in _TAKES_NOTHING and not directory.exists():
+            log.error(
+                "the state directory cannot be made: nothing is kept", directory=str(directory), reason=error.strerror
+            )
+            yield
+            return
         raise GatewayError(
             f"state directory {directory}: {error.strerror}; give it to the gateway's user, or name another one with "
             "state_dir in [gateway]"

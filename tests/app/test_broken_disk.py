@@ -1,11 +1,13 @@
 """A real file system that gives up while the gateway runs on it, and a start on what is left of it."""
 
 import asyncio
+import errno
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +32,36 @@ def ext4(site: Site) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EIO, errno.ENOSPC])
+async def test_a_start_where_the_state_directory_never_was_and_cannot_be_made_needs_no_disk(
+    site: Site, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.app.LAST_WORDS", 1.0)
+    make = os.mkdir
+
+    def mkdir(path: Any, *arguments: Any, **named: Any) -> None:
+        if (site.path / "state") in (Path(path), *Path(path).parents):
+            raise OSError(number, os.strerror(number), str(path))
+        make(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    limit = '[[alarm]]\nname = "hot"\ndevices = ["oven"]\ntag = "temp"\nhigh = 50.0\n'
+    site.write(sink(), device("oven"), limit)
+    async with site.running():
+        await site.heard("north/oven", lambda body: body.get("kept") is False)
+        await site.heard(
+            "north/oven/_state", lambda body: body["online"] and "nothing is kept" in body.get("reason", "")
+        )
+        status = await site.ask("status")
+        assert os.strerror(number) in status["outbox"]["disk"]
+        assert status["outbox"]["kept"] is False
+        assert "audit trail" in status["audit"]["failing"]
+        site.bench.value = 99.0
+        raised = await site.heard("north/oven/_event", lambda body: body.get("state") == "raised")
+        assert site.far.story[raised][1]["kept"] is False
+    assert not (site.path / "state").exists()
 
 
 @pytest.mark.slow
