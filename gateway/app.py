@@ -1,7 +1,7 @@
 """The running gateway: the one place where the parts meet."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -314,29 +314,33 @@ class Gateway:
             raise GatewayError(f"{cleaned(told(error))}; the gateway runs on with the old configuration") from error
         said = {"old": self.config.hash, "new": plan.config.hash, "changes": plan.changes}
         async with self._notes.audited(by, "config.reload", **said):
-            await self._exchange(plan.config, plan.plugins)
+            await self._exchange(plan.config, plan.plugins, plan.renewed)
         self._reloads.applied(plan)
         self._stalls.pardon()
         return plan.changes
 
-    async def _exchange(self, new: Config, plugins: Plugins) -> None:
+    async def _exchange(self, new: Config, plugins: Plugins, renewed: Collection[str]) -> None:
         old = self.config, self._plugins
         try:
-            await self._apply(new, plugins)
+            await self._apply(new, plugins, renewed=renewed)
         except Exception as error:
             log.error("the configuration could not be applied", exc_info=error)
             await self._apply(*old, park=True)
             raise GatewayError(f"{cleaned(told(error))}; the gateway runs on with the old configuration") from error
         self._loaded_ns = self._clock.wall_ns()
 
-    async def _apply(self, config: Config, plugins: Plugins, *, park: bool = False) -> None:
-        """Run this configuration: what stays the same goes on undisturbed; of the rest, devices stop first and start last."""
+    async def _apply(
+        self, config: Config, plugins: Plugins, *, park: bool = False, renewed: Collection[str] = ()
+    ) -> None:
+        """Run this configuration: what stays the same goes on undisturbed; of the rest, devices stop first and start last.
+        `renewed`: devices and sinks that are connected anew all the same."""
         for sink in config.sinks:
             plugins.sink(sink.plugin)
-        specs = kept([source.spec for source in self._acquirer.sources], config.devices)
+        running = [source.spec for source in self._acquirer.sources]
+        specs = kept([spec for spec in running if f"device {spec.config.name}" not in renewed], config.devices)
         self.config, self._plugins = config, plugins
         await self._acquirer.retire(specs, park=park)
-        await self._publishers.retire(config.sinks)
+        await self._publishers.retire([sink for sink in config.sinks if f"sink {sink.name}" not in renewed])
         self._outbox.configured(config.hash)
         self._publishers.apply(config.sinks)
         self._pipeline.forget_all_but({spec.config.name for spec in specs})

@@ -1,5 +1,6 @@
 """Fetches secrets from where the configuration says that they are kept."""
 
+import codecs
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,7 @@ def resolve(secret: Secret, base: Path = Path()) -> str:
     value = os.environ.get(secret.env)
     if not value:
         raise RefusedError(f"secret: the environment variable {secret.env} is not set; a credential is safer")
-    return value
+    return _one_line(value, f"secret: the environment variable {secret.env}")
 
 
 def remember(options: BaseModel) -> None:
@@ -79,11 +80,18 @@ def _credential(name: str) -> str:
     given = os.environ.get("CREDENTIALS_DIRECTORY")
     if given is None:
         return _private(CREDENTIALS / name, what)
-    # LoadCredential= of a whole directory gives each file as ID_NAME; the unit's ID is "gw".
-    for candidate in (Path(given, f"gw_{name}"), Path(given, name)):
-        if candidate.is_file():
-            return _content(candidate, what)
+    found, _ = credential_files(name)
+    if found is not None:
+        return _content(found, what)
     raise RefusedError(f"{what} is missing: write it to {CREDENTIALS / name} (mode 600), then restart the service")
+
+
+def credential_files(name: str) -> tuple[Path | None, Path]:
+    """What systemd has given of a credential when the service started, if anything, and where it takes it from."""
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    # LoadCredential= of a whole directory gives each file as ID_NAME; the unit's ID is "gw".
+    candidates = (Path(given, f"gw_{name}"), Path(given, name)) if given else ()
+    return next((each for each in candidates if each.is_file()), None), CREDENTIALS / name
 
 
 def _private(path: Path, what: str) -> str:
@@ -102,6 +110,12 @@ def _private(path: Path, what: str) -> str:
 def _content(path: Path, what: str) -> str:
     try:
         data = read_regular(path, _LONGEST)
+        if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"\0" in data:
+            raise RefusedError(f"{what}: {path} is UTF-16 text, or no text: save it as UTF-8")
+        if data.startswith(codecs.BOM_UTF8):
+            raise RefusedError(
+                f"{what}: {path} begins with a byte order mark, which would be part of it: save it as UTF-8 without one"
+            )
         text = data.decode().removesuffix("\n").removesuffix("\r")
     except OSError as error:
         raise RefusedError(f"{what}: {path}: {(error.strerror or str(error)).lower()}") from None
@@ -109,4 +123,19 @@ def _content(path: Path, what: str) -> str:
         raise RefusedError(f"{what}: {path} is not UTF-8 text") from None
     if not text:
         raise RefusedError(f"{what}: {path} is empty")
+    return _one_line(text, f"{what}: {path}")
+
+
+def _one_line(text: str, what: str) -> str:
+    if "\n" in text or "\r" in text:
+        raise RefusedError(f"{what} has a second line: write the secret alone, on one line")
     return text
+
+
+def doubt(secret: Secret) -> str:
+    """What is allowed in a secret, and yet hardly meant; empty for most. Raises RefusedError as `resolve` does."""
+    text = resolve(secret)
+    if text == text.strip():
+        return ""
+    end = "begins" if text != text.lstrip() else "ends"
+    return f"it {end} with a blank, which counts: if that is not meant, remove it (printf %s WORD > FILE writes none)"

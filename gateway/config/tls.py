@@ -2,8 +2,9 @@
 
 import datetime
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import model_validator
 
@@ -14,6 +15,9 @@ from gateway.core.errors import RefusedError
 from gateway.core.parsing import doubting
 from gateway.core.text import cleaned
 from gateway.places.regular import read_regular
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of a file of certificates; those of a whole system have a quarter of a million."""
@@ -137,23 +141,76 @@ def doubtful_files(tls: Tls) -> list[str]:
         load_certificates(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), tls.ca, tls.certificate, tls.key, password)
     except RefusedError as error:
         return [str(error)]
-    named = [("ca", tls.ca), ("certificate", tls.certificate)]
-    return [doubt for option, path in named if path is not None for doubt in _out_of_date(option, path)]
+    try:
+        ca = _certificates("ca", tls.ca) if tls.ca is not None else []
+        own = _certificates("certificate", tls.certificate) if tls.certificate is not None else []
+    except RefusedError as error:
+        return [str(error)]
+    told = [*_out_of_date(f"tls ca {tls.ca}", ca), *_out_of_date(f"tls certificate {tls.certificate}", own)]
+    if ca and not any(each.issuer == each.subject for each in ca):
+        missing = next((each for each in ca if each.issuer not in {other.subject for other in ca}), ca[0])
+        told.append(f"tls ca {tls.ca}: it holds no root: add the certificate of {_name(missing.issuer)}, who issued it")
+    known = {each.subject for each in (*ca, *own)}
+    told += [
+        f"tls certificate {tls.certificate}: its issuer {_name(each.issuer)} is missing: a far side that does not know that "
+        "one refuses it; append the issuer's certificate to the file"
+        for each in (own if ca else ())
+        if each.issuer not in known
+    ]
+    return told
 
 
-def _out_of_date(option: str, path: Path) -> list[str]:
+def doubtful_certificate(option: str, path: Path) -> list[str]:
+    """What is wrong with a file of one certificate, PEM or DER."""
+    from cryptography import x509
+
+    try:
+        data = read_regular(path, LARGEST)
+        with doubting(RefusedError):
+            load = x509.load_pem_x509_certificate if b"-----BEGIN" in data else x509.load_der_x509_certificate
+            found = load(data)
+    except OSError as error:
+        return [f"{option} {path}: {error.strerror}"]
+    except RefusedError:
+        return [f"{option} {path}: no certificate can be read from it, PEM or DER: {_what_it_is(data, path)}"]
+    return _out_of_date(f"{option} {path}", [found])
+
+
+def doubtful_key(option: str, path: Path) -> list[str]:
+    """What is wrong with a file of a private key, PEM or DER, that no password protects."""
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        data = read_regular(path, LARGEST)
+        with doubting(RefusedError):
+            pem = b"-----BEGIN" in data
+            (serialization.load_pem_private_key if pem else serialization.load_der_private_key)(data, None)
+    except OSError as error:
+        return [f"{option} {path}: {error.strerror}"]
+    except RefusedError as error:
+        said = "it is encrypted: take one without a password" if "assword" in str(error) else _what_it_is(data, path)
+        return [f"{option} {path}: no private key can be read from it: {said}"]
+    return []
+
+
+def _certificates(option: str, path: Path) -> "list[x509.Certificate]":
     from cryptography import x509  # here, because it costs time that only who checks should pay
 
-    with doubting(RefusedError):
-        issued = x509.load_pem_x509_certificates(_read_pem(option, path))
+    with doubting(lambda reason: RefusedError(f"tls {option} {path}: {reason}")):
+        return x509.load_pem_x509_certificates(_read_pem(option, path))
+
+
+def _name(name: "x509.Name") -> str:
+    return cleaned(name.rfc4514_string(), 200)
+
+
+def _out_of_date(where: str, issued: "Sequence[x509.Certificate]") -> list[str]:
     now = datetime.datetime.now(datetime.UTC)
     told = []
     for each in issued:
-        name = cleaned(each.subject.rfc4514_string(), 200)
+        name = _name(each.subject)
         if each.not_valid_after_utc < now:
-            told.append(f"tls {option} {path}: {name} has expired on {each.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
+            told.append(f"{where}: {name} has expired on {each.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
         elif each.not_valid_before_utc > now:
-            told.append(
-                f"tls {option} {path}: {name} is valid only from {each.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-            )
+            told.append(f"{where}: {name} is valid only from {each.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
     return told

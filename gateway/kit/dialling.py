@@ -39,7 +39,7 @@ async def dial(protocol: Callable[[], P], host: str, port: int, *, tls: Tls | bo
     "is Modbus TCP switched on in the device?". RefusedError when TLS does not come about."""
     name = (tls.server_name if isinstance(tls, Tls) else "") or host
     try:
-        context = tls_context(tls) if tls else None
+        context = await asyncio.to_thread(tls_context, tls) if tls else None
         _, connected = await asyncio.get_running_loop().create_connection(
             protocol, host, port, ssl=context, server_hostname=name if context else None
         )

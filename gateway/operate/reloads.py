@@ -1,8 +1,9 @@
 """Decides whether the configuration file, as it is now, can be applied without a restart, and what it changes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gateway.config.credentials import fingerprints, need_a_restart
 from gateway.config.diff import diff
 from gateway.config.load import load
 from gateway.config.model import Config, GatewaySection
@@ -23,6 +24,10 @@ class Planned:
     """What it changes, in words."""
     unfit: set[str]
     """What is wrong with its models."""
+    credentials: Mapping[str, str]
+    """Of its devices and sinks, by kind and name."""
+    renewed: frozenset[str]
+    """Those that say the same as before, with other credentials; likewise."""
 
 
 class Reloads:
@@ -33,6 +38,7 @@ class Reloads:
         self.hashes = plugins.hashes(config.plugins)
         """Of the plugins, as they were when they were first used."""
         self._unfit = {problem.message for problem in model_problems(config)}
+        self._credentials: Mapping[str, str] = fingerprints(config)
 
     def plan(self, running: Config) -> Planned:
         """Raises GatewayError for what cannot be applied; nothing that runs may get worse by it."""
@@ -53,12 +59,27 @@ class Reloads:
         if change.gateway or change.outbox:
             keys = [*(f"[gateway] {key}" for key in change.gateway), *(f"[outbox] {key}" for key in change.outbox)]
             raise GatewayError(f"{', '.join(keys)}: {RESTART}")
-        changes = [*change.lines(), *self._outdated(new, found[-1])]
-        return Planned(new, found[-1], changes, {problem.message for problem in unfit})
+        credentials = fingerprints(new)
+        changed = {
+            *(f"device {name}" for name in change.devices.changed),
+            *(f"sink {name}" for name in change.sinks.changed),
+        }
+        renewed = frozenset(
+            where
+            for where, now in credentials.items()
+            if self._credentials.get(where, now) != now and where not in changed
+        )
+        changes = [
+            *change.lines(),
+            *(f"{where}: its credentials or certificates have changed" for where in credentials if where in renewed),
+            *(f"{told}: {RESTART}" for told in need_a_restart(new)),
+            *self._outdated(new, found[-1]),
+        ]
+        return Planned(new, found[-1], changes, {problem.message for problem in unfit}, credentials, renewed)
 
     def applied(self, plan: Planned) -> None:
         """This runs now."""
-        self._unfit = plan.unfit
+        self._unfit, self._credentials = plan.unfit, plan.credentials
 
     def _outdated(self, new: Config, plugins: Plugins) -> list[str]:
         """A plugin is imported once; one whose files were changed needs a new process."""

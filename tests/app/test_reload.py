@@ -1,12 +1,15 @@
 """Another configuration for a gateway that runs."""
 
 import asyncio
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.config import secrets
 from gateway.core.event import Event
 from gateway.operate.commands import Actor
 from gateway.plugin.driver import Found
@@ -86,6 +89,46 @@ async def test_only_the_changed_device_is_dialled_anew(site: Site) -> None:
             await site.ask("tags", device="press")
     assert answer["changes"] == ["device mill added", "device press removed", "device oven changed"]
     assert sorted(site.bench.connects) == ["mill", "oven", "oven", "press", "saw"]
+    assert site.far.connects == 1
+
+
+async def test_a_sink_whose_secret_has_changed_is_connected_anew_and_nothing_else_is(site: Site) -> None:
+    word = site.path / "word"
+    word.write_text("old")
+    word.chmod(0o600)
+    site.write(sink(more='word = { file = "word" }'), device("oven"))
+    async with site.running():
+        await site.heard("north/oven")
+        assert (await site.ask("reload"))["changes"] == []
+        word.write_text("new")
+        answer = await site.ask("reload")
+        assert answer["changes"] == ["sink central: its credentials or certificates have changed"]
+        await site.until(lambda: site.far.connects == 2, "it is connected anew")
+        await site.heard("north/oven", since=len(site.far.story))
+        assert (await site.ask("reload"))["changes"] == []
+    assert site.far.connects == 2
+    assert site.bench.connects == ["oven"]
+
+
+async def test_a_credential_that_systemd_read_at_the_start_needs_a_restart(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, kept = site.path / "given", site.path / "kept"
+    for folder, age in ((given, 10), (kept, 20)):
+        folder.mkdir()
+        (folder / "word").write_text("old")
+        os.utime(folder / "word", (time.time() - age,) * 2)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(given))
+    monkeypatch.setattr(secrets, "CREDENTIALS", kept)
+    site.write(sink(more='word = { credential = "word" }'), device("oven"))
+    async with site.running():
+        await site.heard("north/oven")
+        assert (await site.ask("reload"))["changes"] == []
+        (kept / "word").write_text("new")
+        (told,) = (await site.ask("reload"))["changes"]
+    assert told == (
+        'sink central: word: credential "word" was changed: changing this needs a restart (systemctl restart edge-gateway)'
+    )
     assert site.far.connects == 1
 
 

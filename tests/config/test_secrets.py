@@ -4,7 +4,7 @@ import pytest
 
 from gateway.config import secrets
 from gateway.config.base import Secret
-from gateway.config.secrets import resolve
+from gateway.config.secrets import doubt, resolve
 from gateway.core.errors import RefusedError
 
 WORD = "hunter2"
@@ -90,3 +90,35 @@ def test_an_unfit_file_is_refused_without_showing_it(
         resolve(Secret.model_validate({"file": "word"}), tmp_path)
     assert WORD not in str(caught.value)
     assert WORD not in repr(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            b"\xef\xbb\xbfhunter2\n",
+            "begins with a byte order mark, which would be part of it: save it as UTF-8 without",
+        ),
+        ("hunter2\n".encode("utf-16"), "is UTF-16 text, or no text: save it as UTF-8"),
+        ("hunter2\n".encode("utf-16-le"), "is UTF-16 text, or no text: save it as UTF-8"),
+        (b"hunter2\nsecond\n", "has a second line: write the secret alone, on one line"),
+        (b"hunter2\n\n", "has a second line"),
+        (b"hunter2\r\n\r\n", "has a second line"),
+    ],
+)
+def test_what_an_editor_adds_to_a_secret_is_told_without_showing_it(tmp_path: Path, content: bytes, words: str) -> None:
+    keep(tmp_path / "word", content)
+    with pytest.raises(RefusedError) as refused:
+        resolve(Secret.model_validate({"file": "word"}), tmp_path)
+    assert words in str(refused.value)
+    assert "hunter" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [("word \n", "ends with a blank"), (" word", "begins with a blank"), ("two words\n", "")]
+)
+def test_a_blank_at_an_end_counts_and_is_told(tmp_path: Path, content: str, words: str) -> None:
+    secret = Secret.model_validate({"file": str(keep(tmp_path / "word", content))})
+    assert resolve(secret) == content.removesuffix("\n")
+    assert words in doubt(secret)
+    assert bool(doubt(secret)) == bool(words)

@@ -11,7 +11,7 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from gateway.config.base import Secret
 from gateway.config.fields import _host
-from gateway.config.tls import Tls, doubtful_files, load_certificates
+from gateway.config.tls import Tls, doubtful_certificate, doubtful_files, doubtful_key, load_certificates
 from gateway.core.errors import RefusedError
 from tests.peers.certificates import Authority, Issued
 
@@ -88,6 +88,35 @@ def test_what_is_out_of_date_is_named_with_its_date(authority: Authority) -> Non
     (doubt,) = doubtful_files(Tls(certificate=str(own.certificate), key=str(own.key)))  # type: ignore[arg-type]
     day = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=2)
     assert f"CN=gw has expired on {day:%Y-%m-%d}" in doubt
+
+
+def test_a_missing_issuer_is_named(authority: Authority, tmp_path: Path) -> None:
+    own, other = authority.issue("gw"), Authority(tmp_path, "other")
+    sound = {"certificate": str(own.certificate), "key": str(own.key)}
+    assert doubtful_files(Tls.model_validate({**sound, "ca": str(authority.certificate)})) == []
+    (doubt,) = doubtful_files(Tls.model_validate({**sound, "ca": str(other.certificate)}))
+    assert "its issuer CN=plant authority is missing" in doubt
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(own.certificate.read_bytes() + authority.certificate.read_bytes())
+    assert doubtful_files(Tls.model_validate({**sound, "certificate": str(chain), "ca": str(other.certificate)})) == []
+    (doubt,) = doubtful_files(Tls.model_validate({"ca": str(own.certificate)}))
+    assert "it holds no root: add the certificate of CN=plant authority, who issued it" in doubt
+
+
+def test_files_of_plugins_with_options_of_their_own_are_read_too(authority: Authority, tmp_path: Path) -> None:
+    own = authority.issue("gw")
+    der = tmp_path / "gw.der"
+    der.write_bytes(load_pem_x509_certificate(own.certificate.read_bytes()).public_bytes(serialization.Encoding.DER))
+    for sound in (own.certificate, der):
+        assert doubtful_certificate("server_certificate", sound) == []
+    assert doubtful_key("private_key", own.key) == []
+    assert "no certificate can be read from it" in doubtful_certificate("certificate", own.key)[0]
+    assert "No such file" in doubtful_certificate("certificate", tmp_path / "missing")[0]
+    assert "it is encrypted" in doubtful_key("private_key", encrypted(own, b"word"))[0]
+    assert "no private key can be read from it" in doubtful_key("private_key", own.certificate)[0]
+    assert "No such file" in doubtful_key("private_key", tmp_path / "missing")[0]
+    old = authority.issue("old", valid=datetime.timedelta(days=-1))
+    assert "CN=old has expired" in doubtful_certificate("certificate", old.certificate)[0]
 
 
 @pytest.mark.parametrize(

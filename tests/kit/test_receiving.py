@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import struct
+import threading
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -10,8 +11,20 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.errors import LinkError
-from gateway.kit import CHUNK, Ended, Frames, Framing, Receiver, Sized, Stream, dial, open_datagrams, open_stream
+from gateway.core.errors import LinkError, RefusedError
+from gateway.kit import (
+    CHUNK,
+    Ended,
+    Frames,
+    Framing,
+    Receiver,
+    Sized,
+    Stream,
+    dial,
+    dialling,
+    open_datagrams,
+    open_stream,
+)
 from gateway.kit.receiver import FRAMES_A_TURN
 from gateway.testing import eventually
 from tests.peers.ports import free_port
@@ -306,3 +319,17 @@ async def test_nobody_there_is_said_in_words_with_what_to_look_at() -> None:
 async def test_a_host_that_is_none_is_a_link_error(host: str) -> None:
     with pytest.raises(LinkError, match="cannot connect"):
         await dial(lambda: Stream("x", LINES), host, 1)
+
+
+async def test_certificates_are_read_where_they_hold_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def load(*_: object) -> None:
+        threads.append(threading.current_thread())
+        raise RefusedError("tls ca: no usable PEM file")
+
+    monkeypatch.setattr(dialling, "load_certificates", load)
+    with pytest.raises(RefusedError, match="no usable PEM file"):
+        await dial(lambda: Stream("x", LINES), "127.0.0.1", free_port(), tls=True)
+    assert threads
+    assert threading.main_thread() not in threads

@@ -17,8 +17,8 @@ from gateway.cli.frame.terminal import config_path, joined
 from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig
 from gateway.config.load import load, remarks
 from gateway.config.model import Config, DeviceSpec, GatewaySection
-from gateway.config.secrets import named_in, remember, resolve
-from gateway.config.tls import Tls, doubtful_files
+from gateway.config.secrets import doubt, named_in, remember
+from gateway.config.tls import Tls, doubtful_certificate, doubtful_files, doubtful_key
 from gateway.config.toml_file import excerpt
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.clock import SystemClock
@@ -246,12 +246,19 @@ def _doubtful_certificates(config: Config) -> Sequence[Problem]:
     named: list[tuple[str, Section]] = [(f'sink "{sink.name}"', sink) for sink in config.sinks]
     named += [(f'device "{spec.config.name}"', spec.config) for spec in config.devices]
     return [
-        Problem(str(config.path), 0, where, doubt)
+        Problem(str(config.path), 0, where, said)
         for where, options in named
-        for _, value in options
-        if isinstance(value, Tls)
-        for doubt in doubtful_files(value)
+        for key, value in options
+        for said in _doubtful(key, value)
     ]
+
+
+def _doubtful(key: str, value: object) -> list[str]:
+    if isinstance(value, Tls):
+        return doubtful_files(value)
+    if isinstance(value, Path) and key.endswith("certificate"):
+        return doubtful_certificate(key, value)
+    return doubtful_key(key, value) if isinstance(value, Path) and key.endswith("private_key") else []
 
 
 def _unknown_accounts(config: Config) -> Sequence[Problem]:
@@ -268,9 +275,11 @@ def _missing_secrets(config: Config) -> Sequence[Problem]:
     for where, options in named:
         for key, secret in named_in(options):
             try:
-                resolve(secret)
+                said = doubt(secret)
             except RefusedError as error:
-                problems.append(Problem(str(config.path), 0, f"{where}: {key}", str(error)))
+                said = str(error)
+            if said:
+                problems.append(Problem(str(config.path), 0, f"{where}: {key}", said))
     return problems
 
 

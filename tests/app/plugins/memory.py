@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.plugin import Device, LinkError, Record, Sink, SinkConfig
+from gateway.plugin import Device, LinkError, Record, Secret, Sink, SinkConfig
 
 
 class Far:
@@ -26,6 +26,9 @@ class Far:
 class MemoryConfig(SinkConfig):
     note: str = ""
     """To change something."""
+
+    word: Secret | None = None
+    """To show something of itself."""
 
 
 class Memory(Sink[MemoryConfig]):

@@ -1,0 +1,73 @@
+"""What a device or sink shows of itself to a far side, and believes of it: whether that has changed since it was read."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from gateway.config.base import Secret
+from gateway.config.model import Config
+from gateway.config.secrets import credential_files, named_in, resolve
+from gateway.core.errors import RefusedError
+from gateway.places.regular import read_regular
+
+LARGEST = 4 * 1024 * 1024
+"""Bytes of a file that are looked at."""
+
+
+def fingerprints(config: Config) -> dict[str, str]:
+    """Of each device and sink, by its kind and name, a hash over its secrets and over all files that it names: keys,
+    certificates, authorities. Blocking; what cannot be read counts as that."""
+    return {where: _fingerprint(options) for where, options in _tables(config)}
+
+
+def need_a_restart(config: Config) -> list[str]:
+    """Secrets that systemd has given this process, and that were changed since, in words."""
+    told = []
+    for where, options in _tables(config):
+        for key, secret in named_in(options):
+            if secret.credential is not None and _is_older(*credential_files(secret.credential)):
+                told.append(f'{where}: {key}: credential "{secret.credential}" was changed')
+    return told
+
+
+def _tables(config: Config) -> Iterator[tuple[str, BaseModel]]:
+    yield from ((f"device {spec.config.name}", spec.config) for spec in config.devices)
+    yield from ((f"sink {sink.name}", sink) for sink in config.sinks)
+
+
+def _is_older(given: Path | None, source: Path) -> bool:
+    with suppress(OSError):
+        return given is not None and given.stat().st_mtime < source.stat().st_mtime
+    return False
+
+
+def _fingerprint(options: BaseModel) -> str:
+    parts = [f"{key}={_word(secret)}" for key, secret in named_in(options)]
+    parts += [f"{key}={_file(path)}" for key, path in _paths(options)]
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
+
+
+def _paths(options: BaseModel) -> Iterator[tuple[str, Path]]:
+    for key, value in options:
+        if isinstance(value, Path):
+            yield key, value
+        elif isinstance(value, BaseModel) and not isinstance(value, Secret):
+            yield from ((f"{key}.{inner}", path) for inner, path in _paths(value))
+
+
+def _word(secret: Secret) -> str:
+    try:
+        return resolve(secret)
+    except RefusedError as error:
+        return f"refused: {error}"
+
+
+def _file(path: Path) -> str:
+    try:
+        return hashlib.sha256(read_regular(os.fspath(path), LARGEST)).hexdigest()
+    except OSError as error:
+        return f"refused: {error.strerror}"
