@@ -151,6 +151,19 @@ async def test_a_configuration_that_follows_before_the_last_one_was_loaded_loses
     assert made.devices()["oven-1"]["state"] == "running"
 
 
+async def test_what_came_while_a_configuration_was_being_loaded_is_scored_by_the_one_that_follows(tmp_path):
+    one = device()
+    made = await start(tmp_path, [one])
+    made.seconds(6, [one])
+    given = {"emit": made.events.append, "alarms": made.alarms, "clock": made.clock, "version": "0.1.0"}
+    made.detector = Detector([model()], [one], base=tmp_path, before=made.detector, **given)  # is being loaded
+    made.seconds(6, [one], temp=75.0)
+    await follow(made, [one], [model()])
+    made.tick()
+    assert made.told() == [("anomaly", "raised", "oven-1")]
+    assert made.detector.status()[0]["restarts"] == 0
+
+
 async def test_a_limit_keeps_its_delay(tmp_path):
     one = device()
     made = await start(tmp_path, [one], limits=[HOT])
