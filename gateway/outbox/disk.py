@@ -1,6 +1,7 @@
 """How the writer's thread and its disk are doing, as the event loop knows it."""
 
 import asyncio
+import errno
 import time
 from contextlib import suppress
 
@@ -13,6 +14,7 @@ log = structlog.get_logger()
 
 HANGS = 10.0
 """Seconds without an error that a disk may take for a write; SD cards do stand still for some."""
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 
 
 class Disk:
@@ -21,6 +23,8 @@ class Disk:
     def __init__(self, admission: Admission) -> None:
         self.trouble = ""
         """Why it takes nothing at the moment; empty while all is well."""
+        self.gone = False
+        """Whether the trouble is that the log's folder is not there: no waiting makes that better."""
         self._admission = admission
         self._progress = self._since = time.monotonic()
         self.failure: BaseException | None = None
@@ -40,19 +44,19 @@ class Disk:
         self._moved.set()
         if self.trouble and all_written:
             log.info("the disk takes the outbox again")
-            self.trouble = ""
+            self.trouble, self.gone = "", False
 
     def stands(self) -> None:
         """It could be asked, and nothing waits for it: whatever it was is over."""
         if self.trouble and not self._admission.queued:
             log.info("the disk takes the outbox again")
-            self.trouble = ""
+            self.trouble, self.gone = "", False
 
     def takes_nothing(self, patience: float) -> str:
-        """Why it has taken nothing for more than so many seconds, or hangs; empty while it takes something, or did a moment
-        ago."""
+        """Why it has taken nothing for more than so many seconds, hangs, or is gone; empty while it takes something, or did
+        a moment ago."""
         if self.trouble:
-            return self.trouble if time.monotonic() - self._since > patience else ""
+            return self.trouble if self.gone or time.monotonic() - self._since > patience else ""
         return "it does not answer" if self.late() > max(patience, HANGS) else ""
 
     def refuses(self, error: OSError) -> None:
@@ -60,7 +64,7 @@ class Disk:
         if not self.trouble:
             self._since = time.monotonic()
             log.error("the disk does not take the outbox; trying on", error=str(error))
-        self.trouble = str(error)
+        self.trouble, self.gone = str(error), error.errno in _GONE
 
     def ends(self, failure: BaseException | None) -> None:
         """The thread has ended."""

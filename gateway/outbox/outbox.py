@@ -340,6 +340,8 @@ class Outbox:
     def disk_trouble(self, error: OSError, lane: Lane) -> None:
         """A write failed and will be tried again; a full disk makes the oldest data go."""
         self._disk.refuses(self._upkeep.explained(error))
+        if self._disk.gone and not self._unkept.why:
+            self._look_at_disk()
         if error.errno in NO_ROOM:
             self._upkeep.disk_full(lane)
 
@@ -384,7 +386,8 @@ class Outbox:
         have room of their own."""
         why = self._disk.takes_nothing(PATIENCE)
         first = {lane: log.first_queued for lane, log in self._lanes.items()}
-        stuck = {lane for lane in Lane if why and first[lane] and first[lane] == self._first_queued[lane]}
+        still = {lane for lane in Lane if first[lane] and first[lane] == self._first_queued[lane]}
+        stuck = (set(Lane) if self._disk.gone else still) if why else set()
         for lane in stuck - self._stuck:
             self._hand_out(self._unkept.copies(self._lanes[lane].waiting(UNKEPT_AT_MOST[lane])))
         before, self._unkept.why = self._unkept.why, why if stuck else ""

@@ -17,9 +17,10 @@ from gateway.publish.exact import exact_json
 RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip")
 """Last levels of the topics beside the readings'."""
 
+KEPT_DEVICES = 20
 KEPT_TAGS = 10_000
-"""Tags of devices that are read no more, whose plans are kept, beside as many as are read: history has them. The newest
-device's plan always stays."""
+"""Devices that are read no more, and their tags, whose plans are kept, beside as many as are read: history has them. The
+newest device's plan always stays."""
 
 
 class JsonEncoder:
@@ -130,12 +131,13 @@ class JsonEncoder:
         """Drop the oldest plans of devices that are read no more."""
         read = set(devices)
         others = [each for each in self._blocks if each not in read]
-        kept = sum(len(each.tags) for each in others)
+        tags = sum(len(each.tags) for each in others)
         most = KEPT_TAGS + sum(len(each.tags) for each in devices)
-        for each in others:
-            if kept > most:
-                kept -= len(each.tags)
-                del self._blocks[each]
+        for left, each in zip(range(len(others), 0, -1), others, strict=True):
+            if tags <= most and left <= KEPT_DEVICES + len(devices):
+                return
+            tags -= len(each.tags)
+            del self._blocks[each]
 
     def _topic(self, device: Device) -> str:
         return self._fill(device.context, device.name)

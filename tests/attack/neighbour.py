@@ -270,9 +270,9 @@ def no_more_files(site: Site) -> None:
     together(30, lambda: dial(site).close() or time.sleep(0.05))
 
 
-@beside(soak=False, seconds=8.0, limit={"gap": 6.0})
+@beside(soak=False, seconds=8.0)
 def state_removed(site: Site) -> None:
-    """The state folder is removed while the gateway runs: data waits some seconds for the disk, then goes out from memory."""
+    """The state folder is removed while the gateway runs: what is read goes out from memory."""
     shutil.rmtree(site.state, ignore_errors=True)
     time.sleep(SECONDS)
 

@@ -286,8 +286,11 @@ def test_every_sample_is_in_exactly_one_message_in_its_order(rows: list[tuple[in
     assert seen == expected
 
 
-def test_devices_that_reloads_have_replaced_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder_module, "KEPT_TAGS", 10)
+@pytest.mark.parametrize(("bound", "most"), [("KEPT_TAGS", 10), ("KEPT_DEVICES", 5)])
+def test_devices_that_reloads_have_replaced_do_not_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
+    monkeypatch.setattr(encoder_module, bound, most)
     one = encoder()
     alive = []
     for number in range(50):
