@@ -12,7 +12,7 @@ import structlog
 from gateway.config.base import SinkConfig
 from gateway.config.model import GatewaySection
 from gateway.core.clock import Clock
-from gateway.core.errors import RefusedError, UnreachableError
+from gateway.core.errors import LinkError, RefusedError, UnreachableError
 from gateway.core.live import LiveTable
 from gateway.core.tag import Device
 from gateway.outbox import Outbox
@@ -29,8 +29,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
 
 LISTENED_FOR = 3.0
-"""The longest pause while nothing listens there: dialling is then all that a knock would be. Between half and the whole of
-it, so that gateways which have lost one broker do not all return in one moment."""
+"""The longest pause while nothing listens there, or, where the sink was connected before, while a proxy in front of nothing
+takes the connection: dialling is then all that a knock would be. Between half and the whole of it, so that gateways which
+have lost one broker do not all return in one moment."""
 
 
 class Publisher:
@@ -65,6 +66,8 @@ class Publisher:
         """The latest of each device while there was no connection, by its name."""
         self._foreign = Foreign(structlog.get_logger().bind(sink=config.name))
         self._unreachable = False
+        self._worked = False
+        """Whether it was ever connected as it is configured."""
 
     async def run(self) -> None:
         """Publish until cancelled; then wait shortly for the acknowledgement of what is on its way."""
@@ -102,6 +105,10 @@ class Publisher:
         except (UnreachableError, OSError):
             self._unreachable = True
             raise
+        except LinkError as error:
+            self._unreachable = self._worked and not isinstance(error, RefusedError)
+            raise
+        self._worked = True
         self._connection = connection
         try:
             self.health.up(str(connection.promise.get("weaker", "")))

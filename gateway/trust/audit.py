@@ -74,7 +74,10 @@ class AuditTrail:
         """Say that somebody has looked at all damage that there is now; `verify` calls it no problem any more. Returns it.
         Blocking: reads the whole trail. Raises AuditError."""
         looked_at: list[Damage] = []
-        while (verdict := self._verdict()).problem and len(looked_at) < MOST:
+        for _ in range(MOST // _AT_ONCE + 2):
+            verdict = self._verdict()
+            if verdict.problem is None:
+                break
             if not verdict.damages:  # nothing has come behind it yet
                 self.write(DAMAGED, "system", why=verdict.problem.message)
                 continue

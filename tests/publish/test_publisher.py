@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.core.clock import SystemClock
-from gateway.core.errors import LinkError, RefusedError
+from gateway.core.errors import LinkError, RefusedError, UnreachableError
 from gateway.core.live import LiveTable
 from gateway.core.record import Record
 from gateway.plugin.sink import SinkConfig
@@ -210,6 +210,45 @@ async def test_a_destination_that_refuses_is_dialled_again_and_the_reason_is_sho
         far.refuse_connections = None
         await eventually(lambda: log.taken)
         assert [sink.closed for sink in far.sinks[:-1]] == [0] * (len(far.sinks) - 1)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses that would grow beyond the time of any test, but for where they must not."""
+    for name, seconds in (("FIRST_PAUSE", 0.01), ("LISTENED_FOR", 0.02), ("LONGEST_PAUSE", 10_000.0)):
+        monkeypatch.setattr(publisher, name, seconds)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_where_nothing_listens_is_knocked_often() -> None:
+    far, log = Far(), MemoryLog()
+    far.refuse_connections = UnreachableError("nothing listens there")
+    async with publishing(far, log):
+        await eventually(lambda: len(far.sinks) >= 30)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_proxy_in_front_of_nothing_is_knocked_often_where_it_was_connected_before() -> None:
+    far, log = Far(), MemoryLog()
+    async with publishing(far, log):
+        await eventually(lambda: far.sinks)
+        far.refuse_connections = LinkError("closed the connection without an answer")
+        far.sink.lose()
+        await eventually(lambda: len(far.sinks) >= 30)
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("before", [True, False], ids=["connected before", "never connected"])
+async def test_who_says_no_is_asked_ever_more_seldom(before: bool) -> None:
+    far, log = Far(), MemoryLog()
+    if not before:
+        far.refuse_connections = LinkError("closed the connection without an answer")
+    async with publishing(far, log) as subject:
+        await eventually(lambda: far.sinks)
+        if before:
+            far.refuse_connections = RefusedError("wrong password")
+            far.sink.lose()
+        await eventually(lambda: (subject.status()["next_attempt_s"] or 0) > 0.2)
 
 
 async def test_connecting_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
