@@ -33,6 +33,13 @@ class NotUnderstoodError(ua.UaError):  # type: ignore[misc]
     """The first of them, for the log, where they are those of one value."""
 
 
+class CountError(NotUnderstoodError):
+    """An answer has another number of results than were asked for."""
+
+    def __init__(self, asked: int, results: int) -> None:
+        super().__init__(f"the server's answer has {max(0, results)} results where {asked} were asked for")
+
+
 class Measured(Buffer):  # type: ignore[misc]
     """The bytes of one answer, of which only so many parts are read; a copy reads from the same account."""
 

@@ -113,7 +113,10 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     async def describe(self) -> Mapping[Tag, Found]:
         from .nodes import describe_tags
 
-        return await describe_tags(self._open(), self.devices[0].tags)
+        session = self._open()
+        found = await describe_tags(session, self.devices[0].tags)
+        session.described = {tag.name: what for tag, what in found.items()}
+        return found
 
     async def stream(self) -> AsyncIterator[Readings]:
         blocks = self._poll() if self.config.acquisition == "poll" else self._subscribe()

@@ -83,6 +83,12 @@ _OF_NODES = {
 
 _LACKS = {"BadServiceUnsupported", "BadNotImplemented", "BadNotSupported"}
 
+_OF_THE_CONNECTION = (
+    "BadSession", "BadSecureChannel", "BadSecurity", "BadConnection", "BadTcp", "BadServerHalted", "BadShutdown",
+    "BadServiceUnsupported", "BadNotImplemented", "BadSubscriptionIdInvalid", "BadNoSubscription", "BadRequestHeaderInvalid",
+)  # fmt: skip
+"""How the names of status codes begin which say nothing of what a request asks for."""
+
 SIZES = (BadRequestTooLarge, BadResponseTooLarge, BadEncodingLimitsExceeded, BadTcpMessageTooLarge)
 """This request, or its answer, has too many bytes."""
 TOO_MUCH = (BadTooManyOperations, *SIZES)
@@ -104,6 +110,11 @@ def name_of(code: int) -> str:
     """The standard's name of a status code, such as BadNodeIdUnknown; hex for an unknown one."""
     name, doc = ua.status_codes.get_name_and_doc(code & 0xFFFF_0000)
     return f"0x{code:08X}" if doc.startswith("Unknown StatusCode") else name
+
+
+def of_what_was_asked(error: ua.UaStatusCodeError) -> bool:
+    """Whether a refused request may be answered when it asks for something else; the others are of the connection."""
+    return not name_of(error.code).startswith(_OF_THE_CONNECTION)
 
 
 def agreeing(asked: int, results: Sequence[R] | None) -> Sequence[R]:

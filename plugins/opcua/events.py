@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from uuid import uuid4
 
+import numpy as np
 import structlog
 from asyncua import ua
 
-from gateway.plugin import Condition, DeviceEvent, Retained, Told
+from gateway.plugin import Condition, DeviceEvent, Retained, Told, quality
 
 from .address import parse_address
 from .config import OpcUaConfig
@@ -32,8 +33,9 @@ from .event_fields import (
     is_branch,
     node_of,
 )
+from .making import Wishes, make
 from .notification import Notification
-from .services import call, monitor, unsubscribe
+from .services import call, unsubscribe
 from .session import Session
 from .subscription import Subscription, say_revised, subscribe
 
@@ -94,15 +96,24 @@ class Events:
         """A subscription to the notifiers; None when the server has events of none of them."""
         subscription = await subscribe(self._session, self._config, self._config.scan, self._log)
         wanted = [(address, node) for address in self._notifiers() if (node := self._node(address)) is not None]
-        items = [self._item(number, node) for number, (_, node) in enumerate(wanted)]
-        results = await monitor(self._session, subscription.id, items)
+        count = len(wanted)
+        wishes = Wishes(
+            [node for _, node in wanted],
+            range(count),
+            np.zeros(count),
+            np.full(count, self._config.event_queue, np.uint32),
+            [None] * count,
+            [event_filter()] * count,
+            ua.AttributeIds.EventNotifier,
+        )
+        made = await make(self._session, subscription.id, wishes)
         room: dict[int, int] = {}
-        say_revised(items, results, self._log.info)
-        for number, ((address, _), result) in enumerate(zip(wanted, results, strict=True)):
-            if result.StatusCode.is_good():
-                room[number] = result.RevisedQueueSize
+        say_revised(wishes, made, self._log.info)
+        for number, (address, _) in enumerate(wanted):
+            if made.status[number] < quality.UNCERTAIN:
+                room[number] = int(made.queue[number])
             else:
-                reason = in_few_words(int(result.StatusCode.value))
+                reason = in_few_words(int(made.status[number]))
                 self._log.warning("the server has no events here: check notifiers", node=address, reason=reason)
         if not room:
             await unsubscribe(self._session, [subscription.id])
@@ -126,15 +137,6 @@ class Events:
         if node is None:
             self._log.warning("the server has no such namespace: check notifiers", node=address)
         return node
-
-    def _item(self, number: int, node: ua.NodeId) -> ua.MonitoredItemCreateRequest:
-        return ua.MonitoredItemCreateRequest(
-            ItemToMonitor=ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.EventNotifier),
-            MonitoringMode=ua.MonitoringMode.Reporting,
-            RequestedParameters=ua.MonitoringParameters(
-                ClientHandle=number, SamplingInterval=0.0, Filter=event_filter(), QueueSize=self._config.event_queue
-            ),
-        )
 
     async def refresh(self) -> None:
         """Ask the server to state once more what it retains; the answer comes among the events."""

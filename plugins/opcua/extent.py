@@ -82,7 +82,8 @@ def _localized_text_end(data: bytes, at: int, end: int) -> int:
     return at
 
 
-def _extension_object_end(data: bytes, at: int, end: int) -> int:
+def extension_object_end(data: bytes, at: int, end: int) -> int:
+    """Where a structure, in whatever encoding, ends. Raises as `data_value_end`."""
     at = _node_id_end(data, at, end)
     encoding = _byte(data, at, end)
     return _text_end(data, at + 1, end) if encoding in (1, 2) else at + 1
@@ -145,7 +146,7 @@ _ENDS = {
     18: _node_id_end,
     20: _qualified_name_end,
     21: _localized_text_end,
-    22: _extension_object_end,
+    22: extension_object_end,
     25: _diagnostic_info_end,
 }
 """Built-in types that are put together: number → where one ends."""

@@ -26,12 +26,14 @@ from .events import Events
 from .fast import Decoder
 from .history import since_last
 from .items import Items
+from .making import FULL
 from .notification import CutOffError, Notification, decode_publish
 from .publishing import Answer
+from .quiet import Quiet
 from .reading import ReadPlan
 from .remarks import Remarks
 from .report import Report
-from .services import FULL, read, republish, take_over, unsubscribe
+from .services import read, republish, take_over, unsubscribe
 from .session import Session
 from .subscription import SILENT_KEEP_ALIVES, Left, Subscription, subscribe
 
@@ -85,6 +87,8 @@ class Feed:
         self._strangers: set[int] = set()
         self._distrusted: set[int] = set()
         """Subscriptions made in place of silent ones, which have not said anything yet."""
+        self._asked_again: set[int] = set()
+        """Those whose last message was asked for once more, and that have not said anything since."""
         self.distrusted = False
         """Whether the session is of no more use: the next connection takes another one."""
         self.steps: Counter[str] = Counter()
@@ -92,8 +96,9 @@ class Feed:
         self._publishing = session.publishing
         self._started = asyncio.get_running_loop().time()
         remark = Remarks(device, log)
-        self._items = Items(session, device, remark, log)
-        self._report = Report(device, session.types, remark)
+        self._quiet = Quiet(session, device)
+        self._items = Items(session, device, remark, log, self._quiet)
+        self._report = Report(device, session.types, remark, self._quiet)
         self._events = events
 
     async def start(self, left: Left | None = None) -> None:
@@ -254,6 +259,9 @@ class Feed:
         if now >= self._items.retry_at:
             self._append(await self._items.retry())
             return
+        if now >= self._quiet.look_at:
+            await self._look_after_quiet_tags(now)
+            return
         if self._events is not None and now >= self._events.refresh_at:
             await self._events.refresh()
         if now >= self._ask_at:
@@ -271,6 +279,13 @@ class Feed:
             return
         if notification := self._decoded(answer):
             await self._take(notification)
+
+    async def _look_after_quiet_tags(self, now: float) -> None:
+        read, missed = await self._quiet.look(now)
+        self._append(read)
+        if missed:
+            self.steps["items_made_anew"] += len(missed)
+            self._append(await self._items.make_anew(missed))
 
     async def _step(self, chore: Chore) -> None:
         """One step of what has to be done before the next answer is taken."""
@@ -291,7 +306,7 @@ class Feed:
         deadlines += [self._events.refresh_at] if self._events is not None else []
         if self._publishing.rests_until > asyncio.get_running_loop().time():
             deadlines.append(self._publishing.rests_until)
-        return min(*deadlines, self._session.renew_at, self._items.retry_at, self._ask_at)
+        return min(*deadlines, self._session.renew_at, self._items.retry_at, self._quiet.look_at, self._ask_at)
 
     def _silent(self, now: float) -> Subscription | None:
         """One that has been silent for too long. Where the gateway itself comes late, it has one more chance."""
@@ -314,7 +329,9 @@ class Feed:
         try:
             async with asyncio.timeout(max(LEAST_PAUSE, subscription.silence / SILENT_KEEP_ALIVES)):
                 await read(self._session, [(_STATE, ua.AttributeIds.Value)])
-                message = await self._fetch(subscription)
+                message = None
+                if subscription.id not in self._asked_again:
+                    message = await self._fetch(subscription)
         except TimeoutError as error:
             self.steps["silent_connections"] += 1
             raise LinkError(told) from error
@@ -322,13 +339,21 @@ class Feed:
             self.steps["republished"] += 1
             self._log.warning("the server had a message that did not come, and sent it when asked", silence=silence)
             subscription.deadline = asyncio.get_running_loop().time() + subscription.silence
-            self._chores.append(self._keep(subscription, message))
+            self._asked_again.add(subscription.id)
+            self._chores.append(self._late(subscription, message))
         else:
             self.steps["resubscribed"] += 1
             self._log.warning(
                 "a subscription has fallen silent though the server answers: making another", silence=silence
             )
             await self._replace(subscription)
+
+    async def _late(self, subscription: Subscription, message: Notification) -> Chore:
+        """What comes so late says how things were: how they are is read, and only that is good."""
+        async for step in self._keep(subscription, message):
+            yield step
+        self._hand_on()
+        yield await self._confirmed({row for row, home in self._items.home.items() if home is subscription})
 
     async def _replace(self, subscription: Subscription) -> None:
         """Another subscription in place of one that says nothing."""
@@ -367,6 +392,7 @@ class Feed:
             return
         self._alive()
         self._distrusted.discard(subscription.id)
+        self._asked_again.discard(subscription.id)
         subscription.deadline = asyncio.get_running_loop().time() + subscription.silence
         self._chores.append(self._take_in_order(subscription, notification))
         await self._step(self._chores[0])

@@ -15,14 +15,19 @@ from gateway.plugin import Device, Readings, Tags, quality
 from .address import parse_address
 from .config import OpcUaConfig
 from .errors import in_few_words, name_of
+from .making import make
+from .quiet import Quiet
 from .reading import ReadPlan
 from .remarks import Remarks
-from .services import forget, monitor, nodes_of, unhurried
+from .services import forget, nodes_of
 from .session import Session
-from .subscription import FILTER_REFUSED, Subscription, item, say_revised
+from .subscription import FILTER_REFUSED, Subscription, say_revised, wishes
 
-FIRST_RETRY, LAST_RETRY = 10.0, 300.0
+FIRST_RETRY, LAST_RETRY = 5.0, 300.0
 """Seconds after which refused nodes are tried again; doubling."""
+SOON = 10.0
+"""The last of them, as long as they are few: what was repaired is back soon."""
+FEW = 100
 SHOWN = 5
 """Tags that one line of the log names."""
 
@@ -30,7 +35,10 @@ SHOWN = 5
 class Items:
     """Items by the row of their tag in the device, which is also the handle under which their values come."""
 
-    def __init__(self, session: Session, device: Device, remark: Remarks, log: structlog.stdlib.BoundLogger) -> None:
+    def __init__(
+        self, session: Session, device: Device, remark: Remarks, log: structlog.stdlib.BoundLogger, quiet: Quiet
+    ) -> None:
+        self._quiet = quiet
         self._session = session
         self._device = device
         self._config: OpcUaConfig = device.config
@@ -61,6 +69,7 @@ class Items:
         rows = [row for row, home in self.home.items() if home is subscription]
         for row in rows:
             del self.home[row]
+        self._quiet.forget(rows)
         if self._latest.get(subscription.scan) is subscription:
             del self._latest[subscription.scan]
         return rows
@@ -70,6 +79,8 @@ class Items:
         self.numbers |= rows
         self.home.update(dict.fromkeys(rows, subscription))
         self._latest[subscription.scan] = subscription
+        often = np.full(len(rows), subscription.interval)
+        self._quiet.watch(list(rows), subscription.interval, often, asyncio.get_running_loop().time())
 
     def scan(self, row: int) -> float:
         """How often a row is reported, s."""
@@ -99,15 +110,14 @@ class Items:
     ) -> dict[int, int]:
         """Row → what the server says of it."""
         tags = self._device.tags
-        items = [
-            item(row, node, self._config, tags[row].config, filtered=filtered) async for row, node in unhurried(wanted)
-        ]
-        results = await monitor(self._session, subscription.id, items)
-        say_revised(items, results, self._log.info)
-        self.numbers.update(
-            (row, int(result.MonitoredItemId)) for (row, _), result in zip(wanted, results, strict=True)
-        )
-        return {row: int(result.StatusCode.value) for (row, _), result in zip(wanted, results, strict=True)}
+        rows = [row for row, _ in wanted]
+        asked = wishes(rows, [node for _, node in wanted], self._config, tags, filtered=filtered)
+        await asyncio.sleep(0)
+        made = await make(self._session, subscription.id, asked)
+        say_revised(asked, made, self._log.info)
+        self.numbers.update(zip(rows, made.item.tolist(), strict=True))
+        self._quiet.watch(rows, subscription.interval, made.sampling / 1000, asyncio.get_running_loop().time())
+        return dict(zip(rows, made.status.tolist(), strict=True))
 
     def park(self, refused: Mapping[int, int]) -> Readings | None:
         """Set refused rows aside until their next try. Those whose reason is new, as bad rows."""
@@ -115,7 +125,7 @@ class Items:
         self.refused |= refused
         if self.refused:
             self.retry_at = asyncio.get_running_loop().time() + self._retry_after
-            self._retry_after = min(LAST_RETRY, 2 * self._retry_after)
+            self._retry_after = min(2 * self._retry_after, LAST_RETRY, max(SOON, SOON * len(self.refused) / FEW))
         else:
             self.retry_at, self._retry_after = float("inf"), FIRST_RETRY
         self._say_refused(fresh)
@@ -159,9 +169,21 @@ class Items:
         subscription = self.home.pop(row, None)
         if subscription is None:
             return None
+        self._quiet.forget([row])
         await forget(self._session, subscription.id, self.numbers[row])
         self._remark(row, f"its value cannot be decoded, nor told where it ends: {why}", raw)
         return self.park({row: quality.BAD_DECODING})
+
+    async def make_anew(self, rows: Sequence[int]) -> Readings | None:
+        """The server has items of these rows, and does not report them: it gets others. What became bad rows."""
+        refused: dict[int, int] = {}
+        for row in rows:
+            subscription = self.home.pop(row, None)
+            if subscription is not None:
+                self._remark(row, "the server does not report its changes: it is read now and then")
+                await forget(self._session, subscription.id, self.numbers[row])
+                refused |= await self.create(subscription, [row])
+        return self.park(refused) if refused else None
 
     async def _worth_a_try(self) -> list[int]:
         """The rows to be asked for again; those whose values could not be decoded, if they can when they are read alone."""
@@ -175,6 +197,8 @@ class Items:
 
     async def retry(self) -> Readings | None:
         """Ask once more for what was refused; the rest of the tags is not touched. What became bad rows."""
+        if any(self.node(row) is None for row in self.refused):
+            await self._session.learn_namespaces()
         refused: dict[int, int] = {}
         for scan, rows in groupby(sorted(await self._worth_a_try(), key=self.scan), self.scan):
             if scan in self._latest:

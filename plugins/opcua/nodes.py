@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from asyncua import ua
 
-from gateway.plugin import Found, Tag, cleaned, encodable
+from gateway.plugin import Found, LinkError, Tag, cleaned, encodable
 
 from .address import parse_member
 from .browsing import references
@@ -21,6 +21,8 @@ from .session import Session
 from .structures import Types
 from .values import TYPES, plain, type_of, type_of_member
 
+T = TypeVar("T")
+
 _OBJECTS = ua.NodeId(ua.ObjectIds.ObjectsFolder)
 _SERVER = ua.NodeId(ua.ObjectIds.Server)
 _HIERARCHICAL = ua.NodeId(ua.ObjectIds.HierarchicalReferences)
@@ -28,6 +30,8 @@ _HAS_PROPERTY = ua.NodeId(ua.ObjectIds.HasProperty)
 _UNITS = ua.RelativePath([ua.RelativePathElement(_HAS_PROPERTY, False, True, ua.QualifiedName("EngineeringUnits", 0))])
 DESCRIBED = 200
 """Tags that are described at a time."""
+TELLS_WITHIN = 3.0
+"""Seconds for one answer about nodes; a server that takes longer is asked for no more of them at this connect."""
 PATIENCE = 5.0
 """Seconds after which a slow server is asked for no more descriptions; the next connect asks for the rest."""
 MOST_NODES = 100_000
@@ -92,14 +96,16 @@ async def describe_nodes(
     value that a tag can have. The session learns the types that the server defines for them."""
     count = len(nodes)
     ranges = [tag.index_range for tag in tags] or [None] * count
-    values = await read(session, [(*each, part) for each, part in zip(_each(nodes, "Value"), ranges, strict=True)])
-    declared = [_node_id(each) for each in await read(session, _each(nodes, "DataType"))]
-    descriptions = await read(session, _each(nodes, "Description"))
-    with suppress(LacksError):
-        await _learn_types(session, values, declared)
+    wanted = [(*each, part) for each, part in zip(_each(nodes, "Value"), ranges, strict=True)]
+    untold = [ua.DataValue()] * count
+    values = await _or_without(session, lambda: read(session, wanted), untold)
+    types = await _or_without(session, lambda: read(session, _each(nodes, "DataType")), untold)
+    declared = [_node_id(each) for each in types]
+    descriptions = await _or_without(session, lambda: read(session, _each(nodes, "Description")), untold)
+    await _or_without(session, lambda: _learn_types(session, values, declared), None)
     paths = [parse_member(tag.field) if tag.field else [] for tag in tags] or [[]] * count
     elements = [tag.element for tag in tags] or [()] * count
-    units = await _units(session, nodes)
+    units = await _or_without(session, lambda: _units(session, nodes), [""] * count)
     found: list[Found | None] = []
     for row, declared_type in enumerate(declared):
         kind = _type(session.types, _variant(values[row], elements[row]), declared_type, paths[row])
@@ -107,6 +113,23 @@ async def describe_nodes(
         description = " ".join(filter(None, (_text(descriptions[row]), names)))
         found.append(None if kind is None else Found(kind, units[row], description))
     return found
+
+
+async def _or_without(session: Session, ask: Callable[[], Awaitable[T]], instead: T) -> T:
+    """What a server tells of its nodes, or what stands for it where that makes no sense, is refused or does not come: nodes
+    can be read without it. Raises LinkError where the server answers nothing else either."""
+    if session.tells_no_more:
+        return instead
+    try:
+        async with asyncio.timeout(TELLS_WITHIN):
+            return await ask()
+    except LacksError:
+        return instead
+    except (LinkError, TimeoutError) as error:
+        with in_words("describing", session.certificate):
+            await session.sign_of_life()
+        session.tells_no_more = not isinstance(error, LinkError) or isinstance(error.__cause__, TimeoutError)
+        return instead
 
 
 def _each(nodes: Sequence[ua.NodeId], attribute: str) -> list[tuple[ua.NodeId, ua.AttributeIds]]:

@@ -9,6 +9,17 @@ MOST_OPERATIONS = 1000
 """Nodes in one request, unless the server bears fewer."""
 MOST_BROWSED = 100
 """The same of a request to browse, each of whose answers may be long."""
+DISPENSABLE = frozenset(
+    {
+        "HistoryRead",
+        "TransferSubscriptions",
+        "SetPublishingMode",
+        "Republish",
+        "TranslateBrowsePathsToNodeIds",
+        "Browse",
+    }
+)
+"""Requests that a server need not know: of one that does not, they are not made again."""
 OPERATIONS = ("read", "browse", "translate", "subscribe")
 
 

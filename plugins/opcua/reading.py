@@ -1,7 +1,7 @@
 """Reading many nodes again and again: the request is encoded once, the answer decoded straight into columns.
 
-A request whose answer makes no sense is asked by halves: so the node is found whose value spoils it, which is then read
-alone, and more and more seldom, while the others are read as before.
+A request whose answer makes no sense, that is refused, or not answered by a server that answers others, is asked by halves:
+so the node is found that spoils it, which is then read alone, and more and more seldom, while the others are read as before.
 """
 
 import asyncio
@@ -18,15 +18,23 @@ from asyncua.ua.ua_binary import struct_to_binary
 from gateway.plugin import Device, LinkError, Readings, Tags, doubting, quality
 
 from .address import parse_address
-from .bounds import NotUnderstoodError, after_header
+from .bounds import CountError, NotUnderstoodError, after_header
 from .decode import Block, empty_block, joined
-from .errors import SIZES, TOO_MUCH, in_words
+from .errors import SIZES, TOO_MUCH, in_few_words, in_words, of_what_was_asked
 from .fast import LOGGED, Decoder
+from .kinds import Kinds
 from .part import Parts
 from .session import Session
 
-FIRST_RETRY, LAST_RETRY = 10.0, 300.0
+FIRST_RETRY, LAST_RETRY = 5.0, 300.0
 """Seconds after which a node whose value spoils answers is read again, alone; doubling."""
+SOON = 10.0
+"""The last of them, as long as they are few: what was repaired is back soon."""
+FEW = 10
+PATIENCE = 1.0
+"""Seconds for the answer to a part of a request that was not answered, at most."""
+MOST_PARKED = 8
+"""Nodes that spoil answers before any other one was read: then it is no trouble of single nodes."""
 Say = Callable[[int, str, bytes], None]
 
 _COUNT = struct.Struct("<i")
@@ -46,6 +54,7 @@ class _Parked:
     """A row that is read alone."""
 
     reason: str
+    code: int
     raw: bytes
     """Its first bytes, for the log."""
     pause: float
@@ -64,9 +73,12 @@ class ReadPlan:
             if (node := session.node_id(parse_address(tag.config.address))) is not None:
                 self._nodes[row] = (node, tag.config.index_range)
         self._wanted = Parts([tag.config for tag in tags], session.types)
+        self._kinds = Kinds(tags)
         self._parts: list[_Part] = []
         self._size = 0
         self._parked: dict[int, _Parked] = {}
+        self._understood = 0
+        """Answers that made sense."""
 
     async def read(self, say: Say = lambda row, what, raw: None) -> Readings:
         """What the server says of the tags now. `say` is told of rows whose values cannot be tags, with the first bytes of
@@ -74,6 +86,7 @@ class ReadPlan:
         with in_words("reading", self._session.certificate):
             block = await self._read()
         self._wanted.take(block)
+        self._kinds.judge(block)
         readings = block.readings(self._device, self._tags.ids)
         for row, why in block.unusable.items():
             say(row, why, block.raw.get(row, b""))
@@ -121,42 +134,76 @@ class ReadPlan:
         else:
             self._park(part.rows[0], "the server finds it too large to be sent: take a part of it by index_range")
 
-    async def _read_part(self, part: _Part) -> list[tuple[_Part, Block]]:
+    async def _read_part(self, part: _Part, patience: float | None = None) -> list[tuple[_Part, Block]]:
         """The values, in as many parts as it took to get all that make sense."""
+        raw, code = b"", int(quality.BAD_DECODING)
         try:
-            return [(part, await self._ask(part))]
+            block = await self._ask(part, patience)
         except NotUnderstoodError as error:
-            if len(part.rows) == 1:
-                reason = f"its value cannot be decoded, nor told where it ends: {error}"
-                self._park(part.rows[0], reason, error.raw)
-                return []
-            half = len(part.rows) // 2
-            halves = [self._part(part.rows[:half]), self._part(part.rows[half:])]
-            return [*await self._read_part(halves[0]), *await self._read_part(halves[1])]
+            reason, raw = f"its value cannot be decoded, nor told where it ends: {error}", error.raw
+            if isinstance(error, CountError):
+                reason = f"{error}, and so wherever it is among them"
+        except TOO_MUCH:
+            raise
+        except ua.UaStatusCodeError as error:
+            if not of_what_was_asked(error):
+                raise
+            reason, code = f"the server refuses requests in which it is: {in_few_words(error.code)}", int(error.code)
+        except TimeoutError:
+            await self._session.sign_of_life()
+            patience = min(PATIENCE, self._session.config.timeout)
+            reason, code = "the server does not answer requests in which it is", int(quality.BAD_TIMEOUT)
+        else:
+            self._understood += 1
+            return [(part, block)]
+        if len(part.rows) == 1:
+            self._park(part.rows[0], reason, raw, code)
+            return []
+        half = len(part.rows) // 2
+        halves = [self._part(part.rows[:half]), self._part(part.rows[half:])]
+        return [each for some in halves for each in await self._read_part(some, patience)]
 
-    def _park(self, row: int, reason: str, raw: bytes = b"") -> None:
-        self._parked[row] = _Parked(reason, raw, FIRST_RETRY, asyncio.get_running_loop().time() + FIRST_RETRY)
+    def _park(self, row: int, reason: str, raw: bytes = b"", code: int = quality.BAD_DECODING) -> None:
+        if not self._understood and len(self._parked) >= min(MOST_PARKED, len(self._nodes) - 1):
+            raise LinkError(reason)
+        retry_at = asyncio.get_running_loop().time() + FIRST_RETRY
+        self._parked[row] = _Parked(reason, code, raw, FIRST_RETRY, retry_at)
         self._size = 0  # the others are put together again
 
     async def _read_parked(self, whole: Block) -> None:
         now = asyncio.get_running_loop().time()
-        for row, parked in list(self._parked.items()):
-            whole.spoil(row, quality.BAD_DECODING, parked.reason)
+        due = sorted((parked.retry_at, row) for row, parked in self._parked.items() if parked.retry_at <= now)
+        for row, parked in self._parked.items():
+            whole.spoil(row, parked.code, parked.reason)
             whole.raw[row], parked.raw = parked.raw, b""  # told once
-            if now < parked.retry_at:
-                continue
-            try:
-                block = await self._ask(self._part([row]))
-            except (NotUnderstoodError, *TOO_MUCH):
-                parked.pause = min(LAST_RETRY, 2 * parked.pause)
-                parked.retry_at = now + parked.pause
-            else:
-                whole.put_rows(np.array([row], np.intp), block)
-                del self._parked[row]
-                self._size = 0
+        for _, row in due[:1]:
+            await self._try_parked(row, whole, now)
 
-    async def _ask(self, part: _Part) -> Block:
-        answer = await self._session.request_encoded(ua.ReadRequest, part.parameters)
+    async def _try_parked(self, row: int, whole: Block, now: float) -> None:
+        """One that is due. Others wait for the next read: each may take a time-out."""
+        try:
+            block = await self._ask(self._part([row]), min(PATIENCE, self._session.config.timeout))
+        except TimeoutError:
+            pass
+        except ua.UaError as error:
+            if (
+                isinstance(error, ua.UaStatusCodeError)
+                and not isinstance(error, TOO_MUCH)
+                and not of_what_was_asked(error)
+            ):
+                raise
+        else:
+            whole.unusable.pop(row, None)
+            whole.put_rows(np.array([row], np.intp), block)
+            del self._parked[row]
+            self._size = 0
+            return
+        parked = self._parked[row]
+        parked.pause = min(2 * parked.pause, LAST_RETRY, max(SOON, SOON * len(self._parked) / FEW))
+        parked.retry_at = now + parked.pause
+
+    async def _ask(self, part: _Part, patience: float | None = None) -> Block:
+        answer = await self._session.request_encoded(ua.ReadRequest, part.parameters, patience)
         return await _decoded(answer, part.decoder, len(part.rows))
 
 
@@ -169,14 +216,13 @@ def _encoded(nodes: Sequence[tuple[ua.NodeId, str | None]]) -> bytes:
 
 
 async def _decoded(answer: Buffer, decoder: Decoder, asked: int) -> Block:
-    """As many values as were asked for, decoded in portions. Raises NotUnderstoodError, or LinkError where the answer has
-    another number of them."""
+    """As many values as were asked for, decoded in portions. Raises NotUnderstoodError."""
     now_ns = time.time_ns()
     rest = after_header(answer)
     with doubting(NotUnderstoodError):
         (count,) = _COUNT.unpack(rest.read(_COUNT.size))
     if count != asked:
-        raise LinkError(f"the server answered {max(0, count)} values instead of {asked}")
+        raise CountError(asked, count)
     raw, at, end = rest.data, rest.cur_pos, rest.cur_pos + len(rest)
     blocks: list[Block] = []
     left = asked

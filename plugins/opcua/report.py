@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from gateway.plugin import Device, Readings
 
 from .decode import OVERFLOW, Block, joined
+from .kinds import Kinds
 from .notification import Handles
 from .part import Parts
+from .quiet import Quiet
 from .remarks import Remarks
 from .structures import Types
 
@@ -33,10 +35,14 @@ Rows = NDArray[np.intp]
 class Report:
     """The values that were taken and not yet handed on, by the row of their tag in the device."""
 
-    def __init__(self, device: Device, types: Types, remark: Remarks) -> None:
+    def __init__(self, device: Device, types: Types, remark: Remarks, quiet: Quiet) -> None:
         self._device = device
+        self._quiet = quiet
         self._remark = remark
         self._parts = Parts([tag.config for tag in device.tags], types)
+        self._kinds = Kinds(device.tags)
+        self.changed: set[int] = set()
+        """Rows of which the server has to be asked anew what they are."""
         self._values: list[tuple[Rows, Block]] = []
         self._weight = 0
         self._known: dict[bytes, NDArray[np.uint32]] = {}
@@ -60,19 +66,21 @@ class Report:
         self.until = min(self.until, now + MORE_WITHIN)
         known = handles < len(self.latest)
         if known.all():
-            self._add(handles, block)
+            self._add(handles, block, now)
         elif known.any():
-            self._add(handles[known], block.some(np.flatnonzero(known)))
+            self._add(handles[known], block.some(np.flatnonzero(known)), now)
 
-    def _add(self, rows: Rows, block: Block) -> None:
+    def _add(self, rows: Rows, block: Block, now: float) -> None:
         self._weight += len(rows) + EXACT * len(block.exact)
         self._parts.take(block, rows)
+        self.changed.update(self._kinds.judge(block, rows))
         if block.quality.any():
             for at in np.flatnonzero(block.quality & OVERFLOW == OVERFLOW).tolist():
                 self._remark(int(rows[at]), "the server's queue was full, values are lost: raise queue_size")
         for at, why in block.unusable.items():
             self._remark(int(rows[at]), why, block.raw.get(at, b""))
         self.latest[rows] = block.t_ns
+        self._quiet.heard(rows, block, now)
         self._values.append((rows, block))
 
     def take(self) -> list[Readings]:
@@ -89,6 +97,7 @@ class Report:
         """Values that the server's history gives of one tag. What the subscription reports of them again is left out."""
         rows = np.full(len(block.value), row)
         self._parts.take(block, rows)
+        self._kinds.judge(block, rows)
         self.recovered[row] = int(block.t_ns[-1])
         return block.readings(self._device, self._device.tags.ids[rows])
 

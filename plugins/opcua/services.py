@@ -12,23 +12,19 @@ from asyncua.ua.uaerrors import (
     BadNotImplemented,
     BadServiceUnsupported,
     BadSubscriptionIdInvalid,
-    BadTooManyMonitoredItems,
 )
 
-from gateway.plugin import LinkError, Tag, doubting
+from gateway.plugin import Tag, doubting
 
 from .address import parse_address
-from .bounds import LARGE, Measured, NotUnderstoodError, after_header, decoded
-from .errors import TOO_MUCH, agreeing, in_words
+from .bounds import LARGE, CountError, Measured, NotUnderstoodError, after_header, decoded
+from .errors import TOO_MUCH, agreeing, in_words, of_what_was_asked
 from .extent import data_value_end
 from .fast import LARGEST_VALUE
 from .notification import Notification, decode_republish
 from .session import Session
 
 UNDECODABLE = ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadDecodingError))
-FULL = int(ua.StatusCodes.BadTooManyMonitoredItems)
-"""Of an item for which a subscription, or the server, has no more room."""
-
 PORTION = 500
 """Tags for which something is made in one turn of the event loop: some milliseconds."""
 
@@ -52,19 +48,27 @@ async def nodes_of(session: Session, tags: Iterable[Tag]) -> list[ua.NodeId | No
 
 
 async def read(session: Session, wanted: Sequence[Wanted]) -> list[ua.DataValue]:
-    """Attributes of nodes, in order; BadDecodingError for one that cannot be decoded."""
+    """Attributes of nodes, in order; BadDecodingError for one that cannot be decoded, and the server's word on one that
+    makes it refuse whole requests."""
 
     async def call(chunk: Sequence[Wanted]) -> Sequence[ua.DataValue]:
         request = ua.ReadRequest()
         request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
         request.Parameters.NodesToRead = [ua.ReadValueId(node, each, *part) for node, each, *part in chunk]
-        answer = await session.answer_to(request)
         try:
+            answer = await session.answer_to(request)
             count = len(chunk)
             return await asyncio.to_thread(_values, answer, count) if len(answer) > LARGE else _values(answer, count)
         except NotUnderstoodError:
-            if len(chunk) == 1:
-                return [UNDECODABLE]
+            refused = UNDECODABLE
+        except TOO_MUCH:
+            raise
+        except ua.UaStatusCodeError as error:
+            if not of_what_was_asked(error):
+                raise
+            refused = ua.DataValue(StatusCode=ua.StatusCode(error.code))
+        if len(chunk) == 1:
+            return [refused]
         half = len(chunk) // 2
         return [*await call(chunk[:half]), *await call(chunk[half:])]
 
@@ -73,13 +77,13 @@ async def read(session: Session, wanted: Sequence[Wanted]) -> list[ua.DataValue]
 
 
 def _values(answer: Buffer, asked: int) -> Sequence[ua.DataValue]:
-    """The values of a read answer. Raises LinkError where there are not as many as were asked for, NotUnderstoodError where
-    one has no end that can be told."""
+    """The values of a read answer. Raises NotUnderstoodError where there are not as many as were asked for, or one has no end
+    that can be told."""
     rest = after_header(answer)
     with doubting(NotUnderstoodError):
         (count,) = struct.unpack("<i", rest.read(4))
     if count != asked:
-        raise LinkError(f"the server's answer has {max(0, count)} results where {asked} were asked for")
+        raise CountError(asked, count)
     with doubting(NotUnderstoodError):
         data, at, end = rest.data, rest.cur_pos, rest.cur_pos + len(rest)
         values = []
@@ -94,39 +98,6 @@ def _value(data: bytes, start: int, end: int) -> ua.DataValue:
         return decoded(ua.DataValue, Measured(data, start, end - start))
     except NotUnderstoodError:
         return UNDECODABLE
-
-
-async def monitor(
-    session: Session, subscription: int, items: Sequence[ua.MonitoredItemCreateRequest]
-) -> list[ua.MonitoredItemCreateResult]:
-    """Add items to a subscription. Returns the server's word on each, in order; `FULL` for those that it has no room for,
-    whether it says so of each or refuses the request."""
-    results: list[ua.MonitoredItemCreateResult] = []
-    size = session.limits["subscribe"]
-    full = False
-    with in_words("subscribing", session.certificate):
-        while len(results) < len(items) and not full:
-            chunk = items[len(results) : len(results) + size]
-            try:
-                answers = await _monitor(session, subscription, chunk)
-            except (*TOO_MUCH, BadTooManyMonitoredItems):
-                full = len(chunk) == 1
-                size = max(1, len(chunk) // 2)
-            else:
-                results += answers
-                full = answers[-1].StatusCode.value == FULL
-    if not full:
-        session.limits["subscribe"] = size
-    rest = ua.MonitoredItemCreateResult(StatusCode=ua.StatusCode(FULL))
-    return results + [rest] * (len(items) - len(results))
-
-
-async def _monitor(
-    session: Session, subscription: int, items: Sequence[ua.MonitoredItemCreateRequest]
-) -> Sequence[ua.MonitoredItemCreateResult]:
-    request = ua.CreateMonitoredItemsRequest()
-    request.Parameters = ua.CreateMonitoredItemsParameters(subscription, ua.TimestampsToReturn.Both, list(items))
-    return agreeing(len(items), (await session.request(request, ua.CreateMonitoredItemsResponse)).Results)
 
 
 async def forget(session: Session, subscription: int, item: int) -> None:
@@ -160,7 +131,9 @@ async def _confirm(session: Session, subscriptions: list[int]) -> Sequence[ua.St
     request.Parameters.SubscriptionIds = subscriptions
     try:
         return list((await session.request(request, ua.SetPublishingModeResponse)).Parameters.Results)
-    except (BadServiceUnsupported, BadNotImplemented):
+    except ua.UaStatusCodeError as error:
+        if not of_what_was_asked(error) and not isinstance(error, BadServiceUnsupported | BadNotImplemented):
+            raise
         return [ua.StatusCode(ua.StatusCodes.BadNotSupported)] * len(subscriptions)
 
 
@@ -179,10 +152,20 @@ async def republish(session: Session, subscription: int, sequence: int) -> Notif
     """A message that was sent but never arrived; None when the server no longer has it."""
     request = ua.RepublishRequest()
     request.Parameters = ua.RepublishParameters(subscription, sequence)
+    if session.keeps_nothing:
+        return None
     with in_words("asking for lost messages", session.certificate):
         try:
             message = decode_republish(subscription, await session.answer_to(request))
         except (BadMessageNotAvailable, BadSubscriptionIdInvalid, BadServiceUnsupported, BadNotImplemented):
+            return None
+        except TimeoutError:  # the message may be lost anyway, and the server may answer all else
+            await session.sign_of_life()
+            session.keeps_nothing = True
+            return None
+        except (NotUnderstoodError, ua.UaStatusCodeError) as error:
+            if isinstance(error, ua.UaStatusCodeError) and not of_what_was_asked(error):
+                raise
             return None
     return message if message.sequence == sequence and not message.keep_alive else None
 

@@ -8,7 +8,7 @@ server, so the next channel continues it by its ticket (OPC 10000-4 §6.7): noth
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_to_binary, struct_from_binary, struct_to_binary
 from asyncua.ua.uaerrors import BadNotImplemented, BadServiceUnsupported, BadTooManyOperations
 
-from gateway.plugin import LinkError, RefusedError, cleaned, contained
+from gateway.plugin import Found, LinkError, RefusedError, cleaned, contained
 
 from .address import Address
 from .bounds import decoded_beside
@@ -27,7 +27,7 @@ from .certificate import Identity
 from .config import OpcUaConfig
 from .creation import create_session
 from .errors import SIZES, agreeing, in_words, name_of
-from .profile import profile_of
+from .profile import DISPENSABLE, profile_of
 from .protection import Protection, check_password, load_user, look_at_endpoints, protect
 from .publishing import Publishing
 from .structures import Types
@@ -44,6 +44,7 @@ SOONEST_RENEWAL = 1.0
 SHORTEST_SESSION, LONGEST_SESSION = 1.0, 86_400.0
 """Seconds; what a server grants beyond is taken for these."""
 
+_STATE = ua.NodeId(ua.ObjectIds.Server_ServerStatus_State)
 _NAMESPACES = ua.NodeId(2255)
 _MAX_NODES_PER_READ = ua.NodeId(11705)
 _MAX_NODES_PER_BROWSE = ua.NodeId(11710)
@@ -97,6 +98,14 @@ class Session:
         self.limits = self.profile.limits
         self.granted = LONGEST_SESSION
         """Seconds after which the server ends a session that it has heard nothing of."""
+        self.keeps_nothing = False
+        """Whether the server does not answer when it is asked for messages once more."""
+        self.makes_items = False
+        """Whether the server has made monitored items, or taken a request for them at least."""
+        self.tells_no_more = False
+        """Whether the server did not answer when it was asked to describe nodes."""
+        self.described: Mapping[str, Found] = {}
+        """Name of each tag → what the server told of it at the connect."""
         self.renew_at = 0.0
         """Loop time at which the channel's token wants to be renewed."""
         self._client = self._new_client()
@@ -201,18 +210,26 @@ class Session:
     async def _learn(self) -> None:
         """Read the namespaces, whose order may change with every start of the server, and the server's limits."""
 
-        async def read(nodes: Sequence[ua.NodeId]) -> Sequence[ua.DataValue]:
-            request = ua.ReadRequest()
-            request.Parameters.NodesToRead = [ua.ReadValueId(node, ua.AttributeIds.Value) for node in nodes]
-            return list((await self.request(request, ua.ReadResponse)).Results)
-
-        answers = await self.in_chunks("read", [_NAMESPACES, *_LIMITS.values()], read)
+        answers = await self.in_chunks("read", [_NAMESPACES, *_LIMITS.values()], self._read)
         namespaces, *limits = [each.Value.Value if each.Value is not None else None for each in answers]
-        uris = namespaces if isinstance(namespaces, list) else []
-        self.namespaces = [cleaned(uri) for uri in uris[:MOST_NAMESPACES]]
+        self._name(namespaces)
         for name, told in zip(_LIMITS, limits, strict=True):
             if isinstance(told, int) and told > 0:
                 self.limits[name] = min(self.limits[name], told)
+
+    async def _read(self, nodes: Sequence[ua.NodeId]) -> Sequence[ua.DataValue]:
+        return list((await self.request(_ask_for(nodes), ua.ReadResponse)).Results)
+
+    async def learn_namespaces(self) -> None:
+        """Read them again: a server that starts has not all of them at once."""
+        with in_words("reading namespaces", self.certificate):
+            (told,) = agreeing(1, await self._read([_NAMESPACES]))
+        if told.Value is not None and isinstance(told.Value.Value, list):
+            self._name(told.Value.Value)
+
+    def _name(self, namespaces: Any) -> None:
+        uris = namespaces if isinstance(namespaces, list) else []
+        self.namespaces = [cleaned(uri) for uri in uris[:MOST_NAMESPACES]]
 
     def node_id(self, address: Address) -> ua.NodeId | None:
         """The node id that an address means in this session; None when the server has no such namespace."""
@@ -243,29 +260,36 @@ class Session:
         try:
             return await contained(self._protocol().send_request(request))
         except (BadServiceUnsupported, BadNotImplemented) as error:
-            self.profile.lacks[name] = name_of(error.code)
+            if name in DISPENSABLE:  # the others are asked for at each connect
+                self.profile.lacks[name] = name_of(error.code)
             raise
 
-    async def request_encoded(self, kind: type[Any], parameters: bytes) -> Any:
-        """One request whose parameters are encoded already. Returns the answer's undecoded bytes.
+    async def sign_of_life(self) -> None:
+        """Ask for the server's state. Raises as `request` does where that is not answered either."""
+        await self.answer_to(_ask_for([_STATE]))
+
+    async def request_encoded(self, kind: type[Any], parameters: bytes, timeout: float | None = None) -> Any:
+        """One request whose parameters are encoded already, answered within `timeout` seconds, by default the device's.
+        Returns the answer's undecoded bytes.
 
         The library has no way to send them, so this is its `send_request` without the encoding; where the library's inside
         has changed, they take the long way.
         """
         protocol = self._protocol()
+        timeout = self.config.timeout if timeout is None else timeout
         if not vars(protocol).keys() >= _INTERNALS:
             request = kind()
             request.Parameters = struct_from_binary(type(request.Parameters), Buffer(parameters))
-            return await protocol.send_request(request)
+            return await protocol.send_request(request, timeout)
         header = ua.RequestHeader()
-        protocol._setup_request_header(header, self.config.timeout)
+        protocol._setup_request_header(header, timeout)
         body = nodeid_to_binary(kind().TypeId) + struct_to_binary(header) + parameters
         protocol.revolve_security_token()
         protocol._request_id += 1
         message = protocol._connection.message_to_binary(body, request_id=protocol._request_id)
         answer = protocol._callbackmap[protocol._request_id] = asyncio.get_running_loop().create_future()
         protocol.transport.write(message)
-        return await contained(protocol.answer_to(answer, self.config.timeout))
+        return await contained(protocol.answer_to(answer, timeout))
 
     async def _publish(self, acknowledgements: Sequence[ua.SubscriptionAcknowledgement]) -> Any:
         """One PublishRequest. Returns the answer's undecoded bytes, however long it takes."""
@@ -330,6 +354,12 @@ class Session:
             with contextlib.suppress(LinkError), in_words("saying goodbye"):
                 await contained(self._client.close_secure_channel())
         self._client.disconnect_socket()
+
+
+def _ask_for(nodes: Sequence[ua.NodeId]) -> ua.ReadRequest:
+    request = ua.ReadRequest()
+    request.Parameters.NodesToRead = [ua.ReadValueId(node, ua.AttributeIds.Value) for node in nodes]
+    return request
 
 
 def _bounded(uaclient: Any) -> BoundedProtocol:

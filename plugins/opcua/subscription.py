@@ -9,8 +9,11 @@ import structlog
 from asyncua import ua
 from numpy.typing import NDArray
 
+from gateway.plugin import Tags, quality
+
 from .config import NodeConfig, OpcUaConfig
 from .errors import in_words
+from .making import Made, Wishes
 from .session import Session, Ticket
 
 SILENT_KEEP_ALIVES = 3
@@ -38,6 +41,8 @@ class Subscription:
     sequence: int = 1
     """Number of the next message."""
     scan: float = 0.0
+    interval: float = 0.0
+    """Seconds between two reports, as the server grants it."""
     whole: bool = False
     """Whether all that it is to report was made: only then does the next connection go on with it."""
     events: Mapping[int, int] = field(default_factory=dict)
@@ -103,7 +108,7 @@ async def subscribe(
     if abs(interval - scan) > 1e-3 or given.RevisedMaxKeepAliveCount != count:
         log.info("the server revised the subscription", scan=scan, publishing_interval=interval, keep_alive=keep_alive)
     silence = max(SHORTEST_SILENCE, SILENT_KEEP_ALIVES * keep_alive)
-    return Subscription(int(given.SubscriptionId), silence, scan=scan)
+    return Subscription(int(given.SubscriptionId), silence, scan=scan, interval=interval)
 
 
 FILTER_REFUSED = {
@@ -115,21 +120,22 @@ FILTER_REFUSED = {
 """The server cannot apply a deadband to this variable."""
 
 
-def item(
-    row: int, node: ua.NodeId, config: OpcUaConfig, tag: NodeConfig, *, filtered: bool = True
-) -> ua.MonitoredItemCreateRequest:
-    """What is asked for one tag; its row is the handle under which its values come."""
-    sampling = tag.sampling if tag.sampling is not None else config.sampling
-    return ua.MonitoredItemCreateRequest(
-        ItemToMonitor=ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value, IndexRange=tag.index_range),
-        MonitoringMode=ua.MonitoringMode.Reporting,
-        RequestedParameters=ua.MonitoringParameters(
-            ClientHandle=row,
-            SamplingInterval=-1.0 if sampling is None else sampling * 1000,
-            Filter=_deadband(tag.server_deadband) if filtered and tag.server_deadband is not None else None,
-            QueueSize=tag.queue_size or config.queue_size,
-        ),
-    )
+def wishes(
+    rows: Sequence[int], nodes: Sequence[ua.NodeId], config: OpcUaConfig, tags: Tags, *, filtered: bool
+) -> Wishes:
+    """What is asked for tags of these rows, which are also the handles under which their values come."""
+    count = len(rows)
+    sampling, queue = np.empty(count), np.empty(count, np.uint32)
+    ranges: list[str | None] = []
+    filters: list[ua.DataChangeFilter | None] = []
+    for at, row in enumerate(rows):
+        tag: NodeConfig = tags[row].config
+        often = tag.sampling if tag.sampling is not None else config.sampling
+        sampling[at] = -1.0 if often is None else often * 1000
+        queue[at] = tag.queue_size or config.queue_size
+        ranges.append(tag.index_range)
+        filters.append(_deadband(tag.server_deadband) if filtered and tag.server_deadband is not None else None)
+    return Wishes(nodes, rows, sampling, queue, ranges, filters)
 
 
 def _deadband(width: float | str) -> ua.DataChangeFilter:
@@ -141,22 +147,20 @@ def _deadband(width: float | str) -> ua.DataChangeFilter:
     )
 
 
-def say_revised(
-    items: Sequence[ua.MonitoredItemCreateRequest],
-    results: Sequence[ua.MonitoredItemCreateResult],
-    say: Callable[..., Any],
-) -> None:
+def say_revised(wished: Wishes, made: Made, say: Callable[..., Any]) -> None:
     """Tell what the server grants instead of what was wished, for the items that get least of it."""
-    granted = [
-        (item.RequestedParameters, result)
-        for item, result in zip(items, results, strict=True)
-        if result.StatusCode.is_good()
-    ]
-    short = [(int(given.RevisedQueueSize), wished.QueueSize) for wished, given in granted]
-    if fewer := [(given, wished) for given, wished in short if given < wished]:
-        queue_size, wished_size = min(fewer)
-        say("the server keeps fewer values", queue_size=queue_size, wished=wished_size, tags=len(fewer))
-    slow = [(float(given.RevisedSamplingInterval), wished.SamplingInterval) for wished, given in granted]
-    if slower := [(given, wished) for given, wished in slow if 0 <= wished < given]:
-        sampling, wished_sampling = max(slower)
-        say("the server looks less often", sampling=sampling / 1000, wished=wished_sampling / 1000, tags=len(slower))
+    good = made.status < quality.UNCERTAIN
+    fewer = np.flatnonzero(good & (made.queue < wished.queue))
+    if len(fewer):
+        least = fewer[np.argmin(made.queue[fewer])]
+        say(
+            "the server keeps fewer values",
+            queue_size=int(made.queue[least]),
+            wished=int(wished.queue[least]),
+            tags=len(fewer),
+        )
+    slower = np.flatnonzero(good & (wished.sampling >= 0) & (made.sampling > wished.sampling))
+    if len(slower):
+        most = slower[np.argmax(made.sampling[slower])]
+        sampling, asked = float(made.sampling[most]) / 1000, float(wished.sampling[most]) / 1000
+        say("the server looks less often", sampling=sampling, wished=asked, tags=len(slower))

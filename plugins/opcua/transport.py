@@ -19,7 +19,7 @@ from asyncua.ua.uaerrors import BadRequestTooLarge
 
 from gateway.plugin import cleaned
 
-from .bounds import PARTS, Measured, decoded
+from .bounds import PARTS, Measured, NotUnderstoodError, decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,5 +283,10 @@ class BoundedProtocol(UASocketProtocol):  # type: ignore[misc]
         """The undecoded answer to a request that was sent."""
         async with asyncio.timeout(timeout or None):
             data: Buffer = await sent
-        self.check_answer(data, "")
+        try:
+            self.check_answer(data, "")
+        except ua.UaStatusCodeError:
+            raise
+        except Exception as error:  # whatever the library raises for a header that is cut off
+            raise NotUnderstoodError(cleaned(f"{type(error).__name__}: {error}", 300)) from error
         return data

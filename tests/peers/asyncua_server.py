@@ -173,6 +173,23 @@ async def count(node: Any, interval: float) -> None:
         await node.write_value(ua.DataValue(ua.Variant(number, ua.VariantType.UInt32), SourceTimestamp=now))
 
 
+async def tell_the_time(server: Server, count: int, interval: float) -> None:
+    """P0, P1 and so on: tenths of a second since 1970, times a hundred, and their own number."""
+    index = await server.get_namespace_index(NAMESPACE)
+    names = [f"P{number}" for number in range(count)]
+    nodes = [
+        await server.nodes.objects.add_variable(ua.NodeId(name, index), ua.QualifiedName(name, index), 0.0)
+        for name in names
+    ]
+    while True:
+        now = datetime.now(UTC)
+        tenths = int(now.timestamp() * 10)
+        for number, node in enumerate(nodes):
+            value = ua.Variant(float(tenths * 100 + number), ua.VariantType.Double)
+            await server.write_attribute_value(node.nodeid, ua.DataValue(value, SourceTimestamp=now))
+        await asyncio.sleep(interval)
+
+
 async def obey(server: Server, nodes: dict[str, Any], order: dict[str, Any]) -> dict[str, Any]:
     if "sessions" in order:
         subscriptions = server.iserver.subscription_service.subscriptions
@@ -202,6 +219,7 @@ async def main() -> None:
     parser.add_argument("--shift", action="store_true")
     parser.add_argument("--history", action="store_true")
     parser.add_argument("--structures", action="store_true")
+    parser.add_argument("--clocks", type=int, default=0)
     options = parser.parse_args()
     server = Server(user_manager=OneUser(*options.user.split(":")) if options.user else None)
     await server.init()
@@ -217,11 +235,13 @@ async def main() -> None:
         if options.history:
             await server.historize_node_data_change(nodes["Count"], None, 10_000)
         counting = asyncio.create_task(count(nodes["Count"], options.tick / 1000))
+        telling = asyncio.create_task(tell_the_time(server, options.clocks, options.tick / 1000))
         certificate = options.pki / "certificate.der"
         print(json.dumps({"ready": options.port, "certificate": str(certificate)}), flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             print(json.dumps(await obey(server, nodes, json.loads(line))), flush=True)
         counting.cancel()
+        telling.cancel()
 
 
 if __name__ == "__main__":

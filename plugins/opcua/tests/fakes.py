@@ -7,7 +7,7 @@ import numpy as np
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua import uaerrors
-from asyncua.ua.ua_binary import struct_to_binary
+from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 
 from plugins.opcua.decode import empty_block, joined
 from plugins.opcua.fast import Decoder
@@ -26,6 +26,8 @@ class FakeSession:
     namespaces: list[str] = []
     types = NO_TYPES
     granted = 3600.0
+    keeps_nothing = False
+    makes_items = False
     keep_alive = 0
     """Publishing intervals that it insists on; 0 takes what is wished."""
 
@@ -57,6 +59,14 @@ class FakeSession:
     async def answer_to(self, request) -> Buffer:
         """The same, undecoded."""
         return Buffer(struct_to_binary(await self.request(request, None)))
+
+    async def request_encoded(self, kind, parameters, timeout=None) -> Buffer:
+        request = kind()
+        request.Parameters = struct_from_binary(type(request.Parameters), Buffer(parameters))
+        return await self.answer_to(request)
+
+    async def sign_of_life(self) -> None:
+        """It lives."""
 
     async def in_chunks(self, operation, items, call):
         return await call(items)

@@ -6,18 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.opcua.decode import Block
+from plugins.opcua.quiet import Quiet
 from plugins.opcua.remarks import Remarks
 from plugins.opcua.report import WORTH, Report
 from plugins.opcua.structures import NO_TYPES
 
 from .conftest import make_device
+from .fakes import FakeSession
 
 TAGS = 150
 DEVICE = make_device("opc.tcp://plc", [f"T{number}" for number in range(TAGS)])
 
 
 def report() -> Report:
-    return Report(DEVICE, NO_TYPES, Remarks(DEVICE, structlog.get_logger()))
+    return Report(DEVICE, NO_TYPES, Remarks(DEVICE, structlog.get_logger()), Quiet(FakeSession(), DEVICE))
 
 
 def message(rows: list[int], begin: int = 0) -> tuple[np.ndarray, Block]:

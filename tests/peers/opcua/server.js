@@ -1,10 +1,12 @@
 // An OPC UA server for the tests, built on node-opcua: one variable of each scalar type, a counter, and some odd ones.
 //
 //   node server.js --port N --pki DIR [--security None,Basic256Sha256] [--user name:password] [--tick ms] [--limit n]
-//                  [--shift] [--distrust] [--log FILE] [--many n] [--history] [--alarms] [--structures]
+//                  [--shift] [--distrust] [--log FILE] [--many n] [--clocks n] [--history] [--alarms] [--structures]
 //
 // --limit bounds the nodes in one request, --shift registers another namespace first, --distrust trusts no certificate,
 // --history keeps what Count was, --many adds the variables M0, M1, … of five types, all of which change with every tick,
+// --clocks adds P0, P1, …, whose value is tenths of a second since 1970, times a hundred, and their own number;
+// it takes a thousand sessions too.
 // --log writes a line for each new Count: the number, and its source time in ms since 1970.
 //
 // Prints one line {"ready": port, "certificate": file} when it serves. Each line on standard input sets a variable:
@@ -27,6 +29,7 @@ const { values: options } = parseArgs({
         port: { type: "string" }, pki: { type: "string" }, security: { type: "string", default: "None" },
         user: { type: "string" }, shift: { type: "boolean" }, distrust: { type: "boolean" }, tick: { type: "string", default: "100" }, log: { type: "string" },
         history: { type: "boolean" }, alarms: { type: "boolean" }, structures: { type: "boolean" }, limit: { type: "string", default: "0" }, many: { type: "string", default: "0" },
+        clocks: { type: "string", default: "0" },
     },
 });
 
@@ -111,6 +114,23 @@ function addMany(server, count, interval) {
     }, interval);
 }
 
+function addClocks(server, count, interval) {
+    const namespace = server.engine.addressSpace.getNamespace(NAMESPACE);
+    const clocks = [];
+    for (let i = 0; i < count; i++) {
+        clocks.push(namespace.addVariable({
+            componentOf: "ObjectsFolder", browseName: `P${i}`, nodeId: `s=P${i}`, dataType: "Double", minimumSamplingInterval: 0,
+        }));
+    }
+    const tell = () => {
+        const now = new Date();
+        const tenths = Math.floor(now.getTime() / 100);
+        clocks.forEach((clock, i) => clock.setValueFromSource({ dataType: DataType.Double, value: tenths * 100 + i }, StatusCodes.Good, now));
+    };
+    tell();
+    if (count) setInterval(tell, interval);
+}
+
 function answer(server, variables, line) {
     const order = JSON.parse(line);
     if (order.sessions) {
@@ -140,7 +160,11 @@ async function main() {
         port: Number(options.port), hostname: "127.0.0.1", host: "127.0.0.1", securityPolicies: policies, securityModes: modes,
         serverCertificateManager: manager, userCertificateManager: manager,
         allowAnonymous: !options.user, userManager: { isValidUser: (name, word) => name === user && word === password },
-        serverCapabilities: limit ? { operationLimits: { maxNodesPerRead: limit, maxMonitoredItemsPerCall: limit } } : {},
+        serverCapabilities: {
+            ...(limit ? { operationLimits: { maxNodesPerRead: limit, maxMonitoredItemsPerCall: limit } } : {}),
+            ...(Number(options.clocks) ? { maxSessions: 1000, maxSubscriptions: 5000 } : {}),
+        },
+        ...(Number(options.clocks) ? { maxConnectionsPerEndpoint: 1000 } : {}),
         serverInfo: { applicationUri: "urn:peer.example:plant" },
         ...(options.structures ? { nodeset_filename: structures.nodesets } : {}),
     });
@@ -149,6 +173,7 @@ async function main() {
     await server.start();
     if (options.history) server.engine.addressSpace.installHistoricalDataNode(variables.Count, { maxOnlineValues: 10000 });
     addMany(server, Number(options.many), Number(options.tick));
+    addClocks(server, Number(options.clocks), Number(options.tick));
     startCounter(variables.Count, Number(options.tick));
     console.log(JSON.stringify({ ready: Number(options.port), certificate: server.certificateFile }));
     const lines = readline.createInterface({ input: process.stdin });
