@@ -89,6 +89,8 @@ class Feed:
         """Subscriptions made in place of silent ones, which have not said anything yet."""
         self._asked_again: set[int] = set()
         """Those whose last message was asked for once more, and that have not said anything since."""
+        self._answered = False
+        """Whether a publish request was answered with what makes sense."""
         self.distrusted = False
         """Whether the session is of no more use: the next connection takes another one."""
         self.steps: Counter[str] = Counter()
@@ -373,7 +375,7 @@ class Feed:
         """The answer, unless it only says that a request was not wanted."""
         with in_words("subscription", self._session.certificate):
             try:
-                return decode_publish(answer.outcome.result())
+                notification = decode_publish(answer.outcome.result())
             except BadTooManyPublishRequests:
                 self._publishing.window = max(1, self._publishing.window - 1)
                 self._publishing.rest()
@@ -383,6 +385,12 @@ class Feed:
                 if answer.sent >= self._started:
                     raise
                 self._publishing.rest()
+            except ua.UaError:
+                self.distrusted |= not self._answered  # what it left was taken over, and it has brought nothing since
+                raise
+            else:
+                self._answered = True
+                return notification
         return None
 
     async def _take(self, notification: Notification) -> None:

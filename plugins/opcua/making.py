@@ -111,7 +111,7 @@ class _Making:
             wishes.sampling.copy(),
             wishes.queue.copy(),
         )
-        self._left: deque[tuple[int, int]] = deque([(0, count)])
+        self._left: deque[tuple[int, int]] = deque([(0, count)] if count else [])
         """Rows, from and to, that are still to be asked for."""
         self._size = session.limits["subscribe"]
         self._proven = 0

@@ -208,4 +208,4 @@ async def test_the_same_of_all_manners(tmp_path) -> None:
 async def test_the_same_with_node_opcua(tmp_path) -> None:
     require_node_opcua()
     async with OpcUaPeer("node-opcua", tmp_path, "--clocks", str(COUNT), "--tick", "500") as peer:
-        await campaigns(peer.port, [*MANNERS][::2], 50)
+        await campaigns(peer.port, [*MANNERS][::2], 25)

@@ -119,7 +119,7 @@ function addClocks(server, count, interval) {
     const clocks = [];
     for (let i = 0; i < count; i++) {
         clocks.push(namespace.addVariable({
-            componentOf: "ObjectsFolder", browseName: `P${i}`, nodeId: `s=P${i}`, dataType: "Double", minimumSamplingInterval: 0,
+            organizedBy: "ObjectsFolder", browseName: `P${i}`, nodeId: `s=P${i}`, dataType: "Double", minimumSamplingInterval: 0,
         }));
     }
     const tell = () => {
