@@ -10,7 +10,7 @@ from gateway.core import quality
 from gateway.core.context import Context
 from gateway.core.device_event import Condition, DeviceEvent, Retained, Told
 from gateway.core.errors import DeviceError, LinkError, RefusedError, UnreachableError
-from gateway.core.parsing import doubting
+from gateway.core.parsing import doubting, parse_json
 from gateway.core.readings import Exact, Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
@@ -72,6 +72,7 @@ __all__ = [
     "load_certificates",
     "model_validator",
     "own_topic",
+    "parse_json",
     "quality",
     "read_regular",
     "resolve",

@@ -14,6 +14,7 @@ from gateway.plugin import Device, Driver, Found, LinkError, Readings, Retained,
 
 from .address import parse_address
 from .config import NodeConfig, OpcUaConfig
+from .profile import profile_of
 from .remarks import Remarks
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _left: "WeakKeyDictionary[Device, Left]" = WeakKeyDictionary()
 
 PKI = Path("pki/opcua")
 """Certificates, within the gateway's folder."""
+PROFILES = Path("opcua")
+"""What was learned of servers, likewise."""
 EXPIRES_SOON = 30
 """Days before its end when a certificate is worth a warning at each connect."""
 
@@ -70,6 +73,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
 
     async def connect(self) -> None:
         session_type = await self.in_thread(_session_type)
+        await self.in_thread(profile_of, self.config.url, self.state_dir / PROFILES)
         session = session_type(self.config, await self._identity(), self.state_dir / PKI)
         left = self._worth_a_try()
         password = resolve(self.config.password) if self.config.password else ""
@@ -116,6 +120,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         session = self._open()
         found = await describe_tags(session, self.devices[0].tags)
         session.described = {tag.name: what for tag, what in found.items()}
+        await self._keep_profile(session)
         return found
 
     async def stream(self) -> AsyncIterator[Readings]:
@@ -209,6 +214,10 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
             _left[device] = self._left
         if self._session is not None:
             await self._session.close(goodbye=self._left is None)
+            await self._keep_profile(self._session)
+
+    async def _keep_profile(self, session: "Session") -> None:
+        await self.in_thread(session.profile.keep, self.config.url, self.state_dir / PROFILES)
 
     def _open(self) -> "Session":
         if self._session is None:
