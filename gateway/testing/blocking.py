@@ -25,12 +25,19 @@ def _given_up() -> int:
 
 
 def _queued() -> dict[str, float]:
-    """Seconds for which each thread of this process has waited for a processor; nothing where that is not Linux."""
+    """Seconds for which each thread of this process, and each child that they may wait for to begin, has waited for a
+    processor; nothing where that is not Linux."""
     found = {}
     for thread in Path("/proc/self/task").glob("*"):
         with contextlib.suppress(OSError, IndexError, ValueError):  # it has just ended
-            found[thread.name] = int((thread / "schedstat").read_text().split()[1]) / 1e9
+            found[thread.name] = _waited(thread)
+            for child in (thread / "children").read_text().split():
+                found[child] = _waited(Path("/proc", child))
     return found
+
+
+def _waited(task: Path) -> float:
+    return int((task / "schedstat").read_text().split()[1]) / 1e9
 
 
 class Blocking:
