@@ -96,7 +96,11 @@ class Gateway:
 
     async def _run(self, stop: asyncio.Event, socket: Path) -> None:
         self._outbox = self._open_outbox()
-        self._stalls = StallWatch(self._directory, lambda name: self._plugins.hashes([name]).get(name, ""))
+        self._stalls = StallWatch(
+            self._directory,
+            lambda name: self._plugins.hashes([name]).get(name, ""),
+            lambda file: self._plugins.of(file),
+        )
         self._stalls.recall()
         try:
             self._publishers = Publishers(self._make_publisher, self._outbox.release)

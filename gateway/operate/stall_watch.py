@@ -21,6 +21,7 @@ import structlog
 from gateway.core.amounts import format_duration
 from gateway.core.parsing import parse_json
 from gateway.core.text import cleaned
+from gateway.operate.last_stack import LastStack, last_stack
 from gateway.outbox.identity import write_whole
 from gateway.plugin.driver import Driver
 from gateway.plugin.loading import PACKAGE
@@ -67,9 +68,15 @@ class _Seen:
 class StallWatch:
     """`beat` and `running` are for the loop's thread; the looking happens in a thread of its own."""
 
-    def __init__(self, directory: Path, hash_of: Callable[[str], str]) -> None:
-        """Notes are kept in `directory`; `hash_of` gives the hash of a plugin's files by its name."""
+    def __init__(
+        self, directory: Path, hash_of: Callable[[str], str], plugin_of: Callable[[str], str] = lambda file: ""
+    ) -> None:
+        """Notes are kept in `directory`; `hash_of` gives the hash of a plugin's files by its name, `plugin_of` the name of
+        the plugin that a file belongs to, or nothing."""
         self._note = directory / "blocked.json"
+        self._stack = directory / "blocked.stack"
+        self._last_stack = LastStack(self._stack, GRAVE)
+        self._plugin_of = plugin_of
         self._barring = directory / "barred.json"
         self._hash_of = hash_of
         self._loop_thread = 0
@@ -86,6 +93,8 @@ class StallWatch:
     def recall(self) -> None:
         """Once, before the parts start: what blocked the gateway until its end is barred."""
         try:
+            if not self._note.exists():
+                self._note_from_stack()
             if self._note.exists():
                 self._note.replace(self._barring)
             noted = parse_json(self._barring.read_bytes(), size=64 * 1024)
@@ -107,6 +116,15 @@ class StallWatch:
         self._barred[part or plugin] = why
         log.error("a part is left alone", part=part or plugin, reason=why)
 
+    def _note_from_stack(self) -> None:
+        """The watching thread has written nothing, as when the call that blocked kept Python's lock; its stack may tell.
+        Raises OSError."""
+        frames = last_stack(self._stack)
+        own = ((self._plugin_of(file), f"{file}:{line}") for file, line, _ in frames)
+        plugin, at = next((each for each in own if each[0]), ("", ""))
+        if plugin:
+            self._write(Culprit(plugin, "", at, frames[0][2]), GRAVE)
+
     def barred(self, part: str, plugin: str) -> str:
         """Why a part, such as "device press-1", must not be started; empty when it may."""
         return self._barred.get(part) or self._barred.get(plugin, "")
@@ -121,6 +139,7 @@ class StallWatch:
     def beat(self) -> None:
         """The loop turns."""
         self._beat = time.monotonic()
+        self._last_stack.keep()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -129,12 +148,14 @@ class StallWatch:
         with suppress(OSError):  # not everywhere
             path = f"/proc/self/task/{threading.get_native_id()}/schedstat"
             self._schedule = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._last_stack.begin()
         self.beat()
         threading.Thread(target=self._run, name="stall-watch", daemon=True).start()
         try:
             yield
         finally:
             self._ended.set()
+            self._last_stack.end()
 
     def said_of(self, part: str) -> list[str]:
         """What a part has done to the others lately, in words."""

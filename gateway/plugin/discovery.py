@@ -138,6 +138,17 @@ class Plugins:
         """SHA-256, in hex, over the files of these plugins, for the audit trail; of an installed one its version."""
         return {name: _hash(self._usable[name]) for name in names if name in self._usable}
 
+    def of(self, file: str) -> str:
+        """The name of the plugin that a file of code belongs to; empty for the gateway's own, and a library's."""
+        return next(
+            (
+                found.name
+                for found in self._usable.values()
+                if file == found.origin or file.startswith(f"{found.origin}/")
+            ),
+            "",
+        )
+
     def _info(self, found: _Found) -> PluginInfo:
         info = PluginInfo(found.name, "", found.source, found.origin, found.version, error=found.error)
         if found.error:

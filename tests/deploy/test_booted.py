@@ -243,6 +243,80 @@ def test_a_stopped_process_is_ended_by_the_watchdog_and_started_again(watched: B
     watched.until(lambda: "Watchdog timeout" in watched.journal(), "word of the watchdog")
 
 
+ISOLATED = """
+[[device]]
+name = "mixer-2"
+driver = "simulated"
+run_in = "process"
+[device.tags]
+temperature = { wave = "sine" }
+"""
+
+
+def _mixer_2(system: Booted) -> dict[str, Any]:
+    """What status tells of the device whose driver has a process of its own."""
+    told = system.run("edge-gateway status --json", check=False).stdout
+    devices = json.loads(told)["devices"] if told else []
+    found: dict[str, Any] = next(
+        (each for each in devices if each["name"] == "mixer-2"), {"state": "", "process": None}
+    )
+    return found
+
+
+def test_a_driver_in_a_process_of_its_own_works_behind_the_units_fences_and_costs_no_restart(running: Booted) -> None:
+    _write(running, CONFIG + ISOLATED)
+    running.run("systemctl restart edge-gateway")
+    running.until(lambda: _mixer_2(running)["state"] == "up", "the device is up")
+    gateway, process = _pid(running), _mixer_2(running)["process"]
+    fences = running.run(f"cat /proc/{process['pid']}/status; grep data /proc/{process['pid']}/limits").stdout
+    assert re.search(r"Seccomp:\s+2", fences) and re.search(r"NoNewPrivs:\s+1", fences)
+    assert str(512 * 1024 * 1024) in fences
+    running.run(f"kill -SEGV {process['pid']}")
+    running.until(lambda: "signal 11 (SIGSEGV)" in running.journal(), "word of its end")
+    running.until(lambda: (_mixer_2(running)["process"] or {}).get("starts") == 2, "a new process")
+    running.until(lambda: _mixer_2(running)["state"] == "up", "the device is up again")
+    assert (_pid(running), running.property("NRestarts")) == (gateway, "0")
+    run = running.property("InvocationID")
+    running.run("systemctl stop edge-gateway")
+    assert running.property("Result") == "success"
+    said = running.journal(f"_SYSTEMD_INVOCATION_ID={run}")
+    assert said.count("the process of a driver has ended") == 1, "a stop is no accident"
+    assert "not permitted" not in said and "Permission denied" not in said
+
+
+BLOCKS = """
+import time
+from gateway.plugin import DeviceConfig, Driver, TagConfig
+
+class Blocks(Driver[DeviceConfig, TagConfig]):
+    async def connect(self):
+        pass
+    async def read(self, tags):
+        {call}
+"""
+CALLS = {"asleep": "time.sleep(3600)", "with_pythons_lock": "import ctypes; ctypes.PyDLL(None).sleep(3600)"}
+
+
+@pytest.mark.parametrize("how", CALLS)
+def test_what_blocked_the_gateway_until_the_watchdog_killed_it_is_left_alone(watched: Booted, how: str) -> None:
+    folder = "/etc/edge-gateway/plugins"
+    watched.run(f"sed -i s/WatchdogSec=.*/WatchdogSec=16s/ {DROPIN}; systemctl daemon-reload; mkdir -p {folder}")
+    watched.run(f"cat >{folder}/blocks.py <<'END'\n{BLOCKS.format(call=CALLS[how])}END")
+    plugins = CONFIG.replace('name = "line3-gw1"', f'name = "line3-gw1"\nplugin_dirs = ["{folder}"]', 1)
+    _write(
+        watched,
+        plugins
+        + ISOLATED.replace('"simulated"', '"blocks"')
+        .replace('"process"', '"gateway"')
+        .replace('{ wave = "sine" }', "{}"),
+    )
+    watched.run("systemctl restart edge-gateway")
+    watched.until(lambda: "left alone" in _mixer_2(watched).get("reason", ""), "it is left alone", 120)
+    assert "blocks.py:9" in _mixer_2(watched)["reason"]
+    told = json.loads(watched.run("edge-gateway status --json", check=False).stdout)
+    assert next(each for each in told["devices"] if each["name"] == "mixer-1")["state"] == "up"
+
+
 def test_a_bad_reload_fails_says_why_and_leaves_the_gateway_running(running: Booted) -> None:
     before = _pid(running)
     _write(running, CONFIG.replace("scan =", "scna ="))
