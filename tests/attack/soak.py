@@ -51,7 +51,10 @@ async def _rounds(
     while passed < seconds:
         number, since = number + 1, time.time()
         for attack in turns:
-            await _turn(ready, daemon, attack, _site(folder), turn)
+            try:
+                await _turn(ready, daemon, attack, _site(folder), turn)
+            except TimeoutError:
+                return f"`reload` is not answered at {attack.name}: {last_lines(daemon.log)}"
             if not daemon.running:
                 return f"the gateway ended at {attack.name}: {last_lines(daemon.log)}"
             memory.look()
