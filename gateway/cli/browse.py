@@ -34,6 +34,8 @@ from gateway.supervise.keep_running import EXPECTED
 T = TypeVar("T")
 
 Offer = tuple[str, Found]
+INCOMPLETE = 3
+"""Exit status where the device does not tell all that it has."""
 LONGEST = 200
 """Characters of a name that is made of a path; `check` takes a few more."""
 
@@ -57,7 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 @only_errors()
 def run(args: argparse.Namespace) -> int:
-    """Show the offers; 1 when the device cannot be asked, or offers nothing that is wanted."""
+    """Show the offers; 1 when the device cannot be asked, or offers nothing that is wanted, 3 when these are not all."""
     try:
         if args.limits:
             return _show_limits(args)
@@ -70,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     except (*EXPECTED, GatewayError) as error:
         fail(f"{args.device}: {error or type(error).__name__}")
         return 1
+    missing = [found.description for address, found in offers if not address]
+    offers = [offer for offer in offers if offer[0]]
     wanted = [offer for offer in offers if _is_wanted(offer, args.only)]
     if args.json:
         print(json.dumps([_entry(*offer) for offer in wanted], ensure_ascii=False, indent=1))
@@ -78,6 +82,9 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.writelines(f"{line}\n" for line in lines)
     if not wanted:
         fail(f"{args.device}: nothing of that kind among {len(offers)}" if offers else f"{args.device}: offers nothing")
+    if missing:
+        fail(f"{args.device}: this is not all that it has; missing: {'; '.join(missing)}")
+        return INCOMPLETE
     return 0 if wanted else 1
 
 

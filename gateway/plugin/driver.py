@@ -166,7 +166,8 @@ class Driver(Generic[D, T]):
         raise NotImplementedError
 
     async def browse(self) -> AsyncIterator[tuple[str, Found]]:
-        """Yield what the device offers: address as the config writes it, and its description."""
+        """Yield what the device offers: address as the config writes it, and its description. Where that is not all, say so
+        at the end under the address "", with what is missing, in words, as the description."""
         raise NotImplementedError
         yield  # an async generator
 

@@ -205,6 +205,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
                 yield found
         if missing:
             self.log.error("this is not all that the server has", missing="; ".join(missing))
+            yield "", Found("", description="; ".join(missing))
 
     async def close(self) -> None:
         device = self.devices[0]

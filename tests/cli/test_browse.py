@@ -122,6 +122,20 @@ def test_a_device_that_the_gateway_is_connected_to_is_not_dialled(gateway, capsy
     assert browse(capsys, "plc")[::2] == (1, "edge-gateway: plc: its driver cannot browse\n")
 
 
+@pytest.mark.parametrize("shape", [(), ("--format", "csv"), ("--format", "toml"), ("--json",)])
+def test_what_is_missing_of_the_answer_is_said_and_told_by_the_exit_status(gateway, capsys, shape):
+    """Also where the running gateway has asked, whose log nobody sees here."""
+    missing = "nodes below which the server does not say what there is (BadUserAccessDenied): 1"
+    answer = [*OFFERS, ("", Found("", description=missing))]
+    gateway.answers["browse"] = [{"address": address, **asdict(found)} for address, found in answer]
+    code, out, err = browse(capsys, "plc", *shape)
+    assert code == 3
+    assert err == f"edge-gateway: plc: this is not all that it has; missing: {missing}\n"
+    assert missing not in out
+    gateway.answers["browse"] = [{"address": address, **asdict(found)} for address, found in OFFERS]
+    assert browse(capsys, "plc", *shape) == (0, out, "")
+
+
 def test_what_a_server_bears_is_shown_by_dialling_it_or_as_the_gateway_knows_it(server, gateway, capsys):
     code, out, _ = browse(capsys, server.url, "--option", "security=none", "--limits", "--json")
     assert code == 0

@@ -64,7 +64,9 @@ async def browsed(server) -> tuple[list, list]:
         finally:
             await driver.close()
             driver.release()
-    return found, [log["missing"] for log in logs if "missing" in log]
+    missing = [told.description for address, told in found if not address]
+    assert missing == [log["missing"] for log in logs if "missing" in log]
+    return [each for each in found if each[0]], missing
 
 
 @pytest.mark.parametrize("page", [1, 10, 24, 25])
