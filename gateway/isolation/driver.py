@@ -38,6 +38,7 @@ class Isolated(Driver[Any, Any]):
         self._books = _books(self._process)
         self._session = self._books.next_session()
         self._given: tuple[Device, ...] = ()
+        self._introducing = asyncio.Lock()
         self._said: Mapping[str, Any] = {}
 
     @property
@@ -188,16 +189,20 @@ class Isolated(Driver[Any, Any]):
 
     async def _introduce(self) -> None:
         """Hand over the devices, as they are now."""
+        async with self._introducing:
+            if self._given is not self.devices:
+                await self._introduce_new()
+
+    async def _introduce_new(self) -> None:
         books, devices = self._books, self.devices
         if books.born != self._process.born:
             books.begin(self._process.born)
-        new = [device for device in devices if device not in books.numbers]
-        for device in new:
-            books.add(device)
+        new = [(books.number(), device) for device in devices if device not in books.numbers]
+        many = sum(len(device.tags) for _, device in new) > _MANY
+        pickled = await asyncio.to_thread(_pickled, new) if many else _pickled(new)
+        for number, device in new:
+            books.add(number, device)
         gone = books.keep(devices)
-        given = [(books.numbers[device], device) for device in new]
-        many = sum(len(device.tags) for device in new) > _MANY
-        pickled = await asyncio.to_thread(_pickled, given) if many else _pickled(given)
         self._process.notify("introduce", self._session, self._numbers(), pickled, gone)
         self._given = devices
 
@@ -273,10 +278,15 @@ class _Books:
         for known in (self.numbers, self.devices, self.tags, self._gone):
             known.clear()
 
-    def add(self, device: Device) -> None:
+    def number(self) -> int:
+        """One that nothing has yet."""
         self._number += 1
-        self.numbers[device] = self._number
-        self.devices[self._number] = device
+        return self._number
+
+    def add(self, number: int, device: Device) -> None:
+        """The process knows this device now."""
+        self.numbers[device] = number
+        self.devices[number] = device
 
     def keep(self, devices: Sequence[Device]) -> list[int]:
         """Forget all other devices; their numbers."""
@@ -287,11 +297,11 @@ class _Books:
 
     def add_tags(self, tags: Tags) -> tuple[int, list[int]]:
         """The number of these, and those of others that are there no more."""
-        self._number += 1
-        self.tags[tags] = self._number
-        weakref.finalize(tags, self._gone.append, self._number).atexit = False
-        gone, self._gone = self._gone, []
-        return self._number, gone
+        number = self.tags[tags] = self.number()
+        weakref.finalize(tags, self._gone.append, number).atexit = False
+        gone = [*self._gone]
+        self._gone.clear()
+        return number, gone
 
 
 _MANY = 300

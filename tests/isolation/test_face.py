@@ -13,7 +13,9 @@ from structlog.testing import capture_logs
 from gateway.acquire.values import as_readings
 from gateway.core.errors import DeviceError, LinkError, PluginError
 from gateway.core.tag import Tags
-from gateway.isolation import Isolated, isolated, refusal
+from gateway.isolation import Isolated, Process, isolated, refusal
+from gateway.isolation.driver import MEMORY
+from gateway.isolation.origin import Origin
 from gateway.plugin.driver import Driver
 from gateway.testing import build_device, load_plugin
 from gateway.testing.link import eventually
@@ -187,6 +189,13 @@ async def test_options_that_cannot_be_handed_over_are_refused_in_words(
     assert refusal(whole, device) == ""
     monkeypatch.setattr(type(device.config), "__reduce_ex__", lambda *_: (_ for _ in ()).throw(TypeError("no")))
     assert "cannot be handed to another process (no)" in refusal(whole, device)
+    process = Process(Origin.of(whole), "line", MEMORY)
+    try:
+        for _ in range(2):  # each time that it is dialled
+            with pytest.raises(PluginError, match="cannot be handed to another process"):
+                await isolated(whole, process=process)([device]).connect()
+    finally:
+        await process.end()
 
     class Local(whole):  # type: ignore[misc, valid-type]
         pass
