@@ -15,6 +15,7 @@ from gateway.config.diff import kept
 from gateway.config.load import remarks
 from gateway.config.model import Config, DeviceSpec, GatewaySection
 from gateway.core.clock import Clock, ClockState, SystemClock
+from gateway.core.command import Actor, Body
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.live import LiveTable
 from gateway.core.text import cleaned
@@ -24,7 +25,7 @@ from gateway.operate.alarm_commands import AlarmCommands
 from gateway.operate.audit_head import AuditHead
 from gateway.operate.calls import Calls
 from gateway.operate.clock_watch import ClockWatch
-from gateway.operate.commands import Actor, Body, Commands
+from gateway.operate.commands import Commands
 from gateway.operate.control import ControlServer
 from gateway.operate.dead_letters import DeadLetterCommands
 from gateway.operate.device_commands import DeviceCommands
@@ -33,6 +34,7 @@ from gateway.operate.model_commands import ModelCommands
 from gateway.operate.notes import Notes
 from gateway.operate.refusals import Refusals
 from gateway.operate.reloads import Reloads
+from gateway.operate.services import Services, Surroundings
 from gateway.operate.stall_watch import BEAT, StallWatch
 from gateway.operate.writes import Road, Writes
 from gateway.outbox import Outbox
@@ -121,6 +123,9 @@ class Gateway:
             self._outbox.receipts.missed = lambda: answers.missed(self._acquirer.sources)
             await self._acquirer.apply(self.config.devices, park=True)
             await self._follow()
+            self._commands = Commands(self._bodies(), refused=Refusals(self._notes))
+            self._services = self._make_services()
+            await self._services.apply(self.config.services)
             async with (
                 running(
                     self._outbox.run(), self._watchdog().run(), self._clock_watch().run(), self._audit_head().run()
@@ -129,8 +134,9 @@ class Gateway:
                 self._last_words(),
                 running(self._detection.run()),
                 running(self._acquirer.run()) as self._reading,
+                running(self._services.run()),
                 self._stalls.running(),
-                self._control(socket),
+                ControlServer(socket, self._commands, lambda: self.config.access),
             ):
                 self._say_ready()
                 self._settle()
@@ -240,13 +246,25 @@ class Gateway:
 
         return HistoryCommands(self._outbox, self._notes, start, self._publishers.status)
 
+    def _make_services(self) -> Services:
+        return Services(
+            Surroundings(
+                self.config.gateway.name,
+                self.live,
+                self._pipeline,
+                self._commands,
+                self._notes,
+                self._clock,
+                self._directory / "services",
+                self._state,
+                lambda name: self._plugins.service(name),
+                self._stalls.barred,
+            )
+        )
+
     # What people ask for.
 
-    def _control(self, socket: Path) -> ControlServer:
-        commands = Commands(self._commands(), refused=Refusals(self._notes))
-        return ControlServer(socket, commands, lambda: self.config.access)
-
-    def _commands(self) -> dict[str, Body]:
+    def _bodies(self) -> dict[str, Body]:
         emit, notes = self._outbox.append_event, self._notes
         road = Road(lambda: self.config.gateway.writes, self.live, self._acquirer, notes, emit, self._clock)
         return {
@@ -285,7 +303,8 @@ class Gateway:
             "models": self._detection.detector.status(),
             "limits": self._detection.detector.status("limit"),
             "alarms": self._detection.alarms.listed(),
-            "parts": self._detection.parts(),
+            "parts": [*self._detection.parts(), *self._services.parts()],
+            "services": self._services.status(),
             "stalls": self._stalls.listed(),
             "parked": [str(problem) for problem in self.config.parked],
             "audit": {"damage": self._notes.damage, "failing": self._notes.failing},
@@ -337,9 +356,11 @@ class Gateway:
         self, config: Config, plugins: Plugins, *, park: bool = False, renewed: Collection[str] = ()
     ) -> None:
         """Run this configuration: what stays the same goes on undisturbed; of the rest, devices stop first and start last.
-        `renewed`: devices and sinks that are connected anew all the same."""
+        `renewed`: devices, sinks and services that begin anew all the same."""
         for sink in config.sinks:
             plugins.sink(sink.plugin)
+        for service in config.services:
+            plugins.service(service.plugin)
         running = [source.spec for source in self._acquirer.sources]
         specs = kept([spec for spec in running if f"device {spec.config.name}" not in renewed], config.devices)
         self.config, self._plugins = config, plugins
@@ -350,6 +371,7 @@ class Gateway:
         self._pipeline.forget_all_but({spec.config.name for spec in specs})
         await self._acquirer.apply(specs, park=park)
         await self._follow()
+        await self._services.apply(config.services, renewed)
 
     async def _follow(self) -> None:
         specs = [source.spec for source in self._acquirer.sources]

@@ -7,7 +7,6 @@ What acquisition may say stands in `gateway.acquire.source.Road`, which this is.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
 
 import structlog
 
@@ -21,6 +20,7 @@ from gateway.core.tag import Device
 from gateway.detect import Detection
 from gateway.outbox import Outbox
 from gateway.plugin.driver import Found
+from gateway.plugin.service import Observer
 from gateway.publish import Publishers
 from gateway.supervise import Health, containing
 
@@ -28,14 +28,6 @@ log = structlog.get_logger()
 
 UNREAD = (False, "not read yet")
 """State of a device before its first answer."""
-
-
-class Observer(Protocol):
-    """Sees every conditioned block, reported or not. It is called in the loop, and must be quick: what takes long, or has to
-    wait, is put aside for a task of its own. The block is shared, and never changed."""
-
-    def __call__(self, readings: Readings, boot_ns: int) -> None:
-        """`boot_ns`: the clock since the machine started, when the block came."""
 
 
 class Pipeline(Road):

@@ -9,9 +9,9 @@ from typing import Any
 from gateway.cli.frame import shared
 from gateway.cli.frame.places import at_state
 from gateway.cli.frame.terminal import colour, fail, joined
+from gateway.core.arguments import reason
 from gateway.core.clock import SystemClock
 from gateway.core.errors import GatewayError
-from gateway.operate.arguments import reason
 from gateway.places.person import person
 from gateway.trust import files
 from gateway.trust.audit import AuditTrail, Verdict, verify

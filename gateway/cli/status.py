@@ -40,6 +40,8 @@ def lines(answer: dict[str, Any], now: float) -> Iterator[str]:
     yield from _outbox(answer["outbox"], answer["uptime_s"])
     yield from _models(answer["models"])
     yield from _alarms(answer["limits"], answer["alarms"])
+    for service in answer.get("services", ()):
+        yield f"  service  {service['name']} {service['state']}{_reason(service)}"
     yield from _config(answer["config"])
 
 

@@ -225,3 +225,13 @@ class SinkConfig(Section):
     def backfill(self) -> float | None:
         """Readings of history per second; None: as fast as it goes."""
         return None if isinstance(self.backfill_rate, str) else float(self.backfill_rate)
+
+
+class ServiceConfig(Section):
+    """What every service can say; a service plugin's own options derive from it."""
+
+    name: Name = Field(examples=["page"])
+    """Name of the service, unique in this gateway; its commands begin with it."""
+
+    plugin: str = Field(examples=["web"])
+    """The service plugin: the name of its file or folder."""

@@ -19,7 +19,7 @@ LARGEST = 4 * 1024 * 1024
 
 
 def fingerprints(config: Config) -> dict[str, str]:
-    """Of each device and sink, by its kind and name, a hash over its secrets and over all files that it names: keys,
+    """Of each device, sink and service, by its kind and name, a hash over its secrets and over all files that it names: keys,
     certificates, authorities. Blocking; what cannot be read counts as that."""
     return {where: _fingerprint(options) for where, options in _tables(config)}
 
@@ -37,6 +37,7 @@ def need_a_restart(config: Config) -> list[str]:
 def _tables(config: Config) -> Iterator[tuple[str, BaseModel]]:
     yield from ((f"device {spec.config.name}", spec.config) for spec in config.devices)
     yield from ((f"sink {sink.name}", sink) for sink in config.sinks)
+    yield from ((f"service {service.name}", service) for service in config.services)
 
 
 def _is_older(given: Path | None, source: Path) -> bool:

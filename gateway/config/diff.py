@@ -38,6 +38,8 @@ class Diff:
     access: tuple[str, ...] = ()
     """Keys of [access] that changed."""
 
+    services: Changes = Changes()
+
     def __bool__(self) -> bool:
         return bool(self.lines())
 
@@ -46,7 +48,13 @@ class Diff:
         lines = [f"[gateway] {key} changed" for key in self.gateway] + [
             f"[outbox] {key} changed" for key in self.outbox
         ]
-        kinds = {"device": self.devices, "sink": self.sinks, "model": self.models, "alarm": self.alarms}
+        kinds = {
+            "device": self.devices,
+            "sink": self.sinks,
+            "model": self.models,
+            "alarm": self.alarms,
+            "service": self.services,
+        }
         for kind, changes in kinds.items():
             for word in ("added", "removed", "changed"):
                 lines += [f"{kind} {name} {word}" for name in getattr(changes, word)]
@@ -66,6 +74,7 @@ def diff(old: Config, new: Config) -> Diff:
         _changes(_models(old), _models(new)),
         _changes({alarm.name: alarm for alarm in old.alarms}, {alarm.name: alarm for alarm in new.alarms}),
         _keys(dict(old.access), dict(new.access)),
+        _changes({each.name: each for each in old.services}, {each.name: each for each in new.services}),
     )
 
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway.config.base import Section, SinkConfig
+from gateway.config.base import Section, ServiceConfig, SinkConfig
 from gateway.config.devices import read_device
 from gateway.config.mistakes import check, did_you_mean, failed
 from gateway.config.model import (
@@ -27,7 +27,7 @@ from gateway.config.model import (
     own_place,
 )
 from gateway.config.model import place as place_of
-from gateway.config.plugins import sink_type
+from gateway.config.plugins import service_type, sink_type
 from gateway.config.source import Source, title
 from gateway.config.toml_lines import Steps
 from gateway.core.context import Context
@@ -55,6 +55,7 @@ def load(path: Path, look_up: LookUp) -> Config:
     device_tables = _many(source, "device")
     devices = [spec for place, table in device_tables if (spec := read_device(source, place, table, plugins))]
     sinks = _sinks(source, plugins, gateway.name if gateway else "")
+    services = _services(source, plugins)
     names = [str(table.get("name", "")) for _, table in device_tables]
     models = _models(source, names, devices)
     alarms = _alarms(source, names, devices)
@@ -64,7 +65,18 @@ def load(path: Path, look_up: LookUp) -> Config:
     assert access
     parked = tuple(source.parked)
     return Config(
-        path, source.hash(), gateway, outbox, tuple(devices), sinks, models, alarms, parked, access, source.files
+        path,
+        source.hash(),
+        gateway,
+        outbox,
+        tuple(devices),
+        sinks,
+        models,
+        alarms,
+        parked,
+        access,
+        services,
+        source.files,
     )
 
 
@@ -202,6 +214,16 @@ def _sinks(source: Source, plugins: PluginTypes, gateway: str) -> tuple[SinkConf
         except PluginError as error:
             source.park((*place, "plugin"), where, str(error))
     return tuple(sinks)
+
+
+def _services(source: Source, plugins: PluginTypes) -> tuple[ServiceConfig, ...]:
+    services = []
+    for place, table in _many(source, "service"):
+        where = title("service", place, table)
+        options = service_type(source, place, where, table, plugins)
+        if options and (service := source.check(options, table, place, where)):
+            services.append(service)
+    return tuple(services)
 
 
 def _check_identity(

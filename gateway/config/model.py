@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from pydantic import model_validator
 
-from gateway.config.base import DeviceConfig, Section, SinkConfig, TagConfig
+from gateway.config.base import DeviceConfig, Section, ServiceConfig, SinkConfig, TagConfig
 from gateway.config.fields import Account, Duration, Field, FilePath, Name, Period, Size
 from gateway.core.context import Context
 from gateway.core.errors import Problem
@@ -238,6 +238,7 @@ class CoreSections(Section):
     access: AccessSection = AccessSection()
     sink: tuple[object, ...] = Field(default=(), strict=False)
     device: tuple[object, ...] = Field(default=(), strict=False)
+    service: tuple[object, ...] = Field(default=(), strict=False)
     model: tuple[ModelSection, ...] = Field(default=(), strict=False)
     alarm: tuple[AlarmSection, ...] = Field(default=(), strict=False)
 
@@ -268,6 +269,7 @@ class Config:
     """Devices and sinks that are left out because their plugin does not load; the others are not held up by them."""
 
     access: AccessSection = field(default_factory=AccessSection)
+    services: tuple[ServiceConfig, ...] = ()
 
     files: Mapping[Path, str] = field(default_factory=dict)
     """SHA-256, in hex, of every file that was read; empty for a model file that is not there."""
@@ -280,7 +282,8 @@ class Config:
     @property
     def plugins(self) -> list[str]:
         """Names of the plugins that it uses."""
-        return sorted({spec.config.driver for spec in self.devices} | {sink.plugin for sink in self.sinks})
+        drivers = {spec.config.driver for spec in self.devices}
+        return sorted(drivers | {sink.plugin for sink in self.sinks} | {service.plugin for service in self.services})
 
 
 class PluginTypes(Protocol):
@@ -289,8 +292,10 @@ class PluginTypes(Protocol):
 
     def drivers(self) -> Sequence[str]: ...
     def sinks(self) -> Sequence[str]: ...
+    def services(self) -> Sequence[str]: ...
     def driver_types(self, name: str) -> tuple[type[DeviceConfig], type[TagConfig]]: ...
     def sink_type(self, name: str) -> type[SinkConfig]: ...
+    def service_type(self, name: str) -> type[ServiceConfig]: ...
 
 
 LookUp = Callable[[GatewaySection], PluginTypes]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from gateway.config.base import DeviceConfig, SinkConfig, TagConfig
+from gateway.config.base import DeviceConfig, ServiceConfig, SinkConfig, TagConfig
 from gateway.config.mistakes import did_you_mean
 from gateway.config.model import PluginTypes
 from gateway.config.source import Source
@@ -18,31 +18,48 @@ def driver_types(
 ) -> tuple[type[DeviceConfig], type[TagConfig]] | None:
     """The device and tag options of a device's driver; None, with the mistake noted, when there is no such driver, or it
     does not load."""
-    try:
-        return _ask(table, "driver", plugins.driver_types, plugins.drivers)
-    except PluginError as error:
-        source.park((*place, "driver"), where, str(error))
-    except _UnknownError as unknown:
-        message = str(unknown)
-        if table.get("driver") in plugins.sinks():
-            message = f'"{table["driver"]}" is a sink: write it under [[sink]], as plugin = "{table["driver"]}"'
-        source.wrong((*place, "driver"), f"{where}: driver", message)
-    return None
+    return _of_kind("driver", source, place, where, table, plugins.driver_types, plugins)
 
 
 def sink_type(
     source: Source, place: Steps, where: str, table: Mapping[str, Any], plugins: PluginTypes
 ) -> type[SinkConfig] | None:
     """The options of a sink's plugin; None, with the mistake noted, when there is no such sink, or it does not load."""
+    return _of_kind("sink", source, place, where, table, plugins.sink_type, plugins)
+
+
+def service_type(
+    source: Source, place: Steps, where: str, table: Mapping[str, Any], plugins: PluginTypes
+) -> type[ServiceConfig] | None:
+    """The same of a service's plugin."""
+    return _of_kind("service", source, place, where, table, plugins.service_type, plugins)
+
+
+_TABLES = {"driver": ("device", "driver"), "sink": ("sink", "plugin"), "service": ("service", "plugin")}
+"""Kind of plugin → the tables that name one, and their key for it."""
+
+
+def _of_kind(
+    kind: str,
+    source: Source,
+    place: Steps,
+    where: str,
+    table: Mapping[str, Any],
+    types: Callable[[str], T],
+    plugins: PluginTypes,
+) -> T | None:
+    names = {"driver": plugins.drivers, "sink": plugins.sinks, "service": plugins.services}
+    key = _TABLES[kind][1]
     try:
-        return _ask(table, "plugin", plugins.sink_type, plugins.sinks)
+        return _ask(table, key, kind, types, names[kind])
     except PluginError as error:
-        source.park((*place, "plugin"), where, str(error))
+        source.park((*place, key), where, str(error))
     except _UnknownError as unknown:
-        message = str(unknown)
-        if table.get("plugin") in plugins.drivers():
-            message = f'"{table["plugin"]}" is a driver: write it under [[device]], as driver = "{table["plugin"]}"'
-        source.wrong((*place, "plugin"), f"{where}: plugin", message)
+        message, name = str(unknown), table.get(key)
+        for other, (section, other_key) in _TABLES.items():
+            if other != kind and name in names[other]():
+                message = f'"{name}" is a {other}: write it under [[{section}]], as {other_key} = "{name}"'
+        source.wrong((*place, key), f"{where}: {key}", message)
     return None
 
 
@@ -50,8 +67,10 @@ class _UnknownError(Exception):
     """No option types can be had; says why."""
 
 
-def _ask(table: Mapping[str, Any], key: str, types: Callable[[str], T], names: Callable[[], Sequence[str]]) -> T:
-    kind = "driver" if key == "driver" else "sink plugin"
+def _ask(
+    table: Mapping[str, Any], key: str, kind: str, types: Callable[[str], T], names: Callable[[], Sequence[str]]
+) -> T:
+    kind = kind if key == kind else f"{kind} plugin"
     if key not in table:
         raise _UnknownError(f"required key is missing; installed: {', '.join(names())}")
     name = table[key]

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gateway.config.base import DeviceConfig, Secret, SinkConfig, TagConfig
+from gateway.config.base import DeviceConfig, Secret, ServiceConfig, SinkConfig, TagConfig
 from gateway.config.model import CoreSections, PluginTypes
 from gateway.config.options import Option, is_by_name, options, tables
 from gateway.core.errors import PluginError
@@ -61,7 +61,7 @@ def chapters(plugins: PluginTypes) -> list[Chapter]:
         if section is not None:
             header = f"[{core.key}]" if isinstance(core.type, type) else f"[[{core.key}]]"
             found.append(_chapter(f"`{header}`", header, section))
-    return [*found[:2], *_sinks(plugins), *_devices(plugins), *found[2:]]
+    return [*found[:3], *_sinks(plugins), *_devices(plugins), *_services(plugins), *found[3:]]
 
 
 def _sinks(plugins: PluginTypes) -> Iterator[Chapter]:
@@ -71,6 +71,16 @@ def _sinks(plugins: PluginTypes) -> Iterator[Chapter]:
             yield _chapter(f'`[[sink]]` with `plugin = "{name}"`', "[[sink]]", plugins.sink_type(name), SinkConfig)
         except PluginError:
             continue
+
+
+def _services(plugins: PluginTypes) -> Iterator[Chapter]:
+    yield _chapter("Every `[[service]]`", "[[service]]", ServiceConfig)
+    for name in plugins.services():
+        try:
+            options = plugins.service_type(name)
+        except PluginError:
+            continue
+        yield _chapter(f'`[[service]]` with `plugin = "{name}"`', "[[service]]", options, ServiceConfig)
 
 
 def _devices(plugins: PluginTypes) -> Iterator[Chapter]:

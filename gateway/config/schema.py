@@ -25,9 +25,14 @@ def schema(plugins: PluginTypes) -> Schema:
     definitions: Schema = {}
     drivers = {name: _device(name, plugins, definitions) for name in _loadable(plugins.drivers(), plugins.driver_types)}
     sinks = {name: _sink(name, plugins, definitions) for name in _loadable(plugins.sinks(), plugins.sink_type)}
+    services = {}
+    for name in _loadable(plugins.services(), plugins.service_type):
+        _define(f"service-{name}", plugins.service_type(name), definitions)
+        services[name] = f"service-{name}"
     sections = {option.key: _core(option.type, option.key, definitions) for option in options(CoreSections)}
     sections["device"] = {"type": "array", "minItems": 1, "items": _one_of("driver", drivers, definitions)}
     sections["sink"] = {"type": "array", "items": _one_of("plugin", sinks, definitions)}
+    sections["service"] = {"type": "array", "items": _one_of("plugin", services, definitions)}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Configuration of edge-gateway",

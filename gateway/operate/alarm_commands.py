@@ -3,8 +3,8 @@
 from typing import Any, Protocol
 
 from gateway.alarms import Alarm, Origin
+from gateway.core.command import Actor, Body
 from gateway.detect import Detection
-from gateway.operate.commands import Actor, Body
 from gateway.operate.notes import Notes
 
 

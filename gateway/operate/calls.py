@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.config.mistakes import did_you_mean
+from gateway.core.command import Actor
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
-from gateway.operate.commands import Actor
 from gateway.operate.writes import Road
 
 

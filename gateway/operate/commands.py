@@ -5,46 +5,14 @@ says, never reaches the part that would do it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.config.mistakes import did_you_mean
+from gateway.core import arguments as must
+from gateway.core.arguments import Argument
+from gateway.core.command import ENGINEER, OPERATOR, QUALITY, Actor, Body, Declared
 from gateway.core.errors import GatewayError
 from gateway.core.text import shown
-from gateway.operate import arguments as must
-from gateway.operate.arguments import Argument
-from gateway.trust.access import ENGINEER, OPERATOR, QUALITY, VIEWER
-
-
-@dataclass(slots=True)
-class Actor:
-    """Who asks."""
-
-    name: str
-    """As the kernel says, for the audit trail."""
-    uid: int | None = None
-    roles: frozenset[str] = frozenset()
-    """What he may act as (`gateway.trust.access`)."""
-    remarks: list[str] = field(default_factory=list)
-    """What should be said beside the answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What a command is called with."""
-
-    arguments: Mapping[str, Argument] = field(default_factory=dict)
-    role: str = VIEWER
-    """Who has it may."""
-    at_once: bool = False
-    """It waits for nothing, neither a device nor a disk, so it waits for no other command of the same user either."""
-    audited: bool = False
-    """It changes something: it is in the audit trail before it is done, and what came of it after (`Notes.audited`)."""
-
-
-Body = Callable[..., Awaitable[Any]]
-"""Called with the Actor and the arguments by name; returns JSON values (an iterator means a long list), or raises
-GatewayError for the person."""
 
 Refused = Callable[[Actor, str], Awaitable[None]]
 """Called with who asked, and the command."""
@@ -112,9 +80,18 @@ class Commands:
         commands."""
         if odd := bodies.keys() ^ table.keys():
             raise ValueError(f"declared or done, not both: {', '.join(sorted(odd))}")
-        self._bodies = bodies
-        self._table = table
+        self._bodies = dict(bodies)
+        self._table = dict(table)
         self._refused = refused
+
+    def add(self, name: str, declared: Declared, body: Body) -> None:
+        """One more, of a service. Raises ValueError when there is one of this name."""
+        if name in self._table:
+            raise ValueError(f"there is a command {name} already")
+        self._table[name], self._bodies[name] = declared, body
+
+    def remove(self, name: str) -> None:
+        del self._table[name], self._bodies[name]
 
     def is_at_once(self, request: Any) -> bool:
         """Whether its answer waits for nothing; also of what is refused."""

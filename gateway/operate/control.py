@@ -19,12 +19,13 @@ from typing import Any
 import structlog
 
 from gateway.config.model import AccessSection
+from gateway.core.command import Actor
 from gateway.core.errors import GatewayError
 from gateway.core.parsing import parse_json
 from gateway.core.text import cleaned
 from gateway.operate.answer import portions, refusal
 from gateway.operate.clients import PLACES, Client, Clients
-from gateway.operate.commands import Actor, Commands
+from gateway.operate.commands import Commands
 from gateway.operate.peer import Peer, peer, who
 from gateway.supervise import contained
 from gateway.trust.access import roles

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
-from gateway.operate.commands import Actor, Body
 from gateway.operate.notes import Notes
 from gateway.outbox import Outbox
 

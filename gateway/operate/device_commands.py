@@ -7,10 +7,10 @@ from typing import Any
 from gateway.acquire.acquirer import Acquirer
 from gateway.acquire.plausible import several
 from gateway.core.clock import Clock
+from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
 from gateway.core.live import LiveDevice, LiveTable
 from gateway.operate import answers
-from gateway.operate.commands import Actor, Body
 
 
 class DeviceCommands:

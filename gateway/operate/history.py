@@ -6,9 +6,9 @@ from typing import Any
 
 import structlog
 
+from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
 from gateway.core.times import EARLIEST, LATEST, rfc3339
-from gateway.operate.commands import Actor, Body
 from gateway.operate.notes import Notes
 from gateway.outbox import Outbox
 from gateway.outbox.history import Asked

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
 from gateway.detect import Detection
-from gateway.operate.commands import Actor, Body
 from gateway.operate.notes import Notes
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import structlog
 
 from gateway.core.clock import Clock
+from gateway.core.command import Actor
 from gateway.core.text import cleaned
-from gateway.operate.commands import Actor
 from gateway.trust.audit import AuditError, AuditTrail
 from gateway.trust.chain import DAMAGED, Head
 from gateway.trust.files import is_begun

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gateway.operate.commands import Actor
+from gateway.core.command import Actor
 from gateway.operate.notes import Notes
 
 EACH = 60.0

@@ -63,6 +63,7 @@ class Reloads:
         changed = {
             *(f"device {name}" for name in change.devices.changed),
             *(f"sink {name}" for name in change.sinks.changed),
+            *(f"service {name}" for name in change.services.changed),
         }
         renewed = frozenset(
             where

@@ -25,6 +25,7 @@ from gateway.operate.last_stack import LastStack, last_stack
 from gateway.outbox.identity import write_whole
 from gateway.plugin.driver import Driver
 from gateway.plugin.loading import PACKAGE
+from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
 
 LIMIT = 1.0
@@ -259,7 +260,7 @@ def _words(stall: dict[str, Any]) -> str:
 def culprit(frame: FrameType | None) -> Culprit:
     """Whose code a thread is in."""
     frames = list(_outwards(frame))
-    owner = next((each for each in map(_self_of, frames) if isinstance(each, Driver | Sink)), None)
+    owner = next((each for each in map(_self_of, frames) if isinstance(each, Driver | Sink | Service)), None)
     of_plugin = next((each for each in frames if _module(each).startswith(f"{PACKAGE}.")), None)
     if of_plugin is None and owner is not None:
         package = type(owner).__module__.partition(".")[0]
@@ -291,7 +292,7 @@ def _module(frame: FrameType) -> str:
 def _plugin(owner: Any, frame: FrameType | None) -> str:
     if isinstance(owner, Driver):
         return str(owner.config.driver)
-    if isinstance(owner, Sink):
+    if isinstance(owner, Sink | Service):
         return str(owner.config.plugin)
     return _module(frame).removeprefix(f"{PACKAGE}.").partition(".")[0] if frame else ""
 
@@ -299,4 +300,6 @@ def _plugin(owner: Any, frame: FrameType | None) -> str:
 def _part(owner: Any) -> str:
     if isinstance(owner, Driver):
         return f"device {owner.config.name}"
+    if isinstance(owner, Service):
+        return f"service {owner.config.name}"
     return f"sink {owner.config.name}" if isinstance(owner, Sink) else ""

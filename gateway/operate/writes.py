@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from gateway.config.base import TagConfig
 from gateway.core.clock import Clock
+from gateway.core.command import Actor
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.core.live import LiveDevice, LiveTable
@@ -20,7 +21,6 @@ from gateway.core.quality import describe
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag
 from gateway.operate.answers import plain, readings
-from gateway.operate.commands import Actor
 from gateway.operate.notes import Notes
 
 Value = float | bool | int | str

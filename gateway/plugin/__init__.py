@@ -2,11 +2,13 @@
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig, TagConfig, ValueType
+from gateway.config.base import DeviceConfig, Secret, Section, ServiceConfig, SinkConfig, TagConfig, ValueType
 from gateway.config.fields import Deadband, Duration, Field, FilePath, Host, Period, Size, TopicTemplate
 from gateway.config.secrets import resolve
 from gateway.config.tls import Tls, load_certificates
-from gateway.core import quality
+from gateway.core import arguments, quality
+from gateway.core.arguments import Argument
+from gateway.core.command import Actor, Declared
 from gateway.core.context import Context
 from gateway.core.device_event import Condition, DeviceEvent, Retained, Told
 from gateway.core.errors import DeviceError, LinkError, RefusedError, UnreachableError
@@ -18,13 +20,17 @@ from gateway.core.text import cleaned, encodable
 from gateway.core.topic import device_topic, own_topic
 from gateway.places.regular import read_regular
 from gateway.plugin.driver import Driver, Found, Guess, Values
+from gateway.plugin.service import Service, ServiceHost
 from gateway.plugin.sink import Encoder, Message, Sink, SinkHost
 from gateway.supervise.contained import contained
 
 __all__ = [
+    "Actor",
+    "Argument",
     "Condition",
     "Context",
     "Deadband",
+    "Declared",
     "Device",
     "DeviceConfig",
     "DeviceError",
@@ -49,6 +55,9 @@ __all__ = [
     "Retained",
     "Secret",
     "Section",
+    "Service",
+    "ServiceConfig",
+    "ServiceHost",
     "Sink",
     "SinkConfig",
     "SinkHost",
@@ -63,6 +72,7 @@ __all__ = [
     "ValidationInfo",
     "ValueType",
     "Values",
+    "arguments",
     "cleaned",
     "contained",
     "device_topic",

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import gateway
-from gateway.config.base import DeviceConfig, SinkConfig, TagConfig
+from gateway.config.base import DeviceConfig, ServiceConfig, SinkConfig, TagConfig
 from gateway.core.errors import PluginError
 from gateway.core.text import cleaned
 from gateway.places.regular import read_regular
 from gateway.plugin.driver import Driver, option_types
 from gateway.plugin.loading import Loaded, PluginClass, load, load_installed
 from gateway.plugin.ownership import all_of, refuse_untrusted, refuse_untrusted_directory
+from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
 
 ENTRY_POINTS = "edge_gateway.plugins"
@@ -42,7 +43,7 @@ class PluginInfo:
     """One plugin, as `plugin list` shows it."""
 
     name: str
-    kind: Literal["driver", "sink", ""]
+    kind: Literal["driver", "sink", "service", ""]
     """Empty while parked."""
     source: Source
     origin: str
@@ -107,6 +108,10 @@ class Plugins:
         """The sink of this name."""
         return cast(type[Sink[Any]], self._of_kind(name, "sink"))
 
+    def service(self, name: str) -> type[Service[Any]]:
+        """The service of this name."""
+        return cast(type[Service[Any]], self._of_kind(name, "service"))
+
     def driver_types(self, name: str) -> tuple[type[DeviceConfig], type[TagConfig]]:
         """The option types of a driver: of its devices, and of their tags."""
         device, tag = option_types(self.driver(name))
@@ -117,6 +122,11 @@ class Plugins:
         (options,) = option_types(self.sink(name))
         return cast(type[SinkConfig], options)
 
+    def service_type(self, name: str) -> type[ServiceConfig]:
+        """The option type of a service."""
+        (options,) = option_types(self.service(name))
+        return cast(type[ServiceConfig], options)
+
     def drivers(self) -> Sequence[str]:
         """Names of all drivers that work; imports every plugin."""
         return [info.name for info in self.all() if info.kind == "driver"]
@@ -124,6 +134,10 @@ class Plugins:
     def sinks(self) -> Sequence[str]:
         """Names of all sinks that work; imports every plugin."""
         return [info.name for info in self.all() if info.kind == "sink"]
+
+    def services(self) -> Sequence[str]:
+        """Names of all services that work; imports every plugin."""
+        return [info.name for info in self.all() if info.kind == "service"]
 
     def all(self) -> list[PluginInfo]:
         """Every plugin by name, parked ones with their error; imports every plugin."""
@@ -162,9 +176,9 @@ class Plugins:
 
     def _of_kind(self, name: str, kind: str) -> PluginClass:
         cls = self._load(name).cls
-        if _kind(cls) != kind:
-            table = f"[[{'device' if kind == 'sink' else 'sink'}]]"
-            raise PluginError(f'plugin "{name}" is a {_kind(cls)}, not a {kind}: name it in a {table} table')
+        if (own := _kind(cls)) != kind:
+            table = "[[device]]" if own == "driver" else f"[[{own}]]"
+            raise PluginError(f'plugin "{name}" is a {own}, not a {kind}: name it in a {table} table')
         return cls
 
     def _load(self, name: str) -> Loaded:
@@ -187,8 +201,8 @@ class Plugins:
             return error
 
 
-def _kind(cls: PluginClass) -> Literal["driver", "sink"]:
-    return "driver" if issubclass(cls, Driver) else "sink"
+def _kind(cls: PluginClass) -> Literal["driver", "sink", "service"]:
+    return "driver" if issubclass(cls, Driver) else "sink" if issubclass(cls, Sink) else "service"
 
 
 def _taken(found: _Found, first: _Found) -> str:

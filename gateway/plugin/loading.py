@@ -1,4 +1,4 @@
-"""From a plugin's file or folder to its one Driver or Sink class."""
+"""From a plugin's file or folder to its one Driver, Sink or Service class."""
 
 import importlib.util
 import re
@@ -11,15 +11,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gateway.config.base import DeviceConfig, SinkConfig, TagConfig
+from gateway.config.base import DeviceConfig, ServiceConfig, SinkConfig, TagConfig
 from gateway.core.errors import PluginError
 from gateway.plugin.driver import Driver, option_types
+from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
 
 PACKAGE = "edge_gateway_plugins"
 """Plugins that are loaded by path are modules of this package, whatever their directory is."""
 
-PluginClass = type[Driver[Any, Any]] | type[Sink[Any]]
+PluginClass = type[Driver[Any, Any]] | type[Sink[Any]] | type[Service[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,11 @@ def load_installed(point: EntryPoint) -> Loaded:
         found = point.load()
         if isinstance(found, ModuleType):
             return _loaded(_choose(found, origin), found)
-        if isinstance(found, type) and issubclass(found, Driver | Sink):
+        if isinstance(found, type) and issubclass(found, Driver | Sink | Service):
             return _loaded(_complete(found, origin), sys.modules[found.__module__])
-        raise PluginError(f'plugin "{point.name}": {point.value} is neither a module nor a Driver or Sink class')
+        raise PluginError(
+            f'plugin "{point.name}": {point.value} is neither a module nor a Driver, Sink or Service class'
+        )
 
     loaded: Loaded = _attempt(point.name, origin, find)
     return loaded
@@ -141,22 +144,22 @@ def _choose(module: ModuleType, origin: Path) -> PluginClass:
         return _complete(found[0], origin)
     if not found:
         raise PluginError(
-            f'plugin "{origin.stem}": {module.__file__} holds no Driver or Sink class: '
+            f'plugin "{origin.stem}": {module.__file__} holds no Driver, Sink or Service class: '
             "write class Name(Driver[MyDevice, MyTag]), or import it there"
         )
     names = " and ".join(sorted(f"{cls.__name__} ({_line(cls)})" for cls in found))
     raise PluginError(
-        f'plugin "{origin.stem}": holds {names}, but a plugin is one Driver or Sink: '
+        f'plugin "{origin.stem}": holds {names}, but a plugin is one Driver, Sink or Service: '
         "make two plugins of it, or start the name of a common base with an underscore"
     )
 
 
 def _classes(module: ModuleType) -> Iterator[PluginClass]:
-    """The Driver and Sink classes of a plugin's own, without bases that start with an underscore."""
+    """The Driver, Sink and Service classes of a plugin's own, without bases that start with an underscore."""
     for name, value in vars(module).items():
         if (
             isinstance(value, type)
-            and issubclass(value, Driver | Sink)
+            and issubclass(value, Driver | Sink | Service)
             and not name.startswith("_")
             and re.match(rf"{re.escape(module.__name__)}(\.|$)", value.__module__)
         ):
@@ -169,7 +172,8 @@ def _complete(cls: PluginClass, origin: Path) -> PluginClass:
         types = option_types(cls)
     except TypeError as error:
         raise PluginError(f'plugin "{origin.stem}": {_line(cls)}: {error}') from error
-    bases = (DeviceConfig, TagConfig) if issubclass(cls, Driver) else (SinkConfig,)
+    own = SinkConfig if issubclass(cls, Sink) else ServiceConfig
+    bases = (DeviceConfig, TagConfig) if issubclass(cls, Driver) else (own,)
     for base, given in zip(bases, types, strict=False):
         if not (isinstance(given, type) and issubclass(given, base)):
             raise PluginError(
@@ -185,11 +189,13 @@ def _complete(cls: PluginClass, origin: Path) -> PluginClass:
 def _required(cls: PluginClass) -> tuple[str, ...]:
     if issubclass(cls, Sink):
         return ("connect", "serve", "send")
+    if issubclass(cls, Service):
+        return ("run",)
     return ("connect",) if cls.subscribes() else ("connect", "read")
 
 
 def _implemented(cls: PluginClass) -> set[str]:
-    return {name for base in cls.__mro__ if base not in (Driver, Sink, object) for name in vars(base)}
+    return {name for base in cls.__mro__ if base not in (Driver, Sink, Service, object) for name in vars(base)}
 
 
 def _line(cls: type) -> str:

@@ -9,8 +9,7 @@ import pwd
 from collections.abc import Collection
 
 from gateway.config.model import AccessSection
-
-VIEWER, OPERATOR, ENGINEER, QUALITY, ADMIN = "viewer", "operator", "engineer", "quality", "admin"
+from gateway.core.command import ADMIN, ENGINEER, OPERATOR, QUALITY, VIEWER
 
 _HOLDS = {
     VIEWER: {VIEWER},

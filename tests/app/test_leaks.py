@@ -5,9 +5,10 @@ from collections import Counter
 
 import pytest
 
+from gateway.core.command import Actor
 from gateway.core.tag import Device
-from gateway.operate.commands import Actor
 from gateway.plugin import Found
+from gateway.publish import encoder
 from tests.app.plant import Site, device, sink
 
 ROUNDS = 50
@@ -20,7 +21,10 @@ def devices() -> int:
 
 
 @pytest.mark.parametrize("how", ["reload", "describe"])
-async def test_the_number_of_devices_in_memory_does_not_grow(site: Site, how: str) -> None:
+async def test_the_number_of_devices_in_memory_does_not_grow(
+    site: Site, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder, "KEPT_TAGS", 20)
     site.write(sink(), device("oven"), device("press"))
     async with site.running() as gateway:
 

@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.config import secrets
+from gateway.core.command import Actor
 from gateway.core.event import Event
-from gateway.operate.commands import Actor
 from gateway.plugin.driver import Found
 from tests.app.plant import Site, device, sink
 from tests.detect.graphs import CARD, save

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.core.command import Actor
 from gateway.operate import stall_watch
-from gateway.operate.commands import Actor
 from gateway.operate.stall_watch import StallWatch
 from tests.app.plant import Site, device, sink
 

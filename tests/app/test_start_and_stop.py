@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.core.clock import SystemClock
+from gateway.core.command import Actor
 from gateway.core.errors import GatewayError, LinkError
-from gateway.operate.commands import Actor
 from gateway.outbox import Outbox
 from gateway.plugin.loading import load_plugin
 from gateway.supervise import systemd
@@ -247,6 +247,7 @@ async def test_commands_answer_in_the_shapes_that_scripts_rely_on(site: Site) ->
         "models",
         "limits",
         "parts",
+        "services",
         "stalls",
         "parked",
         "audit",

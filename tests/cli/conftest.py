@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from gateway.core.command import Actor
 from gateway.core.errors import GatewayError
-from gateway.operate.commands import TABLE, Actor, Commands
+from gateway.operate.commands import TABLE, Commands
 from gateway.operate.control import ControlServer
 
 Answers = Mapping[str, Any]

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig, TagConfig
+from gateway.config.base import DeviceConfig, Secret, Section, ServiceConfig, SinkConfig, TagConfig
 from gateway.config.fields import Duration, Field, FilePath
 from gateway.config.model import GatewaySection
 from gateway.core.errors import PluginError
@@ -91,6 +91,12 @@ class SamplePlugins:
 
     def sinks(self) -> Sequence[str]:
         return ["broker"]
+
+    def services(self) -> Sequence[str]:
+        return ["page"]
+
+    def service_type(self, name: str) -> type[ServiceConfig]:
+        return {"page": ServiceConfig}[name]
 
     def driver_types(self, name: str) -> tuple[type[DeviceConfig], type[TagConfig]]:
         if name == "broken":

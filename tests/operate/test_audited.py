@@ -17,6 +17,7 @@ from gateway.alarms.alarm import Alarm, Key, Origin
 from gateway.alarms.alarms import Alarms
 from gateway.app import Gateway
 from gateway.core.clock import FakeClock
+from gateway.core.command import Actor
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.core.live import LiveTable
@@ -24,7 +25,7 @@ from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.operate.alarm_commands import AlarmCommands
 from gateway.operate.calls import Calls
-from gateway.operate.commands import TABLE, Actor, Commands
+from gateway.operate.commands import TABLE, Commands
 from gateway.operate.dead_letters import DeadLetterCommands
 from gateway.operate.history import HistoryCommands
 from gateway.operate.model_commands import ModelCommands
@@ -104,7 +105,7 @@ class Plant:
     def _gateway(self) -> Gateway:
         gateway = Gateway.__new__(Gateway)
         config = SimpleNamespace(hash="new")
-        plan = SimpleNamespace(config=config, plugins=None, changes=["device press-1 added"], unfit=set())
+        plan = SimpleNamespace(config=config, plugins=None, changes=["device press-1 added"], unfit=set(), renewed=())
         gateway.config = SimpleNamespace(hash="old")  # type: ignore[assignment]
         gateway._reloading = asyncio.Lock()
         gateway._settle = lambda: None

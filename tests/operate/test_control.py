@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from gateway.core import arguments as must
+from gateway.core.arguments import Argument
+from gateway.core.command import Actor, Declared
 from gateway.core.errors import GatewayError
-from gateway.operate import arguments as must
 from gateway.operate import clients
-from gateway.operate.arguments import Argument
 from gateway.operate.clients import HELD, PLACES, RESERVED, RUNNING, Clients
-from gateway.operate.commands import Actor, Commands, Declared
+from gateway.operate.commands import Commands
 from gateway.operate.control import REQUEST, ControlServer
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from gateway.config.model import AccessSection
+from gateway.core.command import Actor
 from gateway.core.errors import GatewayError
-from gateway.operate.commands import TABLE, Actor, Commands
+from gateway.operate.commands import TABLE, Commands
 from gateway.operate.control import ControlServer
 from gateway.operate.refusals import EACH, Refusals
 from gateway.trust.access import ALL

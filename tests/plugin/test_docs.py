@@ -10,7 +10,8 @@ import gateway
 import gateway.plugin
 from gateway.plugin.scaffold import write_scaffold
 
-PAGE = (Path(gateway.__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+REPOSITORY = Path(gateway.__file__).parents[1]
+PAGE = (REPOSITORY / "docs" / "plugins.md").read_text(encoding="utf-8")
 
 
 def blocks(language):
@@ -21,7 +22,9 @@ def test_the_code_shown_is_what_plugin_new_writes(tmp_path):
     write_scaffold("acme_scale", tmp_path)
     write_scaffold("acme_archive", tmp_path, sink=True)
     written = ["acme_scale/__init__.py", "acme_scale/tests/test_acme_scale.py", "acme_archive/__init__.py"]
-    assert blocks("python") == [(tmp_path / name).read_text() for name in written]
+    *shown, service = blocks("python")
+    assert shown == [(tmp_path / name).read_text() for name in written]
+    assert service == (REPOSITORY / "tests" / "app" / "plugins" / "totals.py").read_text(), "test_services.py runs it"
     assert (tmp_path / "acme_scale/sample.toml").read_text() == blocks("toml")[0]
 
 

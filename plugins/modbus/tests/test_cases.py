@@ -25,6 +25,12 @@ class OnlyModbus:
     def sinks(self) -> Sequence[str]:
         return []
 
+    def services(self) -> Sequence[str]:
+        return []
+
+    def service_type(self, name: str) -> None:
+        raise KeyError(name)
+
     def driver_types(self, name: str) -> tuple[type[ModbusDevice], type[ModbusTag]]:
         if name != "modbus":
             raise KeyError(name)

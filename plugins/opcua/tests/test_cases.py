@@ -24,6 +24,12 @@ class OnlyOpcUa:
     def sinks(self) -> Sequence[str]:
         return []
 
+    def services(self) -> Sequence[str]:
+        return []
+
+    def service_type(self, name: str) -> None:
+        raise KeyError(name)
+
     def driver_types(self, name: str) -> tuple[type[OpcUaConfig], type[NodeConfig]]:
         if name != "opcua":
             raise KeyError(name)

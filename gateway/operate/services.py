@@ -1,0 +1,173 @@
+"""The services of the configuration: each runs beside the road, is started anew when it fails, and stops no other part."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from gateway import __version__
+from gateway.config.base import ServiceConfig
+from gateway.core.clock import Clock
+from gateway.core.command import Actor, Body, Declared
+from gateway.core.errors import PluginError, RefusedError
+from gateway.core.live import LiveTable
+from gateway.core.readings import Readings
+from gateway.core.tag import Device
+from gateway.operate.commands import Commands
+from gateway.operate.notes import Notes
+from gateway.outbox.dead_letter import file_name
+from gateway.pipeline import Pipeline
+from gateway.plugin.service import Observer, Service, ServiceHost
+from gateway.supervise import Foreign, Health, Running, containing, keep_running, running
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What services have to do with."""
+
+    gateway: str
+    live: LiveTable
+    pipeline: Pipeline
+    commands: Commands
+    notes: Notes
+    clock: Clock
+    directory: Path
+    """Where each has a folder of its own."""
+    status: Callable[[], dict[str, Any]]
+    service_type: Callable[[str], type[Service[Any]]]
+    """Of a plugin's name."""
+    barred: Callable[[str, str], str]
+    """Why a part of a plugin must not be started; empty when it may."""
+
+
+class Services:
+    """`apply` those of a configuration, then `run`; they can be exchanged while it runs."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._parts: dict[str, _Part] = {}
+        self._running: Running | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with running() as self._running:
+            try:
+                for part in self._parts.values():
+                    part.start(self._running)
+                await asyncio.Event().wait()
+            finally:
+                self._running = None
+
+    async def apply(self, services: Sequence[ServiceConfig], renewed: Collection[str] = ()) -> None:
+        """Stop those that are not exactly among these, or are `renewed`, such as "service page", and start what is new."""
+        parts = self._parts.values()
+        ended = [part for part in parts if part.config not in services or part.health.name in renewed]
+        for part in ended:
+            del self._parts[part.config.name]
+        await asyncio.gather(*(part.stop() for part in ended))
+        for config in services:
+            if config.name not in self._parts:
+                part = self._parts[config.name] = _Part(config, self._around)
+                if self._running is not None:
+                    part.start(self._running)
+
+    def status(self) -> list[dict[str, Any]]:
+        """State of each, as JSON values."""
+        return [part.status() for part in self._parts.values()]
+
+    def parts(self) -> list[dict[str, str]]:
+        """Those that do not work, as JSON values."""
+        troubled = [part.health for part in self._parts.values() if part.health.state in ("down", "faulted")]
+        return [{"name": health.name, "state": health.state, "reason": health.reason} for health in troubled]
+
+
+class _Part:
+    """One `[[service]]`."""
+
+    def __init__(self, config: ServiceConfig, around: Surroundings) -> None:
+        self.config = config
+        self.health = Health(f"service {config.name}", around.clock)
+        self._around = around
+        self._foreign = Foreign(structlog.get_logger().bind(service=config.name))
+        self._task: asyncio.Task[Any] | None = None
+
+    def start(self, running: Running) -> None:
+        self._task = running.start(keep_running(self._session, self.health))
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def status(self) -> dict[str, Any]:
+        health = self.health
+        return {
+            "name": self.config.name,
+            "plugin": self.config.plugin,
+            "state": health.state,
+            "reason": health.reason,
+            "since_s": round(health.age, 1),
+        }
+
+    async def _session(self) -> None:
+        self._foreign.check()
+        if why := self._around.barred(self.health.name, self.config.plugin):
+            raise RefusedError(why)
+        with ExitStack() as leaving:
+            host = _Host(self.config.name, self._around, self.health.up, leaving)
+            with containing():
+                service = self._around.service_type(self.config.plugin)(self.config, host)
+                own = dict(service.commands())
+            for name, (declared, body) in own.items():
+                self._offer(f"{self.config.name}.{name}", declared, body, leaving)
+            await self._foreign.call(service.run)
+        raise PluginError("its run has ended, though nobody asked for that")
+
+    def _offer(self, name: str, declared: Declared, body: Body, leaving: ExitStack) -> None:
+        async def audited(by: Actor, **arguments: Any) -> Any:
+            async with self._around.notes.audited(by, name, arguments=arguments):
+                return await body(by, **arguments)
+
+        self._around.commands.add(name, declared, audited if declared.audited else body)
+        leaving.callback(self._around.commands.remove, name)
+
+
+class _Host(ServiceHost):
+    """What one attempt of a service sees of the gateway."""
+
+    def __init__(self, name: str, around: Surroundings, up: Callable[[], None], leaving: ExitStack) -> None:
+        self.gateway = around.gateway
+        self.version = __version__
+        self._name = name
+        self._around = around
+        self._up = up
+        self._leaving = leaving
+
+    @property
+    def state_dir(self) -> Path:
+        path = self._around.directory / file_name(self._name)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+    @property
+    def devices(self) -> Sequence[Device]:
+        return [live.device for live in self._around.live]
+
+    def started(self) -> None:
+        self._up()
+
+    def status(self) -> Mapping[str, Any]:
+        return self._around.status()
+
+    def values(self, device: str) -> Readings:
+        return self._around.live[device].snapshot()
+
+    def observe(self, observer: Observer) -> None:
+        self._leaving.callback(self._around.pipeline.observe(f"service {self._name}", observer))
+
+    async def ask(self, by: Actor, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        return await self._around.commands.call(by, {"command": command, "arguments": dict(arguments or {})})
