@@ -74,6 +74,7 @@ class Gateway:
         self._loaded_ns = self._clock.wall_ns()
         self._plugins = look_up(config.gateway)
         self._reloading = asyncio.Lock()
+        self._reload_waits = False
         self._reading: Running | None = None
 
     async def run(self, stop: asyncio.Event, socket: Path, settle: Callable[[], None] = lambda: None) -> None:
@@ -154,8 +155,10 @@ class Gateway:
         await self._outbox.written_out(LAST_WORDS)
 
     def reload_soon(self) -> None:
-        """Reload, as the signal SIGHUP asks for; what comes of it stands in the log."""
-        if self._reading is not None:
+        """Reload, as the signal SIGHUP asks for; what comes of it stands in the log. One that waits stands for all signals
+        that come meanwhile."""
+        if self._reading is not None and not self._reload_waits:
+            self._reload_waits = True
             self._reading.start_aside(self.reload(Actor("SIGHUP")), "reload")
 
     def _open_outbox(self) -> Outbox:
@@ -316,6 +319,7 @@ class Gateway:
         """Apply the configuration file as it is now, after a reload that is under way. A file with mistakes changes
         nothing; what cannot be applied for another reason is taken back."""
         async with self._reloading:
+            self._reload_waits = False
             try:
                 changes = await self._reload(by)
             except GatewayError as error:
@@ -323,7 +327,8 @@ class Gateway:
                 log.warning("the configuration was not applied", by=by.name, problems=len(problems), first=problems[0])
                 await self._notes.told("config.refused", by.name, why="; ".join(problems))
                 return {"applied": False, "problems": problems}
-            self._settle()
+            if changes:
+                self._settle()
             log.info("the configuration was applied", by=by.name, changes=", ".join(changes) or "none")
             return {"applied": True, "changes": changes}
 

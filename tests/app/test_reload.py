@@ -58,6 +58,8 @@ async def test_what_a_reload_has_replaced_is_cleared_away(site: Site) -> None:
         site.write(device("press"))
         await site.ask("reload")
         assert site.settled == 2
+        await site.ask("reload")
+        assert site.settled == 2, "nothing was replaced"
         site.write(device("press", "windwo = 3"))
         await site.ask("reload")
         assert site.settled == 2
@@ -335,6 +337,21 @@ async def test_what_a_device_tells_of_its_tags_reaches_the_far_side(site: Site) 
         await site.ask("reload")
         await site.heard("north/oven/_tags", lambda body: body["tags"]["temp"].get("type") == "float32")
         await site.heard("north/oven", since=len(site.far.story))
+
+
+async def test_of_a_storm_of_signals_one_reload_waits(site: Site) -> None:
+    site.write(device("oven"))
+    async with site.running() as gateway:
+        for _ in range(100):
+            gateway.reload_soon()
+        await site.ask("reload")
+        for _ in range(100):
+            gateway.reload_soon()
+        site.write(device("press"))
+        await site.ask("reload")
+        assert [each["name"] for each in (await site.ask("status"))["devices"]] == ["press"]
+    by_signal = [line for line in site.audit() if line["action"] == "config.reload" and line["who"] == "SIGHUP"]
+    assert len(by_signal) == 2, "one for each storm"
 
 
 async def test_the_signal_reloads_too(site: Site) -> None:
