@@ -25,8 +25,9 @@ from .errors import TooManyError, in_few_words, in_words
 from .events import Events
 from .fast import Decoder
 from .history import since_last
-from .items import Items
+from .items import SHOWN, Items
 from .making import FULL
+from .nodes import describe_tags
 from .notification import CutOffError, Notification, decode_publish
 from .publishing import Answer
 from .quiet import Quiet
@@ -53,6 +54,8 @@ GOODBYE = 1.0
 STOOD_STILL = 0.5
 """Seconds by which the gateway comes late to the end of a silence when it stood still itself: what the server sent meanwhile
 has yet to be read, so it has one more keep-alive."""
+DESCRIBE_AFTER, DESCRIBE_EVERY = 1.0, 60.0
+"""Seconds from the first sign that nodes are described otherwise until that is looked up, and between two such looks."""
 ASK_AFTER = 10.0
 """Seconds of silence, on a server that says more seldom that it lives, after which it is asked."""
 _STATE = ua.NodeId(ua.ObjectIds.Server_ServerStatus_State)
@@ -89,6 +92,7 @@ class Feed:
         """Subscriptions made in place of silent ones, which have not said anything yet."""
         self._asked_again: set[int] = set()
         """Those whose last message was asked for once more, and that have not said anything since."""
+        self._changed_at = float("inf")
         self._answered = False
         """Whether a publish request was answered with what makes sense."""
         self.distrusted = False
@@ -258,11 +262,7 @@ class Feed:
             await self._step(self._chores[0])
             return
         self._publishing.fill()
-        if now >= self._items.retry_at:
-            self._append(await self._items.retry())
-            return
-        if now >= self._quiet.look_at:
-            await self._look_after_quiet_tags(now)
+        if await self._look_after_items(now):
             return
         if self._events is not None and now >= self._events.refresh_at:
             await self._events.refresh()
@@ -281,6 +281,42 @@ class Feed:
             return
         if notification := self._decoded(answer):
             await self._take(notification)
+
+    async def _look_after_items(self, now: float) -> bool:
+        """What is due of nodes and items. Whether anything was."""
+        if now >= self._items.retry_at:
+            self._append(await self._items.retry())
+            self._report.changed |= self._items.accepted
+            self._items.accepted = set()
+        elif now >= self._describe_at():
+            await self._describe_again(now)
+        elif now >= self._quiet.look_at:
+            await self._look_after_quiet_tags(now)
+        else:
+            return False
+        return True
+
+    def _describe_at(self) -> float:
+        """Loop time at which the server is asked what nodes are that may be others now; infinite where there are none."""
+        if not self._report.changed:
+            self._changed_at = float("inf")
+            return self._changed_at
+        self._changed_at = min(self._changed_at, asyncio.get_running_loop().time())
+        return max(self._changed_at + DESCRIBE_AFTER, self._session.profile.described_at + DESCRIBE_EVERY)
+
+    async def _describe_again(self, now: float) -> None:
+        """Raises LinkError where the server says otherwise than before of these nodes: with the next connection, which takes
+        all over, the gateway takes that up."""
+        tags = [self._device.tags[row] for row in sorted(self._report.changed)]
+        self._report.changed = set()
+        self._session.profile.described_at = now
+        found = await describe_tags(self._session, tags)
+        before = self._session.described
+        others = [tag.name for tag in tags if tag in found and found[tag] != before.get(tag.name)]
+        if others:
+            more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+            names = ", ".join(others[:SHOWN]) + more
+            raise LinkError(f"the server describes {names} otherwise than before: connecting anew to take that up")
 
     async def _look_after_quiet_tags(self, now: float) -> None:
         read, missed = await self._quiet.look(now)
@@ -308,7 +344,14 @@ class Feed:
         deadlines += [self._events.refresh_at] if self._events is not None else []
         if self._publishing.rests_until > asyncio.get_running_loop().time():
             deadlines.append(self._publishing.rests_until)
-        return min(*deadlines, self._session.renew_at, self._items.retry_at, self._quiet.look_at, self._ask_at)
+        return min(
+            *deadlines,
+            self._session.renew_at,
+            self._items.retry_at,
+            self._quiet.look_at,
+            self._describe_at(),
+            self._ask_at,
+        )
 
     def _silent(self, now: float) -> Subscription | None:
         """One that has been silent for too long. Where the gateway itself comes late, it has one more chance."""

@@ -52,6 +52,8 @@ class Items:
         """Scan → the subscription that takes what is still to come."""
         self.refused: dict[int, int] = {}
         """Row → status code with which the server refuses it."""
+        self.accepted: set[int] = set()
+        """Rows that it has accepted after all: what they are was not told."""
         self._retry_after = FIRST_RETRY
         self.retry_at = float("inf")
         """Loop time at which the refused ones are to be tried again."""
@@ -206,5 +208,6 @@ class Items:
         refused |= {row: code for row, code in self.refused.items() if row not in refused and row not in self.home}
         for row in [row for row in self.refused if row not in refused]:
             del self.refused[row]
+            self.accepted.add(row)
             self._log.info("the server accepts a tag again", tag=self._device.tags[row].name)
         return self.park(refused)

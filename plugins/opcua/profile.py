@@ -47,6 +47,8 @@ class Profile:
     """Request → name of the status code with which the server refuses every one of its kind."""
     since: float = field(default_factory=time.time)
     """Wall clock, s."""
+    described_at: float = float("-inf")
+    """Loop time at which changed nodes were looked up last; not kept."""
     _kept: tuple[Any, ...] = ()
     """What the file holds."""
 

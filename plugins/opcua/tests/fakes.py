@@ -12,6 +12,7 @@ from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 from plugins.opcua.decode import empty_block, joined
 from plugins.opcua.fast import Decoder
 from plugins.opcua.notification import Notification
+from plugins.opcua.profile import Profile
 from plugins.opcua.publishing import Publishing
 from plugins.opcua.structures import NO_TYPES
 
@@ -28,6 +29,8 @@ class FakeSession:
     granted = 3600.0
     keeps_nothing = False
     makes_items = False
+    profile = Profile()
+    described: dict[str, object] = {}
     keep_alive = 0
     """Publishing intervals that it insists on; 0 takes what is wished."""
 
