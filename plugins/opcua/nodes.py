@@ -98,14 +98,16 @@ async def describe_nodes(
     ranges = [tag.index_range for tag in tags] or [None] * count
     wanted = [(*each, part) for each, part in zip(_each(nodes, "Value"), ranges, strict=True)]
     untold = [ua.DataValue()] * count
-    values = await _or_without(session, lambda: read(session, wanted), untold)
-    types = await _or_without(session, lambda: read(session, _each(nodes, "DataType")), untold)
+    values, types, descriptions, units = await asyncio.gather(
+        _or_without(session, lambda: read(session, wanted), untold),
+        _or_without(session, lambda: read(session, _each(nodes, "DataType")), untold),
+        _or_without(session, lambda: read(session, _each(nodes, "Description")), untold),
+        _or_without(session, lambda: _units(session, nodes), [""] * count),
+    )
     declared = [_node_id(each) for each in types]
-    descriptions = await _or_without(session, lambda: read(session, _each(nodes, "Description")), untold)
     await _or_without(session, lambda: _learn_types(session, values, declared), None)
     paths = [parse_member(tag.field) if tag.field else [] for tag in tags] or [[]] * count
     elements = [tag.element for tag in tags] or [()] * count
-    units = await _or_without(session, lambda: _units(session, nodes), [""] * count)
     found: list[Found | None] = []
     for row, declared_type in enumerate(declared):
         kind = _type(session.types, _variant(values[row], elements[row]), declared_type, paths[row])
