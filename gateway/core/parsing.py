@@ -6,8 +6,8 @@ an error that the caller expects.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from gateway.core.text import cleaned
@@ -18,16 +18,25 @@ JSON_DEPTH = 64
 """Levels of objects and arrays within each other; serialisers break on a few hundred."""
 
 
-@contextmanager
-def doubting(refuse: Callable[[str], Exception]) -> Iterator[None]:
+class doubting:  # noqa: N801 - a context manager that reads as a word; a class, since it stands on the road of every answer
     """Whatever is raised within is raised as `refuse(reason)`; an error of the type that `refuse` makes passes as it is."""
-    try:
-        yield
-    except Exception as error:
-        refusal = refuse(_reason(error))
-        if isinstance(error, type(refusal)):
-            raise
-        raise refusal from error
+
+    __slots__ = ("_refuse",)
+
+    def __init__(self, refuse: Callable[[str], Exception]) -> None:
+        self._refuse = refuse
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, Exception):
+            return
+        refusal = self._refuse(_reason(error))
+        if not isinstance(error, type(refusal)):
+            raise refusal from error
 
 
 def _reason(error: Exception) -> str:

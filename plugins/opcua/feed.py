@@ -503,14 +503,17 @@ class Feed:
     async def _take_values(self, subscription: Subscription, notification: Notification) -> Chore:
         """In portions: others have their turn between them."""
         loop = asyncio.get_running_loop()
+        later = False
         for handles, block in notification.values(self._decoder, time.time_ns()):
+            if later:
+                await asyncio.sleep(0)
+            later = True
             if subscription.id in self._unconfirmed:
                 self._unconfirmed[subscription.id].difference_update(handles.tolist())
             self._report.add(handles, block, loop.time())
             if self._report.full:
                 self._hand_on()
                 yield None
-            await asyncio.sleep(0)
 
     def _hand_on(self) -> None:
         """What has come of the report is ready to be taken, after which its messages are acknowledged."""
