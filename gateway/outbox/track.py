@@ -111,7 +111,8 @@ class Track:
         """What `next` gave is not to go out now."""
         if self._again and self._again[0] == seq:
             heappop(self._again)
-        self._position = max(self._position, seq + 1)
+        if seq == self._position:  # and not past what is open before one that was sent again
+            self._position += 1
         self.ahead.pop(seq, None)
 
     def back_to(self, seq: int) -> None:

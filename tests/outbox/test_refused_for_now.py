@@ -82,7 +82,12 @@ async def test_a_device_that_is_refused_stops_no_other_and_comes_whole_once_it_i
             serving.cancel()
 
 
-async def test_more_refused_devices_than_a_window_has_places_stop_no_other(log: Log, context: object) -> None:
+@pytest.mark.parametrize("pause", [resting.FIRST_PAUSE, 0.05, 0.01])
+async def test_more_refused_devices_than_a_window_has_places_stop_no_other(
+    log: Log, context: object, monkeypatch: pytest.MonkeyPatch, pause: float
+) -> None:
+    """With short pauses they end amid the first refusals, as on a machine that stands still for a moment."""
+    monkeypatch.setattr(resting, "FIRST_PAUSE", pause)
     async with log.opened() as outbox:
         reader = outbox.reader("central")
         many = [outbox.bind(spec(f"other-{number}", tags=1), context) for number in range(300)]
