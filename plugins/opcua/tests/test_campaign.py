@@ -40,6 +40,8 @@ class Road:
         self.reason = ""
         self.stood_still = 0.0
         """Seconds for which this process did nothing."""
+        self.slack = 0.0
+        """Seconds that are allowed beyond all limits on a machine that is slow already when nothing is bent."""
         self._ids: dict[tuple[str, str], int] = {}
 
     def bind(self, spec: DeviceSpec, found: Any) -> Device:
@@ -91,7 +93,7 @@ class Road:
             if late > 0.4:
                 old.clear()
             ages = self.good()
-            old = {number: old.get(number, 0) + 1 for number, age in ages.items() if age > OLD}
+            old = {number: old.get(number, 0) + 1 for number, age in ages.items() if age > OLD + self.slack}
             self.wrong |= {f"P{number} was good for too long" for number, times in old.items() if times > 10}
 
     async def until(self, wanted: set[int], since: float, within: float) -> float:
@@ -138,7 +140,7 @@ async def campaign(port: int, manner: Manner) -> tuple[set[str], set[int], float
         await acquirer.apply([spec_at(proxy.port, dict(manner.options))])
         async with running(acquirer.run()):
             watching = asyncio.ensure_future(road.watch())
-            await road.until(every, 0.0, 4 * SOON)
+            road.slack = 5 * max(0.0, await road.until(every, 0.0, 8 * SOON) - 2.0)
             begin(proxy, manner)
             since = time.time()
             await asyncio.sleep(LASTS)
@@ -146,7 +148,7 @@ async def campaign(port: int, manner: Manner) -> tuple[set[str], set[int], float
             if manner.costs != "all":
                 wanted = every if manner.costs == "nothing" else every - {BENT}
                 try:
-                    await road.until(wanted, max(since, time.time() - OLD), SOON)
+                    await road.until(wanted, max(since, time.time() - OLD - road.slack), SOON + road.slack)
                 except TimeoutError:
                     lost = wanted - road.good().keys()
             assert proxy.served or manner.cut, "the manner was never tried"
@@ -154,7 +156,8 @@ async def campaign(port: int, manner: Manner) -> tuple[set[str], set[int], float
             repair(proxy)
             still = road.stood_still
             try:
-                recovery = await road.until(every, time.time(), 4 * SOON) - (road.stood_still - still)
+                took = await road.until(every, time.time(), 8 * SOON)
+                recovery = took - (road.stood_still - still) - road.slack
             except TimeoutError as error:
                 recovery = float("inf")
                 road.wrong.add(f"not back: {error}")
@@ -193,14 +196,14 @@ def test_there_are_forty_ways_to_misbehave() -> None:
 @pytest.mark.timeout(240)
 async def test_no_manner_makes_a_tag_wrongly_good_loses_a_neighbour_or_outlasts_its_repair(tmp_path) -> None:
     async with OpcUaPeer("asyncua", tmp_path, "--clocks", str(COUNT), "--tick", "500") as peer:
-        await campaigns(peer.port, [*MANNERS][::4], 50)
+        await campaigns(peer.port, [*MANNERS][::4], 40)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_the_same_of_all_manners(tmp_path) -> None:
     async with OpcUaPeer("asyncua", tmp_path, "--clocks", str(COUNT), "--tick", "500") as peer:
-        await campaigns(peer.port, [name for row, name in enumerate(MANNERS) if row % 4], 50)
+        await campaigns(peer.port, [name for row, name in enumerate(MANNERS) if row % 4], 40)
 
 
 @pytest.mark.slow
@@ -208,4 +211,4 @@ async def test_the_same_of_all_manners(tmp_path) -> None:
 async def test_the_same_with_node_opcua(tmp_path) -> None:
     require_node_opcua()
     async with OpcUaPeer("node-opcua", tmp_path, "--clocks", str(COUNT), "--tick", "500") as peer:
-        await campaigns(peer.port, [*MANNERS][::2], 25)
+        await campaigns(peer.port, [*MANNERS][::2], 20)
