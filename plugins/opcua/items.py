@@ -118,7 +118,11 @@ class Items:
         made = await make(self._session, subscription.id, asked)
         say_revised(asked, made, self._log.info)
         self.numbers.update(zip(rows, made.item.tolist(), strict=True))
-        self._quiet.watch(rows, subscription.interval, made.sampling / 1000, asyncio.get_running_loop().time())
+        taken = np.flatnonzero(made.status < quality.BAD)
+        often = made.sampling[taken] / 1000
+        self._quiet.watch(
+            [rows[at] for at in taken.tolist()], subscription.interval, often, asyncio.get_running_loop().time()
+        )
         return dict(zip(rows, made.status.tolist(), strict=True))
 
     def park(self, refused: Mapping[int, int]) -> Readings | None:
