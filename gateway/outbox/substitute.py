@@ -26,7 +26,7 @@ def open_outbox(directory: Path, section: OutboxSection, *, clock: Clock, config
     """The log in this directory; where its disk takes nothing, one in memory instead, which goes when it is closed. Raises
     OSError where neither can be, or where this user may not write. Blocking."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.parent.mkdir(parents=True, exist_ok=True)
         return Outbox.open(directory, section, clock=clock, config_hash=config_hash)
     except OSError as error:
         if error.errno not in BROKEN:
