@@ -66,6 +66,10 @@ class Items:
         """The subscription that takes what else is to be reported so often."""
         return self._latest.get(scan)
 
+    def count(self, subscription: Subscription) -> int:
+        """How many rows have their place there."""
+        return sum(home is subscription for home in self.home.values())
+
     def release(self, subscription: Subscription) -> list[int]:
         """The rows of a subscription that is no more; they have no place now."""
         rows = [row for row, home in self.home.items() if home is subscription]

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections import Counter
 
 import pytest
 from asyncua import ua
@@ -9,6 +10,7 @@ from structlog.testing import capture_logs
 
 from gateway.plugin import quality
 from plugins.opcua import OpcUa, nodes, profile
+from plugins.opcua import feed as feed_module
 from plugins.opcua import items as items_module
 from plugins.opcua import reading as reading_module
 from tests.peers.opcua_hostile import (
@@ -143,6 +145,33 @@ async def test_a_full_subscription_is_followed_by_another(most, whole):
         streaming(server.device(10 if most == 1 else 100)) as collector,
     ):
         await collector.until_true(lambda: sum(room.values()) == (10 if most == 1 else 100))
+        assert not collector.blocks
+
+
+@pytest.mark.parametrize("most", [100, 3, 1])
+async def test_many_items_are_spread_over_subscriptions_as_far_as_the_server_has_them(most, monkeypatch):
+    monkeypatch.setattr(feed_module, "ITEMS_EACH", 30)
+    items: Counter[int] = Counter()
+    ids = iter(range(7, 1000))
+
+    def subscribe(asked):
+        if len(server.kinds("CreateSubscriptionRequest")) > most:
+            return fault("BadTooManySubscriptions")
+        response = ua.CreateSubscriptionResponse()
+        response.Parameters.SubscriptionId = next(ids)
+        response.Parameters.RevisedPublishingInterval, response.Parameters.RevisedMaxKeepAliveCount = 1000.0, 10
+        return response
+
+    def monitor(asked):
+        items[asked.Parameters.SubscriptionId] += len(asked.Parameters.ItemsToCreate)
+        return monitored(asked)
+
+    async with (
+        bent(CreateSubscriptionRequest=subscribe, CreateMonitoredItemsRequest=monitor) as server,
+        streaming(server.device(100)) as collector,
+    ):
+        await collector.until_true(lambda: items.total() == 100)
+        assert list(items.values()) == {100: [30, 30, 30, 10], 3: [30, 30, 40], 1: [100]}[most]
         assert not collector.blocks
 
 
