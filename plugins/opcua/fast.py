@@ -180,7 +180,7 @@ class Decoder:
         at, odd_bytes = begin, 0
         places: list[int] = []
         odd: dict[int, ua.DataValue | Undecodable] = {}
-        while len(places) < count and len(odd) < ODD and odd_bytes < ODD_BYTES:
+        for row in range(count):
             start = at + lead
             length = _LENGTHS[data[start] | data[start + 1] << 8] if start < end else 0
             try:
@@ -190,10 +190,12 @@ class Decoder:
                     raise
                 break
             if not length:
-                odd[len(places)] = _by_library(data[start:stop])
+                odd[row] = _by_library(data[start:stop])
                 odd_bytes += stop - start
             places.append(at)
             at = stop
+            if not length and (len(odd) >= ODD or odd_bytes >= ODD_BYTES):
+                break
         found = np.array(places, np.intp)
         layout = _layout(found - begin, _pairs(data, found + lead), at - begin)
         if not odd and (self._last is None or 2 * len(places) >= len(self._last.places)):
