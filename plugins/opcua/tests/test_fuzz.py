@@ -7,6 +7,7 @@ import pytest
 
 from gateway.core.errors import GatewayError
 from gateway.plugin import quality
+from plugins.opcua import items, reading
 from tests.peers.opcua_hostile import counting, published, values
 
 from .bent import bent
@@ -14,6 +15,14 @@ from .conftest import kept_alive
 
 DAMAGED = 25
 """Answers that are damaged in one session of tests."""
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    """Tags that were parked over a damaged answer are asked for again at once."""
+    for module in (items, reading):
+        monkeypatch.setattr(module, "FIRST_RETRY", 0.05)
+        monkeypatch.setattr(module, "LAST_RETRY", 0.1)
 
 
 def damaging(random: Random, often: float, done: list[int]):
