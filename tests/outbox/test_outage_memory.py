@@ -32,8 +32,9 @@ async def test_what_is_kept_in_memory_is_bounded_however_long_no_sink_takes_it(l
 async def test_six_hours_of_outage_and_their_drain_leave_no_objects_behind(tmp_path: Path) -> None:
     with Broker(tmp_path) as broker:
         found = await live_through(tmp_path / "outbox", broker.port, 6 * 3600, 10, 50)
-    outage, drain = found[:10], found[10:]
-    grown = outage[-1][1] - outage[1][1]
-    assert grown < 2000, f"{grown} objects more after six hours than after one"
-    grown = drain[-1][1] - drain[0][1]
-    assert grown < 2000, f"{grown} objects more after the drain than at its beginning"
+    outage, drain = ([objects for _, objects in part] for part in (found[:10], found[10:]))
+    # The least of each, for what waits for the disk just then comes and goes by thousands.
+    grown = min(outage[5:]) - min(outage[1:5])
+    assert grown < 2000, f"{grown} objects more in the last three hours than before"
+    grown = min(drain[5:]) - min(drain[:5])
+    assert grown < 2000, f"{grown} objects more at the end of the drain than at its beginning"
