@@ -10,6 +10,7 @@ import pytest
 from gateway.plugin import Device, DeviceError, LinkError, Readings
 from plugins.modbus.driver import Modbus
 from plugins.modbus.tests.bent import BENT, MANNERS, Bent, Manner
+from plugins.modbus.tests.bent_rtu import RTU_MANNERS, BentRtu
 from plugins.modbus.tests.fakes import make_device, words
 
 COUNT = 12
@@ -75,11 +76,11 @@ def device_at(bent: Bent, **options: Any) -> Device:
     return make_device(words(*range(COUNT)), port=bent.port, **{"timeout": "400ms"} | options)
 
 
-async def campaign(name: str, manner: Manner) -> tuple[int, set[int], float]:
+async def campaign(name: str, manner: Manner, transport: str) -> tuple[int, set[int], float]:
     """Tags wrongly good, neighbours lost in the end, and seconds from the repair until all was good."""
     every, spared = set(range(COUNT)), set(range(COUNT)) - {BENT}
-    async with Bent() as bent:
-        road = Road(device_at(bent))
+    async with (Bent if transport == "tcp" else BentRtu)() as bent:
+        road = Road(device_at(bent, transport=transport))
         running = asyncio.ensure_future(road.run())
         try:
             await road.until(every)
@@ -112,14 +113,16 @@ def test_there_are_forty_ways_to_misbehave() -> None:
 
 
 @pytest.mark.timeout(240)
-async def test_no_manner_makes_a_tag_wrongly_good_loses_a_neighbour_or_outlasts_its_repair() -> None:
+@pytest.mark.parametrize("transport", ["tcp", "rtu-over-tcp"])
+async def test_no_manner_makes_a_tag_wrongly_good_loses_a_neighbour_or_outlasts_its_repair(transport: str) -> None:
     room = asyncio.Semaphore(16)
+    manners = MANNERS if transport == "tcp" else RTU_MANNERS
 
     async def one(name: str) -> tuple[int, set[int], float]:
         async with room:
-            return await campaign(name, MANNERS[name])
+            return await campaign(name, manners[name], transport)
 
-    found = dict(zip(MANNERS, await asyncio.gather(*map(one, MANNERS)), strict=True))
+    found = dict(zip(manners, await asyncio.gather(*map(one, manners)), strict=True))
     for name, (wrong, lost, recovery) in found.items():
         print(f"{name:50} wrongly good {wrong}, neighbours lost {len(lost)}, recovery {recovery:5.1f} s")
     assert {name for name, (wrong, _, _) in found.items() if wrong} == set()
