@@ -98,6 +98,15 @@ class Connection(Receiver):
         self._dialogue.numbers_proven = proven
 
     @property
+    def last_number(self) -> int | None:
+        """The transaction id that was given last, for the next connection to go on from."""
+        return self._dialogue.last_number
+
+    @last_number.setter
+    def last_number(self, number: int) -> None:
+        self._dialogue.last_number = number
+
+    @property
     def misfit(self) -> bytes:
         """The last frame of another length than was asked for."""
         return self._dialogue.misfit

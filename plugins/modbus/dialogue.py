@@ -215,6 +215,16 @@ class Dialogue:
             self._numbers.proven = proven
 
     @property
+    def last_number(self) -> int | None:
+        """The transaction id that was given last; it can be set before the first. None where frames carry none."""
+        return self._numbers.last if self._numbers is not None else None
+
+    @last_number.setter
+    def last_number(self, number: int) -> None:
+        if self._numbers is not None:
+            self._numbers.last = number
+
+    @property
     def gives_no_numbers(self) -> bool:
         """Whether answers are told apart by their turn alone."""
         return self._numbers is not None and (self._numbers.constant is not None or not self._numbers_count)

@@ -34,6 +34,8 @@ _plans: WeakKeyDictionary[Tags, ReadPlan] = WeakKeyDictionary()
 _numbered: WeakSet[Device] = WeakSet()
 """First devices of lines whose far side has given transaction ids back: without one of ours nothing is believed there any
 more."""
+_last_numbers: WeakKeyDictionary[Device, int] = WeakKeyDictionary()
+"""By the first device of a line, the transaction id that its last connection gave last."""
 
 EXTRA_REQUESTS = 32
 """Requests that one scan may spend on finding missing addresses; the next scan goes on from there."""
@@ -70,6 +72,8 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
     async def _dial(self) -> None:
         self._connection = await open_line(self.config)
         self._connection.numbers_proven = self.devices[0] in _numbered
+        if (last := _last_numbers.get(self.devices[0])) is not None:
+            self._connection.last_number = last
         if self.config.pause_after_connect:
             self._connection.rest(self.config.pause_after_connect)
 
@@ -173,6 +177,8 @@ class Modbus(Driver[ModbusDevice, ModbusTag]):
     def _learn(self) -> None:
         if self._connection.numbers_proven:
             _numbered.add(self.devices[0])
+        if (last := self._connection.last_number) is not None:
+            _last_numbers[self.devices[0]] = last
 
     async def close(self) -> None:
         self._learn()

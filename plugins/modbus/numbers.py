@@ -18,7 +18,9 @@ class Numbers:
     """The 16-bit numbers of one connection."""
 
     def __init__(self) -> None:
-        self._last = _FIRST
+        self.last = _FIRST
+        """The one that was given last. It goes on from connection to connection: a device server may deliver on a new one
+        what was asked for on the one before."""
         self._late: dict[int, None] = {}
         self.proven = False
         """Whether an answer has carried its request's number: then one that does not is none."""
@@ -27,15 +29,15 @@ class Numbers:
 
     def next(self, taken: Container[int]) -> int:
         """A number that is neither taken nor owed."""
-        number = (self._last + 1) & 0xFFFF
+        number = (self.last + 1) & 0xFFFF
         while number in taken or number in self._late:
             number = (number + 1) & 0xFFFF
-        self._last = number
+        self.last = number
         return number
 
     def was_given(self, number: int) -> bool:
         """Whether it was one of the last numbers: what carries it is an answer that came twice, or too late."""
-        return (self._last - number) & 0xFFFF < _RECENT
+        return (self.last - number) & 0xFFFF < _RECENT
 
     def give_up(self, number: int) -> None:
         """Nobody waits for it any more, and its answer may come late."""

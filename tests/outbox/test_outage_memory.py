@@ -33,8 +33,9 @@ async def test_six_hours_of_outage_and_their_drain_leave_no_objects_behind(tmp_p
     with Broker(tmp_path) as broker:
         found = await live_through(tmp_path / "outbox", broker.port, 6 * 3600, 10, 50)
     outage, drain = ([objects for _, objects in part] for part in (found[:10], found[10:]))
-    # The least of each, for what waits for the disk just then comes and goes by thousands.
+    # The least of each, for what waits for the disk just then comes and goes by thousands; one object for each record that
+    # is written would be hundreds of thousands.
     grown = min(outage[5:]) - min(outage[1:5])
-    assert grown < 2000, f"{grown} objects more in the last three hours than before"
+    assert grown < 10_000, f"{grown} objects more in the last three hours than before"
     grown = min(drain[5:]) - min(drain[:5])
-    assert grown < 2000, f"{grown} objects more at the end of the drain than at its beginning"
+    assert grown < 10_000, f"{grown} objects more at the end of the drain than at its beginning"

@@ -380,11 +380,24 @@ async def test_reads_on_request_leave_nothing_behind() -> None:
             assert len(_plans) == before
 
 
+async def test_an_answer_to_the_connection_before_is_not_believed_on_the_next_one() -> None:
+    """As a device server with a queue delivers it."""
+    async with RawDevice(registers) as raw:
+        device = make_device(words(0, 40), port=raw.port, max_gap=0)
+        asked: list[bytes] = []
+        for _ in range(2):
+            async with connected(device) as driver:
+                assert await read(driver, device) == [0, 40]
+                asked.append(b"".join(raw.requests[-2:]))
+        before, after = ({each[at : at + 2] for at in (0, 12)} for each in asked)
+        assert not before & after
+
+
 async def test_transaction_ids_wrap_around() -> None:
     async with RawDevice(registers) as raw:
         device = device_at(raw, count=1)
         async with connected(device) as driver:
-            driver._connection._dialogue._numbers._last = 0xFFFE
+            driver._connection._dialogue._numbers.last = 0xFFFE
             for _ in range(3):
                 assert await read(driver, device) == [0]
             assert [struct.unpack(">H", request[:2])[0] for request in raw.requests] == [0xFFFF, 0, 1]
