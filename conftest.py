@@ -66,7 +66,8 @@ def interruptible() -> Iterator[None]:
 
 @pytest.fixture
 def new_seed() -> int:
-    """Another one each time, told where the test fails; SEED in the environment repeats it."""
-    chosen = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
+    """Another one each time, told where the test fails; SEED in the environment repeats it. In CI always the same, as the
+    examples of Hypothesis are: what chance finds is not the fault of the change that is judged."""
+    chosen = int(os.environ.get("SEED") or (2026 if os.environ.get("CI") else random.SystemRandom().randrange(2**32)))
     print(f"SEED={chosen} makes this test take the same chances again")
     return chosen
