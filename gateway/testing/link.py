@@ -138,7 +138,8 @@ class TcpLink:
             self._near.add(near)
             if self._attack is not None:
                 near.attacked = _Attacked(near, self._attack)
-            near.pause()
+            # Not at once: the asyncio of Debian 12 (Python 3.11.2) begins to read behind this call, paused or not.
+            asyncio.get_running_loop().call_soon(near.pause)
             dial = asyncio.get_running_loop().create_task(self._dial(near))
             self._dials.add(dial)
             dial.add_done_callback(self._dials.discard)

@@ -24,7 +24,8 @@ NAMES = ("killed", "full", "spilled")
 def unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(state, "boot_number", lambda: reading.BOOT)
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
+        safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # from Python 3.11.4 on
+        archive.extractall(tmp_path, **safely)
     for name in NAMES:
         reading.settle(tmp_path / name)
     return tmp_path
