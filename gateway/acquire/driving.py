@@ -50,7 +50,7 @@ class OfItself:
 async def close(driver: Driver[Any, Any], log: Any = None) -> None:
     """Close, for at most so long. Never raises: how a connection ended is known already."""
     log = log or structlog.get_logger()
-    closing = asyncio.create_task(contained(_closing(driver)))
+    closing = alone(driver.close)
     closing.add_done_callback(lambda task: task.cancelled() or task.exception())  # also of one that is left
     try:
         done, _ = await asyncio.wait([closing], timeout=CLOSE_TIMEOUT)
@@ -60,10 +60,6 @@ async def close(driver: Driver[Any, Any], log: Any = None) -> None:
         log.warning("closing took too long, the connection was left", seconds=CLOSE_TIMEOUT)
     elif not closing.cancelled() and (error := closing.exception()):
         log.error("the driver's close failed", exc_info=error)
-
-
-async def _closing(driver: Driver[Any, Any]) -> None:
-    await driver.close()
 
 
 def stream(driver: Driver[Any, Any]) -> AsyncGenerator[Readings, None]:

@@ -24,7 +24,7 @@ from gateway.isolation.process import AHEAD
 from gateway.isolation.wire import Kind
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver
-from gateway.supervise import contained, containing
+from gateway.supervise import containing
 from gateway.supervise.foreign import place
 from gateway.supervise.keep_running import told
 
@@ -168,7 +168,8 @@ class Served:
     async def _outcome(self, number: int, session: int, call: Awaitable[None]) -> None:
         """Have the call made, which sends its result; send its error when it raises."""
         try:
-            await contained(call)
+            with containing():
+                await call
         except Exception as error:  # noqa: BLE001 - judged in the gateway
             if opened := self._sessions.get(session):
                 opened.look(at_once=True)

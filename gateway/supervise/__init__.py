@@ -1,7 +1,7 @@
 """Keeping parts alive: the one retry loop, ordered start and stop, health, and word to systemd."""
 
 from gateway.supervise.backoff import Backoff
-from gateway.supervise.contained import contained, containing
+from gateway.supervise.contained import alone, contained, containing
 from gateway.supervise.deadlines import Deadlines
 from gateway.supervise.foreign import Foreign
 from gateway.supervise.health import Health, State
@@ -15,6 +15,7 @@ __all__ = [
     "Health",
     "Running",
     "State",
+    "alone",
     "contained",
     "containing",
     "keep_running",

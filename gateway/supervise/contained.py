@@ -6,7 +6,7 @@ the answer come in one turn of the loop.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -29,6 +29,20 @@ async def contained(call: Awaitable[R]) -> R:
     if _cancelling() > before:
         raise asyncio.CancelledError
     return result
+
+
+def alone(call: Callable[[], Awaitable[R]]) -> asyncio.Task[R]:
+    """Make a call in a task of its own, out of which only an Exception comes, or a cancellation of that task.
+
+    Who cancels the task knows it, so unlike in `contained` nothing is concluded from its having been cancelled: before Python
+    3.13 a TaskGroup, one of whose tasks fails while it waits for them, leaves its own cancellation on the task that it is in,
+    which looks as if somebody had wished it."""
+    return asyncio.create_task(_alone(call))
+
+
+async def _alone(call: Callable[[], Awaitable[R]]) -> R:
+    with containing():  # also what raises before there is anything to await
+        return await call()
 
 
 def _cancelling() -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.core.errors import PluginError
-from gateway.supervise.contained import contained
+from gateway.supervise.contained import alone
 
 R = TypeVar("R")
 
@@ -26,11 +26,11 @@ class Foreign:
         self._left: set[asyncio.Task[Any]] = set()
 
     def start(self, call: Callable[[], Awaitable[R]]) -> asyncio.Task[R]:
-        """Begin a call. Its task ends as `contained` says."""
-        return asyncio.create_task(contained(_made(call)))
+        """Begin a call. Its task ends as `alone` says."""
+        return alone(call)
 
     async def call(self, call: Callable[[], Awaitable[R]]) -> R:
-        """What the call returns; raises as `contained` does, and PluginError when too many calls were left behind."""
+        """What the call returns; raises as `outcome` does, and PluginError when too many calls were left behind."""
         self.check()
         task = self.start(call)
         try:
@@ -50,6 +50,8 @@ class Foreign:
         for task in tasks:
             if not task.done():
                 self._leave(task)
+            elif not task.cancelled():
+                task.exception()  # what it raised over its end is of no interest, which asyncio wants to be told
 
     def check(self) -> None:
         """Raise PluginError when so many calls were left behind that there must be no more."""
@@ -72,11 +74,6 @@ class Foreign:
         self._left.discard(task)
         if not task.cancelled():
             task.exception()  # else asyncio reports that nobody has looked at it
-
-
-async def _made(call: Callable[[], Awaitable[R]]) -> R:
-    """A call that raises before there is anything to await does so within the task too."""
-    return await call()
 
 
 def outcome(task: asyncio.Task[R]) -> R:

@@ -8,7 +8,8 @@ import structlog
 
 from gateway.core.errors import DeviceError, LinkError
 from gateway.supervise.backoff import Backoff
-from gateway.supervise.contained import contained
+from gateway.supervise.contained import alone
+from gateway.supervise.foreign import outcome
 from gateway.supervise.health import Health
 
 EXPECTED = (LinkError, DeviceError, OSError, TimeoutError, EOFError)
@@ -31,8 +32,6 @@ async def keep_running(
                 pause = backoff.pause(await _once(session, health))
             except Exception as error:  # noqa: BLE001 - who is told of the part's state has a bug: the part goes on
                 structlog.get_logger().error("a change of state was not told", part=health.name, exc_info=error)
-            if _cancelled():
-                raise asyncio.CancelledError
             health.tries_again_in(pause)
             await asyncio.sleep(pause)
             health.tries_again_in(None)
@@ -40,23 +39,34 @@ async def keep_running(
         health.stopped()
 
 
-def _cancelled() -> bool:
-    """Whether this task was told to end; a session may have turned that into an error of its own."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 async def _once(session: Callable[[], Awaitable[None]], health: Health) -> float:
     """One session; returns for how many seconds it was up."""
-    try:
-        await contained(session())
-        error: Exception = LinkError("the connection ended")
-    except Exception as raised:  # noqa: BLE001 - the supervisor is where every exception is judged
-        error = raised
+    error = await _end_of(session)
     try:
         return _judged(error, health)
     finally:
         let_go(error)
+
+
+async def _end_of(session: Callable[[], Awaitable[None]]) -> Exception:
+    """Why a session has ended. A cancellation is handed on to it, and raised when it has ended, whatever it made of it."""
+    task = alone(session)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            cancelled = True
+    try:
+        outcome(task)
+    except Exception as error:  # noqa: BLE001 - the supervisor is where every exception is judged
+        ended = error
+    else:
+        ended = LinkError("the connection ended")
+    if cancelled:
+        raise asyncio.CancelledError
+    return ended
 
 
 def _judged(error: Exception, health: Health) -> float:

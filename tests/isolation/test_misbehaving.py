@@ -65,6 +65,17 @@ BAD = {
     ),
     "fails_at_length": ("raise ValueError('x' * 100_000_000)", "ValueError: xxx"),
     "leaves": ("sys.exit(3)", "SystemExit"),
+    "loses_a_group": (
+        """
+        async def lost():
+            await asyncio.sleep(0)
+            raise OSError("reset by peer")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(lost())
+        """,
+        "reset by peer",
+    ),
     "answers_too_much": ("return [1.0] * 100_000", "read returned 100000 values for 2 tags"),
     "answers_objects": ("return [object(), 1.0]", "read returned a object, which is no value"),
     "speaks_nonsense": (

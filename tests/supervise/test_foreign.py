@@ -68,6 +68,20 @@ async def test_a_call_that_cancels_its_own_task_is_an_error(log):
         await Foreign(log).call(call)
 
 
+async def test_a_call_whose_task_group_fails_while_it_waits_says_why(log):
+    async def lost():
+        await asyncio.sleep(0)
+        raise LinkError("reset by peer")
+
+    async def call():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(lost())
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await Foreign(log).call(call)
+    assert [str(each) for each in raised.value.exceptions] == ["reset by peer"]
+
+
 async def test_what_is_opened_after_it_was_given_up_is_closed():
     closed, may = [], asyncio.Event()
 

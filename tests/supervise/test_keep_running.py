@@ -101,6 +101,48 @@ async def test_errors_of_a_task_group_are_judged_one_by_one(errors, state):
     assert states == [state, "stopped"]
 
 
+async def test_a_session_whose_task_group_fails_while_it_waits_for_its_tasks_is_begun_again_and_can_be_stopped():
+    """Before Python 3.13 the group leaves its own cancellation on the session's task."""
+    health, sessions = Health("plc", FakeClock()), 0
+
+    async def lost():
+        await asyncio.sleep(0)
+        raise LinkError("reset by peer")
+
+    async def session():
+        nonlocal sessions
+        sessions += 1
+        async with asyncio.TaskGroup() as group:
+            group.create_task(lost())
+
+    task = asyncio.create_task(keep_running(session, health, quick()))
+    async with asyncio.timeout(25):
+        while sessions < 3:
+            await asyncio.sleep(0.001)
+        assert (health.state, health.reason) == ("down", "reset by peer")
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_a_session_that_makes_something_else_of_its_cancellation_ends_all_the_same():
+    started = asyncio.Event()
+
+    async def session():
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise LinkError("closed") from None
+
+    task = asyncio.create_task(keep_running(session, Health("plc", FakeClock()), quick()))
+    async with asyncio.timeout(25):
+        await started.wait()
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()
+
+
 async def test_a_session_that_returns_is_a_lost_connection():
     health = Health("plc", FakeClock())
 
