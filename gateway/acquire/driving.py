@@ -11,7 +11,7 @@ from gateway.core.readings import Readings
 from gateway.core.text import cleaned
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver, Found
-from gateway.supervise import contained, containing
+from gateway.supervise import alone, containing
 from gateway.supervise.keep_running import told
 
 CLOSE_TIMEOUT = 3.0
