@@ -17,7 +17,7 @@ from gateway.plugin import (
 
 from .address import Address, parse_address, quotes_missing
 from .codec import NOT_AVAILABLE, ORDERS, PARTS, TEXT_ORDERS, TEXTS, encode, published, registers_of, size_of
-from .serial_port import baud_rates
+from .line.serial_port import baud_rates
 
 Type = Literal[
     "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",

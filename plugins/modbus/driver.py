@@ -13,14 +13,14 @@ from gateway.plugin import Device, DeviceError, Driver, Guess, LinkError, Tag, T
 
 from .address import parse_address
 from .config import ModbusDevice, ModbusTag
-from .describe import describe, doubts
 from .exceptions import heard, words_of
-from .exchange import Pace
 from .guessing import guesses_of
-from .plan import ReadPlan
-from .planner import Span, address_range
+from .line.exchange import Pace
+from .line.transports import open_line
+from .plan.describe import describe, doubts
+from .plan.planner import Span, address_range
+from .plan.read_plan import ReadPlan
 from .requests import MISFIT, NO_ANSWER, UNSENT, Answer, Request, read
-from .transports import open_line
 from .writing import read_before, write_into, write_of
 
 _WITHIN = 0.95

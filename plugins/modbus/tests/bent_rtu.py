@@ -4,7 +4,7 @@ import asyncio
 import struct
 from collections.abc import Callable, Mapping
 
-from plugins.modbus.framing import crc16
+from plugins.modbus.line.framing import crc16
 from plugins.modbus.tests.bent import BENT, Bent, Manner, Reply
 
 ECHO = 8

@@ -12,7 +12,7 @@ from gateway.kit import Frames
 from gateway.plugin import Device, Tag, Tags
 from plugins.modbus.config import ModbusDevice, ModbusTag
 from plugins.modbus.driver import Modbus
-from plugins.modbus.framing import Framing
+from plugins.modbus.line.framing import Framing
 
 Answerer = Callable[[bytes], bytes]
 """Takes one request frame, gives the bytes to send back, perhaps none."""

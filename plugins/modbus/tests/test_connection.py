@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from gateway.plugin import Device, DeviceError, LinkError, Readings, Tags, quality
 from gateway.testing import eventually
 from plugins.modbus.driver import Modbus, _plans
-from plugins.modbus.plan import PROBE_AFTER, ReadPlan
-from plugins.modbus.silence import MAX_SILENT
+from plugins.modbus.line.silence import MAX_SILENT
+from plugins.modbus.plan.read_plan import PROBE_AFTER, ReadPlan
 from plugins.modbus.tests.fakes import RawDevice, connected, exception, make_device, registers, time_passes, words
 
 

@@ -15,9 +15,9 @@ from gateway.plugin import Device, LinkError, Readings
 from gateway.supervise import backoff, running
 from gateway.testing import eventually
 from plugins.modbus.address import COILS, HOLDING_REGISTERS
-from plugins.modbus.decoder import Decoder, Place
 from plugins.modbus.driver import Modbus
-from plugins.modbus.framing import AsciiFraming, DamagedError, Framing, RtuFraming, TcpFraming
+from plugins.modbus.line.framing import AsciiFraming, DamagedError, Framing, RtuFraming, TcpFraming
+from plugins.modbus.plan.decoder import Decoder, Place
 from plugins.modbus.requests import Request, read
 from plugins.modbus.tests.fakes import floats, make_device, split
 from tests.peers.proxy import FaultProxy, half, repeat, swallow

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pymodbus.framer import FramerAscii, FramerRTU
 
 from plugins.modbus.address import COILS, HOLDING_REGISTERS, INPUT_REGISTERS
-from plugins.modbus.framing import AsciiFraming, DamagedError, RtuFraming, TcpFraming
+from plugins.modbus.line.framing import AsciiFraming, DamagedError, RtuFraming, TcpFraming
 from plugins.modbus.requests import (
     MISFIT,
     Request,

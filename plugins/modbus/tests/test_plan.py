@@ -24,7 +24,7 @@ from plugins.modbus.codec import (
     registers_of,
     size_of,
 )
-from plugins.modbus.plan import PROBE_AFTER, RELEARN_AFTER, ReadPlan
+from plugins.modbus.plan.read_plan import PROBE_AFTER, RELEARN_AFTER, ReadPlan
 from plugins.modbus.requests import Answer, Request
 from plugins.modbus.tests.fakes import floats, make_device, words
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.plugin import Device
-from plugins.modbus.describe import describe, doubts
-from plugins.modbus.planner import Block, blocks_of, spans_of, time_of
+from plugins.modbus.plan.describe import describe, doubts
+from plugins.modbus.plan.planner import Block, blocks_of, spans_of, time_of
 from plugins.modbus.tests.fakes import floats, make_device, words
 
 

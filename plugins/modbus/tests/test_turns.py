@@ -5,10 +5,10 @@ import struct
 
 from gateway.plugin import Device
 from plugins.modbus.driver import Modbus, pace_of
-from plugins.modbus.exchange import Exchange, Pace
+from plugins.modbus.line.exchange import Exchange, Pace
+from plugins.modbus.line.turns import Turns
 from plugins.modbus.requests import NO_ANSWER, Request, echo
 from plugins.modbus.tests.fakes import RawDevice, connected, make_device, registers, words
-from plugins.modbus.turns import Turns
 
 
 def device_of(raw: RawDevice, unit: int, requests: int, **options: object) -> Device:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from gateway.plugin import Device, DeviceError, LinkError, Readings, quality
 from gateway.testing import eventually
-from plugins.modbus.connection import MAX_DAMAGED
 from plugins.modbus.driver import Modbus
-from plugins.modbus.framing import crc16
+from plugins.modbus.line.connection import MAX_DAMAGED
+from plugins.modbus.line.framing import crc16
 from plugins.modbus.tests.fakes import connected, make_device, time_passes, words
 
 Answerer = Callable[[bytes], bytes]
@@ -285,7 +285,7 @@ def spoilt(spoil: Any, request: bytes, mischief: Mischief) -> bytes:
 @pytest.fixture
 def no_end_of_doubts(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is, nothing is older than what is still expected."""
-    monkeypatch.setattr("plugins.modbus.doubts.LONG", 1e6)
+    monkeypatch.setattr("plugins.modbus.line.doubts.LONG", 1e6)
 
 
 async def campaign(spoils: list[Any], patience: str = "30ms") -> int:

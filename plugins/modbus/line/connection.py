@@ -8,10 +8,10 @@ from typing import Protocol, cast
 from gateway.kit import Receiver
 from gateway.plugin import LinkError
 
+from ..requests import Answer, Request
 from .dialogue import Dialogue, SilentError
 from .exchange import Exchange, Pace
 from .framing import DamagedError, Framing
-from .requests import Answer, Request
 from .watch import watch_of
 
 MAX_DAMAGED = 8

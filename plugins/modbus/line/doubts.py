@@ -6,7 +6,7 @@ at its word for something else. Such a unit is in doubt: before it is asked anyt
 which surely ends what is owed; a serial port has nothing to drop, and the unit is left alone for a time-out.
 """
 
-from .requests import Request, echo
+from ..requests import Request, echo
 
 LONG = 10
 """Time-outs after which an answer that is owed is no longer expected; 1 for a unit that is known to be silent on function

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gateway.plugin import Exact
 
-from .codec import FORMATS, TEXTS, decode_text, registers_of, size_of, wire_positions
+from ..codec import FORMATS, TEXTS, decode_text, registers_of, size_of, wire_positions
 
 _SAFE = 1 << 53
 """Beyond this a float64 does not hold every integer."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from gateway import kit
 
-from .requests import Answer, Request, answer_in
+from ..requests import Answer, Request, answer_in
 
 
 class DamagedError(Exception):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .requests import UNSENT, Answer, Request
+from ..requests import UNSENT, Answer, Request
 
 
 @dataclass(frozen=True, slots=True)

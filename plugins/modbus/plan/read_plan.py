@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from gateway.plugin import Device, Readings, Tags, quality
 
-from .config import ModbusDevice, ModbusTag
+from ..config import ModbusDevice, ModbusTag
+from ..exceptions import divisible, heard, quality_of
+from ..requests import NO_ANSWER, Answer, Request, read
 from .decoder import Decoded, Decoder, Place
-from .exceptions import divisible, heard, quality_of
 from .planner import Block, Span, blocks_of, spans_of
-from .requests import NO_ANSWER, Answer, Request, read
 
 PROBE_AFTER = 10.0
 """Seconds after which a parked address is tried again: what was repaired delivers soon."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .config import ModbusDevice
+from ..config import ModbusDevice
 
 _RTU_FRAME = 4
 """Bytes of an RTU frame that are no data: unit, function, CRC; an answer has a byte count too."""

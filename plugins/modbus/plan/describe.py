@@ -5,9 +5,9 @@ from itertools import pairwise
 
 from gateway.plugin import Device
 
-from .config import ModbusDevice
+from ..config import ModbusDevice
+from ..line.times import total
 from .planner import Block, Span, allowed_gap, blocks_of, by_scan, spans_of, time_of
-from .times import total
 
 _SHOWN = 20
 _FULL = 0.8

@@ -3,8 +3,8 @@
 from collections import deque
 from collections.abc import Iterator
 
+from ..requests import Answer
 from .exchange import Exchange
-from .requests import Answer
 
 Turn = tuple[Exchange, int, int, bool]
 """A request to send: exchange, index, repetitions left, and whether the unit is asked the same once more: then an answer that

@@ -7,11 +7,11 @@ from itertools import groupby
 
 from gateway.plugin import Device, Tag
 
-from .address import AREAS, Area, printed
-from .codec import registers_of
-from .config import ModbusDevice, ModbusTag
-from .requests import payload
-from .times import request_time, worth_reading_over
+from ..address import AREAS, Area, printed
+from ..codec import registers_of
+from ..config import ModbusDevice, ModbusTag
+from ..line.times import request_time, worth_reading_over
+from ..requests import payload
 
 
 @dataclass(frozen=True, slots=True)

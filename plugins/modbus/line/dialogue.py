@@ -14,12 +14,12 @@ from collections import Counter
 
 from gateway.plugin import LinkError
 
+from ..exceptions import BUSY
+from ..requests import DAMAGED, MISFIT, NO_ANSWER, UNSENT, Answer, foreign
 from .doubts import FUNCTION, Doubts
-from .exceptions import BUSY
 from .exchange import Exchange
 from .framing import Framing
 from .numbers import NO_NUMBERS, Numbers
-from .requests import DAMAGED, MISFIT, NO_ANSWER, UNSENT, Answer, foreign
 from .silence import MAX_SILENT, Silence
 from .turns import Turns
 

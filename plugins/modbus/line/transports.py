@@ -7,7 +7,7 @@ from typing import Any
 from gateway.kit import dial
 from gateway.plugin import LinkError
 
-from .config import ModbusDevice
+from ..config import ModbusDevice
 from .connection import Connection
 from .framing import AsciiFraming, Framing, RtuFraming, TcpFraming
 from .serial_port import SerialPort
