@@ -17,7 +17,7 @@ from gateway.core.event import Event
 from gateway.core.parsing import doubting, parse_json
 from gateway.core.text import encodable
 from gateway.core.times import EARLIEST, LATEST
-from gateway.outbox.identity import write_whole
+from gateway.places.durable import write_whole
 from gateway.places.regular import read_regular
 
 FORMAT = 1

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.core.parsing import doubting, parse_json
-from gateway.outbox.identity import write_whole
+from gateway.places.durable import write_whole
 from gateway.places.regular import read_regular
 
 Floats = NDArray[np.float32]

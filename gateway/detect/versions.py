@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gateway.core.errors import GatewayError
 from gateway.detect.models import MAX_SIZE
-from gateway.outbox.identity import write_whole
+from gateway.places.durable import write_whole
 from gateway.places.regular import read_regular
 from gateway.trust.signature import signature_path
 

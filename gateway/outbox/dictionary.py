@@ -30,6 +30,8 @@ from gateway.plugin.driver import Found
 
 log = structlog.get_logger()
 
+DICTIONARY_AT_MOST = 512 * 1024 * 1024
+"""Bytes of the tag dictionary; a longer one was not written by this gateway, and is made anew."""
 _NOT_THE_POINT = {"scan", "range", "deadband", "heartbeat", "write", "min", "max", "max_rate"}
 """Options that say when a tag is published, or what may be written to it, not what it is."""
 

@@ -11,14 +11,13 @@ from pathlib import Path
 from gateway.core.errors import GatewayError
 from gateway.core.parsing import doubting
 from gateway.core.record import Lane, Record
-from gateway.outbox.dictionary import Dictionary
+from gateway.outbox.dictionary import DICTIONARY_AT_MOST, Dictionary
 from gateway.outbox.frames import FOOTER, Head, is_record
 from gateway.outbox.identity import Numbers, read_identity, read_numbers
-from gateway.outbox.progress import Progress
+from gateway.outbox.progress import Progress, read_cursor, sink_of
 from gateway.outbox.reading import record
-from gateway.outbox.scanning import FILE_AT_MOST, frames
+from gateway.outbox.scanning import FILE_AT_MOST, read_frames
 from gateway.outbox.segment import HEADER_SIZE, Segment, read_footer, read_header
-from gateway.outbox.state import DICTIONARY_AT_MOST, read_cursor, sink_of
 from gateway.places.regular import NO_FILE, open_regular, read_regular
 
 
@@ -101,7 +100,7 @@ class LogFiles:
                 continue
             _, _, offset = segment.place(from_seq)
             try:
-                for head, payload, _ in frames(segment.path, offset, segment.size):
+                for head, payload, _ in read_frames(segment.path, offset, segment.size):
                     if is_record(head) and head.seq >= from_seq:
                         yield segment, head, payload
             except FileNotFoundError:
@@ -150,7 +149,7 @@ def _log_id(directory: Path) -> str:
 
 
 def _looked_through(path: Path, segment: Segment, size: int) -> Segment:
-    for head, _, end in frames(path, HEADER_SIZE, size):
+    for head, _, end in read_frames(path, HEADER_SIZE, size):
         if head.kind != FOOTER:
             segment.size = end
         if is_record(head) and head.seq > segment.last and head.total >= segment.end and head.lane == segment.lane:

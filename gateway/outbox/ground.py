@@ -72,15 +72,6 @@ class Ground:
             )  # fmt: skip
 
 
-def is_still(path: Path, file: int) -> bool:
-    """Whether this open file is what stands at its path."""
-    try:
-        found, opened = path.stat(), os.fstat(file)
-    except OSError:
-        return False
-    return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)
-
-
 def _identity(directory: Path) -> tuple[int, int]:
     found = directory.stat()
     return found.st_dev, found.st_ino

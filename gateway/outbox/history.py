@@ -14,7 +14,7 @@ from gateway.core.times import EARLIEST, LATEST
 from gateway.outbox.dictionary import Dictionary
 from gateway.outbox.frames import Head, is_record
 from gateway.outbox.reading import record
-from gateway.outbox.scanning import frames
+from gateway.outbox.scanning import read_frames
 from gateway.outbox.segment import HEADER_SIZE, Segment
 
 _RECORDS_AT_MOST = 256
@@ -85,7 +85,7 @@ def look(part: Part, asked: Asked, log: str, dictionary: Dictionary) -> Piece:
     records: list[Record] = []
     seq, total, missing = part.seq, part.total, 0
     try:
-        for head, payload, offset in frames(part.path, part.offset, part.end):
+        for head, payload, offset in read_frames(part.path, part.offset, part.end):
             if not is_record(head) or head.seq < seq or not total <= head.total <= part.last_total:
                 continue
             missing += head.total - total

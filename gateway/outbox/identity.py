@@ -4,11 +4,9 @@ import errno
 import hashlib
 import os
 import re
-import stat
 import struct
 import uuid
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +15,8 @@ import structlog
 
 from gateway.core.parsing import doubting, parse_json
 from gateway.outbox.frames import FARTHEST
-from gateway.outbox.ground import is_still
-from gateway.places.regular import open_regular, read_regular
+from gateway.places.durable import write_whole
+from gateway.places.regular import is_still, open_regular, read_regular
 
 log = structlog.get_logger()
 
@@ -173,35 +171,6 @@ def _disk_serial(directory: Path) -> str:
 def boot_number() -> int:
     """This boot, as the first 32 bits of the kernel's random boot id."""
     return int(_read(Path("/proc/sys/kernel/random/boot_id"))[:8] or "0", 16)
-
-
-def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Replace a file, so that a reader finds the old or the new one, never half of it."""
-    part = path.with_name(path.name + ".part")
-    with os.fdopen(_open_anew(part), "wb") as file:
-        file.write(data)
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
-    part.replace(path)
-    if sync:
-        sync_path(path.parent)
-
-
-def _open_anew(part: Path) -> int:
-    with suppress(OSError):
-        if not stat.S_ISREG(part.lstat().st_mode):
-            part.unlink()  # a FIFO, or a link to somebody else's file
-    return open_regular(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666)
-
-
-def sync_path(path: Path) -> None:
-    """Make a file's content durable, or the names in a directory."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from gateway.outbox.bodies import encoded
 from gateway.outbox.dictionary import Dictionary, Source
 from gateway.outbox.frames import JSON, Stamp, frame
 from gateway.outbox.lane import LaneLog
-from gateway.outbox.segment import Entry
+from gateway.outbox.lane_file import Entry
 from gateway.outbox.stamps import Stamps
 from gateway.outbox.writer import Group
 

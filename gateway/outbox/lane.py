@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Any
 
 from gateway.core.record import Lane, Record
+from gateway.outbox.lane_file import Entry, Growth, Renewal, grow
 from gateway.outbox.reading import Hole, Span, Stored
-from gateway.outbox.retention import files_status
-from gateway.outbox.segment import Entry, Growth, Renewal, Segment, grow
+from gateway.outbox.segment import Segment, files_status
 
 _RECORD_COST = 700
 """Bytes of memory that a record takes beside its columns."""

@@ -31,6 +31,7 @@ from gateway.outbox.fitting import fitted
 from gateway.outbox.identity import Numbers, SetAside, all_set_aside
 from gateway.outbox.intake import Body, Intake
 from gateway.outbox.lane import LaneLog
+from gateway.outbox.lane_file import Entry, Growth, Renewal
 from gateway.outbox.losses import skip_body
 from gateway.outbox.reader import Order, Reader
 from gateway.outbox.readers import Readers
@@ -38,7 +39,6 @@ from gateway.outbox.receipts import Receipts
 from gateway.outbox.receipts_files import ReceiptFiles
 from gateway.outbox.replays import Replays
 from gateway.outbox.retention import default_max_size
-from gateway.outbox.segment import Entry, Growth, Renewal
 from gateway.outbox.spill import Spill
 from gateway.outbox.stamps import Stamps
 from gateway.outbox.synced import synced_path

@@ -1,11 +1,18 @@
-"""What one sink has settled of one lane, and the balance of it. Pure."""
+"""What one sink has settled of each lane, the balance of it, and the file that keeps it."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-from gateway.core.parsing import doubting
+import orjson
+
+from gateway.core.parsing import JSON_SIZE, doubting, parse_json
+from gateway.core.record import Lane
+from gateway.outbox.dead_letter import file_name
 from gateway.outbox.frames import FARTHEST
 from gateway.outbox.intervals import IntervalSet
+from gateway.places.regular import read_regular
 
 
 class Progress:
@@ -139,3 +146,30 @@ def _set_of(pairs: Iterable[Any]) -> IntervalSet:
         found.add(low, high)
         before = high
     return found
+
+
+def cursor_path(directory: Path, sink: str) -> Path:
+    """The file that keeps how far a sink has come."""
+    return directory / "cursors" / f"{file_name(sink)}.json"
+
+
+def sink_of(path: Path) -> str:
+    """Whose cursor a file is, by its name alone."""
+    return unquote(path.stem)
+
+
+def dump_cursor(log_id: str, sink: str, tracks: dict[Lane, Progress]) -> bytes:
+    """Its content."""
+    lanes = {lane.word: track.dump() for lane, track in tracks.items()}
+    return orjson.dumps({"log": log_id, "sink": sink, "lanes": lanes})
+
+
+def read_cursor(path: Path, log_id: str) -> tuple[str, dict[Lane, Progress]]:
+    """A sink, and how far it has come. Raises OSError, and ValueError for a damaged file or one of another log."""
+    data = read_regular(path, JSON_SIZE)
+    with doubting(ValueError):
+        body = parse_json(data)
+        if body["log"] != log_id:
+            raise ValueError(f"it belongs to log {body['log']}")
+        sink = str(body.get("sink") or sink_of(path))
+        return sink, {lane: Progress.load(body["lanes"][lane.word]) for lane in Lane}

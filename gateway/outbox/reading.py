@@ -10,7 +10,7 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import columns
 from gateway.outbox.dictionary import Dictionary, read_context
 from gateway.outbox.frames import CLOCK, OWN_TIME, PAYLOAD_AT_MOST, Head, is_record
-from gateway.outbox.scanning import definitions_of, frames
+from gateway.outbox.scanning import definitions_of, read_frames
 from gateway.outbox.segment import HEADER_SIZE
 
 _READ_AT_MOST = 1024 * 1024
@@ -63,7 +63,7 @@ def read(span: Span, limit: int, log: str, dictionary: Dictionary) -> list[Store
     wall, wall_to = span.wall
     behind = span.offset
     try:
-        for head, payload, offset in frames(span.path, span.offset, span.end):
+        for head, payload, offset in read_frames(span.path, span.offset, span.end):
             if is_record(head) and not (head.seq <= span.last and total <= head.total <= span.last_total):
                 continue  # it does not belong here: what stands in its place is missing
             joins, behind = offset - head.size == behind, offset

@@ -23,13 +23,14 @@ from gateway.core.tag import Device
 from gateway.core.text import cleaned
 from gateway.outbox.dictionary import Dictionary
 from gateway.outbox.frames import is_record
+from gateway.outbox.lane_file import Entry
 from gateway.outbox.reader import Reader
 from gateway.outbox.reading import record
 from gateway.outbox.receipts_body import Index, Standing, bodies, standing
 from gateway.outbox.receipts_files import ReceiptFiles, kept
 from gateway.outbox.receipts_period import HOUR_NS, OpenPeriod, Period, Tally
-from gateway.outbox.scanning import frames
-from gateway.outbox.segment import Entry, Segment
+from gateway.outbox.scanning import read_frames
+from gateway.outbox.segment import Segment
 
 log = structlog.get_logger()
 
@@ -112,7 +113,7 @@ class Receipts:
         found = False
         with np.errstate(over="ignore"):
             for segment in left:
-                for head, payload, _ in frames(segment.path, segment.place(seq)[2], segment.size):
+                for head, payload, _ in read_frames(segment.path, segment.place(seq)[2], segment.size):
                     if is_record(head) and seq <= head.seq <= segment.last:
                         found = True
                         self._count_again(segment.path, head, payload, log_id, dictionary)

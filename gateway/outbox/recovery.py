@@ -10,7 +10,7 @@ from gateway.core.parsing import doubting
 from gateway.core.record import Lane
 from gateway.outbox.aside import set_aside
 from gateway.outbox.frames import is_record
-from gateway.outbox.scanning import FILE_AT_MOST, frames
+from gateway.outbox.scanning import FILE_AT_MOST, read_frames
 from gateway.outbox.segment import HEADER_SIZE, Segment, footer, read_footer, read_header
 from gateway.places.regular import open_regular
 
@@ -85,7 +85,7 @@ def _recover_open(path: Path, file: int, log_id: str, lane: Lane, found: Found) 
 def _scan_file(path: Path, file: int, segment: Segment, found: Found) -> Segment | None:
     size = os.fstat(file).st_size
     end, leapt = HEADER_SIZE, 0
-    for head, _, behind in frames(path, HEADER_SIZE, size):
+    for head, _, behind in read_frames(path, HEADER_SIZE, size):
         offset = behind - head.size
         leapt += offset - end
         end = behind
@@ -124,7 +124,7 @@ def _finish(file: int, segment: Segment) -> None:
 def _cut(before: Segment, behind: Segment) -> Segment | None:
     """The file without the records that the next one has too; None where the two do not fit."""
     cut = Segment(before.path, before.lane, before.first, before.start)
-    for head, _, end in frames(before.path, HEADER_SIZE, before.size):
+    for head, _, end in read_frames(before.path, HEADER_SIZE, before.size):
         if is_record(head) and head.seq >= behind.first:
             break
         if is_record(head):

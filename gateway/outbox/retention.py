@@ -1,7 +1,7 @@
 """Which files of the log go. Pure: decided in the event loop, done by the writer's thread."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from gateway.core.record import Lane
 from gateway.outbox.segment import Segment
@@ -52,17 +52,6 @@ def yielding(policies: Mapping[Lane, Policy], wanted_by: Lane | None = None) -> 
         if lane is wanted_by:
             break
     return lanes
-
-
-def files_status(segments: Sequence[Segment]) -> dict[str, Any]:
-    """How many files, their numbers, and from when to when their records were accepted, ns since 1970."""
-    return {
-        "files": len(segments),
-        "first": segments[0].first if segments else None,
-        "last": segments[-1].last if segments else None,
-        "oldest": segments[0].wall_from if segments else None,
-        "newest": max(segment.wall_to for segment in segments) if segments else None,
-    }
 
 
 def data_share(max_size: int) -> int:

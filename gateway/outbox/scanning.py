@@ -12,7 +12,7 @@ FILE_AT_MOST = 2 * 1024**3
 _CHUNK = 256 * 1024
 
 
-def frames(path: Path, offset: int, end: int) -> Iterator[tuple[Head, memoryview, int]]:
+def read_frames(path: Path, offset: int, end: int) -> Iterator[tuple[Head, memoryview, int]]:
     """Every whole and sound frame between two offsets, damage leapt over, and the offset behind it. Raises OSError."""
     file = open_regular(path)
     try:
@@ -39,6 +39,6 @@ def definitions_of(path: Path, offset: int) -> list[bytes]:
     """The payloads of one file's definition frames from an offset on; none if it is gone."""
     try:
         end = min(path.stat().st_size, FILE_AT_MOST)
-        return [bytes(payload) for head, payload, _ in frames(path, offset, end) if head.kind == DEFINITION]
+        return [bytes(payload) for head, payload, _ in read_frames(path, offset, end) if head.kind == DEFINITION]
     except OSError:
         return []

@@ -10,7 +10,7 @@ import structlog
 
 from gateway.outbox.ballast import NO_ROOM, Ballast
 from gateway.outbox.ground import Spares
-from gateway.outbox.identity import sync_path, write_whole
+from gateway.places.durable import sync_path, write_whole
 from gateway.places.regular import open_regular
 
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ the disk waits for a sink. A kill then loses what was held. Used by the writer's
 from collections import deque
 from collections.abc import Sequence
 
-from gateway.outbox.segment import Entry
+from gateway.outbox.lane_file import Entry
 
 PROMISES = {
     "log": "a kill loses no accepted reading, a power cut at most those of the last commit interval",

@@ -3,29 +3,24 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-import orjson
 import structlog
 
-from gateway.core.parsing import JSON_SIZE, doubting, parse_json
 from gateway.core.record import Lane
 from gateway.outbox.aside import clear_the_way, make_folder
-from gateway.outbox.dead_letter import file_name
-from gateway.outbox.dictionary import Dictionary
-from gateway.outbox.identity import Numbers, NumbersFile, SetAside, boot_number, identify, write_whole
-from gateway.outbox.progress import Progress
+from gateway.outbox.dictionary import DICTIONARY_AT_MOST, Dictionary
+from gateway.outbox.identity import Numbers, NumbersFile, SetAside, boot_number, identify
+from gateway.outbox.progress import Progress, read_cursor
 from gateway.outbox.recovery import Found, recover
 from gateway.outbox.scanning import definitions_of
 from gateway.outbox.segment import HEADER_SIZE
 from gateway.outbox.synced import SyncedBoots, read_synced, synced_path
 from gateway.outbox.writer import RESERVED
+from gateway.places.durable import write_whole
 from gateway.places.regular import read_regular
 
 log = structlog.get_logger()
 
-DICTIONARY_AT_MOST = 512 * 1024 * 1024
-"""Bytes of the tag dictionary; a longer one was not written by this gateway, and is made anew."""
 _FAR = 1 << 20
 """How far numbering leaps when it is not known which numbers were given out."""
 
@@ -136,22 +131,6 @@ def _load_dictionary(directory: Path, found: Found) -> Dictionary:
     return dictionary
 
 
-def cursor_path(directory: Path, sink: str) -> Path:
-    """The file that keeps how far a sink has come."""
-    return directory / "cursors" / f"{file_name(sink)}.json"
-
-
-def sink_of(path: Path) -> str:
-    """Whose cursor a file is, by its name alone."""
-    return unquote(path.stem)
-
-
-def dump_cursor(log_id: str, sink: str, tracks: dict[Lane, Progress]) -> bytes:
-    """Its content."""
-    lanes = {lane.word: track.dump() for lane, track in tracks.items()}
-    return orjson.dumps({"log": log_id, "sink": sink, "lanes": lanes})
-
-
 def _load_cursors(directory: Path, log_id: str) -> dict[str, dict[Lane, Progress]]:
     directory.mkdir(exist_ok=True)
     cursors = {}
@@ -162,14 +141,3 @@ def _load_cursors(directory: Path, log_id: str) -> dict[str, dict[Lane, Progress
         except (OSError, ValueError) as error:
             log.warning("a cursor is damaged; its sink gets again what is on disk", file=str(path), error=str(error))
     return cursors
-
-
-def read_cursor(path: Path, log_id: str) -> tuple[str, dict[Lane, Progress]]:
-    """A sink, and how far it has come. Raises OSError, and ValueError for a damaged file or one of another log."""
-    data = read_regular(path, JSON_SIZE)
-    with doubting(ValueError):
-        body = parse_json(data)
-        if body["log"] != log_id:
-            raise ValueError(f"it belongs to log {body['log']}")
-        sink = str(body.get("sink") or sink_of(path))
-        return sink, {lane: Progress.load(body["lanes"][lane.word]) for lane in Lane}

@@ -13,16 +13,17 @@ from gateway.config.model import OutboxSection
 from gateway.core.amounts import format_size
 from gateway.core.clock import Clock
 from gateway.core.record import Kind, Lane
-from gateway.outbox import state
 from gateway.outbox.admission import Admission
 from gateway.outbox.ballast import NO_ROOM, Ballast
 from gateway.outbox.intervals import IntervalSet
 from gateway.outbox.lane import LaneLog
 from gateway.outbox.losses import loss_body, segment_body
+from gateway.outbox.progress import cursor_path, dump_cursor
 from gateway.outbox.reader import Reader
 from gateway.outbox.retention import Policy, data_share, done_with, surplus, yielding
 from gateway.outbox.segment import Segment
 from gateway.outbox.spill import PROMISES
+from gateway.outbox.state import State
 from gateway.outbox.wear import Wear
 from gateway.outbox.writer import Writer
 
@@ -44,7 +45,7 @@ class Upkeep:
     def __init__(
         self,
         directory: Path,
-        found: state.State,
+        found: State,
         section: OutboxSection,
         clock: Clock,
         *,
@@ -310,6 +311,6 @@ class Upkeep:
         """Write down how far this sink has come."""
         reader.changed = False
         tracks = {lane: track.progress for lane, track in reader.tracks.items()}
-        data = state.dump_cursor(self._log_id, reader.sink, tracks)
+        data = dump_cursor(self._log_id, reader.sink, tracks)
         self._cursor_due[reader.sink] = self._clock.boot_ns() + len(data) // _CURSOR_RATE * 1_000_000_000
-        self._writer.save(state.cursor_path(self._directory, reader.sink), data)
+        self._writer.save(cursor_path(self._directory, reader.sink), data)

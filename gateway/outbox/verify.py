@@ -12,14 +12,13 @@ from typing import Any
 
 from gateway.core.parsing import doubting
 from gateway.core.record import Kind, Lane
-from gateway.outbox.dictionary import Dictionary
+from gateway.outbox.dictionary import DICTIONARY_AT_MOST, Dictionary
 from gateway.outbox.files import LogFiles
 from gateway.outbox.frames import DEFINITION, FOOTER, HEAD_SIZE, Head, is_record, peek
 from gateway.outbox.identity import Numbers
 from gateway.outbox.intervals import IntervalSet
-from gateway.outbox.scanning import FILE_AT_MOST, frames
+from gateway.outbox.scanning import FILE_AT_MOST, read_frames
 from gateway.outbox.segment import HEADER_SIZE, TRAILER_MAGIC, TRAILER_SIZE, Segment, read_footer
-from gateway.outbox.state import DICTIONARY_AT_MOST
 from gateway.outbox.verdict import Finding, Verdict
 from gateway.places.regular import NO_FILE, open_regular, read_regular
 
@@ -139,7 +138,7 @@ class _Verification:
     def _records(self, path: Path, segment: Segment, end: int, told: Segment | None) -> Segment:
         """Every frame of the file; the segment as it is found to be, its `size` up to the last whole frame."""
         places: dict[int, tuple[int, int]] = {}
-        for head, payload, behind in frames(path, HEADER_SIZE, end):
+        for head, payload, behind in read_frames(path, HEADER_SIZE, end):
             place = behind - head.size
             if place > segment.size:
                 self.problem(path, segment.size, f"{place - segment.size} bytes are damaged")

@@ -16,10 +16,11 @@ import structlog
 from gateway.core.record import Lane
 from gateway.outbox.ballast import NO_ROOM, Ballast
 from gateway.outbox.ground import Ground, Spares
-from gateway.outbox.identity import SLOT_SIZE, Numbers, NumbersFile, write_whole
-from gateway.outbox.segment import Entry, Growth, LaneFile, Renewal
+from gateway.outbox.identity import SLOT_SIZE, Numbers, NumbersFile
+from gateway.outbox.lane_file import Entry, Growth, LaneFile, Renewal
 from gateway.outbox.small_files import SmallFiles
 from gateway.outbox.spill import Spill
+from gateway.places.durable import write_whole
 
 log = structlog.get_logger()
 

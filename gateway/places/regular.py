@@ -72,3 +72,12 @@ def read_open(file: int, at_most: int, path: str | Path) -> bytes:
             raise too_long
         portions.append(portion)
     return b"".join(portions)
+
+
+def is_still(path: Path, file: int) -> bool:
+    """Whether this open file is what stands at its path."""
+    try:
+        found, opened = path.stat(), os.fstat(file)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)

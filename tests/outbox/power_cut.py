@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gateway.outbox import ballast, identity, recovery, segment, small_files, writer
-from gateway.places import regular
+from gateway.outbox import ballast, identity, lane_file, recovery, small_files, writer
+from gateway.places import durable, regular
 
 PAGE = 4096
 
@@ -67,7 +67,7 @@ class Disk:
 
     def install(self, monkeypatch: Any) -> None:
         """From now on, until the test ends."""
-        for module in (ballast, identity, recovery, regular, segment, small_files, writer):
+        for module in (ballast, durable, identity, lane_file, recovery, regular, small_files, writer):
             monkeypatch.setattr(module, "os", self)
         for name in ("unlink", "replace", "open"):
             monkeypatch.setattr(Path, name, self._watched(name, getattr(Path, name)))

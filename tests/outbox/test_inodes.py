@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.context import Context
-from gateway.outbox import segment
+from gateway.outbox import lane_file
 from tests.outbox.making import Log, fill, spec, take, until
 
 
@@ -61,7 +61,7 @@ async def test_without_inodes_readings_go_on_into_the_present_file_and_the_words
 
 
 async def test_without_inodes_and_beyond_all_sizes_the_oldest_goes(log: Log, context, monkeypatch):
-    monkeypatch.setattr(segment, "_OVERSIZE", 1)
+    monkeypatch.setattr(lane_file, "_OVERSIZE", 1)
     disk = NoFiles(monkeypatch)
     async with log.opened(segment_size=64 * 1024, min_free=0) as outbox:
         device, reader = outbox.bind(spec(tags=400), context), outbox.reader("central")

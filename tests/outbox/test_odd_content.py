@@ -17,10 +17,10 @@ from gateway.outbox import (
     dictionary,
     exact,
     identity,
+    progress,
     reading,
     receipts_files,
     recovery,
-    state,
     synced,
 )
 from gateway.outbox.bodies import BODY_AT_MOST, encoded
@@ -185,7 +185,7 @@ def learned(real: Path) -> None:
 
 PARSERS = {
     "identity": (identity, "parse_json", lambda real: identity.read_identity(real / "log.json")),
-    "cursor": (state, "parse_json", lambda real: state.read_cursor(a(real, "cursors/*.json"), "x")),
+    "cursor": (progress, "parse_json", lambda real: progress.read_cursor(a(real, "cursors/*.json"), "x")),
     "definition": (dictionary.orjson, "loads", learned),
     "dead letter": (dead_letter, "parse_json", lambda real: dead_letter.load(a(real, "dead/*").read_bytes())),
     "frame": (reading.columns, "decode", read_frame),

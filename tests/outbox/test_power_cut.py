@@ -13,7 +13,7 @@ import pytest
 
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox.dead_letter import load
-from gateway.outbox.segment import Entry, LaneFile
+from gateway.outbox.lane_file import Entry, LaneFile
 from gateway.outbox.writer import Writer
 from gateway.selftest.logs import CLOCK, ROWS, bind, block, event, number_of, opened, silence
 from gateway.selftest.restart import Restart, restarted

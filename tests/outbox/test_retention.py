@@ -17,9 +17,9 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import admission as admission_module
 from gateway.outbox import outbox as outbox_module
 from gateway.outbox import segment as segment_module
+from gateway.outbox.progress import read_cursor
 from gateway.outbox.retention import default_max_size, done_with, surplus
 from gateway.outbox.segment import Segment
-from gateway.outbox.state import read_cursor
 from gateway.outbox.writer import Group, Writer
 from tests.outbox.making import block, fill, spec, take, until
 

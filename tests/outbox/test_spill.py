@@ -10,7 +10,7 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import Reader
 from gateway.outbox import spill as spill_module
 from gateway.outbox.files import LogFiles
-from gateway.outbox.segment import Entry
+from gateway.outbox.lane_file import Entry
 from gateway.outbox.spill import HELD_AT_MOST, HOLD, Spill
 from gateway.outbox.verify import verify
 from tests.outbox.making import fill, spec, until, values

@@ -12,7 +12,7 @@ from gateway.cli.frame.terminal import colour, count, joined, table
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.record import Lane
 from gateway.outbox.files import Cursor, LogFiles
-from gateway.outbox.retention import files_status
+from gateway.outbox.segment import files_status
 
 
 def run(args: argparse.Namespace, directory: Path) -> int:

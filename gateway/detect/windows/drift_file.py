@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 
 from gateway.core.parsing import doubting
 from gateway.detect.windows.drift import Counts
-from gateway.outbox.identity import write_whole
+from gateway.places.durable import write_whole
 from gateway.places.regular import read_regular
 
 MAX_BYTES = 64 * 1024 * 1024
