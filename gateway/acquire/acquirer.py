@@ -104,7 +104,8 @@ class Acquirer:
         ended = [key for key, line in self._lines.items() if _ids(line.specs) != _ids(wanted.get(key, ()))]
         tasks = []
         for key in ended:
-            del self._lines[key]
+            for source in self._lines.pop(key).sources.values():
+                source.retire()
             if task := self._tasks.pop(key, None):
                 task.cancel()
                 tasks.append(task)

@@ -102,6 +102,7 @@ class Source:
         self._backoff = Backoff(first=2.0)
         self._answered_ns = 0
         self._fresh = False
+        self._retired = False
         limit = spec.config.stale_after or max(5.0, 3 * max((scan for scan in self._periods()), default=1.0))
         self._stale_after_ns = int(limit * 1e9)
         self._define(road.bind(spec, {}))
@@ -131,10 +132,14 @@ class Source:
         if not found:
             return
         device = self._road.bind(self.spec, found)
-        await asyncio.sleep(0)  # whoever replaces the device meanwhile cancels this, and nothing has been defined
-        if not np.array_equal(device.tags.ids, self.device.tags.ids):
+        await asyncio.sleep(0)
+        if not self._retired and not np.array_equal(device.tags.ids, self.device.tags.ids):
             self._define(device)
             await asyncio.sleep(0)
+
+    def retire(self) -> None:
+        """It is replaced: what the device tells of its tags from now on defines nothing."""
+        self._retired = True
 
     def take(self, tags: Tags, values: Values) -> None:
         """The device has answered a poll."""
