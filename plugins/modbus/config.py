@@ -2,6 +2,17 @@
 
 from typing import Any, Literal
 
+from gateway.kit.registers import (
+    NOT_AVAILABLE,
+    ORDERS,
+    PARTS,
+    TEXT_ORDERS,
+    TEXTS,
+    encode,
+    published,
+    registers_of,
+    size_of,
+)
 from gateway.plugin import (
     DeviceConfig,
     Duration,
@@ -16,7 +27,6 @@ from gateway.plugin import (
 )
 
 from .address import Address, parse_address, quotes_missing
-from .codec import NOT_AVAILABLE, ORDERS, PARTS, TEXT_ORDERS, TEXTS, encode, published, registers_of, size_of
 from .line.serial_port import baud_rates
 
 Type = Literal[

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterator
 
+from gateway.kit.registers import FORMATS, NOT_AVAILABLE, ORDERS, decode, decode_text, size_of
 from gateway.plugin import Guess
 
 from .address import Address, Area
-from .codec import FORMATS, NOT_AVAILABLE, ORDERS, decode, decode_text, size_of
 
 _SHORTEST = 4
 """Characters from which a text is more than chance."""

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from gateway.kit.registers import TEXTS, encode, encode_bits, encode_text
+
 from .address import HOLDING_REGISTERS, Address, printed
-from .codec import TEXTS, encode, encode_bits, encode_text
 from .config import ModbusDevice, ModbusTag
 from .requests import Request, read, write_coil, write_coils, write_mask, write_register, write_registers
 

@@ -5,9 +5,9 @@ import struct
 import pytest
 
 from gateway.acquire.plausible import Ranked, rank
+from gateway.kit.registers import ORDERS, encode, size_of
 from gateway.plugin import Guess
 from plugins.modbus.address import parse_address
-from plugins.modbus.codec import ORDERS, encode, size_of
 from plugins.modbus.guessing import guesses_of
 from plugins.modbus.tests.fakes import make_device
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 
+from gateway.kit.registers import registers_of
 from gateway.plugin import Device, Tag
 
 from ..address import AREAS, Area, printed
-from ..codec import registers_of
 from ..config import ModbusDevice, ModbusTag
 from ..line.times import request_time, worth_reading_over
 from ..requests import payload

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.kit.blocks.decoder import Decoded, Decoder, Place
 from gateway.plugin import Device, Readings, Tags, quality
 
 from ..config import ModbusDevice, ModbusTag
 from ..exceptions import divisible, heard, quality_of
 from ..requests import NO_ANSWER, Answer, Request, read
-from .decoder import Decoded, Decoder, Place
 from .planner import Block, Span, blocks_of, spans_of
 
 PROBE_AFTER = 10.0

@@ -11,13 +11,13 @@ from gateway.config.model import DeviceSpec
 from gateway.core.clock import SystemClock
 from gateway.core.live import LiveTable
 from gateway.core.quality import is_good
+from gateway.kit.blocks.decoder import Decoder, Place
 from gateway.plugin import Device, LinkError, Readings
 from gateway.supervise import backoff, running
 from gateway.testing import eventually
 from plugins.modbus.address import COILS, HOLDING_REGISTERS
 from plugins.modbus.driver import Modbus
 from plugins.modbus.line.framing import AsciiFraming, DamagedError, Framing, RtuFraming, TcpFraming
-from plugins.modbus.plan.decoder import Decoder, Place
 from plugins.modbus.requests import Request, read
 from plugins.modbus.tests.fakes import floats, make_device, split
 from tests.peers.proxy import FaultProxy, half, repeat, swallow

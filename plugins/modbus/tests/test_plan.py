@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.plugin import Device, Readings, quality
-from plugins.modbus.codec import (
+from gateway.kit.registers import (
     FORMATS,
     ORDERS,
     PARTS,
@@ -24,6 +23,7 @@ from plugins.modbus.codec import (
     registers_of,
     size_of,
 )
+from gateway.plugin import Device, Readings, quality
 from plugins.modbus.plan.read_plan import PROBE_AFTER, RELEARN_AFTER, ReadPlan
 from plugins.modbus.requests import Answer, Request
 from plugins.modbus.tests.fakes import floats, make_device, words

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.client import AsyncModbusTcpClient
 
+from gateway.kit.registers import FORMATS, ORDERS, decode, size_of
 from gateway.plugin import Device, DeviceError, Readings
-from plugins.modbus.codec import FORMATS, ORDERS, decode, size_of
 from plugins.modbus.config import ModbusDevice, ModbusTag
 from plugins.modbus.driver import Modbus
 from plugins.modbus.requests import Request
 from plugins.modbus.tests.fakes import RawDevice, connected, exception, make_device, registers, words
-from plugins.modbus.tests.test_codec import values_of
 from plugins.modbus.writing import write_of
+from tests.kit.test_registers import values_of
 
 KEPT = 1000
 """First of the server's registers and coils that keep what is written."""

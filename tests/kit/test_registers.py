@@ -1,4 +1,4 @@
-"""The codec against pymodbus, which is not our code, over all types and orders."""
+"""Registers against pymodbus, which is not our code, over all types and orders."""
 
 import math
 import struct
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.client.mixin import ModbusClientMixin
 
-from plugins.modbus.codec import (
+from gateway.kit.registers import (
     FORMATS,
     ORDERS,
     TEXT_ORDERS,

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.kit.registers import FORMATS, TEXTS, decode_text, registers_of, size_of, wire_positions
 from gateway.plugin import Exact
-
-from ..codec import FORMATS, TEXTS, decode_text, registers_of, size_of, wire_positions
 
 _SAFE = 1 << 53
 """Beyond this a float64 does not hold every integer."""
