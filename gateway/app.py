@@ -42,7 +42,6 @@ from gateway.outbox.substitute import open_outbox
 from gateway.pipeline import Pipeline
 from gateway.places.state_dir import state_dir, take_over_certificates
 from gateway.plugin.discovery import Plugins
-from gateway.plugin.driver import Driver
 from gateway.publish import Publisher, Publishers
 from gateway.supervise import Running, contained, running
 from gateway.supervise.keep_running import leaves, told
@@ -384,5 +383,4 @@ class Gateway:
         self._detection.conditions.retain({spec.config.name for spec in specs if self._tells_conditions(spec)})
 
     def _tells_conditions(self, spec: DeviceSpec) -> bool:
-        driver = self._plugins.driver(spec.config.driver)
-        return driver.acknowledge is not Driver.acknowledge
+        return "acknowledge" in self._plugins.driver(spec.config.driver).can

@@ -24,7 +24,7 @@ from gateway.core.readings import Readings
 from gateway.core.tag import Tag, Tags
 from gateway.core.text import cleaned
 from gateway.isolation import Starts, placed
-from gateway.plugin.driver import Driver, Found, Guess
+from gateway.plugin.driver import Driver, Found, Guess, subscribes
 from gateway.supervise import Deadlines, Running, containing, running
 from gateway.supervise.keep_running import told
 
@@ -168,7 +168,7 @@ class Acquirer:
     def _line(self, key: Hashable, specs: Sequence[DeviceSpec]) -> Line:
         driver_type = self._driver_type(specs[0].config.driver)
         parked = isinstance(key, _Parked)
-        subscribes = not parked and _subscribes(driver_type)
+        subscribed = not parked and subscribes(driver_type, specs[0].config)
         first = partial(self._place_anew, specs[0]) if parked else partial(self._refuse_barred, specs)
         try:
             driver_type = placed(driver_type, [spec.config for spec in specs], self._starts)
@@ -176,7 +176,7 @@ class Acquirer:
             first = partial(_refuse, str(error))
         return Line(
             driver_type,
-            [Source(spec, self._road, self._clock, subscribes) for spec in specs],
+            [Source(spec, self._road, self._clock, subscribed) for spec in specs],
             wheel=self.wheel,
             deadlines=self._deadlines,
             slot=self._slot,
@@ -263,16 +263,12 @@ def _key(spec: DeviceSpec, driver_type: DriverTypes) -> Hashable:
         type_ = driver_type(spec.config.driver)
         key = type_.line_key(spec.config)
         hash(key)
-        _subscribes(type_)
+        subscribes(type_, spec.config)
     return ("device", spec.config.name) if key is None else (spec.config.driver, key)
 
 
 def _refuse(why: str) -> None:
     raise RefusedError(why)
-
-
-def _subscribes(driver_type: type[Driver[Any, Any]]) -> bool:
-    return bool(driver_type.subscribes())
 
 
 def _ids(specs: Sequence[DeviceSpec]) -> set[int]:

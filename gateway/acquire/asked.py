@@ -10,18 +10,22 @@ from gateway.core.errors import DeviceError
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag, Tags
 from gateway.plugin import checked
-from gateway.plugin.driver import Driver, Found, Guess
+from gateway.plugin.driver import Ability, Found, Guess
 from gateway.supervise import containing
 
 BROWSE_TIMEOUT = 60.0
 """Seconds that a device may take to tell all that it offers."""
 
 
+def _require(line: Line, ability: Ability, otherwise: str) -> None:
+    if ability not in line.driver_type.can:
+        raise DeviceError(otherwise)
+
+
 async def read(line: Line, device: str, tags: Tags) -> Readings:
     """Read now, out of turn."""
     source, type_ = line.sources[device], line.driver_type
-    if line.subscribed and type_.read is Driver.read:
-        raise DeviceError(f"{device} is subscribed; its driver cannot read at once, so the last value stands")
+    _require(line, "read", f"{device} is subscribed; its driver cannot read at once, so the last value stands")
     values = await line.ask(source, lambda driver: driver.read(tags), type_.takes_turns)
     with containing():
         return source.conditioned(as_readings(source.device, tags, values, source.now()))
@@ -29,16 +33,14 @@ async def read(line: Line, device: str, tags: Tags) -> Readings:
 
 async def write(line: Line, tag: Tag, value: float | bool | int | str) -> None:
     """Write a value in the device's own unit, before all waiting reads."""
-    type_ = line.driver_type
-    if type_.write is Driver.write:
-        raise DeviceError(f"{tag.device} cannot be written: its driver does not write")
-    await line.ask(line.sources[tag.device], lambda driver: driver.write(tag, value), type_.writes_beside_reads)
+    _require(line, "write", f"{tag.device} cannot be written: its driver does not write")
+    beside_reads = line.driver_type.writes_beside_reads
+    await line.ask(line.sources[tag.device], lambda driver: driver.write(tag, value), beside_reads)
 
 
 async def acknowledge(line: Line, device: str, condition: str, event: str, comment: str) -> None:
     """Acknowledge a condition of the device."""
-    if line.driver_type.acknowledge is Driver.acknowledge:
-        raise DeviceError(f"{device}: its driver acknowledges nothing")
+    _require(line, "acknowledge", f"{device}: its driver acknowledges nothing")
     source = line.sources[device]
     await line.ask(source, lambda driver: driver.acknowledge(source.device, condition, event, comment))
 
@@ -53,6 +55,7 @@ async def call(
     line: Line, device: str, target: str, method: str, arguments: Sequence[Any]
 ) -> Sequence[tuple[str, Any]]:
     """Call a method of the device."""
+    _require(line, "call", f"{device}: its driver has no methods to call")
     source = line.sources[device]
     results: Sequence[tuple[str, Any]] = await line.ask(
         source, lambda driver: driver.call(source.device, target, method, arguments)
@@ -63,8 +66,7 @@ async def call(
 
 async def guesses(line: Line, device: str, address: str, count: int) -> Sequence[Guess]:
     """What the driver guesses of an address of the device."""
-    if line.driver_type.guesses is Driver.guesses:
-        raise DeviceError(f"{device}: its driver has nothing to guess: its devices tell their types")
+    _require(line, "guesses", f"{device}: its driver has nothing to guess: its devices tell their types")
     source = line.sources[device]
     found: Sequence[Guess] = await line.ask(
         source, lambda driver: driver.guesses(source.device, address, count), line.driver_type.takes_turns
@@ -75,7 +77,6 @@ async def guesses(line: Line, device: str, address: str, count: int) -> Sequence
 
 async def browse(line: Line, device: str) -> list[tuple[str, Found]] | None:
     """What the device offers; None while the line is not connected."""
-    if line.driver_type.browse is Driver.browse:
-        raise DeviceError(f"{device}: its driver cannot browse")
+    _require(line, "browse", f"{device}: its driver cannot browse")
     async with asyncio.timeout(BROWSE_TIMEOUT):
         return await line.offers()

@@ -100,7 +100,7 @@ async def _over(driver: Driver[Any, Any], specs: Sequence[DeviceSpec], clock: Cl
 async def _read(driver: Driver[Any, Any], device: Device, spec: DeviceSpec, clock: Clock, foreign: Foreign) -> Answer:
     try:
         async with _limit(spec.config.timeout, "no answer"):
-            if type(driver).read is not Driver.read:
+            if "read" in driver.can:
                 values = await foreign.call(lambda: driver.read(device.tags))
             else:
                 values = await foreign.call(lambda: _first(driver))

@@ -178,7 +178,7 @@ async def _connected(
     spec: DeviceSpec, plugins: Plugins, state_dir: Path, ask: Callable[[Driver[Any, Any]], Awaitable[T]]
 ) -> T:
     driver_type = plugins.driver(spec.config.driver)
-    if driver_type.browse is Driver.browse:
+    if "browse" not in driver_type.can:
         raise GatewayError(f'the driver "{spec.config.driver}" cannot browse')
     driver = driver_type([unbound(spec)])
     driver.state_dir = state_dir

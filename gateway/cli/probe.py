@@ -144,6 +144,6 @@ def _device(args: argparse.Namespace) -> tuple[DeviceSpec, type[Driver[Any, Any]
         raise GatewayError(f"there is no such device{did_you_mean(args.device, devices)}")
     spec = devices[args.device]
     driver_type = found[0].driver(spec.config.driver)
-    if driver_type.guesses is Driver.guesses:
+    if "guesses" not in driver_type.can:
         raise GatewayError(f'the driver "{spec.config.driver}" has nothing to guess: its devices tell their types')
     return spec, driver_type

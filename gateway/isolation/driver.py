@@ -343,6 +343,7 @@ def isolated(
         "kept": process,
         "writes_beside_reads": driver_type.writes_beside_reads,
         "takes_turns": driver_type.takes_turns,
+        "can": driver_type.can,
     }
     body |= {name: staticmethod(getattr(driver_type, name)) for name in _OF_THE_CLASS}
     for name in _FORWARDED:

@@ -1,11 +1,12 @@
 """The contract of a driver."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, get_args
 
 import numpy as np
 import structlog
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from gateway.config.base import DeviceConfig, TagConfig
 from gateway.core.device_event import Told
+from gateway.core.errors import PluginError
 from gateway.core.readings import Exact, Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.places.state_dir import state_dir
@@ -25,6 +27,10 @@ R = TypeVar("R")
 Values = Sequence[Exact | float | bool | None] | NDArray[np.float64] | Readings
 """What `read` returns: one value per tag in the order of the tags (None or NaN for a bad one), or full Readings when the
 device gives its own times or qualities."""
+
+
+Ability = Literal["read", "stream", "write", "acknowledge", "call", "browse", "guesses"]
+"""What a driver may be able to do, by the name of the method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,10 @@ class Driver(Generic[D, T]):
     a bug of the driver: its traceback is logged and the line backs off.
     """
 
+    can: ClassVar[frozenset[Ability]] = frozenset()
+    """What it can do; whoever wants something of a driver looks here. Where a class does not declare it: what its base
+    can, and the methods that it has of its own."""
+
     devices: tuple[Device, ...]
     """The devices of this line; one, unless `line_key` says that several share a line."""
 
@@ -83,6 +93,11 @@ class Driver(Generic[D, T]):
     log: structlog.stdlib.BoundLogger
     """Logger bound to the line."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "can" not in vars(cls):
+            cls.can |= {name for name in get_args(Ability) if all(_differs(cls, base, name) for base in cls.__bases__)}
+
     def __init__(self, devices: Sequence[Device], alive: Callable[[], None] = lambda: None) -> None:
         self.devices = tuple(devices)
         self.config = devices[0].config
@@ -100,6 +115,12 @@ class Driver(Generic[D, T]):
     def line_key(cls, config: D) -> Hashable | None:
         """Devices with equal keys share one line. None, the default: every device has a line of its own."""
         return None
+
+    @classmethod
+    def subscribes(cls, config: D) -> bool:
+        """Whether a line of this configuration streams rather than being polled; where devices share a line, that of the
+        first one speaks for all. Default: whether the driver can stream."""
+        return "stream" in cls.can
 
     @classmethod
     def plan(cls, device: Device) -> list[str]:
@@ -190,10 +211,22 @@ class Driver(Generic[D, T]):
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
-    @classmethod
-    def subscribes(cls) -> bool:
-        """Whether this driver streams rather than being polled."""
-        return cls.stream is not Driver.stream
+
+def subscribes(driver_type: type[Driver[Any, Any]], config: DeviceConfig) -> bool:
+    """Whether a line of this configuration streams rather than being polled. Raises PluginError where its driver cannot do
+    what it says, and what its driver raises."""
+    ask: Callable[..., Any] = driver_type.subscribes
+    streams = bool(ask(config) if inspect.signature(ask).parameters else ask())  # without an argument: until 0.3
+    needed: Ability = "stream" if streams else "read"
+    if needed not in driver_type.can:
+        done = "subscribes" if streams else "is polled"
+        raise PluginError(f'{config.name} {done}, and its driver "{config.driver}" has no {needed}')
+    return streams
+
+
+def _differs(cls: type[Driver[Any, Any]], base: type, name: str) -> bool:
+    """Whether a class has another method of this name than one of its bases; a base that is no driver gives it all it has."""
+    return not issubclass(base, Driver) or getattr(cls, name) is not getattr(base, name)
 
 
 def default_state_dir() -> Path:

@@ -191,7 +191,7 @@ def _required(cls: PluginClass) -> tuple[str, ...]:
         return ("connect", "serve", "send")
     if issubclass(cls, Service):
         return ("run",)
-    return ("connect",) if cls.subscribes() else ("connect", "read")
+    return ("connect",) if "stream" in cls.can else ("connect", "read")
 
 
 def _implemented(cls: PluginClass) -> set[str]:

@@ -13,13 +13,13 @@ from gateway.config.base import DeviceConfig, TagConfig
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import SystemClock
 from gateway.core.device_event import DeviceEvent
-from gateway.core.errors import DeviceError, GatewayError, LinkError
+from gateway.core.errors import DeviceError, GatewayError, LinkError, PluginError
 from gateway.core.event import Event
 from gateway.core.live import LiveTable
 from gateway.core.quality import STALE
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
-from gateway.plugin.driver import Driver, Found, Guess
+from gateway.plugin.driver import Driver, Found, Guess, subscribes
 from gateway.supervise import Deadlines, backoff, running
 
 
@@ -334,6 +334,36 @@ async def test_a_sign_of_life_keeps_a_quiet_subscription_up(plant, monkeypatch):
             rig.road.new.clear()
             await rig.road.new.wait()
     assert plant.connects == 1
+
+
+class Both(Subscribing):
+    """A driver of one version ago, whose `subscribes` knows no configuration."""
+
+    @classmethod
+    def subscribes(cls):
+        return False
+
+
+class Silent(FakeDriver):
+    can = frozenset({"write"})
+
+
+def test_what_a_driver_can_do_is_what_it_implements_or_declares():
+    assert FakeDriver.can == {"read"}
+    assert Subscribing.can == {"read", "stream"}
+    assert Silent.can == {"write"} == type("Derived", (Silent,), {}).can
+    assert type("Mixed", (type("Mixin", (), {"write": lambda *_: None}), FakeDriver), {}).can == {"read", "write"}
+
+
+async def test_a_subscribes_without_an_argument_still_works(plant):
+    rig = Rig(plant, Both)
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: len(rig.road.kept) >= 3)
+
+
+def test_a_driver_that_cannot_read_as_it_says_is_named():
+    with pytest.raises(PluginError, match='plc is polled, and its driver "fake" has no read'):
+        subscribes(Silent, spec().config)
 
 
 async def test_a_person_can_read_now(plant):

@@ -50,12 +50,11 @@ class Trouble:
         self.sent = 0
         self.hits = 0
         self._place = ""
-        self._spare = 0
         self._kind: type[BaseException] = Exception
 
-    def begin(self, place: str, kind: type[BaseException], spare: int = 0) -> None:
-        """From now on, each time this callback is called but the first `spare` times."""
-        self._place, self._kind, self.hits, self._spare = place, kind, 0, spare
+    def begin(self, place: str, kind: type[BaseException]) -> None:
+        """From now on, each time this callback is called."""
+        self._place, self._kind, self.hits = place, kind, 0
 
     def end(self) -> None:
         """No more."""
@@ -64,10 +63,8 @@ class Trouble:
     def at(self, place: str) -> None:
         """Called by the plugin in each callback."""
         if place == self._place:
-            self._spare -= 1
-            if self._spare < 0:
-                self.hits += 1
-                raise self._kind("odd")
+            self.hits += 1
+            raise self._kind("odd")
 
 
 def words(kind: type[BaseException]) -> str:
@@ -210,7 +207,7 @@ async def test_a_driver_that_cannot_tell_its_line_is_down_alone_and_joins_when_i
     site: Site, trouble: Trouble, place: str, kind: type[BaseException]
 ) -> None:
     site.write(sink(), HONEST, ODD)
-    trouble.begin(place, kind, spare=2 if place == "subscribes" else 0)  # twice where the plugin is loaded
+    trouble.begin(place, kind)
     async with site.running():
         found = await until_part(site, "devices", "odd", lambda part: part["state"] == "faulted")
         assert words(kind) in found["reason"]

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from gateway.core.tag import Tags
 from gateway.isolation import Isolated, Process, isolated, refusal
 from gateway.isolation.driver import MEMORY
 from gateway.isolation.origin import Origin
-from gateway.plugin.driver import Driver
+from gateway.plugin.driver import Ability, Driver
 from gateway.testing import build_device, load_plugin
 from gateway.testing.link import eventually
 
@@ -154,7 +154,8 @@ async def test_what_the_class_says_is_what_the_drivers_own_class_says(
 ) -> None:
     device = build_device(driver_type, {}, {"one": {}})
     assert driver_type.plan(device) == ["1 tags"] and driver_type.methods(device.config) == {"oven": ["heat"]}
-    assert driver_type.takes_turns and driver_type.subscribes()
+    assert driver_type.takes_turns and driver_type.subscribes(device.config)
+    assert driver_type.can == whole.can == {*get_args(Ability)}
     assert (driver_type.__name__, driver_type.line_key(device.config)) == ("Whole", None)
 
 

@@ -30,6 +30,7 @@ from gateway.operate.logs import only_errors
 from gateway.places.owner import as_owner
 from gateway.places.readable import unreadable_by_owner
 from gateway.plugin.discovery import Plugins
+from gateway.plugin.driver import subscribes
 from gateway.supervise import containing
 from gateway.supervise.keep_running import told as in_words
 from gateway.trust.access import unknown
@@ -190,8 +191,21 @@ def _doubts(config: Config, plugins: Plugins) -> Sequence[Problem]:
     for specs in lines:
         doubts = partial(plugins.driver(specs[0].config.driver).doubts, [*map(unbound, specs)])
         where = f'line of "{specs[0].config.name}"'
+        odd = partial(_read_otherwise, specs, plugins)
+        found += [Problem(str(config.path), 0, where, each) for each in _said(odd, "subscribes")]
         found += [Problem(str(config.path), 0, where, doubt) for doubt in _said(doubts, "doubts")]
     return found
+
+
+def _read_otherwise(specs: Sequence[DeviceSpec], plugins: Plugins) -> list[str]:
+    """Devices that are to be read otherwise than the first one of their line, which speaks for it."""
+    ways = [subscribes(plugins.driver(spec.config.driver), spec.config) for spec in specs]
+    done = "subscribed" if ways[0] else "polled"
+    return [
+        f"{spec.config.name} will be {done}, as the first device of the connection that they share is"
+        for spec, way in zip(specs, ways, strict=True)
+        if way != ways[0]
+    ]
 
 
 def _not_to_be_isolated(config: Config, plugins: Plugins) -> Iterator[Problem]:

@@ -44,7 +44,7 @@ class Odd(Driver[OddConfig, TagConfig]):
         return []
 
     @classmethod
-    def subscribes(cls) -> bool:
+    def subscribes(cls, config: OddConfig) -> bool:
         cls.trouble.at("subscribes")
         return bool(cls.trouble.streams)
 
