@@ -20,7 +20,7 @@ from asyncua import Client, ua
 from gateway.plugin import Device, Tag, Tags
 from plugins.opcua import OpcUa
 from plugins.opcua.config import NodeConfig, OpcUaConfig
-from plugins.opcua.reading import ReadPlan
+from plugins.opcua.requests.reading import ReadPlan
 from tests.peers.opcua_servers import NAMESPACE, OpcUaPeer, require_node_opcua
 
 SCAN = 0.25

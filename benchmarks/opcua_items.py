@@ -77,7 +77,7 @@ async def main() -> None:
         for count in options.items:
             async with OpcUaPeer("node-opcua", Path(folder), "--many", str(count), "--tick", "3600000") as peer:
                 assert peer._process is not None
-                await asyncio.to_thread(__import__, "plugins.opcua.session")
+                await asyncio.to_thread(__import__, "plugins.opcua.session.session")
                 steps = Steps(count, peer._process.pid)
                 if profile is not None:
                     profile.enable()

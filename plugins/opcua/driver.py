@@ -14,14 +14,14 @@ from gateway.plugin import Device, Driver, Found, LinkError, Readings, Retained,
 
 from .address import parse_address
 from .config import NodeConfig, OpcUaConfig
-from .profile import profile_of
 from .remarks import Remarks
+from .session.profile import profile_of
 
 if TYPE_CHECKING:
-    from .certificate import Identity
-    from .events import Events
-    from .session import Session
-    from .subscription import Left
+    from .session.certificate import Identity
+    from .session.session import Session
+    from .subscribe.events import Events
+    from .subscribe.subscription import Left
 
 _left: "WeakKeyDictionary[Device, Left]" = WeakKeyDictionary()
 """Device whose connection was lost → what the server still has of it."""
@@ -89,7 +89,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
 
     def _worth_a_try(self) -> "Left | None":
         """What the last connection left, unless taking it over has failed too often."""
-        from .subscription import MOST_TRIES
+        from .subscribe.subscription import MOST_TRIES
 
         left = _left.get(self.devices[0])
         if left is None or left.tries < MOST_TRIES:
@@ -99,14 +99,14 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         return None
 
     def _warn_of_expiry(self, days_left: Mapping[str, int]) -> None:
-        from .protection import ends_in
+        from .session.protection import ends_in
 
         for whose, days in days_left.items():
             if days < EXPIRES_SOON:
                 self.log.warning(f"the {whose}'s certificate {ends_in(days)}: renew it")
 
     async def _identity(self) -> "Identity | None":
-        from .certificate import own_identity, read_identity
+        from .session.certificate import own_identity, read_identity
 
         if self.config.security == "none":
             return None
@@ -115,7 +115,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         return await self.in_thread(own_identity, self.state_dir / PKI / "own")
 
     async def describe(self) -> Mapping[Tag, Found]:
-        from .nodes import describe_tags
+        from .requests.nodes import describe_tags
 
         session = self._open()
         found = await describe_tags(session, self.devices[0].tags)
@@ -130,8 +130,8 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
                 yield readings
 
     async def _poll(self) -> AsyncGenerator[Readings, None]:
-        from .polling import poll
-        from .subscription import Left
+        from .requests.polling import poll
+        from .subscribe.subscription import Left
 
         session, device = self._open(), self.devices[0]
         try:
@@ -143,7 +143,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
             raise
 
     async def _subscribe(self) -> AsyncGenerator[Readings, None]:
-        from .feed import Feed
+        from .subscribe.feed import Feed
 
         feed = Feed(self._open(), self.devices[0], self.alive, self.log, self._events())
         self._steps = feed.steps
@@ -163,7 +163,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
 
     def _events(self) -> "Events | None":
         """None for a device that tells none: what it raised when it did, is over."""
-        from .events import Events
+        from .subscribe.events import Events
 
         if self.config.events:
             return Events(self._open(), self.config, self.tell, self.log)
@@ -171,17 +171,17 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         return None
 
     async def read(self, tags: Tags) -> Readings:
-        from .reading import ReadPlan
+        from .requests.reading import ReadPlan
 
         return await ReadPlan(self._open(), self.devices[0], tags).read()
 
     async def write(self, tag: Tag, value: float | bool | int | str) -> None:
-        from .writing import write_tag
+        from .requests.writing import write_tag
 
         await write_tag(self._open(), tag, value)
 
     async def acknowledge(self, device: Device, condition: str, event: str, comment: str) -> None:
-        from .methods import acknowledge
+        from .requests.methods import acknowledge
 
         await acknowledge(self._open(), condition, event, comment)
 
@@ -192,12 +192,12 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     async def call(
         self, device: Device, target: str, method: str, arguments: Sequence[Any]
     ) -> Sequence[tuple[str, Any]]:
-        from .methods import call_method
+        from .requests.methods import call_method
 
         return await call_method(self._open(), parse_address(self.config.methods[target].object), method, arguments)
 
     async def browse(self) -> AsyncIterator[tuple[str, Found]]:
-        from .nodes import browse_variables
+        from .requests.nodes import browse_variables
 
         missing: list[str] = []
         async with aclosing(browse_variables(self._open(), missing.append)) as variables:
@@ -261,6 +261,6 @@ def _span(values: Sequence[float]) -> str:
 
 
 def _session_type() -> "type[Session]":
-    from .session import Session
+    from .session.session import Session
 
     return Session

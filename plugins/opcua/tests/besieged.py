@@ -85,7 +85,7 @@ def memory() -> float:
 
 async def main() -> None:
     errors: dict[str, int] = {}
-    await asyncio.to_thread(__import__, "plugins.opcua.session")
+    await asyncio.to_thread(__import__, "plugins.opcua.session.session")
     quiet = memory()
     gaps: list[float] = []
     tasks = [asyncio.create_task(tick(gaps)), asyncio.create_task(keep_alive(int(sys.argv[1]), errors))]

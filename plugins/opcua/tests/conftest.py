@@ -7,8 +7,10 @@ from contextlib import aclosing, asynccontextmanager, suppress
 import pytest
 
 from gateway.plugin import Device, LinkError, Readings, Tag, Tags, Told, quality
-from plugins.opcua import OpcUa, profile, subscription
+from plugins.opcua import OpcUa
 from plugins.opcua.config import NodeConfig, OpcUaConfig
+from plugins.opcua.session import profile
+from plugins.opcua.subscribe import subscription
 from tests.peers.opcua_servers import NAMESPACE, OpcUaPeer, require_node_opcua
 
 

@@ -9,12 +9,12 @@ from asyncua.common.utils import Buffer
 from asyncua.ua import uaerrors
 from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 
-from plugins.opcua.decode import empty_block, joined
-from plugins.opcua.fast import Decoder
-from plugins.opcua.notification import Notification
-from plugins.opcua.profile import Profile
-from plugins.opcua.publishing import Publishing
-from plugins.opcua.structures import NO_TYPES
+from plugins.opcua.session.profile import Profile
+from plugins.opcua.session.publishing import Publishing
+from plugins.opcua.values.blocks import empty_block, joined
+from plugins.opcua.values.bulk_decoder import Decoder
+from plugins.opcua.values.notification import Notification
+from plugins.opcua.values.structures import NO_TYPES
 
 
 class FakeSession:

@@ -6,8 +6,9 @@ from structlog.testing import capture_logs
 
 from gateway.cli.browse import names
 from gateway.config.devices import _wrong_name
-from plugins.opcua import OpcUa, browsing, nodes
+from plugins.opcua import OpcUa
 from plugins.opcua.config import NodeConfig
+from plugins.opcua.requests import browsing, nodes
 
 from .bent import bent, fault, reading
 

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from gateway.plugin import Found, quality
 from plugins.opcua import OpcUa
-from plugins.opcua import session as session_module
+from plugins.opcua.session import session as session_module
 
 from .conftest import NAMESPACE, make_device, node, streaming
 

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.plugin import DeviceEvent, Retained
-from plugins.opcua import events as events_module
 from plugins.opcua.address import Address
 from plugins.opcua.config import OpcUaConfig
-from plugins.opcua.event_fields import NAMES, as_event, event_filter, fields_of, is_branch, node_of
-from plugins.opcua.events import REMEMBERED, Events
-from plugins.opcua.notification import decode_publish
-from plugins.opcua.subscription import Subscription
+from plugins.opcua.requests.event_fields import NAMES, as_event, event_filter, fields_of, is_branch, node_of
+from plugins.opcua.subscribe import events as events_module
+from plugins.opcua.subscribe.events import REMEMBERED, Events
+from plugins.opcua.subscribe.subscription import Subscription
+from plugins.opcua.values.notification import decode_publish
 
 SESSION = SimpleNamespace(address=lambda node: Address(node.NamespaceIndex, node.Identifier))
 CONFIG = OpcUaConfig.model_validate(

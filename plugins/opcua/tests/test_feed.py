@@ -9,12 +9,12 @@ from asyncua.ua import uaerrors
 from structlog.testing import capture_logs
 
 from gateway.plugin import LinkError
-from plugins.opcua import feed as feed_module
-from plugins.opcua import report
 from plugins.opcua.config import OpcUaConfig
-from plugins.opcua.feed import Feed
-from plugins.opcua.session import Session
-from plugins.opcua.subscription import keep_alive_count
+from plugins.opcua.session.session import Session
+from plugins.opcua.subscribe import feed as feed_module
+from plugins.opcua.subscribe import report
+from plugins.opcua.subscribe.feed import Feed
+from plugins.opcua.subscribe.subscription import keep_alive_count
 
 from .conftest import make_device
 from .fakes import FakeSession, notification

@@ -7,7 +7,8 @@ import pytest
 
 from gateway.core.errors import GatewayError
 from gateway.plugin import quality
-from plugins.opcua import items, reading
+from plugins.opcua.requests import reading
+from plugins.opcua.subscribe import items
 from tests.peers.opcua_hostile import counting, published, values
 
 from .bent import bent

@@ -5,7 +5,7 @@ from asyncua import ua
 
 from gateway.plugin import DeviceError
 from plugins.opcua import OpcUa
-from plugins.opcua.methods import as_argument
+from plugins.opcua.requests.methods import as_argument
 from tests.peers.opcua_servers import NAMESPACE
 
 from .conftest import make_device

@@ -9,10 +9,12 @@ from asyncua import ua
 from structlog.testing import capture_logs
 
 from gateway.plugin import quality
-from plugins.opcua import OpcUa, nodes, profile
-from plugins.opcua import feed as feed_module
-from plugins.opcua import items as items_module
-from plugins.opcua import reading as reading_module
+from plugins.opcua import OpcUa
+from plugins.opcua.requests import nodes
+from plugins.opcua.requests import reading as reading_module
+from plugins.opcua.session import profile
+from plugins.opcua.subscribe import feed as feed_module
+from plugins.opcua.subscribe import items as items_module
 from tests.peers.opcua_hostile import (
     ODD_VALUES,
     monitored,

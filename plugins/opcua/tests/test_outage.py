@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.plugin import quality
-from plugins.opcua import feed, history
+from plugins.opcua.subscribe import feed, history
 from tests.peers.opcua_servers import OpcUaPeer
 from tests.peers.proxy import FaultProxy
 

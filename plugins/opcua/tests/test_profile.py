@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from plugins.opcua import OpcUa, profile
-from plugins.opcua.profile import KEPT, MOST_FILES, SIZE, Profile, profile_of
+from plugins.opcua import OpcUa
+from plugins.opcua.session import profile
+from plugins.opcua.session.profile import KEPT, MOST_FILES, SIZE, Profile, profile_of
 
 from .bent import bent, fault, reading
 from .conftest import streaming

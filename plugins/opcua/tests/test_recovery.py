@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.plugin import LinkError, quality
-from plugins.opcua import items as items_module
-from plugins.opcua import session as session_module
-from plugins.opcua.session import Session
+from plugins.opcua.session import session as session_module
+from plugins.opcua.session.session import Session
+from plugins.opcua.subscribe import items as items_module
 from tests.peers.opcua_servers import OpcUaPeer
 from tests.peers.proxy import FaultProxy, half
 

@@ -5,11 +5,11 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.opcua.decode import Block
-from plugins.opcua.quiet import Quiet
 from plugins.opcua.remarks import Remarks
-from plugins.opcua.report import WORTH, Report
-from plugins.opcua.structures import NO_TYPES
+from plugins.opcua.subscribe.quiet import Quiet
+from plugins.opcua.subscribe.report import WORTH, Report
+from plugins.opcua.values.blocks import Block
+from plugins.opcua.values.structures import NO_TYPES
 
 from .conftest import make_device
 from .fakes import FakeSession

@@ -15,8 +15,9 @@ from structlog.testing import capture_logs
 
 from gateway.cli import main
 from gateway.plugin import LinkError, RefusedError
-from plugins.opcua import OpcUa, protection, trusted
+from plugins.opcua import OpcUa
 from plugins.opcua import driver as driver_module
+from plugins.opcua.session import protection, trusted
 from tests.peers.opcua_servers import OpcUaPeer, free_port, require_node_opcua
 
 from .conftest import make_device, streaming

@@ -5,7 +5,7 @@ from asyncua import ua
 from asyncua.crypto import security_policies
 
 from gateway.plugin import RefusedError
-from plugins.opcua.security import choose_endpoint, sends_plain_password
+from plugins.opcua.session.security import choose_endpoint, sends_plain_password
 
 MODE = ua.MessageSecurityMode
 PREFIX = "http://opcfoundation.org/UA/SecurityPolicy#"

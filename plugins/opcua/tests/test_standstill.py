@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from gateway.plugin import LinkError
-from plugins.opcua.feed import STOOD_STILL, Feed
+from plugins.opcua.subscribe.feed import STOOD_STILL, Feed
 
 from .conftest import make_device
 from .fakes import FakeSession, notification

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from gateway.plugin import DeviceError, quality
 from plugins.opcua.address import check_range, parse_member
-from plugins.opcua.part import NoSuchPartError, element_of, member_of
-from plugins.opcua.structures import Types
-from plugins.opcua.values import as_exact
+from plugins.opcua.values.plain import as_exact
+from plugins.opcua.values.structures import Types
+from plugins.opcua.values.value_part import NoSuchPartError, element_of, member_of
 
 from .conftest import make_device, node, streaming
 

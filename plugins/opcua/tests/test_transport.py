@@ -15,9 +15,9 @@ from asyncua.ua.ua_binary import struct_to_binary, uatcp_to_binary
 from asyncua.ua.uaerrors import BadRequestTooLarge
 
 from gateway.plugin import contained
-from plugins.opcua.bounds import Measured, NotUnderstoodError, decoded
-from plugins.opcua.extent import data_value_end
-from plugins.opcua.transport import STRANGER, TRUSTED, BoundedProtocol
+from plugins.opcua.session.transport import STRANGER, TRUSTED, BoundedProtocol
+from plugins.opcua.values.bounds import Measured, NotUnderstoodError, decoded
+from plugins.opcua.values.extent import data_value_end
 
 
 class Wire(asyncio.Transport):
@@ -247,4 +247,4 @@ def test_the_library_is_as_it_was_when_its_inside_was_made_use_of():
     ).keys()
     assert {"_make_protocol", "_on_transport_lost"} <= vars(UaClient).keys()
     assert {"read", "skip", "copy"} <= vars(Buffer).keys()
-    assert ua_binary._reshape.__module__ == ua_binary.unpack_uatype_array.__module__ == "plugins.opcua.bounds"
+    assert ua_binary._reshape.__module__ == ua_binary.unpack_uatype_array.__module__ == "plugins.opcua.values.bounds"

@@ -7,7 +7,7 @@ from asyncua import ua
 
 from gateway.plugin import DeviceError
 from plugins.opcua import OpcUa
-from plugins.opcua.writing import as_variant
+from plugins.opcua.requests.writing import as_variant
 
 from .conftest import make_device, streaming
 

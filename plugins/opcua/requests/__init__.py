@@ -1,0 +1,1 @@
+"""What is asked of a server and answered at once: reading, writing, browsing, methods."""

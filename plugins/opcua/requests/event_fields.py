@@ -1,0 +1,194 @@
+"""Events of a server: which of their fields are asked for, and what they become (OPC 10000-5 §6.4, OPC 10000-9 §5)."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from asyncua import ua
+
+from gateway.plugin import Condition, DeviceEvent, cleaned
+
+from ..session.errors import name_of
+from ..session.session import Session
+from ..values.blocks import nanoseconds
+
+_FIELDS = {
+    ua.ObjectIds.BaseEventType: ("EventId", "EventType", "SourceNode", "SourceName", "Time", "Message", "Severity"),
+    ua.ObjectIds.ConditionType: (
+        "",
+        "ConditionName",
+        "BranchId",
+        "Retain",
+        "EnabledState/Id",
+        "Quality",
+        "Comment",
+        "ClientUserId",
+    ),
+    ua.ObjectIds.AcknowledgeableConditionType: ("AckedState/Id", "ConfirmedState/Id"),
+    ua.ObjectIds.AlarmConditionType: ("ActiveState/Id", "SuppressedOrShelved"),
+    ua.ObjectIds.ExclusiveLimitAlarmType: ("LimitState/CurrentState",),
+}
+"""By the type that declares them; the empty one is the id of the condition itself."""
+NAMES = tuple(path for paths in _FIELDS.values() for path in paths)
+
+REFRESH_START = ua.NodeId(ua.ObjectIds.RefreshStartEventType)
+REFRESH_END = ua.NodeId(ua.ObjectIds.RefreshEndEventType)
+REFRESH_REQUIRED = ua.NodeId(ua.ObjectIds.RefreshRequiredEventType)
+OVERFLOW = ua.NodeId(ua.ObjectIds.EventQueueOverflowEventType)
+
+_SEVERITIES = ((100, "info"), (333, "advisory"), (666, "warning"))
+"""The standard counts 1 to 333 as low, to 666 as medium, to 1000 as high."""
+LONGEST_ID = 1024
+"""Bytes of an event's id; of a longer one there is no telling."""
+LONGEST_ADDRESS = 4200
+_BRANCH = " branch "
+_INDEX = re.compile(r"^\d+:")
+
+
+def event_filter() -> ua.EventFilter:
+    """All events, with these fields."""
+    clauses = [
+        ua.SimpleAttributeOperand(
+            TypeDefinitionId=ua.NodeId(kind),
+            BrowsePath=[ua.QualifiedName(name, 0) for name in path.split("/") if name],
+            AttributeId=ua.AttributeIds.Value if path else ua.AttributeIds.NodeId,
+        )
+        for kind, paths in _FIELDS.items()
+        for path in paths
+    ]
+    return ua.EventFilter(SelectClauses=clauses)
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields of one event that have a value."""
+
+    values: Mapping[str, Any]
+
+    @property
+    def event_type(self) -> ua.NodeId | None:
+        return self.node("EventType")
+
+    @property
+    def is_audit(self) -> bool:
+        """Whether the server only notes what one of its clients did."""
+        return _type_name(self.event_type).startswith("Audit")
+
+    def node(self, name: str) -> ua.NodeId | None:
+        """A node id; None for none, and for that of nothing."""
+        value = self.values.get(name)
+        return value if isinstance(value, ua.NodeId) and not value.is_null() else None
+
+    def text(self, name: str) -> str:
+        value = self.values.get(name)
+        if isinstance(value, ua.LocalizedText):
+            value = value.Text
+        return cleaned(value) if isinstance(value, str) else ""
+
+    def flag(self, name: str) -> bool | None:
+        value = self.values.get(name)
+        return value if isinstance(value, bool) else None
+
+
+def fields_of(values: Sequence[ua.Variant]) -> Fields:
+    """From what a notification holds. A status code in place of a value says that there is none."""
+    given = {name: variant.Value for name, variant in zip(NAMES, values, strict=False)}
+    return Fields(
+        {
+            name: value
+            for name, value in given.items()
+            if value is not None and (name == "Quality" or not isinstance(value, ua.StatusCode))
+        }
+    )
+
+
+def as_event(session: Session, device: str, fields: Fields, now_ns: int, *, restated: bool = False) -> DeviceEvent:
+    """What the gateway is told. `now_ns` stands in where the server gives no time; `restated`: the server says once more what
+    it retains."""
+    condition = _condition(session, fields)
+    time = fields.values.get("Time")
+    t_ns = nanoseconds(time) if isinstance(time, datetime) else None
+    what = fields.text("Message") or (condition.name if condition else _type_name(fields.event_type))
+    source = _source(fields)
+    message = f"{device}: {source}: {what}" if source else f"{device}: {what}"
+    level = fields.values.get("Severity")
+    severity = level if isinstance(level, int) and not isinstance(level, bool) else 0
+    event_id = fields.values.get("EventId")
+    return DeviceEvent(
+        device,
+        event_id.hex() if isinstance(event_id, bytes) and 0 < len(event_id) <= LONGEST_ID else uuid4().hex,
+        now_ns if t_ns is None else t_ns,
+        message,
+        next((word for most, word in _SEVERITIES if severity <= most), "alarm"),
+        _detail(session, fields, severity),
+        condition,
+        restated=restated and condition is not None and condition.retained,
+        by=fields.text("ClientUserId"),
+    )
+
+
+def _condition(session: Session, fields: Fields) -> Condition | None:
+    node = fields.node("")
+    if node is None or not fields.text("ConditionName"):
+        return None
+    enabled = fields.flag("EnabledState/Id") is not False
+    retained = enabled and bool(fields.flag("Retain"))
+    active, acked = fields.flag("ActiveState/Id"), fields.flag("AckedState/Id")
+    name = ".".join(part for part in (_source(fields), fields.text("ConditionName")) if part)
+    identity = _address(session, node)
+    branch = fields.node("BranchId")
+    if branch is not None:
+        return Condition(f"{identity}{_BRANCH}{_address(session, branch)}", f"{name} (earlier)", False, acked, retained)
+    active = enabled and (retained if active is None else active)
+    return Condition(identity, name, active, acked, retained)
+
+
+def _address(session: Session, node: ua.NodeId) -> str:
+    """A node id as text. One that is no text, or longer than the standard allows, does not lead back to the node."""
+    return cleaned(session.address(node), LONGEST_ADDRESS)
+
+
+def is_branch(condition: Condition) -> bool:
+    """Whether it is what a condition was before, which is over and still has to be acknowledged."""
+    return _BRANCH in condition.id
+
+
+def node_of(condition: str) -> str:
+    """The address of the node of a condition, also of one that is a branch."""
+    return condition.partition(_BRANCH)[0]
+
+
+def _source(fields: Fields) -> str:
+    """Some servers write a browse name with its namespace's index, which is of no use to people."""
+    return _INDEX.sub("", fields.text("SourceName"))
+
+
+def _type_name(kind: ua.NodeId | None) -> str:
+    if kind is None or kind.NamespaceIndex:
+        return ""
+    return str(ua.ObjectIdNames.get(kind.Identifier, ""))
+
+
+def _detail(session: Session, fields: Fields, severity: int) -> dict[str, Any]:
+    """The device's own words, those that it gives."""
+    kind, source = fields.event_type, fields.node("SourceNode")
+    quality = fields.values.get("Quality")
+    said = {
+        "device_severity": severity,
+        "event_type": _type_name(kind) or (_address(session, kind) if kind else ""),
+        "source": _source(fields),
+        "source_node": _address(session, source) if source else "",
+        "limit": fields.text("LimitState/CurrentState"),
+        "active": fields.flag("ActiveState/Id"),
+        "acked": fields.flag("AckedState/Id"),
+        "confirmed": fields.flag("ConfirmedState/Id"),
+        "enabled": fields.flag("EnabledState/Id"),
+        "suppressed": fields.flag("SuppressedOrShelved") or None,
+        "retain": fields.flag("Retain"),
+        "quality": name_of(int(quality.value)) if isinstance(quality, ua.StatusCode) and quality.value else "",
+        "comment": fields.text("Comment"),
+    }
+    return {name: value for name, value in said.items() if value not in (None, "")}

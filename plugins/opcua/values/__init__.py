@@ -1,0 +1,1 @@
+"""Values from their bytes to columns; imports nothing of the session."""
