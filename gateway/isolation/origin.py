@@ -1,12 +1,14 @@
 """Where a driver's class comes from, so that another process can load it."""
 
 import importlib
+import importlib.util
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.core.errors import PluginError
+from gateway.core.errors import PluginError, RefusedError
+from gateway.plugin.content import content_hash, first_content_hash
 from gateway.plugin.driver import Driver
 from gateway.plugin.loading import PACKAGE, load_plugin
 
@@ -20,6 +22,8 @@ class Origin:
     module: str
     name: str
     """Of the class within its module."""
+    content: str
+    """The hash of its files as the audit trail says that they run."""
 
     @classmethod
     def of(cls, driver_type: type[Driver[Any, Any]]) -> "Origin":
@@ -31,7 +35,10 @@ class Origin:
         if module.startswith(f"{PACKAGE}."):
             file = Path(str(sys.modules[".".join(module.split(".")[:2])].__file__))
             path = str(file.parent if file.name == "__init__.py" else file)
-        return cls(path, module, name)
+        try:
+            return cls(path, module, name, first_content_hash(_files(path, module)))
+        except OSError as error:
+            raise PluginError(f"{error.filename} cannot be read: {error.strerror}") from error
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -42,7 +49,11 @@ class Origin:
         return (str(Path(file).parent),) if file else ()
 
     def load(self) -> type[Driver[Any, Any]]:
-        """The class, in the process that is to run it. Raises PluginError."""
+        """The class, in the process that is to run it. Raises PluginError, and RefusedError when its files are not those that
+        the gateway loaded."""
+        files = _files(self.path, self.module)
+        if content_hash(files) != self.content:
+            raise RefusedError(f"{files} has changed since the gateway loaded it: restart the gateway")
         if self.path:
             load_plugin(Path(self.path))
         try:
@@ -54,3 +65,16 @@ class Origin:
         if not (isinstance(found, type) and issubclass(found, Driver)):
             raise PluginError(f"{self.module}.{self.name} is no driver any more; restart the gateway")
         return found
+
+
+def _files(path: str, module: str) -> Path:
+    """The plugin's file or folder; of an installed one the package that it is part of. Imports nothing of it."""
+    if path:
+        return Path(path)
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):  # the first of them may be folders without code of their own
+        spec = importlib.util.find_spec(".".join(parts[:count]))
+        if spec is not None and spec.origin:
+            file = Path(spec.origin)
+            return file.parent if file.name == "__init__.py" else file
+    raise PluginError(f"{module} is in no package that is made of files")

@@ -8,7 +8,6 @@ A plugin that cannot be used is parked: `all()` names it with the reason, asking
 words, and everything else works.
 """
 
-import hashlib
 import importlib.util
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -22,16 +21,14 @@ import gateway
 from gateway.config.base import DeviceConfig, ServiceConfig, SinkConfig, TagConfig
 from gateway.core.errors import PluginError
 from gateway.core.text import cleaned
-from gateway.places.regular import read_regular
+from gateway.plugin.content import content_hash
 from gateway.plugin.driver import Driver, option_types
 from gateway.plugin.loading import Loaded, PluginClass, load, load_installed
-from gateway.plugin.ownership import all_of, refuse_untrusted, refuse_untrusted_directory
+from gateway.plugin.ownership import refuse_untrusted, refuse_untrusted_directory
 from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
 
 ENTRY_POINTS = "edge_gateway.plugins"
-FILE_AT_MOST = 1024**3
-"""Bytes of a plugin's file."""
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 Source = Literal["shipped", "directory", "installed"]
@@ -268,16 +265,6 @@ def _hash(found: _Found) -> str:
     if found.source == "installed":
         return found.version
     try:
-        return _hash_of(Path(found.origin))
+        return content_hash(Path(found.origin))
     except (OSError, PluginError) as error:
         return f"not known: {cleaned(error)}"
-
-
-def _hash_of(origin: Path) -> str:
-    whole = hashlib.sha256()
-    for path in sorted(all_of(origin)):
-        if "__pycache__" in path.parts or not path.is_file():
-            continue
-        content = hashlib.sha256(read_regular(path, FILE_AT_MOST)).hexdigest()
-        whole.update(f"{path.relative_to(origin.parent)}\0{content}\n".encode())
-    return whole.hexdigest()
