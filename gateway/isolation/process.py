@@ -150,9 +150,9 @@ class Process:
         return {"pid": self._popen.pid, "memory": pages * os.sysconf("SC_PAGE_SIZE"), "starts": self.born}
 
     def epitaph(self) -> str:
-        """How it ended, in words, if it has since this was asked last; else empty."""
+        """How it ended, in words, if it has by itself since this was asked last; else empty."""
         said, self._epitaph = self._epitaph, ""
-        return said
+        return said if self._why != _UNWANTED else ""
 
     # Its life.
 
