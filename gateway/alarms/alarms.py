@@ -23,7 +23,7 @@ from gateway.core.clock import Clock
 from gateway.core.deadline import Deadline
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
-from gateway.outbox.identity import boot_number
+from gateway.outbox.format import boot_number
 from gateway.supervise.contained import containing
 
 LOOK_SECONDS = 5.0

@@ -11,8 +11,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.times import EARLIEST, LATEST, rfc3339
 from gateway.operate.notes import Notes
 from gateway.outbox import Outbox
-from gateway.outbox.history import Asked
-from gateway.outbox.replay import RATE, Replay
+from gateway.outbox.deliver import RATE, Asked, Replay
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.operate.commands import Commands
 from gateway.operate.notes import Notes
-from gateway.outbox.dead_letter import file_name
+from gateway.outbox.format import file_name
 from gateway.pipeline import Pipeline
 from gateway.plugin.service import Observer, Service, ServiceHost
 from gateway.supervise import Foreign, Health, Running, containing, keep_running, running

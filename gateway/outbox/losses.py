@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.core.record import Lane
-from gateway.outbox.intervals import IntervalSet
-from gateway.outbox.segment import Segment
-from gateway.outbox.track import Loss
+from gateway.outbox.deliver import Loss
+from gateway.outbox.format import IntervalSet, Segment
 
 
 def loss_body(loss: Loss, sink: str, born_ns: int) -> dict[str, Any]:

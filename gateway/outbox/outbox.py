@@ -21,31 +21,40 @@ from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device
 from gateway.core.text import cleaned
-from gateway.outbox import state
-from gateway.outbox.admission import Admission
-from gateway.outbox.ballast import NO_ROOM, Ballast
-from gateway.outbox.bodies import body_of
-from gateway.outbox.dead import DeadLetters
-from gateway.outbox.disk import Disk
-from gateway.outbox.fitting import fitted
-from gateway.outbox.identity import Numbers, SetAside, all_set_aside
-from gateway.outbox.intake import Body, Intake
-from gateway.outbox.lane import LaneLog
-from gateway.outbox.lane_file import Entry, Growth, Renewal
+from gateway.outbox import start
+from gateway.outbox.deliver import (
+    PATIENCE,
+    UNKEPT_AT_MOST,
+    DeadLetters,
+    Order,
+    Reader,
+    Readers,
+    Replays,
+    Unkept,
+    marked,
+)
+from gateway.outbox.format import Numbers, SetAside, all_set_aside, body_of, synced_path
+from gateway.outbox.housekeeping import Upkeep
 from gateway.outbox.losses import skip_body
-from gateway.outbox.reader import Order, Reader
-from gateway.outbox.readers import Readers
-from gateway.outbox.receipts import Receipts
-from gateway.outbox.receipts_files import ReceiptFiles
-from gateway.outbox.replays import Replays
+from gateway.outbox.receipts import ReceiptFiles, Receipts
 from gateway.outbox.retention import default_max_size
-from gateway.outbox.spill import Spill
-from gateway.outbox.stamps import Stamps
-from gateway.outbox.synced import synced_path
-from gateway.outbox.unkept import AT_MOST as UNKEPT_AT_MOST
-from gateway.outbox.unkept import PATIENCE, Unkept, marked
-from gateway.outbox.upkeep import Upkeep
-from gateway.outbox.writer import Group, Writer
+from gateway.outbox.write import (
+    NO_ROOM,
+    Admission,
+    Ballast,
+    Body,
+    Disk,
+    Entry,
+    Group,
+    Growth,
+    Intake,
+    LaneLog,
+    Renewal,
+    Spill,
+    Stamps,
+    Writer,
+    fitted,
+)
 from gateway.plugin.driver import Found
 
 log = structlog.get_logger()
@@ -66,7 +75,7 @@ class Outbox:
     """One log: `open`, then `bind` devices and take `reader`s, `append` while `run` runs, and `close`."""
 
     def __init__(
-        self, directory: Path, section: OutboxSection, clock: Clock, found: state.State, substitute_for: str = ""
+        self, directory: Path, section: OutboxSection, clock: Clock, found: start.State, substitute_for: str = ""
     ) -> None:
         self.log_id = found.log_id
         self._set_aside = [str(path) for path in all_set_aside(directory)]
@@ -146,7 +155,7 @@ class Outbox:
     ) -> "Outbox":
         """The log in this directory, made or recovered. Blocking. Damaged data is set aside and told, never a reason not
         to start. Raises OSError only when the directory cannot be written at all."""
-        found = state.load(directory, clock.wall_ns(), clock.boot_ns())
+        found = start.load(directory, clock.wall_ns(), clock.boot_ns())
         outbox = cls(directory, section, clock, found, substitute_for)
         outbox.configured(config_hash)
         outbox._intake.look()

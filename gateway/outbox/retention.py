@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from gateway.core.record import Lane
-from gateway.outbox.segment import Segment
+from gateway.outbox.format import Segment
 
 Policy = Literal["drop_oldest", "drop_newest"]
 

@@ -9,10 +9,8 @@ from gateway.core.context import Context
 from gateway.core.record import Kind, Record
 from gateway.core.tag import Device
 from gateway.core.topic import check_template, device_topic, own_topic, safe
+from gateway.encode import MILLISECOND, BlockJson, clock_json, clock_members, exact_json
 from gateway.plugin.sink import Message
-from gateway.publish.block import MILLISECOND, BlockJson
-from gateway.publish.clock import clock_json, clock_members
-from gateway.publish.exact import exact_json
 
 RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip")
 """Last levels of the topics beside the readings'."""

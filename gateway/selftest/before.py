@@ -7,9 +7,17 @@ from typing import Any
 
 from gateway.core.record import Lane
 from gateway.outbox import Outbox, Reader
-from gateway.outbox.frames import DEFINITION, is_record, scan
-from gateway.outbox.segment import HEADER_SIZE, TRAILER_SIZE, read_footer, read_header
-from gateway.outbox.synced import SyncedBoots, synced_path
+from gateway.outbox.format import (
+    DEFINITION,
+    HEADER_SIZE,
+    TRAILER_SIZE,
+    SyncedBoots,
+    is_record,
+    read_footer,
+    read_header,
+    scan,
+    synced_path,
+)
 from gateway.selftest.full_disk import within
 from gateway.selftest.logs import bind, block, event, number_of, opened
 from gateway.selftest.restart import restarted

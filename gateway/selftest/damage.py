@@ -8,8 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from gateway.core.record import Lane
-from gateway.outbox.frames import HEAD_SIZE
-from gateway.outbox.segment import HEADER_SIZE, TRAILER_SIZE
+from gateway.outbox.format import HEAD_SIZE, HEADER_SIZE, TRAILER_SIZE
 from gateway.selftest.before import SECTION, SINK, Before, Place, prepare, valued
 from gateway.selftest.check import Check, Progress
 from gateway.selftest.logs import ROWS, number_of

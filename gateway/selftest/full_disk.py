@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import Reader
-from gateway.outbox.intervals import IntervalSet
+from gateway.outbox.format import IntervalSet
 from gateway.selftest.check import Check, Progress
 from gateway.selftest.logs import ROWS, bind, block, event, number_of, opened
 from gateway.selftest.process import answer

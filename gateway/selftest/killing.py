@@ -8,11 +8,9 @@ from typing import Any
 
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
-from gateway.outbox import receipts_verify
-from gateway.outbox.files import LogFiles
-from gateway.outbox.intervals import IntervalSet
-from gateway.outbox.receipts_files import kept
-from gateway.outbox.verify import verify
+from gateway.outbox.format import IntervalSet
+from gateway.outbox.inspect import LogFiles, verify, verify_receipts
+from gateway.outbox.receipts import kept
 from gateway.selftest.check import Check, Progress
 from gateway.selftest.logs import CLOCK, ROWS, SINKS
 from gateway.selftest.process import STARTED, Child, answer, child
@@ -145,7 +143,7 @@ def _judge_receipts(log: Path, records: int, check: Check) -> None:
     receipts = kept(log / "receipts", 0, CLOCK.wall_ns() + _DAY_NS)
     counted = sum(receipt["records"] for receipt in receipts)
     readings = sum(receipt["readings"] for receipt in receipts)
-    wrong = [found.words for found in receipts_verify.verify(LogFiles(log), receipts, lambda _: None) if found.wrong]
+    wrong = [found.words for found in verify_receipts(LogFiles(log), receipts, lambda _: None) if found.wrong]
     check.figures |= {"receipts": len(receipts), "records in them": counted}
     expected = (records, records * ROWS)
     said = (counted, readings)

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import Outbox, Reader
-from gateway.outbox.intervals import IntervalSet
+from gateway.outbox.format import IntervalSet
 from gateway.selftest.logs import bind, block, opened
 
 AFTER = 1_000_000

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.core.clock import SystemClock
-from gateway.outbox import identity
+from gateway.outbox.format import identity
 from tests.app.plant import Site, device, sink
 
 YEARS = 56 * 365 * 86_400_000

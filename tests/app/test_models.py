@@ -11,7 +11,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.times import EARLIEST, LATEST
 from gateway.detect import succession, versions
 from gateway.detect.learn.sources import from_outbox
-from gateway.outbox.files import LogFiles
+from gateway.outbox.inspect.log_files import LogFiles
 from tests.app.plant import Site, device, sink
 from tests.detect.graphs import CARD, save
 

@@ -21,7 +21,8 @@ from gateway.cli import main
 from gateway.config.model import GatewaySection, OutboxSection
 from gateway.core.clock import FakeClock
 from gateway.core.record import Record
-from gateway.outbox import Outbox, Reader, state
+from gateway.outbox import Outbox, Reader
+from gateway.outbox.start import state
 from gateway.publish import JsonEncoder
 
 LATER = 1_800_100_000_000_000_000

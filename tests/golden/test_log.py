@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from gateway.core.clock import FakeClock
-from gateway.outbox import Outbox, state
+from gateway.outbox import Outbox
+from gateway.outbox.start import state
 from tests.golden import reading
 
 ARCHIVE = Path(__file__).parent / "log-0.1.tar.xz"

@@ -20,7 +20,8 @@ from gateway.core.event import Contribution, Event
 from gateway.core.readings import Readings
 from gateway.core.record import Lane
 from gateway.core.tag import VALUE_TYPES, Device
-from gateway.outbox import Outbox, state
+from gateway.outbox import Outbox
+from gateway.outbox.start import state
 from gateway.plugin.driver import Found
 
 WALL = 1_800_000_000_000_000_000

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gateway.outbox import ballast, identity, lane_file, recovery, small_files, writer
+from gateway.outbox.format import identity
+from gateway.outbox.start import recovery
+from gateway.outbox.write import ballast, lane_file, small_files, writer
 from gateway.places import durable, regular
 
 PAGE = 4096

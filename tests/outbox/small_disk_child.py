@@ -15,8 +15,8 @@ from gateway.core.context import Context
 from gateway.core.event import Event
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import Reader
-from gateway.outbox.admission import QUEUED_AT_MOST
-from gateway.outbox.intervals import IntervalSet
+from gateway.outbox.format.intervals import IntervalSet
+from gateway.outbox.write.admission import QUEUED_AT_MOST
 from tests.outbox.making import Log, block, fill, spec, until
 
 _OPTIONS = {"min_free": 0, "max_size": 64 * 2**20, "segment_size": 64 * 1024, "ballast": 256 * 1024}

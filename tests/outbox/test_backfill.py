@@ -3,7 +3,7 @@
 import asyncio
 
 from gateway.core.quality import HISTORICAL
-from gateway.outbox.rate import Rate
+from gateway.outbox.deliver.rate import Rate
 from tests.outbox.making import block, fill, spec, until, values
 
 

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from gateway.core.clock import ClockState
 from gateway.core.record import Kind, Lane, Record
-from gateway.outbox import Outbox, Reader, state
-from gateway.outbox.export import Wanted, export_csv
-from gateway.outbox.files import LogFiles
-from gateway.outbox.frames import scan
-from gateway.outbox.identity import read_numbers
-from gateway.outbox.segment import HEADER_SIZE
-from gateway.outbox.stamps import Stamps
-from gateway.outbox.synced import SyncedBoots, read_synced, synced_path
+from gateway.outbox import Outbox, Reader
+from gateway.outbox.format.clock_correction import SyncedBoots, read_synced, synced_path
+from gateway.outbox.format.frames import scan
+from gateway.outbox.format.identity import read_numbers
+from gateway.outbox.format.segment import HEADER_SIZE
+from gateway.outbox.inspect.export import Wanted, export_csv
+from gateway.outbox.inspect.log_files import LogFiles
+from gateway.outbox.start import state
+from gateway.outbox.write.log_clock import Stamps
 from tests.outbox.making import Log, block, fill, spec, take, until, values
 
 HOUR = 3600

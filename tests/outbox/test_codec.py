@@ -9,7 +9,9 @@ from hypothesis.extra import numpy as npst
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane
 from gateway.core.tag import Device, Tag, Tags
-from gateway.outbox import columns, exact, frames
+from gateway.encode import columns
+from gateway.encode import exact_bytes as exact
+from gateway.outbox.format import frames
 
 device = Device("press-1", "fake", Tags("press-1", [Tag(i, "press-1", f"tag{i}") for i in (7, 8, 9, 20)]))
 

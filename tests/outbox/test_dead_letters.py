@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from gateway.core.event import Event
 from gateway.core.record import Kind, Lane, Record
-from gateway.outbox import dead
-from gateway.outbox.dead_letter import Letter, dump, load
-from gateway.outbox.progress import Progress
+from gateway.outbox.deliver import dead_letters as dead
+from gateway.outbox.format.cursor import Progress
+from gateway.outbox.format.dead_letter import Letter, dump_letter, load_letter
 from tests.outbox.making import block, fill, spec, take, until, values
 
 
@@ -43,7 +43,7 @@ async def test_a_letter_holds_the_record_whole(log, context):
         log, context, value=np.array([1.5, np.nan, np.inf]), exact={1: 2**70}, quality=np.array([0, 0, 7], np.uint32)
     )
     letter = Letter("zentral/ü", "packet too large", 5, record)
-    again = load(dump(letter))
+    again = load_letter(dump_letter(letter))
     assert (again.sink, again.reason, again.died_ns, again.name) == (letter.sink, letter.reason, 5, letter.name)
     assert parts(record) == parts(again.record)
     assert "/" not in letter.name
@@ -52,13 +52,13 @@ async def test_a_letter_holds_the_record_whole(log, context):
 @given(st.data())
 def test_no_damage_to_a_letter_goes_unnoticed(data):
     record = Record("log", Lane.ALARM, 7, Kind.EVENT, 1, 2, 3, 4, "0badcafe", 1, None, {"message": "Öl"})
-    letter = dump(Letter("central", "no", 5, record))
+    letter = dump_letter(Letter("central", "no", 5, record))
     at = data.draw(st.integers(0, len(letter) - 3))
     flip = data.draw(st.integers(1, 255))
     cut = data.draw(st.booleans())
     damaged = letter[:at] if cut else letter[:at] + bytes([letter[at] ^ flip]) + letter[at + 1 :]
     with pytest.raises(ValueError, match=r"checksum|missing"):
-        load(damaged)
+        load_letter(damaged)
 
 
 async def refuse_some(outbox, context, seqs, reason="packet too large"):

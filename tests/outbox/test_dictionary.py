@@ -3,7 +3,7 @@ import dataclasses
 from gateway.config.base import DeviceConfig, TagConfig
 from gateway.config.model import DeviceSpec
 from gateway.core.context import Context
-from gateway.outbox import dictionary
+from gateway.outbox.format import dictionary
 from gateway.plugin.driver import Found
 from tests.outbox.making import block, fill, spec, take
 

@@ -100,7 +100,7 @@ async def test_a_power_cut_right_after_leaves_all_that_was_said_to_be_kept(
         ((old, content),) = kernel.forgotten.items()
         (whole.directory / "data" / old.name).write_bytes(content)
     for name, other in (("cut", cut), ("whole", whole)):
-        monkeypatch.setattr("gateway.outbox.identity._place", lambda _: {})
+        monkeypatch.setattr("gateway.outbox.format.identity._place", lambda _: {})
         async with other.opened() as outbox:
             assert await everything(outbox, 10) == list(range(10)), name
             assert outbox.status()["lanes"]["data"]["accepted"] == 30

@@ -12,9 +12,9 @@ from gateway.core.clock import ClockState
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane
 from gateway.core.tag import Device, Tag, Tags
-from gateway.outbox import columns
-from gateway.outbox.frames import Stamp, frame
-from gateway.outbox.segment import header
+from gateway.encode import columns
+from gateway.outbox.format.frames import Stamp, frame
+from gateway.outbox.format.segment import header
 
 PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
 LOG, AT = "b41db82836474bc2", 1_767_225_600_000_000_000

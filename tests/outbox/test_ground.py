@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.record import Kind, Lane
-from gateway.outbox.ground import Spares
+from gateway.outbox.write.ground import Spares
 from tests.outbox.making import Log, block, fill, spec, take, until, values
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from gateway.core.record import Kind, Lane, Record
-from gateway.outbox import identity
-from gateway.outbox.files import LogFiles
-from gateway.outbox.identity import identify
-from gateway.outbox.verify import verify
+from gateway.outbox.format import identity
+from gateway.outbox.format.identity import identify
+from gateway.outbox.inspect.log_files import LogFiles
+from gateway.outbox.inspect.verification import verify
 from tests.outbox.making import Log, fill, spec, take, values
 
 

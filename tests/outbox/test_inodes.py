@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.context import Context
-from gateway.outbox import lane_file
+from gateway.outbox.write import lane_file
 from tests.outbox.making import Log, fill, spec, take, until
 
 

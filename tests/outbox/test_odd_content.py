@@ -11,23 +11,18 @@ import pytest
 from gateway.core.context import Context
 from gateway.core.event import Event
 from gateway.core.record import Kind, Lane, Record
-from gateway.outbox import (
-    columns,
-    dead_letter,
-    dictionary,
-    exact,
-    identity,
-    progress,
-    reading,
-    receipts_files,
-    recovery,
-    synced,
-)
-from gateway.outbox.bodies import BODY_AT_MOST, encoded
-from gateway.outbox.frames import HEAD_SIZE, frame, peek, scan
-from gateway.outbox.reading import read_body
-from gateway.outbox.recovery import recover
-from gateway.outbox.segment import HEADER_SIZE
+from gateway.encode import columns
+from gateway.encode import exact_bytes as exact
+from gateway.outbox.format import clock_correction as synced
+from gateway.outbox.format import cursor as progress
+from gateway.outbox.format import dead_letter, dictionary, identity, reading
+from gateway.outbox.format.bodies import BODY_AT_MOST, encoded
+from gateway.outbox.format.frames import HEAD_SIZE, frame, peek, scan
+from gateway.outbox.format.reading import read_body
+from gateway.outbox.format.segment import HEADER_SIZE
+from gateway.outbox.receipts import files as receipts_files
+from gateway.outbox.start import recovery
+from gateway.outbox.start.recovery import recover
 from gateway.plugin.driver import Found
 from tests.outbox.making import Log, block, fill, spec, take, values
 from tests.outbox.test_wild import encoder, make
@@ -176,7 +171,7 @@ def read_frame(real: Path) -> None:
     at, head = next((at, head) for at, head in scan(data, HEADER_SIZE) if head.kind == Kind.READINGS)
     known = dictionary.Dictionary()
     known.load((real / "tags").read_bytes())
-    reading.record(head, memoryview(data)[at + HEAD_SIZE : at + head.size], real, "x" * 16, known)
+    reading.read_record(head, memoryview(data)[at + HEAD_SIZE : at + head.size], real, "x" * 16, known)
 
 
 def learned(real: Path) -> None:
@@ -187,9 +182,13 @@ PARSERS = {
     "identity": (identity, "parse_json", lambda real: identity.read_identity(real / "log.json")),
     "cursor": (progress, "parse_json", lambda real: progress.read_cursor(a(real, "cursors/*.json"), "x")),
     "definition": (dictionary.orjson, "loads", learned),
-    "dead letter": (dead_letter, "parse_json", lambda real: dead_letter.load(a(real, "dead/*").read_bytes())),
+    "dead letter": (dead_letter, "parse_json", lambda real: dead_letter.load_letter(a(real, "dead/*").read_bytes())),
     "frame": (reading.columns, "decode", read_frame),
-    "body": (reading, "check_body", lambda real: reading.record(head_of_event(), memoryview(b"{}"), real, "x", None)),
+    "body": (
+        reading,
+        "check_body",
+        lambda real: reading.read_record(head_of_event(), memoryview(b"{}"), real, "x", None),
+    ),
     "exact": (exact, "_get", lambda real: exact.decode(b"\1\0\0\0\0\0\0\0N")),
     "column": (reading.columns.np, "frombuffer", read_frame),
 }
@@ -292,7 +291,7 @@ async def test_odd_words_that_a_device_finds_for_its_tags_are_kept_as_text(log: 
 def test_a_dead_letter_of_a_record_that_json_does_not_hold_is_still_a_letter() -> None:
     body = {"event": "e", "device": "a", "text": "\ud800", "n": 1 << 80}
     record = Record("0" * 16, Lane.ALARM, 1, Kind.EVENT, 1, 1, 1, 1, "c0ffee00", 1, None, body)
-    letter = dead_letter.load(dead_letter.dump(dead_letter.Letter("central", "no \ud800", 1, record)))
+    letter = dead_letter.load_letter(dead_letter.dump_letter(dead_letter.Letter("central", "no \ud800", 1, record)))
     assert letter.record.body["not_kept"]
     assert letter.record.body["event"] == "e"
 

@@ -6,10 +6,11 @@ import pytest
 
 from gateway.core.event import Event
 from gateway.core.record import Kind, Lane, Record
-from gateway.outbox import Outbox, Reader, admission
-from gateway.outbox.admission import Admission
-from gateway.outbox.intervals import IntervalSet
+from gateway.outbox import Outbox, Reader
+from gateway.outbox.format.intervals import IntervalSet
 from gateway.outbox.retention import yielding
+from gateway.outbox.write import admission
+from gateway.outbox.write.admission import Admission
 from tests.outbox.making import block, fill, spec, take, until
 from tests.outbox.small_disk import SmallDisk
 

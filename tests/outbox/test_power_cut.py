@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from gateway.core.record import Kind, Lane, Record
-from gateway.outbox.dead_letter import load
-from gateway.outbox.lane_file import Entry, LaneFile
-from gateway.outbox.writer import Writer
+from gateway.outbox.format.dead_letter import load_letter
+from gateway.outbox.write.lane_file import Entry, LaneFile
+from gateway.outbox.write.writer import Writer
 from gateway.selftest.logs import CLOCK, ROWS, bind, block, event, number_of, opened, silence
 from gateway.selftest.restart import Restart, restarted
 from gateway.testing.link import eventually
@@ -177,7 +177,7 @@ async def test_a_dead_letter_is_soon_as_durable_as_what_it_was_taken_from(tmp_pa
         path = directory / "dead" / letter
         await eventually(lambda: is_durable(disk.photo(), path), 30)
         after = disk.photo().after_the_cut(chance)
-        assert load(after[path]).record.id == record.id
+        assert load_letter(after[path]).record.id == record.id
 
 
 @pytest.mark.timeout(180)

@@ -23,14 +23,14 @@ from gateway.core.context import Context
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
+from gateway.encode.columns import encode
+from gateway.encode.record_hash import Content
 from gateway.outbox import Outbox, Reader
 from gateway.outbox import outbox as outbox_module
-from gateway.outbox.columns import encode
-from gateway.outbox.content import Content
-from gateway.outbox.frames import HEAD_SIZE, scan
-from gateway.outbox.intake import ROWS_AT_MOST
-from gateway.outbox.segment import HEADER_SIZE
-from gateway.outbox.writer import Writer
+from gateway.outbox.format.frames import HEAD_SIZE, scan
+from gateway.outbox.format.segment import HEADER_SIZE
+from gateway.outbox.write.intake import ROWS_AT_MOST
+from gateway.outbox.write.writer import Writer
 from gateway.publish import JsonEncoder
 
 from .making import Log, block, fill, spec, take, until

@@ -6,8 +6,8 @@ import pytest
 
 from gateway.core.record import Kind, Lane
 from gateway.outbox import Outbox
-from gateway.outbox.frames import HEAD_SIZE, scan
-from gateway.outbox.segment import HEADER_SIZE
+from gateway.outbox.format.frames import HEAD_SIZE, scan
+from gateway.outbox.format.segment import HEADER_SIZE
 from tests.outbox.making import Log, block, fill, spec, take, until, values
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import pytest
 
 from gateway.core.record import Record
-from gateway.outbox import Outbox, Reader, resting
+from gateway.outbox import Outbox, Reader
+from gateway.outbox.deliver import redelivery as resting
 from tests.outbox.making import Log, block, spec, until
 
 COUNT = 2000

@@ -13,8 +13,8 @@ from gateway.core.quality import HISTORICAL
 from gateway.core.record import Lane, Record
 from gateway.core.times import EARLIEST, LATEST, rfc3339
 from gateway.outbox import Outbox, Reader
-from gateway.outbox.history import Asked
-from gateway.outbox.replay import DONE, RATE, Replay
+from gateway.outbox.deliver.history import Asked
+from gateway.outbox.deliver.replay import DONE, RATE, Replay
 from tests.outbox.making import Log, fill, spec, take, until, values
 
 EVERYTHING = Asked(EARLIEST, LATEST)
@@ -164,7 +164,7 @@ async def test_a_lost_link_only_delays_it(log: Log) -> None:
 async def test_what_was_refused_for_now_goes_out_again_and_what_was_refused_for_good_is_counted(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.outbox.replay.PAUSE", 0.01)
+    monkeypatch.setattr("gateway.outbox.deliver.replay.PAUSE", 0.01)
     async with log.opened(keep=1e9) as outbox:
         reader = await delivered(outbox, range(1, 4))
         before = balance(reader)

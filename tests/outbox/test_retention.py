@@ -14,13 +14,13 @@ from typing import NoReturn
 import pytest
 
 from gateway.core.record import Kind, Lane, Record
-from gateway.outbox import admission as admission_module
 from gateway.outbox import outbox as outbox_module
-from gateway.outbox import segment as segment_module
-from gateway.outbox.progress import read_cursor
+from gateway.outbox.format import segment as segment_module
+from gateway.outbox.format.cursor import read_cursor
+from gateway.outbox.format.segment import Segment
 from gateway.outbox.retention import default_max_size, done_with, surplus
-from gateway.outbox.segment import Segment
-from gateway.outbox.writer import Group, Writer
+from gateway.outbox.write import admission as admission_module
+from gateway.outbox.write.writer import Group, Writer
 from tests.outbox.making import block, fill, spec, take, until
 
 ROOT = Path(__file__).parents[2]
@@ -277,7 +277,7 @@ async def test_a_disk_that_does_not_say_how_full_it_is_ends_nothing(log, context
             raise OSError(errno.EIO, "Input/output error")
 
         with monkeypatch.context() as broken:
-            broken.setattr("gateway.outbox.writer.os.statvfs", fail)
+            broken.setattr("gateway.outbox.write.writer.os.statvfs", fail)
             outbox._tick()
             await asked.wait()
         outbox.append(block(device, 1))

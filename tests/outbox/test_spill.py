@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from gateway.config.model import OutboxSection
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import Reader
-from gateway.outbox import spill as spill_module
-from gateway.outbox.files import LogFiles
-from gateway.outbox.lane_file import Entry
-from gateway.outbox.spill import HELD_AT_MOST, HOLD, Spill
-from gateway.outbox.verify import verify
+from gateway.outbox.inspect.log_files import LogFiles
+from gateway.outbox.inspect.verification import verify
+from gateway.outbox.write import spill as spill_module
+from gateway.outbox.write.lane_file import Entry
+from gateway.outbox.write.spill import HELD_AT_MOST, HOLD, Spill
 from tests.outbox.making import fill, spec, until, values
 
 

@@ -11,10 +11,10 @@ from structlog.testing import capture_logs
 from gateway.core.event import Event
 from gateway.core.record import Kind, Lane
 from gateway.outbox import outbox as module
-from gateway.outbox import state, substitute
+from gateway.outbox import start, substitute
+from gateway.outbox.deliver.unkept import UNKEPT_AT_MOST
 from gateway.outbox.substitute import open_outbox
-from gateway.outbox.unkept import AT_MOST
-from gateway.outbox.writer import Writer
+from gateway.outbox.write.writer import Writer
 from tests.outbox.making import Log, block, fill, spec, take, until, values
 from tests.outbox.test_wild import encoder
 
@@ -101,11 +101,11 @@ async def test_what_waits_for_a_sink_that_is_away_is_bounded_and_alarms_outlast_
         outbox.append(block(device, 1))
         outbox.append_event(Event("fire", "alarm", "raised", "press-1", 1, "fire", "alarm"))
         await until(lambda: outbox.not_kept)
-        for number in range(2 * AT_MOST[Lane.DATA]):
+        for number in range(2 * UNKEPT_AT_MOST[Lane.DATA]):
             outbox.append(block(device, number))
-        records = await kinds(reader, 2 + AT_MOST[Lane.DATA])
+        records = await kinds(reader, 2 + UNKEPT_AT_MOST[Lane.DATA])
         assert [record.lane for record in records[:2]] == [Lane.ALARM, Lane.ALARM]
-        assert values(records)[-1] == 2 * AT_MOST[Lane.DATA] - 1
+        assert values(records)[-1] == 2 * UNKEPT_AT_MOST[Lane.DATA] - 1
         disk.broken = False
 
 
@@ -137,14 +137,14 @@ async def test_alarms_that_a_full_disk_still_takes_are_sent_once_and_as_kept(log
 
 
 async def test_a_start_on_a_disk_that_takes_nothing_works_in_memory_and_says_so(log: Log, context, monkeypatch):
-    real = state.load
+    real = start.load
 
     def load(directory, *clocks):
         if directory == log.directory:
             raise OSError(errno.EROFS, "Read-only file system", str(directory / "numbers"))
         return real(directory, *clocks)
 
-    monkeypatch.setattr(state, "load", load)
+    monkeypatch.setattr(start, "load", load)
     section = log.section.model_copy(update={"min_free": 1 << 60, "mode": "spill"})
     with capture_logs() as logs:
         outbox = open_outbox(log.directory, section, clock=log.clock, config_hash="c0ffee00")
@@ -172,7 +172,7 @@ def test_a_folder_that_this_user_may_not_write_to_still_refuses_the_start(log: L
     def load(*_):
         raise OSError(number, "no")
 
-    monkeypatch.setattr(state, "load", load)
+    monkeypatch.setattr(start, "load", load)
     with pytest.raises(OSError):
         open_outbox(log.directory, log.section, clock=log.clock, config_hash="")
     assert number not in substitute.BROKEN
@@ -181,7 +181,7 @@ def test_a_folder_that_this_user_may_not_write_to_still_refuses_the_start(log: L
 async def test_a_disk_that_hangs_without_an_error_is_one_that_takes_nothing(log: Log, context, monkeypatch):
     monkeypatch.setattr(module, "PATIENCE", 0.05)
     monkeypatch.setattr(module, "_TICK", 0.02)
-    monkeypatch.setattr("gateway.outbox.disk.HANGS", 0.1)
+    monkeypatch.setattr("gateway.outbox.write.disk.HANGS", 0.1)
     held, real = threading.Event(), os.pwrite
     held.set()
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from gateway.core.context import Context
 from gateway.core.errors import GatewayError
 from gateway.core.record import Kind, Lane
-from gateway.outbox.files import LogFiles
-from gateway.outbox.frames import DEFINITION, HEAD_SIZE, scan
-from gateway.outbox.segment import HEADER_SIZE
-from gateway.outbox.verdict import Verdict
-from gateway.outbox.verify import verify
+from gateway.outbox.format.frames import DEFINITION, HEAD_SIZE, scan
+from gateway.outbox.format.segment import HEADER_SIZE
+from gateway.outbox.inspect.log_files import LogFiles
+from gateway.outbox.inspect.verdict import Verdict
+from gateway.outbox.inspect.verification import verify
 from tests.outbox.making import Log, fill, spec, take, until
 
 

@@ -13,12 +13,12 @@ from gateway.core.context import Context
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.core.record import Kind
-from gateway.outbox.dead import letters
-from gateway.outbox.export import Wanted, export_csv
-from gateway.outbox.files import LogFiles
-from gateway.outbox.receipts_files import kept
-from gateway.outbox.receipts_verify import verify as verify_receipts
-from gateway.outbox.verify import verify
+from gateway.outbox.deliver.dead_letters import letters
+from gateway.outbox.inspect.export import Wanted, export_csv
+from gateway.outbox.inspect.log_files import LogFiles
+from gateway.outbox.inspect.receipt_hashes import verify_receipts
+from gateway.outbox.inspect.verification import verify
+from gateway.outbox.receipts.files import kept
 from gateway.publish.encoder import JsonEncoder
 from tests.outbox import wild
 from tests.outbox.making import Log, block, spec, take, until

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from gateway.core.record import Kind
-from gateway.outbox.frames import DEFINITION, FOOTER, HEAD_SIZE, Head, scan
-from gateway.outbox.segment import HEADER_SIZE, TRAILER_MAGIC
+from gateway.outbox.format.frames import DEFINITION, FOOTER, HEAD_SIZE, Head, scan
+from gateway.outbox.format.segment import HEADER_SIZE, TRAILER_MAGIC
 
 Files = dict[str, bytes]
 

@@ -22,8 +22,8 @@ from gateway.config.model import DeviceSpec
 from gateway.core.clock import SystemClock
 from gateway.core.readings import Readings
 from gateway.core.record import Kind
-from gateway.outbox.frames import HEAD_SIZE, scan
-from gateway.outbox.segment import HEADER_SIZE
+from gateway.outbox.format.frames import HEAD_SIZE, scan
+from gateway.outbox.format.segment import HEADER_SIZE
 from gateway.publish import publisher
 from gateway.testing import eventually, load_plugin
 from tests.peers.broker import Broker, Received, Subscriber, wait_until

@@ -17,9 +17,9 @@ from gateway.core.event import Contribution, Event
 from gateway.core.quality import BAD_NO_COMMUNICATION, describe
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
-from gateway.outbox.receipts_body import Standing, bodies
-from gateway.outbox.receipts_period import Period, Tally
-from gateway.outbox.synced import SyncedBoots
+from gateway.outbox.format.clock_correction import SyncedBoots
+from gateway.outbox.receipts.body import Standing, bodies
+from gateway.outbox.receipts.period import Period, Tally
 from gateway.plugin.sink import Message
 from gateway.publish import JsonEncoder
 from gateway.publish.encoder import RESERVED

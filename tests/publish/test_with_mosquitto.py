@@ -16,7 +16,7 @@ from gateway.config.base import DeviceConfig
 from gateway.config.model import DeviceSpec
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
-from gateway.outbox import resting
+from gateway.outbox.deliver import redelivery as resting
 from gateway.publish import publisher
 from gateway.testing import eventually, load_plugin
 from tests.peers.broker import Broker, Subscriber

@@ -12,7 +12,9 @@ import pytest
 
 from gateway.cli import main
 from gateway.core.record import Lane
-from gateway.outbox import identity, reader, scanning, state
+from gateway.outbox.deliver import reader
+from gateway.outbox.format import identity, scanning
+from gateway.outbox.start import state
 from gateway.publish.window import Window
 from gateway.selftest import child, damage, frozen
 from gateway.selftest.before import Before, prepare, valued

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.cli.frame.places import free_on
 from gateway.config.model import Config, DeviceSpec
-from gateway.outbox.frames import HEAD_SIZE
+from gateway.outbox.format import HEAD_SIZE
 from gateway.outbox.retention import default_max_size
 
 _TIME, _VALUE = 8, 8

@@ -94,7 +94,7 @@ def _version_before(path: Path) -> "Card | None":
 
 def _table(args: argparse.Namespace) -> "Table":
     from gateway.detect.learn import from_outbox, read_file
-    from gateway.outbox.files import LogFiles
+    from gateway.outbox.inspect import LogFiles
 
     if args.data is not None:
         return read_file(args.data, args.device).between(args.from_ns, args.to_ns)

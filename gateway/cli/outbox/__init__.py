@@ -15,9 +15,7 @@ from gateway.cli.outbox import dead, drain, export, peek, replay, status
 from gateway.core.amounts import format_size
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
-from gateway.outbox.files import LogFiles
-from gateway.outbox.verdict import Verdict
-from gateway.outbox.verify import verify
+from gateway.outbox.inspect import LogFiles, Verdict, verify
 
 _ASKED = {"drain": drain.run, "replay": replay.run}
 """What the running gateway does."""

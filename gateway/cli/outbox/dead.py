@@ -11,8 +11,8 @@ from gateway.cli.frame.asking import ask
 from gateway.cli.frame.terminal import colour, count, fail, joined, table
 from gateway.cli.outbox.peek import lines, plain
 from gateway.core.times import rfc3339
-from gateway.outbox.dead import letters
-from gateway.outbox.dead_letter import Letter
+from gateway.outbox.deliver import letters
+from gateway.outbox.format import Letter
 
 
 def arguments(parser: argparse.ArgumentParser, log: argparse.ArgumentParser) -> None:

@@ -17,8 +17,7 @@ from gateway.cli.frame.progress import Bar
 from gateway.cli.frame.terminal import SPREADSHEET, count, fail, joined
 from gateway.core.record import Lane
 from gateway.core.times import rfc3339
-from gateway.outbox.export import Exported, Wanted, export_csv
-from gateway.outbox.files import LogFiles
+from gateway.outbox.inspect import Exported, LogFiles, Wanted, export_csv
 from gateway.places.owner import as_owner
 
 Export = Callable[[LogFiles, Wanted, BinaryIO, Callable[[int], None]], Exported]
@@ -68,7 +67,7 @@ def run(args: argparse.Namespace, log: LogFiles) -> int:
 
 def _export_parquet() -> Export:
     """Imported only here: it costs most of a second and 100 MB of memory."""
-    from gateway.outbox.export_parquet import export_parquet
+    from gateway.outbox.inspect.export_parquet import export_parquet
 
     return export_parquet
 

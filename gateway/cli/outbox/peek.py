@@ -10,8 +10,7 @@ from typing import Any
 from gateway.cli.frame.terminal import colour, joined, table
 from gateway.core.record import Lane, Record
 from gateway.core.times import rfc3339
-from gateway.outbox.export import COLUMNS, rows
-from gateway.outbox.files import LogFiles
+from gateway.outbox.inspect import COLUMNS, LogFiles, rows
 
 _SHOWN = ("tag", "value", "unit", "quality", "time")
 

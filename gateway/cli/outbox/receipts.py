@@ -17,9 +17,8 @@ from gateway.cli.frame.times import is_span, span
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
 from gateway.core.times import rfc3339
-from gateway.outbox.files import LogFiles
-from gateway.outbox.receipts_files import kept
-from gateway.outbox.receipts_verify import Found, verify
+from gateway.outbox.inspect import Checked, LogFiles, verify_receipts
+from gateway.outbox.receipts import kept
 
 Receipt = Mapping[str, Any]
 
@@ -69,21 +68,21 @@ def _told(args: argparse.Namespace, directory: Path) -> list[dict[str, Any]]:
     return told
 
 
-def _verified(directory: Path, receipts: Sequence[Receipt]) -> list[Found]:
+def _verified(directory: Path, receipts: Sequence[Receipt]) -> list[Checked]:
     log = LogFiles(directory)
     size = sum(path.stat().st_size for path in log.paths(Lane.DATA) if path.exists())
     with Bar("verifying", size) as bar:
-        return verify(log, receipts, bar)
+        return verify_receipts(log, receipts, bar)
 
 
-def _as_json(receipts: Sequence[Receipt], found: Sequence[Found] | None) -> str:
+def _as_json(receipts: Sequence[Receipt], found: Sequence[Checked] | None) -> str:
     if found is None:
         return json.dumps(receipts, ensure_ascii=False, indent=2)
     told = [{**receipt, "verified": each.words} for receipt, each in zip(receipts, found, strict=True)]
     return json.dumps(told, ensure_ascii=False, indent=2)
 
 
-def _lines(receipts: Sequence[Receipt], found: Sequence[Found] | None) -> Iterator[str]:
+def _lines(receipts: Sequence[Receipt], found: Sequence[Checked] | None) -> Iterator[str]:
     if not receipts:
         yield "no receipts of that time: the first come after the first full hour"
         return
@@ -155,7 +154,7 @@ def _time(ms: int) -> str:
     return f"{rfc3339(ms * 1_000_000)[:19].replace('T', ' ')}Z"
 
 
-def _verdicts(receipts: Iterable[Receipt], found: Iterable[Found]) -> Iterator[str]:
+def _verdicts(receipts: Iterable[Receipt], found: Iterable[Checked]) -> Iterator[str]:
     held = 0
     for receipt, each in zip(receipts, found, strict=True):
         if each.wrong:

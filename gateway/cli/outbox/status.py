@@ -11,8 +11,8 @@ from gateway.cli.frame.client import UnreachableError, call, socket_path
 from gateway.cli.frame.terminal import colour, count, joined, table
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.record import Lane
-from gateway.outbox.files import Cursor, LogFiles
-from gateway.outbox.segment import files_status
+from gateway.outbox.format import files_status
+from gateway.outbox.inspect import Cursor, LogFiles
 
 
 def run(args: argparse.Namespace, directory: Path) -> int:

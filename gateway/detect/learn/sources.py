@@ -24,8 +24,7 @@ from gateway.core.quality import UNCERTAIN
 from gateway.core.readings import Readings
 from gateway.core.times import EARLIEST, LATEST
 from gateway.detect.learn.table import Table, Times, from_columns
-from gateway.outbox.export import Exported, Wanted, blocks
-from gateway.outbox.files import LogFiles
+from gateway.outbox.inspect import Exported, LogFiles, Wanted, blocks
 from gateway.places.regular import open_regular, read_regular
 
 LONGEST = 1 << 30

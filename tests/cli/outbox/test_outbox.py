@@ -20,10 +20,10 @@ from gateway.core.context import Context
 from gateway.core.quality import BAD_NO_COMMUNICATION, HISTORICAL
 from gateway.core.record import Kind
 from gateway.core.times import parse_time, rfc3339
-from gateway.outbox import export_parquet
-from gateway.outbox.export import COLUMNS, exact_text
-from gateway.outbox.frames import HEAD_SIZE, scan
-from gateway.outbox.segment import HEADER_SIZE
+from gateway.outbox.format.frames import HEAD_SIZE, scan
+from gateway.outbox.format.segment import HEADER_SIZE
+from gateway.outbox.inspect import export_parquet
+from gateway.outbox.inspect.export import COLUMNS, exact_text
 from tests.outbox.making import Log, block, fill, spec, take, until
 
 T0 = 1_800_000_000_123_456_789
@@ -176,8 +176,8 @@ def test_parquet_of_an_outbox_that_is_being_written(tmp_path):
 
 
 def test_without_pyarrow_it_is_said_what_to_install(directory, tmp_path, monkeypatch, capsys):
-    monkeypatch.delitem(sys.modules, "gateway.outbox.export_parquet", raising=False)
-    monkeypatch.delattr("gateway.outbox.export_parquet", raising=False)
+    monkeypatch.delitem(sys.modules, "gateway.outbox.inspect.export_parquet", raising=False)
+    monkeypatch.delattr("gateway.outbox.inspect.export_parquet", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     out = tmp_path / "readings.parquet"
     assert main(["outbox", "export", "--format", "parquet", "-o", str(out), "--dir", str(directory)]) == 1

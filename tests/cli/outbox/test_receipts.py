@@ -11,9 +11,9 @@ from gateway.cli import main
 from gateway.cli.outbox import receipts as receipts_module
 from gateway.core.context import Context
 from gateway.outbox import outbox as outbox_module
-from gateway.outbox.frames import HEAD_SIZE, scan
-from gateway.outbox.receipts_files import load, packed
-from gateway.outbox.segment import HEADER_SIZE
+from gateway.outbox.format.frames import HEAD_SIZE, scan
+from gateway.outbox.format.segment import HEADER_SIZE
+from gateway.outbox.receipts.files import load, packed
 from tests.outbox.making import Log, fill, spec, take, until
 
 HOUR = 3600

@@ -1,0 +1,14 @@
+"""A block of readings in its forms, and what they hash to: columns on disk, JSON for a broker, the hash of a record. Pure.
+
+columns.py      as the payload of a record; `exact_bytes.py`: what of it is no float64
+json_block.py   as JSON messages; `json_layout.py` plans them, `json_value.py` and `json_clock.py` have single members
+record_hash.py  what a message says, hashed: computed from the columns, or by whoever holds the JSON
+"""
+
+from gateway.encode.columns import are_of
+from gateway.encode.json_block import MILLISECOND, BlockJson
+from gateway.encode.json_clock import clock_json, clock_members
+from gateway.encode.json_value import exact_json
+from gateway.encode.record_hash import Content
+
+__all__ = ["MILLISECOND", "BlockJson", "Content", "are_of", "clock_json", "clock_members", "exact_json"]

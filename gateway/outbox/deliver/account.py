@@ -1,0 +1,70 @@
+"""What of the log one sink has got, is owed, and has lost."""
+
+from collections.abc import Mapping
+
+from gateway.core.clock import Clock
+from gateway.core.record import Kind, Lane, Record
+from gateway.outbox.deliver.lane_position import Loss, Track
+from gateway.outbox.format import Segment
+
+
+class Account:
+    """Over its lanes: accepted = acknowledged + pending + dropped, in readings."""
+
+    def __init__(self, sink: str, tracks: Mapping[Lane, Track], clock: Clock) -> None:
+        self.sink = sink
+        self.tracks = tracks
+        self.losses: dict[tuple[Lane, str], Loss] = {}
+        self.changed = True
+        """Whether the cursor on disk is behind."""
+        self._clock = clock
+
+    def lose(
+        self,
+        lane: Lane,
+        seqs: tuple[int, int],
+        rows: tuple[int, int],
+        reason: str,
+        wall: tuple[int, int],
+        record: Record | None = None,
+    ) -> None:
+        """These numbers and readings (half-open), accepted between these times (0: unknown), will not be delivered to
+        this sink."""
+        progress = self.tracks[lane].progress
+        open_before = progress.seqs.missing(*seqs)
+        count = progress.drop(seqs, rows, reason)
+        self.changed = True
+        if not count or (record is not None and record.kind in (Kind.LOSS, Kind.SKIP)):
+            return
+        loss = self.losses.setdefault((lane, reason), Loss(lane, reason))
+        for low, high in open_before:
+            loss.seqs.add(low, high)
+        loss.rows += count
+        loss.wall_from = wall[0] if loss.wall_from is None else min(loss.wall_from, wall[0])
+        loss.wall_to = max(loss.wall_to, wall[1] or self._clock.wall_ns())
+
+    def give_up(self, segment: Segment, reason: str) -> tuple[int, list[tuple[int, int]]]:
+        """This file goes; says how many readings the sink loses by it, and which numbers (half-open)."""
+        self.changed = True
+        progress = self.tracks[segment.lane].progress
+        seqs = (segment.first, segment.last + 1)
+        lost = progress.seqs.missing(*seqs)
+        return progress.drop(seqs, (segment.start, segment.end), reason), lost
+
+    def take_losses(self) -> list[Loss]:
+        """What was lost since the last call."""
+        losses, self.losses = list(self.losses.values()), {}
+        return losses
+
+    @property
+    def pending(self) -> dict[str, int]:
+        """Readings, per lane, that are accepted and neither acknowledged nor dropped."""
+        return {lane.word: track.progress.pending(track.log.total) for lane, track in self.tracks.items()}
+
+    def settled_below(self, lane: Lane) -> int:
+        """The least number of the lane that this sink is not done with."""
+        return self.tracks[lane].settled_below
+
+    def is_settled(self, segment: Segment) -> bool:
+        """Whether the sink is done with every record of this file."""
+        return self.tracks[segment.lane].progress.seqs.covers(segment.first, segment.last + 1)

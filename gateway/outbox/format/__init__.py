@@ -1,0 +1,117 @@
+"""What stands on disk, byte for byte (docs/format.md), and how it is read back.
+
+    segment.py     a file of records; `frames.py`: the frame of one; `scanning.py`, `reading.py`: frames and records back
+    dictionary.py  which tag a number means
+    identity.py    who a log is, and which numbers it gave out
+    cursor.py      how far a sink has come, as sets of numbers (`intervals.py`)
+
+Knows nothing of threads, queues or sinks' links.
+"""
+
+from gateway.outbox.format.bodies import body_of, encoded
+from gateway.outbox.format.clock_correction import SyncedBoots, read_synced, synced_path
+from gateway.outbox.format.cursor import Progress, cursor_path, dump_cursor, read_cursor, sink_of
+from gateway.outbox.format.dead_letter import LETTER_AT_MOST, Letter, dump_letter, file_name, load_letter
+from gateway.outbox.format.dictionary import DICTIONARY_AT_MOST, Dictionary, Source, read_context
+from gateway.outbox.format.frames import (
+    DEFINITION,
+    FARTHEST,
+    FOOTER,
+    HEAD_SIZE,
+    JSON,
+    PAYLOAD_AT_MOST,
+    Head,
+    Stamp,
+    frame,
+    is_record,
+    peek,
+    scan,
+)
+from gateway.outbox.format.identity import (
+    SLOT_SIZE,
+    Numbers,
+    NumbersFile,
+    SetAside,
+    all_set_aside,
+    boot_number,
+    identify,
+    read_identity,
+    read_numbers,
+)
+from gateway.outbox.format.intervals import IntervalSet
+from gateway.outbox.format.reading import Hole, Span, Stored, read_record, read_records
+from gateway.outbox.format.scanning import SEGMENT_AT_MOST, definitions_of, read_frames
+from gateway.outbox.format.segment import (
+    HEADER_SIZE,
+    INDEX_STEP,
+    TRAILER_MAGIC,
+    TRAILER_SIZE,
+    Segment,
+    files_status,
+    footer,
+    header,
+    read_footer,
+    read_header,
+)
+
+__all__ = [
+    "DEFINITION",
+    "DICTIONARY_AT_MOST",
+    "FARTHEST",
+    "FOOTER",
+    "HEADER_SIZE",
+    "HEAD_SIZE",
+    "INDEX_STEP",
+    "JSON",
+    "LETTER_AT_MOST",
+    "PAYLOAD_AT_MOST",
+    "SEGMENT_AT_MOST",
+    "SLOT_SIZE",
+    "TRAILER_MAGIC",
+    "TRAILER_SIZE",
+    "Dictionary",
+    "Head",
+    "Hole",
+    "IntervalSet",
+    "Letter",
+    "Numbers",
+    "NumbersFile",
+    "Progress",
+    "Segment",
+    "SetAside",
+    "Source",
+    "Span",
+    "Stamp",
+    "Stored",
+    "SyncedBoots",
+    "all_set_aside",
+    "body_of",
+    "boot_number",
+    "cursor_path",
+    "definitions_of",
+    "dump_cursor",
+    "dump_letter",
+    "encoded",
+    "file_name",
+    "files_status",
+    "footer",
+    "frame",
+    "header",
+    "identify",
+    "is_record",
+    "load_letter",
+    "peek",
+    "read_context",
+    "read_cursor",
+    "read_footer",
+    "read_frames",
+    "read_header",
+    "read_identity",
+    "read_numbers",
+    "read_record",
+    "read_records",
+    "read_synced",
+    "scan",
+    "sink_of",
+    "synced_path",
+]
