@@ -31,3 +31,16 @@ if command -v npm >/dev/null 2>&1 && [ ! -d "$node/node_modules/node-opcua" ]; t
     (cd "$node" && npm ci --no-progress >/dev/null 2>&1) ||
         echo "WITHOUT node-opcua the tests that need it are SKIPPED. To see why:  cd $node && npm ci" >&2
 fi
+
+# promtool, Prometheus' checker of metrics and rules: taken out of Debian's package, for that one would start a server.
+if ! command -v promtool >/dev/null 2>&1 && [ ! -x .venv/bin/promtool ] && [ -d .venv/bin ]; then
+    folder=$(mktemp -d)
+    if command -v apt-get >/dev/null 2>&1 &&
+        (cd "$folder" && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } &&
+            dpkg-deb -x prometheus_*.deb .) >/dev/null 2>&1; then
+        cp "$folder/usr/bin/promtool" .venv/bin/
+    else
+        echo "WITHOUT promtool the tests that need it are SKIPPED. To run them:  sudo apt-get install prometheus" >&2
+    fi
+    rm -rf "$folder"
+fi

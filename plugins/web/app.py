@@ -1,0 +1,83 @@
+"""The application: which address answers what."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from gateway.plugin import ServiceHost
+
+from . import metrics
+from .config import WebConfig
+from .guard import App, Guard
+from .replies import Refusal, reply
+
+FRESH = 1.0
+"""Seconds for which a status, and metrics of it, are not made anew."""
+
+
+def application(config: WebConfig, host: ServiceHost, counts: MutableMapping[str, int]) -> App:
+    """All that is served; `counts` says how often what was refused."""
+    looks = Looks(host, counts, config.is_local)
+    routes = [
+        Route("/healthz", looks.healthz),
+        Route("/readyz", looks.readyz),
+        Route("/metrics", looks.metrics),
+    ]
+    names = config.names if config.host in ("0.0.0.0", "::") else (*config.names, config.host)
+    return Guard(Router(routes, redirect_slashes=False), names, counts)
+
+
+class Looks:
+    """What probes and Prometheus ask for."""
+
+    def __init__(self, host: ServiceHost, counts: Mapping[str, int], is_local: bool) -> None:
+        self._host = host
+        self._is_local = is_local
+        self._counts = counts
+        self._status = Fresh(self._look)
+        self._metrics = Fresh(self._render)
+
+    async def healthz(self, request: Request) -> Response:
+        """Whether the event loop turns: that it answers says so."""
+        return reply({"alive": True})
+
+    async def readyz(self, request: Request) -> Response:
+        """Whether the gateway does its work: what is read is kept. A device or a broker that is away is what it is there
+        for."""
+        disk = (await self._status())["outbox"]["disk"]
+        ready = disk == "ok"
+        return reply(
+            {"ready": ready, "reason": "" if ready else "the outbox's disk takes nothing"}, 200 if ready else 503
+        )
+
+    async def metrics(self, request: Request) -> Response:
+        if not self._is_local:
+            raise Refusal(401, "metrics are told to this machine alone")
+        return Response(await self._metrics(), media_type=metrics.TYPE)
+
+    async def _look(self) -> Mapping[str, Any]:
+        return self._host.status()
+
+    async def _render(self) -> bytes:
+        return await asyncio.to_thread(metrics.render, await self._status(), dict(self._counts))
+
+
+class Fresh:
+    """What takes a moment to make, made once for all who ask within a second."""
+
+    def __init__(self, make: Callable[[], Awaitable[Any]]) -> None:
+        self._make = make
+        self._made: Any = None
+        self._at = float("-inf")
+        self._making = asyncio.Lock()
+
+    async def __call__(self) -> Any:
+        async with self._making:
+            now = asyncio.get_running_loop().time()
+            if now >= self._at + FRESH:
+                self._made, self._at = await self._make(), now
+            return self._made

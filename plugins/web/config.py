@@ -1,0 +1,48 @@
+"""What the configuration says of the page. Imports no web library, so that checking is fast."""
+
+from ipaddress import ip_address
+
+from gateway.plugin import Field, Host, ServiceConfig, Tls, model_validator
+
+
+class WebConfig(ServiceConfig):
+    host: Host = "127.0.0.1"
+    """Address to listen on. Beyond this machine, such as "0.0.0.0", only with tls."""
+
+    port: int = Field(default=8080, ge=0, le=65535)
+    """TCP port; 0: any free one, which the log and `edge-gateway open` tell."""
+
+    tls: Tls | None = None
+    """Certificate and key to show, such as { certificate = "page.pem", key = "page.key" }. With ca, browsers must show a
+    certificate of that authority too."""
+
+    names: tuple[str, ...] = Field(default=(), strict=False, examples=[["gw1.plant.local"]])
+    """Further names by which browsers come here, through a proxy for instance. A request for any other host is refused. With
+    any of them, others than this machine look."""
+
+    @model_validator(mode="after")
+    def _protected(self) -> "WebConfig":
+        if not is_loopback(self.host) and self.tls is None:
+            raise ValueError(
+                f'host: other machines reach "{self.host}", so it needs '
+                'tls = { certificate = "page.pem", key = "page.key" }; or keep host = '
+                '"127.0.0.1", and come from elsewhere by  ssh -L 8080:localhost:8080 THIS-PC'
+            )
+        if self.tls is not None and self.tls.certificate is None:
+            raise ValueError("tls: needs the certificate to show, and its key")
+        if self.tls is not None and self.tls.server_name:
+            raise ValueError("tls: server_name is the far side's, and here the gateway is that; write names instead")
+        return self
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can ask."""
+        return is_loopback(self.host) and not self.names
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"

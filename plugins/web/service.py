@@ -1,0 +1,90 @@
+"""The service itself: listens, and serves one ASGI application."""
+
+import asyncio
+import socket
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from gateway.plugin import Actor, Declared, LinkError, RefusedError, Service
+
+from .config import WebConfig
+
+BACKLOG = 128
+"""Connections that the kernel keeps until they are accepted."""
+
+
+class Web(Service[WebConfig]):
+    address = ""
+    """Where it is, once it listens."""
+
+    def commands(self) -> Mapping[str, tuple[Declared, Callable[..., Awaitable[Any]]]]:
+        return {"address": (Declared(at_once=True), self._told)}
+
+    async def _told(self, by: Actor) -> dict[str, Any]:
+        return {"address": self.address}
+
+    async def run(self) -> None:
+        try:
+            from .app import application
+            from .server import Server, tls_context
+        except ModuleNotFoundError as error:
+            raise RefusedError(
+                f"the page needs a library that is not installed ({error.name}): "
+                f"{sys.executable} -m pip install 'edge-gateway[web]'"
+            ) from error
+        context = await asyncio.to_thread(tls_context, self.config.tls) if self.config.tls else None
+        sockets = await self._listen()
+        counts: Counter[str] = Counter()
+        server = Server(application(self.config, self.host, counts), sockets, context, counts)
+        try:
+            self.address = self._address(sockets[0])
+            self.log.info("the page is at", address=self.address)
+            self.host.started()
+            await server.serve()
+        finally:
+            await server.close()
+
+    async def _listen(self) -> list[socket.socket]:
+        config = self.config
+        sockets: list[socket.socket] = []
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            for family, _, _, _, address in dict.fromkeys(found):
+                sockets.append(_bound(family, address))
+                if (
+                    not config.port
+                ):  # "localhost" has two addresses, and a free port of the one may be taken on the other
+                    break
+        except OSError as error:
+            for each in sockets:
+                each.close()
+            reason = error.strerror or str(error)
+            raise LinkError(f"{config.host} port {config.port}: {reason}: another host or port is needed") from error
+        return sockets
+
+    def _address(self, bound: socket.socket) -> str:
+        name = self.config.host
+        if name in ("0.0.0.0", "::"):
+            name = socket.gethostname()
+        shown = f"[{name}]" if ":" in name else name
+        return f"{'https' if self.config.tls else 'http'}://{shown}:{bound.getsockname()[1]}/"
+
+
+def _bound(family: int, address: object) -> socket.socket:
+    """A listening socket; raises OSError."""
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.setblocking(False)
+        made.bind(address)  # type: ignore[arg-type]  # as getaddrinfo gives it
+        made.listen(BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made
