@@ -147,8 +147,8 @@ async def drain(directory: Path, port: int, hours: float, rate: int, backfill: i
         await plant.outage(round(hours * 3600))
         await outbox.written_out(600)
         held = reader.pending["data"]
-        history = outbox.status()["lanes"]["data"]["next"]
-        print(f"{held:,} readings of history in {outbox.status()['size'] / 2**20:,.0f} MiB", flush=True)
+        history = outbox.status().lanes["data"].next
+        print(f"{held:,} readings of history in {outbox.status().room.size / 2**20:,.0f} MiB", flush=True)
         await asyncio.sleep(11)  # what is younger than 10 s is no history
         watch = Watch(reader, history, clock)
         options = {"name": "central", "host": "127.0.0.1", "port": port, "backfill_rate": backfill}
@@ -157,7 +157,7 @@ async def drain(directory: Path, port: int, hours: float, rate: int, backfill: i
             begun, spent = time.perf_counter(), cpu()
             await eventually(lambda: reader.settled_below(Lane.DATA) >= history, 24 * 3600)
             took, spent = time.perf_counter() - begun, cpu() - spent
-            sent = publisher.status()["acknowledged_readings"]
+            sent = publisher.status().acknowledged_readings
         feed.cancel()
     latencies = np.percentile(watch.latencies, (50, 99, 100))
     print(f"drained in {took:,.1f} s: {held / took:,.0f} readings of history per second beside {rate:,} live")

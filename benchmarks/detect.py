@@ -29,6 +29,7 @@ from gateway.demo.build_model import MODEL, record
 from gateway.demo.coater import TAGS
 from gateway.detect import Detector
 from gateway.detect.own_thread import in_own_thread
+from gateway.status import ModelStatus
 
 
 def make_device(number: int) -> Device:
@@ -38,7 +39,7 @@ def make_device(number: int) -> Device:
     return Device(name, "simulated", Tags(name, tags))
 
 
-async def measure(assets: int, seconds: int) -> tuple[dict[str, float], dict[str, Any]]:
+async def measure(assets: int, seconds: int) -> tuple[dict[str, float], ModelStatus]:
     """CPU seconds by part over `seconds` simulated seconds, and the model's status at the end."""
     clock, events = FakeClock(), list[Event]()
     devices = [make_device(number) for number in range(assets)]
@@ -79,7 +80,7 @@ async def measure(assets: int, seconds: int) -> tuple[dict[str, float], dict[str
             detector.tick(spawn)
             spent["feed"] += fed - begun
             spent["tick"] += time.thread_time() - fed
-    return spent, detector.status()[0]
+    return spent, detector.status(ModelStatus)[0]
 
 
 async def scoring_alone(assets: int, calls: int) -> float:
@@ -160,7 +161,7 @@ async def main(seconds: int) -> None:
     )
     for assets in (1, 100, 500):
         spent, status = await measure(assets, seconds)
-        assert status["state"] == "up" and status["batched"], status
+        assert status.state == "up" and status.scoring and status.scoring.batched, status
         scoring = await scoring_alone(assets, 200)
         feed, tick = (spent[part] / seconds * 1e3 for part in ("feed", "tick"))
         share, each = (feed + tick) / 10, (feed + tick) * 1e3 / assets

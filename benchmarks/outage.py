@@ -47,7 +47,7 @@ async def live_through(directory: Path, port: int, seconds: int, devices: int, t
             await outbox.written_out(600)
             found.append(measure(f"outage {tenth * 10:3} %"))
         held = reader.pending["data"]
-        print(f"{held:,} readings in {outbox.status()['size'] / 2**20:,.0f} MiB")
+        print(f"{held:,} readings in {outbox.status().room.size / 2**20:,.0f} MiB")
         options = {"name": "central", "host": "127.0.0.1", "port": port, "backfill_rate": "unlimited"}
         async with publishing(outbox, plant, build_sink_config(MQTT, options)):
             for tenth in range(1, 11):

@@ -81,10 +81,10 @@ async def append(directory: Path, rows: int, kind: str, records: int) -> str:
     status = outbox.status()
     run.cancel()
     await outbox.close()
-    per_byte = status["written_bytes"] / total
+    per_byte = status.room.written_bytes / total
     return (
         f"{rows:>5} {kind:<8} {spent / records * 1e6:>12.1f} {spent / total * 1e6:>14.4f} {per_byte:>14.2f}"
-        f" {per_byte / 24:>16.2f} {status['syncs']:>6}"
+        f" {per_byte / 24:>16.2f} {status.room.syncs:>6}"
     )
 
 

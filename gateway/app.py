@@ -43,6 +43,7 @@ from gateway.pipeline import Pipeline
 from gateway.places.state_dir import state_dir, take_over_certificates
 from gateway.plugin.discovery import Plugins
 from gateway.publish import Publisher, Publishers
+from gateway.status import AuditStatus, ClockStatus, ConfigStatus, GatewayStatus, LimitStatus, ModelStatus, rendered
 from gateway.supervise import Running, contained, running
 from gateway.supervise.keep_running import leaves, told
 from gateway.supervise.owned import owned
@@ -204,7 +205,7 @@ class Gateway:
     def _watchdog(self) -> Watchdog:
         return Watchdog(
             {"acquisition": self._acquirer.wheel.late, "outbox": self._outbox.late},
-            status=lambda: headline.summary(self._state()),
+            status=lambda: headline.summary(rendered(self.status())),
         )
 
     def _clock_watch(self) -> ClockWatch:
@@ -258,7 +259,7 @@ class Gateway:
                 self._notes,
                 self._clock,
                 self._directory / "services",
-                self._state,
+                self.status,
                 lambda name: self._plugins.service(name),
                 self._stalls.barred,
             )
@@ -285,32 +286,33 @@ class Gateway:
     async def _receipts(self, by: Actor, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         return await self._outbox.receipts.so_far(from_ns, to_ns)
 
-    async def _status(self, by: Actor) -> dict[str, Any]:
-        return self._state()
+    async def _status(self, by: Actor) -> GatewayStatus:
+        return self.status()
 
-    def _state(self) -> dict[str, Any]:
-        return {
-            "gateway": self.config.gateway.name,
-            "version": __version__,
-            "uptime_s": round((self._clock.boot_ns() - self._started_ns) / 1e9, 1),
-            "config": {
-                "path": str(self.config.path),
-                "hash": self.config.short_hash,
-                "loaded": self._loaded_ns // 1_000_000,
-            },
-            "clock": {"state": self._outbox.clock_state.words, "epoch": self._outbox.epoch},
-            "devices": answers.devices(self._acquirer.sources, self._stalls.said_of),
-            "sinks": self._publishers.status(),
-            "outbox": self._outbox.status(),
-            "models": self._detection.detector.status(),
-            "limits": self._detection.detector.status("limit"),
-            "alarms": self._detection.alarms.listed(),
-            "parts": [*self._detection.parts(), *self._services.parts()],
-            "services": self._services.status(),
-            "stalls": self._stalls.listed(),
-            "parked": [str(problem) for problem in self.config.parked],
-            "audit": {"damage": self._notes.damage, "failing": self._notes.failing},
-        }
+    def status(self) -> GatewayStatus:
+        """How it stands, with all its parts."""
+        detector, notes = self._detection.detector, self._notes
+        config = ConfigStatus(
+            path=str(self.config.path), hash=self.config.short_hash, loaded=self._loaded_ns // 1_000_000
+        )
+        return GatewayStatus(
+            gateway=self.config.gateway.name,
+            version=__version__,
+            uptime_s=round((self._clock.boot_ns() - self._started_ns) / 1e9, 1),
+            config=config,
+            clock=ClockStatus(state=self._outbox.clock_state.words, epoch=self._outbox.epoch),
+            devices=answers.devices(self._acquirer.sources, self._stalls.said_of),
+            sinks=self._publishers.status(),
+            outbox=self._outbox.status(),
+            models=detector.status(ModelStatus),
+            limits=detector.status(LimitStatus),
+            alarms=self._detection.alarms.listed(),
+            parts=[*self._detection.parts(), *self._services.parts()],
+            services=self._services.status(),
+            stalls=self._stalls.listed(),
+            parked=[str(problem) for problem in self.config.parked],
+            audit=AuditStatus(damage=notes.damage, failing=notes.failing),
+        )
 
     # Another configuration.
 

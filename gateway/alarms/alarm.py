@@ -10,17 +10,19 @@ time is over. Plain data: no clock, no I/O.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from gateway.core.deadline import Deadline
 from gateway.core.event import Event
+from gateway.status import AcknowledgedStatus, AlarmStatus, ShelvedStatus
 
 UNHEARD = "info"
 """Severity of what a shelved alarm says."""
 CONDITION = "condition"
 """Kind of the alarms that devices raise."""
 _ACKNOWLEDGED_BY_A_PERSON = ("warning", "alarm")
+_MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,24 +135,29 @@ class Alarm:
             self.occurrences = 0
         return self.active and not self.condition
 
-    def listed(self, until_ns: int = 0) -> dict[str, Any]:
-        """For a person, as JSON values; times in ms. `until_ns`: when its shelving ends, as the wall clock goes now."""
-        shelved = _said(self.shelved, "reason")
-        return {
-            "event": self.event,
-            "name": self.key.name,
-            **asdict(self.key),
-            "state": self.state,
-            "active": self.active,
-            "waits": self.waits,
-            "severity": self.severity,
-            "message": self.message,
-            "raised": self.raised_ns // 1_000_000,
-            "cleared": self.cleared_ns // 1_000_000 or None,
-            "occurrences": self.occurrences,
-            "acknowledged": _said(self.acknowledged, "comment"),
-            "shelved": shelved and {**shelved, "until": until_ns // 1_000_000},
-        }
+    def status(self, until_ns: int = 0, chattering: bool = False) -> AlarmStatus:
+        """For a person; `until_ns`: when its shelving ends, as the wall clock goes now."""
+        seen, shelved = self.acknowledged, self.shelved
+        return AlarmStatus(
+            event=self.event,
+            name=self.key.name,
+            kind=self.key.kind,
+            source=self.key.source,
+            device=self.key.device,
+            state=self.state,
+            active=self.active,
+            waits=self.waits,
+            severity=self.severity,
+            message=self.message,
+            raised=self.raised_ns // _MS,
+            cleared=self.cleared_ns // _MS or None,
+            occurrences=self.occurrences,
+            acknowledged=AcknowledgedStatus(by=seen.by, at=seen.at_ns // _MS, comment=seen.words) if seen else None,
+            shelved=ShelvedStatus(by=shelved.by, at=shelved.at_ns // _MS, reason=shelved.words, until=until_ns // _MS)
+            if shelved
+            else None,
+            chattering=chattering,
+        )
 
 
 def load_alarm(body: Mapping[str, Any]) -> Alarm:
@@ -166,7 +173,3 @@ def load_alarm(body: Mapping[str, Any]) -> Alarm:
     if values.get("origin") is not None:
         values["origin"] = Origin(**values["origin"])
     return Alarm(**values)
-
-
-def _said(what: Said | None, word: str) -> dict[str, Any] | None:
-    return {"by": what.by, "at": what.at_ns // 1_000_000, word: what.words} if what else None

@@ -24,6 +24,7 @@ from gateway.core.deadline import Deadline
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.outbox.format import boot_number
+from gateway.status import AlarmStatus
 from gateway.supervise.contained import containing
 
 LOOK_SECONDS = 5.0
@@ -221,10 +222,10 @@ class Alarms:
         self._say(alarm, _of(alarm, "unshelved", self._clock.wall_ns(), f"{alarm.key.name} is heard again", by=who))
         self._restate(alarm)
 
-    def listed(self) -> list[dict[str, Any]]:
-        """All of them as JSON values, those that need somebody first."""
+    def listed(self) -> list[AlarmStatus]:
+        """All of them, those that need somebody first."""
         ordered = sorted(self._alarms.values(), key=lambda alarm: (_ORDER.index(alarm.state), -alarm.raised_ns))
-        return [{**alarm.listed(self._until(alarm)), "chattering": alarm.key in self._chatter} for alarm in ordered]
+        return [alarm.status(self._until(alarm), alarm.key in self._chatter) for alarm in ordered]
 
     def _until(self, alarm: Alarm) -> int:
         """When its shelving ends, as the wall clock goes now, ns since 1970."""

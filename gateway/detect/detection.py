@@ -17,6 +17,7 @@ from gateway.detect.limit_watch import limit_watches
 from gateway.detect.patterns import matching
 from gateway.detect.succession import Note, no_note
 from gateway.detect.windows import drift_file
+from gateway.status import PartStatus
 from gateway.supervise import Health, Running, keep_running, running
 
 log = structlog.get_logger()
@@ -65,10 +66,10 @@ class Detection:
             finally:
                 self._running = None
 
-    def parts(self) -> list[dict[str, str]]:
-        """What does not work of this, as JSON values."""
+    def parts(self) -> list[PartStatus]:
+        """What does not work of this."""
         troubled = [health for health in self._health.values() if health.state in ("down", "faulted")]
-        return [{"name": health.name, "state": health.state, "reason": health.reason} for health in troubled]
+        return [PartStatus(name=health.name, state=health.state, reason=health.reason) for health in troubled]
 
     def _start(self) -> None:
         assert self._running is not None

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import structlog
 
@@ -24,6 +24,8 @@ MAX_FED = 20_000
 """Blocks that wait for a tick; beyond, the oldest go."""
 PAUSES = 0.05, 1.0
 """Seconds between two ticks, at least and at most."""
+
+S = TypeVar("S")
 
 log = structlog.get_logger()
 
@@ -117,9 +119,10 @@ class Detector:
             except Exception as error:  # noqa: BLE001 - the others go on, and it may at the next tick
                 fault(error)
 
-    def status(self, kind: str = "model") -> list[dict[str, Any]]:
-        """Every watcher of a kind with its devices, as JSON values."""
-        return [watcher.status() for watcher in self._watchers if watcher.kind == kind]
+    def status(self, kind: type[S]) -> list[S]:
+        """Every watcher that tells of itself in this way, such as `ModelStatus`."""
+        told = (watcher.status() for watcher in self._watchers)
+        return [each for each in told if isinstance(each, kind)]
 
     def kept(self) -> list[drift_file.Kept]:
         """What is to outlive the gateway."""

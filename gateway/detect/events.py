@@ -12,6 +12,7 @@ from gateway.core.amounts import format_duration
 from gateway.core.event import Contribution, Event
 from gateway.detect.models import Card
 from gateway.detect.windows import Figures
+from gateway.status import rendered
 
 NAMED = 3
 """Tags in a message, at most; the event lists all."""
@@ -88,14 +89,14 @@ def drifted(source: Source, device: str, t_ns: int, figures: Figures) -> Event:
     """What a model sees is no longer what it was trained on."""
     message = f'{device} has drifted from what model "{source.model}" was trained on: {"; ".join(figures.reasons)}'
     severity = "warning" if figures.is_far else "advisory"
-    detail = {**source.detail(), "drift": figures.status()}
+    detail = {**source.detail(), "drift": rendered(figures.status())}
     return Event(uuid4().hex, "drift", "raised", device, t_ns, message, severity, detail)
 
 
 def settled(source: Source, device: str, t_ns: int, figures: Figures, event_id: str) -> Event:
     """What a model sees is again as in its training."""
     message = f'{device} is again as model "{source.model}" was trained'
-    detail = {**source.detail(), "drift": figures.status()}
+    detail = {**source.detail(), "drift": rendered(figures.status())}
     return Event(event_id, "drift", "cleared", device, t_ns, message, "advisory", detail)
 
 

@@ -16,6 +16,7 @@ from gateway.detect.fault import fault
 from gateway.detect.patterns import matching
 from gateway.detect.watcher import Fed, Spawn, Watcher
 from gateway.detect.windows import Change, Limit, Limits, Slots
+from gateway.status import LimitedStatus, LimitStatus
 from gateway.supervise.contained import containing
 
 _BY_BOOT_CLOCK = ("no_data", "stuck")
@@ -28,7 +29,6 @@ class LimitWatch:
     """Binds the devices' tags to one limit, and tells `alarms` what it finds. What they know to be raised goes on.
     A `Watcher`."""
 
-    kind: ClassVar[str] = "limit"
     pause: ClassVar[float] = LIMIT_SECONDS
 
     def __init__(
@@ -113,24 +113,24 @@ class LimitWatch:
             detail["action"] = section.action
         return Event(event_id, "alarm", state, self.devices[row], t_ns, message, section.severity, detail)
 
-    def status(self) -> dict[str, Any]:
-        """The limit and its devices, as JSON values."""
+    def status(self) -> LimitStatus:
+        """The limit and its devices."""
         section = self.section
-        return {
-            "name": section.name,
-            "tag": section.tag,
-            "condition": section.condition,
-            "limit": getattr(section, section.condition),
-            "reason": self.failure,
-            "devices": [
-                {
-                    "device": name,
-                    "broken": bool(self._limits.broken[row]),
-                    "value": float(self._limits.value[row]) if np.isfinite(self._limits.value[row]) else None,
-                }
+        return LimitStatus(
+            name=section.name,
+            tag=section.tag,
+            condition=section.condition,
+            limit=getattr(section, section.condition),
+            reason=self.failure,
+            devices=[
+                LimitedStatus(
+                    device=name,
+                    broken=bool(self._limits.broken[row]),
+                    value=float(self._limits.value[row]) if np.isfinite(self._limits.value[row]) else None,
+                )
                 for name, row in self._row.items()
             ],
-        }
+        )
 
 
 def limit_watches(

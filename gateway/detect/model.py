@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from gateway.alarms import Key
 from gateway.config.model import ModelSection
@@ -13,6 +13,7 @@ from gateway.detect.shadow import Shadow
 from gateway.detect.versions import Stamp
 from gateway.detect.watch import Watch
 from gateway.detect.watcher import Fed, Spawn, Watcher
+from gateway.status import ModelStatus, ScoringStatus
 
 MAX_WAITING = 20_000
 """Blocks that wait for one model while it is loaded; beyond, the oldest go."""
@@ -33,8 +34,6 @@ class Owner(Protocol):
 @dataclass(slots=True)
 class Model:
     """A configured model: being loaded, watching, or failed. A `Watcher`, whose `watch` comes with the file."""
-
-    kind: ClassVar[str] = "model"
 
     section: ModelSection
     path: Path
@@ -138,23 +137,27 @@ class Model:
             )
         return "up", self.remark
 
-    def status(self) -> dict[str, Any]:
-        """With its devices, as JSON values."""
-        watch = self.watch
+    def status(self) -> ModelStatus:
+        """With its devices."""
         state, reason = self.state()
-        status: dict[str, Any] = {"name": self.name, "file": str(self.section.file), "state": state, "reason": reason}
-        if watch:
-            status |= {
-                "version": watch.source.card.version,
-                "sha256": watch.source.sha256,
-                "signed_by": watch.signed_by,
-                "batched": watch.session.batched,
-                "score_ms": round(watch.seconds * 1e3, 3),
-                "late": watch.judge.grid.late,
-                "skipped": watch.skipped,
-                "restarts": watch.judge.grid.restarts,
-                "devices": [watch.asset_status(name) for name in self.devices],
-            }
-        if self.shadow:
-            status["shadow"] = self.shadow.status()
-        return status
+        return ModelStatus(
+            name=self.name,
+            file=str(self.section.file),
+            state=state,
+            reason=reason,
+            scoring=self._scoring(self.watch) if self.watch else None,
+            shadow=self.shadow.status() if self.shadow else None,
+        )
+
+    def _scoring(self, watch: Watch) -> ScoringStatus:
+        return ScoringStatus(
+            version=watch.source.card.version,
+            sha256=watch.source.sha256,
+            signed_by=watch.signed_by,
+            batched=watch.session.batched,
+            score_ms=round(watch.seconds * 1e3, 3),
+            late=watch.judge.grid.late,
+            skipped=watch.skipped,
+            restarts=watch.judge.grid.restarts,
+            devices=[watch.asset_status(name) for name in self.devices],
+        )

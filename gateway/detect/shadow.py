@@ -11,6 +11,7 @@ from gateway.detect.versions import Stamp
 from gateway.detect.watch import Watch
 from gateway.detect.watcher import Spawn
 from gateway.detect.windows import ABOVE, NORMAL
+from gateway.status import AgreementStatus, ShadowStatus, TriedStatus
 
 
 @dataclass(slots=True)
@@ -47,10 +48,16 @@ class Agreement:
         by_chance = one * other + (1 - one) * (1 - other)
         return None if by_chance == 1 else ((self.both + self.neither) / total - by_chance) / (1 - by_chance)
 
-    def status(self) -> dict[str, Any]:
-        """As JSON values."""
-        counts = {name: getattr(self, name) for name in ("looks", "both", "only_active", "only_shadow", "neither")}
-        return {**counts, "kappa": None if self.kappa is None else round(self.kappa, 4)}
+    def status(self) -> AgreementStatus:
+        """For people."""
+        return AgreementStatus(
+            looks=self.looks,
+            both=self.both,
+            only_active=self.only_active,
+            only_shadow=self.only_shadow,
+            neither=self.neither,
+            kappa=None if self.kappa is None else round(self.kappa, 4),
+        )
 
 
 @dataclass(slots=True)
@@ -87,16 +94,15 @@ class Shadow:
         self.failure, self.watch = reason, None
         self.tell_failed(reason)
 
-    def status(self) -> dict[str, Any]:
-        """As JSON values."""
-        status: dict[str, Any] = {"state": "failed" if self.failure else "shadow", "reason": self.failure}
-        if self.watch:
-            unfit = "; ".join(f"{name}: {reason}" for name, reason in self.watch.binding.unfit.items())
-            status |= {
-                "reason": unfit,
-                "version": self.watch.source.card.version,
-                "sha256": self.watch.source.sha256,
-                "raised": len(self.raised),
-                "agreement": self.agreement.status(),
-            }
-        return status
+    def status(self) -> ShadowStatus:
+        """For people."""
+        if self.watch is None:
+            return ShadowStatus(state="failed" if self.failure else "shadow", reason=self.failure, tried=None)
+        unfit = "; ".join(f"{name}: {reason}" for name, reason in self.watch.binding.unfit.items())
+        tried = TriedStatus(
+            version=self.watch.source.card.version,
+            sha256=self.watch.source.sha256,
+            raised=len(self.raised),
+            agreement=self.agreement.status(),
+        )
+        return ShadowStatus(state="shadow", reason=unfit, tried=tried)

@@ -31,6 +31,7 @@ from gateway.detect.windows import (
     drift_file,
     is_scored,
 )
+from gateway.status import WatchedStatus
 from gateway.supervise.contained import contained, containing
 
 ANSWER_SECONDS = 10.0
@@ -234,20 +235,20 @@ class Watch:
         """Devices of which the model last gave no finite score."""
         return [name for name, row in self._row.items() if self.judge.said[row] == NO_NUMBER]
 
-    def asset_status(self, name: str) -> dict[str, Any]:
-        """One device as this model sees it, as JSON values."""
+    def asset_status(self, name: str) -> WatchedStatus:
+        """One device as this model sees it."""
         row = self._row[name]
         state, reason = self._state(row, name)
         score = float(self.judge.score[row])
         alarm = self._alarms.get(self.key(name))
-        return {
-            "device": name,
-            "state": state,
-            "reason": reason,
-            "score": round(score, 4) if np.isfinite(score) else None,
-            "event": alarm.event if alarm and alarm.active else None,
-            "drift": figures.status() if (figures := self._figures[row]) else None,
-        }
+        return WatchedStatus(
+            device=name,
+            state=state,
+            reason=reason,
+            score=round(score, 4) if np.isfinite(score) else None,
+            event=alarm.event if alarm and alarm.active else None,
+            drift=figures.status() if (figures := self._figures[row]) else None,
+        )
 
     def _state(self, row: int, name: str) -> tuple[str, str]:
         if name in self.binding.unfit:

@@ -38,10 +38,6 @@ class Watcher(Protocol):
     """
 
     @property
-    def kind(self) -> str:
-        """Under which `Detector.status` lists it: "model", "limit", …"""
-
-    @property
     def devices(self) -> Collection[str]:
         """The names of the devices that it watches."""
 
@@ -63,5 +59,5 @@ class Watcher(Protocol):
         """Take what came, also of devices that it does not watch, let the time pass, and tell what is found. What takes long
         is run by `spawn`."""
 
-    def status(self) -> dict[str, Any]:
-        """How it stands, as JSON values."""
+    def status(self) -> object:
+        """How it stands, as frozen data: see `gateway.status`."""

@@ -1,11 +1,12 @@
 """What people do with alarms, by the control socket; each step is audited."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from gateway.alarms import Alarm, Origin
 from gateway.core.command import Actor, Body
 from gateway.detect import Detection
 from gateway.operate.notes import Notes
+from gateway.status import AlarmStatus
 
 
 class Devices(Protocol):
@@ -32,11 +33,11 @@ class AlarmCommands:
             "unshelve": self.unshelve,
         }
 
-    async def listed(self, by: Actor) -> list[dict[str, Any]]:
+    async def listed(self, by: Actor) -> list[AlarmStatus]:
         """All that are raised, unacknowledged or shelved."""
         return self._alarms.listed()
 
-    async def acknowledge(self, by: Actor, alarm: str, comment: str = "") -> list[dict[str, Any]]:
+    async def acknowledge(self, by: Actor, alarm: str, comment: str = "") -> list[AlarmStatus]:
         """Somebody has seen it. Raises GatewayError when there is none such, also the next two."""
         found = self._alarms.find(alarm)
         self._alarms.check_waits(found)
@@ -55,7 +56,7 @@ class AlarmCommands:
                 await self._devices.acknowledge(alarm.key.device, origin.condition, origin.event, comment)
                 await self._conditions.acknowledged(alarm, by.name, comment)
 
-    async def shelve(self, by: Actor, alarm: str, seconds: float, reason: str) -> list[dict[str, Any]]:
+    async def shelve(self, by: Actor, alarm: str, seconds: float, reason: str) -> list[AlarmStatus]:
         """Say nothing of it for a while."""
         found = self._alarms.find(alarm)
         self._alarms.check_shelf(seconds)
@@ -64,7 +65,7 @@ class AlarmCommands:
             self._alarms.shelve(found, by.name, seconds, reason)
         return self._alarms.listed()
 
-    async def unshelve(self, by: Actor, alarm: str) -> list[dict[str, Any]]:
+    async def unshelve(self, by: Actor, alarm: str) -> list[AlarmStatus]:
         """End its shelving."""
         found = self._alarms.find(alarm)
         self._alarms.check_shelved(found)

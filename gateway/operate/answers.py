@@ -15,6 +15,7 @@ from gateway.core.live import LiveDevice
 from gateway.core.quality import describe, is_good
 from gateway.core.readings import Exact, Readings
 from gateway.core.text import cleaned
+from gateway.status import DeviceStatus
 
 log = structlog.get_logger()
 
@@ -22,12 +23,12 @@ _logged: set[tuple[str, str]] = set()
 """Devices and reasons whose traceback stands in the log."""
 
 
-def devices(sources: Iterable[Source], said_of: Callable[[str], list[str]] = lambda part: []) -> list[dict[str, Any]]:
+def devices(sources: Iterable[Source], said_of: Callable[[str], list[str]] = lambda part: []) -> list[DeviceStatus]:
     """State and counters of each device; `said_of` tells what else there is to say of a part, such as "device press-1"."""
     return [_row(source, said_of) for source in sources]
 
 
-def _row(source: Source, said_of: Callable[[str], list[str]]) -> dict[str, Any]:
+def _row(source: Source, said_of: Callable[[str], list[str]]) -> DeviceStatus:
     """One device; of a bug over it, the others' are told all the same."""
     try:
         return _told(source, said_of)
@@ -36,33 +37,49 @@ def _row(source: Source, said_of: Callable[[str], list[str]]) -> dict[str, Any]:
         if (source.name, reason) not in _logged:
             _logged.add((source.name, reason))
             log.error("the state of a device cannot be told", device=source.name, exc_info=error)
-        counts = dict.fromkeys(("since_s", "polls", "skipped", "errors", "tags", "good"), 0)
-        known = {"name": source.name, "driver": source.spec.config.driver, "state": "faulted", "reason": reason}
-        unknown = {"next_attempt_s": None, "clock_offset_s": None, "clock": "", "doubt": ""}
-        return {**known, **counts, **unknown, "line": {}, "connection": {}, "process": None, "remarks": []}
+        return DeviceStatus(
+            name=source.name,
+            driver=source.spec.config.driver,
+            state="faulted",
+            reason=reason,
+            since_s=0,
+            next_attempt_s=None,
+            tags=0,
+            good=0,
+            polls=0,
+            skipped=0,
+            errors=0,
+            line={},
+            clock_offset_s=None,
+            clock="",
+            doubt="",
+            connection={},
+            process=None,
+            remarks=[],
+        )
 
 
-def _told(source: Source, said_of: Callable[[str], list[str]]) -> dict[str, Any]:
-    return {
-        "name": source.name,
-        "driver": source.spec.config.driver,
-        "state": source.health.state,
-        "reason": source.health.reason,
-        "since_s": round(source.health.age, 1),
-        "next_attempt_s": _next_attempt(source),
-        "tags": len(source.device.tags),
-        "good": int(np.count_nonzero(is_good(source.live.quality))),
-        "polls": source.polls,
-        "skipped": sum(scan.skipped for scan in source.scans),
-        "errors": source.errors,
-        "line": dict(source.line_counts()),
-        "clock_offset_s": None if source.clock.offset is None else round(source.clock.offset, 3),
-        "clock": source.clock.words() if source.clock.is_off else "",
-        "doubt": doubt(source.live),
-        "connection": dict(source.line_facts()),
-        "process": source.line_process(),
-        "remarks": [*source.line_remarks(), *said_of(f"device {source.name}")],
-    }
+def _told(source: Source, said_of: Callable[[str], list[str]]) -> DeviceStatus:
+    return DeviceStatus(
+        name=source.name,
+        driver=source.spec.config.driver,
+        state=source.health.state,
+        reason=source.health.reason,
+        since_s=round(source.health.age, 1),
+        next_attempt_s=_next_attempt(source),
+        tags=len(source.device.tags),
+        good=int(np.count_nonzero(is_good(source.live.quality))),
+        polls=source.polls,
+        skipped=sum(scan.skipped for scan in source.scans),
+        errors=source.errors,
+        line=dict(source.line_counts()),
+        clock_offset_s=None if source.clock.offset is None else round(source.clock.offset, 3),
+        clock=source.clock.words() if source.clock.is_off else "",
+        doubt=doubt(source.live),
+        connection=dict(source.line_facts()),
+        process=source.line_process(),
+        remarks=[*source.line_remarks(), *said_of(f"device {source.name}")],
+    )
 
 
 def _next_attempt(source: Source) -> float | None:

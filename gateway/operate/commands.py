@@ -13,6 +13,7 @@ from gateway.core.arguments import Argument
 from gateway.core.command import ENGINEER, OPERATOR, QUALITY, Actor, Body, Declared
 from gateway.core.errors import GatewayError
 from gateway.core.text import shown
+from gateway.status import rendered
 
 Refused = Callable[[Actor, str], Awaitable[None]]
 """Called with who asked, and the command."""
@@ -100,7 +101,7 @@ class Commands:
         return declared is None or declared.at_once
 
     async def call(self, actor: Actor, request: Any) -> Any:
-        """Answer a request, {"command": name, "arguments": {…}}. Raises GatewayError, for the person."""
+        """Answer a request, {"command": name, "arguments": {…}}, in JSON values. Raises GatewayError, for the person."""
         name, given = _parted(request)
         if name not in self._table:
             hint = did_you_mean(name, self._table)
@@ -112,7 +113,7 @@ class Commands:
             raise GatewayError(
                 f"{name} needs the role {declared.role}; {actor.name} has: {has} ([access] says who has which)"
             )
-        return await self._bodies[name](actor, **checked(name, declared.arguments, given))
+        return rendered(await self._bodies[name](actor, **checked(name, declared.arguments, given)))
 
 
 def _parted(request: Any) -> tuple[str, Mapping[str, Any]]:

@@ -12,6 +12,7 @@ from gateway.core.times import EARLIEST, LATEST, rfc3339
 from gateway.operate.notes import Notes
 from gateway.outbox import Outbox
 from gateway.outbox.deliver import RATE, Asked, Replay
+from gateway.status import DrainedStatus, DrainStatus, ReplayStatus, SinkStatus
 
 log = structlog.get_logger()
 
@@ -24,7 +25,7 @@ class HistoryCommands:
         outbox: Outbox,
         notes: Notes,
         start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
-        sinks: Callable[[], Sequence[Mapping[str, Any]]],
+        sinks: Callable[[], Sequence[SinkStatus]],
     ) -> None:
         self._outbox = outbox
         self._audit = notes
@@ -41,29 +42,29 @@ class HistoryCommands:
             "replay_cancel": self.replay_cancel,
         }
 
-    async def drain(self, by: Actor, sink: str | None = None, marks: Mapping[str, int] | None = None) -> dict[str, Any]:
+    async def drain(self, by: Actor, sink: str | None = None, marks: Mapping[str, int] | None = None) -> DrainStatus:
         """How much of what was appended before `marks` (default: before now) each sink is not done with, in readings, and
         what it has dropped since it began. Changes nothing."""
-        sinks = [each for each in self._sinks() if sink in (None, each["name"])]
+        sinks = [each for each in self._sinks() if sink in (None, each.name)]
         if not sinks:
             raise GatewayError(self._no_sink(sink))
         marks = self._checked(marks) if marks is not None else self._outbox.marks()
-        return {
-            "marks": marks,
-            "sinks": [
-                {
-                    "sink": each["name"],
-                    "state": each["state"],
-                    "reason": each["reason"],
-                    "pending": self._outbox.pending_below(each["name"], marks),
-                    "dropped": sum(sum(lane["dropped"].values()) for lane in each["outbox"]["lanes"].values()),
-                }
+        return DrainStatus(
+            marks=marks,
+            sinks=[
+                DrainedStatus(
+                    sink=each.name,
+                    state=each.state,
+                    reason=each.reason,
+                    pending=self._outbox.pending_below(each.name, marks),
+                    dropped=sum(sum(lane.dropped.values()) for lane in each.outbox.lanes.values()),
+                )
                 for each in sinks
             ],
-        }
+        )
 
     def _no_sink(self, sink: str | None) -> str:
-        names = ", ".join(str(each["name"]) for each in self._sinks())
+        names = ", ".join(each.name for each in self._sinks())
         return f'no sink "{sink}"; there are: {names}' if names else "no sink is configured: nothing is ever sent"
 
     def _checked(self, marks: Mapping[str, int]) -> dict[str, int]:
@@ -80,7 +81,7 @@ class HistoryCommands:
         to_ns: int,
         devices: Sequence[str] = (),
         rate: float | None = RATE,
-    ) -> dict[str, Any]:
+    ) -> ReplayStatus:
         """Send what was accepted in [from_ns, to_ns) to this sink once more; audited before it starts. `rate`: readings per
         second; None: no bound."""
         asked = Asked(from_ns, to_ns, tuple(devices))
@@ -99,11 +100,11 @@ class HistoryCommands:
         log.info("a replay begins", sink=sink, by=by.name, **told)
         return replay.status()
 
-    async def replay_status(self, by: Actor, sink: str) -> dict[str, Any]:
+    async def replay_status(self, by: Actor, sink: str) -> ReplayStatus:
         """How far the last replay to this sink is, or how it ended."""
         return self._outbox.replays.named(sink).status()
 
-    async def replay_cancel(self, by: Actor, sink: str) -> dict[str, Any]:
+    async def replay_cancel(self, by: Actor, sink: str) -> ReplayStatus:
         """End it. What is on its way stays on its way."""
         replay = self._outbox.replays.named(sink)
         async with self._audit.audited(by, "replay.cancel", target=sink):

@@ -1,11 +1,10 @@
 """What people ask of the models and do with their versions, by the control socket; each step is audited before it is done."""
 
-from typing import Any
-
 from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
 from gateway.detect import Detection
 from gateway.operate.notes import Notes
+from gateway.status import ModelStatus, rendered
 
 
 class ModelCommands:
@@ -24,11 +23,11 @@ class ModelCommands:
             "model_retire": self.retire,
         }
 
-    async def listed(self, by: Actor) -> list[dict[str, Any]]:
+    async def listed(self, by: Actor) -> list[ModelStatus]:
         """Every model with what it says of each device, and its version in shadow."""
-        return self._detection.detector.status()
+        return self._detection.detector.status(ModelStatus)
 
-    async def approve(self, by: Actor, model: str, reason: str) -> list[dict[str, Any]]:
+    async def approve(self, by: Actor, model: str, reason: str) -> list[ModelStatus]:
         """The version in shadow becomes active. Raises GatewayError when there is none such, also the next two."""
         versions = self._detection.detector.succession
         found = versions.find(model)
@@ -36,14 +35,14 @@ class ModelCommands:
         if not sha256:
             raise GatewayError(versions.nothing_in_shadow(found))
         await versions.check_next(found, sha256)
-        agreement = found.shadow.agreement.status() if found.shadow else {}
+        agreement = rendered(found.shadow.agreement.status()) if found.shadow else {}
         old = found.sha256
         said = {"target": model, "old": old, "new": sha256, "why": reason, "agreement": agreement}
         async with self._notes.audited(by, "model.approve", **said):
             await versions.approve(found, sha256)
         return await self.listed(by)
 
-    async def roll_back(self, by: Actor, model: str, reason: str) -> list[dict[str, Any]]:
+    async def roll_back(self, by: Actor, model: str, reason: str) -> list[ModelStatus]:
         """The version before becomes active again."""
         versions = self._detection.detector.succession
         found = versions.find(model)
@@ -53,7 +52,7 @@ class ModelCommands:
             await versions.roll_back(found, opened)
         return await self.listed(by)
 
-    async def retire(self, by: Actor, model: str, reason: str) -> list[dict[str, Any]]:
+    async def retire(self, by: Actor, model: str, reason: str) -> list[ModelStatus]:
         """The version in shadow is put aside."""
         versions = self._detection.detector.succession
         found = versions.find(model)

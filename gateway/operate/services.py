@@ -22,6 +22,7 @@ from gateway.operate.notes import Notes
 from gateway.outbox.format import file_name
 from gateway.pipeline import Pipeline
 from gateway.plugin.service import Observer, Service, ServiceHost
+from gateway.status import GatewayStatus, PartStatus, ServiceStatus, rendered
 from gateway.supervise import Foreign, Health, Running, containing, keep_running, running
 
 
@@ -37,7 +38,7 @@ class Surroundings:
     clock: Clock
     directory: Path
     """Where each has a folder of its own."""
-    status: Callable[[], dict[str, Any]]
+    status: Callable[[], GatewayStatus]
     service_type: Callable[[str], type[Service[Any]]]
     """Of a plugin's name."""
     barred: Callable[[str, str], str]
@@ -75,14 +76,14 @@ class Services:
                 if self._running is not None:
                     part.start(self._running)
 
-    def status(self) -> list[dict[str, Any]]:
-        """State of each, as JSON values."""
+    def status(self) -> list[ServiceStatus]:
+        """State of each."""
         return [part.status() for part in self._parts.values()]
 
-    def parts(self) -> list[dict[str, str]]:
-        """Those that do not work, as JSON values."""
+    def parts(self) -> list[PartStatus]:
+        """Those that do not work."""
         troubled = [part.health for part in self._parts.values() if part.health.state in ("down", "faulted")]
-        return [{"name": health.name, "state": health.state, "reason": health.reason} for health in troubled]
+        return [PartStatus(name=health.name, state=health.state, reason=health.reason) for health in troubled]
 
 
 class _Part:
@@ -103,15 +104,15 @@ class _Part:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> ServiceStatus:
         health = self.health
-        return {
-            "name": self.config.name,
-            "plugin": self.config.plugin,
-            "state": health.state,
-            "reason": health.reason,
-            "since_s": round(health.age, 1),
-        }
+        return ServiceStatus(
+            name=self.config.name,
+            plugin=self.config.plugin,
+            state=health.state,
+            reason=health.reason,
+            since_s=round(health.age, 1),
+        )
 
     async def _session(self) -> None:
         self._foreign.check()
@@ -160,8 +161,12 @@ class _Host(ServiceHost):
     def started(self) -> None:
         self._up()
 
-    def status(self) -> Mapping[str, Any]:
+    def state(self) -> GatewayStatus:
         return self._around.status()
+
+    def status(self) -> Mapping[str, Any]:
+        told: Mapping[str, Any] = rendered(self._around.status())
+        return told
 
     def values(self, device: str) -> Readings:
         return self._around.live[device].snapshot()

@@ -27,6 +27,7 @@ from gateway.plugin.driver import Driver
 from gateway.plugin.loading import PACKAGE
 from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
+from gateway.status import StallStatus
 
 LIMIT = 1.0
 """Seconds without a turn of the loop from which it counts as blocked."""
@@ -160,19 +161,22 @@ class StallWatch:
 
     def said_of(self, part: str) -> list[str]:
         """What a part has done to the others lately, in words."""
-        return [_words(each) for each in self.listed() if each["part"] == part and each["recent"]]
+        return [_words(each) for each in self.listed() if each.part == part and each.recent]
 
-    def listed(self) -> list[dict[str, Any]]:
-        """What has blocked the loop since the start, as JSON values."""
+    def listed(self) -> list[StallStatus]:
+        """What has blocked the loop since the start."""
         now = time.monotonic()
         return [
-            {
-                **asdict(culprit),
-                "times": seen.times,
-                "longest_s": round(seen.longest, 1),
-                "last_s": round(now - seen.last, 1),
-                "recent": now - seen.last < RECENT,
-            }
+            StallStatus(
+                plugin=culprit.plugin,
+                part=culprit.part,
+                at=culprit.at,
+                within=culprit.within,
+                times=seen.times,
+                longest_s=round(seen.longest, 1),
+                last_s=round(now - seen.last, 1),
+                recent=now - seen.last < RECENT,
+            )
             for culprit, seen in list(self._seen.items())
         ]
 
@@ -249,11 +253,11 @@ class StallWatch:
             log.warning("what blocks the gateway cannot be written down", reason=cleaned(error))
 
 
-def _words(stall: dict[str, Any]) -> str:
-    times = f", {stall['times']} times" if stall["times"] > 1 else ""
+def _words(stall: StallStatus) -> str:
+    times = f", {stall.times} times" if stall.times > 1 else ""
     return (
-        f"it blocked the whole gateway for {format_duration(stall['longest_s'])} at {stall['at']}, in "
-        f"{stall['within']}{times}: nothing else went on meanwhile; the plugin must await, or use in_thread"
+        f"it blocked the whole gateway for {format_duration(stall.longest_s)} at {stall.at}, in "
+        f"{stall.within}{times}: nothing else went on meanwhile; the plugin must await, or use in_thread"
     )
 
 

@@ -20,6 +20,7 @@ from gateway.outbox.retention import Policy, data_share, done_with, surplus, yie
 from gateway.outbox.start import State
 from gateway.outbox.wear import Wear
 from gateway.outbox.write import NO_ROOM, PROMISES, Admission, Ballast, LaneLog, Writer
+from gateway.status import BallastStatus, RoomStatus
 
 log = structlog.get_logger()
 
@@ -113,26 +114,26 @@ class Upkeep:
         self._wear.look(self._writer.written_bytes, self._writer.syncs, values)
         self._writer.measure(self._files_to_look_for())
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> RoomStatus:
         """Sizes in bytes, and what is turned away, in readings and events."""
         mode = self._section.mode
-        return {
-            "size": self.size,
-            "max_size": self.max_size,
-            "free": self.free,
-            "inodes": self.nodes,
-            "removed": self.removed,
-            "min_free": self._section.min_free,
-            "keep_s": self.keep_s,
-            "mode": mode,
-            "promise": PROMISES[mode],
-            "not_accepted": self._admission.turned_away,
-            "turning_away": self._admission.status(),
-            "ballast": {"size": self._ballast.taken, "given_back": self._ballast.given_back},
-            "written_bytes": self._writer.written_bytes,
-            "syncs": self._writer.syncs,
-            "wear": self._wear.status(),
-        }
+        return RoomStatus(
+            size=self.size,
+            max_size=self.max_size,
+            free=self.free,
+            inodes=self.nodes,
+            removed=self.removed,
+            min_free=self._section.min_free,
+            keep_s=self.keep_s,
+            mode=mode,
+            promise=PROMISES[mode],
+            not_accepted=self._admission.turned_away,
+            turning_away=self._admission.status(),
+            ballast=BallastStatus(size=self._ballast.taken, given_back=self._ballast.given_back),
+            written_bytes=self._writer.written_bytes,
+            syncs=self._writer.syncs,
+            wear=self._wear.status(),
+        )
 
     def tell_settled(self) -> None:
         """What every sink is done with need not be written any more. Cursors first: a file says so before memory forgets."""

@@ -56,6 +56,7 @@ from gateway.outbox.write import (
     fitted,
 )
 from gateway.plugin.driver import Found
+from gateway.status import OutboxStatus
 
 log = structlog.get_logger()
 
@@ -477,20 +478,20 @@ class Outbox:
         """Bytes on disk."""
         return self._upkeep.size
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> OutboxStatus:
         """For people and metrics: sizes in bytes, everything else in readings or records."""
-        return {
-            "log": self.log_id,
-            **self._upkeep.status(),
-            "disk": self._disk.trouble or self._substitute or "ok",
-            "kept": not self.not_kept,
-            "lanes": {lane.lane.word: lane.status() for lane in self._lanes.values()},
-            "dead": self.dead.status(),
-            "readers": [reader.status() for reader in self._readers.values()],
-            "replays": [replay.status() for replay in self.replays],
-            "set_aside": self._set_aside,
-            "recovered": self._state.status(),
-        }
+        return OutboxStatus(
+            log=self.log_id,
+            room=self._upkeep.status(),
+            disk=self._disk.trouble or self._substitute or "ok",
+            kept=not self.not_kept,
+            lanes={lane.lane.word: lane.status() for lane in self._lanes.values()},
+            dead=self.dead.status(),
+            readers=[reader.status() for reader in self._readers.values()],
+            replays=[replay.status() for replay in self.replays],
+            set_aside=self._set_aside,
+            recovered=self._state.status(),
+        )
 
 
 def _own_event(clock: Clock, state: str, message: str, severity: str) -> Event:

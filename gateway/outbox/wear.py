@@ -2,7 +2,9 @@
 
 import time
 from collections import deque
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from gateway.status import WearStatus
 
 _SPAN = 60
 """Seconds over which rates are told."""
@@ -29,16 +31,16 @@ class Wear:
         self._last = Sample(time.monotonic(), written_bytes, syncs, values)
         self._samples.append(self._last)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> WearStatus:
         """Since the start: bytes, syncs, readings and events (`values`), and bytes per value, None before there is one. Over
         the last minute: bytes and syncs per second."""
         last, before = self._last, self._samples[0]
         seconds = last.at - before.at
-        return {
-            "written_bytes": last.written_bytes,
-            "syncs": last.syncs,
-            "values": last.values,
-            "bytes_per_value": round(last.written_bytes / last.values, 2) if last.values else None,
-            "bytes_per_second": round((last.written_bytes - before.written_bytes) / seconds, 1) if seconds else 0.0,
-            "syncs_per_second": round((last.syncs - before.syncs) / seconds, 2) if seconds else 0.0,
-        }
+        return WearStatus(
+            written_bytes=last.written_bytes,
+            syncs=last.syncs,
+            values=last.values,
+            bytes_per_value=round(last.written_bytes / last.values, 2) if last.values else None,
+            bytes_per_second=round((last.written_bytes - before.written_bytes) / seconds, 1) if seconds else 0.0,
+            syncs_per_second=round((last.syncs - before.syncs) / seconds, 2) if seconds else 0.0,
+        )

@@ -22,6 +22,7 @@ from gateway.places.regular import read_regular
 from gateway.plugin.driver import Driver, Found, Guess, Values
 from gateway.plugin.service import Service, ServiceHost
 from gateway.plugin.sink import Encoder, Message, Sink, SinkHost
+from gateway.status import GatewayStatus
 from gateway.supervise.contained import contained
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Field",
     "FilePath",
     "Found",
+    "GatewayStatus",
     "Guess",
     "Host",
     "Kind",

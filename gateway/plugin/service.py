@@ -10,6 +10,7 @@ from gateway.config.base import ServiceConfig
 from gateway.core.command import Actor, Body, Declared
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
+from gateway.status import GatewayStatus
 
 V = TypeVar("V", bound=ServiceConfig)
 
@@ -39,8 +40,12 @@ class ServiceHost(Protocol):
         """The service works from now on."""
         ...
 
+    def state(self) -> GatewayStatus:
+        """How the gateway and each of its parts is doing (`gateway.status`), taken anew at each call."""
+        ...
+
     def status(self) -> Mapping[str, Any]:
-        """How the gateway is doing, as `edge-gateway status --json` says it."""
+        """The same as JSON values, as `edge-gateway status --json` says it."""
         ...
 
     @property

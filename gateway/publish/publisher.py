@@ -22,6 +22,7 @@ from gateway.publish.host import Surroundings
 from gateway.publish.poison import Poison
 from gateway.publish.suspects import Suspects
 from gateway.publish.tally import Tally
+from gateway.status import SinkStatus
 from gateway.supervise import Backoff, Foreign, Health, keep_running
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
@@ -124,32 +125,32 @@ class Publisher:
         for name in missed.keys() - {device.name for device in self._around.devices()}:
             connection.device_changed(*missed[name])
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> SinkStatus:
         """The sink's state, promise, counts since the start, and what the outbox holds for it."""
         connection = self._connection
         window = connection.window if connection else None
-        return {
-            "name": self.config.name,
-            "plugin": self.config.plugin,
-            "state": self.health.state,
-            "reason": self.health.reason,
-            "since_s": round(self.health.age, 1),
-            "next_attempt_s": _rounded(self.health.next_attempt),
-            "promise": dict(connection.promise) if connection else {},
-            "window": window.size if window else self.config.window,
-            "open": window.on_their_way if window else 0,
-            "oldest_open_s": self._seconds_since(window.oldest_ns if window else None),
-            "last_acknowledged_s": self._seconds_since(self._tally.acknowledged_ns),
-            "acknowledged_records": self._tally.records,
-            "acknowledged_readings": self._tally.readings,
-            "waiting_after_refusal": self._reader.resting.count + (window.waiting_after_refusal if window else 0),
-            "barred": self._reader.resting.barred,
-            "refused_for_now": self._tally.refused,
-            "refused_for_good": self._tally.dead,
-            "last_refusal": self._tally.refusal,
-            "drained_in_s": self._tally.drained_in() if connection else None,
-            "outbox": dict(self._reader.status()),
-        }
+        return SinkStatus(
+            name=self.config.name,
+            plugin=self.config.plugin,
+            state=self.health.state,
+            reason=self.health.reason,
+            since_s=round(self.health.age, 1),
+            next_attempt_s=_rounded(self.health.next_attempt),
+            promise=dict(connection.promise) if connection else {},
+            window=window.size if window else self.config.window,
+            open=window.on_their_way if window else 0,
+            oldest_open_s=self._seconds_since(window.oldest_ns if window else None),
+            last_acknowledged_s=self._seconds_since(self._tally.acknowledged_ns),
+            acknowledged_records=self._tally.records,
+            acknowledged_readings=self._tally.readings,
+            waiting_after_refusal=self._reader.resting.count + (window.waiting_after_refusal if window else 0),
+            barred=self._reader.resting.barred,
+            refused_for_now=self._tally.refused,
+            refused_for_good=self._tally.dead,
+            last_refusal=self._tally.refusal,
+            drained_in_s=self._tally.drained_in() if connection else None,
+            outbox=self._reader.status(),
+        )
 
     def _seconds_since(self, boot_ns: int | None) -> float | None:
         return None if boot_ns is None else round((self._around.clock.boot_ns() - boot_ns) / 1e9, 1)

@@ -9,6 +9,7 @@ import structlog
 from gateway.config.base import SinkConfig
 from gateway.core.tag import Device
 from gateway.publish.publisher import Publisher
+from gateway.status import SinkStatus
 from gateway.supervise import Running, running
 
 log = structlog.get_logger()
@@ -59,7 +60,7 @@ class Publishers:
         for publisher in self._publishers.values():
             publisher.device_changed(device, online, reason)
 
-    def status(self) -> list[dict[str, Any]]:
+    def status(self) -> list[SinkStatus]:
         """State and counts of each sink."""
         return [publisher.status() for publisher in self._publishers.values()]
 

@@ -20,6 +20,7 @@ from gateway.outbox import Outbox, Reader
 from gateway.selftest.full_disk import fill_up, run_into_quota
 from gateway.selftest.logs import SINKS, bind, block, event, number_of, open_log, opened, silence
 from gateway.selftest.runs import runs
+from gateway.status import rendered
 
 BLOCKS = 20
 """Records per turn."""
@@ -93,7 +94,7 @@ async def drain(directory: Path) -> None:
                 async with asyncio.timeout(60):
                     await sink.reader.wait()
                 await sink.turn(0)
-        say(balances={sink.name: sink.reader.status()["lanes"] for sink in sinks})
+        say(balances={sink.name: rendered(sink.reader.status().lanes) for sink in sinks})
 
 
 def main(mode: str, directory: str, *numbers: str) -> None:

@@ -75,7 +75,7 @@ def _offer(outbox: Outbox, device: Device, numbers: range) -> None:
 
 
 def _delivered(publisher: Publisher) -> bool:
-    return not any(lane["pending"] for lane in publisher.status()["outbox"]["lanes"].values())
+    return not any(lane.pending for lane in publisher.status().outbox.lanes.values())
 
 
 def _judge(check: Check, publisher: Publisher, far: FarSide) -> None:
@@ -90,9 +90,9 @@ def _judge(check: Check, publisher: Publisher, far: FarSide) -> None:
     check.expect(len(values) == len(set(values)), "a record came under two ids")
     check.expect(reused == 0, f"{reused} ids name two records")
     check.expect(far.repeats <= most, f"{far.repeats} repeats, and one window for each freeze is {most}")
-    balance = publisher.status()["outbox"]["lanes"]["data"]
+    balance = publisher.status().outbox.lanes["data"]
     rows = offered * ROWS
-    said = (balance["accepted"], balance["acknowledged"], balance["pending"], balance["dropped"])
+    said = (balance.accepted, balance.acknowledged, balance.pending, balance.dropped)
     check.expect(said == (rows, rows, 0, {}), f"the balance is {balance}, and should be {rows} acknowledged")
 
 

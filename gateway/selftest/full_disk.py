@@ -14,6 +14,7 @@ from gateway.outbox.format import IntervalSet
 from gateway.selftest.check import Check, Progress
 from gateway.selftest.logs import ROWS, bind, block, event, number_of, opened
 from gateway.selftest.process import answer
+from gateway.status import rendered
 
 _RECORDS = 10_000
 _TMPFS = 3 * 1024 * 1024
@@ -102,13 +103,18 @@ async def run_into_quota(directory: Path, records: int) -> dict[str, Any]:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
         await _offer(range(records // 4, records), lambda number: outbox.append(block(device, number)))
-        refused = await within(lambda: outbox.status()["disk"] != "ok", 30)
+        refused = await within(lambda: outbox.status().disk != "ok", 30)
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         await outbox.written_out(60)
         taken = await _take_all(reader)
         values = [number_of(record) for record in taken if record.kind is Kind.READINGS]
-        balance = reader.status()["lanes"]["data"]
-    return {"records": records, "refused": refused, "complete": values == list(range(records)), "balance": balance}
+        balance = reader.status().lanes["data"]
+    return {
+        "records": records,
+        "refused": refused,
+        "complete": values == list(range(records)),
+        "balance": rendered(balance),
+    }
 
 
 async def fill_up(directory: Path, records: int) -> dict[str, Any]:
@@ -120,7 +126,7 @@ async def fill_up(directory: Path, records: int) -> dict[str, Any]:
         await _offer(range(records), lambda number: outbox.append(block(device, number)))
         await outbox.written_out(60)
         taken = await _take_all(reader)
-        return {"offered": records, "turned_away": outbox.status()["not_accepted"], **_accounts(taken, reader)}
+        return {"offered": records, "turned_away": outbox.status().room.not_accepted, **_accounts(taken, reader)}
 
 
 def _accounts(taken: list[Record], reader: Reader) -> dict[str, Any]:
@@ -139,7 +145,7 @@ def _accounts(taken: list[Record], reader: Reader) -> dict[str, Any]:
         "unnamed": sum(high - low for low, high in gone if not named.covers(low, high)),
         "oldest_first": all(high <= data[0].seq for _, high in named.pairs()) if data else True,
         "events": [number_of(record) for record in taken if record.kind is Kind.EVENT] == list(range(10)),
-        "balance": reader.status()["lanes"]["data"],
+        "balance": rendered(reader.status().lanes["data"]),
     }
 
 

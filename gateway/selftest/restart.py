@@ -10,6 +10,7 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import Outbox, Reader
 from gateway.outbox.format import IntervalSet
 from gateway.selftest.logs import bind, block, opened
+from gateway.status import rendered
 
 AFTER = 1_000_000
 """Value of the first record that is appended after the start."""
@@ -61,7 +62,7 @@ async def restarted(directory: Path, sink: str, **section: Any) -> Restart:
 
 
 def _balances(reader: Reader) -> dict[Lane, dict[str, Any]]:
-    lanes = reader.status()["lanes"]
+    lanes = rendered(reader.status().lanes)
     return {lane: lanes[lane.word] for lane in Lane}
 
 

@@ -14,6 +14,7 @@ from gateway.alarms.alarms import Alarms
 from gateway.core.clock import FakeClock
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
+from gateway.status import rendered
 
 KEY = Key("alarm", "too hot", "oven-1")
 SEEN = Key("anomaly", "nozzle", "coater-1")
@@ -42,7 +43,7 @@ class Book:
         return [(event.state, event.id[0]) for event in self.events]
 
     def states(self):
-        return [alarm["state"] for alarm in self.alarms.listed()]
+        return [alarm["state"] for alarm in rendered(self.alarms.listed())]
 
     def raise_(self, latch=False, **changes):
         self.alarms.raised(KEY, event(**changes), latch)
@@ -122,7 +123,7 @@ def test_a_shelved_alarm_is_unheard_but_kept_and_is_heard_again_after_its_time()
     book.raise_()
     assert [(event.state, event.severity) for event in book.events] == [("shelved", "warning"), ("raised", "info")]
     assert book.events[1].detail["shelved"] is True
-    (listed,) = book.alarms.listed()
+    (listed,) = rendered(book.alarms.listed())
     assert (listed["state"], listed["shelved"]["reason"]) == ("raised", "sensor is being changed")
     book.clock.advance(3599)
     book.alarms._end_shelving()
@@ -192,7 +193,7 @@ async def test_a_restart_finds_what_was_raised_seen_and_shelved_and_says_what_is
     await stopped(running)
 
     after = Book(path)
-    assert after.alarms.listed() == before.alarms.listed()
+    assert rendered(after.alarms.listed()) == rendered(before.alarms.listed())
     assert list(after.alarms.holding("alarm", "too hot")) == ["oven-1"]
     running = asyncio.create_task(after.alarms.run())
     await until(after, lambda: after.events)
@@ -255,7 +256,9 @@ def test_a_model_s_anomaly_and_its_drift_have_names_of_their_own():
     assert book.alarms.find("nozzle/coater-1").key == SEEN
     assert book.alarms.find("nozzle/coater-1/drift").key == drift
     book.alarms.shelve(book.alarms.find("nozzle/coater-1"), "ann", 600, "pump test")
-    assert [(entry["name"], entry["state"]) for entry in book.alarms.listed()] == [("nozzle/coater-1", "raised")]
+    assert [(entry["name"], entry["state"]) for entry in rendered(book.alarms.listed())] == [
+        ("nozzle/coater-1", "raised")
+    ]
 
 
 def test_a_name_that_a_model_and_a_limit_share_is_asked_back_and_an_id_decides():
@@ -297,7 +300,7 @@ def test_shelving_lasts_as_long_as_was_said_whatever_the_wall_clock_is_set_to(tm
     alarms.raised(KEY, hot(clock))
     alarms.shelve(alarms.get(KEY), "anna", 10.0, "maintenance")
     clock.step(step)
-    (listed,) = alarms.listed()
+    (listed,) = rendered(alarms.listed())
     assert listed["shelved"]["until"] == (clock.wall_ns() + 10_000_000_000) // 1_000_000
     clock.advance(9)
     alarms._end_shelving()
@@ -325,7 +328,7 @@ def test_shelving_over_a_restart_never_lasts_longer_than_was_left(tmp_path, monk
     alarms._save_now()
     clock = FakeClock(clock.wall + int(wall * 1e9), clock.boot + 10_000_000_000 if boot == 7 else 5_000_000_000)
     alarms, _ = shelved(tmp_path, clock, boot, monkeypatch)
-    (listed,) = alarms.listed()
+    (listed,) = rendered(alarms.listed())
     assert listed["shelved"]["until"] - clock.wall_ns() // 1_000_000 == left * 1000
     clock.advance(left)
     alarms._end_shelving()

@@ -6,6 +6,7 @@ from gateway.alarms.alarm import Key
 from gateway.alarms.alarms import Alarms
 from gateway.core.clock import FakeClock
 from gateway.core.event import Event
+from gateway.status import rendered
 
 KEY = Key("alarm", "too hot", "oven-1")
 
@@ -33,7 +34,7 @@ def test_the_third_raise_within_a_minute_is_marked_and_told_once():
         come_and_go(alarms, clock, 5, 20)
     assert marked(events) == [False, False, True, True, True]
     assert [line["alarm"] for line in logs if "chatters" in line["event"]] == ["too hot/oven-1"]
-    assert [alarm["chattering"] for alarm in alarms.listed()] == [True]
+    assert [alarm["chattering"] for alarm in rendered(alarms.listed())] == [True]
 
 
 def test_one_that_is_raised_now_and_then_is_not_marked():
@@ -41,7 +42,7 @@ def test_one_that_is_raised_now_and_then_is_not_marked():
     alarms = Alarms(events.append, clock)
     come_and_go(alarms, clock, 10, 40)
     assert not any(marked(events))
-    assert [alarm["chattering"] for alarm in alarms.listed()] == [False]
+    assert [alarm["chattering"] for alarm in rendered(alarms.listed())] == [False]
 
 
 def test_after_ten_quiet_minutes_it_is_marked_no_more_and_forgotten():

@@ -12,6 +12,7 @@ from gateway.alarms.conditions import Conditions
 from gateway.core.clock import FakeClock
 from gateway.core.device_event import Condition, DeviceEvent, Retained
 from gateway.core.errors import GatewayError
+from gateway.status import rendered
 
 HIGH = "ns=2;s=High"
 
@@ -43,7 +44,7 @@ class Plant:
         return [event.state for event in self.events]
 
     def states(self):
-        return [alarm["state"] for alarm in self.alarms.listed()]
+        return [alarm["state"] for alarm in rendered(self.alarms.listed())]
 
     def ids(self):
         return {event.id for event in self.events}
@@ -89,7 +90,7 @@ def test_a_worse_limit_wants_to_be_seen_again_under_the_same_id():
     assert plant.told() == ["raised", "acknowledged", "raised"]
     assert plant.states() == ["raised"]
     assert len(plant.ids()) == 1
-    assert plant.alarms.listed()[0]["severity"] == "alarm"
+    assert rendered(plant.alarms.listed())[0]["severity"] == "alarm"
 
 
 def test_the_next_occurrence_has_an_id_of_its_own():
@@ -98,7 +99,7 @@ def test_the_next_occurrence_has_an_id_of_its_own():
         plant.say(active, False)
     assert plant.told() == ["raised", "cleared", "raised"]
     assert len(plant.ids()) == 2
-    assert plant.alarms.listed()[0]["occurrences"] == 2
+    assert rendered(plant.alarms.listed())[0]["occurrences"] == 2
 
 
 def test_what_else_a_device_says_of_it_is_told_too():
@@ -106,7 +107,7 @@ def test_what_else_a_device_says_of_it_is_told_too():
     plant.say(True, False)
     plant.say(True, False)
     assert plant.told() == ["raised", "changed"]
-    assert plant.alarms.listed()[0]["message"] == "it is 2"
+    assert rendered(plant.alarms.listed())[0]["message"] == "it is 2"
 
 
 def test_the_end_keeps_the_severity_of_the_raise():
@@ -114,7 +115,7 @@ def test_the_end_keeps_the_severity_of_the_raise():
     plant.say(True, False, severity="alarm")
     plant.say(False, False, severity="info")
     assert [event.severity for event in plant.events] == ["alarm", "alarm"]
-    assert plant.alarms.listed()[0]["severity"] == "alarm"
+    assert rendered(plant.alarms.listed())[0]["severity"] == "alarm"
 
 
 def test_what_is_said_once_more_is_no_event():
@@ -143,7 +144,7 @@ def test_what_ended_while_nobody_could_see_it_is_cleared():
     plant.say(True, False, condition="ns=2;s=Other", name="Boiler.Other")
     plant.conditions.told(Retained("plc", frozenset({"ns=2;s=Other"})))
     assert plant.told()[-2:] == ["cleared", "acknowledged"]
-    assert [alarm["source"] for alarm in plant.alarms.listed()] == ["Boiler.Other"]
+    assert [alarm["source"] for alarm in rendered(plant.alarms.listed())] == ["Boiler.Other"]
 
 
 def test_an_active_one_that_its_server_does_not_retain_is_not_taken_for_over():
@@ -181,9 +182,9 @@ def test_two_conditions_of_one_name_are_two_alarms():
     plant = Plant()
     plant.say(True, False)
     plant.say(True, False, condition="ns=2;s=High2")
-    assert [alarm["source"] for alarm in plant.alarms.listed()] == ["Boiler.High ns=2;s=High2", "Boiler.High"]
+    assert [alarm["source"] for alarm in rendered(plant.alarms.listed())] == ["Boiler.High ns=2;s=High2", "Boiler.High"]
     plant.say(False, True, condition="ns=2;s=High2")
-    assert [alarm["source"] for alarm in plant.alarms.listed()] == ["Boiler.High"]
+    assert [alarm["source"] for alarm in rendered(plant.alarms.listed())] == ["Boiler.High"]
 
 
 def test_a_shelved_condition_stays_shelved_when_it_comes_again():
@@ -193,7 +194,7 @@ def test_a_shelved_condition_stays_shelved_when_it_comes_again():
     plant.alarms.shelve(alarm, "ann", 60, "known")
     plant.say(False, True)
     plant.say(True, False)
-    (listed,) = plant.alarms.listed()
+    (listed,) = rendered(plant.alarms.listed())
     assert listed["shelved"]["by"] == "ann"
     assert plant.events[-1].severity == "info"
 
@@ -375,7 +376,7 @@ def test_whatever_a_device_says_the_list_agrees_with_its_last_word(seed):
                 Retained("plc", frozenset(each for each, (on, ack) in last.items() if on or ack is False))
             )
     wanted = {name for name, (active, acked) in last.items() if active or acked is False}
-    assert {alarm["source"] for alarm in plant.alarms.listed()} == wanted
+    assert {alarm["source"] for alarm in rendered(plant.alarms.listed())} == wanted
     for alarm in plant.alarms.of_device("plc"):
         assert (alarm.active, alarm.waits) == (last[alarm.key.source][0], last[alarm.key.source][1] is False)
     begun = {}

@@ -173,7 +173,8 @@ async def test_drain_waits_until_every_sink_has_what_was_accepted(
         await site.heard("closed")
         await site.until(lambda: gateway._outbox._readers["central"].pending["data"], "something to wait for")
         await site.until(
-            lambda: gateway._publishers.status()[0]["reason"] == "the far side is down", "the first attempt to return"
+            lambda: gateway._publishers.status()[0].reason == "the far side is down",
+            "the first attempt to return",
         )
         assert await typed(site, "drain", "--timeout", "50ms") == 1
         assert "central: " in (said := capsys.readouterr().out)

@@ -13,6 +13,7 @@ from gateway.config import secrets
 from gateway.core.command import Actor
 from gateway.core.event import Event
 from gateway.plugin.driver import Found
+from gateway.status import ModelStatus
 from tests.app.plant import Site, device, sink
 from tests.detect.graphs import CARD, save
 
@@ -378,7 +379,7 @@ async def test_a_model_is_exchanged_without_touching_devices_and_stays_while_oth
         assert (await site.ask("reload"))["changes"] == [f"model {site.path / 'm.onnx'} added"]
         one = gateway._detection.detector
         assert one is not none
-        await site.until(lambda: one.status()[0]["state"] == "up", "the model is loaded")
+        await site.until(lambda: one.status(ModelStatus)[0].state == "up", "the model is loaded")
         site.write(sink(), device("oven"), device("press"), table)
         await site.ask("reload")
         assert gateway._detection.detector is one
@@ -423,7 +424,7 @@ async def test_an_event_overtakes_the_backlog(site: Site) -> None:
     site.far.down = True
     site.write(sink(more="window = 1"), device("oven"))
     async with site.running() as gateway:
-        await site.until(lambda: gateway._outbox.status()["lanes"]["data"]["accepted"] > 20)
+        await site.until(lambda: gateway._outbox.status().lanes["data"].accepted > 20)
         event = Event("e1", "anomaly", "raised", "oven", 1_800_000_000_000_000_000, "the oven is odd", "alarm")
         gateway._outbox.append_event(event)
         await gateway._outbox.written_out(25)

@@ -21,6 +21,7 @@ from gateway.detect import Detector, detector, watch
 from gateway.detect.limit_watch import limit_watches
 from gateway.detect.models.session import Session
 from gateway.detect.own_thread import in_own_thread
+from gateway.status import ModelStatus, rendered
 from gateway.trust.signature import signature_path
 from tests.detect.graphs import CARD, save
 
@@ -75,7 +76,7 @@ class Plant:
         return [(event.kind, event.state, event.device) for event in self.events]
 
     def devices(self, model=0):
-        return {entry["device"]: entry for entry in self.detector.status()[model]["devices"]}
+        return {entry["device"]: entry for entry in rendered(self.detector.status(ModelStatus))[model]["devices"]}
 
 
 @asynccontextmanager
@@ -191,7 +192,7 @@ async def test_a_broken_model_says_so_once_and_the_others_go_on(tmp_path):
         assert any('model "lost" cannot be used: no device is named press-*' in message for message in failures)
         made.seconds(8, devices, temp=65.0)
         assert made.told()[3:] == [("anomaly", "raised", "oven-1"), ("anomaly", "raised", "oven-2")]
-        assert [status["state"] for status in made.detector.status()] == ["faulted"] * 3 + ["up"]
+        assert [status["state"] for status in rendered(made.detector.status(ModelStatus))] == ["faulted"] * 3 + ["up"]
 
 
 async def test_a_device_that_does_not_fit_is_left_out_with_one_event(tmp_path):
@@ -216,7 +217,7 @@ async def test_a_model_that_must_be_signed_is_used_only_with_a_signature_by_that
     signature_path(path).write_bytes(key.sign(path.read_bytes()))
     async with plant(tmp_path, models, [device()]) as made:
         assert made.events == []
-        assert made.detector.status()[0]["signed_by"] == str(tmp_path / "quality.pub")
+        assert rendered(made.detector.status(ModelStatus))[0]["signed_by"] == str(tmp_path / "quality.pub")
 
 
 async def test_a_failure_of_a_model_is_logged_once(tmp_path):
@@ -240,7 +241,7 @@ async def test_a_device_that_tells_its_units_only_when_connected_is_given_the_ti
     async with plant(tmp_path, [("oven.onnx", {"devices": ("oven-1",)})], [untold]) as made:
         made.seconds(3, [untold])
         assert made.told() == [("model", "failed", "oven-1")]
-        assert made.detector.status()[0]["state"] == "faulted"
+        assert made.detector.status(ModelStatus)[0].state == "faulted"
         assert 'has no unit; the model was trained in °C: write unit = "°C"' in made.events[0].message
 
 
@@ -281,7 +282,7 @@ async def test_a_slow_model_scores_in_a_thread_and_skips_ticks_meanwhile(tmp_pat
     one = device()
     async with plant(tmp_path, [("oven.onnx", {"devices": ("oven-1",)})], [one]) as made:
         made.seconds(8, [one], temp=65.0)
-        status = made.detector.status()[0]
+        status = rendered(made.detector.status(ModelStatus))[0]
         assert (status["skipped"], made.events) == (3, [])
         release.set()
         for _ in range(6):
@@ -303,12 +304,12 @@ async def test_slow_models_take_turns_two_at_a_time_and_none_is_left_out(tmp_pat
     async with asyncio.timeout(20):
         while len(at_once) < 2:
             await asyncio.sleep(0.01)
-    assert [status["skipped"] for status in made.detector.status()] == [1] * 4
+    assert [status["skipped"] for status in rendered(made.detector.status(ModelStatus))] == [1] * 4
     assert len(at_once) == 2, "the other two wait for their turn"
     release.set()
     await asyncio.gather(*made.tasks)
     assert len(at_once) == 4
-    assert all(status["devices"][0]["state"] == "running" for status in made.detector.status())
+    assert all(status["devices"][0]["state"] == "running" for status in rendered(made.detector.status(ModelStatus)))
 
 
 async def test_a_model_that_hangs_fails_and_its_open_anomaly_is_abandoned(tmp_path, monkeypatch):
@@ -331,7 +332,7 @@ async def test_a_model_that_hangs_fails_and_its_open_anomaly_is_abandoned(tmp_pa
             ("model", "failed", ""),
         ]
         assert made.events[0].id == made.events[1].id
-        assert "gave no answer" in made.detector.status()[0]["reason"]
+        assert "gave no answer" in made.detector.status(ModelStatus)[0].reason
         release.set()
 
 

@@ -15,6 +15,7 @@ from gateway.detect import loading, versions, watch
 from gateway.detect.models.onnx_file import ModelError, read_onnx
 from gateway.detect.models.session import Session
 from gateway.detect.own_thread import hanging, in_own_thread
+from gateway.status import ModelStatus, rendered
 from tests.detect.graphs import CARD, save
 from tests.detect.test_detector import Plant, device, plant
 
@@ -55,11 +56,11 @@ async def test_a_score_that_raises_costs_its_model(tmp_path, two, raised, inline
     async with plant(tmp_path, BOTH, two) as made:
         monkeypatch.setattr(Session, "score", wrong(Session.score, raised))
         made.seconds(5, two)
-        await until(lambda: made.tick() or made.detector.status()[0]["state"] == "faulted")
+        await until(lambda: made.tick() or made.detector.status(ModelStatus)[0].state == "faulted")
         made.seconds(1, two)
         await until(lambda: made.tick() or made.devices(1)["oven-2"]["state"] == "running")
         assert made.told() == [("model", "failed", "")]
-        assert made.detector.status()[1]["state"] == "up"
+        assert rendered(made.detector.status(ModelStatus))[1]["state"] == "up"
 
 
 @every
@@ -73,7 +74,7 @@ async def test_a_load_that_raises_costs_its_model(tmp_path, two, raised, monkeyp
 
     monkeypatch.setattr(loading, "read_model", read)
     async with plant(tmp_path, BOTH, two) as made:
-        assert [model["state"] for model in made.detector.status()] == ["faulted", "up"]
+        assert [model["state"] for model in rendered(made.detector.status(ModelStatus))] == ["faulted", "up"]
 
 
 async def test_while_one_is_loaded_the_others_score_and_it_misses_nothing(tmp_path, two, monkeypatch):
@@ -89,10 +90,10 @@ async def test_while_one_is_loaded_the_others_score_and_it_misses_nothing(tmp_pa
     monkeypatch.setattr(loading, "read_model", read)
     made = Plant([(file, more) for file, more in BOTH], two, tmp_path)
     being_loaded = asyncio.create_task(made.detector.load())
-    await until(lambda: made.detector.status()[1]["state"] == "up")
+    await until(lambda: rendered(made.detector.status(ModelStatus))[1]["state"] == "up")
     made.seconds(6, two)
     assert made.devices(1)["oven-2"]["state"] == "running"
-    assert made.detector.status()[0]["reason"] == "is being read and tried"
+    assert made.detector.status(ModelStatus)[0].reason == "is being read and tried"
     gate.set()
     await being_loaded
     made.seconds(1, two)
@@ -109,8 +110,8 @@ async def test_a_limit_that_raises_costs_no_other(tmp_path, two, raised, monkeyp
         monkeypatch.setattr(limits[0]._limits, "advance", lambda *_: (_ for _ in ()).throw(raised("made to")))
         made.seconds(2, two, temp=70.0)
         assert [event.detail["alarm"] for event in made.events if event.kind == "alarm"] == ["good"]
-        assert "a fault of the gateway" in limits[0].status()["reason"]
-        assert limits[1].status()["reason"] == ""
+        assert "a fault of the gateway" in limits[0].status().reason
+        assert limits[1].status().reason == ""
 
 
 @every
@@ -129,7 +130,7 @@ async def test_a_trail_or_a_disk_that_raises_does_not_end_the_watch_on_files(tmp
         for name in ("bad", "good"):
             save(versions.next_of(tmp_path / f"{name}.onnx"), card=CARD | {"name": name, "version": "3"})
         await until(lambda: ("candidate.shadow", "good") in seen and ("candidate.shadow", "bad") in seen)
-        await until(lambda: "shadow" in made.detector.status()[1])
+        await until(lambda: "shadow" in rendered(made.detector.status(ModelStatus))[1])
         assert not running.done()
         running.cancel()
 
@@ -153,7 +154,7 @@ async def test_calls_that_nobody_waits_for_are_counted_asked_to_end_and_bounded(
             await in_own_thread(ends.wait, 0.001, lambda: asked.append(1))
     assert (hanging() - before, len(asked)) == (loading.MOST_HANGING, loading.MOST_HANGING)
     async with plant(tmp_path, BOTH, two) as made:
-        assert "calls of models hang; restart" in made.detector.status()[0]["reason"]
+        assert "calls of models hang; restart" in made.detector.status(ModelStatus)[0].reason
     ends.set()
     await until(lambda: hanging() == before)
 
@@ -179,15 +180,15 @@ async def test_a_model_that_gives_numbers_no_more_is_told_in_the_first_line(tmp_
 
     async with plant(tmp_path, BOTH, two) as made:
         made.seconds(6, two)
-        assert made.detector.status()[0]["state"] == "up"
+        assert made.detector.status(ModelStatus)[0].state == "up"
         with monkeypatch.context() as patch:
             patch.setattr(Session, "score", mute)
             made.seconds(3, two)
-        status = made.detector.status()[0]
+        status = rendered(made.detector.status(ModelStatus))[0]
         assert status["state"] == "faulted"
         assert status["reason"].startswith("gives no finite score of oven-1: ")
         made.seconds(3, two)
-        assert made.detector.status()[0]["state"] == "up"
+        assert made.detector.status(ModelStatus)[0].state == "up"
 
 
 @every

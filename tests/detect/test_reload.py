@@ -6,6 +6,7 @@ from gateway.config.model import AlarmSection, ModelSection
 from gateway.core.tag import Device, Tag, Tags
 from gateway.detect import Detector, versions
 from gateway.detect.limit_watch import limit_watches
+from gateway.status import ModelStatus, rendered
 from tests.detect.graphs import CARD, save
 from tests.detect.test_detector import Plant, device
 
@@ -48,7 +49,7 @@ async def test_the_next_cell_is_scored_and_the_persistence_goes_on(tmp_path):
     await follow(made, [one], [model()])
     made.seconds(1, [one], temp=75.0)
     assert made.told() == [("anomaly", "raised", "oven-1")]
-    assert made.detector.status()[0]["restarts"] == 0
+    assert rendered(made.detector.status(ModelStatus))[0]["restarts"] == 0
 
 
 @pytest.mark.parametrize("changed", [{"latch": True}, {"drift_span": "1h"}, {"devices": ("oven-1",)}])
@@ -92,7 +93,7 @@ async def test_a_new_version_at_the_same_place_takes_the_windows_over(tmp_path):
     save(tmp_path / "oven.onnx", card=CARD | {"version": "3"})
     await follow(made, [one], [model()])
     made.seconds(1, [one])
-    assert made.detector.status()[0]["version"] == "3"
+    assert rendered(made.detector.status(ModelStatus))[0]["version"] == "3"
     assert made.devices()["oven-1"]["state"] == "running"
 
 
@@ -117,15 +118,15 @@ async def test_after_an_approval_the_windows_go_on_and_a_version_in_shadow_keeps
         if version == "3":
             found = made.detector.succession.find("oven")
             await made.detector.succession.approve(found, found.shadow.sha256)
-    before = made.detector.status()[0]["shadow"]
+    before = rendered(made.detector.status(ModelStatus))[0]["shadow"]
     assert before["agreement"]["looks"] > 0
     await follow(made, [one], [model()])
-    after = made.detector.status()[0]
+    after = rendered(made.detector.status(ModelStatus))[0]
     assert (after["version"], after["shadow"]) == ("3", before)
     assert after["devices"][0]["state"] == "running"
     made.seconds(1, [one])
     await made.detector.succession.look()
-    assert made.detector.status()[0]["shadow"]["agreement"]["looks"] > before["agreement"]["looks"]
+    assert rendered(made.detector.status(ModelStatus))[0]["shadow"]["agreement"]["looks"] > before["agreement"]["looks"]
     assert made.events == []
 
 
@@ -161,7 +162,7 @@ async def test_what_came_while_a_configuration_was_being_loaded_is_scored_by_the
     await follow(made, [one], [model()])
     made.tick()
     assert made.told() == [("anomaly", "raised", "oven-1")]
-    assert made.detector.status()[0]["restarts"] == 0
+    assert rendered(made.detector.status(ModelStatus))[0]["restarts"] == 0
 
 
 async def test_a_limit_keeps_its_delay(tmp_path):

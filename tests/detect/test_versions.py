@@ -7,6 +7,7 @@ from gateway.core.errors import GatewayError
 from gateway.detect import versions
 from gateway.detect.shadow import Agreement
 from gateway.detect.windows.judge import ABOVE, NORMAL, OUT_OF_RANGE
+from gateway.status import ModelStatus, rendered
 from tests.detect.graphs import CARD, save
 from tests.detect.test_detector import device, plant
 
@@ -21,7 +22,7 @@ def save_next(path, **changes):
 
 
 def entry(made):
-    return made.detector.status()[0]
+    return rendered(made.detector.status(ModelStatus))[0]
 
 
 async def approve(made):

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.core.errors import GatewayError
 from gateway.detect import succession, versions
+from gateway.status import ModelStatus, rendered
 from gateway.trust.signature import signature_path
 from tests.detect.graphs import CARD, save, write
 from tests.detect.test_detector import Plant, device, plant
@@ -52,9 +53,9 @@ async def test_a_file_is_read_when_it_is_the_same_at_two_looks(tmp_path, path, m
         for end in (100, 200, len(whole) - 10, len(whole)):
             following.write_bytes(whole[:end])
             await looks.one()
-            assert "shadow" not in made.detector.status()[0]
+            assert "shadow" not in rendered(made.detector.status(ModelStatus))[0]
         await looks.one()
-        assert made.detector.status()[0]["shadow"]["version"] == "3"
+        assert rendered(made.detector.status(ModelStatus))[0]["shadow"]["version"] == "3"
         running.cancel()
     assert made.events == []
 
@@ -73,7 +74,7 @@ async def test_a_copy_that_stalls_is_told_and_taken_when_it_is_whole(tmp_path, p
         following.write_bytes(whole)
         for _ in range(2):
             await looks.one()
-        assert made.detector.status()[0]["shadow"]["version"] == "3"
+        assert rendered(made.detector.status(ModelStatus))[0]["shadow"]["version"] == "3"
         running.cancel()
     assert len(made.events) == 1
 
@@ -84,8 +85,8 @@ async def test_no_part_of_a_model_passes_for_a_whole_one(tmp_path, path, part):
     versions.next_of(path).write_bytes(whole[: len(whole) * part // 20])
     async with plant(tmp_path, OVENS, [device()]) as made:
         await made.detector.succession.look()
-        assert made.detector.status()[0]["shadow"]["state"] == "failed"
-        assert made.detector.status()[0]["state"] == "up"
+        assert rendered(made.detector.status(ModelStatus))[0]["shadow"]["state"] == "failed"
+        assert made.detector.status(ModelStatus)[0].state == "up"
 
 
 async def test_a_signature_that_comes_after_its_file_is_noticed(tmp_path, path, monkeypatch):
@@ -123,13 +124,13 @@ async def test_the_active_file_may_be_overwritten_and_what_runs_goes_on_with_one
         assert (event.kind, event.state) == ("model", "file_changed")
         assert "version 2 runs on" in event.message
         assert "edge-gateway reload" in event.message
-        assert made.detector.status()[0]["version"] == "2"
-        assert "edge-gateway reload" in made.detector.status()[0]["reason"]
+        assert rendered(made.detector.status(ModelStatus))[0]["version"] == "2"
+        assert "edge-gateway reload" in made.detector.status(ModelStatus)[0].reason
         made.seconds(1, [one])
         assert made.devices()["oven-1"]["state"] == "running"
         write(path, first)
         await made.detector.succession.look()
-        assert made.detector.status()[0]["reason"] == ""
+        assert made.detector.status(ModelStatus)[0].reason == ""
         path.unlink()
         await made.detector.succession.look()
         assert "put the file back" in made.events[-1].message
@@ -162,7 +163,7 @@ async def test_a_model_that_was_missing_or_broken_runs_as_soon_as_its_file_is_th
     save(path)
     await made.detector.succession.look()
     made.seconds(6, [one])
-    assert made.detector.status()[0]["state"] == "up"
+    assert made.detector.status(ModelStatus)[0].state == "up"
     assert made.devices()["oven-1"]["state"] == "running"
     made.alarms.find("oven/oven-1")
 
@@ -177,12 +178,12 @@ async def test_a_model_that_has_failed_can_be_rolled_back(tmp_path, path):
         await looked.approve(found, found.shadow.sha256)
         found.watch.failure = "gave no answer within 10 s"
         made.seconds(1, [one])
-        assert made.detector.status()[0]["state"] == "faulted"
+        assert made.detector.status(ModelStatus)[0].state == "faulted"
         with pytest.raises(GatewayError, match="edge-gateway models rollback oven"):
             await looked.approve(found, "00")
         await looked.roll_back(found, await looked.before(found))
         made.seconds(6, [one])
-        assert (entry := made.detector.status()[0])["state"] == "up"
+        assert (entry := rendered(made.detector.status(ModelStatus))[0])["state"] == "up"
         assert entry["version"] == "2"
 
 
@@ -208,7 +209,7 @@ async def test_each_step_is_noted_with_who_what_and_which_hash(tmp_path, path):
     ]
     for _, _, fields in notes:
         assert fields["file_of"] == path.owner()
-        assert fields["old"] == made.detector.status()[0]["sha256"]
+        assert fields["old"] == rendered(made.detector.status(ModelStatus))[0]["sha256"]
         assert len(fields["new"]) == 64
     assert "is no ONNX file" in notes[1][2]["why"]
 
@@ -217,5 +218,5 @@ async def test_the_active_version_itself_is_no_next_one(tmp_path, path):
     async with plant(tmp_path, OVENS, [device()]) as made:
         versions.next_of(path).write_bytes(path.read_bytes())
         await made.detector.succession.look()
-        assert made.detector.status()[0]["shadow"]["state"] == "failed"
+        assert rendered(made.detector.status(ModelStatus))[0]["shadow"]["state"] == "failed"
         assert "it is the active version itself" in made.events[0].message

@@ -1,6 +1,7 @@
 """Another kind of watch goes into the detector as models and limits do, and costs them nothing."""
 
 import asyncio
+from dataclasses import dataclass
 from uuid import uuid4
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from gateway.alarms import Key
 from gateway.config.model import AlarmSection
 from gateway.core.event import Event
+from gateway.status import LimitStatus, ModelStatus, rendered
 from tests.detect.graphs import save
 from tests.detect.test_detector import Plant, device, plant
 
@@ -16,10 +18,17 @@ BOTH = ("oven-1", "oven-2")
 HOT = AlarmSection(name="hot", devices=("oven-*",), tag="temp", high=60.0)
 
 
+@dataclass(frozen=True)
+class Counted:
+    """Its status."""
+
+    name: str
+    ticks: int
+
+
 class Balance:
     """What flows through one oven must flow through the other: three ticks at which it does not raise an alarm."""
 
-    kind = "balance"
     devices = BOTH
     pause = 0.5
 
@@ -55,13 +64,13 @@ class Balance:
         )
 
     def status(self):
-        return {"name": "line 4", "ticks": self.ticks}
+        return Counted("line 4", self.ticks)
 
 
 class Broken:
     """Raises whatever it is asked, in the worst way."""
 
-    kind, devices, pause, alarm_keys = "broken", BOTH, 1.0, frozenset()
+    devices, pause, alarm_keys = BOTH, 1.0, frozenset()
 
     def __init__(self, raised):
         self.raised = raised
@@ -103,11 +112,11 @@ async def test_it_is_bound_fed_and_listed_and_its_alarms_are_the_gateways(made, 
     made.seconds(2, ovens)
     assert balance.bound == [("oven-1", False), ("oven-2", False), ("oven-1", True), ("oven-2", True)]
     made.seconds(2, ovens[:1], flow=8.0)
-    assert made.detector.status("balance") == [{"name": "line 4", "ticks": 2}]
-    assert [entry["name"] for entry in made.detector.status()] == ["oven"]
-    assert [entry["name"] for entry in made.detector.status("limit")] == ["hot"]
+    assert made.detector.status(Counted) == [Counted("line 4", 2)]
+    assert [entry.name for entry in made.detector.status(ModelStatus)] == ["oven"]
+    assert [entry.name for entry in made.detector.status(LimitStatus)] == ["hot"]
     made.seconds(2, ovens[:1], flow=8.0)
-    assert [entry["kind"] for entry in made.alarms.listed()] == ["balance"]
+    assert [entry["kind"] for entry in rendered(made.alarms.listed())] == ["balance"]
     made.seconds(1, ovens)
     assert made.told() == [("balance", "raised", "oven-1"), ("balance", "cleared", "oven-1")]
 
@@ -137,6 +146,6 @@ async def test_one_that_raises_costs_neither_models_nor_limits(made, ovens, rais
     await exchanged(made, Broken(raised), balance)
     made.seconds(6, ovens)
     made.seconds(6, ovens[:1], temp=65.0, flow=8.0)
-    assert {entry["kind"] for entry in made.alarms.listed()} == {"anomaly", "alarm", "balance"}
+    assert {entry["kind"] for entry in rendered(made.alarms.listed())} == {"anomaly", "alarm", "balance"}
     assert np.isfinite(made.devices()["oven-1"]["score"])
-    assert made.detector.status()[0]["state"] == "up"
+    assert made.detector.status(ModelStatus)[0].state == "up"

@@ -19,6 +19,7 @@ from gateway.core.clock import FakeClock
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.detect.windows import drift_file
+from gateway.status import rendered
 from tests.outbox.wild import TEXTS, wild_json
 from tests.places.test_regular import ODD
 
@@ -40,7 +41,7 @@ def used(path: Path) -> list[Alarm]:
     """What is known after a start, listed and told as the gateway does."""
     alarms = Alarms(lambda event: orjson.dumps(event.body()), FakeClock(), path)
     known = list(alarms._alarms.values())
-    assert orjson.dumps(alarms.listed())
+    assert orjson.dumps(rendered(alarms.listed()))
     for alarm in alarms._of_before:
         alarms._restate(alarm)
     alarms._end_shelving()

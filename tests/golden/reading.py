@@ -24,6 +24,7 @@ from gateway.core.record import Record
 from gateway.outbox import Outbox, Reader
 from gateway.outbox.start import state
 from gateway.publish import JsonEncoder
+from gateway.status import rendered
 
 LATER = 1_800_100_000_000_000_000
 """When the logs are read; a day after they were written, in another boot."""
@@ -68,12 +69,12 @@ def looked_at(log: Path) -> dict[str, Any]:
 async def delivered(log: Path) -> dict[str, Any]:
     """What a start finds, the messages that each sink still gets, and the balances when it has them."""
     outbox = Outbox.open(log, SECTION, clock=FakeClock(LATER), config_hash="0badcafe")
-    said: dict[str, Any] = {"recovered": outbox.status()["recovered"], "messages": {}, "balance": {}}
+    said: dict[str, Any] = {"recovered": rendered(outbox.status())["recovered"], "messages": {}, "balance": {}}
     said["recovered"]["skipped"] = {lane: list(numbers) for lane, numbers in said["recovered"]["skipped"].items()}
     for sink in ("central", "lake"):
         reader = outbox.reader(sink)
         said["messages"][sink] = [line async for record in drained(reader) for line in messages(record)]
-        said["balance"][sink] = reader.status()["lanes"]
+        said["balance"][sink] = rendered(reader.status())["lanes"]
     await outbox.close()
     return said
 

@@ -11,6 +11,7 @@ from gateway.core.quality import BAD_NO_COMMUNICATION
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.operate import answers, headline
+from gateway.status import rendered
 
 TAGS = [
     Tag(1, "press-1", "oil", "float32", "°C"),
@@ -75,10 +76,10 @@ class Broken:
 
 def test_a_device_whose_state_cannot_be_told_hides_no_other() -> None:
     found = answers.devices([Broken(), Broken()])  # type: ignore[list-item]
-    assert [each["name"] for each in found] == ["odd", "odd"]
-    assert found[0]["state"] == "faulted"
-    assert found[0]["reason"] == "its state cannot be told: KeyError: 'a bug'"
-    assert any("its state cannot be told" in trouble.text for trouble in headline.troubles(status(found[0])))
+    assert [each.name for each in found] == ["odd", "odd"]
+    assert found[0].state == "faulted"
+    assert found[0].reason == "its state cannot be told: KeyError: 'a bug'"
+    assert any("its state cannot be told" in trouble.text for trouble in headline.troubles(status(rendered(found[0]))))
 
 
 def status(device: dict[str, Any]) -> dict[str, Any]:

@@ -167,7 +167,7 @@ class Plant:
             roll_back=self.does_async("roll back"),
             retire=self.does_async("retire"),
         )
-        detector = SimpleNamespace(succession=succession, status=list)
+        detector = SimpleNamespace(succession=succession, status=lambda _: [])
         conditions = SimpleNamespace(
             acknowledging=lambda *_: contextlib.nullcontext(), acknowledged=self.does_async("acknowledged")
         )

@@ -32,8 +32,8 @@ async def main(directory: Path) -> None:
             outbox.append_event(Event(f"e{start}", "alarm", "raised", "press-1", 1, "hot"))
             reader.acknowledged(await take(reader, 15))
             outbox._tick()
-        await until(lambda: outbox.status()["lanes"]["alarm"]["accepted"] == 10)
-        assert outbox.status()["disk"] == "ok"
+        await until(lambda: outbox.status().lanes["alarm"].accepted == 10)
+        assert outbox.status().disk == "ok"
         cursor = directory / "cursors" / "central.json"
         await until(cursor.exists)
         for file in taken:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gateway.core.context import Context
 from gateway.core.record import Kind
+from gateway.status import rendered
 from tests.outbox.making import Log, block, spec, take, until
 
 
@@ -24,14 +25,14 @@ async def main(directory: Path, limit: int) -> None:
         for number in range(300):
             outbox.append(block(device, number))
             await asyncio.sleep(0)
-        await until(lambda: outbox.status()["disk"] != "ok")
+        await until(lambda: outbox.status().disk != "ok")
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-        await until(lambda: outbox.status()["disk"] == "ok")
-        await until(lambda: outbox.status()["lanes"]["data"]["queued"] == 0)
+        await until(lambda: outbox.status().disk == "ok")
+        await until(lambda: outbox.status().lanes["data"].queued == 0)
         records = await take(reader, 300, limit=1000)
         reader.acknowledged(records)
         values = [int(record.readings.value[0]) for record in records if record.kind is Kind.READINGS]
-        print(json.dumps({"values": values, "lane": reader.status()["lanes"]["data"]}))
+        print(json.dumps({"values": values, "lane": rendered(reader.status())["lanes"]["data"]}))
 
 
 asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))

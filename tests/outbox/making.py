@@ -76,11 +76,11 @@ class Log:
 
 async def fill(outbox: Outbox, device: Device, numbers: range) -> None:
     """Append one block for each number, and wait until all are accepted."""
-    before = outbox.status()["lanes"]["data"]["accepted"]
+    before = outbox.status().lanes["data"].accepted
     for number in numbers:
         outbox.append(block(device, number))
     rows = before + len(numbers) * len(device.tags)
-    await until(lambda: outbox.status()["lanes"]["data"]["accepted"] == rows)
+    await until(lambda: outbox.status().lanes["data"].accepted == rows)
 
 
 def values(records: list[Record]) -> list[float]:

@@ -17,6 +17,7 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import Reader
 from gateway.outbox.format.intervals import IntervalSet
 from gateway.outbox.write.admission import QUEUED_AT_MOST
+from gateway.status import rendered
 from tests.outbox.making import Log, block, fill, spec, until
 
 _OPTIONS = {"min_free": 0, "max_size": 64 * 2**20, "segment_size": 64 * 1024, "ballast": 256 * 1024}
@@ -28,11 +29,11 @@ async def main(directory: Path, policy: str, seconds: float) -> None:
     options = {**_OPTIONS, "when_full": policy}
     async with log.opened(**options) as outbox:
         device, reader = outbox.bind(spec(tags=100), Context()), outbox.reader("central", "strict")
-        await until(lambda: outbox.status()["ballast"]["size"])
+        await until(lambda: outbox.status().room.ballast.size)
         await fill(outbox, device, range(500))
         offered, events = 500, 0
         end = time.monotonic() + seconds
-        while time.monotonic() < end or outbox.status()["disk"] == "ok" or not outbox.status()["not_accepted"]:
+        while time.monotonic() < end or outbox.status().disk == "ok" or not outbox.status().room.not_accepted:
             hog(directory)
             for _ in range(200):
                 outbox.append(block(device, offered))
@@ -42,11 +43,11 @@ async def main(directory: Path, policy: str, seconds: float) -> None:
             events += 1
             await asyncio.sleep(0.1)
         (directory / "hog").unlink()
-        taken = await take_all(reader, lambda: outbox.status()["lanes"]["data"]["queued"])
+        taken = await take_all(reader, lambda: outbox.status().lanes["data"].queued)
         await fill(outbox, device, range(offered, offered + 10))
         offered += 10
-        away = outbox.status()["not_accepted"]
-        given_back = outbox.status()["ballast"]["given_back"]
+        away = outbox.status().room.not_accepted
+        given_back = outbox.status().room.ballast.given_back
     async with log.opened(**options) as outbox:
         reader = outbox.reader("central", "strict")
         told = accounts(taken + await take_all(reader, lambda: False), reader)
@@ -80,7 +81,7 @@ def accounts(taken: list[Record], reader: Reader) -> dict[str, object]:
     data = [record.seq for record in taken if record.lane is Lane.DATA]
     gone = IntervalSet((seq, seq + 1) for seq in data).missing(1, data[-1])
     return {
-        "balance": reader.status()["lanes"]["data"],
+        "balance": rendered(reader.status())["lanes"]["data"],
         "unnamed": [hole for hole in gone if not named.covers(*hole)],
         "named_rows": sum(loss["rows"] for loss in losses if loss["accepted"]),
         "away_rows": sum(loss["rows"] for loss in losses if not loss["accepted"]),

@@ -89,7 +89,7 @@ async def test_the_disk_is_not_read_while_live_data_waits(log, context):
         reader._fetch = no_disk
         reader.tracks[1].live = outbox._lanes[1].written_seq
         outbox.append(block(device, 100))
-        await until(lambda: outbox.status()["lanes"]["data"]["accepted"] == 303)
+        await until(lambda: outbox.status().lanes["data"].accepted == 303)
         async with asyncio.timeout(20):
             assert values(await reader.take(10)) == [100.0]
 

@@ -55,7 +55,7 @@ def now(log: Log, device, number: float, *, own_time: bool = True):
 
 
 async def accepted(outbox: Outbox, count: int) -> None:
-    await until(lambda: outbox.status()["lanes"]["data"]["accepted"] >= count)
+    await until(lambda: outbox.status().lanes["data"].accepted >= count)
 
 
 def _offset(path):
@@ -153,7 +153,7 @@ async def test_an_epoch_is_never_used_twice_though_the_process_is_killed(log, co
             device = outbox.bind(spec(), context)
             reader = outbox.reader("central", "strict")
             log.clock.step(HOUR)
-            before = outbox.status()["lanes"]["data"]["accepted"]
+            before = outbox.status().lanes["data"].accepted
             outbox.append(now(log, device, 1))
             await accepted(outbox, before + 3)
             numbers = log.directory / "numbers"

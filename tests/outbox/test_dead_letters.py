@@ -12,6 +12,7 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.outbox.deliver import dead_letters as dead
 from gateway.outbox.format.cursor import Progress
 from gateway.outbox.format.dead_letter import Letter, dump_letter, load_letter
+from gateway.status import rendered
 from tests.outbox.making import block, fill, spec, take, until, values
 
 
@@ -83,7 +84,7 @@ async def test_a_record_refused_for_good_is_kept_told_and_counted(log, context):
         assert event["state"] == "dead-letter"
         assert "outbox dead list" in event["message"]
         assert "packet too large" in event["message"]
-        assert outbox.status()["dead"]["sinks"] == {"central": 2}
+        assert outbox.status().dead.sinks == {"central": 2}
         await until(lambda: len(dead.letters(log.directory)) == 2)
     kept = [letter for _, letter in dead.letters(log.directory)]
     assert [letter.record.seq for letter in kept] == [2, 3]
@@ -96,7 +97,7 @@ async def test_a_letter_that_is_taken_later_is_dead_no_more_and_the_balance_says
     log.clock.advance(100)
     async with log.opened() as outbox:
         reader = outbox.reader("central")
-        assert reader.status()["lanes"]["data"]["dropped"] == {"refused: packet too large": 6}
+        assert reader.status().lanes["data"].dropped == {"refused: packet too large": 6}
         tried = await outbox.revive()
         assert len(tried) == 2
         assert await outbox.revive() == tried, "asked twice, and yet"
@@ -105,12 +106,12 @@ async def test_a_letter_that_is_taken_later_is_dead_no_more_and_the_balance_says
         assert [record.id for record in records] == tried, "under the ids they always had"
         reader.refused(records[1], "packet too large", final=True)
         reader.acknowledged(records[:1])
-        lane = reader.status()["lanes"]["data"]
+        lane = rendered(reader.status())["lanes"]["data"]
         assert lane["dropped"] == {"refused: packet too large": 3}
         assert lane["accepted"] == lane["acknowledged"] + lane["pending"] + 3 == 12
-        assert outbox.status()["dead"]["letters"] == 1
+        assert outbox.status().dead.letters == 1
     async with log.opened() as outbox:
-        lane = outbox.reader("central").status()["lanes"]["data"]
+        lane = rendered(outbox.reader("central").status())["lanes"]["data"]
         assert lane["accepted"] == lane["acknowledged"] + lane["pending"] + 3 == 12
 
 
@@ -124,7 +125,7 @@ async def test_a_letter_under_way_when_the_link_is_lost_goes_out_again(log, cont
         (again,) = await take(reader, 1)
         assert again.id == record.id
         reader.acknowledged([again])
-        assert outbox.status()["dead"]["letters"] == 0
+        assert outbox.status().dead.letters == 0
         await until(lambda: not dead.letters(log.directory))
 
 
@@ -132,7 +133,7 @@ async def test_letters_are_bounded_and_the_oldest_make_room(log, context, monkey
     monkeypatch.setattr(dead, "AT_MOST", 2)
     async with log.opened() as outbox:
         await refuse_some(outbox, context, {1, 2, 3, 4})
-        assert outbox.status()["dead"] | {"size": 0} == {
+        assert rendered(outbox.status())["dead"] | {"size": 0} == {
             "letters": 2, "sinks": {"central": 2}, "size": 0, "given_up": 2,
         }  # fmt: skip
     assert [letter.record.seq for _, letter in dead.letters(log.directory)] == [3, 4]
@@ -144,7 +145,7 @@ async def test_a_damaged_letter_is_named_and_stops_nobody(log, context, caplog):
     (path,) = (log.directory / "dead").glob("*.dead")
     path.write_bytes(path.read_bytes()[:-30])
     async with log.opened() as outbox:
-        assert outbox.status()["dead"]["letters"] == 0
+        assert outbox.status().dead.letters == 0
         assert await outbox.revive() == []
     ((_, problem),) = dead.letters(log.directory)
     assert "checksum" in problem
@@ -167,5 +168,5 @@ def test_what_is_regained_moves_from_dropped_to_acknowledged(rows):
     progress.drop((1, 2), (0, 5), "no")
     progress.regain(1, rows, "no")
     balance = progress.balance(5)
-    assert balance["acknowledged"] + sum(balance["dropped"].values()) == 5
+    assert balance.acknowledged + sum(balance.dropped.values()) == 5
     assert Progress.load(progress.dump()).balance(5) == balance

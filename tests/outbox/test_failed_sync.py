@@ -11,6 +11,7 @@ import pytest
 
 from gateway.core.event import Event
 from gateway.core.record import Lane
+from gateway.status import rendered
 from tests.outbox.making import Log, fill, spec, take, until, values
 
 
@@ -63,24 +64,26 @@ async def test_readings_that_a_failed_sync_left_in_doubt_are_written_anew(
     async with log.opened(commit_interval=0.05) as outbox:
         device = outbox.bind(spec(), context)
         if before:
-            syncs = outbox.status()["syncs"]
+            syncs = outbox.status().room.syncs
             await fill(outbox, device, range(before))
-            await until(lambda: outbox.status()["syncs"] > syncs + 1 and not outbox._writer._files[Lane.DATA]._unsynced)
+            await until(
+                lambda: outbox.status().room.syncs > syncs + 1 and not outbox._writer._files[Lane.DATA]._unsynced
+            )
         kernel.fails = 2
         await fill(outbox, device, range(before, 10))
-        await until(lambda: kernel.forgotten and not kernel.fails and outbox.status()["disk"] == "ok")
+        await until(lambda: kernel.forgotten and not kernel.fails and outbox.status().disk == "ok")
         await fill(outbox, device, range(10, 15))
         await until(lambda: len(outbox._lanes[Lane.DATA].segments) == (2 if before else 1))
         for lane in outbox._lanes.values():
             lane.tail.clear()
             lane._tail_bytes = 0
         assert await everything(outbox, 15) == list(range(15)), "read from the disk"
-        balance = outbox.status()["lanes"]["data"]
+        balance = rendered(outbox.status())["lanes"]["data"]
         assert (balance["accepted"], balance["queued"]) == (45, 0)
         await until(lambda: not outbox._writer._files[Lane.DATA]._unsynced)
     async with log.opened() as outbox:
         assert await everything(outbox, 15) == list(range(15)), "after the next start"
-        assert outbox.status()["recovered"]["damaged"] == []
+        assert outbox.status().recovered.damaged == []
 
 
 async def test_a_power_cut_right_after_leaves_all_that_was_said_to_be_kept(
@@ -95,7 +98,7 @@ async def test_a_power_cut_right_after_leaves_all_that_was_said_to_be_kept(
         await until(lambda: not outbox._writer._files[Lane.DATA]._unsynced)
         kernel.fails = 1
         await fill(outbox, device, range(3, 10))
-        await until(lambda: len(log.files()) == 2 and outbox.status()["disk"] == "ok")
+        await until(lambda: len(log.files()) == 2 and outbox.status().disk == "ok")
         cut, whole = copy(log, tmp_path / "cut"), copy(log, tmp_path / "whole")
         ((old, content),) = kernel.forgotten.items()
         (whole.directory / "data" / old.name).write_bytes(content)
@@ -103,7 +106,7 @@ async def test_a_power_cut_right_after_leaves_all_that_was_said_to_be_kept(
         monkeypatch.setattr("gateway.outbox.format.identity._place", lambda _: {})
         async with other.opened() as outbox:
             assert await everything(outbox, 10) == list(range(10)), name
-            assert outbox.status()["lanes"]["data"]["accepted"] == 30
+            assert outbox.status().lanes["data"].accepted == 30
 
 
 async def test_an_event_is_told_once_and_only_when_it_is_durable(
@@ -136,4 +139,4 @@ async def test_a_file_that_cannot_be_finished_is_written_anew_too(
     assert kernel.forgotten
     async with log.opened() as outbox:
         assert await everything(outbox, 5) == list(range(5))
-        assert outbox.status()["recovered"]["damaged"] == []
+        assert outbox.status().recovered.damaged == []

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.core.record import Kind, Lane
 from gateway.outbox.write.ground import Spares
+from gateway.status import rendered
 from tests.outbox.making import Log, block, fill, spec, take, until, values
 
 
@@ -52,15 +53,15 @@ async def test_a_folder_that_is_removed_or_replaced_is_told_and_nothing_is_writt
         if how == "replaced":
             log.directory.mkdir()
         outbox._tick()
-        await until(lambda: outbox.status()["disk"] != "ok")
+        await until(lambda: outbox.status().disk != "ok")
         words = "another one was put in its place" if how == "replaced" else "it was removed while the gateway runs"
-        assert words in outbox.status()["disk"]
+        assert words in outbox.status().disk
         outbox.append(block(device, 3))
         outbox.flush()
         taken = await take(reader, 4)
         assert values([each for each in taken if not each.unkept]) == [0, 1, 2], "what memory has goes out"
         assert values([each for each in taken if each.unkept]) == [3], "and what is read, at once and marked"
-        assert outbox.status()["lanes"]["data"]["queued"] == 1
+        assert outbox.status().lanes["data"].queued == 1
         if how == "removed":
             return
         if how == "replaced":
@@ -71,10 +72,10 @@ async def test_a_folder_that_is_removed_or_replaced_is_told_and_nothing_is_writt
             kept += await take(reader, 1)  # after the event that tells of it
         assert values([each for each in kept if not each.unkept]) == [3]
         outbox._tick()
-        await until(lambda: outbox.status()["disk"] == "ok")
+        await until(lambda: outbox.status().disk == "ok")
     async with log.opened() as outbox:
         assert outbox.set_aside is None
-        assert outbox.status()["lanes"]["data"]["accepted"] == 12
+        assert outbox.status().lanes["data"].accepted == 12
 
 
 @pytest.mark.parametrize("how", ["unlinked", "replaced", "folder"])
@@ -92,7 +93,7 @@ async def test_a_file_that_is_removed_while_it_is_written_costs_what_is_in_it_an
             if how == "replaced":
                 path.write_bytes(b"x" * 5000)
         outbox._tick()
-        await until(lambda: outbox.status()["removed"] == [str(path)])
+        await until(lambda: outbox.status().room.removed == [str(path)])
         await fill(outbox, device, range(3, 5))
         records = await take(reader, 6)
         assert values(records) == [0, 1, 2, 3, 4], "memory has them all"
@@ -100,7 +101,7 @@ async def test_a_file_that_is_removed_while_it_is_written_costs_what_is_in_it_an
         assert path.name in event["message"]
         assert log.files()[-1] != path
     async with log.opened() as outbox:
-        assert outbox.reader("other").status()["lanes"]["data"]["accepted"] >= 6
+        assert outbox.reader("other").status().lanes["data"].accepted >= 6
 
 
 async def test_an_older_file_that_somebody_removes_is_told_as_a_loss_within_a_minute(log: Log, context):
@@ -113,13 +114,13 @@ async def test_an_older_file_that_somebody_removes_is_told_as_a_loss_within_a_mi
         log.files()[0].unlink()
         log.clock.advance(60)
         outbox._tick()
-        await until(lambda: outbox.status()["removed"])
+        await until(lambda: outbox.status().room.removed)
         outbox._tick()
         records = await take(reader, 4)
         (loss,) = [record.body for record in records if record.kind is Kind.LOSS]
         assert (loss["ranges"], loss["rows"], loss["reason"]) == ([[1, 4]], 12, "its file was removed by somebody else")
         assert values(record for record in records if record.lane is Lane.DATA) == [4, 5]
-        lane = reader.status()["lanes"]["data"]
+        lane = rendered(reader.status())["lanes"]["data"]
         assert lane["accepted"] == lane["acknowledged"] + lane["pending"] + sum(lane["dropped"].values())
 
 
@@ -131,5 +132,5 @@ async def test_a_removed_file_of_numbers_is_made_anew(log: Log, context):
         await until((log.directory / "numbers").exists)
     async with log.opened() as outbox:
         await fill(outbox, outbox.bind(spec(), context), range(3, 4))
-        assert outbox.status()["lanes"]["data"]["next"] == 5
+        assert outbox.status().lanes["data"].next == 5
         assert (log.directory / "numbers").stat().st_size == 256

@@ -57,10 +57,10 @@ async def test_a_cloned_pc_begins_a_new_log_and_says_so_and_sends_nothing_of_the
         assert "this PC is a clone" in event["message"]
         assert f"edge-gateway outbox export --dir {event['directory']}" in event["message"]
         assert outbox.set_aside.log == original
-        assert outbox.status()["set_aside"] == [event["directory"]]
+        assert outbox.status().set_aside == [event["directory"]]
     async with log.opened() as outbox:
         assert outbox.set_aside is None, "told once"
-        assert outbox.status()["set_aside"] == [event["directory"]], "but shown as long as it is there"
+        assert outbox.status().set_aside == [event["directory"]], "but shown as long as it is there"
 
 
 async def test_what_was_set_aside_is_a_whole_log_that_can_be_looked_at(log, context, machine):

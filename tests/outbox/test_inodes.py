@@ -10,6 +10,7 @@ import pytest
 
 from gateway.core.context import Context
 from gateway.outbox.write import lane_file
+from gateway.status import rendered
 from tests.outbox.making import Log, fill, spec, take, until
 
 
@@ -44,7 +45,7 @@ async def test_without_inodes_readings_go_on_into_the_present_file_and_the_words
         await fill(outbox, device, range(10))
         disk.none_left = True
         outbox._tick()
-        await until(lambda: outbox.status()["inodes"] == 0)
+        await until(lambda: outbox.status().room.inodes == 0)
         files = log.files()
         await fill(outbox, device, range(10, 100))
         assert log.files() == files, "no other file could be made"
@@ -56,8 +57,8 @@ async def test_without_inodes_readings_go_on_into_the_present_file_and_the_words
         await fill(outbox, device, range(100, 110))
         assert len(log.files()) == len(files) + 1
     async with log.opened() as outbox:
-        assert outbox.status()["lanes"]["data"]["accepted"] == 110 * 400
-        assert outbox.status()["recovered"]["damaged"] == []
+        assert outbox.status().lanes["data"].accepted == 110 * 400
+        assert outbox.status().recovered.damaged == []
 
 
 async def test_without_inodes_and_beyond_all_sizes_the_oldest_goes(log: Log, context, monkeypatch):
@@ -71,7 +72,7 @@ async def test_without_inodes_and_beyond_all_sizes_the_oldest_goes(log: Log, con
         await outbox.written_out(5)
         disk.none_left = True
         outbox._tick()
-        assert outbox.status()["readers"][0]["lanes"]["data"]["dropped"] == {}, "what is delivered goes first"
+        assert rendered(outbox.status())["readers"][0]["lanes"]["data"]["dropped"] == {}, "what is delivered goes first"
 
 
 @pytest.mark.slow
@@ -99,13 +100,13 @@ async def test_on_a_real_file_system_without_inodes(tmp_path: Path) -> None:
                 await fill(outbox, device, range(start, start + 40))
                 reader.acknowledged(await take(reader, 20))
                 outbox._tick()
-            await until(lambda: outbox.status()["inodes"] is not None)
+            await until(lambda: outbox.status().room.inodes is not None)
             for hog in range(hogs):
                 (place / f"hog{hog}").unlink()
             await fill(outbox, device, range(410, 420))
             outbox._tick()
-            await until(lambda: outbox.status()["disk"] == "ok")
+            await until(lambda: outbox.status().disk == "ok")
         async with log.opened() as outbox:
-            assert outbox.status()["recovered"]["damaged"] == []
+            assert outbox.status().recovered.damaged == []
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)

@@ -245,8 +245,8 @@ def test_a_sinks_long_name_has_a_cursor_and_dead_letters_too(tmp_path: Path) -> 
                 reader.acknowledged(records[1 : 1 + number % 3])
         async with log.opened() as outbox:
             for number, name in enumerate(names):
-                assert outbox.reader(name).status()["lanes"]["data"]["acknowledged"] == 3 * min(number % 3, 2)
-            assert outbox.dead.status()["sinks"] == dict.fromkeys(names, 1)
+                assert outbox.reader(name).status().lanes["data"].acknowledged == 3 * min(number % 3, 2)
+            assert outbox.dead.status().sinks == dict.fromkeys(names, 1)
 
     asyncio.run(twice())
 
@@ -271,9 +271,9 @@ async def test_odd_reasons_of_devices_and_far_sides_end_neither_the_house_keepin
         await outbox.written_out(5)
         assert all(encoder().messages(record) for record in await take(reader, 3))
     async with log.opened() as outbox:
-        (reason,) = outbox.reader("central").status()["lanes"]["data"]["dropped"]
+        (reason,) = outbox.reader("central").status().lanes["data"].dropped
         assert reason.startswith("refused: half \N{REPLACEMENT CHARACTER}  [31m and more")
-        assert outbox.dead.status()["letters"] == 1
+        assert outbox.dead.status().letters == 1
         assert (await outbox.revive()) == [records[0].id]
 
 
@@ -317,11 +317,11 @@ async def test_a_block_that_breaks_the_encoding_costs_no_other_of_its_group(log,
         records = await take(reader, 7)
         assert values(records) == [0, 1, 2]
         assert [record.seq for record in records if record.readings is not None] == [1, 2, 3], "no number is left out"
-        assert outbox.status()["not_accepted"] == 9
+        assert outbox.status().room.not_accepted == 9
         (loss,) = [record.body for record in records if record.kind is Kind.LOSS]
         assert (loss["rows"], loss["reason"]) == (9, "what odd gave cannot be stored: ZeroDivisionError: a bug")
         monkeypatch.undo()
         outbox.append(block(odd, 4))
         assert values(await take(reader, 1)) == [4.0]
     async with log.opened() as outbox:
-        assert not outbox.status()["recovered"]["damaged"]
+        assert not outbox.status().recovered.damaged

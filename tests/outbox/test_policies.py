@@ -11,6 +11,7 @@ from gateway.outbox.format.intervals import IntervalSet
 from gateway.outbox.retention import yielding
 from gateway.outbox.write import admission
 from gateway.outbox.write.admission import Admission
+from gateway.status import rendered
 from tests.outbox.making import block, fill, spec, take, until
 from tests.outbox.small_disk import SmallDisk
 
@@ -37,14 +38,14 @@ def test_no_lane_gives_up_files_for_one_that_is_less_important():
 async def test_drop_newest_keeps_the_oldest_and_turns_away_what_is_new_until_there_is_room(log, context):
     async with log.opened(max_size=1024 * 1024, segment_size=64 * 1024, min_free=0, when_full="drop_newest") as outbox:
         device, reader = outbox.bind(spec(tags=50), context), outbox.reader("central", "strict")
-        offered = await offer_until(outbox, device, lambda: outbox.status()["turning_away"])
-        assert list(outbox.status()["turning_away"]) == ["data"]
-        away = outbox.status()["not_accepted"]
+        offered = await offer_until(outbox, device, lambda: outbox.status().room.turning_away)
+        assert list(outbox.status().room.turning_away) == ["data"]
+        away = outbox.status().room.not_accepted
         for number in range(3):
             outbox.append_event(event(number))
         await until(lambda: reader.pending["alarm"] >= 4)
         await outbox.written_out(25)  # events overtake readings that still wait for the writer
-        lane = reader.status()["lanes"]["data"]
+        lane = rendered(reader.status())["lanes"]["data"]
         assert (lane["accepted"], lane["dropped"]) == (50 * offered - away, {})
         taken = await take_all(reader)
         data = [record.seq for record in taken if record.lane is Lane.DATA]
@@ -54,7 +55,7 @@ async def test_drop_newest_keeps_the_oldest_and_turns_away_what_is_new_until_the
         assert all((loss["accepted"], loss["ranges"]) == (False, []) for loss in losses)
         assert {loss["reason"] for loss in losses} == {"the outbox reached its 1.0 MiB"}
         assert numbers_of(taken) == [0, 1, 2]
-        await until(lambda: not outbox.status()["turning_away"])
+        await until(lambda: not outbox.status().room.turning_away)
         await fill(outbox, device, range(3))
 
 
@@ -62,12 +63,12 @@ async def test_a_bound_that_events_reach_costs_the_oldest_events_once_no_reading
     async with log.opened(max_size=1024 * 1024, segment_size=64 * 1024, min_free=0) as outbox:
         reader = outbox.reader("central", "strict")
         number = 0
-        while not reader.status()["lanes"]["alarm"]["dropped"]:
+        while not reader.status().lanes["alarm"].dropped:
             for number in range(number, number + 200):  # noqa: B020 - goes on where it stopped
                 outbox.append_event(event(number))
             await outbox.written_out(20)
             await asyncio.sleep(0.01)
-        lane = reader.status()["lanes"]["alarm"]
+        lane = rendered(reader.status())["lanes"]["alarm"]
         assert lane["accepted"] == lane["pending"] + sum(lane["dropped"].values())
 
 
@@ -77,23 +78,23 @@ async def test_events_overtake_readings_that_wait_for_a_full_disk_and_find_room_
     disk = SmallDisk(log.directory, 400_000, monkeypatch)
     async with log.opened(min_free=0, max_size=2**30, segment_size=2**20, ballast=50_000) as outbox:
         device, reader = outbox.bind(spec(tags=50), context), outbox.reader("central")
-        await until(lambda: outbox.status()["ballast"]["size"] == 50_000)
+        await until(lambda: outbox.status().room.ballast.size == 50_000)
         await fill(outbox, device, range(100))
         disk.hog = disk.size - disk.used
         await fill_events(outbox, reader, range(5), before_them=lambda: outbox.append(block(device, 100)))
-        assert outbox.status()["ballast"] == {"size": 0, "given_back": 1}
-        assert outbox.status()["lanes"]["data"]["queued"] == 1, "a reading does not eat the room of events"
+        assert rendered(outbox.status())["ballast"] == {"size": 0, "given_back": 1}
+        assert outbox.status().lanes["data"].queued == 1, "a reading does not eat the room of events"
         disk.hog = 0
-        await until(lambda: not outbox.status()["lanes"]["data"]["queued"])
-        assert outbox.status()["ballast"] == {"size": 50_000, "given_back": 1}
-        await until(lambda: outbox.status()["disk"] == "ok")
+        await until(lambda: not outbox.status().lanes["data"].queued)
+        assert rendered(outbox.status())["ballast"] == {"size": 50_000, "given_back": 1}
+        await until(lambda: outbox.status().disk == "ok")
 
 
 async def fill_events(outbox: Outbox, reader: Reader, numbers: range, before_them=lambda: None) -> None:
     """Readings wait for the disk; the events behind them are accepted all the same."""
     accepted = reader.pending["alarm"]
     before_them()
-    await until(lambda: outbox.status()["disk"] != "ok")
+    await until(lambda: outbox.status().disk != "ok")
     for number in numbers:
         outbox.append_event(event(number))
     await until(lambda: reader.pending["alarm"] == accepted + len(numbers))
@@ -115,7 +116,7 @@ async def test_a_disk_that_is_full_for_ten_minutes_loses_only_by_policy_and_ever
         await fill(outbox, device, range(500))
         disk.hog = disk.size - disk.used
         minute = 0
-        while minute < 10 or not outbox.status()["not_accepted"]:
+        while minute < 10 or not outbox.status().room.not_accepted:
             for number in range(60):
                 outbox.append(block(device, 500 + 60 * minute + number))
                 outbox.flush()
@@ -128,12 +129,12 @@ async def test_a_disk_that_is_full_for_ten_minutes_loses_only_by_policy_and_ever
         offered = 500 + 60 * minute
         await fill(outbox, device, range(offered, offered + 10))
         offered += 10
-        away = outbox.status()["not_accepted"]
+        away = outbox.status().room.not_accepted
     assert disk.refused, "the disk was never full"
     async with log.opened(**options) as outbox:
         reader = outbox.reader("central", "strict")
         taken = await take_all(reader)
-        lane = reader.status()["lanes"]["data"]
+        lane = rendered(reader.status())["lanes"]["data"]
     assert numbers_of(taken) == list(range(minute)), "no event is lost"
     losses = [record.body for record in taken if record.kind is Kind.LOSS]
     data = [record for record in taken if record.lane is Lane.DATA]
@@ -164,7 +165,7 @@ async def offer_until(outbox: Outbox, device, condition) -> int:
     """Blocks until the condition holds and some more; how many."""
     offered = 0
     async with asyncio.timeout(25):
-        while not condition() or not outbox.status()["not_accepted"]:
+        while not condition() or not outbox.status().room.not_accepted:
             for _ in range(50):
                 outbox.append(block(device, offered))
                 offered += 1

@@ -4,6 +4,7 @@ import pytest
 from gateway.core.event import Event
 from gateway.core.quality import HISTORICAL
 from gateway.core.record import Kind, Lane
+from gateway.status import rendered
 from tests.outbox.making import block, fill, spec, take, until, values
 
 
@@ -53,7 +54,7 @@ async def test_an_event_overtakes_readings_that_wait(log, context):
         reader = outbox.reader("central")
         await fill(outbox, device, range(50))
         outbox.append_event(event())
-        await until(lambda: outbox.status()["lanes"]["alarm"]["accepted"])
+        await until(lambda: outbox.status().lanes["alarm"].accepted)
         records = await reader.take(5)
         assert [record.lane for record in records] == [Lane.ALARM] + [Lane.DATA] * 4
         assert records[0].kind is Kind.EVENT
@@ -151,7 +152,7 @@ async def test_a_refused_record_goes_out_again_unless_that_is_final(log, context
         assert loss.body["rows"] == 3
         assert loss.body["reason"] == "refused: packet too large"
         reader.acknowledged(records)
-        status = reader.status()["lanes"]["data"]
+        status = rendered(reader.status())["lanes"]["data"]
         assert status["dropped"] == {"refused: packet too large": 3}
         assert status["accepted"] == status["acknowledged"] + status["pending"] + 3 == 9
 
@@ -172,12 +173,12 @@ async def test_the_balance_holds_at_any_time_and_after_restarts(log, context, or
                 delivered |= {record.id for record in acked if record.lane is Lane.DATA}
                 if rng.random() < 0.5:
                     reader.rewind()
-                for lane in reader.status()["lanes"].values():
+                for lane in rendered(reader.status())["lanes"].values():
                     assert lane["accepted"] == lane["acknowledged"] + lane["pending"]
         log.clock.advance(30)
     async with log.opened() as outbox:
         reader = outbox.reader("central", order)
-        lane = reader.status()["lanes"]["data"]
+        lane = rendered(reader.status())["lanes"]["data"]
         assert lane["accepted"] == 60 * (1 + 2 + 3 + 4)
         open_rows = reader.pending["data"]
         rest = []

@@ -32,6 +32,7 @@ from gateway.outbox.format.segment import HEADER_SIZE
 from gateway.outbox.write.intake import ROWS_AT_MOST
 from gateway.outbox.write.writer import Writer
 from gateway.publish import JsonEncoder
+from gateway.status import rendered
 
 from .making import Log, block, fill, spec, take, until
 
@@ -381,12 +382,12 @@ async def test_what_is_given_up_or_not_accepted_stands_in_the_receipt(log: Log, 
         device, reader = outbox.bind(spec("press", 500), context), outbox.reader("central")
         await fill(outbox, device, range(600))
         outbox.receipts.not_accepted(device, 7)
-        await until(lambda: reader.status()["lanes"]["data"]["dropped"], 25)
+        await until(lambda: reader.status().lanes["data"].dropped, 25)
         left: list[Record] = []
         while reader.pending["data"]:
             left = await take(reader, 1)
             reader.acknowledged(left)
-        balance = reader.status()["lanes"]["data"]
+        balance = rendered(reader.status())["lanes"]["data"]
         log.clock.advance(HOUR)
         (told,) = await receipts(reader, 1)
     account = told["sinks"]["central"]

@@ -8,6 +8,7 @@ from gateway.core.record import Kind, Lane
 from gateway.outbox import Outbox
 from gateway.outbox.format.frames import HEAD_SIZE, scan
 from gateway.outbox.format.segment import HEADER_SIZE
+from gateway.status import rendered
 from tests.outbox.making import Log, block, fill, spec, take, until, values
 
 
@@ -39,7 +40,7 @@ async def test_after_an_unclean_stop_numbers_go_on_above_the_reserved_ones_and_t
         assert {"lane": "data", "ranges": [[6, newest - 1]]}.items() <= next(
             skip for skip in skips if skip["lane"] == "data"
         ).items()
-        status = reader.status()["lanes"]["data"]
+        status = rendered(reader.status())["lanes"]["data"]
         assert (status["accepted"], status["pending"], status["dropped"]) == (18, 18, {})
 
 
@@ -50,7 +51,7 @@ async def test_after_an_orderly_stop_numbers_follow_each_other(log, context):
     async with log.opened() as outbox:
         records = await take(outbox.reader("central"), 10)
         assert [record.seq for record in records] == list(range(1, 11))
-        assert outbox.status()["recovered"]["skipped"] == {}
+        assert outbox.status().recovered.skipped == {}
 
 
 async def test_a_tail_torn_at_any_byte_costs_its_own_record_only(log, context):
@@ -67,7 +68,7 @@ async def test_a_tail_torn_at_any_byte_costs_its_own_record_only(log, context):
         outbox = Outbox.open(log.directory, log.section, clock=log.clock, config_hash="c0ffee00")
         records = await take(outbox.reader("central", "strict"), 4)
         assert [record.seq for record in records if record.lane is Lane.DATA] == [1, 2, 3, 4]
-        assert outbox.status()["recovered"]["torn_bytes"] == cut - places[-1]
+        assert outbox.status().recovered.torn_bytes == cut - places[-1]
         await outbox.close()
 
 
@@ -81,7 +82,7 @@ async def test_a_flipped_byte_costs_one_record_and_is_told(log, context, where):
     path.write_bytes(bytes(data))
     async with log.opened() as outbox:
         reader = outbox.reader("central", "strict")
-        assert outbox.status()["recovered"]["damaged"] == [str(path)]
+        assert outbox.status().recovered.damaged == [str(path)]
         assert (log.directory / "quarantine" / f"data-{path.name}").exists()
         records = await take(reader, 7)
         assert [record.seq for record in records if record.lane is Lane.DATA] == [1, 2, 4, 5]
@@ -89,7 +90,7 @@ async def test_a_flipped_byte_costs_one_record_and_is_told(log, context, where):
         assert (loss["ranges"], loss["rows"], loss["reason"]) == ([[3, 3]], 3, "damaged on disk")
         around = [record.wall_ns for record in records if record.lane is Lane.DATA and record.seq in (2, 4)]
         assert [loss["from_ns"], loss["to_ns"]] == around
-        status = reader.status()["lanes"]["data"]
+        status = rendered(reader.status())["lanes"]["data"]
         assert status["dropped"] == {"damaged on disk": 3}
         assert status["accepted"] == status["pending"] + 3 == 15
 
@@ -107,7 +108,7 @@ async def test_damage_in_a_finished_file_is_met_when_it_is_read(log, context):
         reader = outbox.reader("central")
         records = await take(reader, 5)
         assert [record.seq for record in records if record.lane is Lane.DATA] == [1, 2, 3, 4]
-        assert reader.status()["lanes"]["data"]["dropped"] == {"damaged on disk": 3}
+        assert reader.status().lanes["data"].dropped == {"damaged on disk": 3}
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", bytes(4096), None])
@@ -116,7 +117,7 @@ async def test_an_unreadable_file_of_any_kind_never_stops_the_start(log, context
         outbox.reader("central")
         await fill(outbox, outbox.bind(spec(), context), range(5))
         outbox._append_body(Kind.EVENT, {"message": "x"})
-        await until(lambda: outbox.status()["lanes"]["alarm"]["accepted"])
+        await until(lambda: outbox.status().lanes["alarm"].accepted)
     for victim in sorted(path for path in log.directory.rglob("*") if path.is_file() and path.name != "log.json"):
         if content is None:
             victim.unlink(missing_ok=True)
@@ -129,7 +130,7 @@ async def test_an_unreadable_file_of_any_kind_never_stops_the_start(log, context
             await fill(outbox, device, range(1))
             new = [record for record in await take(reader, 1) if record.lane is Lane.DATA]
             assert not before & {record.seq for record in new}
-            for lane in reader.status()["lanes"].values():
+            for lane in rendered(reader.status())["lanes"].values():
                 assert lane["accepted"] == lane["acknowledged"] + lane["pending"] + sum(lane["dropped"].values())
 
 
@@ -139,7 +140,7 @@ async def test_lost_numbers_are_never_guessed_too_low(log, context):
     (log.directory / "numbers").write_bytes(b"\xff" * 256)
     async with log.opened() as outbox:
         await fill(outbox, outbox.bind(spec(), context), range(5, 6))
-        assert outbox.status()["lanes"]["data"]["next"] > 1 << 20
+        assert outbox.status().lanes["data"].next > 1 << 20
 
 
 async def test_records_that_a_power_cut_took_after_they_were_delivered_leave_the_balance_right(log, context):
@@ -157,9 +158,9 @@ async def test_records_that_a_power_cut_took_after_they_were_delivered_leave_the
     (log.directory / "numbers").write_bytes(numbers)
     async with log.opened() as outbox:
         central, behind = outbox.reader("central"), outbox.reader("behind")
-        assert central.status()["lanes"]["data"]["pending"] == 0
-        assert central.status()["lanes"]["data"]["acknowledged"] == 30
-        lane = behind.status()["lanes"]["data"]
+        assert central.status().lanes["data"].pending == 0
+        assert central.status().lanes["data"].acknowledged == 30
+        lane = rendered(behind.status())["lanes"]["data"]
         assert (lane["accepted"], lane["pending"], lane["dropped"]) == (30, 18, {"not on disk": 12})
         assert values(await take(behind, 6)) == list(range(6))
 
@@ -236,4 +237,4 @@ async def test_a_step_of_the_wall_clock_opens_an_epoch_and_is_told(log, context)
 
 async def test_what_is_free_on_the_disk_is_known_from_the_first_moment(log):
     async with log.opened() as outbox:
-        assert outbox.status()["free"] > 0
+        assert outbox.status().room.free > 0

@@ -16,13 +16,13 @@ NAMES = ("press-1", "press-2", "press-3")
 
 async def fill(outbox: Outbox, context: object, numbers: Iterable[int]) -> None:
     devices = [outbox.bind(spec(name, tags=1), context) for name in NAMES]
-    before = outbox.status()["lanes"]["data"]["accepted"]
+    before = outbox.status().lanes["data"].accepted
     count = 0
     for number in numbers:
         for device in devices:
             outbox.append(block(device, number))
         count += 1
-    await until(lambda: outbox.status()["lanes"]["data"]["accepted"] == before + count * len(devices))
+    await until(lambda: outbox.status().lanes["data"].accepted == before + count * len(devices))
 
 
 class FarSide:
@@ -73,7 +73,7 @@ async def test_a_device_that_is_refused_stops_no_other_and_comes_whole_once_it_i
             assert far.refused < COUNT / 4, "it is not asked again and again for each of them"
             assert reader.resting.barred == ["device press-2"]
             assert reader.resting.count < 20 + resting.IN_A_ROW
-            assert reader.status()["lanes"]["data"]["under_way"] <= 2
+            assert reader.status().lanes["data"].under_way <= 2
             far.hated.clear()
             await until(lambda: far.has(COUNT, *NAMES), 60)
             assert reader.pending["data"] == 0
@@ -96,7 +96,7 @@ async def test_more_refused_devices_than_a_window_has_places_stop_no_other(
         for number in range(30):
             for device in (*many, good):
                 outbox.append(block(device, number))
-        await until(lambda: outbox.status()["lanes"]["data"]["accepted"] == 30 * 301)
+        await until(lambda: outbox.status().lanes["data"].accepted == 30 * 301)
         taken = []
 
         async def serve() -> None:
@@ -128,7 +128,7 @@ async def test_of_a_device_of_which_half_is_refused_the_other_half_arrives(
         device = outbox.bind(spec("press-1", tags=1), context)
         for number in range(200):
             outbox.append(block(device, number))
-        await until(lambda: outbox.status()["lanes"]["data"]["accepted"] == 200)
+        await until(lambda: outbox.status().lanes["data"].accepted == 200)
         taken = []
 
         async def serve() -> None:

@@ -15,6 +15,7 @@ from gateway.core.times import EARLIEST, LATEST, rfc3339
 from gateway.outbox import Outbox, Reader
 from gateway.outbox.deliver.history import Asked
 from gateway.outbox.deliver.replay import DONE, RATE, Replay
+from gateway.status import rendered
 from tests.outbox.making import Log, fill, spec, take, until, values
 
 EVERYTHING = Asked(EARLIEST, LATEST)
@@ -49,7 +50,7 @@ def started(
 
 
 def balance(reader: Reader) -> dict[str, Any]:
-    return {word: {**lane, "oldest": None} for word, lane in reader.status()["lanes"].items()}
+    return {word: {**lane, "oldest": None} for word, lane in rendered(reader.status())["lanes"].items()}
 
 
 async def replayed(reader: Reader, replay: Replay, window: int = 200) -> list[Record]:
@@ -88,7 +89,7 @@ async def test_the_same_records_go_out_again_marked_and_the_account_stays_as_it_
         assert not any((record.readings.quality & HISTORICAL).any() for record in first)
         assert balance(reader) == before
         assert [replay.outcome for replay in ends.seen] == [DONE]
-        status = replay.status()
+        status = rendered(replay.status())
         assert (status["records"], status["readings"], status["part"], status["running"]) == (6, 18, 1.0, False)
 
 
@@ -145,7 +146,7 @@ async def test_what_the_sink_has_not_had_yet_is_left_to_its_own_turn(log: Log) -
         reader.acknowledged(first[:2])
         replay = started(outbox, "central", EVERYTHING, Ends())
         assert values(await take(reader, 2)) == [1.0, 2.0]
-        assert replay.status()["open"] == 4
+        assert replay.status().open == 4
 
 
 async def test_a_lost_link_only_delays_it(log: Log) -> None:
@@ -156,7 +157,7 @@ async def test_a_lost_link_only_delays_it(log: Log) -> None:
         lost = await take(reader, 8)
         reader.rewind()
         reader.acknowledged(lost)
-        assert replay.status()["records"] == 0, "answers to the old connection do not count"
+        assert replay.status().records == 0, "answers to the old connection do not count"
         assert values(await replayed(reader, replay)) == values(lost)
         assert balance(reader) == before
 
@@ -174,7 +175,7 @@ async def test_what_was_refused_for_now_goes_out_again_and_what_was_refused_for_
         reader.refused(second, "packet too large", True)
         reader.acknowledged([third])
         assert values(await replayed(reader, replay)) == [1.0]
-        status = replay.status()
+        status = rendered(replay.status())
         assert (status["records"], status["refused"], status["outcome"]) == (2, 1, DONE)
         assert balance(reader) == before
 
@@ -218,7 +219,7 @@ async def test_files_stay_while_they_are_replayed_and_go_after(log: Log) -> None
         assert held is not None
         assert min(segment.first for segment in outbox._lanes[Lane.DATA].segments) <= held
         assert values(await replayed(reader, replay)) == [float(number) for number in range(1, 101)]
-        assert replay.status()["missing"] == 0
+        assert replay.status().missing == 0
         outbox._tick()
         await until(lambda: len(log.files()) == 1)
         assert before > 3
@@ -233,7 +234,7 @@ async def test_it_says_what_went_because_the_disk_was_full(log: Log) -> None:
         outbox._upkeep._remove([gone])
         await until(lambda: not gone.path.exists())
         records = await replayed(reader, replay)
-        assert replay.status()["missing"] == gone.rows
+        assert replay.status().missing == gone.rows
         assert len(records) == 100 - gone.records
 
 
@@ -246,7 +247,7 @@ async def test_damage_is_leapt_over_and_counted(log: Log) -> None:
         path.write_bytes(data[:at] + b"\xff" + data[at + 1 :])
         replay = started(outbox, "central", EVERYTHING, Ends())
         assert values(await replayed(reader, replay)) == [1.0, 2.0, 4.0, 5.0]
-        assert replay.status()["missing"] == 3
+        assert replay.status().missing == 3
 
 
 async def test_a_sink_that_is_taken_away_ends_it(log: Log) -> None:

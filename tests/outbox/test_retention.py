@@ -21,6 +21,7 @@ from gateway.outbox.format.segment import Segment
 from gateway.outbox.retention import default_max_size, done_with, surplus
 from gateway.outbox.write import admission as admission_module
 from gateway.outbox.write.writer import Group, Writer
+from gateway.status import rendered
 from tests.outbox.making import block, fill, spec, take, until
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +123,7 @@ async def test_beyond_its_size_the_oldest_goes_and_each_loss_is_a_record(log, co
         assert sorted(lost) + data == list(range(1, 6001)), "the oldest are lost, the rest comes in sequence"
         assert sum(loss["rows"] for loss in losses) == 50 * len(lost)
         assert all(loss["from_ns"] and loss["reason"] == "the outbox reached its 1.0 MiB" for loss in losses)
-        lane = reader.status()["lanes"]["data"]
+        lane = rendered(reader.status())["lanes"]["data"]
         assert lane["dropped"] == {"the outbox reached its 1.0 MiB": 50 * len(lost)}
         assert lane["accepted"] == lane["acknowledged"] + 50 * len(lost) == 300_000
 
@@ -142,8 +143,8 @@ async def test_a_sink_that_had_it_already_loses_nothing(log, context):
             await fill(outbox, device, range(start, start + 500))
             await taken(500)
         await until(lambda: outbox.size <= 1024 * 1024)
-        assert quick.status()["lanes"]["data"]["dropped"] == {}
-        assert sum(dead.status()["lanes"]["data"]["dropped"].values()) > 0
+        assert quick.status().lanes["data"].dropped == {}
+        assert sum(dead.status().lanes["data"].dropped.values()) > 0
         while not losses:
             await taken(1)
         assert {sink for loss in losses for sink in loss.body["sinks"]} == {"dead"}
@@ -157,7 +158,7 @@ async def test_acknowledged_data_stays_as_long_as_keep_wishes(log, context):
         reader.acknowledged(await take(reader, 1000, limit=2000))
         many = len(log.files())
         outbox._tick()
-        await until(lambda: outbox.status()["free"] is not None)
+        await until(lambda: outbox.status().room.free is not None)
         assert len(log.files()) == many > 3
         log.clock.advance(3700)
         await until(lambda: len(log.files()) == 1)
@@ -191,7 +192,7 @@ async def test_what_stays_for_history_only_goes_before_a_sink_loses_anything(log
             await fill(outbox, device, range(start, start + 500))
             reader.acknowledged(await take(reader, 500, limit=1000))
         await until(lambda: outbox.size <= 1024 * 1024)
-        lane = reader.status()["lanes"]["data"]
+        lane = rendered(reader.status())["lanes"]["data"]
         assert (lane["pending"], lane["dropped"]) == (50, {}), "the oldest file of all holds what is still to come"
         assert log.files()[0].name == f"{1:016x}.seg"
         reader.rewind()
@@ -208,7 +209,7 @@ async def test_history_makes_room_before_what_is_new_is_turned_away(log, context
             reader.acknowledged(await take(reader, 250, limit=1000))
             outbox._tick()
         await until(lambda: outbox.size <= 1024 * 1024)
-        assert outbox.status()["not_accepted"] == 0
+        assert outbox.status().room.not_accepted == 0
 
 
 class FullDisk:
@@ -239,10 +240,10 @@ async def test_a_full_disk_kills_nothing_and_what_waits_in_memory_is_written_whe
         disk.full = True
         for number in range(10, 20):
             outbox.append(block(device, number))
-        await until(lambda: "No space" in outbox.status()["disk"])
-        assert outbox.status()["lanes"]["data"]["accepted"] == 30
+        await until(lambda: "No space" in outbox.status().disk)
+        assert outbox.status().lanes["data"].accepted == 30
         disk.full = False
-        await until(lambda: outbox.status()["disk"] == "ok")
+        await until(lambda: outbox.status().disk == "ok")
         records = await take(reader, 20)
         assert [record.seq for record in records] == list(range(1, 21))
     assert log.files()[0].stat().st_size < 20_000
@@ -259,9 +260,9 @@ async def test_a_full_disk_makes_the_oldest_file_go(log, context, monkeypatch):
         outbox.append(block(device, 1000))
         await until(lambda: len(log.files()) < files)
         disk.full = False
-        await until(lambda: outbox.status()["disk"] == "ok")
+        await until(lambda: outbox.status().disk == "ok")
         await until(lambda: reader.pending["alarm"])
-        lane = reader.status()["lanes"]["data"]
+        lane = rendered(reader.status())["lanes"]["data"]
         assert lane["accepted"] == lane["pending"] + lane["dropped"]["disk full"] == 1001 * 50
 
 
@@ -295,7 +296,7 @@ async def test_when_memory_is_full_too_readings_are_turned_away_and_counted(log,
             outbox.append(block(device, number))
             if number % 20 == 0:
                 outbox._flush()
-        away = outbox.status()["not_accepted"]
+        away = outbox.status().room.not_accepted
         assert 0 < away < 1500
         disk.full = False
         await outbox.written_out(20)
@@ -303,7 +304,7 @@ async def test_when_memory_is_full_too_readings_are_turned_away_and_counted(log,
         records = await take(reader, 1)
         loss = next(record.body for record in records if record.kind is Kind.LOSS)
         assert (loss["rows"], loss["accepted"], loss["ranges"]) == (away, False, [])
-        assert reader.status()["lanes"]["data"]["accepted"] == 1500 - away
+        assert reader.status().lanes["data"].accepted == 1500 - away
 
 
 async def test_a_stop_with_a_full_disk_ends_and_the_next_start_tells_the_skip(log, context, monkeypatch):

@@ -2,6 +2,7 @@
 
 from gateway.core.quality import HISTORICAL
 from gateway.core.record import Kind, Lane, Record
+from gateway.status import rendered
 from tests.outbox.making import fill, spec, take, until, values
 
 SCANS = 6000
@@ -22,7 +23,7 @@ async def test_a_sink_that_is_away_for_a_week_costs_only_itself(log, context):
             outbox._tick()
             assert here.pending["data"] == 0
         await until(lambda: outbox.size <= BOUND)
-        told = {reader.sink: reader.status()["lanes"]["data"] for reader in (here, away)}
+        told = {reader.sink: rendered(reader.status())["lanes"]["data"] for reader in (here, away)}
         assert told["here"]["dropped"] == {}
         (lost,) = told["away"]["dropped"].values()
         assert 0 < lost < 100 * SCANS

@@ -13,6 +13,7 @@ from gateway.outbox.inspect.verification import verify
 from gateway.outbox.write import spill as spill_module
 from gateway.outbox.write.lane_file import Entry
 from gateway.outbox.write.spill import HELD_AT_MOST, HOLD, Spill
+from gateway.status import rendered
 from tests.outbox.making import fill, spec, until, values
 
 
@@ -82,7 +83,7 @@ async def test_what_is_acknowledged_in_time_is_never_written_and_the_account_goe
         assert log.files() == [], "nothing of it came to the disk"
     async with log.opened(mode="spill") as outbox:
         reader = outbox.reader("central")
-        lane = reader.status()["lanes"]["data"]
+        lane = rendered(reader.status())["lanes"]["data"]
         assert (lane["accepted"], lane["acknowledged"], lane["pending"], lane["dropped"]) == (600, 600, 0, {})
         assert {record.kind for record in await reader.take(100)} <= {Kind.RECEIPT}, "nothing is told but receipts"
 
@@ -111,14 +112,14 @@ async def test_gaps_that_never_came_to_the_disk_are_no_losses_to_anyone(log, con
             await until(lambda: outbox._writer._spill.due is None, 20)
             monkeypatch.setattr(spill_module, "HELD_AT_MOST", 0)
             await fill(outbox, device, range(start + 10, start + 20))
-            await until(lambda: not outbox.status()["lanes"]["data"]["held"], 20)
+            await until(lambda: not outbox.status().lanes["data"].held, 20)
             monkeypatch.setattr(spill_module, "HELD_AT_MOST", HELD_AT_MOST)
             reader.acknowledged(await take_data(reader, 10))
             outbox._tick()
         new = outbox.reader("new", "strict")
         taken = values(await take_data(new, 30))
         assert taken == [*range(10, 20), *range(30, 40), *range(50, 60)]
-        lane = new.status()["lanes"]["data"]
+        lane = rendered(new.status())["lanes"]["data"]
         assert (lane["accepted"], lane["pending"], lane["dropped"]) == (90, 90, {})
     verdict = verify(LogFiles(log.directory))
     assert (verdict.problems, verdict.lanes[Lane.DATA].never_written) == ([], 20)
@@ -130,7 +131,7 @@ async def test_events_are_written_at_once(log, context):
         outbox._append_body(Kind.EVENT, {"message": "x"})
         await outbox.written_out(20)
         assert log.files("alarm")
-        assert "2 s" in outbox.status()["promise"]
+        assert "2 s" in outbox.status().room.promise
 
 
 async def test_what_the_disk_bears_is_counted(log, context, monkeypatch):
@@ -145,7 +146,7 @@ async def test_what_the_disk_bears_is_counted(log, context, monkeypatch):
             reader.acknowledged(await take_data(reader, 1000))
             await until(lambda: outbox._writer.syncs, 20)
             outbox._tick()
-            costs[mode] = outbox.status()["wear"]
+            costs[mode] = rendered(outbox.status())["wear"]
     size = sum(file.stat().st_size for file in log.files())
     assert size <= costs["log"]["written_bytes"] < size + 20_000
     assert costs["log"]["values"] >= 100_000

@@ -15,6 +15,7 @@ from gateway.outbox import start, substitute
 from gateway.outbox.deliver.unkept import UNKEPT_AT_MOST
 from gateway.outbox.substitute import open_outbox
 from gateway.outbox.write.writer import Writer
+from gateway.status import rendered
 from tests.outbox.making import Log, block, fill, spec, take, until, values
 from tests.outbox.test_wild import encoder
 
@@ -78,10 +79,10 @@ async def test_what_is_read_while_the_disk_takes_nothing_goes_out_marked_and_is_
             assert b'"kept":false' in encoder().messages(record)[0].payload
             assert ":unkept-" in record.id
         assert len({record.id for record in records}) == 4
-        lane = reader.status()["lanes"]["data"]
+        lane = rendered(reader.status())["lanes"]["data"]
         assert (lane["accepted"], lane["acknowledged"]) == (9, 9), "nothing of it is accepted"
-        assert "Read-only" in outbox.status()["disk"]
-        assert outbox.status()["kept"] is False
+        assert "Read-only" in outbox.status().disk
+        assert outbox.status().kept is False
         disk.broken = False
         again = [record for record in await take(reader, 5) if not record.unkept]
         assert sorted(values(again)) == [3, 4]
@@ -89,7 +90,7 @@ async def test_what_is_read_while_the_disk_takes_nothing_goes_out_marked_and_is_
         assert [bool(why) for why in told] == [True, False]
         assert all(b'"kept":false' not in encoder().messages(record)[0].payload for record in again)
     async with log.opened() as outbox:
-        assert outbox.status()["lanes"]["data"]["accepted"] == 15
+        assert outbox.status().lanes["data"].accepted == 15
 
 
 async def test_what_waits_for_a_sink_that_is_away_is_bounded_and_alarms_outlast_data(log: Log, context, disk):
@@ -127,7 +128,7 @@ async def test_alarms_that_a_full_disk_still_takes_are_sent_once_and_as_kept(log
         outbox.append(block(device, 1))
         await until(lambda: outbox.not_kept)
         outbox.append_event(Event("fire", "alarm", "raised", "press-1", 1, "fire", "alarm"))
-        await until(lambda: not outbox.status()["lanes"]["alarm"]["queued"])
+        await until(lambda: not outbox.status().lanes["alarm"].queued)
         full.clear()
         await until(lambda: not outbox.not_kept)
         records = await take(reader, 5)
@@ -156,9 +157,9 @@ async def test_a_start_on_a_disk_that_takes_nothing_works_in_memory_and_says_so(
     records = await take(reader, 4)
     assert all(b'"kept":false' in encoder().messages(record)[0].payload for record in records)
     reader.acknowledged(records)
-    assert reader.status()["lanes"]["data"]["pending"] == 0
+    assert reader.status().lanes["data"].pending == 0
     assert "Read-only file system" in outbox.not_kept
-    assert outbox.status()["disk"] == outbox.not_kept
+    assert outbox.status().disk == outbox.not_kept
     place = outbox._directory
     assert place != log.directory
     run.cancel()

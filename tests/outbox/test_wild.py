@@ -20,6 +20,7 @@ from gateway.outbox.inspect.receipt_hashes import verify_receipts
 from gateway.outbox.inspect.verification import verify
 from gateway.outbox.receipts.files import kept
 from gateway.publish.encoder import JsonEncoder
+from gateway.status import rendered
 from tests.outbox import wild
 from tests.outbox.making import Log, block, spec, take, until
 
@@ -47,7 +48,7 @@ async def make(log: Log) -> wild.Files:
                 exact = {0: "text \ud800", 1: 1 << 70, 2: b"\0\1", 3: [1, [2.5, "x", None]]}
                 outbox.append(block(other, number, exact=exact))
             outbox.append_event(Event(f"e{start}", "alarm", "raised", "press-1", log.clock.wall_ns(), "hot"))
-            await until(lambda: outbox.status()["lanes"]["data"]["queued"] == 0)
+            await until(lambda: outbox.status().lanes["data"].queued == 0)
             records = await take(central, 12)
             central.refused(records[2], "not allowed", final=True)
             central.acknowledged(records[3:9])
@@ -57,7 +58,7 @@ async def make(log: Log) -> wild.Files:
             log.clock.advance(60)
             outbox.append(block(device, start + 10))
             outbox.append(block(other, start + 11))
-            await until(lambda: outbox.status()["lanes"]["data"]["queued"] == 0)
+            await until(lambda: outbox.status().lanes["data"].queued == 0)
             log.clock.synced = True
             await asyncio.sleep(0.1)
             outbox._tick()
@@ -110,9 +111,9 @@ async def flows(log: Log) -> None:
                 reader.acknowledged(records)
         outbox._tick()
         await outbox.receipts.so_far(-(2**63), 2**63 - 1)
-        for lane in reader.status()["lanes"].values():
+        for lane in rendered(reader.status())["lanes"].values():
             assert lane["accepted"] == lane["acknowledged"] + lane["pending"] + sum(lane["dropped"].values())
-        assert outbox.status()["disk"] == "ok"
+        assert outbox.status().disk == "ok"
     for record in [letter for _, letter in letters(log.directory) if not isinstance(letter, str)]:
         assert sink.messages(record.record) and record.summary()
 

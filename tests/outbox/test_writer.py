@@ -39,5 +39,5 @@ async def test_an_event_is_told_when_it_is_on_disk_though_readings_of_the_same_g
         outbox.append(block(device, 1))
         outbox._intake.body(Kind.EVENT, {"message": "Something is odd."})
         outbox.flush()
-        await until(lambda: outbox.status()["lanes"]["data"]["accepted"])
+        await until(lambda: outbox.status().lanes["data"].accepted)
         assert [each for each in names if "written" in each] == [["written"], ["written", "group_done"]]

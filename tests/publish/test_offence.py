@@ -66,10 +66,7 @@ async def search(
                     read(running, device, number)
             numbers = SCANS
             async with asyncio.timeout(90):
-                while (
-                    not running.outbox.status()["dead"]["letters"]
-                    or max(values(log, "press-1"), default=0) < numbers - 20
-                ):
+                while not running.outbox.status().dead.letters or max(values(log, "press-1"), default=0) < numbers - 20:
                     for device in devices:
                         read(running, device, numbers)
                     numbers += 1

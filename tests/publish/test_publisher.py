@@ -15,6 +15,7 @@ from gateway.core.live import LiveTable
 from gateway.core.record import Record
 from gateway.plugin.sink import SinkConfig
 from gateway.publish import Publisher, connection, publisher
+from gateway.status import rendered
 from gateway.testing.link import eventually
 
 from .blocks import GATEWAY, T0_MS, block, device, record
@@ -92,10 +93,10 @@ async def test_no_more_than_the_window_is_on_its_way() -> None:
         await eventually(lambda: len(far.sinks[0].sent) == 4 if far.sinks else False)
         far.sink.host.acknowledged(numbered(1))  # not the record that was sent, though it looks so
         await asyncio.sleep(0)
-        assert subject.status()["open"] == 4
+        assert subject.status().open == 4
         far.sink.host.acknowledged([log.out["log1:data:1"], log.out["log1:data:2"]])
         await eventually(lambda: far.sent(0) == [1, 2, 3, 4, 5, 6])
-        assert subject.status()["open"] == 4
+        assert subject.status().open == 4
 
 
 async def test_what_was_not_acknowledged_when_the_link_is_lost_is_sent_again_under_the_same_ids() -> None:
@@ -116,7 +117,7 @@ async def test_what_was_not_acknowledged_when_the_link_is_lost_is_sent_again_und
         first.host.refused(lost[0], "late", True)
         assert len(log.taken) == 5
         assert not log.dead
-        assert subject.status()["acknowledged_records"] == 5
+        assert subject.status().acknowledged_records == 5
 
 
 async def test_a_record_refused_for_now_is_sent_again_and_the_others_flow_on() -> None:
@@ -136,7 +137,7 @@ async def test_a_record_refused_for_now_is_sent_again_and_the_others_flow_on() -
         await eventually(lambda: len(log.taken) == 3)
         assert log.taken == ids(1, 3, 2)
         assert far.sent(0) == [1, 2, 3, 2, 2, 2]
-        status = subject.status()
+        status = rendered(subject.status())
         assert (status["refused_for_now"], status["last_refusal"]) == (3, "quota exceeded")
         assert len(far.sinks) == 1
 
@@ -154,7 +155,7 @@ async def test_what_the_far_side_refuses_for_now_leaves_the_window_to_what_it_ta
     log.append(*numbered(*range(1, 21)))
     async with publishing(far, log, window=window) as subject:
         await eventually(lambda: sorted(log.taken) == sorted(ids(*range(1, 21, 2))))
-        assert subject.status()["refused_for_now"] >= 10
+        assert subject.status().refused_for_now >= 10
         far.behaviour = take_all
         await eventually(lambda: sorted(log.taken) == sorted(ids(*range(1, 21))))
 
@@ -173,7 +174,7 @@ async def test_a_record_refused_for_good_is_set_aside_with_the_reason() -> None:
         await eventually(lambda: not any(log.pending.values()))
         assert log.taken == ids(1, 3)
         assert log.dead == {"log1:data:2": "packet too large"}
-        assert subject.status()["refused_for_good"] == 1
+        assert subject.status().refused_for_good == 1
 
 
 async def test_a_link_that_swallows_everything_is_named_torn_down_and_dialled_anew(
@@ -206,7 +207,7 @@ async def test_a_destination_that_refuses_is_dialled_again_and_the_reason_is_sho
     async with publishing(far, log) as subject:
         await eventually(lambda: len(far.sinks) >= 3)
         assert (subject.health.state, subject.health.reason) == ("down", "wrong password for user gw1")
-        assert subject.status()["promise"] == {}
+        assert subject.status().promise == {}
         far.refuse_connections = None
         await eventually(lambda: log.taken)
         assert [sink.closed for sink in far.sinks[:-1]] == [0] * (len(far.sinks) - 1)
@@ -248,7 +249,7 @@ async def test_who_says_no_is_asked_ever_more_seldom(before: bool) -> None:
         if before:
             far.refuse_connections = RefusedError("wrong password")
             far.sink.lose()
-        await eventually(lambda: (subject.status()["next_attempt_s"] or 0) > 0.2)
+        await eventually(lambda: (subject.status().next_attempt_s or 0) > 0.2)
 
 
 async def test_connecting_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,13 +413,13 @@ async def test_status_tells_what_is_on_its_way_and_how_old_it_is() -> None:
     log.append(*numbered(1, 2))
     begun = time.monotonic()
     async with publishing(far, log, window=5) as subject:
-        before = subject.status()
+        before = rendered(subject.status())
         assert (before["state"], before["open"], before["last_acknowledged_s"]) == ("starting", 0, None)
         await eventually(lambda: len(log.taken) == 2)
         far.behaviour = swallow
         log.append(*numbered(3))
         await eventually(lambda: log.out)
-        status = subject.status()
+        status = rendered(subject.status())
         assert (status["name"], status["plugin"], status["state"]) == ("central", "far", "up")
         assert (status["window"], status["open"]) == (5, 1)
         assert (status["acknowledged_records"], status["acknowledged_readings"]) == (2, 4)

@@ -41,7 +41,7 @@ async def test_a_record_over_which_the_link_ends_each_time_is_found_and_the_rest
         assert list(log.dead) == ids(3)
         assert "the far side ends the connection over records of device coater-1" in log.dead["log1:data:3"]
         assert len(far.sinks) >= ENDS + TRIALS
-        assert subject.status()["refused_for_good"] == 1
+        assert subject.status().refused_for_good == 1
 
 
 @pytest.mark.timeout(60)

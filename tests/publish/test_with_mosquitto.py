@@ -142,10 +142,8 @@ async def test_a_device_whose_topic_is_not_allowed_stops_no_other_and_arrives_on
                 running.read(number)
                 running.read(number, device=refused)
             await eventually(lambda: len(readings(subscriber)) == 1500, 60)
-            assert running.publisher.status()["barred"] == ["device wide"]
-            assert (
-                "let anonymous clients write to north/solids/coating/wide" in running.publisher.status()["last_refusal"]
-            )
+            assert running.publisher.status().barred == ["device wide"]
+            assert "let anonymous clients write to north/solids/coating/wide" in running.publisher.status().last_refusal
             await eventually(lambda: running.balance()["pending"] == 1500)
             rules.write_text("topic readwrite #\n")
             os.kill(broker.pid, signal.SIGHUP)
@@ -162,7 +160,7 @@ async def test_with_mqtt_3_1_1_the_record_over_which_the_broker_hangs_up_is_foun
             running.read(*range(30))
             read_wide(running, wide_device(running))
             running.read(*range(30, 60))
-            await eventually(lambda: running.outbox.status()["dead"]["letters"] == 1, 120)
+            await eventually(lambda: running.outbox.status().dead.letters == 1, 120)
             await eventually(lambda: running.delivered, 60)
             await eventually(lambda: len(readings(subscriber)) == 60, 60)
             assert sorted(readings(subscriber).values()) == list(range(60))
@@ -188,7 +186,7 @@ async def test_with_mqtt_3_1_1_descriptions_and_records_that_are_too_large_hold_
             read_wide(running, wide)
             numbers = itertools.count(60)
             scans = asyncio.create_task(read_on(running, numbers))
-            await eventually(lambda: running.outbox.status()["dead"]["letters"] == 2, 120)
+            await eventually(lambda: running.outbox.status().dead.letters == 2, 120)
             scans.cancel()
             await asyncio.wait([scans])
             count = next(numbers)

@@ -23,6 +23,7 @@ from gateway.outbox import Outbox
 from gateway.plugin.driver import option_types
 from gateway.plugin.sink import Sink
 from gateway.publish import Publisher, connection, publisher
+from gateway.status import rendered
 from gateway.testing.link import eventually
 
 from .blocks import GATEWAY, PLACE
@@ -75,10 +76,10 @@ class Running:
     @property
     def delivered(self) -> bool:
         """Whether all that was accepted is acknowledged."""
-        return not any(lane["pending"] for lane in self.publisher.status()["outbox"]["lanes"].values())
+        return not any(lane["pending"] for lane in rendered(self.publisher.status())["outbox"]["lanes"].values())
 
     def balance(self) -> dict[str, Any]:
-        return self.publisher.status()["outbox"]["lanes"]["data"]
+        return rendered(self.publisher.status().outbox.lanes["data"])
 
 
 class EarlyInTheHour(SystemClock):

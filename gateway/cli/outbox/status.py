@@ -13,6 +13,7 @@ from gateway.core.amounts import format_duration, format_size
 from gateway.core.record import Lane
 from gateway.outbox.format import files_status
 from gateway.outbox.inspect import Cursor, LogFiles
+from gateway.status import rendered
 
 
 def run(args: argparse.Namespace, directory: Path) -> int:
@@ -45,7 +46,7 @@ def _looked_at(log: LogFiles) -> dict[str, Any]:
         lanes[lane.word] = {
             "records": sum(file.records for file in files),
             "accepted": totals[lane],
-            **files_status(files),
+            **rendered(files_status(files)),
         }
     cursors = log.cursors()
     return {
@@ -68,7 +69,7 @@ def _reader(cursor: Cursor, totals: dict[Lane, int]) -> dict[str, Any]:
     assert cursor.lanes is not None
     return {
         "sink": cursor.sink,
-        "lanes": {lane.word: track.balance(totals[lane]) for lane, track in cursor.lanes.items()},
+        "lanes": {lane.word: rendered(track.balance(totals[lane])) for lane, track in cursor.lanes.items()},
     }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detect.models import CUTS, Card, Input
+from gateway.status import DriftStatus
 
 STEPS = 24
 _RING = STEPS + 1
@@ -64,11 +65,11 @@ class Figures:
         """Whether the model has not been trained for what it sees."""
         return self.psi > FAR
 
-    def status(self) -> dict[str, Any]:
-        """As JSON values."""
+    def status(self) -> DriftStatus:
+        """For people."""
         psi = round(self.psi, 4) if np.isfinite(self.psi) else None
-        shares = {name: round(getattr(self, name), 4) for name in ("missing", "outside", "above")}
-        return {"psi": psi, "tag": self.tag, **shares}
+        missing, outside, above = (round(share, 4) for share in (self.missing, self.outside, self.above))
+        return DriftStatus(psi=psi, tag=self.tag, missing=missing, outside=outside, above=above)
 
 
 class Drift:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -15,6 +14,7 @@ from gateway.core.event import Event
 from gateway.core.record import Record
 from gateway.outbox.format import LETTER_AT_MOST, Letter, dump_letter, load_letter
 from gateway.places.regular import read_regular
+from gateway.status import DeadStatus
 
 log = structlog.get_logger()
 
@@ -113,12 +113,12 @@ class DeadLetters:
             if kept := self._kept.pop(name, None):
                 self._size -= kept.size
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> DeadStatus:
         """How many are kept, by sink; their bytes; and how many had to make room."""
         sinks: dict[str, int] = {}
         for kept in self._kept.values():
             sinks[kept.sink] = sinks.get(kept.sink, 0) + 1
-        return {"letters": len(self._kept), "sinks": sinks, "size": self._size, "given_up": self.given_up}
+        return DeadStatus(letters=len(self._kept), sinks=sinks, size=self._size, given_up=self.given_up)
 
 
 def _size(path: Path) -> int:

@@ -1,12 +1,12 @@
 """Where a reader stands in one lane, and what it has lost there."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from heapq import heappop, heappush
-from typing import Any
 
 from gateway.core.record import Lane, Record
 from gateway.outbox.format import IntervalSet, Progress, Stored
 from gateway.outbox.write import LaneLog
+from gateway.status import BalanceStatus
 
 
 @dataclass(slots=True)
@@ -81,10 +81,10 @@ class Track:
         """The least number that the sink is not done with."""
         return self.progress.seqs.gap(0)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> BalanceStatus:
         """The balance in readings, how many records are under way, and about when the oldest pending one was accepted."""
         balance = self.progress.balance(self.log.total)
-        return {**balance, "under_way": len(self.handed), "oldest": self._oldest()}
+        return BalanceStatus(**asdict(balance), under_way=len(self.handed), oldest=self._oldest())
 
     def _oldest(self) -> int | None:
         """In ns since 1970; None if nothing is pending."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import structlog
@@ -22,6 +22,7 @@ from gateway.outbox.deliver.revived import Revived
 from gateway.outbox.deliver.unkept import Waiting
 from gateway.outbox.format import Hole, Letter, Span, Stored
 from gateway.outbox.write import LaneLog
+from gateway.status import ReaderStatus
 
 Order = Literal["live-first", "strict"]
 Fetch = Callable[[Span, int], Awaitable[list[Stored | Hole]]]
@@ -295,7 +296,7 @@ class Reader(Account):
         below = self.settled_below(lane)
         return below if replayed is None else min(below, replayed)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> ReaderStatus:
         """The balance per lane in readings, and how many records are under way."""
         lanes = {lane.word: track.status() for lane, track in self.tracks.items()}
-        return {"sink": self.sink, "order": self.order, "backfill_rate": self.backfill.per_second, "lanes": lanes}
+        return ReaderStatus(sink=self.sink, order=self.order, backfill_rate=self.backfill.per_second, lanes=lanes)

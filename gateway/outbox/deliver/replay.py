@@ -8,7 +8,6 @@ account does not change by them: only what it is done with already is sent once 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
 
 import structlog
 
@@ -16,6 +15,7 @@ from gateway.core.record import Lane, Record
 from gateway.outbox.deliver.history import Asked, Part, Piece, mark
 from gateway.outbox.deliver.rate import Rate
 from gateway.outbox.format import IntervalSet
+from gateway.status import ReplayStatus
 
 RATE = 20_000
 """Readings per second, unless another rate is asked for."""
@@ -157,25 +157,25 @@ class Replay:
         self._parts.clear()
         self._ended(self)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> ReplayStatus:
         """For people: counts in records and readings, times in ns since 1970, `part` from 0 to 1."""
-        return {
-            "sink": self.sink,
-            "from": self.asked.from_ns,
-            "to": self.asked.to_ns,
-            "devices": list(self.asked.devices),
-            "running": not self.outcome,
-            "done": self.outcome == DONE,
-            "outcome": self.outcome,
-            "part": self._part(),
-            "records": self.sent_records,
-            "readings": self.sent_readings,
-            "under_way": self.under_way,
-            "refused": self.refused_records,
-            "missing": self.missing,
-            "open": self.open,
-            "last": self.last_ns,
-        }
+        return ReplayStatus(
+            sink=self.sink,
+            from_=self.asked.from_ns,
+            to=self.asked.to_ns,
+            devices=list(self.asked.devices),
+            running=not self.outcome,
+            done=self.outcome == DONE,
+            outcome=self.outcome,
+            part=self._part(),
+            records=self.sent_records,
+            readings=self.sent_readings,
+            under_way=self.under_way,
+            refused=self.refused_records,
+            missing=self.missing,
+            open=self.open,
+            last=self.last_ns,
+        )
 
     def _part(self) -> float:
         left = sum(part.size for part in self._parts)

@@ -13,6 +13,7 @@ from gateway.outbox.format.dead_letter import file_name
 from gateway.outbox.format.frames import FARTHEST
 from gateway.outbox.format.intervals import IntervalSet
 from gateway.places.regular import read_regular
+from gateway.status import Balance
 
 
 class Progress:
@@ -92,14 +93,14 @@ class Progress:
         """The same of those before a count of the lane."""
         return sum(high - low for low, high in self.rows.missing(0, total))
 
-    def balance(self, total: int) -> dict[str, Any]:
+    def balance(self, total: int) -> Balance:
         """accepted = acknowledged + pending + dropped, in readings."""
-        return {
-            "accepted": total - self.base,
-            "acknowledged": self.acknowledged,
-            "pending": self.pending(total),
-            "dropped": dict(self.dropped),
-        }
+        return Balance(
+            accepted=total - self.base,
+            acknowledged=self.acknowledged,
+            pending=self.pending(total),
+            dropped=dict(self.dropped),
+        )
 
     def dump(self) -> dict[str, Any]:
         """As JSON, for the cursor file."""

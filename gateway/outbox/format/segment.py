@@ -13,10 +13,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from gateway.core.record import Lane
 from gateway.outbox.format.frames import FARTHEST, FOOTER, HEAD_SIZE, Head, frame, is_whole, peek
+from gateway.status import FilesStatus
 
 MAGIC = b"EGWSEG1\n"
 FORMAT = 1
@@ -156,12 +156,12 @@ def _ascend(index: "array[int]", least: Sequence[int], most: Sequence[int]) -> b
     return True
 
 
-def files_status(segments: Sequence[Segment]) -> dict[str, Any]:
+def files_status(segments: Sequence[Segment]) -> FilesStatus:
     """How many files, their numbers, and from when to when their records were accepted, ns since 1970."""
-    return {
-        "files": len(segments),
-        "first": segments[0].first if segments else None,
-        "last": segments[-1].last if segments else None,
-        "oldest": segments[0].wall_from if segments else None,
-        "newest": max(segment.wall_to for segment in segments) if segments else None,
-    }
+    return FilesStatus(
+        files=len(segments),
+        first=segments[0].first if segments else None,
+        last=segments[-1].last if segments else None,
+        oldest=segments[0].wall_from if segments else None,
+        newest=max(segment.wall_to for segment in segments) if segments else None,
+    )

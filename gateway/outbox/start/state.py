@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -28,6 +27,7 @@ from gateway.outbox.start.recovery import Found, recover
 from gateway.outbox.write import RESERVED
 from gateway.places.durable import write_whole
 from gateway.places.regular import read_regular
+from gateway.status import RecoveredStatus
 
 log = structlog.get_logger()
 
@@ -60,14 +60,14 @@ class State:
     set_aside: SetAside | None = None
     """The log that stood here before, and could not be gone on with."""
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> RecoveredStatus:
         """What the start found."""
-        return {
-            "torn_bytes": self.found.torn_bytes,
-            "damaged": self.found.damaged,
-            "unreadable": self.found.unreadable,
-            "skipped": {lane.word: numbers for lane, numbers in self.skipped.items()},
-        }
+        return RecoveredStatus(
+            torn_bytes=self.found.torn_bytes,
+            damaged=self.found.damaged,
+            unreadable=self.found.unreadable,
+            skipped={lane.word: numbers for lane, numbers in self.skipped.items()},
+        )
 
 
 def load(directory: Path, wall_ns: int, boot_ns: int) -> State:

@@ -4,11 +4,11 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
 
 from gateway.core.record import Lane, Record
 from gateway.outbox.format import Hole, Segment, Span, Stored, files_status
 from gateway.outbox.write.lane_file import Entry, Growth, Renewal, grow
+from gateway.status import LaneStatus
 
 _RECORD_COST = 700
 """Bytes of memory that a record takes beside its columns."""
@@ -111,15 +111,15 @@ class LaneLog:
         """Bytes on disk."""
         return sum(segment.size + segment.footer for segment in self.segments)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> LaneStatus:
         """Its numbers, and how many records and files."""
-        return {
-            "next": self.next_seq,
-            "accepted": self.total,
-            "queued": self.queued,
-            "held": self.held,
-            **files_status(self.segments),
-        }
+        return LaneStatus(
+            next=self.next_seq,
+            accepted=self.total,
+            queued=self.queued,
+            held=self.held,
+            files=files_status(self.segments),
+        )
 
     def locate(self, seq: int) -> Span | Hole:
         """Where to read this number, which is below `written_seq`; or the hole that it lies in."""

@@ -57,12 +57,12 @@ async def write(log: Log) -> None:
         oven = outbox.bind(spec("oven-1", 1), context)
         await fill(outbox, oven, range(1, 6))
         outbox._append_body(Kind.EVENT, {"device": "oven-1", "message": "too hot"})
-        await until(lambda: outbox.status()["lanes"]["alarm"]["accepted"] == 1)
+        await until(lambda: outbox.status().lanes["alarm"].accepted == 1)
         reader.acknowledged((await take(reader, 7))[:4])
 
 
 async def fill_one(outbox, rows: int) -> None:
-    await until(lambda: outbox.status()["lanes"]["data"]["accepted"] == rows)
+    await until(lambda: outbox.status().lanes["data"].accepted == rows)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ async def two_hours(log: Log, keep: float) -> None:
         reader = outbox.reader("central", "strict")
         press, oven = (outbox.bind(spec(name, 2), Context(site="north")) for name in ("press", "oven"))
         for hour in range(2):
-            before = reader.status()["lanes"]["data"]["accepted"]
+            before = reader.status().lanes["data"].accepted
             for device in (press, oven):
                 outbox.receipts.read(device, 20)
                 await fill(outbox, device, range(10))
@@ -33,7 +33,7 @@ async def two_hours(log: Log, keep: float) -> None:
             if hour:
                 reader.refused(taken.pop(3), "too large", final=True)
             reader.acknowledged(taken)
-            assert reader.status()["lanes"]["data"]["accepted"] == before + 40
+            assert reader.status().lanes["data"].accepted == before + 40
             log.clock.advance(HOUR)
             finals = log.directory / "receipts"
             await until(lambda: len(list(finals.glob("*.final"))) == hour + 1, 25)  # noqa: B023

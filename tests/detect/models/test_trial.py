@@ -17,6 +17,7 @@ from gateway.detect.models.onnx_file import ModelError, read_onnx
 from gateway.detect.models.session import Session, open_model
 from gateway.detect.models.trial import Trial
 from gateway.detect.models.trial_process import measured
+from gateway.status import ModelStatus, rendered
 from gateway.trust.signature import signature_path
 from tests.detect.graphs import CARD, save
 from tests.detect.test_detector import device, plant
@@ -116,7 +117,7 @@ async def test_models_have_only_so_much_memory_together(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes(content)
     monkeypatch.setattr("gateway.detect.loading.MEMORY_IN_ALL", 150 * 2**20)
     async with plant(tmp_path, [(name, {"devices": ("oven-*",)}) for name in names], [device()]) as made:
-        states = [(model["state"], model["reason"]) for model in made.detector.status()]
+        states = [(model["state"], model["reason"]) for model in rendered(made.detector.status(ModelStatus))]
     assert sorted(state for state, _ in states) == ["faulted", "up", "up"]
     assert any("the models that are loaded leave" in reason for _, reason in states)
 
@@ -240,7 +241,7 @@ async def test_an_odd_next_version_is_told_and_the_active_one_goes_on(tmp_path):
     async with plant(tmp_path, OVEN, [one]) as made:
         os.mkfifo(versions.next_of(path))
         await made.detector.succession.look()
-        assert "a FIFO, not a regular file" in made.detector.status()[0]["shadow"]["reason"]
+        assert "a FIFO, not a regular file" in rendered(made.detector.status(ModelStatus))[0]["shadow"]["reason"]
         made.seconds(6, [one])
         assert made.devices()["oven-1"]["state"] == "running"
     assert made.told() == [("model", "candidate_failed", "")]

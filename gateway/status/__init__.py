@@ -1,0 +1,90 @@
+"""How the gateway and each of its parts stands: frozen data, which `rendered` makes the JSON that scripts rely on.
+
+    GatewayStatus ─┬─ devices, sinks, services, parts, stalls, config, clock, audit (parts.py)
+                   ├─ outbox: lanes, readers, replays, dead letters (log.py)
+                   └─ models, limits, alarms (watching.py)
+
+Each part tells its own; metrics and pages walk the whole. A field may be added, never renamed or taken away.
+"""
+
+from gateway.status.log import (
+    Balance,
+    BalanceStatus,
+    BallastStatus,
+    DeadStatus,
+    DrainedStatus,
+    DrainStatus,
+    FilesStatus,
+    LaneStatus,
+    OutboxStatus,
+    ReaderStatus,
+    RecoveredStatus,
+    ReplayStatus,
+    RoomStatus,
+    WearStatus,
+)
+from gateway.status.parts import (
+    AuditStatus,
+    ClockStatus,
+    ConfigStatus,
+    DeviceStatus,
+    GatewayStatus,
+    PartStatus,
+    ServiceStatus,
+    SinkStatus,
+    StallStatus,
+)
+from gateway.status.rendering import rendered
+from gateway.status.watching import (
+    AcknowledgedStatus,
+    AgreementStatus,
+    AlarmStatus,
+    DriftStatus,
+    LimitedStatus,
+    LimitStatus,
+    ModelStatus,
+    ScoringStatus,
+    ShadowStatus,
+    ShelvedStatus,
+    TriedStatus,
+    WatchedStatus,
+)
+
+__all__ = [
+    "AcknowledgedStatus",
+    "AgreementStatus",
+    "AlarmStatus",
+    "AuditStatus",
+    "Balance",
+    "BalanceStatus",
+    "BallastStatus",
+    "ClockStatus",
+    "ConfigStatus",
+    "DeadStatus",
+    "DeviceStatus",
+    "DrainStatus",
+    "DrainedStatus",
+    "DriftStatus",
+    "FilesStatus",
+    "GatewayStatus",
+    "LaneStatus",
+    "LimitStatus",
+    "LimitedStatus",
+    "ModelStatus",
+    "OutboxStatus",
+    "PartStatus",
+    "ReaderStatus",
+    "RecoveredStatus",
+    "ReplayStatus",
+    "RoomStatus",
+    "ScoringStatus",
+    "ServiceStatus",
+    "ShadowStatus",
+    "ShelvedStatus",
+    "SinkStatus",
+    "StallStatus",
+    "TriedStatus",
+    "WatchedStatus",
+    "WearStatus",
+    "rendered",
+]
