@@ -49,6 +49,9 @@ def test_it_holds_what_is_needed_and_no_tests(wheel: Path) -> None:
     for plugin in (path for path in (CHECKOUT / "plugins").iterdir() if (path / "__init__.py").exists()):
         for part in ("__init__.py", "README.md", "sample.toml"):
             assert f"gateway/_plugins/{plugin.name}/{part}" in names
+        rooms = (path.relative_to(plugin) for path in plugin.rglob("*.py"))
+        code = {path for path in rooms if not {"tests", "cases"} & set(path.parts)}
+        assert {f"gateway/_plugins/{plugin.name}/{path}" for path in code} <= names
     assert not [name for name in names if "/tests/" in name and "templates" not in name]
     assert not [name for name in names if "/cases/" in name or "__pycache__" in name]
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"gateway"}
@@ -61,6 +64,12 @@ def test_it_finds_the_shipped_plugins_within_itself(installed: Path) -> None:
     assert {"modbus", "opcua", "simulated", "mqtt"} <= set(plugins)
     for info in plugins.values():
         assert Path(info["origin"]).is_relative_to(installed.parents[1]), "found in the checkout"
+
+
+def test_the_rooms_of_the_shipped_plugins_are_found_there_when_they_are_needed(installed: Path) -> None:
+    told = run(installed, "browse", "opc.tcp://127.0.0.1:1", "--driver", "opcua")
+    assert "127.0.0.1:1" in told.stderr
+    assert "import" not in told.stderr.lower(), "the rest of the driver is imported at the first connect"
 
 
 def test_it_checks_the_demos_configuration(installed: Path, tmp_path: Path) -> None:

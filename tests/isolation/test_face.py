@@ -30,6 +30,31 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> type[Driver[Any, Any]]:
     return load_plugin(path)  # type: ignore[return-value]
 
 
+async def test_a_plugin_of_several_folders_works_in_its_own_process_too(tmp_path: Path) -> None:
+    folder = tmp_path / "press"
+    (folder / "line").mkdir(parents=True)
+    (folder / "plan").mkdir()
+    (folder / "__init__.py").write_text("from .line.driver import Press\n")
+    (folder / "line" / "driver.py").write_text(
+        "from gateway.plugin import DeviceConfig, Driver, TagConfig\n"
+        "class Press(Driver[DeviceConfig, TagConfig]):\n"
+        "    async def connect(self): ...\n"
+        "    async def read(self, tags):\n"
+        "        from ..plan.areas import values\n"
+        "        return values(len(tags))\n"
+    )
+    (folder / "plan" / "areas.py").write_text("def values(count):\n    return [7.0] * count\n")
+    driver_type: Any = isolated(load_plugin(folder))  # type: ignore[arg-type]
+    driver = driver_type([build_device(driver_type, {}, {"a": {}, "b": {}})])
+    await driver.connect()
+    try:
+        tags = driver.devices[0].tags
+        assert as_readings(driver.devices[0], tags, await driver.read(tags), 7).value.tolist() == [7.0, 7.0]
+    finally:
+        await driver.close()
+        driver.release()
+
+
 @pytest.fixture(params=["gateway", "process"])
 def driver_type(whole: type[Driver[Any, Any]], request: pytest.FixtureRequest) -> type[Driver[Any, Any]]:
     return whole if request.param == "gateway" else isolated(whole)

@@ -1,5 +1,6 @@
 """A dropped-in plugin works without touching anything else; a bad one is parked, named, and harms nobody."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -93,6 +94,33 @@ def test_a_folder_imports_its_own_files(directory):
     assert device.__name__ == "PressConfig"
 
 
+def test_a_folder_of_folders_imports_its_own_rooms_now_and_later(directory):
+    drop(directory, "press/__init__.py", "from .driver import Press")
+    drop(directory, "press/line/__init__.py", "")
+    drop(directory, "press/line/frames.py", "LENGTH = 6")
+    drop(directory, "press/plan/areas.py", "from ..line.frames import LENGTH\nAREAS = [LENGTH] * 2")
+    drop(
+        directory,
+        "press/driver.py",
+        """
+        from gateway.plugin import DeviceConfig, Driver, TagConfig
+        from .line.frames import LENGTH
+
+        class Press(Driver[DeviceConfig, TagConfig]):
+            async def connect(self): ...
+            async def read(self, tags):
+                from .plan.areas import AREAS
+                return AREAS
+        """,
+    )
+    press = Plugins([directory]).driver("press")
+    assert asyncio.run(press.read(None, [])) == [6, 6]
+    drop(directory, "other/__init__.py", "from .line.frames import LENGTH")
+    drop(directory, "other/line/frames.py", "raise ValueError('no such line')")
+    assert f"{directory}/other/line/frames.py:1: ValueError: no such line" in parked(Plugins([directory]), "other")
+    assert Plugins([directory]).driver("press") is press
+
+
 def test_sinks_and_drivers_are_told_apart(directory):
     drop(directory, "nowhere.py", SINK)
     drop(directory, "good.py", GOOD)
@@ -180,11 +208,15 @@ def test_a_plugin_that_was_mended_works_with_the_next_look(directory):
     assert Plugins([directory]).driver("good")
 
 
-@pytest.mark.parametrize("target", [".", "good.py", "folder", "folder/__init__.py", "folder/data.bin"])
+@pytest.mark.parametrize(
+    "target",
+    [".", "good.py", "folder", "folder/__init__.py", "folder/data.bin", "folder/room", "folder/room/code.py"],
+)
 def test_what_everybody_can_write_to_is_refused(directory, target):
     drop(directory, "good.py", GOOD)
     drop(directory, "folder/__init__.py", GOOD)
     drop(directory, "folder/data.bin", "")
+    drop(directory, "folder/room/code.py", "")
     path = directory / target
     path.chmod(path.stat().st_mode | 0o002)
     plugins = Plugins([directory])
@@ -406,5 +438,8 @@ def test_hashes_change_with_any_file_of_a_plugin(directory):
     drop(directory, "folder/__init__.py", GOOD)
     before = Plugins([directory]).hashes(["folder", "unknown"])
     assert set(before) == {"folder"}
-    drop(directory, "folder/table.csv", "1;2")
-    assert Plugins([directory]).hashes(["folder"]) != before
+    for path in ("folder/table.csv", "folder/room/table.csv"):
+        drop(directory, path, "1;2")
+        now = Plugins([directory]).hashes(["folder"])
+        assert now != before
+        before = now
