@@ -6,6 +6,7 @@
 import ctypes
 import itertools
 import json
+import math
 import os
 import re
 import signal
@@ -67,19 +68,16 @@ def stood_still(file: Path, begin: float, end: float) -> float:
     return max((late for at, late in lines if begin <= at <= end), default=0.0)
 
 
-def slope(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Of (time, value): the Theil-Sen slope, and the noise: the median deviation from that line."""
-    slopes = [
-        (later[1] - earlier[1]) / (later[0] - earlier[0])
-        for at, earlier in enumerate(points)
-        for later in points[at + 1 :]
-        if later[0] > earlier[0]
-    ]
-    if not slopes:
-        return 0.0, 0.0
-    rise = statistics.median(slopes)
-    middle = statistics.median(value - rise * at for at, value in points)
-    return rise, statistics.median(abs(value - rise * at - middle) for at, value in points)
+def slope(points: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
+    """Of (time, value), at least two: the slope by Theil and Sen, the median over all pairs, and the ends of its interval of
+    95 % (Sen 1968, by the normal approximation of Kendall's S; of few points it is the whole range)."""
+    slopes = sorted(
+        (later[1] - earlier[1]) / (later[0] - earlier[0]) for earlier, later in itertools.combinations(points, 2)
+    )
+    count = len(points)
+    reach = 1.96 * math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
+    outside = max(0, math.floor((len(slopes) - reach) / 2))
+    return statistics.median(slopes), slopes[outside], slopes[len(slopes) - 1 - outside]
 
 
 def metronome(file: Path) -> None:
