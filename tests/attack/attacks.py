@@ -65,6 +65,8 @@ class Attack:
     """What somebody asks the gateway meanwhile, at its control socket, again and again."""
     limit: dict[str, float] = field(default_factory=dict)
     """Another limit for one of the figures, where the attack by its nature takes something; each says why in its text."""
+    named: str = ""
+    """What the gateway's log has to say of it by the end, where naming the guilty one is all that can be done."""
 
 
 ALL: dict[str, Attack] = {}

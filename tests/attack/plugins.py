@@ -1,6 +1,7 @@
 """Plugins of others, which run within the gateway: they may fail in any way, and nobody else suffers."""
 
 from textwrap import dedent, indent
+from typing import Any
 
 from tests.attack import attacks
 from tests.attack.attacks import Site, wait
@@ -45,7 +46,12 @@ def lay(site: Site, drivers: dict[str, Bodies]) -> None:
 
 
 def plugins(
-    name: str, says: str, drivers: dict[str, Bodies], limit: dict[str, float] | None = None, table: str = DEVICE
+    name: str,
+    says: str,
+    drivers: dict[str, Bodies],
+    limit: dict[str, float] | None = None,
+    table: str = DEVICE,
+    **more: Any,
 ) -> None:
     """An attack by drivers with these bodies, each with a device."""
     full = f"plugins.{name}"
@@ -58,6 +64,7 @@ def plugins(
         soak=False,
         gateway=GATEWAY,
         limit=limit or {},
+        **more,
     )
 
 
@@ -123,16 +130,20 @@ plugin(
     """,
 )
 plugin("never-answers", "A read that never ends.", read="await asyncio.Event().wait()")
-plugin(
-    "blocks-for-3-s",
-    "A read that once blocks the loop for three seconds: others wait so long, and no longer.",
-    {"gap": 3.5},
-    read="""
+BLOCKS_ONCE = """
     Bad.reads = getattr(Bad, "reads", 0) + 1
     if Bad.reads == 10:
         time.sleep(3)
     return [1.0, 2.0]
-    """,
+"""
+plugins(
+    "blocks-for-3-s",
+    "A read that once blocks the loop for three seconds. Nothing can interrupt it there: others wait so long and no longer, "
+    "and the log names it. In a process of its own (process-blocks-for-3-s) nobody waits.",
+    {"bad": {"read": BLOCKS_ONCE}},
+    {"gap": 3.0 + 1.0},
+    seconds=7.0,
+    named="the event loop is blocked, nothing else goes on by='plugin bad (device bad) at ",
 )
 plugin("too-many-values", "A read that returns a hundred thousand values for two tags.", read="return [1.0] * 100_000")
 plugin(
@@ -180,9 +191,9 @@ plugin(
 PROCESS = DEVICE.replace("scan =", 'run_in = "process"\ntimeout = "500ms"\nprocess_memory = "256 MiB"\nscan =')
 
 
-def processes(name: str, says: str, drivers: dict[str, Bodies]) -> None:
+def processes(name: str, says: str, drivers: dict[str, Bodies], **more: Any) -> None:
     """The same, each driver in a process of its own."""
-    plugins(f"process-{name}", says, drivers, {"memory": len(drivers) * 128 * 1024 * 1024}, PROCESS)
+    plugins(f"process-{name}", says, drivers, {"memory": len(drivers) * 128 * 1024 * 1024}, PROCESS, **more)
 
 
 processes(
@@ -198,6 +209,7 @@ processes(
         "bad_connects": {"connect": "time.sleep(3600)"},
     },
 )
+processes("blocks-for-3-s", "A read that once blocks for three seconds.", {"bad": {"read": BLOCKS_ONCE}}, seconds=7.0)
 processes(
     "dies",
     "Reads that end their process: by os._exit, by a segmentation fault, by a signal, by memory.",

@@ -11,6 +11,7 @@ the rounds themselves. It held when
 """
 
 import asyncio
+import json
 import statistics
 import time
 from collections.abc import Sequence
@@ -136,7 +137,8 @@ async def _reloaded(daemon: Daemon) -> bool:
             reader, writer = await asyncio.open_unix_connection(str(daemon.socket))
             try:
                 writer.write(b'{"command": "reload"}\n')
-                return b'"applied": true' in await reader.readline()
+                answer = json.loads(await reader.readline())
+                return bool(answer.get("result", {}).get("applied"))
             finally:
                 writer.close()
     except (OSError, TimeoutError, ValueError):

@@ -165,6 +165,8 @@ class Stage:
         gap = max(measure.longest_gap(heard.get(topic, []), begin, end) for topic in HONEST)
         still = self.stood_still(begin, end)
         trouble = "" if code in (0, None) else f"exit status {code}: {last_lines(daemon.log)}"
+        if attack.named not in daemon.log:
+            trouble = trouble or f"the log does not say {attack.named!r}"
         return Figures(memory.peak, gap, still, asking.longest, stop, code, trouble)
 
     async def _heard(self, daemon: Daemon, since: float) -> float:
