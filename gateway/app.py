@@ -21,21 +21,21 @@ from gateway.core.live import LiveTable
 from gateway.core.text import cleaned
 from gateway.detect import Detection
 from gateway.operate import answers, headline
-from gateway.operate.alarm_commands import AlarmCommands
+from gateway.operate.alarms import AlarmCommands
 from gateway.operate.audit_head import AuditHead
+from gateway.operate.audit_log import Notes
 from gateway.operate.calls import Calls
 from gateway.operate.clock_watch import ClockWatch
 from gateway.operate.commands import Commands
-from gateway.operate.control import ControlServer
 from gateway.operate.dead_letters import DeadLetterCommands
-from gateway.operate.device_commands import DeviceCommands
+from gateway.operate.devices import DeviceCommands
 from gateway.operate.history import HistoryCommands
-from gateway.operate.model_commands import ModelCommands
-from gateway.operate.notes import Notes
+from gateway.operate.models import ModelCommands
 from gateway.operate.refusals import Refusals
-from gateway.operate.reloads import Reloads
+from gateway.operate.reload import Reloads
 from gateway.operate.services import Services, Surroundings
-from gateway.operate.stall_watch import BEAT, StallWatch
+from gateway.operate.socket import ControlServer
+from gateway.operate.stalls import BEAT, StallWatch
 from gateway.operate.writes import Road, Writes
 from gateway.outbox import Outbox
 from gateway.outbox.substitute import open_outbox

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from gateway.core.deadline import Deadline
+from gateway.alarms.deadline import Deadline
 from gateway.core.event import Event
 from gateway.status import AcknowledgedStatus, AlarmStatus, ShelvedStatus
 

@@ -16,11 +16,11 @@ import structlog
 from gateway.alarms import alarm_file
 from gateway.alarms.alarm import CONDITION, UNHEARD, Alarm, Key, Said
 from gateway.alarms.chatter import Chatter
+from gateway.alarms.deadline import Deadline
 from gateway.alarms.evidence import Evidence, EvidenceStore
 from gateway.config.mistakes import did_you_mean
 from gateway.core.amounts import format_duration
 from gateway.core.clock import Clock
-from gateway.core.deadline import Deadline
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.outbox.format import boot_number

@@ -27,7 +27,7 @@ TROUBLED_SECONDS = 60.0
 log = structlog.get_logger()
 
 Note = Callable[..., Awaitable[None]]
-"""Writes into the audit trail: action, who, and further fields; see `gateway.operate.notes`."""
+"""Writes into the audit trail: action, who, and further fields; see `gateway.operate.audit_log`."""
 
 
 async def no_note(action: str, who: str, **fields: Any) -> None:

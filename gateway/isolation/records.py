@@ -8,9 +8,9 @@ from typing import Any
 
 import structlog
 
-from gateway.core.sound import sound
 from gateway.isolation import wire
 from gateway.isolation.wire import Kind
+from gateway.plugin.sound import sound
 
 _TRACE = 16_000
 

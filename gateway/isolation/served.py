@@ -16,7 +16,6 @@ from gateway.config.secrets import adopt
 from gateway.core.device_event import Retained
 from gateway.core.errors import LinkError, PluginError
 from gateway.core.readings import Readings
-from gateway.core.sound import sound
 from gateway.core.tag import Device, Tag, Tags
 from gateway.isolation import wire
 from gateway.isolation.failures import failure
@@ -24,6 +23,7 @@ from gateway.isolation.process import AHEAD
 from gateway.isolation.wire import Kind
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver
+from gateway.plugin.sound import sound
 from gateway.supervise import containing
 from gateway.supervise.foreign import place
 from gateway.supervise.keep_running import told

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gateway.core.clock import Clock
 from gateway.core.event import Event
-from gateway.operate.notes import Notes
+from gateway.operate.audit_log import Notes
 from gateway.trust.audit import AuditError
 
 FIRST = 60.0

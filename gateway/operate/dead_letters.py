@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
-from gateway.operate.notes import Notes
+from gateway.operate.audit_log import Notes
 from gateway.outbox import Outbox
 
 

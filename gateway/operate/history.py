@@ -9,7 +9,7 @@ import structlog
 from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
 from gateway.core.times import EARLIEST, LATEST, rfc3339
-from gateway.operate.notes import Notes
+from gateway.operate.audit_log import Notes
 from gateway.outbox import Outbox
 from gateway.outbox.deliver import RATE, Asked, Replay
 from gateway.status import DrainedStatus, DrainStatus, ReplayStatus, SinkStatus

@@ -3,7 +3,7 @@
 import asyncio
 
 from gateway.core.command import Actor
-from gateway.operate.notes import Notes
+from gateway.operate.audit_log import Notes
 
 EACH = 60.0
 """Seconds between two records of the same user and command: nobody fills the trail by asking again and again."""

@@ -17,8 +17,8 @@ from gateway.core.errors import PluginError, RefusedError
 from gateway.core.live import LiveTable
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
+from gateway.operate.audit_log import Notes
 from gateway.operate.commands import Commands
-from gateway.operate.notes import Notes
 from gateway.outbox.format import file_name
 from gateway.pipeline import Pipeline
 from gateway.plugin.service import Observer, Service, ServiceHost

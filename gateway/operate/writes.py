@@ -21,7 +21,7 @@ from gateway.core.quality import describe
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag
 from gateway.operate.answers import plain, readings
-from gateway.operate.notes import Notes
+from gateway.operate.audit_log import Notes
 
 Value = float | bool | int | str
 

@@ -16,10 +16,10 @@ from gateway.core.device_event import Condition, DeviceEvent, Retained, Told
 from gateway.core.errors import PluginError
 from gateway.core.quality import BAD_OUT_OF_RANGE, UNCERTAIN
 from gateway.core.readings import NO_EXACT, Exact, Readings
-from gateway.core.sound import dumps, sound
 from gateway.core.tag import VALUE_TYPES, Device, Tag
 from gateway.core.text import cleaned, encodable
 from gateway.plugin.driver import Found, Guess
+from gateway.plugin.sound import dumps, sound
 
 TEXT = 1000
 """Characters of a name, a unit, a reason."""

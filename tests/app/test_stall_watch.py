@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.core.command import Actor
-from gateway.operate import stall_watch
-from gateway.operate.stall_watch import StallWatch
+from gateway.operate.stalls import stall_watch
+from gateway.operate.stalls.stall_watch import StallWatch
 from tests.app.plant import Site, device, sink
 
 

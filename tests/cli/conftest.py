@@ -12,7 +12,7 @@ import pytest
 from gateway.core.command import Actor
 from gateway.core.errors import GatewayError
 from gateway.operate.commands import TABLE, Commands
-from gateway.operate.control import ControlServer
+from gateway.operate.socket.control import ControlServer
 
 Answers = Mapping[str, Any]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.sound import dumps, sound
+from gateway.plugin.sound import dumps, sound
 
 
 class Wordless:

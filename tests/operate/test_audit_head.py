@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gateway.core.clock import FakeClock
 from gateway.operate.audit_head import AuditHead
-from gateway.operate.notes import Notes
+from gateway.operate.audit_log import Notes
 from gateway.trust.audit import verify
 
 

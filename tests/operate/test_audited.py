@@ -23,13 +23,13 @@ from gateway.core.event import Event
 from gateway.core.live import LiveTable
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
-from gateway.operate.alarm_commands import AlarmCommands
+from gateway.operate.alarms import AlarmCommands
+from gateway.operate.audit_log import Notes
 from gateway.operate.calls import Calls
 from gateway.operate.commands import TABLE, Commands
 from gateway.operate.dead_letters import DeadLetterCommands
 from gateway.operate.history import HistoryCommands
-from gateway.operate.model_commands import ModelCommands
-from gateway.operate.notes import Notes
+from gateway.operate.models import ModelCommands
 from gateway.operate.writes import Road, Writes
 from gateway.trust.access import ALL
 from gateway.trust.audit import AuditError, AuditTrail, verify

@@ -20,10 +20,10 @@ from gateway.core import arguments as must
 from gateway.core.arguments import Argument
 from gateway.core.command import Actor, Declared
 from gateway.core.errors import GatewayError
-from gateway.operate import clients
-from gateway.operate.clients import HELD, PLACES, RESERVED, RUNNING, Clients
 from gateway.operate.commands import Commands
-from gateway.operate.control import REQUEST, ControlServer
+from gateway.operate.socket import clients
+from gateway.operate.socket.clients import HELD, PLACES, RESERVED, RUNNING, Clients
+from gateway.operate.socket.control import REQUEST, ControlServer
 
 
 async def whoami(by: Actor) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.operate.last_stack import last_stack
-from gateway.operate.stall_watch import StallWatch
+from gateway.operate.stalls.last_stack import last_stack
+from gateway.operate.stalls.stall_watch import StallWatch
 from gateway.testing.link import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,8 @@ def read():
 GATEWAY = """
 import asyncio, importlib.util, sys
 from pathlib import Path
-from gateway.operate import last_stack, stall_watch
+from gateway.operate.stalls import last_stack
+from gateway.operate.stalls import stall_watch
 stall_watch.GRAVE = 0.2
 last_stack.AGAIN = 0.1
 async def main(folder, plugin):

@@ -16,8 +16,8 @@ from gateway.config.model import AccessSection
 from gateway.core.command import Actor
 from gateway.core.errors import GatewayError
 from gateway.operate.commands import TABLE, Commands
-from gateway.operate.control import ControlServer
 from gateway.operate.refusals import EACH, Refusals
+from gateway.operate.socket.control import ControlServer
 from gateway.trust.access import ALL
 
 DOCS = Path(__file__).parents[2] / "docs"

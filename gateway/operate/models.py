@@ -3,7 +3,7 @@
 from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
 from gateway.detect import Detection
-from gateway.operate.notes import Notes
+from gateway.operate.audit_log import Notes
 from gateway.status import ModelStatus, rendered
 
 

@@ -21,7 +21,7 @@ import structlog
 from gateway.core.amounts import format_duration
 from gateway.core.parsing import parse_json
 from gateway.core.text import cleaned
-from gateway.operate.last_stack import LastStack, last_stack
+from gateway.operate.stalls.last_stack import LastStack, last_stack
 from gateway.places.durable import write_whole
 from gateway.plugin.driver import Driver
 from gateway.plugin.loading import PACKAGE

@@ -5,7 +5,7 @@ or {"error": "…"}. Whoever may open the socket may ask; who it is and in which
 by which commands are allowed, and the name in the audit trail.
 
 Clients are not trusted to be quick, few or honest: what one sends is bounded, what it does not read is counted, and who
-makes no progress loses his place (`gateway.operate.clients`).
+makes no progress loses his place (`gateway.operate.socket.clients`).
 """
 
 import asyncio
@@ -23,10 +23,10 @@ from gateway.core.command import Actor
 from gateway.core.errors import GatewayError
 from gateway.core.parsing import parse_json
 from gateway.core.text import cleaned
-from gateway.operate.answer import portions, refusal
-from gateway.operate.clients import PLACES, Client, Clients
 from gateway.operate.commands import Commands
-from gateway.operate.peer import Peer, peer, who
+from gateway.operate.socket.answer import portions, refusal
+from gateway.operate.socket.clients import PLACES, Client, Clients
+from gateway.operate.socket.peer import Peer, peer, who
 from gateway.supervise import contained
 from gateway.trust.access import roles
 

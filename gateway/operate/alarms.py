@@ -5,7 +5,7 @@ from typing import Protocol
 from gateway.alarms import Alarm, Origin
 from gateway.core.command import Actor, Body
 from gateway.detect import Detection
-from gateway.operate.notes import Notes
+from gateway.operate.audit_log import Notes
 from gateway.status import AlarmStatus
 
 
