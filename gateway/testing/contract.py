@@ -12,7 +12,8 @@ import pytest_asyncio
 from gateway.core.errors import DeviceError, LinkError
 from gateway.testing.attack import ATTACKS, GAP, MEMORY, Attack, watching
 from gateway.testing.blocking import Blocking
-from gateway.testing.link import Link, TcpLink, eventually
+from gateway.testing.link import Link, TcpLink
+from gateway.testing.waiting import eventually
 
 LINK_LOST = (LinkError, OSError, EOFError, TimeoutError)
 """What ends a connection, and is no bug."""

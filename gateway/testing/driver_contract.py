@@ -17,7 +17,8 @@ from gateway.isolation import Isolated
 from gateway.plugin.driver import Driver, Found, option_types, subscribes
 from gateway.testing.attack import ATTACKS, Attack
 from gateway.testing.contract import LINK_LOST, Contract
-from gateway.testing.link import Link, TcpLink, eventually
+from gateway.testing.link import Link, TcpLink
+from gateway.testing.waiting import eventually
 
 Value = Exact | float | None
 

@@ -245,12 +245,3 @@ class _Attacked:
     async def end(self) -> None:
         self.task.cancel()
         await asyncio.wait([self.task])
-
-
-async def eventually(condition: Callable[[], object], timeout: float = 20.0) -> None:
-    """Wait until the condition holds. Raises AssertionError if it does not within `timeout` seconds."""
-    deadline = asyncio.get_running_loop().time() + timeout
-    while not condition():
-        if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"not so within {timeout} s: {getattr(condition, '__doc__', None) or condition}")
-        await asyncio.sleep(0.01)

@@ -18,7 +18,8 @@ from gateway.testing.blocking import Blocking
 from gateway.testing.contract import LINK_LOST, Contract
 from gateway.testing.devices import bind, records
 from gateway.testing.host import FakeSinkHost
-from gateway.testing.link import Link, TcpLink, eventually
+from gateway.testing.link import Link, TcpLink
+from gateway.testing.waiting import eventually
 
 
 class _Point(TagConfig):

@@ -13,6 +13,7 @@ from gateway.app import Gateway, look_up
 from gateway.config.load import load
 from gateway.core.clock import SystemClock
 from gateway.plugin.loading import load_plugin
+from gateway.testing import eventually
 
 PLUGINS = Path(__file__).parent / "plugins"
 HOUR_NS = 3_600_000_000_000
@@ -100,6 +101,17 @@ class Site:
         await writer.wait_closed()
         assert "result" in reply, reply
         return reply["result"]
+
+    async def answered(self, command: str, wanted: Callable[[Any], object]) -> Any:
+        """The first answer on the control socket that is as wanted."""
+        answers: list[Any] = []
+
+        async def as_wanted() -> object:
+            answers.append(await self.ask(command))
+            return wanted(answers[-1])
+
+        await eventually(as_wanted, what=f"{command} answers so", explain=lambda: str(answers[-1]))
+        return answers[-1]
 
     async def until(self, condition: Callable[[], Any], what: str = "") -> None:
         """Wait until it holds; looked at whenever the far side hears something, and now and then."""

@@ -1,7 +1,5 @@
 """A model's versions while the gateway runs: people change them, with a reason, and it stands in the audit trail."""
 
-import asyncio
-import time
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ from gateway.core.times import EARLIEST, LATEST
 from gateway.detect import succession, versions
 from gateway.detect.learn.sources import from_outbox
 from gateway.outbox.inspect.log_files import LogFiles
+from gateway.testing import eventually
 from tests.app.plant import Site, device, sink
 from tests.detect.graphs import CARD, save
 
@@ -21,13 +20,8 @@ MODEL = '[[model]]\nfile = "oven.onnx"\ndevices = ["oven-*"]\n'
 
 async def shadowed(site: Site, version: str) -> dict[str, Any]:
     """The model, once this version runs in shadow."""
-    deadline = time.monotonic() + 20
-    while True:
-        (model,) = await site.ask("models")
-        if model.get("shadow", {}).get("version") == version:
-            return model
-        assert time.monotonic() < deadline, model
-        await asyncio.sleep(0.05)
+    (model,) = await site.answered("models", lambda models: models[0].get("shadow", {}).get("version") == version)
+    return dict(model)
 
 
 async def test_a_version_is_approved_and_rolled_back_by_people_with_reasons(site: Site, monkeypatch: Any) -> None:
@@ -65,10 +59,7 @@ async def test_an_approved_version_is_the_active_one_after_a_restart(site: Site,
         await shadowed(site, "3")
         await site.ask("model_approve", model="oven", reason="better")
     async with site.running():
-        deadline = time.monotonic() + 20
-        while (model := (await site.ask("models"))[0])["state"] == "starting":
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.05)
+        (model,) = await site.answered("models", lambda models: models[0]["state"] != "starting")
         assert model["version"] == "3"
 
 
@@ -97,17 +88,11 @@ async def test_what_was_counted_of_a_model_is_kept_over_a_restart(site: Site) ->
         return int(kept.counts["shares"][..., 0].sum())
 
     async def up() -> None:
-        deadline = time.monotonic() + 20
-        while (await site.ask("models"))[0]["state"] != "up":
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.05)
+        await site.answered("models", lambda models: models[0]["state"] == "up")
 
     async with site.running() as gateway:
         await up()
-        deadline = time.monotonic() + 20
-        while not (counted := ticks(gateway)):
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.05)
+        counted = await eventually(lambda: ticks(gateway))
     async with site.running() as gateway:
         await up()
         assert ticks(gateway) >= counted
@@ -123,17 +108,11 @@ async def test_a_file_that_comes_is_noticed_without_a_reload_and_stands_in_the_a
     async with site.running():
         await site.heard("north/g1/_event", lambda body: body["state"] == "failed")
         save(path)
-        deadline = time.monotonic() + 20
-        while (model := (await site.ask("models"))[0])["state"] != "up":
-            assert time.monotonic() < deadline, model
-            await asyncio.sleep(0.05)
+        (model,) = await site.answered("models", lambda models: models[0]["state"] == "up")
         versions.next_of(path).write_bytes(b"no model")
         await site.heard("north/g1/_event", lambda body: body["state"] == "candidate_failed")
         assert (await site.ask("models"))[0]["state"] == "up"
-        deadline = time.monotonic() + 20
-        while not (told := [note for note in site.audit() if note["action"] == "candidate.failed"]):
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.05)
+        told = await eventually(lambda: [note for note in site.audit() if note["action"] == "candidate.failed"])
     assert told[0]["old"] == model["sha256"]
     assert "is no ONNX file" in told[0]["why"]
     assert [note["new"] for note in site.audit() if note["action"] == "active.loaded"] == [model["sha256"]]

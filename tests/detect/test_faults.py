@@ -16,6 +16,7 @@ from gateway.detect.models.onnx_file import ModelError, read_onnx
 from gateway.detect.models.session import Session
 from gateway.detect.own_thread import hanging, in_own_thread
 from gateway.status import ModelStatus, rendered
+from gateway.testing import eventually
 from tests.detect.graphs import CARD, save
 from tests.detect.test_detector import Plant, device, plant
 
@@ -44,11 +45,6 @@ def wrong(what, raised):
     return call
 
 
-async def until(condition):
-    while not condition():
-        await asyncio.sleep(0.001)
-
-
 @every
 @pytest.mark.parametrize("inline", [True, False])
 async def test_a_score_that_raises_costs_its_model(tmp_path, two, raised, inline, monkeypatch):
@@ -56,9 +52,9 @@ async def test_a_score_that_raises_costs_its_model(tmp_path, two, raised, inline
     async with plant(tmp_path, BOTH, two) as made:
         monkeypatch.setattr(Session, "score", wrong(Session.score, raised))
         made.seconds(5, two)
-        await until(lambda: made.tick() or made.detector.status(ModelStatus)[0].state == "faulted")
+        await eventually(lambda: made.tick() or made.detector.status(ModelStatus)[0].state == "faulted")
         made.seconds(1, two)
-        await until(lambda: made.tick() or made.devices(1)["oven-2"]["state"] == "running")
+        await eventually(lambda: made.tick() or made.devices(1)["oven-2"]["state"] == "running")
         assert made.told() == [("model", "failed", "")]
         assert rendered(made.detector.status(ModelStatus))[1]["state"] == "up"
 
@@ -90,7 +86,7 @@ async def test_while_one_is_loaded_the_others_score_and_it_misses_nothing(tmp_pa
     monkeypatch.setattr(loading, "read_model", read)
     made = Plant([(file, more) for file, more in BOTH], two, tmp_path)
     being_loaded = asyncio.create_task(made.detector.load())
-    await until(lambda: rendered(made.detector.status(ModelStatus))[1]["state"] == "up")
+    await eventually(lambda: rendered(made.detector.status(ModelStatus))[1]["state"] == "up")
     made.seconds(6, two)
     assert made.devices(1)["oven-2"]["state"] == "running"
     assert made.detector.status(ModelStatus)[0].reason == "is being read and tried"
@@ -129,8 +125,8 @@ async def test_a_trail_or_a_disk_that_raises_does_not_end_the_watch_on_files(tmp
         running = asyncio.create_task(made.detector.succession.run())
         for name in ("bad", "good"):
             save(versions.next_of(tmp_path / f"{name}.onnx"), card=CARD | {"name": name, "version": "3"})
-        await until(lambda: ("candidate.shadow", "good") in seen and ("candidate.shadow", "bad") in seen)
-        await until(lambda: "shadow" in rendered(made.detector.status(ModelStatus))[1])
+        await eventually(lambda: ("candidate.shadow", "good") in seen and ("candidate.shadow", "bad") in seen)
+        await eventually(lambda: "shadow" in rendered(made.detector.status(ModelStatus))[1])
         assert not running.done()
         running.cancel()
 
@@ -156,7 +152,7 @@ async def test_calls_that_nobody_waits_for_are_counted_asked_to_end_and_bounded(
     async with plant(tmp_path, BOTH, two) as made:
         assert "calls of models hang; restart" in made.detector.status(ModelStatus)[0].reason
     ends.set()
-    await until(lambda: hanging() == before)
+    await eventually(lambda: hanging() == before)
 
 
 @pytest.mark.parametrize("raised", ORDINARY)
@@ -207,7 +203,7 @@ async def test_an_event_that_cannot_be_told_costs_no_other(tmp_path, raised):
         alarms.raised(
             Key("alarm", "hot", name), Event(name, "alarm", "raised", name, clock.wall_ns(), message, "alarm")
         )
-    await until(lambda: told == ["oven-2"])
+    await eventually(lambda: told == ["oven-2"])
     assert not running.done()
     running.cancel()
     await asyncio.wait([running])

@@ -17,8 +17,7 @@ from gateway.isolation import Isolated, Process, isolated, refusal
 from gateway.isolation.driver import MEMORY
 from gateway.isolation.origin import Origin
 from gateway.plugin.driver import Ability, Driver
-from gateway.testing import build_device, load_plugin
-from gateway.testing.link import eventually
+from gateway.testing import build_device, eventually, load_plugin
 
 NAMES = ("array", "ints", "mixed", "block", "device_error", "bug", "waits", "reads_back", "one", "two")
 

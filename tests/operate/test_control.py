@@ -6,7 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from gateway.operate.commands import Commands
 from gateway.operate.socket import clients
 from gateway.operate.socket.clients import HELD, PLACES, RESERVED, RUNNING, Clients
 from gateway.operate.socket.control import REQUEST, ControlServer
+from gateway.testing import eventually
 
 
 async def whoami(by: Actor) -> str:
@@ -194,12 +195,6 @@ async def test_a_request_that_is_too_long_is_refused(path: Path) -> None:
     assert await send(path, b"x" * (REQUEST + 2)) == {"error": f"the request is too long: {REQUEST} bytes at most"}
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 @asynccontextmanager
 async def serving(path: Path, patience: float = 60.0) -> AsyncIterator[ControlServer]:
     async with ControlServer(path, COMMANDS, patience=patience) as server:
@@ -238,7 +233,7 @@ async def test_what_clients_do_not_read_is_bounded_and_they_are_put_out_in_time(
     path = tmp_path / "control.sock"
     asked = json.dumps({"command": "whole", "arguments": {"size": HELD // 4}}).encode() + b"\n"
     async with serving(path, patience=1.0) as server, connected(path, PLACES, asked):
-        await until(lambda: server.clients.held > 0)
+        await eventually(lambda: server.clients.held > 0)
         while len(server.clients):
             assert server.clients.held <= HELD
             await asyncio.sleep(0.01)
@@ -262,13 +257,13 @@ async def test_a_thousand_who_connect_and_hang_up_leave_nothing_behind(tmp_path:
             async with connected(path, 1, b'{"command": "whoami"}\n' if number % 2 else b""):
                 pass
         assert await ask(path, "add", a=1) == {"result": 2}
-        await until(lambda: not len(server.clients))
+        await eventually(lambda: not len(server.clients))
 
 
 async def test_commands_of_one_user_that_run_are_few_and_the_others_wait(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     async with serving(path) as server, connected(path, PLACES, b'{"command": "never"}\n'):
-        await until(lambda: len(server.clients) == PLACES)
+        await eventually(lambda: len(server.clients) == PLACES)
         assert sum(client.running for client in server.clients._clients) <= RUNNING
         assert (await ask(path, "whoami"))["result"], "what waits for nothing is answered beside them"
 

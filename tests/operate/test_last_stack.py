@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from gateway.operate.stalls.last_stack import last_stack
 from gateway.operate.stalls.stall_watch import StallWatch
-from gateway.testing.link import eventually
+from gateway.testing import eventually
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = """

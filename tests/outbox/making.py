@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from gateway.core.readings import Readings
 from gateway.core.record import Record
 from gateway.core.tag import Device
 from gateway.outbox import Outbox, Reader
+from gateway.testing import eventually as until
 
 
 def spec(name: str = "press-1", tags: int = 3, **options: object) -> DeviceSpec:
@@ -31,13 +32,6 @@ def block(device: Device, number: float, **columns: object) -> Readings:
         columns.get("quality", np.zeros(n, np.uint32)),
         columns.get("exact", {}),
     )
-
-
-async def until(condition: Callable[[], object], deadline: float = 25.0) -> None:
-    """Let the loop run until the condition holds."""
-    async with asyncio.timeout(deadline):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 async def take(reader: Reader, count: int, limit: int = 200) -> list[Record]:

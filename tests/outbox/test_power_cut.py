@@ -17,7 +17,7 @@ from gateway.outbox.write.lane_file import Entry, LaneFile
 from gateway.outbox.write.writer import Writer
 from gateway.selftest.logs import CLOCK, ROWS, bind, block, event, number_of, opened, silence
 from gateway.selftest.restart import Restart, restarted
-from gateway.testing.link import eventually
+from gateway.testing import eventually
 from tests.outbox.power_cut import Disk, Photo
 
 CUTS = int(os.environ.get("POWER_CUTS", "20"))

@@ -107,6 +107,10 @@ class OpcUaPeer:
         counted: dict[str, int] = await self._tell({"sessions": True})
         return counted
 
+    async def has(self, sessions: int, subscriptions: int) -> bool:
+        """Whether so many are open."""
+        return await self.sessions() == {"sessions": sessions, "subscriptions": subscriptions}
+
     def kill(self) -> None:
         """End it at once, without a word to its clients."""
         if self._process is not None:

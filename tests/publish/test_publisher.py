@@ -16,7 +16,7 @@ from gateway.core.record import Record
 from gateway.plugin.sink import SinkConfig
 from gateway.publish import Publisher, connection, publisher
 from gateway.status import rendered
-from gateway.testing.link import eventually
+from gateway.testing import eventually
 
 from .blocks import GATEWAY, T0_MS, block, device, record
 from .far_side import Far, FarSink, swallow, take_all

@@ -8,7 +8,7 @@ from gateway.core.errors import LinkError
 from gateway.core.record import Record
 from gateway.publish import connection
 from gateway.publish.poison import AT_MOST, ENDS, QUICK, TRIALS, Poison
-from gateway.testing.link import eventually
+from gateway.testing import eventually
 
 from .blocks import block, device, record
 from .far_side import Far, FarSink, take_all

@@ -24,7 +24,7 @@ from gateway.plugin.driver import option_types
 from gateway.plugin.sink import Sink
 from gateway.publish import Publisher, connection, publisher
 from gateway.status import rendered
-from gateway.testing.link import eventually
+from gateway.testing import eventually
 
 from .blocks import GATEWAY, PLACE
 from .far_side import Far, FarSink, swallow

@@ -11,6 +11,7 @@ from gateway.core.errors import LinkError
 from gateway.supervise import Backoff, Deadlines, Foreign, Health, keep_running, running
 from gateway.supervise.foreign import outcome
 from gateway.supervise.watchdog import Watchdog
+from gateway.testing import eventually
 
 
 def quick() -> Backoff:
@@ -18,9 +19,8 @@ def quick() -> Backoff:
 
 
 async def run_until(condition, *parts):
-    async with asyncio.timeout(25), running(*parts):
-        while not condition():
-            await asyncio.sleep(0.001)
+    async with running(*parts):
+        await eventually(condition)
 
 
 async def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends():

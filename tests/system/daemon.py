@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from gateway.testing import eventually
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 """Seconds that a busy machine may take for what takes a moment."""
@@ -153,21 +155,13 @@ class Daemon:
 
     async def logs(self, text: str, timeout: float = PATIENCE) -> None:
         """Wait until the log says this."""
-        await eventually(lambda: text in self.log, f"the log says {text!r}", timeout, lambda: self.log[-3000:])
+        await eventually(
+            lambda: text in self.log, what=f"the log says {text!r}", timeout=timeout, explain=lambda: self.log[-3000:]
+        )
 
     async def ask(self, *arguments: str) -> Done:
         """Run a command against it."""
         return await command(*arguments, "--config", str(self.config), "--socket", str(self.socket))
-
-
-async def eventually(
-    condition: Callable[[], bool], what: str, timeout: float = PATIENCE, explain: Callable[[], str] = lambda: ""
-) -> None:
-    """Poll until the condition holds; AssertionError when it does not in time."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}\n{explain()}"
-        await asyncio.sleep(0.02)
 
 
 def device(status: Status, name: str) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gateway.testing import eventually
 from tests.peers.broker import Broker, Subscriber
 from tests.peers.opcua_servers import NAMESPACE, OpcUaPeer, require_node_opcua
 from tests.peers.proxy import FaultProxy
 
 from . import accounting
 from .accounting import ACCEPTED_WITHIN, MS, PAUSE, UNDER_WAY, Fault, History, Pause
-from .daemon import PATIENCE, Daemon, all_up, device, eventually, pending, sink
+from .daemon import PATIENCE, Daemon, all_up, device, pending, sink
 from .plant import modbus, modbus_devices, mqtt
 
 pytestmark = pytest.mark.system
@@ -235,7 +236,8 @@ async def cut_freeze_and_kill_the_broker(plant: Plant) -> None:
     before = plant.broker.log.read_text().count("Sending SUBACK")
     await asyncio.to_thread(plant.broker.start)
     await eventually(
-        lambda: plant.broker.log.read_text(errors="replace").count("Sending SUBACK") > before, "mosquitto_sub is back"
+        lambda: plant.broker.log.read_text(errors="replace").count("Sending SUBACK") > before,
+        what="mosquitto_sub is back",
     )
     await link.restore()
     await plant.calm()
@@ -292,7 +294,7 @@ async def test_every_value_is_accounted_for(tmp_path: Path) -> None:
         assert await plant.daemon.stop() == 0
         await eventually(
             lambda: plant.values() >= status["outbox"]["lanes"]["data"]["accepted"],
-            "every accepted reading has arrived",
+            what="every accepted reading has arrived",
         )
     found = plant.records()
     assert plant.values() == status["outbox"]["lanes"]["data"]["accepted"], "more readings arrived than were accepted"

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from gateway.testing import eventually
 from tests.peers.broker import Broker, Subscriber
 
-from .daemon import Daemon, eventually, sink
+from .daemon import Daemon, sink
 from .plant import modbus, modbus_devices, mqtt
 
 pytestmark = pytest.mark.system
@@ -62,7 +63,9 @@ async def too_large(directory: Path, patience: float, **options: str) -> None:
         subscriber = stack.enter_context(Subscriber(broker))
         await daemon.until(lambda status: sink(status)["state"] == "up", "the sink is up again", patience)
         assert (await daemon.ask("outbox", "dead", "retry", "--all")).code == 0
-        await eventually(lambda: kept <= set(ids(subscriber, "large")), "what was kept arrives under its ids", patience)
+        await eventually(
+            lambda: kept <= set(ids(subscriber, "large")), what="what was kept arrives under its ids", timeout=patience
+        )
         assert dropped not in ids(subscriber, "large")
         assert "Traceback" not in daemon.log
         assert await daemon.stop() == 0
@@ -84,6 +87,8 @@ async def test_two_gateways_of_one_client_id_are_told_so_with_mqtt_3_1_1_too(tmp
         first = await stack.enter_async_context(Daemon(tmp_path / "first", config))
         second = await stack.enter_async_context(Daemon(tmp_path / "second", config))
         said = 'another client has connected with our client id "twin": is there another gateway of this name'
-        await eventually(lambda: said in first.log + second.log, "the cause is named", 120, lambda: first.log)
+        await eventually(
+            lambda: said in first.log + second.log, what="the cause is named", timeout=120, explain=lambda: first.log
+        )
         assert "Traceback" not in first.log + second.log
         await asyncio.gather(first.stop(), second.stop())

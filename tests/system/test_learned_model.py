@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gateway.testing import eventually
 from tests.detect.learn.learning import TAGS, UNITS, running
 
-from .daemon import Daemon, command, eventually
+from .daemon import Daemon, command
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -111,7 +112,10 @@ async def test_the_daemon_raises_and_clears_at_the_rows_at_which_models_test_doe
         )  # what comes meanwhile waits, and where that takes long it is more than the rows of one gap
         (tmp_path / "rows.go").touch()
         await eventually(
-            lambda: len(told(daemon.state)) >= len(wanted), "all anomalies were told", 240, lambda: daemon.log[-3000:]
+            lambda: len(told(daemon.state)) >= len(wanted),
+            what="all anomalies were told",
+            timeout=240,
+            explain=lambda: daemon.log[-3000:],
         )
         assert told(daemon.state) == wanted
         listed = json.loads((await daemon.ask("models", "list", "--json")).out)

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.testing import eventually
 from tests.peers.broker import Broker, Subscriber
 from tests.peers.proxy import FaultProxy
 
 from . import accounting
-from .daemon import Daemon, all_up, eventually, pending, sink
+from .daemon import Daemon, all_up, pending, sink
 from .plant import modbus, modbus_devices, mqtt
 
 pytestmark = pytest.mark.system
@@ -78,7 +79,7 @@ class Line:
         last one, which was closed in good order."""
         ends = self.link.accepted - 1
         accepted = self.status["outbox"]["lanes"]["data"]["accepted"]
-        await eventually(lambda: self.values() >= accepted, "every accepted reading has arrived", NOTICED)
+        await eventually(lambda: self.values() >= accepted, what="every accepted reading has arrived", timeout=NOTICED)
         found = accounting.records(self.subscriber.received)
         readings = [body for body in found.values() if "values" in body.body]
         assert sum(len(each.body["values"]) for each in readings) == accepted, "more arrived than were accepted"
@@ -107,8 +108,8 @@ async def kill_the_broker(line: Line, seconds: float) -> None:
     await asyncio.to_thread(line.broker.start)
     await eventually(
         lambda: line.broker.log.read_text(errors="replace").count("Sending SUBACK") > before,
-        "mosquitto_sub is back",
-        60,
+        what="mosquitto_sub is back",
+        timeout=60,
     )
     await line.link.restore()
 

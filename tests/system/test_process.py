@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.testing import eventually
 from tests.peers.broker import Broker, Subscriber
 from tests.peers.proxy import FaultProxy
 
 from . import accounting
-from .daemon import Daemon, all_up, command, device, eventually, pending, sink
+from .daemon import Daemon, all_up, command, device, pending, sink
 from .plant import modbus, modbus_devices, mqtt
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -69,7 +70,7 @@ async def test_sigterm_stops_cleanly_and_numbers_go_on_without_a_skip(broker: Br
                     await daemon.start(ready=False)
                 await daemon.until(all_up, "up")
                 assert await daemon.stop() == 0
-        await eventually(lambda: len(states(subscriber)) >= 8, "the last good-bye has arrived")
+        await eventually(lambda: len(states(subscriber)) >= 8, what="the last good-bye has arrived")
         found = accounting.records(subscriber.received)
         assert numbers(subscriber) == set(range(1, len(numbers(subscriber)) + 1)), (
             "no number is missing, and none was skipped"
@@ -92,7 +93,7 @@ async def test_a_broker_that_is_away_at_the_start_costs_nothing(tmp_path: Path) 
                 daemon_log = daemon.log
                 await link.restore()
                 await daemon.until(lambda status: all_up(status) and not pending(status), "all is delivered")
-                await eventually(lambda: set(range(1, 11)) <= numbers(subscriber), "from the first one on")
+                await eventually(lambda: set(range(1, 11)) <= numbers(subscriber), what="from the first one on")
                 assert await daemon.stop() == 0
     assert daemon_log.count("nothing listens") == 1, "said once"
 
@@ -167,9 +168,11 @@ async def test_a_full_disk_costs_the_oldest_readings_each_of_them_named(broker: 
                 lanes = sink(status)["outbox"]["lanes"]["data"]
                 dropped = sum(lanes["dropped"].values())
                 assert dropped > 0
-                await eventually(lambda: told_lost(subscriber) >= dropped, "each loss is told")
+                await eventually(lambda: told_lost(subscriber) >= dropped, what="each loss is told")
                 assert await daemon.stop() == 0
-                await eventually(lambda: values(subscriber) >= lanes["acknowledged"], "what was delivered has arrived")
+                await eventually(
+                    lambda: values(subscriber) >= lanes["acknowledged"], what="what was delivered has arrived"
+                )
                 accounting.every_hole_is_named(accounting.records(subscriber.received))
                 assert "Traceback" not in daemon.log
 

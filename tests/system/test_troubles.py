@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from gateway.testing import eventually
 from tests.peers.broker import Broker, Subscriber
 from tests.peers.proxy import FaultProxy, half
 
-from .daemon import Daemon, device, eventually, pending, sink
+from .daemon import Daemon, device, pending, sink
 from .plant import modbus, modbus_devices, mqtt
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -180,9 +181,10 @@ async def test_a_device_or_plugin_that_breaks_is_named_and_the_others_are_read(b
             lambda status: device(status, "good")["polls"] - before >= 6, "the good one is polled all the time"
         )
         assert (device(status, "good")["errors"], device(status, "good")["state"]) == (0, "up")
-        await eventually(lambda: len(good_values(subscriber, "good")) - seen >= 6, "its values arrive")
+        await eventually(lambda: len(good_values(subscriber, "good")) - seen >= 6, what="its values arrive")
         await eventually(
-            lambda: max(nothing.answered_meanwhile, default=0) >= 2, "nobody waits while the mute one is waited for"
+            lambda: max(nothing.answered_meanwhile, default=0) >= 2,
+            what="nobody waits while the mute one is waited for",
         )
         assert daemon.log.count("Traceback") == 1, "one traceback, of the plugin with the bug"
         assert await daemon.stop() == 0
@@ -203,8 +205,8 @@ async def test_a_model_with_wrong_inputs_says_so_once_and_readings_flow(broker: 
         await daemon.until(
             lambda status: [each["state"] for each in status["models"]] == ["faulted"] * 2, "both have failed"
         )
-        await eventually(lambda: len(good_values(subscriber, "press-1")) >= 8, "readings flow")
-        await eventually(lambda: len(events_of(subscriber)) >= 2, "both are told")
+        await eventually(lambda: len(good_values(subscriber, "press-1")) >= 8, what="readings flow")
+        await eventually(lambda: len(events_of(subscriber)) >= 2, what="both are told")
         events = events_of(subscriber)
         assert [(each["kind"], each["state"]) for each in events] == [("model", "failed")] * 2, "one event each"
         assert any("tag" in each["message"] for each in events), events
@@ -248,7 +250,7 @@ async def test_a_broker_that_refuses_or_goes_silent_is_named_and_costs_nothing(t
         ups = sum("up again" in line for line in daemon.log.splitlines() if "sink central" in line)
         assert daemon.log.count("swallows") == ups - 1, "said once each time; the first time it was the password"
         accepted = status["outbox"]["lanes"]["data"]["accepted"]
-        await eventually(lambda: values(subscriber, "press-1") >= accepted, "every accepted reading came")
+        await eventually(lambda: values(subscriber, "press-1") >= accepted, what="every accepted reading came")
         assert await daemon.stop() == 0
 
 
@@ -259,5 +261,10 @@ async def test_two_gateways_with_one_client_id_are_told_so(broker: Broker, tmp_p
         first = await stack.enter_async_context(Daemon(tmp_path / "first", config))
         second = await stack.enter_async_context(Daemon(tmp_path / "second", config))
         said = "client id"
-        await eventually(lambda: said in first.log or said in second.log, "the cause is named", 120, lambda: first.log)
+        await eventually(
+            lambda: said in first.log or said in second.log,
+            what="the cause is named",
+            timeout=120,
+            explain=lambda: first.log,
+        )
         assert "Traceback" not in first.log + second.log

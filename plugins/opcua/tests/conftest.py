@@ -147,12 +147,6 @@ class Collector:
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def until_true(self, reached: Callable[[], object], within: float = 30.0) -> None:
-        """The same for what comes about elsewhere; looks again and again."""
-        async with asyncio.timeout(within):
-            while not reached():
-                await asyncio.sleep(0.01)
-
     async def ended(self, within: float) -> BaseException:
         """The error with which the stream ends."""
         async with asyncio.timeout(within):

@@ -1,6 +1,5 @@
 """What a server has, and what it says of it, may change while the connection lives."""
 
-import asyncio
 import itertools
 import time
 
@@ -10,6 +9,7 @@ from gateway.acquire.acquirer import Acquirer
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import SystemClock
 from gateway.supervise import running
+from gateway.testing import eventually
 from plugins.opcua import OpcUa
 from plugins.opcua.config import NodeConfig, OpcUaConfig
 from tests.peers.opcua_hostile import published
@@ -31,22 +31,16 @@ def spec(port: int, *names: str) -> DeviceSpec:
     return DeviceSpec(OpcUaConfig.model_validate(options | {"timeout": "10s"}), tags)
 
 
-async def until(reached, within: float = 60.0) -> None:
-    async with asyncio.timeout(within):
-        while not reached():
-            await asyncio.sleep(0.02)
-
-
 async def test_a_node_that_appears_after_the_connect_gets_its_values_and_its_type(serve):
     peer, road = await serve(fresh=True), Road()
     name = f"Late{time.time_ns()}"
     acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
     await acquirer.apply([spec(peer.port, "Double", name)])
     async with running(acquirer.run()):
-        await until(lambda: road.live["plc"].quality[0] == 0)
+        await eventually(lambda: road.live["plc"].quality[0] == 0)
         assert road.live["plc"].quality[1] != 0
         await peer.add(name)
-        await until(lambda: road.live["plc"].device.tags[1].type == "float64" and road.live["plc"].quality[1] == 0)
+        await eventually(lambda: road.live["plc"].device.tags[1].type == "float64" and road.live["plc"].quality[1] == 0)
         assert road.live["plc"].value[1] == 1.0
 
 
@@ -76,12 +70,12 @@ async def test_a_server_that_says_that_a_unit_has_changed_is_asked_for_it_once()
         acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
         await acquirer.apply([spec(server.port, "T0", "T1")])
         async with running(acquirer.run()):
-            await until(lambda: road.live["plc"].device.tags[0].type == "float64")
-            await until(lambda: road.live["plc"].quality[0] == 0)
+            await eventually(lambda: road.live["plc"].device.tags[0].type == "float64")
+            await eventually(lambda: road.live["plc"].quality[0] == 0)
             connections = len(server.connections)
             changed.append(True)
-            await until(lambda: road.live["plc"].device.tags[0].type == "int32")
-            await until(lambda: road.live["plc"].quality[0] < 0x8000_0000)
+            await eventually(lambda: road.live["plc"].device.tags[0].type == "int32")
+            await eventually(lambda: road.live["plc"].quality[0] < 0x8000_0000)
             asked = len(server.kinds("PublishRequest"))
-            await until(lambda: len(server.kinds("PublishRequest")) > asked + 1000)
+            await eventually(lambda: len(server.kinds("PublishRequest")) > asked + 1000)
             assert len(server.connections) == connections + 1  # not again and again, though it goes on saying so

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.plugin import Found, quality
+from gateway.testing import eventually
 from plugins.opcua import OpcUa
 from plugins.opcua.session import session as session_module
 
@@ -243,9 +244,7 @@ async def test_closing_leaves_no_session_behind(serve):
     async with streaming(make_device(peer.url, ["Count"])) as collector:
         await collector.until(lambda: collector.rows("Count"))
         assert await peer.sessions() == {"sessions": 1, "subscriptions": 1}
-    async with asyncio.timeout(20):
-        while await peer.sessions() != {"sessions": 0, "subscriptions": 0}:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: peer.has(0, 0))
 
 
 async def test_refused_tags_are_told_with_the_reason_and_once_for_each_reason(serve):

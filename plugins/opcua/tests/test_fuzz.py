@@ -1,12 +1,12 @@
 """Whole sessions with answers that are damaged at random: nothing but a lost link comes of them, and it is found again."""
 
-import asyncio
 from random import Random
 
 import pytest
 
 from gateway.core.errors import GatewayError
 from gateway.plugin import quality
+from gateway.testing import eventually
 from plugins.opcua.requests import reading
 from plugins.opcua.subscribe import items
 from tests.peers.opcua_hostile import counting, published, values
@@ -57,22 +57,17 @@ async def survive(seed: int, damaged: int, **options) -> None:
     done: list[int] = []
     answer = counting(lambda number: published(number, values(3)))
 
-    async def until(reached) -> None:
-        async with asyncio.timeout(100):
-            while not reached():
-                await asyncio.sleep(0.02)
-
     async with (
         bent(PublishRequest=answer) as server,
         kept_alive(server.device(timeout="1s", **options), 0.02) as collector,
     ):
-        await until(lambda: collector.values("T0"))
+        await eventually(lambda: collector.values("T0"))
         server.spoil = damaging(Random(seed), 0.2, done)
-        await until(lambda: len(done) >= damaged)
+        await eventually(lambda: len(done) >= damaged, 100)
         server.spoil = bytes
         server.cut()
         collector.blocks.clear()
-        await until(lambda: collector.values("T0"))
+        await eventually(lambda: collector.values("T0"))
         assert all(code < quality.BAD for _, _, code in collector.rows("T0")[-1:])
     assert not [error for error in collector.lost if not isinstance(error, OSError | GatewayError)]
 

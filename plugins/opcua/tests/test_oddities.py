@@ -9,6 +9,7 @@ from asyncua import ua
 from structlog.testing import capture_logs
 
 from gateway.plugin import quality
+from gateway.testing import eventually
 from plugins.opcua import OpcUa
 from plugins.opcua.requests import nodes
 from plugins.opcua.requests import reading as reading_module
@@ -116,7 +117,7 @@ async def test_a_reported_value_whose_end_cannot_be_told_is_taken_out_and_taken_
         assert server.kinds("DeleteMonitoredItemsRequest")
         made = len(server.kinds("CreateMonitoredItemsRequest"))
         server.answers["ReadRequest"] = reading({})
-        await collector.until_true(lambda: len(server.kinds("CreateMonitoredItemsRequest")) > made)
+        await eventually(lambda: len(server.kinds("CreateMonitoredItemsRequest")) > made)
 
 
 @pytest.mark.parametrize("most", [1, 7, 60])
@@ -146,7 +147,7 @@ async def test_a_full_subscription_is_followed_by_another(most, whole):
         bent(CreateSubscriptionRequest=subscribe, CreateMonitoredItemsRequest=monitor) as server,
         streaming(server.device(10 if most == 1 else 100)) as collector,
     ):
-        await collector.until_true(lambda: sum(room.values()) == (10 if most == 1 else 100))
+        await eventually(lambda: sum(room.values()) == (10 if most == 1 else 100))
         assert not collector.blocks
 
 
@@ -172,7 +173,7 @@ async def test_many_items_are_spread_over_subscriptions_as_far_as_the_server_has
         bent(CreateSubscriptionRequest=subscribe, CreateMonitoredItemsRequest=monitor) as server,
         streaming(server.device(100)) as collector,
     ):
-        await collector.until_true(lambda: items.total() == 100)
+        await eventually(lambda: items.total() == 100)
         assert list(items.values()) == {100: [30, 30, 30, 10], 3: [30, 30, 40], 1: [100]}[most]
         assert not collector.blocks
 
@@ -206,8 +207,8 @@ async def test_a_link_that_breaks_while_items_are_made_leaves_nothing_that_only_
             return None
         return monitored(asked)
 
-    async with bent(CreateMonitoredItemsRequest=monitor) as server, kept_alive(server.device(4)) as collector:
-        await collector.until_true(lambda: len(server.kinds("CreateMonitoredItemsRequest")) == 2)
+    async with bent(CreateMonitoredItemsRequest=monitor) as server, kept_alive(server.device(4)):
+        await eventually(lambda: len(server.kinds("CreateMonitoredItemsRequest")) == 2)
         asked = [len(each.Parameters.ItemsToCreate) for each in server.kinds("CreateMonitoredItemsRequest")]
         assert asked == [4, 4]
         (ended,) = server.kinds("DeleteSubscriptionsRequest")
@@ -222,9 +223,9 @@ async def test_an_item_answer_that_is_late_is_not_believed_either():
 
     async with (
         bent(CreateMonitoredItemsRequest=monitor) as server,
-        kept_alive(server.device(4, timeout="500ms")) as collector,
+        kept_alive(server.device(4, timeout="500ms")),
     ):
-        await collector.until_true(lambda: len(server.kinds("CreateMonitoredItemsRequest")) == 2)
+        await eventually(lambda: len(server.kinds("CreateMonitoredItemsRequest")) == 2)
         assert len(server.kinds("CreateMonitoredItemsRequest")[1].Parameters.ItemsToCreate) == 4
 
 
@@ -237,11 +238,11 @@ async def test_a_session_that_the_server_forgets_soon_is_kept_awake(acquisition)
 
     async with (
         bent(CreateSessionRequest=created) as server,
-        streaming(server.device(acquisition=acquisition, scan="60s", timeout="5s")) as collector,
+        streaming(server.device(acquisition=acquisition, scan="60s", timeout="5s")),
     ):
         await asyncio.sleep(0)
         server.asked.clear()
-        await collector.until_true(lambda: len(server.kinds("ReadRequest")) >= 3, within=10)
+        await eventually(lambda: len(server.kinds("ReadRequest")) >= 3)
 
 
 async def test_a_request_that_is_too_large_in_bytes_becomes_smaller_only_itself():
@@ -267,7 +268,7 @@ async def test_answers_with_another_number_of_results_than_asked_for_are_a_lost_
     async with bent() as server:
         server.answers[missing] = lambda asked: empty()
         async with kept_alive(server.device()) as collector:
-            await collector.until_true(lambda: collector.lost)
+            await eventually(lambda: collector.lost)
         assert "has 0 results where" in str(collector.lost[0])
         assert len(server.asked) < 100
 
@@ -283,11 +284,11 @@ async def test_what_cannot_be_taken_over_is_left_behind():
         bent(PublishRequest=publish, SetPublishingModeRequest=lambda asked: None) as server,
         kept_alive(server.device(timeout="300ms")) as collector,
     ):
-        await collector.until_true(lambda: collector.values("T0"))
+        await eventually(lambda: collector.values("T0"))
         server.cut()
-        await collector.until_true(lambda: len(server.kinds("CreateSessionRequest")) == 2, within=15)
+        await eventually(lambda: len(server.kinds("CreateSessionRequest")) == 2)
         collector.blocks.clear()
-        await collector.until_true(lambda: collector.values("T0"), within=15)
+        await eventually(lambda: collector.values("T0"))
 
 
 async def test_a_session_is_made_though_the_server_names_no_endpoints_with_it_nor_at_all():

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway.plugin import quality
+from gateway.testing import eventually
 from plugins.opcua.subscribe import feed, history
 from tests.peers.opcua_servers import OpcUaPeer
 from tests.peers.proxy import FaultProxy
@@ -48,9 +49,7 @@ async def through(collector, proxy: FaultProxy, outage: str, seconds: float) -> 
 
 async def one_session(peer: OpcUaPeer) -> None:
     """Wait until the server has one session with one subscription; what was given up ends in its own time."""
-    async with asyncio.timeout(20):
-        while await peer.sessions() != {"sessions": 1, "subscriptions": 1}:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: peer.has(1, 1))
 
 
 LONG = [pytest.param("cut", 3, marks=pytest.mark.slow), pytest.param("cut", 8, marks=pytest.mark.slow),

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.plugin import LinkError, quality
+from gateway.testing import eventually
 from plugins.opcua.session import session as session_module
 from plugins.opcua.session.session import Session
 from plugins.opcua.subscribe import items as items_module
@@ -80,9 +81,7 @@ async def test_a_frozen_link_is_given_up_after_three_keep_alives(fresh_link):
             await proxy.restore()
             seen = len(collector.values("Count"))
             await collector.until(lambda: len(collector.values("Count")) > seen + 3)
-            async with asyncio.timeout(20):  # the old session was continued
-                while await peer.sessions() != {"sessions": 1, "subscriptions": 1}:
-                    await asyncio.sleep(0.05)
+            await eventually(lambda: peer.has(1, 1))  # the old session was continued
 
 
 @asynccontextmanager
@@ -198,9 +197,7 @@ async def test_sessions_do_not_pile_up_over_many_connections(fresh_link):
     for _ in range(4):
         async with streaming(counting(proxy)) as collector:
             await collector.until(lambda: collector.values("Count"))
-    async with asyncio.timeout(20):
-        while await peer.sessions() != {"sessions": 0, "subscriptions": 0}:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: peer.has(0, 0))
 
 
 def test_a_connect_given_up_at_any_moment_is_no_bug_on_uvloop():

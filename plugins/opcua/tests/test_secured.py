@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from gateway.cli import main
 from gateway.plugin import LinkError, RefusedError
+from gateway.testing import eventually
 from plugins.opcua import OpcUa
 from plugins.opcua import driver as driver_module
 from plugins.opcua.session import protection, trusted
@@ -244,9 +245,7 @@ async def test_the_right_password_opens_and_a_wrong_one_is_told(serve, monkeypat
     message = await refusal(make_device(peer.url, ["Double"], **options, password=secret(monkeypatch, "wrong")))
     assert "check user and password" in message
     assert "wrong" not in message
-    async with asyncio.timeout(20):
-        while (await peer.sessions())["sessions"]:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: peer.has(0, 0))
 
 
 async def test_anonymous_is_told_that_the_server_wants_a_user(serve):
