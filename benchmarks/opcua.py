@@ -27,8 +27,15 @@ SCAN = 0.25
 Way = Callable[[str, int, float], Awaitable[float]]
 
 
-def device(url: str, count: int) -> Device:
-    options = {"name": "plc", "driver": "opcua", "url": url, "scan": "250ms", "security": "none", "timeout": "30s"}
+def device(url: str, count: int, **more: str) -> Device:
+    options = {
+        "name": "plc",
+        "driver": "opcua",
+        "url": url,
+        "scan": "250ms",
+        "security": "none",
+        "timeout": "30s",
+    } | more
     nodes = [NodeConfig.model_validate({"address": f"nsu={NAMESPACE};s=M{number}"}) for number in range(count)]
     tags = [Tag(number, "plc", f"M{number}", config=node) for number, node in enumerate(nodes)]
     return Device("plc", "opcua", Tags("plc", tags), config=OpcUaConfig.model_validate(options))

@@ -4,7 +4,8 @@
 //                  [--shift] [--distrust] [--log FILE] [--many n] [--clocks n] [--history] [--alarms] [--structures]
 //
 // --limit bounds the nodes in one request, --shift registers another namespace first, --distrust trusts no certificate,
-// --history keeps what Count was, --many adds the variables M0, M1, … of five types, all of which change with every tick,
+// --history keeps what Count was, --many adds the variables M0, M1, … of five types, in folders of 500, all of which change with
+// every tick,
 // --clocks adds P0, P1, …, whose value is tenths of a second since 1970, times a hundred, and their own number;
 // it takes a thousand sessions too.
 // --log writes a line for each new Count: the number, and its source time in ms since 1970.
@@ -98,10 +99,12 @@ function startCounter(count, interval) {
 
 function addMany(server, count, interval) {
     const namespace = server.engine.addressSpace.getNamespace(NAMESPACE);
-    const folder = namespace.addFolder("ObjectsFolder", { browseName: "Many" });
+    const above = namespace.addFolder("ObjectsFolder", { browseName: "Many" });
     const types = ["Double", "Float", "Int32", "UInt16", "Int16"];
     const many = [];
+    let folder = above;
     for (let i = 0; i < count; i++) {
+        if (i % 500 === 0) folder = namespace.addFolder(above, { browseName: `Part${i / 500}` });
         const dataType = types[i % types.length];
         const variable = namespace.addVariable({ componentOf: folder, browseName: `M${i}`, nodeId: `s=M${i}`, dataType, minimumSamplingInterval: 0 });
         variable.setValueFromSource({ dataType: DataType[dataType], value: 0 });
