@@ -20,7 +20,7 @@ from gateway.core.tag import Device
 from gateway.detect import Detection
 from gateway.outbox import Outbox
 from gateway.plugin.driver import Found
-from gateway.plugin.service import Observer
+from gateway.plugin.hosts import Observer
 from gateway.publish import Publishers
 from gateway.supervise import Health, containing
 

@@ -12,7 +12,7 @@ import structlog
 
 from gateway.acquire import asked
 from gateway.acquire.dials import Dials
-from gateway.acquire.line import Line
+from gateway.acquire.line import Line, Shared
 from gateway.acquire.slot import Slot
 from gateway.acquire.source import Road, Source
 from gateway.acquire.wheel import Wheel
@@ -49,14 +49,11 @@ class Acquirer:
     ) -> None:
         """`barred` says why a device is not to be dialled; it is asked before each dialling."""
         self._barred = barred
-        self._road = road
         self._driver_type = driver_type
-        self._clock = clock
-        self._state_dir = state_dir
         self.wheel = Wheel(clock)
         self._deadlines = Deadlines()
-        self._slot = Slot(road.settle)
-        self._dials = Dials()
+        slot = Slot(road.settle)
+        self._shared = Shared(road, clock, self.wheel, self._deadlines, slot, Dials(), state_dir)
         self._starts = Starts()
         self._lines: dict[Hashable, Line] = {}
         self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
@@ -174,17 +171,7 @@ class Acquirer:
             driver_type = placed(driver_type, [spec.config for spec in specs], self._starts)
         except PluginError as error:
             first = partial(_refuse, str(error))
-        return Line(
-            driver_type,
-            [Source(spec, self._road, self._clock, subscribed) for spec in specs],
-            wheel=self.wheel,
-            deadlines=self._deadlines,
-            slot=self._slot,
-            dials=self._dials,
-            clock=self._clock,
-            state_dir=self._state_dir,
-            first=first,
-        )
+        return Line(driver_type, specs, self._shared, subscribed=subscribed, first=first)
 
     def _refuse_barred(self, specs: Sequence[DeviceSpec]) -> None:
         for spec in specs:

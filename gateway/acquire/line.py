@@ -1,10 +1,10 @@
 """One connection, kept alive, with the devices that share it."""
 
 import asyncio
-import threading
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import structlog
 from gateway.acquire.dials import Dials
 from gateway.acquire.driving import OfItself, close, offers, stream
 from gateway.acquire.slot import Slot
-from gateway.acquire.source import Scan, Source
+from gateway.acquire.source import Road, Scan, Source
 from gateway.acquire.wheel import Turn, Wheel
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
@@ -24,6 +24,7 @@ from gateway.core.readings import Readings
 from gateway.isolation import Isolated, Process
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver, Found
+from gateway.plugin.hosts import OpenLineHost
 from gateway.supervise import Backoff, Deadlines, Foreign, Health, containing, keep_running
 from gateway.supervise.foreign import Opening, outcome
 from gateway.supervise.keep_running import told
@@ -53,6 +54,20 @@ class Request:
             self.answer.set_exception(error)
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all lines have in common."""
+
+    road: Road
+    clock: Clock
+    wheel: Wheel
+    deadlines: Deadlines
+    slot: Slot
+    dials: Dials
+    state_dir: Path | None
+    """Where drivers keep files; None for the machine's own place."""
+
+
 class Line:
     """Dials, polls or subscribes, and dials again; see `gateway.plugin.Driver` for what it calls when.
 
@@ -64,27 +79,26 @@ class Line:
     def __init__(
         self,
         driver_type: type[Driver[Any, Any]],
-        sources: Sequence[Source],
+        specs: Sequence[DeviceSpec],
+        shared: Shared,
         *,
-        wheel: Wheel,
-        deadlines: Deadlines,
-        slot: Slot,
-        dials: Dials,
-        clock: Clock,
-        state_dir: Path | None = None,
+        subscribed: bool = False,
         first: Callable[[], None] = lambda: None,
     ) -> None:
         """`first` is called before each dialling; what it raises stands for what the dialling would have raised."""
         self._first = first
+        self.driver_type = driver_type
+        self.subscribed = subscribed
+        sources = [Source(spec, shared.road, shared.clock, self) for spec in specs]
         self.sources = {source.name: source for source in sources}
         self.name = sources[0].name
-        self.driver_type = driver_type
-        self.subscribed = sources[0].subscribed
-        self._state_dir = state_dir
-        self._wheel = wheel
-        self._deadlines = deadlines
-        self._slot = slot
-        self._dials = dials
+        self._state_dir = shared.state_dir
+        self._memory: dict[str, Any] = {}
+        """What one connection leaves for the next."""
+        self._wheel = shared.wheel
+        self._deadlines = shared.deadlines
+        self._slot = shared.slot
+        self._dials = shared.dials
         self._timeout = sources[0].spec.config.timeout
         self._in_flight = sources[0].spec.config.max_in_flight
         self._patience = self._timeout
@@ -95,24 +109,16 @@ class Line:
         """Readers that have nothing to do."""
         self.driver: Driver[Any, Any] | None = None
         """Of the open connection."""
-        self._session_now: object = None
-        """Stands for the connection that is made or open: what drivers of earlier ones still say is not heard."""
         self._deaf: asyncio.Future[None] | None = None
         """Done when a read goes on though it was cancelled."""
         self._tally: Counter[str] = Counter()
-        for source in sources:
-            source.line_counts = self.counts
-            source.line_facts = self.facts
-            source.line_remarks = self.remarks
-            source.line_process = self.process
         # A line of one device has that device's health; a shared one has its own beside theirs.
         self.shared = len(sources) > 1
         self._log = structlog.get_logger().bind(line=self.name)
         self._foreign = Foreign(self._log)
         self._of_itself = OfItself(self._log)
-        self.health = Health(f"line of {self.name}", clock, log=self._log) if self.shared else sources[0].health
-        for source in sources:
-            source.line_health = self.health
+        own = Health(f"line of {self.name}", shared.clock, log=self._log)
+        self.health = own if self.shared else sources[0].health
 
     @property
     def specs(self) -> list[DeviceSpec]:
@@ -173,19 +179,8 @@ class Line:
     async def _session(self) -> None:
         self._foreign.check()
         self._first()
-        session = self._session_now = object()
-        loop, thread = asyncio.get_running_loop(), threading.get_ident()
-
-        def heard(hear: Callable[..., None], *what: Any) -> None:
-            """What the driver says, in a call of ours or from a thread of its own."""
-            if threading.get_ident() != thread:
-                loop.call_soon_threadsafe(heard, hear, *what)
-            elif session is self._session_now:
-                hear(*what)
-
-        driver = self.driver_type([source.device for source in self.sources.values()], partial(heard, self._alive))
-        driver.state_dir = self._state_dir or driver.state_dir
-        driver.tell = partial(heard, self._told)
+        host = OpenLineHost(self, self.name, self._state_dir, self._memory)
+        driver = self.driver_type([source.device for source in self.sources.values()], host)
         try:
             if isinstance(driver, Isolated):
                 await driver.prepare()
@@ -198,7 +193,7 @@ class Line:
                 raise LinkError(end) from error  # whatever was noticed first, this is why
             raise
         finally:
-            self._session_now = None
+            host.leave()
             driver.release()
 
     @asynccontextmanager
@@ -230,7 +225,7 @@ class Line:
         for source in self.sources.values():
             await asyncio.sleep(0)
             await source.describe(by_device.get(source.name, {}))
-        driver.devices = tuple(source.device for source in self.sources.values())
+        driver.redefine([source.device for source in self.sources.values()])
 
     def _drop(self) -> None:
         """The connection is gone: values go stale at once, waiting requests fail."""
@@ -252,15 +247,15 @@ class Line:
         self._due.clear()
         self._idle.clear()
 
-    def _alive(self) -> None:
-        """What drivers call at a sign of life."""
+    def alive(self) -> None:
+        """The driver has seen a sign of life."""
         for source in self.sources.values():
             source.alive()
         if self._silence is not None and not self._silence.expired():
             self._silence.reschedule(asyncio.get_running_loop().time() + self._silent_after)
 
-    def _told(self, what: Told) -> None:
-        """What drivers call with events of devices. One that cannot be understood is left out, counted and logged."""
+    def told(self, what: Told) -> None:
+        """The driver tells of a device. What cannot be understood is left out, counted and logged."""
         try:
             with containing():
                 event = checked.told(what, self.sources, next(iter(self.sources.values())).now())
@@ -298,7 +293,7 @@ class Line:
             async for block in blocks:
                 if self.driver is not driver:
                     return  # it was told to end, and has gone on
-                self._alive()
+                self.alive()
                 source = self.sources.get(block.device.name) if isinstance(block, Readings) else None
                 if source is None:
                     raise PluginError("stream yielded what is no Readings of a device of this line")

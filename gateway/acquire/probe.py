@@ -21,6 +21,7 @@ from gateway.core.text import cleaned
 from gateway.isolation import Isolated, placed
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver, Found
+from gateway.plugin.hosts import LineHost
 from gateway.supervise import Foreign, contained
 from gateway.supervise.keep_running import EXPECTED, told
 
@@ -64,8 +65,8 @@ async def probe(
 async def _with_driver(
     specs: Sequence[DeviceSpec], driver_type: type[Driver[Any, Any]], clock: Clock, state_dir: Path | None
 ) -> list[Answer]:
-    driver = placed(driver_type, [spec.config for spec in specs])([unbound(spec) for spec in specs])
-    driver.state_dir = state_dir or driver.state_dir
+    host = LineHost(specs[0].config.name, state_dir)
+    driver = placed(driver_type, [spec.config for spec in specs])([unbound(spec) for spec in specs], host)
     try:
         if isinstance(driver, Isolated):
             await driver.prepare()
@@ -91,7 +92,7 @@ async def _over(driver: Driver[Any, Any], specs: Sequence[DeviceSpec], clock: Cl
             unbound(spec, {tag.name: told for tag, told in found.items() if tag.device == spec.config.name})
             for spec in specs
         ]
-        driver.devices = tuple(devices)
+        driver.redefine(devices)
         return [await _read(driver, device, spec, clock, foreign) for device, spec in zip(devices, specs, strict=True)]
     finally:
         await close(driver, structlog.get_logger().bind(line=specs[0].config.name))

@@ -1,7 +1,7 @@
 """One device that is being read."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -57,6 +57,30 @@ class Road(Protocol):
         ...
 
 
+class OfLine(Protocol):
+    """What a device knows of the line that it is read over."""
+
+    subscribed: bool
+    health: Health
+    """The device's own, unless several devices share the line."""
+
+    def counts(self) -> Mapping[str, int]:
+        """What went wrong since the start, by kind."""
+        ...
+
+    def facts(self) -> Mapping[str, str | float]:
+        """What its driver tells of the connection."""
+        ...
+
+    def remarks(self) -> Sequence[str]:
+        """What a person should know of the connection."""
+        ...
+
+    def process(self) -> Mapping[str, int] | None:
+        """The process in which its driver works, where that is one of its own and runs."""
+        ...
+
+
 class Scan:
     """Tags of one device that are polled together."""
 
@@ -74,27 +98,17 @@ class Scan:
 class Source:
     """Conditions what one device answers, knows its health, and marks its values stale."""
 
-    def __init__(self, spec: DeviceSpec, road: Road, clock: Clock, subscribed: bool) -> None:
+    def __init__(self, spec: DeviceSpec, road: Road, clock: Clock, line: OfLine) -> None:
         self.spec = spec
-        self.subscribed = subscribed
+        self.line = line
         self.name = spec.config.name
         self._road = road
         self._clock = clock
         self.health = Health(
             self.name, clock, log=structlog.get_logger().bind(device=self.name), on_change=self._health_changed
         )
-        self.line_counts: Callable[[], Mapping[str, int]] = dict
-        """What went wrong on its line, by kind; the line puts in its own."""
-        self.line_facts: Callable[[], Mapping[str, str | float]] = dict
-        """What its line's driver tells of the connection; likewise."""
-        self.line_remarks: Callable[[], Sequence[str]] = list
-        """What a person should know of the connection; likewise."""
-        self.line_process: Callable[[], Mapping[str, int] | None] = lambda: None
-        """The process in which its driver works, where that is one of its own and runs; likewise."""
         self.clock = SourceClock(self.name, spec.config.max_clock_offset, clock)
         """How far the device's own clock is off."""
-        self.line_health: Health = self.health
-        """Of its line: the same, unless several devices share it."""
         self.polls = 0
         self.errors = 0
         self.rest_until = 0.0
@@ -203,7 +217,7 @@ class Source:
         boot_ns = self._clock.boot_ns()
         if boot_ns - self._answered_ns > self._stale_after_ns:
             self.go_stale()
-        elif self.subscribed:
+        elif self.line.subscribed:
             repeats = self._conditioner.repeats(self.live.snapshot(), boot_ns)
             if repeats is not None:
                 self._road.keep(repeats)

@@ -29,6 +29,7 @@ from gateway.core.text import encodable, for_spreadsheet, shown
 from gateway.operate.logs import only_errors
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Driver, Found
+from gateway.plugin.hosts import LineHost
 from gateway.supervise.keep_running import EXPECTED
 
 T = TypeVar("T")
@@ -180,8 +181,7 @@ async def _connected(
     driver_type = plugins.driver(spec.config.driver)
     if "browse" not in driver_type.can:
         raise GatewayError(f'the driver "{spec.config.driver}" cannot browse')
-    driver = driver_type([unbound(spec)])
-    driver.state_dir = state_dir
+    driver = driver_type([unbound(spec)], LineHost(spec.config.name, state_dir))
     try:
         async with asyncio.timeout(spec.config.timeout):
             await driver.connect()

@@ -2,7 +2,7 @@
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from gateway.isolation.origin import Origin
 from gateway.isolation.process import AHEAD, POLITE, Process, Starts
 from gateway.isolation.wire import Kind
 from gateway.plugin.driver import Driver, Found, Guess, Values, option_types
+from gateway.plugin.hosts import LineHost
 
 R = TypeVar("R")
 MEMORY = 512 * 1024 * 1024
@@ -32,8 +33,8 @@ class Isolated(Driver[Any, Any]):
     kept: Process | None = None
     """The process of the line, which outlives its connections; without one each object has its own."""
 
-    def __init__(self, devices: Sequence[Device], alive: Callable[[], None] = lambda: None) -> None:
-        super().__init__(devices, alive)
+    def __init__(self, devices: Sequence[Device], host: LineHost | None = None) -> None:
+        super().__init__(devices, host)
         self._process = self.kept or Process(self.origin, devices[0].name, self.memory)
         self._books = _books(self._process)
         self._session = self._books.next_session()
@@ -78,7 +79,7 @@ class Isolated(Driver[Any, Any]):
         self._process.hear[self._session] = self._heard
         await self._introduce()
         try:
-            await self._process.call("open", self._session, self._numbers(), secrets, self.state_dir)
+            await self._process.call("open", self._session, self._numbers(), secrets, self.host.state_dir)
         except asyncio.CancelledError:
             await self.close()  # it may be open by now
             raise
@@ -223,11 +224,11 @@ class Isolated(Driver[Any, Any]):
             said = wire.said(data)
             match said["what"]:
                 case "alive":
-                    self.alive()
+                    self.host.alive()
                 case "told":
-                    self.tell(_told(said["event"]))
+                    self.host.tell(_told(said["event"]))
                 case "not_told":
-                    self.tell(PluginError(cleaned(said["why"])))  # type: ignore[arg-type]
+                    self.host.tell(PluginError(cleaned(said["why"])))  # type: ignore[arg-type]
                 case "of_itself":
                     self._said = {str(name): value for name, value in said["said"].items()}
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import pickle
-import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
@@ -23,6 +22,7 @@ from gateway.isolation.process import AHEAD
 from gateway.isolation.wire import Kind
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver
+from gateway.plugin.hosts import OpenLineHost
 from gateway.plugin.sound import sound
 from gateway.supervise import containing
 from gateway.supervise.foreign import place
@@ -44,25 +44,32 @@ Send = Callable[..., None]
 class Session:
     """One connection: a driver, and what it says unasked."""
 
-    def __init__(self, number: int, send: Send, driver_type: type[Driver[Any, Any]], devices: Sequence[Device]) -> None:
+    def __init__(
+        self,
+        number: int,
+        send: Send,
+        driver_type: type[Driver[Any, Any]],
+        devices: Sequence[Device],
+        state_dir: Path,
+        memory: dict[str, Any],
+    ) -> None:
         self._number = number
         self._send = send
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
         self._alive_at = 0.0
         self._looked = 0.0
         self._last: Any = None
         self.open = False
-        self.driver = driver_type(devices, self._alive)
-        self.driver.tell = self._tell
+        self.driver = driver_type(devices, OpenLineHost(self, devices[0].name, state_dir, memory))
 
-    def _alive(self) -> None:
+    def alive(self) -> None:
+        """The driver has seen a sign of life."""
         now = time.monotonic()
         if now - self._alive_at > ALIVE:
             self._alive_at = now
             self._say({"what": "alive"})
 
-    def _tell(self, what: Any) -> None:
+    def told(self, what: Any) -> None:
+        """The driver tells of a device."""
         try:
             with containing():
                 event = checked.told(what, {device.name for device in self.driver.devices}, time.time_ns())
@@ -75,11 +82,7 @@ class Session:
             self._say({"what": "not_told", "why": told(error)})
 
     def _say(self, said: Mapping[str, Any]) -> None:
-        body = wire.as_json(said)
-        if threading.get_ident() == self._thread:
-            self._send(Kind.SAID, self._number, body)
-        else:
-            self._loop.call_soon_threadsafe(self._send, Kind.SAID, self._number, body)
+        self._send(Kind.SAID, self._number, wire.as_json(said))
 
     def look(self, at_once: bool = False) -> None:
         """Tell what the driver says of itself, where that has changed."""
@@ -112,6 +115,8 @@ class Served:
         self._devices: dict[int, Device] = {}
         self._tags: dict[int, Tags] = {}
         self._sessions: dict[int, Session] = {}
+        self._memory: dict[str, Any] = {}
+        """What one connection leaves for the next; of this process."""
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._granted: dict[int, asyncio.Semaphore] = {}
         """Parts that a stream may send."""
@@ -228,7 +233,7 @@ class Served:
         for number in gone:
             del self._devices[number]
         if session in self._sessions:
-            self._sessions[session].driver.devices = tuple(self._devices[number] for number in now)
+            self._sessions[session].driver.redefine([self._devices[number] for number in now])
 
     def _introduce_tags(self, number: int, device: int, names: Sequence[str] | None, gone: Sequence[int]) -> None:
         for each in gone:
@@ -247,8 +252,8 @@ class Served:
 
     async def _open(self, session: int, devices: Sequence[int], secrets: Mapping[str, str], state_dir: Path) -> None:
         adopt(secrets)
-        opened = Session(session, self._send, self._driver_type, [self._devices[number] for number in devices])
-        opened.driver.state_dir = state_dir
+        known = [self._devices[number] for number in devices]
+        opened = Session(session, self._send, self._driver_type, known, state_dir, self._memory)
         self._sessions[session] = opened
         await opened.driver.connect()
         opened.open = True

@@ -72,19 +72,19 @@ def _told(source: Source, said_of: Callable[[str], list[str]]) -> DeviceStatus:
         polls=source.polls,
         skipped=sum(scan.skipped for scan in source.scans),
         errors=source.errors,
-        line=dict(source.line_counts()),
+        line=dict(source.line.counts()),
         clock_offset_s=None if source.clock.offset is None else round(source.clock.offset, 3),
         clock=source.clock.words() if source.clock.is_off else "",
         doubt=doubt(source.live),
-        connection=dict(source.line_facts()),
-        process=source.line_process(),
-        remarks=[*source.line_remarks(), *said_of(f"device {source.name}")],
+        connection=dict(source.line.facts()),
+        process=source.line.process(),
+        remarks=[*source.line.remarks(), *said_of(f"device {source.name}")],
     )
 
 
 def _next_attempt(source: Source) -> float | None:
     """Seconds until a device that does not answer is asked again: by itself, or with its line."""
-    waits = [health.next_attempt for health in (source.health, source.line_health)]
+    waits = [health.next_attempt for health in (source.health, source.line.health)]
     known = [wait for wait in waits if wait is not None]
     return round(max(known), 1) if known and source.health.state != "up" else None
 

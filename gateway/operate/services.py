@@ -21,7 +21,8 @@ from gateway.operate.audit_log import Notes
 from gateway.operate.commands import Commands
 from gateway.outbox.format import file_name
 from gateway.pipeline import Pipeline
-from gateway.plugin.service import Observer, Service, ServiceHost
+from gateway.plugin.hosts import Observer, ServiceHost
+from gateway.plugin.service import Service
 from gateway.status import GatewayStatus, PartStatus, ServiceStatus, rendered
 from gateway.supervise import Foreign, Health, Running, containing, keep_running, running
 

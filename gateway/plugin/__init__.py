@@ -20,8 +20,9 @@ from gateway.core.text import cleaned, encodable
 from gateway.core.topic import device_topic, own_topic
 from gateway.places.regular import read_regular
 from gateway.plugin.driver import Driver, Found, Guess, Values
-from gateway.plugin.service import Service, ServiceHost
-from gateway.plugin.sink import Encoder, Message, Sink, SinkHost
+from gateway.plugin.hosts import Encoder, LineHost, Message, ServiceHost, SinkHost
+from gateway.plugin.service import Service
+from gateway.plugin.sink import Sink
 from gateway.status import GatewayStatus
 from gateway.supervise.contained import contained
 
@@ -48,6 +49,7 @@ __all__ = [
     "Host",
     "Kind",
     "Lane",
+    "LineHost",
     "LinkError",
     "Message",
     "Period",

@@ -5,7 +5,6 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, get_args
 
 import numpy as np
@@ -13,11 +12,10 @@ import structlog
 from numpy.typing import NDArray
 
 from gateway.config.base import DeviceConfig, TagConfig
-from gateway.core.device_event import Told
 from gateway.core.errors import PluginError
 from gateway.core.readings import Exact, Readings
 from gateway.core.tag import Device, Tag, Tags
-from gateway.places.state_dir import state_dir
+from gateway.plugin.hosts import LineHost, OnlyAlive
 
 D = TypeVar("D", bound=DeviceConfig)
 T = TypeVar("T", bound=TagConfig)
@@ -90,6 +88,7 @@ class Driver(Generic[D, T]):
     config: D
     """Options of the first device of the line, which speak for the line."""
 
+    host: LineHost
     log: structlog.stdlib.BoundLogger
     """Logger bound to the line."""
 
@@ -98,18 +97,22 @@ class Driver(Generic[D, T]):
         if "can" not in vars(cls):
             cls.can |= {name for name in get_args(Ability) if all(_differs(cls, base, name) for base in cls.__bases__)}
 
-    def __init__(self, devices: Sequence[Device], alive: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, devices: Sequence[Device], host: LineHost | Callable[[], None] | None = None) -> None:
+        name = devices[0].name
         self.devices = tuple(devices)
         self.config = devices[0].config
-        self.alive = alive
-        """Call it at any sign of life that is no reading, such as a keep-alive: it feeds the data-flow watchdog."""
-        self.tell: Callable[[Told], None] = lambda told: None
-        """Call it with each event of a device, in order, and with `Retained` after asking which conditions still stand. The
-        gateway puts its own in after the object was made."""
-        self.state_dir = default_state_dir()
-        """The gateway's folder, which outlives it; a driver keeps files in a folder of its own there."""
-        self.log = structlog.get_logger().bind(device=devices[0].name)
+        if host is None:
+            host = LineHost(name)
+        self.host = host if isinstance(host, LineHost) else OnlyAlive(name, host)
+        """What it may ask of the gateway."""
+        self.log = self.host.log
+        # The names of version 0.1; they go with the next one.
+        self.alive, self.tell, self.state_dir = self.host.alive, self.host.tell, self.host.state_dir
         self._thread: ThreadPoolExecutor | None = None
+
+    def redefine(self, devices: Sequence[Device]) -> None:
+        """Called by the gateway after `describe`: the devices of the line as they are with what was described."""
+        self.devices = tuple(devices)
 
     @classmethod
     def line_key(cls, config: D) -> Hashable | None:
@@ -227,11 +230,6 @@ def subscribes(driver_type: type[Driver[Any, Any]], config: DeviceConfig) -> boo
 def _differs(cls: type[Driver[Any, Any]], base: type, name: str) -> bool:
     """Whether a class has another method of this name than one of its bases; a base that is no driver gives it all it has."""
     return not issubclass(base, Driver) or getattr(cls, name) is not getattr(base, name)
-
-
-def default_state_dir() -> Path:
-    """Where a driver that no gateway runs keeps its files (`gateway.places.state_dir`)."""
-    return state_dir(None, None)
 
 
 def option_types(cls: type[Any]) -> tuple[type[Any], ...]:

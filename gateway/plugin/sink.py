@@ -1,82 +1,16 @@
 """The contract of a sink."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 import structlog
 
 from gateway.config.base import SinkConfig
-from gateway.core.context import Context
-from gateway.core.readings import Readings
 from gateway.core.record import Record
 from gateway.core.tag import Device
+from gateway.plugin.hosts import SinkHost
 
 S = TypeVar("S", bound=SinkConfig)
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A record, or a part of one, ready for a broker."""
-
-    topic: str
-    payload: bytes
-
-
-class Encoder(Protocol):
-    """Turns records and descriptions into JSON messages (docs/json.md)."""
-
-    def messages(self, record: Record) -> list[Message]:
-        """The messages of a record, at least one."""
-        ...
-
-    def description(self, device: Device) -> Message:
-        """The device's tags with types and units, to be retained."""
-        ...
-
-    def state(self, device: Device, online: bool, reason: str) -> Message:
-        """Whether the device is being read, to be retained."""
-        ...
-
-    def gateway_state(self, online: bool) -> Message:
-        """Whether the gateway is connected, to be retained; the offline one is the will."""
-        ...
-
-
-class SinkHost(Protocol):
-    """What a sink may ask of the gateway."""
-
-    gateway: str
-    """Name of this gateway."""
-
-    version: str
-    context: Context
-    memory: dict[str, Any]
-    """What one connection of this sink leaves for the next; empty when the gateway starts."""
-
-    def acknowledged(self, records: Iterable[Record]) -> None:
-        """The far side has taken these for good."""
-        ...
-
-    def refused(self, record: Record, reason: str, final: bool) -> None:
-        """The far side took this one not: final, it never will (dead letter); else it is sent again later."""
-        ...
-
-    def encoder(self, topic: str, per_tag: bool) -> Encoder:
-        """The shared JSON encoding, with this topic template."""
-        ...
-
-    def devices(self) -> Sequence[Device]:
-        """All devices as they are now."""
-        ...
-
-    def device_state(self, device: str) -> tuple[bool, str]:
-        """Whether a device is being read, and the reason if not."""
-        ...
-
-    def snapshot(self, device: str) -> Readings:
-        """The device's live values, with their own source times."""
-        ...
 
 
 class Sink(Generic[S]):

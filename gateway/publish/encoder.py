@@ -10,7 +10,7 @@ from gateway.core.record import Kind, Record
 from gateway.core.tag import Device
 from gateway.core.topic import check_template, device_topic, own_topic, safe
 from gateway.encode import MILLISECOND, BlockJson, clock_json, clock_members, exact_json
-from gateway.plugin.sink import Message
+from gateway.plugin.hosts import Message
 
 RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip")
 """Last levels of the topics beside the readings'."""
@@ -22,7 +22,7 @@ newest device's plan always stays."""
 
 
 class JsonEncoder:
-    """Implements `gateway.plugin.sink.Encoder`."""
+    """Implements `gateway.plugin.hosts.Encoder`."""
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ class Surroundings:
 
 
 class Host:
-    """Implements `gateway.plugin.sink.SinkHost` for one connection."""
+    """Implements `gateway.plugin.hosts.SinkHost` for one connection."""
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from gateway.core.clock import FakeClock  # noqa: E402
 from gateway.plugin.loading import load_plugin  # noqa: E402
 from gateway.testing.devices import bind, build_device, build_sink_config, records  # noqa: E402
 from gateway.testing.driver_contract import DriverContract  # noqa: E402
-from gateway.testing.host import FakeSinkHost, PlainEncoder  # noqa: E402
+from gateway.testing.host import FakeLineHost, FakeSinkHost, PlainEncoder  # noqa: E402
 from gateway.testing.link import Link, NoLink, TcpLink  # noqa: E402
 from gateway.testing.sink_contract import SinkContract  # noqa: E402
 from gateway.testing.waiting import eventually  # noqa: E402
@@ -21,6 +21,7 @@ from gateway.testing.waiting import eventually  # noqa: E402
 __all__ = [
     "DriverContract",
     "FakeClock",
+    "FakeLineHost",
     "FakeSinkHost",
     "Link",
     "NoLink",

@@ -1,17 +1,36 @@
-"""The gateway as a sink sees it."""
+"""The gateway as a driver and a sink see it."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gateway.core.context import Context
+from gateway.core.device_event import Told
 from gateway.core.readings import Readings
 from gateway.core.record import Record
 from gateway.core.tag import Device
-from gateway.plugin.sink import Encoder, Message
+from gateway.plugin.hosts import Encoder, LineHost, Message
+
+
+class FakeLineHost(LineHost):
+    """A LineHost that keeps what the driver says."""
+
+    def __init__(self, state_dir: Path | None = None) -> None:
+        super().__init__("device-1", state_dir)
+        self.said: list[Any] = []
+        """What it told of devices, in order."""
+        self.signs = 0
+        """Signs of life."""
+
+    def alive(self) -> None:
+        self.signs += 1
+
+    def tell(self, told: Told) -> None:
+        self.said.append(told)
 
 
 @dataclass

@@ -487,6 +487,49 @@ async def test_what_a_device_tells_is_handed_on_and_what_people_want_of_it_reach
             await rig.acquirer.call("plc", "oven", "hang", [])
 
 
+async def test_what_one_connection_leaves_in_the_memory_the_next_one_finds(plant):
+    found = []
+
+    class Remembering(FakeDriver):
+        async def connect(self):
+            found.append(self.host.memory.setdefault("first", len(found)))
+
+        async def read(self, tags):
+            if len(found) < 3:
+                raise LinkError("cut")
+            return [1.0] * len(tags)
+
+    rig = Rig(plant, Remembering)
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: rig.road.kept)
+    assert found == [0, 0, 0]
+
+
+async def test_a_driver_of_version_0_1_is_given_the_function_to_call_at_signs_of_life(plant):
+    class Old(Subscribing):
+        def __init__(self, devices, alive=lambda: None):
+            super().__init__(devices, alive)
+            self.sign = alive
+
+    async def on_stream(driver):
+        driver.sign()
+        driver.alive()
+        driver.tell(DeviceEvent("plc", "e1", 5, str(driver.state_dir)))
+        (device,) = driver.devices
+        yield Readings(device, np.array([5, 5]), device.tags.ids, np.array([1.0, 2.0]), np.zeros(2, np.uint32))
+        await asyncio.Event().wait()
+
+    plant.on_stream = on_stream
+    rig = Rig(plant, Old)
+    async with await rig.run(spec()):
+        await rig.road.until(lambda: rig.road.said and rig.road.kept)
+    signs = []
+    alone = Old([Device("plc", "old", Tags("plc", []), config=spec().config)], lambda: signs.append(1))
+    alone.alive()
+    alone.host.alive()
+    assert signs == [1, 1]
+
+
 async def test_a_driver_that_knows_no_conditions_says_so(plant):
     rig = Rig(plant)
     async with await rig.run(spec()):
@@ -599,7 +642,7 @@ async def test_what_went_wrong_on_a_line_is_counted_over_its_connections(plant):
     async with await rig.run(spec()):
         await rig.road.until(lambda: bool(rig.road.kept))
         (source,) = rig.acquirer.sources
-        assert source.line_counts() == {"drops": 2, "retries": 6}
+        assert source.line.counts() == {"drops": 2, "retries": 6}
 
 
 async def test_a_device_is_browsed_and_its_connection_told_by_the_driver_that_is_connected(plant):
@@ -617,11 +660,11 @@ async def test_a_device_is_browsed_and_its_connection_told_by_the_driver_that_is
     async with await rig.run(spec()):
         (source,) = rig.acquirer.sources
         assert await rig.acquirer.browse("plc") is None
-        assert (source.line_facts(), source.line_remarks()) == ({}, [])
+        assert (source.line.facts(), source.line.remarks()) == ({}, [])
         answering.set()
         await rig.road.until(lambda: bool(rig.road.kept))
         assert await rig.acquirer.browse("plc") == [("place 1", Found("float64", path="kept"))]
-        assert (source.line_facts(), source.line_remarks()) == ({"security": "none"}, ["not protected"])
+        assert (source.line.facts(), source.line.remarks()) == ({"security": "none"}, ["not protected"])
     assert plant.connects == 1
 
 

@@ -124,7 +124,7 @@ async def test_an_event_that_cannot_be_understood_is_left_out_and_counted_and_th
     async with await rig.run(spec()):
         await rig.road.until(lambda: bool(rig.road.kept))
         (source,) = rig.acquirer.sources
-        assert source.line_counts() == {"events not understood": 2}
+        assert source.line.counts() == {"events not understood": 2}
     assert [told.message for told in rig.road.said] == ["Kessel \ufffdC"]
     assert plant.connects == 1
 

@@ -17,7 +17,7 @@ from gateway.isolation import Isolated, Process, isolated, refusal
 from gateway.isolation.driver import MEMORY
 from gateway.isolation.origin import Origin
 from gateway.plugin.driver import Ability, Driver
-from gateway.testing import build_device, eventually, load_plugin
+from gateway.testing import FakeLineHost, build_device, eventually, load_plugin
 
 NAMES = ("array", "ints", "mixed", "block", "device_error", "bug", "waits", "reads_back", "one", "two")
 
@@ -62,11 +62,10 @@ def driver_type(whole: type[Driver[Any, Any]], request: pytest.FixtureRequest) -
 class Line:
     """An open line, and what its driver said unasked."""
 
-    def __init__(self, driver: Driver[Any, Any]) -> None:
-        self.driver = driver
-        self.told: list[Any] = []
-        driver.tell = self.told.append
-        self.device = driver.devices[0]
+    def __init__(self, driver_type: type[Driver[Any, Any]]) -> None:
+        self.host = FakeLineHost()
+        self.device = build_device(driver_type, {}, {name: {} for name in NAMES})
+        self.driver = driver_type([self.device], self.host)
 
     def tags(self, *names: str) -> Tags:
         by_name = {tag.name: tag for tag in self.device.tags}
@@ -75,7 +74,7 @@ class Line:
 
 @pytest.fixture
 async def line(driver_type: type[Driver[Any, Any]]) -> AsyncIterator[Line]:
-    line = Line(driver_type([build_device(driver_type, {}, {name: {} for name in NAMES})]))
+    line = Line(driver_type)
     await line.driver.connect()
     yield line
     await line.driver.close()
@@ -147,8 +146,8 @@ async def test_what_people_ask_for_comes_through(line: Line) -> None:
 
 async def test_events_come_through_in_order(line: Line) -> None:
     await line.driver.acknowledge(line.device, "c1", "e1", "seen")
-    await eventually(lambda: len(line.told) == 3)
-    event, retained, _ = line.told
+    await eventually(lambda: len(line.host.said) == 3)
+    event, retained, _ = line.host.said
     assert (event.id, event.message, event.condition.name, event.detail) == ("e1", "seen", "Hot", {"n": [1, None]})
     assert event.condition.acknowledged is None
     assert retained.conditions == {"c1"}
@@ -164,6 +163,19 @@ async def test_what_it_says_of_itself_comes_through(line: Line) -> None:
     assert line.driver.counts == {"reads": 3}
     with pytest.raises((RuntimeError, PluginError), match="nothing to say"):
         _ = line.driver.remarks
+
+
+async def test_what_one_connection_leaves_in_the_memory_the_next_one_finds(whole: type[Driver[Any, Any]]) -> None:
+    process = Process(Origin.of(whole), "line", MEMORY)
+    try:
+        for n in (1, 2):
+            driver = isolated(whole, process=process)([build_device(whole, {}, {"one": {}})])
+            await driver.connect()
+            await eventually(lambda driver=driver, n=n: driver.facts.get("remembered") == n)
+            await driver.close()
+            driver.release()
+    finally:
+        await process.end()
 
 
 async def test_a_cancelled_read_ends_and_the_next_one_answers(line: Line) -> None:

@@ -52,7 +52,7 @@ class Whole(Driver[WholeDevice, TagConfig]):
 
     @property
     def facts(self) -> Mapping[str, str | float]:
-        return {"security": "none", "connections": connections}
+        return {"security": "none", "connections": connections, "remembered": self.host.memory["connections"]}
 
     @property
     def remarks(self) -> Sequence[str]:
@@ -63,6 +63,7 @@ class Whole(Driver[WholeDevice, TagConfig]):
     async def connect(self) -> None:
         global connections
         connections += 1
+        self.host.memory["connections"] = self.host.memory.get("connections", 0) + 1
         self._reads = 0
         self._writes: dict[str, Any] = {}
         if self.config.fails:
@@ -112,7 +113,7 @@ class Whole(Driver[WholeDevice, TagConfig]):
     async def stream(self) -> AsyncIterator[Readings]:
         for _ in range(100):
             yield self._block(self.devices[0].tags)
-        self.alive()
+        self.host.alive()
         raise LinkError("the stream is over")
 
     async def write(self, tag: Tag, value: float | bool | int | str) -> None:
@@ -121,14 +122,14 @@ class Whole(Driver[WholeDevice, TagConfig]):
         self._writes[tag.name] = value
 
     async def acknowledge(self, device: Device, condition: str, event: str, comment: str) -> None:
-        self.tell(
+        self.host.tell(
             DeviceEvent(
                 device.name, event, 1_800_000_000_000_000_000, comment, "alarm", {"n": [1, None]},
                 Condition(condition, "Hot", True, None, True),
             )
         )  # fmt: skip
-        await asyncio.to_thread(self.tell, Retained(device.name, frozenset({condition})))
-        self.tell(DeviceEvent("of another", event, 1, comment))
+        await asyncio.to_thread(self.host.tell, Retained(device.name, frozenset({condition})))
+        self.host.tell(DeviceEvent("of another", event, 1, comment))
 
     async def call(
         self, device: Device, target: str, method: str, arguments: Sequence[Any]

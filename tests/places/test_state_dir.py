@@ -6,7 +6,7 @@ import pytest
 
 from gateway.cli.frame.places import state_dir as of_command
 from gateway.places import state_dir as rule
-from gateway.plugin.driver import default_state_dir
+from gateway.plugin.hosts import LineHost
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def test_then_what_systemd_names_for_daemon_commands_and_drivers(home: Path, mon
     (home / "c.toml").write_text('[gateway]\nname = "gw"\n')
     due = Path("/srv/state")
     assert rule.state_dir(home / "c.toml", None, "gw") == due
-    assert default_state_dir() == due
+    assert LineHost().state_dir == due
 
 
 def test_who_uses_the_services_configuration_works_where_the_service_does(home: Path) -> None:

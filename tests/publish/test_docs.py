@@ -20,7 +20,7 @@ from gateway.core.tag import Device, Tag, Tags
 from gateway.outbox.format.clock_correction import SyncedBoots
 from gateway.outbox.receipts.body import Standing, bodies
 from gateway.outbox.receipts.period import Period, Tally
-from gateway.plugin.sink import Message
+from gateway.plugin.hosts import Message
 from gateway.publish import JsonEncoder
 from gateway.publish.encoder import RESERVED
 

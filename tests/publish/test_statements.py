@@ -9,7 +9,7 @@ from gateway.core.context import Context
 from gateway.core.event import Contribution, Event
 from gateway.core.record import Kind
 from gateway.core.tag import Device, Tag, Tags
-from gateway.plugin.sink import Message
+from gateway.plugin.hosts import Message
 
 from .blocks import PLACE, T0_MS, device, encoder, record
 

@@ -89,8 +89,8 @@ async def test_after_every_fault_the_device_is_read_again_and_nothing_wrong_was_
 
 async def dropped(acquirer: Acquirer) -> None:
     (source,) = acquirer.sources
-    before = source.line_counts().get("drops", 0)
-    await eventually(lambda: source.line_counts().get("drops", 0) > before, 30)
+    before = source.line.counts().get("drops", 0)
+    await eventually(lambda: source.line.counts().get("drops", 0) > before, 30)
 
 
 async def read_again(road: Road) -> None:

@@ -1,0 +1,212 @@
+"""What plugins may ask of the gateway: the host of a driver, of a sink, of a service."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from gateway.core.command import Actor
+from gateway.core.context import Context
+from gateway.core.device_event import Told
+from gateway.core.readings import Readings
+from gateway.core.record import Record
+from gateway.core.tag import Device
+from gateway.places.state_dir import state_dir as by_rule
+from gateway.status import GatewayStatus
+
+
+class LineHost:
+    """What a driver may ask of the gateway. This one is of no gateway, for a driver that is used by itself: nobody hears
+    what it says."""
+
+    def __init__(self, name: str = "", state_dir: Path | None = None, memory: dict[str, Any] | None = None) -> None:
+        """`name`: of the line's first device."""
+        self.state_dir = state_dir or by_rule(None, None)
+        """The gateway's folder, which outlives it; a driver keeps files in a folder of its own there."""
+        self.memory: dict[str, Any] = {} if memory is None else memory
+        """What one connection of the line leaves for the next; empty when the gateway starts, and whenever the line is
+        another one after a reload."""
+        self.log: structlog.stdlib.BoundLogger = structlog.get_logger().bind(device=name)
+        """Bound to the line."""
+
+    def alive(self) -> None:
+        """To be called at any sign of life that is no reading, such as a keep-alive: it feeds the data-flow watchdog."""
+
+    def tell(self, told: Told) -> None:
+        """To be called with each event of a device, in order, and with `Retained` after asking which conditions still
+        stand."""
+
+    def __call__(self) -> None:
+        """As `alive`, for a driver of version 0.1, which is given only that."""
+        self.alive()
+
+
+class OnlyAlive(LineHost):
+    """Of a driver that was given, as in version 0.1, only the function to call at signs of life."""
+
+    def __init__(self, name: str, alive: Callable[[], None]) -> None:
+        super().__init__(name)
+        self._alive = alive
+
+    def alive(self) -> None:
+        self._alive()
+
+
+class Listener(Protocol):
+    """Who hears what the driver of a connection says; called in the event loop."""
+
+    def alive(self) -> None:
+        """There was a sign of life."""
+        ...
+
+    def told(self, what: Told) -> None:
+        """A device has an event, or says which conditions still stand."""
+        ...
+
+
+class OpenLineHost(LineHost):
+    """Of one connection. A driver may call it from any thread; what it says after `leave` is not heard."""
+
+    def __init__(
+        self, listener: Listener, name: str, state_dir: Path | None = None, memory: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(name, state_dir, memory)
+        self._listener: Listener | None = listener
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+
+    def alive(self) -> None:
+        if threading.get_ident() != self._thread:
+            self._loop.call_soon_threadsafe(self.alive)
+        elif self._listener is not None:
+            self._listener.alive()
+
+    def tell(self, told: Told) -> None:
+        if threading.get_ident() != self._thread:
+            self._loop.call_soon_threadsafe(self.tell, told)
+        elif self._listener is not None:
+            self._listener.told(told)
+
+    def leave(self) -> None:
+        """The connection has ended."""
+        self._listener = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A record, or a part of one, ready for a broker."""
+
+    topic: str
+    payload: bytes
+
+
+class Encoder(Protocol):
+    """Turns records and descriptions into JSON messages (docs/json.md)."""
+
+    def messages(self, record: Record) -> list[Message]:
+        """The messages of a record, at least one."""
+        ...
+
+    def description(self, device: Device) -> Message:
+        """The device's tags with types and units, to be retained."""
+        ...
+
+    def state(self, device: Device, online: bool, reason: str) -> Message:
+        """Whether the device is being read, to be retained."""
+        ...
+
+    def gateway_state(self, online: bool) -> Message:
+        """Whether the gateway is connected, to be retained; the offline one is the will."""
+        ...
+
+
+class SinkHost(Protocol):
+    """What a sink may ask of the gateway."""
+
+    gateway: str
+    """Name of this gateway."""
+
+    version: str
+    context: Context
+    memory: dict[str, Any]
+    """What one connection of this sink leaves for the next; empty when the gateway starts."""
+
+    def acknowledged(self, records: Iterable[Record]) -> None:
+        """The far side has taken these for good."""
+        ...
+
+    def refused(self, record: Record, reason: str, final: bool) -> None:
+        """The far side took this one not: final, it never will (dead letter); else it is sent again later."""
+        ...
+
+    def encoder(self, topic: str, per_tag: bool) -> Encoder:
+        """The shared JSON encoding, with this topic template."""
+        ...
+
+    def devices(self) -> Sequence[Device]:
+        """All devices as they are now."""
+        ...
+
+    def device_state(self, device: str) -> tuple[bool, str]:
+        """Whether a device is being read, and the reason if not."""
+        ...
+
+    def snapshot(self, device: str) -> Readings:
+        """The device's live values, with their own source times."""
+        ...
+
+
+class Observer(Protocol):
+    """Sees every conditioned block, reported or not. It is called in the loop, and must be quick: what takes long, or has to
+    wait, is put aside for a task of its own. The block is shared, and never changed."""
+
+    def __call__(self, readings: Readings, boot_ns: int) -> None:
+        """`boot_ns`: the clock since the machine started, when the block came."""
+
+
+class ServiceHost(Protocol):
+    """What a service may ask of the gateway."""
+
+    gateway: str
+    """Name of this gateway."""
+
+    version: str
+
+    @property
+    def state_dir(self) -> Path:
+        """A folder of the service's own, which outlives it; made when it is first asked for."""
+        ...
+
+    def started(self) -> None:
+        """The service works from now on."""
+        ...
+
+    def state(self) -> GatewayStatus:
+        """How the gateway and each of its parts is doing (`gateway.status`), taken anew at each call."""
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """The same as JSON values, as `edge-gateway status --json` says it."""
+        ...
+
+    @property
+    def devices(self) -> Sequence[Device]:
+        """All devices with their tags, as they are now."""
+        ...
+
+    def values(self, device: str) -> Readings:
+        """The last value of each tag that was ever read. Raises KeyError for a device that is not there."""
+        ...
+
+    def observe(self, observer: Observer) -> None:
+        """Let it see what is read from now on, as long as the service runs. One that raises sees no more."""
+        ...
+
+    async def ask(self, by: Actor, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """Run a command as the control socket does: roles and arguments are checked, and it is audited under `by.name`.
+        Raises GatewayError for the person."""
+        ...
