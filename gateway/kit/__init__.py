@@ -3,8 +3,12 @@
 Receiving within bounds: `open_stream` is what a driver or sink with requests and answers over TCP needs; `Receiver` is for
 one that is told of each frame; `Datagrams` for UDP. What a frame is says a `Framing`: `Sized` or `Ended`, or a class of your
 own.
+
+PLCs and the like, whose values stand in blocks of addresses: `BlockDriver`, on `kit.blocks` (which blocks are read, and how
+they become columns), `kit.line` (asking and answering on a line) and `kit.registers` (types and byte orders).
 """
 
+from gateway.kit.block_driver import BlockDriver
 from gateway.kit.dialling import dial, open_datagrams, open_stream, tls_context
 from gateway.kit.frames import CHUNK, Ended, Frames, Framing, Sized
 from gateway.kit.receiver import Receiver
@@ -12,6 +16,7 @@ from gateway.kit.streams import Datagrams, Stream
 
 __all__ = [
     "CHUNK",
+    "BlockDriver",
     "Datagrams",
     "Ended",
     "Frames",

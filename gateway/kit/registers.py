@@ -66,7 +66,7 @@ def size_of(type_: str) -> int:
     return int(FORMATS[type_][2])
 
 
-def registers_of(type_: str, length: int, order: str) -> int:
+def registers_of(type_: str, length: int = 0, order: str = "") -> int:
     """Registers that a value takes; `length` and `order` count for TEXTS only."""
     if type_ in TEXTS:
         return length if order in ("A", "B") else (length + 1) // 2

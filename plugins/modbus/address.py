@@ -10,7 +10,7 @@ from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
-class Area:
+class ModbusArea:
     """One of the four address spaces of a device."""
 
     code: str
@@ -26,11 +26,24 @@ class Area:
     single_bits: bool
     """Whether an address holds one bit rather than a 16-bit register."""
 
+    @property
+    def rank(self) -> int:
+        """Areas are read in this order."""
+        return int(self.digit)
 
-COILS = Area("co", "0", "coil", 1, single_bits=True)
-DISCRETE_INPUTS = Area("di", "1", "discrete input", 2, single_bits=True)
-INPUT_REGISTERS = Area("ir", "3", "input register", 4, single_bits=False)
-HOLDING_REGISTERS = Area("hr", "4", "holding register", 3, single_bits=False)
+    def size(self, count: int) -> int:
+        """Bytes of data in the answer to a read of so many bits or registers."""
+        return (count + 7) // 8 if self.single_bits else 2 * count
+
+    def printed(self, offset: int) -> str:
+        """The address as a manual prints it, with 5 digits where they reach."""
+        return f"{self.digit}{offset + 1:04d}" if offset < 9999 else f"{self.digit}{offset + 1:05d}"
+
+
+COILS = ModbusArea("co", "0", "coil", 1, single_bits=True)
+DISCRETE_INPUTS = ModbusArea("di", "1", "discrete input", 2, single_bits=True)
+INPUT_REGISTERS = ModbusArea("ir", "3", "input register", 4, single_bits=False)
+HOLDING_REGISTERS = ModbusArea("hr", "4", "holding register", 3, single_bits=False)
 
 AREAS = (COILS, DISCRETE_INPUTS, INPUT_REGISTERS, HOLDING_REGISTERS)
 _BY_DIGIT = {area.digit: area for area in AREAS}
@@ -44,10 +57,10 @@ _ADVICE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ModbusAddress:
     """A register, some bits of a register, or a single bit."""
 
-    area: Area
+    area: ModbusArea
     offset: int
     """0 to 65535, as on the wire."""
 
@@ -59,7 +72,7 @@ class Address:
 
 
 @lru_cache(1024)
-def parse_address(text: str) -> Address:
+def parse_address(text: str) -> ModbusAddress:
     """The address that `text` means. Raises ValueError with the way to write it."""
     match = _FORM.fullmatch(text.strip().lower())
     if not match:
@@ -67,13 +80,10 @@ def parse_address(text: str) -> Address:
     code, raw, printed, first, last, byte = match.groups()
     area, offset = _raw(code, raw) if code else _printed(printed)
     if first is None and byte is None:
-        return Address(area, offset)
-    return Address(area, offset, *(_BYTES[byte] if byte and not area.single_bits else _bits(area, first or byte, last)))
-
-
-def printed(area: Area, offset: int) -> str:
-    """The address as a manual prints it, with 5 digits where they reach."""
-    return f"{area.digit}{offset + 1:04d}" if offset < 9999 else f"{area.digit}{offset + 1:05d}"
+        return ModbusAddress(area, offset)
+    return ModbusAddress(
+        area, offset, *(_BYTES[byte] if byte and not area.single_bits else _bits(area, first or byte, last))
+    )
 
 
 def quotes_missing(value: object) -> str:
@@ -88,7 +98,7 @@ def quotes_missing(value: object) -> str:
     )
 
 
-def _raw(code: str, digits: str) -> tuple[Area, int]:
+def _raw(code: str, digits: str) -> tuple[ModbusArea, int]:
     area = _BY_CODE.get(code)
     if area is None:
         raise ValueError(f"there is no area {code!r}; write hr (holding), ir (input), co (coil) or di (discrete input)")
@@ -97,7 +107,7 @@ def _raw(code: str, digits: str) -> tuple[Area, int]:
     return area, int(digits)
 
 
-def _printed(digits: str) -> tuple[Area, int]:
+def _printed(digits: str) -> tuple[ModbusArea, int]:
     if len(digits) not in (5, 6):
         zeros = " (leading zeros lost in a spreadsheet?)" if len(digits) < 5 else ""
         raise ValueError(f"{digits!r} is not of 5 or 6 digits{zeros}; {_ADVICE}")
@@ -113,7 +123,7 @@ def _printed(digits: str) -> tuple[Area, int]:
     return area, number - 1
 
 
-def _bits(area: Area, first: str, last: str | None) -> tuple[int, int]:
+def _bits(area: ModbusArea, first: str, last: str | None) -> tuple[int, int]:
     """Lowest bit and number of bits."""
     if area.single_bits:
         raise ValueError(f"a {area.word} is one bit already; leave out .{first}")

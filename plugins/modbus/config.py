@@ -26,7 +26,7 @@ from gateway.plugin import (
     model_validator,
 )
 
-from .address import Address, parse_address, quotes_missing
+from .address import ModbusAddress, parse_address, quotes_missing
 from .line.serial_port import baud_rates
 
 Type = Literal[
@@ -243,7 +243,7 @@ class ModbusTag(TagConfig):
             self._check_registers(at)
         return self
 
-    def _check_bits(self, at: Address) -> None:
+    def _check_bits(self, at: ModbusAddress) -> None:
         if at.width > 1:
             if self.type not in (None, *PARTS):
                 raise ValueError(
@@ -257,7 +257,7 @@ class ModbusTag(TagConfig):
         if self.length:
             raise ValueError("length: only a string or bytes have a length")
 
-    def _check_registers(self, at: Address) -> None:
+    def _check_registers(self, at: ModbusAddress) -> None:
         if self.type is None:
             raise ValueError('type: say how to read the register, such as type = "uint16", "int16" or "float32"')
         if self.type in ("bool", "int8", "uint8"):
@@ -287,7 +287,7 @@ class ModbusTag(TagConfig):
         if self.type not in TEXTS and self.length:
             raise ValueError("length: only a string or bytes have a length")
 
-    def at(self) -> Address:
+    def at(self) -> ModbusAddress:
         """The parsed address."""
         return parse_address(self.address)
 

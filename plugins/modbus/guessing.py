@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from gateway.kit.registers import FORMATS, NOT_AVAILABLE, ORDERS, decode, decode_text, size_of
 from gateway.plugin import Guess
 
-from .address import Address, Area
+from .address import ModbusAddress, ModbusArea
 
 _SHORTEST = 4
 """Characters from which a text is more than chance."""
 
 
-def guesses_of(at: Address, wire: bytes) -> Iterator[Guess]:
+def guesses_of(at: ModbusAddress, wire: bytes) -> Iterator[Guess]:
     """The values that these registers, from `at` on, can be read as."""
     for offset in range(len(wire) // 2):
         for type_ in FORMATS:
@@ -22,7 +22,7 @@ def guesses_of(at: Address, wire: bytes) -> Iterator[Guess]:
     yield from _texts(at, wire)
 
 
-def _orders(area: Area, at: int, wire: bytes, type_: str) -> Iterator[Guess]:
+def _orders(area: ModbusArea, at: int, wire: bytes, type_: str) -> Iterator[Guess]:
     for order in ORDERS[size_of(type_)]:
         try:
             value = decode(wire, type_, order)
@@ -36,7 +36,7 @@ def _orders(area: Area, at: int, wire: bytes, type_: str) -> Iterator[Guess]:
         yield Guess(options, value)
 
 
-def _texts(at: Address, wire: bytes) -> Iterator[Guess]:
+def _texts(at: ModbusAddress, wire: bytes) -> Iterator[Guess]:
     for order in ("AB", "BA"):
         try:
             text = decode_text(wire, "string", len(wire), order, "ascii")

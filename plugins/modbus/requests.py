@@ -4,28 +4,15 @@
 import struct
 from dataclasses import dataclass, field
 
-from .address import Area
+from gateway.kit.line import MISFIT, Answer
 
-Answer = bytes | int
-"""What came of a request: the payload of the answer, the code of a Modbus exception, or one of the following."""
-
-NO_ANSWER = 256
-"""In place of an answer that did not come in time."""
-
-DAMAGED = 257
-"""In place of an answer whose checksum was wrong."""
-
-MISFIT = 258
-"""In place of an answer that is of the right unit and function, and has another length or echo than was asked for."""
-
-UNSENT = 259
-"""In place of an answer to what was not sent: the time was over, or the unit did not answer what went before."""
+from .address import ModbusArea
 
 _REFUSED = 0x80
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ModbusRequest:
     """A question to a unit, and what the right answer looks like."""
 
     unit: int
@@ -61,50 +48,49 @@ class Request:
         return self.pdu[0]
 
 
-def read(unit: int, area: Area, start: int, count: int, *, any_unit: bool = False, padded: bool = False) -> Request:
+def read(
+    unit: int, area: ModbusArea, start: int, count: int, *, any_unit: bool = False, padded: bool = False
+) -> ModbusRequest:
     """Read `count` registers or bits of an area."""
-    size = payload(area.single_bits, count)
+    size = area.size(count)
     pdu = struct.pack(">BHH", area.function, start, count)
-    return Request(unit, pdu, bytes((area.function, size)), size, any_unit, padded)
+    return ModbusRequest(unit, pdu, bytes((area.function, size)), size, any_unit, padded)
 
 
-def payload(single_bits: bool, count: int) -> int:
-    """Bytes of data in the answer to a read of so many bits or registers."""
-    return (count + 7) // 8 if single_bits else 2 * count
-
-
-def write_coil(unit: int, at: int, on: bool) -> Request:
+def write_coil(unit: int, at: int, on: bool) -> ModbusRequest:
     """Set one coil."""
     return _echoed(unit, struct.pack(">BHH", 5, at, 0xFF00 if on else 0))
 
 
-def write_coils(unit: int, at: int, on: bool) -> Request:
+def write_coils(unit: int, at: int, on: bool) -> ModbusRequest:
     """Set one coil by the function for several."""
-    return Request(unit, struct.pack(">BHHBB", 15, at, 1, 1, on), struct.pack(">BHH", 15, at, 1))
+    return ModbusRequest(unit, struct.pack(">BHHBB", 15, at, 1, 1, on), struct.pack(">BHH", 15, at, 1))
 
 
-def write_register(unit: int, at: int, wire: bytes) -> Request:
+def write_register(unit: int, at: int, wire: bytes) -> ModbusRequest:
     """Set one register to these two bytes."""
     return _echoed(unit, struct.pack(">BH", 6, at) + wire)
 
 
-def write_registers(unit: int, at: int, wire: bytes) -> Request:
+def write_registers(unit: int, at: int, wire: bytes) -> ModbusRequest:
     """Set the registers from `at` on to these bytes, two each, 246 at most."""
     count = len(wire) // 2
-    return Request(unit, struct.pack(">BHHB", 16, at, count, len(wire)) + wire, struct.pack(">BHH", 16, at, count))
+    return ModbusRequest(
+        unit, struct.pack(">BHHB", 16, at, count, len(wire)) + wire, struct.pack(">BHH", 16, at, count)
+    )
 
 
-def write_mask(unit: int, at: int, mask: int, bits: int) -> Request:
+def write_mask(unit: int, at: int, mask: int, bits: int) -> ModbusRequest:
     """Set those bits of a register that are set in `mask` as they are in `bits`, and leave the others."""
     return _echoed(unit, struct.pack(">BHHH", 22, at, ~mask & 0xFFFF, bits & mask))
 
 
-def echo(unit: int, number: int) -> Request:
+def echo(unit: int, number: int) -> ModbusRequest:
     """Ask for this 16-bit number back (function 8, return query data)."""
     return _echoed(unit, struct.pack(">BHH", 8, 0, number))
 
 
-def answer_in(request: Request, body: bytes) -> Answer | None:
+def answer_in(request: ModbusRequest, body: bytes) -> Answer | None:
     """The answer in a frame's body, which is unit, function and data. None when it answers something else: another unit or
     function was asked."""
     unit, function, begin = body[0], body[1], 1 + len(request.head)
@@ -118,12 +104,12 @@ def answer_in(request: Request, body: bytes) -> Answer | None:
     return MISFIT if function == request.function else None
 
 
-def foreign(request: Request, body: bytes) -> str:
+def foreign(request: ModbusRequest, body: bytes) -> str:
     """What is odd about a body that answers something else."""
     if body[0] != request.unit:
         return f"unit {body[0]} answers in place of unit {request.unit}; any_unit = true takes that"
     return f"asked by function {request.function}, but the answer is for function {body[1]}"
 
 
-def _echoed(unit: int, pdu: bytes) -> Request:
-    return Request(unit, pdu, pdu)
+def _echoed(unit: int, pdu: bytes) -> ModbusRequest:
+    return ModbusRequest(unit, pdu, pdu)

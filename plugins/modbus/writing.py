@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from gateway.kit.registers import TEXTS, encode, encode_bits, encode_text
 
-from .address import HOLDING_REGISTERS, Address, printed
+from .address import HOLDING_REGISTERS, ModbusAddress
 from .config import ModbusDevice, ModbusTag
-from .requests import Request, read, write_coil, write_coils, write_mask, write_register, write_registers
+from .requests import ModbusRequest, read, write_coil, write_coils, write_mask, write_register, write_registers
 
 Value = float | bool | int | str | bytes
 
@@ -14,15 +14,15 @@ MOST = 123
 """Registers that one request can write (Modbus Application Protocol V1.1b3, §6.12)."""
 
 
-def write_of(tag: ModbusTag, device: ModbusDevice, value: Value) -> Request:
+def write_of(tag: ModbusTag, device: ModbusDevice, value: Value) -> ModbusRequest:
     """The request that writes the value. Raises ValueError, with the reason, for what cannot be written."""
     at = tag.at()
     if at.area.function in (2, 4):
-        raise ValueError(f"{printed(at.area, at.offset)}: {at.area.word}s can only be read")
+        raise ValueError(f"{at.area.printed(at.offset)}: {at.area.word}s can only be read")
     return _for(device, _request(tag, at, device, value))
 
 
-def read_before(tag: ModbusTag, device: ModbusDevice) -> Request | None:
+def read_before(tag: ModbusTag, device: ModbusDevice) -> ModbusRequest | None:
     """The read that must come first when some bits of a register are written with the others around them."""
     at = tag.at()
     if at.bit is None or device.bit_writes == "mask":
@@ -30,7 +30,7 @@ def read_before(tag: ModbusTag, device: ModbusDevice) -> Request | None:
     return _for(device, read(device.unit, at.area, at.offset, 1))
 
 
-def write_into(tag: ModbusTag, device: ModbusDevice, value: Value, register: bytes) -> Request:
+def write_into(tag: ModbusTag, device: ModbusDevice, value: Value, register: bytes) -> ModbusRequest:
     """The request that writes some bits into a register that was just read."""
     at = tag.at()
     mask, bits = _masked(tag, at, value)
@@ -38,11 +38,11 @@ def write_into(tag: ModbusTag, device: ModbusDevice, value: Value, register: byt
     return _for(device, _registers(device, at.offset, changed.to_bytes(2, "big")))
 
 
-def _for(device: ModbusDevice, request: Request) -> Request:
+def _for(device: ModbusDevice, request: ModbusRequest) -> ModbusRequest:
     return replace(request, any_unit=True) if device.any_unit else request
 
 
-def _request(tag: ModbusTag, at: Address, device: ModbusDevice, value: Value) -> Request:
+def _request(tag: ModbusTag, at: ModbusAddress, device: ModbusDevice, value: Value) -> ModbusRequest:
     if at.area is not HOLDING_REGISTERS:
         set_coil = write_coils if device.write_function == "multiple" else write_coil
         return set_coil(device.unit, at.offset, _truth(value))
@@ -51,7 +51,7 @@ def _request(tag: ModbusTag, at: Address, device: ModbusDevice, value: Value) ->
     return _registers(device, at.offset, _wire(tag, device, value))
 
 
-def _registers(device: ModbusDevice, at: int, wire: bytes) -> Request:
+def _registers(device: ModbusDevice, at: int, wire: bytes) -> ModbusRequest:
     if len(wire) == 2 and device.write_function == "auto":
         return write_register(device.unit, at, wire)
     if len(wire) > 2 * MOST:
@@ -68,7 +68,7 @@ def _wire(tag: ModbusTag, device: ModbusDevice, value: Value) -> bytes:
     return encode(_number(value), type_, order)
 
 
-def _masked(tag: ModbusTag, at: Address, value: Value) -> tuple[int, int]:
+def _masked(tag: ModbusTag, at: ModbusAddress, value: Value) -> tuple[int, int]:
     """Which bits of the register change, and to what."""
     assert at.bit is not None
     mask = (1 << at.width) - 1 << at.bit

@@ -16,7 +16,7 @@ _SAFE = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ValuePlace:
     """Where a tag's value stands in the joined payloads."""
 
     row: int
@@ -38,7 +38,7 @@ class Place:
 
 
 @dataclass(slots=True)
-class Decoded:
+class DecodedBlocks:
     """What came of the payloads."""
 
     value: NDArray[np.float64]
@@ -58,7 +58,7 @@ class _Numbers:
     """Numbers of one type. Where they stand one behind the other, most significant byte first, as in most devices, they are
     taken as they are; else their bytes are put in order first."""
 
-    def __init__(self, type_: str, places: Sequence[Place]) -> None:
+    def __init__(self, type_: str, places: Sequence[ValuePlace]) -> None:
         size = size_of(type_)
         self.rows = _index([place.row for place in places])
         self.bcd = type_.startswith("bcd")
@@ -86,15 +86,15 @@ class _Numbers:
         return np.frombuffer(payload, np.uint8)[self._gather].view(self._format)
 
 
-class Decoder:
+class BlockDecoder:
     """Turns payloads into one value per row. Made once for each plan."""
 
-    def __init__(self, rows: int, places: Sequence[Place]) -> None:
+    def __init__(self, rows: int, places: Sequence[ValuePlace]) -> None:
         self._blank = np.full(rows, np.nan)
         self._texts = [place for place in places if place.type in TEXTS]
         bits = [place for place in places if place.type == "bool" or place.width]
         self._bits = _Bits(bits) if bits else None
-        by_type: dict[str, list[Place]] = {}
+        by_type: dict[str, list[ValuePlace]] = {}
         for place in places:
             if place.type in FORMATS and not place.width:
                 by_type.setdefault(place.type, []).append(place)
@@ -103,9 +103,9 @@ class Decoder:
         """Where widening a signalling NaN does not warn; to enter it costs a tenth of what np.errstate does."""
         self._unwarned.run(np.seterr, invalid="ignore")
 
-    def decode(self, payload: bytes) -> Decoded:
+    def decode(self, payload: bytes) -> DecodedBlocks:
         """One value per row, from the joined payloads of the blocks."""
-        found = Decoded(self._blank.copy())
+        found = DecodedBlocks(self._blank.copy())
         if self._bits:
             found.value[self._bits.rows] = self._bits.decode(np.frombuffer(payload, np.uint8))
         self._unwarned.run(self._decode_numbers, found, payload)
@@ -118,7 +118,7 @@ class Decoder:
         found.value.setflags(write=False)
         return found
 
-    def _decode_numbers(self, found: Decoded, payload: bytes) -> None:
+    def _decode_numbers(self, found: DecodedBlocks, payload: bytes) -> None:
         for numbers in self._numbers:
             column = numbers.column(payload)
             if numbers.bcd:
@@ -137,7 +137,7 @@ class Decoder:
 class _Bits:
     """Single bits and groups of bits: each from two bytes."""
 
-    def __init__(self, places: Sequence[Place]) -> None:
+    def __init__(self, places: Sequence[ValuePlace]) -> None:
         self.rows = np.array([place.row for place in places], np.intp)
         # A single bit stands in its byte alone; the high byte is then read too, and masked away.
         wide = np.array([place.width > 0 for place in places], np.bool_)
@@ -157,7 +157,7 @@ class _Bits:
         return value - np.where(value >= self._signs, self._spans, 0)
 
 
-def _text(found: Decoded, place: Place, payload: bytes) -> None:
+def _text(found: DecodedBlocks, place: ValuePlace, payload: bytes) -> None:
     wire = payload[place.byte : place.byte + 2 * registers_of(place.type, place.length, place.order)]
     try:
         found.exact[place.row] = decode_text(wire, place.type, place.length, place.order, place.encoding)

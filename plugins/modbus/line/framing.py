@@ -5,48 +5,22 @@ length of the rest (2), unit, function, data. On serial lines (Modbus over Seria
 data and a CRC-16; in ASCII mode ":" and the same in hexadecimal digits with a sum of 8 bits, and CR LF.
 """
 
-from typing import Protocol
+from gateway.kit import Ended
+from gateway.kit.line import Answer, DamagedError, LineFraming
 
-from gateway import kit
-
-from ..requests import Answer, Request, answer_in
-
-
-class DamagedError(Exception):
-    """What was received has a wrong checksum, or cannot be a frame."""
+from ..exceptions import REFUSALS
+from ..requests import ModbusRequest, answer_in, echo, foreign
 
 
-class Framing(kit.Framing, Protocol):
-    """Knows frames of one kind. Their `size` raises ValueError for what can be no Modbus."""
-
-    numbered: bool
-    """Whether frames carry the transaction id of their request."""
-
-    def wrap(self, request: Request, number: int) -> bytes:
-        """The request as it goes out."""
-        ...
-
-    def opened(self, frame: bytes) -> bytes:
-        """A whole frame without its checksum, which is right: what the following take. Raises DamagedError when it is not."""
-        ...
-
-    def answer(self, request: Request, frame: bytes) -> Answer | None:
-        """The answer in the frame; None when it answers something else."""
-        ...
-
-    def body(self, frame: bytes) -> bytes:
-        """Unit, function and data."""
-        ...
-
-
-class TcpFraming:
+class TcpFraming(LineFraming[ModbusRequest]):
     """Modbus TCP and UDP."""
 
-    numbered = True
+    ids = 65536
     longest = 260
+    refusals = REFUSALS
     _HEADER = 6
 
-    def wrap(self, request: Request, number: int) -> bytes:
+    def wrap(self, request: ModbusRequest, number: int) -> bytes:
         return number.to_bytes(2, "big") + request.tail
 
     def size(self, data: bytes | bytearray, searched: int) -> int:
@@ -58,26 +32,29 @@ class TcpFraming:
             raise ValueError(f"the answer is no Modbus TCP (protocol id {protocol}, length {length})")
         return self._HEADER + length
 
-    def opened(self, frame: bytes) -> bytes:
-        return frame
-
-    def answer(self, request: Request, frame: bytes) -> Answer | None:
+    def answer(self, request: ModbusRequest, frame: bytes) -> Answer | None:
         begin = 2 + len(request.expected)
         if frame.startswith(request.expected, 2) and len(frame) == begin + request.size:
             return frame[begin:]
         return answer_in(request, frame[self._HEADER :])
 
-    def body(self, frame: bytes) -> bytes:
-        return frame[self._HEADER :]
+    def number(self, frame: bytes) -> int:
+        return frame[0] << 8 | frame[1]
+
+    def unit(self, frame: bytes) -> int:
+        return frame[self._HEADER]
+
+    def foreign(self, request: ModbusRequest, frame: bytes) -> str:
+        return foreign(request, frame[self._HEADER :])
 
 
-class RtuFraming:
+class RtuFraming(LineFraming[ModbusRequest]):
     """Modbus RTU, on a serial line or in a TCP stream."""
 
-    numbered = False
     longest = 260
+    refusals = REFUSALS
 
-    def wrap(self, request: Request, number: int) -> bytes:
+    def wrap(self, request: ModbusRequest, number: int) -> bytes:
         body = bytes((request.unit,)) + request.pdu
         return body + crc16(body)
 
@@ -101,23 +78,30 @@ class RtuFraming:
             raise DamagedError
         return body
 
-    def answer(self, request: Request, frame: bytes) -> Answer | None:
+    def answer(self, request: ModbusRequest, frame: bytes) -> Answer | None:
         return answer_in(request, frame)
 
-    def body(self, frame: bytes) -> bytes:
-        return frame
+    def unit(self, frame: bytes) -> int:
+        return frame[0]
+
+    def foreign(self, request: ModbusRequest, frame: bytes) -> str:
+        return foreign(request, frame)
+
+    def mark(self, request: ModbusRequest, number: int) -> ModbusRequest:
+        """Units give a number back by function 8, return query data."""
+        return echo(request.unit, number)
 
 
 class AsciiFraming(RtuFraming):
     """Modbus ASCII. What comes before a colon is noise."""
 
     longest = 515
-    _LINES = kit.Ended(b"\r\n", longest=longest)
+    _LINES = Ended(b"\r\n", longest=longest)
 
     def size(self, data: bytes | bytearray, searched: int) -> int:
         return self._LINES.size(data, searched)
 
-    def wrap(self, request: Request, number: int) -> bytes:
+    def wrap(self, request: ModbusRequest, number: int) -> bytes:
         body = bytes((request.unit,)) + request.pdu
         return b":%b\r\n" % (body + lrc(body)).hex().upper().encode()
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from gateway.kit import Frames
+from gateway.kit.line import LineFraming
 from gateway.plugin import Device, Tag, Tags
 from plugins.modbus.config import ModbusDevice, ModbusTag
 from plugins.modbus.driver import Modbus
-from plugins.modbus.line.framing import Framing
+from plugins.modbus.requests import ModbusRequest
 
 Answerer = Callable[[bytes], bytes]
 """Takes one request frame, gives the bytes to send back, perhaps none."""
@@ -52,7 +53,7 @@ async def connected(*devices: Device) -> AsyncIterator[Modbus]:
 
 def time_passes(driver: Modbus, seconds: float) -> None:
     """What waits for an answer sees so much time gone."""
-    driver._connection.expire(asyncio.get_running_loop().time() + seconds)
+    driver._line.expire(asyncio.get_running_loop().time() + seconds)
 
 
 class RawDevice:
@@ -114,7 +115,7 @@ def registers(request: bytes, word: Callable[[int], int] = lambda offset: offset
     return struct.pack(">HHHBBB", number, 0, 3 + len(data), unit, function, len(data)) + data
 
 
-def split(framing: Framing, data: bytes) -> tuple[list[bytes], bytes]:
+def split(framing: LineFraming[ModbusRequest], data: bytes) -> tuple[list[bytes], bytes]:
     """The frames in these bytes, opened, and what is left. Raises as the framing does."""
     frames, found = Frames(framing), []
     frames.add(data)

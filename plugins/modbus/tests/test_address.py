@@ -1,6 +1,6 @@
 import pytest
 
-from plugins.modbus.address import AREAS, Address, parse_address, printed, quotes_missing
+from plugins.modbus.address import AREAS, ModbusAddress, parse_address, quotes_missing
 
 COILS, DISCRETE, INPUTS, HOLDING = AREAS
 
@@ -8,28 +8,28 @@ COILS, DISCRETE, INPUTS, HOLDING = AREAS
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
-        ("40001", Address(HOLDING, 0)),
-        ("49999", Address(HOLDING, 9998)),
-        ("400001", Address(HOLDING, 0)),
-        ("410000", Address(HOLDING, 9999)),
-        ("465536", Address(HOLDING, 65535)),
-        ("30010", Address(INPUTS, 9)),
-        ("300010", Address(INPUTS, 9)),
-        ("10001", Address(DISCRETE, 0)),
-        ("00001", Address(COILS, 0)),
-        ("000017", Address(COILS, 16)),
-        ("hr:0", Address(HOLDING, 0)),
-        ("HR:65535", Address(HOLDING, 65535)),
-        ("ir:7", Address(INPUTS, 7)),
-        ("co:8", Address(COILS, 8)),
-        ("coil:8", Address(COILS, 8)),
-        ("di:9", Address(DISCRETE, 9)),
-        ("40001.3", Address(HOLDING, 0, 3)),
-        ("hr:4.15", Address(HOLDING, 4, 15)),
-        (" 30001.0 ", Address(INPUTS, 0, 0)),
+        ("40001", ModbusAddress(HOLDING, 0)),
+        ("49999", ModbusAddress(HOLDING, 9998)),
+        ("400001", ModbusAddress(HOLDING, 0)),
+        ("410000", ModbusAddress(HOLDING, 9999)),
+        ("465536", ModbusAddress(HOLDING, 65535)),
+        ("30010", ModbusAddress(INPUTS, 9)),
+        ("300010", ModbusAddress(INPUTS, 9)),
+        ("10001", ModbusAddress(DISCRETE, 0)),
+        ("00001", ModbusAddress(COILS, 0)),
+        ("000017", ModbusAddress(COILS, 16)),
+        ("hr:0", ModbusAddress(HOLDING, 0)),
+        ("HR:65535", ModbusAddress(HOLDING, 65535)),
+        ("ir:7", ModbusAddress(INPUTS, 7)),
+        ("co:8", ModbusAddress(COILS, 8)),
+        ("coil:8", ModbusAddress(COILS, 8)),
+        ("di:9", ModbusAddress(DISCRETE, 9)),
+        ("40001.3", ModbusAddress(HOLDING, 0, 3)),
+        ("hr:4.15", ModbusAddress(HOLDING, 4, 15)),
+        (" 30001.0 ", ModbusAddress(INPUTS, 0, 0)),
     ],
 )
-def test_addresses_are_read_as_manuals_print_them_and_raw(text: str, meant: Address) -> None:
+def test_addresses_are_read_as_manuals_print_them_and_raw(text: str, meant: ModbusAddress) -> None:
     assert parse_address(text) == meant
 
 
@@ -68,4 +68,4 @@ def test_a_number_without_quotes_is_answered_with_what_it_may_mean() -> None:
 def test_printing_is_the_inverse_of_reading() -> None:
     for area in AREAS:
         for offset in (0, 1, 9998, 9999, 65535):
-            assert parse_address(printed(area, offset)) == Address(area, offset)
+            assert parse_address(area.printed(offset)) == ModbusAddress(area, offset)

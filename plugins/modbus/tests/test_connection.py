@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.kit.block_driver import _plans
+from gateway.kit.blocks import PROBE_AFTER, BlockPlan
+from gateway.kit.line.patience import MAX_SILENT
 from gateway.plugin import Device, DeviceError, LinkError, Readings, Tags, quality
 from gateway.testing import eventually
-from plugins.modbus.driver import Modbus, _plans
-from plugins.modbus.line.silence import MAX_SILENT
-from plugins.modbus.plan.read_plan import PROBE_AFTER, ReadPlan
+from plugins.modbus.driver import Modbus
 from plugins.modbus.tests.fakes import RawDevice, connected, exception, make_device, registers, time_passes, words
 
 
@@ -30,7 +31,7 @@ async def read(driver: Modbus, device: Device) -> list[float]:
     return [float(value) for value in values]  # type: ignore[arg-type]
 
 
-def plan_of(device: Device) -> ReadPlan:
+def plan_of(device: Device) -> BlockPlan:
     return _plans[device.tags]
 
 
@@ -104,7 +105,7 @@ async def test_an_answer_of_another_length_costs_the_tag_that_it_is_about(wrong:
                 assert isinstance(readings, Readings)
                 assert readings.quality.tolist() == [0, 0, quality.BAD_DECODING, 0]
                 assert readings.value[[0, 1, 3]].tolist() == [0, 1, 3]
-            assert driver._connection.misfit[6:8] == b"\x01\x03"
+            assert driver._line.misfit[6:8] == b"\x01\x03"
             assert raw.connections == 1
 
 
@@ -397,7 +398,7 @@ async def test_transaction_ids_wrap_around() -> None:
     async with RawDevice(registers) as raw:
         device = device_at(raw, count=1)
         async with connected(device) as driver:
-            driver._connection._dialogue._numbers.last = 0xFFFE
+            driver._line._state._numbers.last = 0xFFFE
             for _ in range(3):
                 assert await read(driver, device) == [0]
             assert [struct.unpack(">H", request[:2])[0] for request in raw.requests] == [0xFFFF, 0, 1]

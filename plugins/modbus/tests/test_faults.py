@@ -11,14 +11,15 @@ from gateway.config.model import DeviceSpec
 from gateway.core.clock import SystemClock
 from gateway.core.live import LiveTable
 from gateway.core.quality import is_good
-from gateway.kit.blocks.decoder import Decoder, Place
+from gateway.kit.blocks import BlockDecoder, ValuePlace
+from gateway.kit.line import DamagedError, LineFraming
 from gateway.plugin import Device, LinkError, Readings
 from gateway.supervise import backoff, running
 from gateway.testing import eventually
 from plugins.modbus.address import COILS, HOLDING_REGISTERS
 from plugins.modbus.driver import Modbus
-from plugins.modbus.line.framing import AsciiFraming, DamagedError, Framing, RtuFraming, TcpFraming
-from plugins.modbus.requests import Request, read
+from plugins.modbus.line.framing import AsciiFraming, RtuFraming, TcpFraming
+from plugins.modbus.requests import ModbusRequest, read
 from plugins.modbus.tests.fakes import floats, make_device, split
 from tests.peers.proxy import FaultProxy, half, repeat, swallow
 
@@ -98,20 +99,23 @@ async def read_again(road: Road) -> None:
     await eventually(lambda: road.good >= before + 3, 30)
 
 
-FRAMINGS: list[Framing] = [TcpFraming(), RtuFraming(), AsciiFraming()]
+AnyFraming = LineFraming[ModbusRequest]
+FRAMINGS: list[AnyFraming] = [TcpFraming(), RtuFraming(), AsciiFraming()]
 ASKED = [read(unit, area, 7, count) for unit, area, count in ((1, HOLDING_REGISTERS, 6), (9, COILS, 21))]
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.slow
 @pytest.mark.parametrize("framing", FRAMINGS, ids=lambda framing: type(framing).__name__)
-def test_of_a_million_spoilt_frames_none_is_good_that_its_form_can_tell(framing: Framing, new_seed: int) -> None:
+def test_of_a_million_spoilt_frames_none_is_good_that_its_form_can_tell(framing: AnyFraming, new_seed: int) -> None:
     dice = random.Random(new_seed)
-    decoder = Decoder(3, [Place(0, 0, "float32", "CDAB"), Place(1, 4, "bcd32", "ABCD"), Place(2, 8, "bool", bit=3)])
+    decoder = BlockDecoder(
+        3, [ValuePlace(0, 0, "float32", "CDAB"), ValuePlace(1, 4, "bcd32", "ABCD"), ValuePlace(2, 8, "bool", bit=3)]
+    )
     for _ in range(340_000):
         asked = dice.choice(ASKED)
         payload = dice.randbytes(asked.size)
-        sent = framing.wrap(Request(asked.unit, asked.head + payload, b""), 5)
+        sent = framing.wrap(ModbusRequest(asked.unit, asked.head + payload, b""), 5)
         spoilt = spoil(sent, dice)
         for answer in answers(framing, asked, spoilt):
             assert len(answer) == asked.size
@@ -134,7 +138,7 @@ def spoil(frame: bytes, dice: random.Random) -> bytes:
     return bytes(spoilt)
 
 
-def answers(framing: Framing, asked: Request, data: bytes) -> list[bytes]:
+def answers(framing: AnyFraming, asked: ModbusRequest, data: bytes) -> list[bytes]:
     """The payloads that are taken for good; no other error than those two may come."""
     try:
         frames, _ = split(framing, data)
@@ -144,7 +148,7 @@ def answers(framing: Framing, asked: Request, data: bytes) -> list[bytes]:
     return [answer for answer in found if isinstance(answer, bytes)]
 
 
-def detectable(framing: Framing, sent: bytes, spoilt: bytes) -> bool:
+def detectable(framing: AnyFraming, sent: bytes, spoilt: bytes) -> bool:
     """Whether the check bytes must tell: a CRC-16 any change within two bytes, an LRC that of one digit; TCP has none. Other
     changes meet by chance, one in 65536 or in 256."""
     changed = [at for at, (was, is_) in enumerate(zip(sent, spoilt, strict=False)) if was != is_]

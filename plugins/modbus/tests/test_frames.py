@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.framer import FramerAscii, FramerRTU
 
+from gateway.kit.line import MISFIT, DamagedError
 from plugins.modbus.address import COILS, HOLDING_REGISTERS, INPUT_REGISTERS
-from plugins.modbus.line.framing import AsciiFraming, DamagedError, RtuFraming, TcpFraming
+from plugins.modbus.line.framing import AsciiFraming, RtuFraming, TcpFraming
 from plugins.modbus.requests import (
-    MISFIT,
-    Request,
+    ModbusRequest,
     echo,
     read,
     write_coil,
@@ -58,7 +58,7 @@ def test_what_answers_something_else_is_none_and_another_length_is_no_value(fram
     assert TCP.answer(ASKED, bytes.fromhex(frame)) == answer
 
 
-@pytest.mark.parametrize("data", [b"HTTP/1.1 400 Bad Request", bytes(6), bytes.fromhex("0001 0000 00FF")])
+@pytest.mark.parametrize("data", [b"HTTP/1.1 400 Bad ModbusRequest", bytes(6), bytes.fromhex("0001 0000 00FF")])
 def test_what_cannot_be_modbus_ends_the_line(data: bytes) -> None:
     with pytest.raises(ValueError, match="no Modbus TCP"):
         split(TCP, data)
@@ -127,12 +127,12 @@ REQUESTS = [
         (echo(1, 0xA537), "08 0000 A537"),
     ],
 )
-def test_writes_are_encoded_as_the_specification_prints_them(request_: Request, pdu: str) -> None:
+def test_writes_are_encoded_as_the_specification_prints_them(request_: ModbusRequest, pdu: str) -> None:
     assert request_.pdu == bytes.fromhex(pdu)
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: request.pdu.hex())
-def test_serial_frames_are_those_of_pymodbus(request_: Request) -> None:
+def test_serial_frames_are_those_of_pymodbus(request_: ModbusRequest) -> None:
     rtu, ascii_ = RTU.wrap(request_, 0), ASCII.wrap(request_, 0)
     assert rtu == FramerRTU(None).encode(request_.pdu, request_.unit, 0)  # type: ignore[arg-type]
     assert ascii_ == FramerAscii(None).encode(request_.pdu, request_.unit, 0)  # type: ignore[arg-type]
@@ -176,7 +176,7 @@ def test_any_bytes_on_a_serial_line_give_frames_or_damage(framing: RtuFraming, d
 
 
 @pytest.mark.parametrize("request_", REQUESTS[2:], ids=lambda request: request.pdu.hex())
-def test_a_write_is_confirmed_only_by_its_own_echo(request_: Request) -> None:
+def test_a_write_is_confirmed_only_by_its_own_echo(request_: ModbusRequest) -> None:
     right = bytes((request_.unit,)) + request_.head
     assert RTU.answer(request_, right) == b""
     assert RTU.answer(request_, right[:1] + bytes((right[1] | 0x80, 3))) == 3
@@ -193,4 +193,4 @@ BODIES = [
 
 
 def _framed(framing: RtuFraming, body: bytes) -> bytes:
-    return framing.wrap(Request(body[0], body[1:], b""), 0)
+    return framing.wrap(ModbusRequest(body[0], body[1:], b""), 0)

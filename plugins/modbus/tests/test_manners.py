@@ -75,7 +75,7 @@ async def test_a_connection_that_the_device_closes_when_idle_is_dialled_for_the_
                 assert list(await driver.read(device.tags)) == [7]  # type: ignore[arg-type]
                 assert raw.connections == n
                 raw.writers[-1].close()
-                await eventually(lambda: driver._connection.closed_idle)
+                await eventually(lambda: driver._line.closed_idle)
             assert driver.counts["idle_closes"] == 2
             assert "closes a connection on which nothing is asked" in driver.remarks[0]
 

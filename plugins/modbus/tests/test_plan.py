@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.kit.blocks import PROBE_AFTER, RELEARN_AFTER, BlockPlan
+from gateway.kit.line import Answer
 from gateway.kit.registers import (
     FORMATS,
     ORDERS,
@@ -24,8 +26,8 @@ from gateway.kit.registers import (
     size_of,
 )
 from gateway.plugin import Device, Readings, quality
-from plugins.modbus.plan.read_plan import PROBE_AFTER, RELEARN_AFTER, ReadPlan
-from plugins.modbus.requests import Answer, Request
+from plugins.modbus.plan.reading import ModbusReading
+from plugins.modbus.requests import ModbusRequest
 from plugins.modbus.tests.fakes import floats, make_device, words
 
 T_NS = 1_800_000_000_000_000_000
@@ -40,7 +42,7 @@ class Memory:
         self.limit = 125
         self.asked: list[range] = []
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: ModbusRequest) -> Answer:
         function, start, count = struct.unpack(">BHH", request.pdu)
         addresses = range(start, start + count)
         self.asked.append(addresses)
@@ -53,7 +55,7 @@ class Memory:
         bits = [self.data[at // 8] >> at % 8 & 1 for at in addresses]
         return bytes(sum(bit << n for n, bit in enumerate(bits[at : at + 8])) for at in range(0, len(bits), 8))
 
-    def scan(self, plan: ReadPlan, now: float = 0.0, most: int = 1000) -> Any:
+    def scan(self, plan: BlockPlan, now: float = 0.0, most: int = 1000) -> Any:
         """One scan as the driver makes it."""
         plan.prepare(now)
         answers = [self.answer(request) for request in plan.requests]
@@ -62,8 +64,8 @@ class Memory:
         return plan.values(answers, now, T_NS)
 
 
-def plan_of(device: Device) -> ReadPlan:
-    return ReadPlan(device, device.tags, now=0.0)
+def plan_of(device: Device) -> BlockPlan:
+    return BlockPlan(device, device.tags, ModbusReading(device.config), now=0.0)
 
 
 SENSELESS = object()

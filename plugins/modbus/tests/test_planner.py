@@ -5,14 +5,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.kit.blocks import AddressBlock
 from gateway.plugin import Device
-from plugins.modbus.plan.describe import describe, doubts
-from plugins.modbus.plan.planner import Block, blocks_of, spans_of, time_of
+from plugins.modbus.driver import Modbus
+from plugins.modbus.plan.doubts import doubts
+from plugins.modbus.plan.reading import ModbusReading
 from plugins.modbus.tests.fakes import floats, make_device, words
 
 
+def blocks_of(device: Device) -> list[AddressBlock]:
+    reading = ModbusReading(device.config)
+    return reading.blocks(reading.spans(device.tags))
+
+
 def plan(device: Device) -> list[str]:
-    return [str(block) for block in blocks_of(spans_of(device.tags), device.config)]
+    return [str(block) for block in blocks_of(device)]
 
 
 def test_neighbours_share_one_request_whatever_their_order() -> None:
@@ -58,7 +65,7 @@ def test_every_tag_is_read_whole_once_and_within_the_limits(
 ) -> None:
     tags = {f"t{n}": {"address": f"hr:{at}", "type": type_} for n, (at, type_) in enumerate(places)}
     device = make_device(tags, max_gap=gap, max_registers=limit)
-    blocks = blocks_of(spans_of(device.tags), device.config)
+    blocks = blocks_of(device)
     rows = [row for block in blocks for span in block.spans for row in span.rows]
     assert sorted(rows) == list(range(len(places)))
     for block in blocks:
@@ -68,7 +75,7 @@ def test_every_tag_is_read_whole_once_and_within_the_limits(
 
 def test_check_is_told_the_requests_and_what_a_gap_would_save() -> None:
     device = make_device(floats(2) | words(10, 30) | {"run": "co:0"}, scan="1s", max_gap=0)
-    assert describe(device) == [
+    assert Modbus.plan(device) == [
         "every 1 s: 4 requests for 5 tags",
         "  00001: 1 coil, 1 tag",
         "  40001-40004: 4 holding registers, 2 tags",
@@ -81,14 +88,14 @@ def test_check_is_told_the_requests_and_what_a_gap_would_save() -> None:
 
 def test_check_is_told_the_plan_of_each_scan() -> None:
     tags = {"fast": {"address": "hr:0", "type": "int16", "scan": "100ms"}, "slow": {"address": "hr:1", "type": "int16"}}
-    assert [line for line in describe(make_device(tags)) if "every" in line] == [
+    assert [line for line in Modbus.plan(make_device(tags)) if "every" in line] == [
         "every 0.1 s: 1 request for 1 tag",
         "every 1 s: 1 request for 1 tag",
     ]
 
 
 def test_a_long_plan_is_cut() -> None:
-    assert describe(make_device(words(*range(0, 60, 2)), max_gap=0))[-2:] == [
+    assert Modbus.plan(make_device(words(*range(0, 60, 2)), max_gap=0))[-2:] == [
         "  and 10 more",
         "  max_gap = 1 would make it 1 request",
     ]
@@ -96,7 +103,7 @@ def test_a_long_plan_is_cut() -> None:
 
 @pytest.mark.parametrize("gap", [1, 5])
 def test_unused_addresses_in_a_request_are_named(gap: int) -> None:
-    lines = describe(make_device(words(0, 2), max_gap=gap))
+    lines = Modbus.plan(make_device(words(0, 2), max_gap=gap))
     assert lines[1] == "  40001-40003: 3 holding registers, 2 tags, 1 of them unused"
 
 
@@ -122,19 +129,20 @@ def test_every_tag_gets_a_request_of_its_own_where_a_device_wants_that() -> None
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=9, unique=True), st.integers(0, 16), st.integers(2, 40))
 def test_no_other_division_takes_less_time_on_the_line(offsets: list[int], gap: int, limit: int) -> None:
     device = on_serial_line(words(*offsets), max_gap=gap, max_registers=limit)
-    spans = spans_of(device.tags)
+    reading = ModbusReading(device.config)
+    spans = reading.spans(device.tags)
     least = min(
-        time_of(blocks, device.config)
+        reading.time_of(blocks)
         for count in range(len(spans))
         for cuts in combinations(range(1, len(spans)), count)
         if (blocks := divided(spans, cuts, gap, limit))
     )
-    assert time_of(blocks_of(spans, device.config), device.config) <= least + 1e-12
+    assert reading.time_of(reading.blocks(spans)) <= least + 1e-12
 
 
-def divided(spans: Any, cuts: tuple[int, ...], gap: int, limit: int) -> list[Block]:
+def divided(spans: Any, cuts: tuple[int, ...], gap: int, limit: int) -> list[AddressBlock]:
     """The blocks that end at these cuts; none if they are not allowed."""
-    blocks = [Block(tuple(spans[begin:end])) for begin, end in zip((0, *cuts), (*cuts, len(spans)), strict=True)]
+    blocks = [AddressBlock(tuple(spans[begin:end])) for begin, end in zip((0, *cuts), (*cuts, len(spans)), strict=True)]
     holes = [
         right.start - left.end for block in blocks for left, right in zip(block.spans, block.spans[1:], strict=False)
     ]
@@ -144,16 +152,14 @@ def divided(spans: Any, cuts: tuple[int, ...], gap: int, limit: int) -> list[Blo
 
 def test_a_large_device_is_planned_at_once() -> None:
     device = make_device(words(*range(0, 60000, 7)))
-    assert len(blocks_of(spans_of(device.tags), device.config)) == 477
+    assert len(blocks_of(device)) == 477
 
 
 def test_the_time_on_a_serial_line_follows_from_its_settings() -> None:
     device = on_serial_line(words(*range(100)), parity="even")
     # 8 + 205 bytes of 11 bits at 9600 baud, two silences of 3.5 bytes, and 5 ms for the device to begin.
-    assert time_of(blocks_of(spans_of(device.tags), device.config), device.config) == pytest.approx(
-        (8 + 205 + 7) * 11 / 9600 + 0.005
-    )
-    assert describe(device)[0] == "every 1 s: 1 request for 100 tags, 257 ms on the line"
+    assert ModbusReading(device.config).time_of(blocks_of(device)) == pytest.approx((8 + 205 + 7) * 11 / 9600 + 0.005)
+    assert Modbus.plan(device)[0] == "every 1 s: 1 request for 100 tags, 257 ms on the line"
 
 
 def test_check_is_told_of_a_line_that_cannot_keep_its_scans() -> None:

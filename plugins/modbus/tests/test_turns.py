@@ -3,11 +3,11 @@
 import asyncio
 import struct
 
+from gateway.kit.line import NO_ANSWER, AskingPace, Exchange
+from gateway.kit.line.turns import Turns
 from gateway.plugin import Device
-from plugins.modbus.driver import Modbus, pace_of
-from plugins.modbus.line.exchange import Exchange, Pace
-from plugins.modbus.line.turns import Turns
-from plugins.modbus.requests import NO_ANSWER, Request, echo
+from plugins.modbus.driver import Modbus
+from plugins.modbus.requests import ModbusRequest, echo
 from plugins.modbus.tests.fakes import RawDevice, connected, make_device, registers, words
 
 
@@ -59,8 +59,8 @@ async def test_scans_of_one_device_take_turns_as_well() -> None:
         device, other = make_device(tags, port=raw.port, max_gap=0), device_of(raw, 2, 1)
         async with connected(device, other) as driver:
             await driver.read(device.tags)
-            one = pace_of(device.config, device.config.timeout)
-            assert driver._ways[device.tags][1] == Pace(one.patience, 3 * one.whole, one.retries, one.pause)
+            one = driver.pace(device.config, 1)
+            assert driver._ways[device.tags][1] == AskingPace(one.patience, 3 * one.whole, one.retries, one.pause)
 
 
 async def test_an_exchange_that_is_dropped_is_asked_no_more() -> None:
@@ -99,5 +99,5 @@ async def test_time_is_over_for_what_was_not_sent_in_it() -> None:
 
 
 def exchange(count: int, until: float = 9.0) -> Exchange:
-    requests: list[Request] = [echo(1, number) for number in range(count)]
-    return Exchange(requests, Pace(), until, asyncio.get_running_loop().create_future())
+    requests: list[ModbusRequest] = [echo(1, number) for number in range(count)]
+    return Exchange(requests, AskingPace(), until, asyncio.get_running_loop().create_future())

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.kit.line.request_line import MAX_DAMAGED
 from gateway.plugin import Device, DeviceError, LinkError, Readings, quality
 from gateway.testing import eventually
 from plugins.modbus.driver import Modbus
-from plugins.modbus.line.connection import MAX_DAMAGED
 from plugins.modbus.line.framing import crc16
 from plugins.modbus.tests.fakes import connected, make_device, time_passes, words
 
@@ -181,7 +181,7 @@ async def test_a_stream_is_dropped_when_a_living_unit_does_not_say_where_it_is()
         async with connected(device) as driver:
             readings = await silent_at(raw, driver, device, 2)
             assert isinstance(readings, Readings)
-            with pytest.raises(LinkError, match="gives no number back"):
+            with pytest.raises(LinkError, match="gives no mark back"):
                 await silent_at(raw, driver, device, 3)
 
 
@@ -215,8 +215,8 @@ async def test_a_dead_unit_is_probed_with_the_patience_that_the_line_deserves() 
             await give_up(raw, driver, dead)
             raw.answer = answer
             _, pace = driver._ways[dead.tags]
-            assert driver._connection._silence.patience(1, pace) < pace.patience
-            assert driver._connection._silence.patience(2, pace) == pace.patience
+            assert driver._line._patience.of(1, pace) < pace.patience
+            assert driver._line._patience.of(2, pace) == pace.patience
             assert await read(driver, alive) == [0, 1, 2, 3]
 
 
@@ -285,7 +285,7 @@ def spoilt(spoil: Any, request: bytes, mischief: Mischief) -> bytes:
 @pytest.fixture
 def no_end_of_doubts(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is, nothing is older than what is still expected."""
-    monkeypatch.setattr("plugins.modbus.line.doubts.LONG", 1e6)
+    monkeypatch.setattr("gateway.kit.line.owed_answers.LONG", 1e6)
 
 
 async def campaign(spoils: list[Any], patience: str = "30ms") -> int:

@@ -14,7 +14,7 @@ from gateway.kit.registers import FORMATS, ORDERS, decode, size_of
 from gateway.plugin import Device, DeviceError, Readings
 from plugins.modbus.config import ModbusDevice, ModbusTag
 from plugins.modbus.driver import Modbus
-from plugins.modbus.requests import Request
+from plugins.modbus.requests import ModbusRequest
 from plugins.modbus.tests.fakes import RawDevice, connected, exception, make_device, registers, words
 from plugins.modbus.writing import write_of
 from tests.kit.test_registers import values_of
@@ -167,5 +167,7 @@ async def read(driver: Modbus, device: Device) -> list[float]:
 
 
 def test_a_device_that_answers_for_another_unit_may_also_confirm_writes_so() -> None:
-    request: Request = write_of(ModbusTag(address="hr:1", type="int16"), PLC.model_copy(update={"any_unit": True}), 1)
+    request: ModbusRequest = write_of(
+        ModbusTag(address="hr:1", type="int16"), PLC.model_copy(update={"any_unit": True}), 1
+    )
     assert request.any_unit

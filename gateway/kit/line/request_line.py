@@ -1,18 +1,19 @@
-"""One line to Modbus devices: bytes, timers, and who waits. What they mean is decided in `dialogue.py`."""
+"""A line to devices that answer requests: bytes, timers, who waits. What they mean is decided in `exchange_state.py`."""
 
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+from typing import Any, Generic, Protocol, cast
 
-from gateway.kit import Receiver
+from gateway.config.tls import Tls
+from gateway.kit.dialling import dial
+from gateway.kit.line.answers import Answer
+from gateway.kit.line.exchange import AskingPace, Exchange
+from gateway.kit.line.exchange_state import ExchangeState, LineManners, SilentError
+from gateway.kit.line.framing import DamagedError, LineFraming, R
+from gateway.kit.line.timeouts import timeouts_of
+from gateway.kit.receiver import Receiver
 from gateway.plugin import LinkError
-
-from ..requests import Answer, Request
-from .dialogue import Dialogue, SilentError
-from .exchange import Exchange, Pace
-from .framing import DamagedError, Framing
-from .watch import watch_of
 
 MAX_DAMAGED = 8
 """Damaged frames one after the other, without a sound one, that end the connection."""
@@ -24,8 +25,8 @@ _EARLY = 0.002
 """Seconds by which a timer may fire before its time."""
 
 
-class Transport(Protocol):
-    """What a connection needs of a socket or a serial port."""
+class ByteTransport(Protocol):
+    """What a line needs of a socket or a serial port."""
 
     def write(self, data: bytes) -> None: ...
     def abort(self) -> None: ...
@@ -33,37 +34,20 @@ class Transport(Protocol):
     def resume_reading(self) -> None: ...
 
 
-class Connection(Receiver):
-    """Sends requests, at most `max_in_flight` at once, and hands out their answers.
+class RequestLine(Receiver, Generic[R]):
+    """Sends requests, at most `max_in_flight` at once, and hands out their answers. One object is one connection."""
 
-    `gap` is the silence between two frames in seconds, `noisy` says that stray bytes are a fact of life on such a line,
-    `datagrams` that each frame is sent alone, and `advice` is what a person should look at when nothing at all is heard.
-    """
-
-    def __init__(
-        self,
-        peer: str,
-        framing: Framing,
-        *,
-        max_in_flight: int = 1,
-        gap: float = 0.0,
-        noisy: bool = False,
-        datagrams: bool = False,
-        numbers_count: bool = True,
-        advice: str = "",
-    ) -> None:
+    def __init__(self, peer: str, framing: LineFraming[R], manners: LineManners) -> None:
         super().__init__(framing)
         self._peer = peer
         self._framing = framing
-        self._dialogue = Dialogue(
-            framing, max_in_flight=max_in_flight, gap=gap, noisy=noisy, numbers_count=numbers_count
-        )
-        self._open = self._dialogue.open
-        self._turns = self._dialogue.turns
-        self._silence = self._dialogue.silence
-        self._gap = gap
-        self._datagrams = datagrams
-        self._advice = advice
+        self._state = ExchangeState(framing, manners)
+        self._open = self._state.open
+        self._turns = self._state.turns
+        self._patience = self._state.patience
+        self.manners = manners
+        self._gap = manners.gap
+        self._datagrams = manners.datagrams
         self._damaged = 0
         self._heard = False
         self._last = 0.0
@@ -76,53 +60,53 @@ class Connection(Receiver):
         self._resume: asyncio.TimerHandle | None = None
         self._quiet: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-        self._watch = watch_of(self._loop)
+        self._timeouts = timeouts_of(self._loop)
         self._lost = self._loop.create_future()
 
     @property
     def counts(self) -> Mapping[str, int]:
         """What went wrong and was made good: retries, damaged, late and stray answers."""
-        return self._dialogue.counts
+        return self._state.counts
 
-    def brief(self, pace: Pace) -> Pace:
+    def brief(self, pace: AskingPace) -> AskingPace:
         """How to ask for what did not answer last time."""
-        return self._silence.brief(pace)
+        return self._patience.brief(pace)
 
     @property
-    def numbers_proven(self) -> bool:
+    def ids_proven(self) -> bool:
         """Whether the far side gives transaction ids back; it can be set, where that is known from before."""
-        return self._dialogue.numbers_proven
+        return self._state.ids_proven
 
-    @numbers_proven.setter
-    def numbers_proven(self, proven: bool) -> None:
-        self._dialogue.numbers_proven = proven
+    @ids_proven.setter
+    def ids_proven(self, proven: bool) -> None:
+        self._state.ids_proven = proven
 
     @property
-    def last_number(self) -> int | None:
+    def last_id(self) -> int | None:
         """The transaction id that was given last, for the next connection to go on from."""
-        return self._dialogue.last_number
+        return self._state.last_id
 
-    @last_number.setter
-    def last_number(self, number: int) -> None:
-        self._dialogue.last_number = number
+    @last_id.setter
+    def last_id(self, number: int) -> None:
+        self._state.last_id = number
 
     @property
     def misfit(self) -> bytes:
         """The last frame of another length than was asked for."""
-        return self._dialogue.misfit
+        return self._state.misfit
 
     @property
     def odd(self) -> str:
         """What was odd about the last frame, when it answered something else; else empty."""
-        return self._dialogue.odd
+        return self._state.odd
 
     @property
-    def gives_no_numbers(self) -> bool:
+    def gives_no_ids(self) -> bool:
         """Whether answers are told apart by their turn alone."""
-        return self._dialogue.gives_no_numbers
+        return self._state.gives_no_ids
 
     async def exchange(
-        self, requests: Sequence[Request], pace: Pace, until: float | None = None, *, urgent: bool = False
+        self, requests: Sequence[R], pace: AskingPace, until: float | None = None, *, urgent: bool = False
     ) -> list[Answer]:
         """The answers to these requests to one unit, in their order; by the loop's time `until` at the latest. Exchanges
         take turns by request; `urgent` ones go before all others.
@@ -137,10 +121,10 @@ class Connection(Receiver):
         now = self._loop.time()
         if self._heard and not self._open and not self._turns:
             self._rested = now - self._last
-        exchange = Exchange(requests, pace, until or now + pace.whole, self._loop.create_future())
+        exchange: Exchange[R] = Exchange(requests, pace, until or now + pace.whole, self._loop.create_future())
         self._turns.add(exchange, urgent)
         self._send(now)
-        self._watch.add(self, min(now + self._silence.patience(exchange.unit, pace), exchange.until))
+        self._timeouts.add(self, min(now + self._patience.of(exchange.unit, pace), exchange.until))
         try:
             return await exchange.done
         except asyncio.CancelledError:
@@ -149,7 +133,7 @@ class Connection(Receiver):
 
     def rest(self, seconds: float) -> None:
         """Send nothing for so long."""
-        self._dialogue.not_before = self._loop.time() + seconds
+        self._state.not_before = self._loop.time() + seconds
 
     async def close(self) -> None:
         """Close at once, and wait until the socket is gone, since many devices allow few connections."""
@@ -161,20 +145,20 @@ class Connection(Receiver):
         if not self._open and not self._turns:
             return None
         try:
-            self._dialogue.expire(now)
+            self._state.expire(now)
         except LinkError as error:
             self._drop(error)
         self._send(now)
-        return self._dialogue.next_due()
+        return self._state.next_due()
 
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(Transport, transport)
+        self._transport = cast(ByteTransport, transport)
         self.flow = None if self._datagrams else self._transport
 
     def data_received(self, data: bytes) -> None:
-        self._silence.reads = 0
+        self._patience.reads = 0
         self._heard = True
         self._rested = 0.0
         if self._quiet is not None:
@@ -193,18 +177,18 @@ class Connection(Receiver):
             return
         self._last = now = self._loop.time()
         try:
-            self._dialogue.take(self._framing.opened(frame), now)
+            self._state.take(self._framing.opened(frame), now)
             self._damaged = 0
         except DamagedError:
             self._spoilt()
         except LinkError as error:
             self._drop(error)
         else:
-            if self._dialogue.held is not None:
-                self._watch.add(self, self._dialogue.next_due() or 0.0)
+            if self._state.held is not None:
+                self._timeouts.add(self, self._state.next_due() or 0.0)
 
     def nonsense_received(self, reason: str) -> None:
-        if self._framing.numbered:
+        if self._framing.ids:
             self._drop(LinkError(reason))
         else:
             self._spoilt()
@@ -216,9 +200,9 @@ class Connection(Receiver):
     def connection_lost(self, error: Exception | None) -> None:
         idle = not self._open and not self._turns
         self.closed_idle = self._heard and not self._error and (idle or self._rested > _IDLE)
-        never = " before any answer; is this its Modbus port, and has it a connection left?"
+        never = f" before any answer; is this its {self.manners.protocol} port, and has it a connection left?"
         self._fail(f"{self._peer}: {_loss(error)}{'' if self._heard else never}")
-        self._watch.remove(self)
+        self._timeouts.remove(self)
         for timer in (self._resume, self._quiet):
             if timer is not None:
                 timer.cancel()
@@ -230,24 +214,24 @@ class Connection(Receiver):
         if self._quiet is not None or self._error:
             return
         try:
-            frames = self._dialogue.next_frames(now)
+            frames = self._state.next_frames(now)
         except LinkError as error:
             self._drop(error)
             return
         if frames:
             self._write(frames)
-        if now < self._dialogue.not_before and self._turns and self._resume is None:
-            self._resume = self._loop.call_at(self._dialogue.not_before, self._resumed)
+        if now < self._state.not_before and self._turns and self._resume is None:
+            self._resume = self._loop.call_at(self._state.not_before, self._resumed)
 
     def _resumed(self) -> None:
         self._resume = None
         now = self._loop.time()
-        due = self._dialogue.not_before
+        due = self._state.not_before
         self._send(due if now < due < now + _EARLY else now)
 
     def _write(self, frames: Sequence[bytes]) -> None:
-        if not self._framing.numbered and self.unfinished:  # bytes that are no part of an answer
-            self._dialogue.counts["stray"] += 1
+        if not self._framing.ids and self.unfinished:  # bytes that are no part of an answer
+            self._state.counts["stray"] += 1
             self.forget()
         if len(frames) == 1:
             self._transport.write(frames[0])
@@ -262,10 +246,12 @@ class Connection(Receiver):
     def _spoilt(self) -> None:
         """A frame is damaged: wait until the line is quiet, then go on."""
         self.forget()
-        self._dialogue.counts["damaged"] += 1
+        self._state.counts["damaged"] += 1
         self._damaged += 1
         if self._damaged > MAX_DAMAGED:
-            self._fail(f"{self._peer}: {MAX_DAMAGED} damaged answers in a row{self._advice}; connection dropped")
+            self._fail(
+                f"{self._peer}: {MAX_DAMAGED} damaged answers in a row{self.manners.if_damaged}; connection dropped"
+            )
         else:
             self._wait_for_quiet()
 
@@ -277,21 +263,22 @@ class Connection(Receiver):
     def _quieted(self) -> None:
         self._quiet = None
         try:
-            self._dialogue.spoilt()
+            self._state.spoilt()
         except LinkError as error:
             self._drop(error)
         self._send(self._loop.time())
 
-    def _give_up(self, exchange: Exchange) -> None:
+    def _give_up(self, exchange: Exchange[R]) -> None:
         try:
-            self._dialogue.give_up(exchange, self._loop.time())
+            self._state.give_up(exchange, self._loop.time())
         except LinkError as error:
             self._drop(error)
         if not self._error:
             self._send(self._loop.time())
 
     def _drop(self, error: LinkError) -> None:
-        self._fail(f"{self._peer}: {error}{self._advice if isinstance(error, SilentError) else '; connection dropped'}")
+        silent = isinstance(error, SilentError)
+        self._fail(f"{self._peer}: {error}; {self.manners.if_silent if silent else 'connection dropped'}")
 
     def _fail(self, reason: str) -> None:
         if self._error:
@@ -299,7 +286,7 @@ class Connection(Receiver):
         self._error = reason
         self.stop()
         self._transport.abort()
-        self._dialogue.end(reason)
+        self._state.end(reason)
 
 
 def _loss(error: Exception | None) -> str:
@@ -307,3 +294,44 @@ def _loss(error: Exception | None) -> str:
         return "the device closed the connection"
     number = error.errno if isinstance(error, OSError) else None
     return f"connection lost ({os.strerror(number) if number else error})"
+
+
+async def open_line(
+    line: RequestLine[Any], host: str, port: int, *, tls: Tls | bool = False, look_at: str = ""
+) -> None:
+    """Dial by TCP, or by UDP where the line's manners say `datagrams`. Raises LinkError; see `gateway.kit.dial`."""
+    if not line.manners.datagrams:
+        await dial(lambda: line, host, port, tls=tls, look_at=look_at)
+        return
+    try:
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _LineDatagrams(line), remote_addr=(host, port)
+        )
+    except (OSError, UnicodeError) as error:
+        raise LinkError(f"cannot reach {host}:{port}: {error}") from error
+    line.connection_made(_DatagramSocket(transport))  # type: ignore[arg-type]  # what a line uses of one
+
+
+class _LineDatagrams(asyncio.DatagramProtocol):
+    """Hands datagrams to a line: each is a frame, and nothing of it is kept for the next."""
+
+    def __init__(self, line: RequestLine[Any]) -> None:
+        self._line = line
+
+    def datagram_received(self, data: bytes, _from: Any) -> None:
+        self._line.data_received(data)
+        self._line.forget()
+
+    def error_received(self, error: OSError | Exception) -> None:
+        self._line.end(error)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._line.connection_lost(error)
+
+
+class _DatagramSocket:
+    """A socket for datagrams, written to as a stream is."""
+
+    def __init__(self, transport: asyncio.DatagramTransport) -> None:
+        self.write = transport.sendto
+        self.abort = transport.abort

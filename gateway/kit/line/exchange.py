@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic
 
-from ..requests import UNSENT, Answer, Request
+from gateway.kit.line.answers import UNSENT, Answer
+from gateway.kit.line.framing import R
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class AskingPace:
     """How a device bears to be asked. Times in seconds."""
 
     patience: float = 3.0
@@ -24,13 +26,13 @@ class Pace:
     """Silence that the device wants after each of its answers."""
 
 
-class Exchange:
+class Exchange(Generic[R]):
     """Requests to one unit, in order. `answers` holds what has come, `done` is set when all is there."""
 
     __slots__ = ("answers", "done", "heard", "missing", "pace", "requests", "unit", "unsent", "until")
 
     def __init__(
-        self, requests: Sequence[Request], pace: Pace, until: float, done: "asyncio.Future[list[Answer]]"
+        self, requests: Sequence[R], pace: AskingPace, until: float, done: "asyncio.Future[list[Answer]]"
     ) -> None:
         self.requests = requests
         self.unit = requests[0].unit

@@ -5,20 +5,22 @@ from collections.abc import Container
 MAX_LATE = 64
 """How many given-up requests are remembered as such."""
 
-NO_NUMBERS = frozenset((0, 1, 0xFFFF))
-"""What devices that give no numbers back put in their place."""
-
-_FIRST = 0x5300
-"""Far from NO_NUMBERS."""
+_FIRST = 0.325
+"""Where among the numbers it begins: far from those that stand for none."""
 
 _RECENT = 256
 
 
-class Numbers:
-    """The 16-bit numbers of one connection."""
+class TransactionIds:
+    """The numbers of one connection."""
 
-    def __init__(self) -> None:
-        self.last = _FIRST
+    def __init__(self, count: int) -> None:
+        """`count` is how many there are, a power of two."""
+        self._mask = count - 1
+        self._recent = min(_RECENT, count // 2)
+        self.none = frozenset((0, 1, self._mask))
+        """What devices that give no numbers back put in their place."""
+        self.last = int(_FIRST * count)
         """The one that was given last. It goes on from connection to connection: a device server may deliver on a new one
         what was asked for on the one before."""
         self._late: dict[int, None] = {}
@@ -29,15 +31,15 @@ class Numbers:
 
     def next(self, taken: Container[int]) -> int:
         """A number that is neither taken nor owed."""
-        number = (self.last + 1) & 0xFFFF
+        number = (self.last + 1) & self._mask
         while number in taken or number in self._late:
-            number = (number + 1) & 0xFFFF
+            number = (number + 1) & self._mask
         self.last = number
         return number
 
     def was_given(self, number: int) -> bool:
         """Whether it was one of the last numbers: what carries it is an answer that came twice, or too late."""
-        return (self.last - number) & 0xFFFF < _RECENT
+        return (self.last - number) & self._mask < self._recent
 
     def give_up(self, number: int) -> None:
         """Nobody waits for it any more, and its answer may come late."""

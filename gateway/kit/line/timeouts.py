@@ -5,7 +5,7 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 
-class Watched(Protocol):
+class Awaiting(Protocol):
     """Something with requests under way."""
 
     def expire(self, now: float) -> float | None:
@@ -13,26 +13,26 @@ class Watched(Protocol):
         ...
 
 
-class Watch:
+class Timeouts:
     """Calls `expire` when it is due, or later connections' is."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._watched: set[Watched] = set()
+        self._awaiting: set[Awaiting] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         """When the timer fires."""
 
-    def add(self, watched: Watched, due: float) -> None:
+    def add(self, awaiting: Awaiting, due: float) -> None:
         """From now on its requests are watched; the first is over its time at `due`."""
-        self._watched.add(watched)
+        self._awaiting.add(awaiting)
         if self._timer is None or due < self._due:
             self._arm(due)
 
-    def remove(self, watched: Watched) -> None:
+    def remove(self, awaiting: Awaiting) -> None:
         """It has ended."""
-        self._watched.discard(watched)
-        if not self._watched and self._timer is not None:
+        self._awaiting.discard(awaiting)
+        if not self._awaiting and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
@@ -46,22 +46,22 @@ class Watch:
         self._timer = None
         now = self._loop.time()
         soonest: float | None = None
-        for watched in list(self._watched):
-            due = watched.expire(now)
+        for awaiting in list(self._awaiting):
+            due = awaiting.expire(now)
             if due is None:
-                self._watched.discard(watched)
+                self._awaiting.discard(awaiting)
             elif soonest is None or due < soonest:
                 soonest = due
         if soonest is not None:
             self._arm(max(soonest, now + 0.001))
 
 
-_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = WeakKeyDictionary()
+_timeouts: WeakKeyDictionary[asyncio.AbstractEventLoop, Timeouts] = WeakKeyDictionary()
 
 
-def watch_of(loop: asyncio.AbstractEventLoop) -> Watch:
-    """The loop's watch."""
-    watch = _watches.get(loop)
-    if watch is None:
-        watch = _watches[loop] = Watch(loop)
-    return watch
+def timeouts_of(loop: asyncio.AbstractEventLoop) -> Timeouts:
+    """The loop's."""
+    found = _timeouts.get(loop)
+    if found is None:
+        found = _timeouts[loop] = Timeouts(loop)
+    return found

@@ -1,24 +1,23 @@
 """The read plan of one scan, and what it learns from the device's refusals and silences.
 
-A device that lacks one register of a block refuses the whole block, answers it in another length, or not at all. Such a
+A device that lacks one address of a block refuses the whole block, answers it in another length, or not at all. Such a
 block is halved until the addresses that are really to blame stand alone; these are parked and tried again now and then, the
 rest is read on in fewer, larger blocks. Silence costs time, so blocks that were silent are asked last, and briefly.
 
-What was learned is kept over connections: a silent register may be what ended the last one.
+What was learned is kept over connections: a silent address may be what ended the last one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.kit.blocks.decoder import Decoded, Decoder, Place
+from gateway.kit.blocks.areas import AddressBlock, AddressSpan
+from gateway.kit.blocks.decoder import BlockDecoder, DecodedBlocks, ValuePlace
+from gateway.kit.blocks.reading import BlockReading
+from gateway.kit.line.answers import NO_ANSWER, Answer, LineRequest
 from gateway.plugin import Device, Readings, Tags, quality
-
-from ..config import ModbusDevice, ModbusTag
-from ..exceptions import divisible, heard, quality_of
-from ..requests import NO_ANSWER, Answer, Request, read
-from .planner import Block, Span, blocks_of, spans_of
 
 PROBE_AFTER = 10.0
 """Seconds after which a parked address is tried again: what was repaired delivers soon."""
@@ -30,16 +29,17 @@ PROBES = 4
 """Parked addresses tried in one scan, at most, so that they do not delay the good ones."""
 
 
-class ReadPlan:
+class BlockPlan:
     """Requests for one `Tags`, and the way from their answers to values. It knows no connection and no clock: `now` is in
     seconds of a monotonic one."""
 
-    def __init__(self, device: Device, tags: Tags, now: float) -> None:
+    def __init__(self, device: Device, tags: Tags, reading: BlockReading[Any, Any], now: float) -> None:
         self._device = device
-        self._options: ModbusDevice = device.config
+        self._reading = reading
+        self.refusals = reading.refusals
         self._ids = tags.ids
         self._tags = tuple(tags)  # not `tags` itself, under which the driver keeps this plan weakly
-        self._spans = spans_of(tags)
+        self._spans = reading.spans(tags)
         self._payload: bytes | None = None
         self._note({})
         self._start_over(now)
@@ -54,13 +54,13 @@ class ReadPlan:
         if now >= self._relearn_at:
             self._start_over(now, self._parked)
         elif due := [span for span, (_, at) in self._parked.items() if now >= at][:PROBES]:
-            probes = {Block((span,)): int(self._parked.pop(span)[0] == NO_ANSWER) for span in due}
+            probes = {AddressBlock((span,)): int(self._parked.pop(span)[0] == NO_ANSWER) for span in due}
             self._probing.update(due)
             self._silent |= {block: 1 for block, silent in probes.items() if silent}
             self._use([*self.blocks, *probes])
 
     def _halve_all_silent(self) -> None:
-        blocks: list[Block] = []
+        blocks: list[AddressBlock] = []
         for block in self.blocks:
             parts = block.halves() if block in self._silent and len(block.spans) > 1 else (block,)
             if block in self._silent:
@@ -77,7 +77,11 @@ class ReadPlan:
         """Put halves in the place of refused blocks, the smallest first and at most so many. Returns the answers to go on
         with, None for each half, which is to be asked now."""
         return self._halved(
-            [at for at, answer in enumerate(answers) if divisible(answer) and len(self.blocks[at].spans) > 1],
+            [
+                at
+                for at, answer in enumerate(answers)
+                if self.refusals.divisible(answer) and len(self.blocks[at].spans) > 1
+            ],
             answers,
             most,
         )
@@ -93,7 +97,7 @@ class ReadPlan:
         chosen = sorted(refused, key=lambda at: len(self.blocks[at].spans))[:most]
         if not chosen:
             return list(answers)
-        blocks: list[Block] = []
+        blocks: list[AddressBlock] = []
         left: list[Answer | None] = []
         for at, (block, answer) in enumerate(zip(self.blocks, answers, strict=True)):
             if at not in chosen:
@@ -141,55 +145,48 @@ class ReadPlan:
             self._payload = payload
         return self._found.value if self._plain and not self.refused else self._readings(t_ns)
 
-    def names(self, spans: Iterable[Span]) -> list[str]:
+    def names(self, spans: Iterable[AddressSpan]) -> list[str]:
         """Names of the tags in these spans."""
         return [self._tags[row].name for span in spans for row in span.rows]
 
-    def _start_over(self, now: float, parked: Mapping[Span, tuple[int, float]] | None = None) -> None:
+    def _start_over(self, now: float, parked: Mapping[AddressSpan, tuple[int, float]] | None = None) -> None:
         """Read in blocks as large as may be, without reading over what is parked."""
-        self._parked: dict[Span, tuple[int, float]] = dict(parked or {})
+        self._parked: dict[AddressSpan, tuple[int, float]] = dict(parked or {})
         """Missing addresses: exception code, and when to try again."""
-        self._probing: set[Span] = set()
-        self._silent: dict[Block, int] = {}
+        self._probing: set[AddressSpan] = set()
+        self._silent: dict[AddressBlock, int] = {}
         """Blocks that did not answer when they were last asked, and how often."""
         self._suspected = False
         """Whether there were such blocks since it started over."""
         self._relearn_at = now + RELEARN_AFTER
-        between: list[list[Span]] = [[]]
+        between: list[list[AddressSpan]] = [[]]
         for span in self._spans:
             if span in self._parked:
                 between.append([])
             else:
                 between[-1].append(span)
-        self._use([block for spans in between if spans for block in blocks_of(spans, self._options)])
+        self._use([block for spans in between if spans for block in self._reading.blocks(spans)])
         self.whole = not self._parked
 
-    def _use(self, blocks: Sequence[Block]) -> None:
+    def _use(self, blocks: Sequence[AddressBlock]) -> None:
         if self._silent:
             blocks = sorted(blocks, key=lambda block: self._silent.get(block, 0))
         self.blocks = tuple(blocks)
-        self.requests: tuple[Request, ...] = tuple(self._request(block) for block in blocks)
-        self._decoder: Decoder | None = None
+        self.requests: tuple[LineRequest, ...] = tuple(self._request(block) for block in blocks)
+        self._decoder: BlockDecoder | None = None
         self._payload = None
         self.whole = False
         """Whether it is as it was made: nothing is parked, halved or doubtful, and `prepare` has nothing to do."""
 
-    def _request(self, block: Block) -> Request:
-        return read(
-            self._options.unit,
-            block.area,
-            block.start,
-            block.end - block.start,
-            any_unit=self._options.any_unit,
-            padded=self._options.padded,
-        )
+    def _request(self, block: AddressBlock) -> LineRequest:
+        return self._reading.request(block.area, block.start, block.end - block.start)
 
     def _settle(self, answers: Sequence[Answer], now: float) -> list[bytes]:
         """Note what was refused or silent, park what is missing. Returns the payloads of the blocks that stay."""
-        alive = heard(answers)
+        alive = self.refusals.heard(answers)
         silent = dict(self._silent)
-        refused: dict[Span, int] = {}
-        stay: dict[Block, bytes] = {}
+        refused: dict[AddressSpan, int] = {}
+        stay: dict[AddressBlock, bytes] = {}
         for block, request, answer in zip(self.blocks, self.requests, answers, strict=True):
             if answer != NO_ANSWER:
                 silent.pop(block, None)
@@ -197,7 +194,7 @@ class ReadPlan:
                 stay[block] = answer
                 continue
             refused |= dict.fromkeys(block.spans, answer)
-            if len(block.spans) == 1 and (divisible(answer) or (alive and answer == NO_ANSWER)):
+            if len(block.spans) == 1 and (self.refusals.divisible(answer) or (alive and answer == NO_ANSWER)):
                 silent.pop(block, None)
                 self._parked[block.spans[0]] = answer, now + PROBE_AFTER
                 continue
@@ -214,16 +211,16 @@ class ReadPlan:
         self._note(refused | {span: code for span, (code, _) in self._parked.items()})
         return [stay[block] for block in self.blocks]
 
-    def _note(self, refused: Mapping[Span, int]) -> None:
+    def _note(self, refused: Mapping[AddressSpan, int]) -> None:
         self.refused = refused
         """What the device refused at the last scan, and by which exception code."""
         self._quality = np.zeros(len(self._tags), np.uint32)
         for span, code in refused.items():
-            self._quality[list(span.rows)] = quality_of(code)
+            self._quality[list(span.rows)] = self.refusals.quality(code)
 
-    def _decode(self, payload: bytes) -> Decoded:
+    def _decode(self, payload: bytes) -> DecodedBlocks:
         if self._decoder is None:
-            self._decoder = Decoder(len(self._tags), self._places())
+            self._decoder = BlockDecoder(len(self._tags), self._places())
         return self._decoder.decode(payload)
 
     def _readings(self, t_ns: int) -> Readings:
@@ -243,25 +240,15 @@ class ReadPlan:
             {row: value for row, value in found.exact.items() if good[row]},
         )
 
-    def _places(self) -> list[Place]:
+    def _places(self) -> list[ValuePlace]:
         """Where each tag's value stands in the blocks' payloads, one behind the other."""
         places = []
         begin = 0
         for block, request in zip(self.blocks, self.requests, strict=True):
-            places += [self._place(row, begin, span.start - block.start) for span in block.spans for row in span.rows]
+            places += [
+                self._reading.place(row, self._tags[row].config, begin, span.start - block.start)
+                for span in block.spans
+                for row in span.rows
+            ]
             begin += request.size
         return places
-
-    def _place(self, row: int, begin: int, offset: int) -> Place:
-        tag: ModbusTag = self._tags[row].config
-        at = tag.at()
-        if at.area.single_bits:
-            return Place(row, begin + offset // 8, "bool", bit=offset % 8)
-        byte = begin + 2 * offset
-        if at.bit is None:
-            order = tag.byte_order(self._options)
-            absent = tag.absent(self._options)
-            return Place(row, byte, tag.type or "", order, length=tag.length, encoding=tag.encoding, absent=absent)
-        if at.width == 1:
-            return Place(row, byte + (at.bit < 8), "bool", bit=at.bit % 8)
-        return Place(row, byte, tag.type or "uint16", bit=at.bit, width=at.width)

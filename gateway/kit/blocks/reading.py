@@ -1,0 +1,72 @@
+"""What a protocol says of itself, so that its devices are read in blocks."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from gateway.kit.blocks.areas import AddressBlock, AddressSpan, Area, cheapest, spans_of
+from gateway.kit.blocks.decoder import ValuePlace
+from gateway.kit.line.answers import LineRequest, Refusals
+from gateway.plugin import DeviceConfig, Tag, TagConfig
+
+D = TypeVar("D", bound=DeviceConfig)
+T = TypeVar("T", bound=TagConfig)
+
+
+class BlockReading(Generic[D, T]):
+    """How one device is read. A subclass for each protocol, an object for each device."""
+
+    refusals: ClassVar[Refusals]
+    """What the codes mean by which a device refuses."""
+
+    max_gap = 16
+    """Unused addresses that are read over to save a request, at most."""
+
+    apart = False
+    """Whether every tag is read by a request of its own."""
+
+    slow = False
+    """Whether bytes take time on the line, as on a serial one; then `check` tells the time of each scan."""
+
+    def __init__(self, options: D) -> None:
+        self.options = options
+
+    @staticmethod
+    def span(tag: Any) -> tuple[Area, int, int]:
+        """Where a tag's value stands, from its options alone: area, first address, one past the last."""
+        raise NotImplementedError
+
+    def place(self, row: int, tag: T, byte: int, offset: int) -> ValuePlace:
+        """What its value is, and where it stands in the data of a block that begin at `byte`; its span begins `offset`
+        addresses behind the block's."""
+        raise NotImplementedError
+
+    def most(self, area: Area) -> int:
+        """Addresses that one request may read there. Where the protocol bounds bytes, as many as they hold."""
+        raise NotImplementedError
+
+    def request(self, area: Area, start: int, count: int) -> LineRequest:
+        """The request for so many addresses."""
+        raise NotImplementedError
+
+    def time(self, size: int) -> float:
+        """Seconds that a request takes whose answer holds so many bytes of data. Blocks are made such that the sum is least;
+        by default, that there are few."""
+        return 0.002 + 1e-7 * size
+
+    def spans(self, tags: Iterable[Tag]) -> tuple[AddressSpan, ...]:
+        """What has to be read for these tags."""
+        return spans_of([tag.config for tag in tags], self.span)
+
+    def blocks(self, spans: Sequence[AddressSpan], max_gap: int | None = None) -> list[AddressBlock]:
+        """The requests for these spans, which come in order."""
+        if self.apart:
+            return [
+                AddressBlock((AddressSpan(each.area, each.start, each.end, (row,)),))
+                for each in spans
+                for row in each.rows
+            ]
+        return cheapest(spans, self.most, self.max_gap if max_gap is None else max_gap, self.time)
+
+    def time_of(self, blocks: Iterable[AddressBlock]) -> float:
+        """Seconds on the line."""
+        return sum(self.time(block.size) for block in blocks)
