@@ -142,7 +142,7 @@ def answers(framing: AnyFraming, asked: ModbusRequest, data: bytes) -> list[byte
     """The payloads that are taken for good; no other error than those two may come."""
     try:
         frames, _ = split(framing, data)
-        found = [framing.answer(asked, frame) for frame in frames if framing.body(frame)]
+        found = [framing.answer(asked, frame) for frame in frames]
     except (LinkError, DamagedError, ValueError):
         return []
     return [answer for answer in found if isinstance(answer, bytes)]
