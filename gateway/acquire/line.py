@@ -21,13 +21,16 @@ from gateway.core.clock import Clock
 from gateway.core.device_event import Told
 from gateway.core.errors import DeviceError, LinkError, PluginError
 from gateway.core.readings import Readings
+from gateway.core.tag import Tags
+from gateway.core.text import cleaned
 from gateway.isolation import Isolated, Process
+from gateway.kit.suspects import TRIAL
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver, Found
 from gateway.plugin.hosts import OpenLineHost
 from gateway.supervise import Backoff, Deadlines, Foreign, Health, containing, keep_running
 from gateway.supervise.foreign import Opening, outcome
-from gateway.supervise.keep_running import told
+from gateway.supervise.keep_running import EXPECTED, told
 
 SILENCE = 10
 """A subscription without a sign of life for this many scans, and at least 30 s, is torn down, unless `max_silence` says
@@ -36,6 +39,10 @@ BACK_SOON = 12.0
 """Seconds within which a line dials again, its time-out counted in: what was repaired delivers soon, whatever it did."""
 WITHOUT_A_PAUSE = 0.05
 """Seconds for which blocks of a subscription may come one after the other before others have their turn."""
+AT_ONCE = 0.2
+"""Seconds after which a line dials again where nothing but what was suspected has ended the connection."""
+NAMED = 8
+"""Tags that a remark names."""
 
 Call = Callable[[Driver[Any, Any]], Awaitable[Any]]
 
@@ -112,6 +119,10 @@ class Line:
         self._deaf: asyncio.Future[None] | None = None
         """Done when a read goes on though it was cancelled."""
         self._tally: Counter[str] = Counter()
+        self._answered = False
+        """Whether something was read on this connection."""
+        self._trial = False
+        """Whether the connection ended over what was suspected. That is no loss: all else has been read."""
         # A line of one device has that device's health; a shared one has its own beside theirs.
         self.shared = len(sources) > 1
         self._log = structlog.get_logger().bind(line=self.name)
@@ -136,7 +147,7 @@ class Line:
     def remarks(self) -> Sequence[str]:
         """What its driver finds worth saying of the open connection, though it works."""
         said = self._of_itself.ask(self.driver, "remarks", checked.remarks) or ()
-        return [*said, *self._of_itself.remarks]
+        return [*said, *self._of_itself.remarks, *map(_left_out, filter(_some, self.sources.values()))]
 
     def process(self) -> Mapping[str, int] | None:
         """The process in which the driver works, where that is one of its own and runs."""
@@ -177,8 +188,18 @@ class Line:
         return None if driver is None else await self._foreign.call(lambda: offers(driver))
 
     async def _session(self) -> None:
+        while True:
+            try:
+                await self._connection()
+            except Exception:
+                if not self._trial:
+                    raise
+            await asyncio.sleep(AT_ONCE)
+
+    async def _connection(self) -> None:
         self._foreign.check()
         self._first()
+        self._answered = self._trial = False
         host = OpenLineHost(self, self.name, self._state_dir, self._memory)
         driver = self.driver_type([source.device for source in self.sources.values()], host)
         try:
@@ -212,7 +233,7 @@ class Line:
             yield
         finally:
             self._tally.update(self._of_itself.ask(driver, "counts", checked.counts) or {})
-            self._tally["drops"] += not _stopping()
+            self._tally["trials" if self._trial else "drops"] += not _stopping()
             self._drop()
             await close(driver, self._log)
 
@@ -228,15 +249,17 @@ class Line:
         driver.redefine([source.device for source in self.sources.values()])
 
     def _drop(self) -> None:
-        """The connection is gone: values go stale at once, waiting requests fail."""
+        """The connection is gone: values go stale at once, unless it is for a trial and the next is made at once; requests
+        under way fail."""
         self.driver = None
         stopping = _stopping()
         for source in self.sources.values():
             if stopping:
                 source.health.stopped()
-            elif self.shared:
+            elif self.shared and not self._trial:
                 source.health.down("its line is down")
-            source.go_stale()
+            if stopping or not self._trial:
+                source.go_stale()
             for scan in source.scans:
                 if scan.pending:
                     self._end(scan)
@@ -377,22 +400,57 @@ class Line:
     async def _read_scan(self, driver: Driver[Any, Any], scan: Scan, deadline: AbstractContextManager[None]) -> None:
         source = scan.source
         try:
-            with deadline:
-                values = await driver.read(scan.tags)
-            if self.driver is not driver:
-                return  # it was told to end, and has gone on
+            for tags in scan.portions(asyncio.get_running_loop().time()):
+                await self._read_part(driver, source, tags, deadline)
+                if self.driver is not driver:
+                    return  # it was told to end, and has gone on
+            if source.suspects.parked and (left_out := scan.part(source.suspects.parked)):
+                source.leave_out(left_out)
         except (DeviceError, TimeoutError) as error:
             if not self.shared and not isinstance(error, DeviceError):
                 raise
+            if self._trial:
+                self._trial = False  # the line goes on
+                return
             source.failed(told(error), asyncio.get_running_loop().time())
             if all(each.health.state == "down" for each in self.sources.values()):
                 self.health.down(told(error))
         else:
-            source.take(scan.tags, values)
             self.health.up()
         finally:
             if self.driver is driver:
                 self._end(scan)
+
+    async def _read_part(
+        self, driver: Driver[Any, Any], source: Source, tags: Tags, deadline: AbstractContextManager[None]
+    ) -> None:
+        try:
+            with deadline:
+                values = await driver.read(tags)
+            if self.driver is driver:
+                source.take(tags, values)
+        except DeviceError:
+            raise
+        except Exception as error:
+            self._ended_over(source, tags, error)
+            raise
+        self._answered = True
+        if source.suspects:
+            source.suspects.answered(tuple(tag.name for tag in tags))
+
+    def _ended_over(self, source: Source, tags: Tags, error: Exception) -> None:
+        """The connection ends, perhaps over what was just asked for."""
+        before = set(source.suspects.parked)
+        names, why = tuple(tag.name for tag in tags), cleaned(told(error))
+        now, silent = asyncio.get_running_loop().time(), isinstance(error, TimeoutError)
+        self._trial |= source.suspects.ended(names, why, now, alive=self._answered, silent=silent)
+        for name in source.suspects.parked.keys() - before:
+            self._log.warning(
+                "the connection ends whenever the tag is read; it is left out, and tried again by itself",
+                tag=f"{source.name}/{name}",
+                reason=why,
+                exc_info=None if isinstance(error, EXPECTED) else error,
+            )
 
     async def _do(self, driver: Driver[Any, Any], request: Request) -> None:
         self._under_way.add(request)
@@ -410,6 +468,20 @@ class Line:
         finally:
             self._under_way.discard(request)
             request.fail(LinkError(f"the line to {request.source.name} was lost"))
+
+
+def _some(source: Source) -> bool:
+    return bool(source.suspects.parked)
+
+
+def _left_out(source: Source) -> str:
+    parked = source.suspects.parked
+    names = ", ".join([*parked][:NAMED]) + (f" and {len(parked) - NAMED} more" if len(parked) > NAMED else "")
+    why = next(iter(parked.values()))
+    return (
+        f"the connection ends whenever {names} of {source.name} is read ({why}); it is left out, and tried again every"
+        f" {TRIAL:g} s: compare the address with the device's manual"
+    )
 
 
 def _stopping() -> bool:

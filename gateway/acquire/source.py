@@ -1,7 +1,7 @@
 """One device that is being read."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,8 +15,10 @@ from gateway.core.clock import Clock
 from gateway.core.device_event import Told
 from gateway.core.event import Event
 from gateway.core.live import LiveDevice
+from gateway.core.quality import BAD_NO_COMMUNICATION
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tags
+from gateway.kit import Suspects
 from gateway.plugin.driver import Found, Values
 from gateway.supervise import Backoff, Health
 
@@ -84,7 +86,7 @@ class OfLine(Protocol):
 class Scan:
     """Tags of one device that are polled together."""
 
-    __slots__ = ("pending", "period", "skipped", "source", "tags")
+    __slots__ = ("_names", "_parts", "pending", "period", "skipped", "source", "tags")
 
     def __init__(self, source: "Source", tags: Tags, period: float) -> None:
         self.source = source
@@ -93,6 +95,21 @@ class Scan:
         self.pending = False
         self.skipped = 0
         """Polls left out because the one before was not answered yet."""
+        self._names = tuple(tag.name for tag in tags)
+        self._parts = {self._names: tags}
+
+    def portions(self, now: float) -> list[Tags]:
+        """What to read, one after the other: all tags at once, unless some are suspected of ending the connection."""
+        if not self.source.suspects:
+            return [self.tags]
+        parts = [self.part(names) for names in self.source.suspects.portions(self._names, now)]
+        self._parts = {self._names: self.tags} | {tuple(tag.name for tag in part): part for part in parts}
+        return parts
+
+    def part(self, names: Collection[str]) -> Tags:
+        """Those of its tags that are among these: the same object as before, where they are the same as at the last scan."""
+        wanted = tuple(name for name in self._names if name in names)
+        return self._parts.get(wanted) or Tags(self.source.name, [tag for tag in self.tags if tag.name in names])
 
 
 class Source:
@@ -159,6 +176,13 @@ class Source:
         """The device has answered a poll."""
         self.polls += 1
         self.accept(as_readings(self.device, tags, values, self._clock.wall_ns()))
+
+    def leave_out(self, tags: Tags) -> None:
+        """These cannot be read without losing the connection."""
+        count = len(tags)
+        quality = np.full(count, BAD_NO_COMMUNICATION, np.uint32)
+        times = np.full(count, self._clock.wall_ns())
+        self.accept(Readings(self.device, times, tags.ids, np.full(count, np.nan), quality, own_time=True))
 
     def accept(self, readings: Readings) -> None:
         """Readings have come: condition them and send them on."""

@@ -6,6 +6,9 @@ own.
 
 PLCs and the like, whose values stand in blocks of addresses: `BlockDriver`, on `kit.blocks` (which blocks are read, and how
 they become columns), `kit.line` (asking and answering on a line) and `kit.registers` (types and byte orders).
+
+`Suspects` finds what ends a connection whenever it is asked for. The gateway does so for all that is polled; a driver that
+subscribes uses it itself.
 """
 
 from gateway.kit.block_driver import BlockDriver
@@ -13,6 +16,7 @@ from gateway.kit.dialling import dial, open_datagrams, open_stream, tls_context
 from gateway.kit.frames import CHUNK, Ended, Frames, Framing, Sized
 from gateway.kit.receiver import Receiver
 from gateway.kit.streams import Datagrams, Stream
+from gateway.kit.suspects import Suspects
 
 __all__ = [
     "CHUNK",
@@ -24,6 +28,7 @@ __all__ = [
     "Receiver",
     "Sized",
     "Stream",
+    "Suspects",
     "dial",
     "open_datagrams",
     "open_stream",

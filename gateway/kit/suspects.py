@@ -1,0 +1,109 @@
+"""What ends a connection whenever it is asked for: found by halves, over connections, and left out."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+TRIAL = 10.0
+"""Seconds after which what was left out is tried again: what was repaired delivers soon."""
+
+_WHOLE_AGAIN = 60.0
+_WHOLE_AGAIN_AT_MOST = 86400.0
+"""Seconds after which all is asked for at once again, though it may be the number of it that was too much. It doubles."""
+
+
+class Suspects(Generic[K]):
+    """There are devices and servers that hang up, or fall silent, over one address of many, or over a request that is too
+    large for them. Who then asks for the same again on the next connection never gets anything. Keep one of these for what is
+    asked for, longer than a connection: ask for each of `portions` by itself, and tell what came of it.
+
+    It knows no clock: `now` is in seconds of a monotonic one."""
+
+    def __init__(self) -> None:
+        self._ended = 0
+        """How often in a row the connection ended over what is under no suspicion; once may be chance."""
+        self._groups: list[tuple[K, ...]] = []
+        """Asked for by themselves: the connection ended over what they were a part of."""
+        self._innocent: set[tuple[K, ...]] = set()
+        """Groups that were answered since any was divided."""
+        self._parked: dict[K, str] = {}
+        self._dead = True
+        """Whether all that was seen fits a device that is not there: then the groups mean nothing."""
+        self._trial_at = 0.0
+        self._whole_at: float | None = None
+        """When the groups are asked for at once again; None while it is not known what is to blame."""
+        self._pause = _WHOLE_AGAIN
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to be asked for in portions, or to be told of by `answered`."""
+        return bool(self._groups or self._parked or self._ended)
+
+    @property
+    def parked(self) -> Mapping[K, str]:
+        """What is left out, and in which words the connection ended over it."""
+        return self._parked
+
+    def portions(self, wanted: Sequence[K], now: float) -> list[tuple[K, ...]]:
+        """What to ask for, one request after the other: what is under no suspicion first, what is tried again last."""
+        if self._groups and self._innocent.issuperset(self._groups):
+            self._acquit(now)
+        known = set(wanted)
+        apart = self._parked.keys() | {key for group in self._groups for key in group}
+        groups = [tuple(key for key in group if key in known) for group in self._groups]
+        trials = [(key,) for key in self._parked if key in known] if now >= self._trial_at else []
+        return [portion for portion in (tuple(key for key in wanted if key not in apart), *groups, *trials) if portion]
+
+    def answered(self, portion: tuple[K, ...]) -> None:
+        """The connection goes on after this was asked for."""
+        if portion in self._groups:
+            self._innocent.add(portion)
+        elif len(portion) == 1 and self._parked.pop(portion[0], None) is not None:
+            self._whole_at = 0.0
+        else:
+            self._ended = 0
+
+    def ended(self, portion: tuple[K, ...], why: str, now: float, *, alive: bool, silent: bool) -> bool:
+        """The connection ended over this. `alive`: something else was answered on it before; `silent`: there was no answer in
+        time. Returns whether that was no more than to be expected, so that it is no loss to make a new one at once."""
+        self._dead &= silent and not alive
+        if len(portion) == 1 and portion[0] in self._parked:
+            self._park(portion[0], why, now)
+            return True
+        if portion not in self._groups:
+            self._ended += 1
+            if self._ended < 2:
+                return False
+            self._ended = 0
+            self._groups.append(portion)
+        # Where nothing else was answered, the number may be to blame: then all are made smaller.
+        guilty = [portion] if alive else self._groups
+        self._regroup([half for group in self._groups for half in (_halves(group) if group in guilty else [group])])
+        if alive and len(portion) == 1:
+            self._groups.remove(portion)
+            self._park(portion[0], why, now)
+        return alive
+
+    def _acquit(self, now: float) -> None:
+        """All groups were answered."""
+        if self._whole_at is None:
+            self._whole_at = now if self._dead else now + self._pause
+            self._pause = self._pause if self._dead else min(2 * self._pause, _WHOLE_AGAIN_AT_MOST)
+        if now >= self._whole_at:
+            self._regroup([])
+            self._dead = True
+
+    def _regroup(self, groups: list[tuple[K, ...]]) -> None:
+        self._groups = groups
+        self._innocent.clear()
+        self._whole_at = None
+
+    def _park(self, key: K, why: str, now: float) -> None:
+        self._parked.pop(key, None)
+        self._parked[key] = why
+        self._trial_at = now + TRIAL
+
+
+def _halves(group: tuple[K, ...]) -> list[tuple[K, ...]]:
+    half = len(group) // 2
+    return [group[:half], group[half:]] if half else [group]
