@@ -119,8 +119,8 @@ class Line:
         self._deaf: asyncio.Future[None] | None = None
         """Done when a read goes on though it was cancelled."""
         self._tally: Counter[str] = Counter()
-        self._answered = False
-        """Whether something was read on this connection."""
+        self._answered: set[Tags] = set()
+        """What was read on this connection."""
         self._trial = False
         """Whether the connection ended over what was suspected. That is no loss: all else has been read."""
         # A line of one device has that device's health; a shared one has its own beside theirs.
@@ -199,7 +199,7 @@ class Line:
     async def _connection(self) -> None:
         self._foreign.check()
         self._first()
-        self._answered = self._trial = False
+        self._answered, self._trial = set(), False
         host = OpenLineHost(self, self.name, self._state_dir, self._memory)
         driver = self.driver_type([source.device for source in self.sources.values()], host)
         try:
@@ -434,7 +434,7 @@ class Line:
         except Exception as error:
             self._ended_over(source, tags, error)
             raise
-        self._answered = True
+        self._answered.add(tags)
         if source.suspects:
             source.suspects.answered(tuple(tag.name for tag in tags))
 
@@ -443,7 +443,7 @@ class Line:
         before = set(source.suspects.parked)
         names, why = tuple(tag.name for tag in tags), cleaned(told(error))
         now, silent = asyncio.get_running_loop().time(), isinstance(error, TimeoutError)
-        self._trial |= source.suspects.ended(names, why, now, alive=self._answered, silent=silent)
+        self._trial |= source.suspects.ended(names, why, now, alive=bool(self._answered - {tags}), silent=silent)
         for name in source.suspects.parked.keys() - before:
             self._log.warning(
                 "the connection ends whenever the tag is read; it is left out, and tried again by itself",

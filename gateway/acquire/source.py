@@ -126,6 +126,8 @@ class Source:
         )
         self.clock = SourceClock(self.name, spec.config.max_clock_offset, clock)
         """How far the device's own clock is off."""
+        self.suspects: Suspects[str] = Suspects()
+        """Tags over which the connection ended when they were read."""
         self.polls = 0
         self.errors = 0
         self.rest_until = 0.0

@@ -25,6 +25,8 @@ class Suspects(Generic[K]):
         """How often in a row the connection ended over what is under no suspicion; once may be chance."""
         self._groups: list[tuple[K, ...]] = []
         """Asked for by themselves: the connection ended over what they were a part of."""
+        self._before: list[tuple[K, ...]] = []
+        """What they were, while all is asked for at once again."""
         self._innocent: set[tuple[K, ...]] = set()
         """Groups that were answered since any was divided."""
         self._parked: dict[K, str] = {}
@@ -51,8 +53,9 @@ class Suspects(Generic[K]):
         known = set(wanted)
         apart = self._parked.keys() | {key for group in self._groups for key in group}
         groups = [tuple(key for key in group if key in known) for group in self._groups]
-        trials = [(key,) for key in self._parked if key in known] if now >= self._trial_at else []
-        return [portion for portion in (tuple(key for key in wanted if key not in apart), *groups, *trials) if portion]
+        portions = [part for part in (tuple(key for key in wanted if key not in apart), *groups) if part]
+        due = now >= self._trial_at or not portions
+        return portions + [(key,) for key in self._parked if due and key in known]
 
     def answered(self, portion: tuple[K, ...]) -> None:
         """The connection goes on after this was asked for."""
@@ -61,7 +64,7 @@ class Suspects(Generic[K]):
         elif len(portion) == 1 and self._parked.pop(portion[0], None) is not None:
             self._whole_at = 0.0
         else:
-            self._ended = 0
+            self._ended, self._dead, self._before = 0, True, []
 
     def ended(self, portion: tuple[K, ...], why: str, now: float, *, alive: bool, silent: bool) -> bool:
         """The connection ended over this. `alive`: something else was answered on it before; `silent`: there was no answer in
@@ -69,19 +72,25 @@ class Suspects(Generic[K]):
         self._dead &= silent and not alive
         if len(portion) == 1 and portion[0] in self._parked:
             self._park(portion[0], why, now)
-            return True
+            return alive
         if portion not in self._groups:
+            if self._before:  # so it was the number of them
+                self._regroup(self._before)
+                self._before = []
+                return alive
             self._ended += 1
             if self._ended < 2:
                 return False
             self._ended = 0
             self._groups.append(portion)
-        # Where nothing else was answered, the number may be to blame: then all are made smaller.
-        guilty = [portion] if alive else self._groups
-        self._regroup([half for group in self._groups for half in (_halves(group) if group in guilty else [group])])
+        self._groups.remove(portion)
         if alive and len(portion) == 1:
-            self._groups.remove(portion)
+            self._regroup(self._groups)
             self._park(portion[0], why, now)
+        elif alive:
+            self._regroup(self._groups + _halves(portion))
+        else:  # the number of them may be to blame, so all are made smaller; and others are asked for first next time
+            self._regroup([half for group in [*self._groups, portion] for half in _halves(group)])
         return alive
 
     def _acquit(self, now: float) -> None:
@@ -90,8 +99,8 @@ class Suspects(Generic[K]):
             self._whole_at = now if self._dead else now + self._pause
             self._pause = self._pause if self._dead else min(2 * self._pause, _WHOLE_AGAIN_AT_MOST)
         if now >= self._whole_at:
+            self._before, self._dead = self._groups, False
             self._regroup([])
-            self._dead = True
 
     def _regroup(self, groups: list[tuple[K, ...]]) -> None:
         self._groups = groups

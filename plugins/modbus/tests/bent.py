@@ -14,8 +14,8 @@ from plugins.modbus.tests.fakes import exception, registers
 BENT = 5
 """The register that manners of one register are about."""
 
-Reply = Callable[["Bent", bytes], bytes]
-"""From the device and a request to the bytes that are sent back."""
+Reply = Callable[["Bent", bytes], bytes | None]
+"""From the device and a request to the bytes that are sent back; None: it hangs up instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,8 @@ class Bent:
                 right = registers(request)
                 said = self.manner.reply(self, request) if self.manner is not None else right
                 self.before = right
+                if said is None:
+                    break
                 writer.write(said)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
@@ -79,7 +81,7 @@ def _always(reply: Callable[[bytes], bytes]) -> Reply:
     return lambda device, request: reply(request)
 
 
-def _of_one(reply: Callable[[bytes], bytes]) -> Reply:
+def _of_one(reply: Callable[[bytes], bytes | None]) -> Reply:
     """Only requests that touch BENT are answered so."""
     return lambda device, request: reply(request) if _asks(request) else registers(request)
 
@@ -170,3 +172,15 @@ MANNERS: Mapping[str, Manner] = {
     "ones": Manner(_always(lambda r: b"\xff" * 300), "all"),
 }
 """By name; more than forty."""
+
+HANGS_UP: Mapping[str, Manner] = {
+    "hangs up over one register": Manner(_of_one(lambda r: None), "bent"),
+    "hangs up over more than four registers": Manner(
+        lambda d, r: None if _count_of(r) > 4 else registers(r), "nothing"
+    ),
+    "hangs up over more than one register": Manner(lambda d, r: None if _count_of(r) > 1 else registers(r), "nothing"),
+    "is silent about more than four registers": Manner(
+        lambda d, r: b"" if _count_of(r) > 4 else registers(r), "nothing"
+    ),
+}
+"""What a driver cannot bear by itself, since it ends the connection: the line does."""

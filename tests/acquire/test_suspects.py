@@ -1,0 +1,61 @@
+"""A tag over which the connection ends costs itself alone."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from gateway.core.errors import LinkError
+from gateway.core.quality import BAD_NO_COMMUNICATION, STALE
+from gateway.kit import suspects
+from gateway.testing import eventually
+from tests.acquire.test_line import Plant, Rig, plant, quick_backoff, spec  # noqa: F401 - fixtures
+
+TAGS = tuple(f"t{n}" for n in range(9))
+
+
+def hangs_up_over(bent: Plant, bad: set[str], error: Exception) -> None:
+    async def on_read(tags):
+        await asyncio.sleep(0)
+        if bad.intersection(tag.name for tag in tags):
+            raise error
+        return [float(tag.name[1:]) for tag in tags]
+
+    bent.on_read = on_read  # type: ignore[method-assign]
+
+
+def good(rig: Rig) -> set[str]:
+    return {name for name, live in zip(TAGS, rig.road.live["plc"], strict=True) if not live.quality}
+
+
+@pytest.mark.parametrize(
+    "error", [LinkError("reset by peer"), TimeoutError("no answer"), OSError("gone"), ValueError("odd length 3")]
+)
+async def test_the_tag_over_which_a_connection_ends_is_named_and_left_out_and_comes_back(plant, monkeypatch, error):  # noqa: F811
+    monkeypatch.setattr(suspects, "TRIAL", 0.2)
+    bad = {"t4"}
+    hangs_up_over(plant, bad, error)
+    rig = Rig(plant)
+    async with await rig.run(spec(tags=TAGS)):
+        await rig.road.until(lambda: good(rig) == set(TAGS) - bad)
+        assert rig.road.live["plc"].quality[4] == BAD_NO_COMMUNICATION
+        (source,) = rig.acquirer.sources
+        assert "the connection ends whenever t4 of plc is read" in " ".join(source.line_remarks())
+        known, before = len(rig.road.states), source.line_counts()["trials"]
+        await eventually(lambda: source.line_counts()["trials"] >= before + 2, 25)
+        assert good(rig) == set(TAGS) - bad
+        assert rig.road.states[known:] == []
+        bad.clear()
+        await rig.road.until(lambda: good(rig) == set(TAGS))
+
+
+async def test_a_device_that_is_really_lost_goes_stale_at_once(plant):  # noqa: F811
+    bad = {"t4"}
+    hangs_up_over(plant, bad, LinkError("reset by peer"))
+    rig = Rig(plant)
+    async with await rig.run(spec(tags=TAGS)):
+        await rig.road.until(lambda: good(rig) == set(TAGS) - bad)
+        bad |= set(TAGS)
+        others = [row for row, name in enumerate(TAGS) if name != "t4"]
+        await rig.road.until(lambda: bool(np.all(rig.road.live["plc"].quality[others] & STALE)))
+        await rig.road.until(lambda: rig.road.states[-1][1:] == ("down", "reset by peer"))
