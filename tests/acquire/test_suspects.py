@@ -40,9 +40,9 @@ async def test_the_tag_over_which_a_connection_ends_is_named_and_left_out_and_co
         await rig.road.until(lambda: good(rig) == set(TAGS) - bad)
         assert rig.road.live["plc"].quality[4] == BAD_NO_COMMUNICATION
         (source,) = rig.acquirer.sources
-        assert "the connection ends whenever t4 of plc is read" in " ".join(source.line_remarks())
-        known, before = len(rig.road.states), source.line_counts()["trials"]
-        await eventually(lambda: source.line_counts()["trials"] >= before + 2, 25)
+        assert "the connection ends whenever t4 of plc is read" in " ".join(source.line.remarks())
+        known, before = len(rig.road.states), source.line.counts()["trials"]
+        await eventually(lambda: source.line.counts()["trials"] >= before + 2, 25)
         assert good(rig) == set(TAGS) - bad
         assert rig.road.states[known:] == []
         bad.clear()
