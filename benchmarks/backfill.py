@@ -29,7 +29,7 @@ from gateway.core.readings import Readings
 from gateway.core.record import Lane, Record
 from gateway.core.tag import Device
 from gateway.outbox import Outbox, Reader
-from gateway.publish import Publisher
+from gateway.publish import Publisher, SinkSurroundings
 from gateway.testing import build_sink_config, eventually, load_plugin
 from tests.peers.broker import Broker
 
@@ -122,13 +122,15 @@ async def publishing(outbox: Outbox, plant: Plant, config: SinkConfig) -> AsyncI
     publisher = Publisher(
         config,
         MQTT,
-        outbox=outbox,
-        live=LiveTable(plant.devices),
-        gateway=GatewaySection(name="bench", site="north"),
-        clock=plant.clock,
-        version="0",
-        device_state=lambda _: (True, ""),
-        devices=lambda: plant.devices,
+        outbox,
+        SinkSurroundings(
+            GatewaySection(name="bench", site="north"),
+            "0",
+            plant.clock,
+            LiveTable(plant.devices),
+            devices=lambda: plant.devices,
+            device_state=lambda _: (True, ""),
+        ),
     )
     running = asyncio.create_task(publisher.run())
     try:

@@ -1,7 +1,7 @@
 """The running gateway: the one place where the parts meet."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,14 @@ from gateway.outbox.substitute import open_outbox
 from gateway.pipeline import Pipeline
 from gateway.places.state_dir import state_dir, take_over_certificates
 from gateway.plugin.discovery import Plugins
-from gateway.publish import Publisher, Publishers
+from gateway.publish import Publisher, Publishers, SinkSurroundings
 from gateway.status import AuditStatus, ClockStatus, ConfigStatus, GatewayStatus, LimitStatus, ModelStatus, rendered
 from gateway.supervise import Running, contained, running
 from gateway.supervise.keep_running import leaves, told
 from gateway.supervise.owned import owned
 from gateway.supervise.systemd import notify
 from gateway.supervise.watchdog import Watchdog
+from gateway.trust.access import roles_of_sink
 from gateway.trust.versions import versions
 
 log = structlog.get_logger()
@@ -233,13 +234,16 @@ class Gateway:
         return Publisher(
             sink,
             self._plugins.sink(sink.plugin),
-            outbox=self._outbox,
-            live=self.live,
-            gateway=self.config.gateway,
-            clock=self._clock,
-            version=__version__,
-            device_state=lambda device: self._pipeline.state_of(device),
-            devices=lambda: [live.device for live in self.live],
+            self._outbox,
+            SinkSurroundings(
+                self.config.gateway,
+                __version__,
+                self._clock,
+                self.live,
+                devices=lambda: [live.device for live in self.live],
+                device_state=lambda device: self._pipeline.state_of(device),
+                request=self._request,
+            ),
             barred=lambda: self._stalls.barred(f"sink {sink.name}", sink.plugin),
         )
 
@@ -265,7 +269,12 @@ class Gateway:
             )
         )
 
-    # What people ask for.
+    # What people ask for, and far sides.
+
+    async def _request(self, sink: str, command: str, arguments: Mapping[str, Any]) -> Any:
+        """What the far side of a sink asks for."""
+        by = Actor(f"sink {sink}", roles=roles_of_sink(self.config.access, sink))
+        return await self._commands.call(by, {"command": command, "arguments": dict(arguments)})
 
     def _bodies(self) -> dict[str, Body]:
         emit, notes = self._outbox.append_event, self._notes

@@ -179,7 +179,7 @@ Host = Annotated[str, AfterValidator(_host)]
 """The name or address of a machine, without scheme, brackets, port or blanks."""
 
 Account = Annotated[str, AfterValidator(_account)]
-"""A user of the machine, or, behind an "@", a group."""
+"""A user of the machine; behind an "@", a group; behind "sink:", the far side of a sink."""
 
 Deadband = Annotated[
     float | str,

@@ -111,7 +111,8 @@ class OutboxSection(Section):
 
 class AccessSection(Section):
     """`[access]`: who may use which commands of the running gateway: users, written as "anna", and groups, as "@quality".
-    Only root and the members of the group that owns its socket reach it at all; root and its own user are always admin."""
+    Only root and the members of the group that owns its socket reach it at all; root and its own user are always admin.
+    "sink:central" is the far side of a sink, which may nothing unless it is named."""
 
     viewer: tuple[Account, ...] = Field(default=(), strict=False, examples=[["@visitors"]])
     """They look: status, tags, alarms, models, receipts."""

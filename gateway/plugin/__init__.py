@@ -11,7 +11,7 @@ from gateway.core.arguments import Argument
 from gateway.core.command import Actor, Declared
 from gateway.core.context import Context
 from gateway.core.device_event import Condition, DeviceEvent, Retained, Told
-from gateway.core.errors import DeviceError, LinkError, RefusedError, UnreachableError
+from gateway.core.errors import DeviceError, GatewayError, LinkError, RefusedError, UnreachableError
 from gateway.core.parsing import doubting, parse_json
 from gateway.core.readings import Exact, Readings
 from gateway.core.record import Kind, Lane, Record
@@ -44,6 +44,7 @@ __all__ = [
     "Field",
     "FilePath",
     "Found",
+    "GatewayError",
     "GatewayStatus",
     "Guess",
     "Host",

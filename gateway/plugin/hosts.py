@@ -143,6 +143,13 @@ class SinkHost(Protocol):
         """The far side took this one not: final, it never will (dead letter); else it is sent again later."""
         ...
 
+    async def request(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """Run a command, such as "write" or "replay", for the far side, as the control socket does: arguments are checked,
+        and it is audited under "sink NAME", which has the roles that `[access]` gives to "sink:NAME"; without any, nothing is
+        done. Returns JSON values. Raises GatewayError with the reason, which may be told to the far side. It takes as long as
+        the command does: call it in a task of the sink's own, in the event loop."""
+        ...
+
     def encoder(self, topic: str, per_tag: bool) -> Encoder:
         """The shared JSON encoding, with this topic template."""
         ...

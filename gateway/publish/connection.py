@@ -14,7 +14,7 @@ from gateway.core.text import cleaned
 from gateway.outbox import Reader
 from gateway.plugin import checked
 from gateway.plugin.sink import Sink
-from gateway.publish.host import Host, Surroundings
+from gateway.publish.host import Host, SinkSurroundings
 from gateway.publish.poison import Poison
 from gateway.publish.suspects import Suspects
 from gateway.publish.tally import Tally
@@ -44,7 +44,7 @@ class Connection:
         self,
         sink_type: type[Sink[Any]],
         config: SinkConfig,
-        around: Surroundings,
+        around: SinkSurroundings,
         reader: Reader,
         tally: Tally,
         suspects: Suspects,
@@ -73,7 +73,7 @@ class Connection:
         """The latest of each device, by its name."""
         self._odd = ""
         """Why the sink cannot tell its promise."""
-        self._sink = sink_type(config, Host(around, self.acknowledged, self.refused))
+        self._sink = sink_type(config, Host(config.name, around, self))
         self.window = Window(config.window)
         self.log = structlog.get_logger().bind(sink=config.name)
 

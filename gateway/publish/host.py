@@ -2,68 +2,110 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+import structlog
 
 from gateway.config.model import GatewaySection, own_place
 from gateway.core.clock import Clock
+from gateway.core.errors import GatewayError
 from gateway.core.live import LiveTable
 from gateway.core.readings import Readings
 from gateway.core.record import Record
 from gateway.core.tag import Device
 from gateway.core.text import cleaned
 from gateway.publish.encoder import JsonEncoder
+from gateway.supervise import contained
+
+ASKED_AT_ONCE = 16
+"""Requests of one far side that may be under way."""
+_TURN = 500
+"""Rows of a long answer, after which others have their turn."""
+
+Request = Callable[[str, str, Mapping[str, Any]], Awaitable[Any]]
+"""Called with the sink's name, a command and its arguments."""
+
+
+async def _not_here(sink: str, command: str, arguments: Mapping[str, Any]) -> Any:
+    raise GatewayError("no gateway is running here")
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all sinks of a gateway are told."""
+class SinkSurroundings:
+    """What all sinks of a gateway have to do with."""
 
     gateway: GatewaySection
     version: str
     clock: Clock
     live: LiveTable
-    devices: Callable[[], Sequence[Device]]
-    device_state: Callable[[str], tuple[bool, str]]
+    devices: Callable[[], Sequence[Device]] = tuple
+    device_state: Callable[[str], tuple[bool, str]] = lambda device: (False, "")
+    request: Request = _not_here
     trouble: Callable[[], str] = lambda: ""
     """Of the gateway itself, for its state."""
     memory: dict[str, Any] = field(default_factory=dict)
     """Of one sink, over its connections."""
 
 
+class Answered(Protocol):
+    """Who hears how records fared; called in the event loop."""
+
+    def acknowledged(self, records: Iterable[Record]) -> None:
+        """The far side has taken these for good."""
+        ...
+
+    def refused(self, record: Record, reason: str, final: bool) -> None:
+        """The far side took this one not."""
+        ...
+
+
 class Host:
     """Implements `gateway.plugin.hosts.SinkHost` for one connection."""
 
-    def __init__(
-        self,
-        around: Surroundings,
-        acknowledged: Callable[[Iterable[Record]], None],
-        refused: Callable[[Record, str, bool], None],
-    ) -> None:
+    def __init__(self, sink: str, around: SinkSurroundings, answered: Answered) -> None:
+        """`sink`: its name."""
         self.gateway = around.gateway.name
         self.version = around.version
         self.context = own_place(around.gateway)
         self.memory = around.memory
-        self._acknowledged = acknowledged
-        self._refused = refused
+        self._sink = sink
+        self._answered = answered
         self._around = around
+        self._under_way = 0
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
     def acknowledged(self, records: Iterable[Record]) -> None:
         """The far side has taken these for good. From a thread of the sink's own it is heard a moment later."""
         if threading.get_ident() == self._thread:
-            self._acknowledged(records)
+            self._answered.acknowledged(records)
         else:
-            self._loop.call_soon_threadsafe(self._acknowledged, list(records))
+            self._loop.call_soon_threadsafe(self._answered.acknowledged, list(records))
 
     def refused(self, record: Record, reason: str, final: bool) -> None:
         """The far side took this one not; likewise."""
         if threading.get_ident() == self._thread:
-            self._refused(record, cleaned(reason), bool(final))
+            self._answered.refused(record, cleaned(reason), bool(final))
         else:
-            self._loop.call_soon_threadsafe(self._refused, record, cleaned(reason), bool(final))
+            self._loop.call_soon_threadsafe(self._answered.refused, record, cleaned(reason), bool(final))
+
+    async def request(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """Run a command for the far side."""
+        if self._under_way >= ASKED_AT_ONCE:
+            raise GatewayError(f"{ASKED_AT_ONCE} requests of sink {self._sink} are under way: wait for their answers")
+        self._under_way += 1
+        try:
+            answer = await contained(self._around.request(self._sink, command, arguments or {}))
+            return await _listed(answer) if isinstance(answer, Iterator) else answer
+        except GatewayError:
+            raise
+        except Exception as error:
+            structlog.get_logger().error("a command failed", sink=self._sink, command=cleaned(command), exc_info=error)
+            raise GatewayError(f"{type(error).__name__}: a bug; the traceback is in the gateway's log") from error
+        finally:
+            self._under_way -= 1
 
     def encoder(self, topic: str, per_tag: bool) -> JsonEncoder:
         """The shared JSON encoding. Raises ValueError for a wrong topic template."""
@@ -89,3 +131,12 @@ class Host:
     def snapshot(self, device: str) -> Readings:
         """The device's live values. Raises KeyError for a device that is not there."""
         return self._around.live[device].snapshot()
+
+
+async def _listed(rows: Iterator[Any]) -> list[Any]:
+    listed = []
+    for row in rows:
+        listed.append(row)
+        if not len(listed) % _TURN:
+            await asyncio.sleep(0)
+    return listed

@@ -1,6 +1,7 @@
 """Asks destinations whether they take us, for `check --connect`; nothing is sent."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
@@ -10,20 +11,31 @@ from gateway.config.model import GatewaySection
 from gateway.core.clock import Clock
 from gateway.core.errors import LinkError
 from gateway.core.live import LiveTable
+from gateway.core.record import Record
 from gateway.core.text import cleaned
 from gateway.plugin.sink import Sink
 from gateway.publish.connection import CONNECT
-from gateway.publish.host import Host, Surroundings
+from gateway.publish.host import Host, SinkSurroundings
 from gateway.supervise import Foreign
 from gateway.supervise.keep_running import EXPECTED, told
 
 
+class _NeverSent:
+    """What a sink says of records that it was never given."""
+
+    def acknowledged(self, records: Iterable[Record]) -> None:
+        """Nothing was sent."""
+
+    def refused(self, record: Record, reason: str, final: bool) -> None:
+        """Nothing was sent."""
+
+
 async def probe(config: SinkConfig, sink_type: type[Sink[Any]], gateway: GatewaySection, clock: Clock) -> str:
     """What was found, in words. Raises LinkError with the reason, whatever the sink has raised."""
-    around = Surroundings(gateway, "", clock, LiveTable(), lambda: (), lambda _: (False, ""))
+    around = SinkSurroundings(gateway, "", clock, LiveTable())
 
     async def check() -> str:
-        return await sink_type(config, Host(around, lambda _: None, lambda *_: None)).check()
+        return await sink_type(config, Host(config.name, around, _NeverSent())).check()
 
     try:
         async with asyncio.timeout(CONNECT):

@@ -4,21 +4,19 @@ The outbox is the only queue. A connection holds at most a window of records; wh
 is handed out again to the next one, under the same ids.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from gateway.config.base import SinkConfig
-from gateway.config.model import GatewaySection
-from gateway.core.clock import Clock
 from gateway.core.errors import LinkError, RefusedError, UnreachableError
-from gateway.core.live import LiveTable
 from gateway.core.tag import Device
 from gateway.outbox import Outbox
 from gateway.plugin.sink import Sink
 from gateway.publish.connection import Connection
-from gateway.publish.host import Surroundings
+from gateway.publish.host import SinkSurroundings
 from gateway.publish.poison import Poison
 from gateway.publish.suspects import Suspects
 from gateway.publish.tally import Tally
@@ -42,23 +40,17 @@ class Publisher:
         self,
         config: SinkConfig,
         sink_type: type[Sink[Any]],
-        *,
         outbox: Outbox,
-        live: LiveTable,
-        gateway: GatewaySection,
-        clock: Clock,
-        version: str,
-        device_state: Callable[[str], tuple[bool, str]],
-        devices: Callable[[], Sequence[Device]],
+        around: SinkSurroundings,
         barred: Callable[[], str] = str,
     ) -> None:
         """`barred` says why the sink is not to be connected; it is asked before each attempt."""
         self._barred = barred
         self.config = config
-        self.health = Health(f"sink {config.name}", clock)
+        self.health = Health(f"sink {config.name}", around.clock)
         self._sink_type = sink_type
         self._reader = outbox.reader(config.name, config.order, config.backfill)
-        self._around = Surroundings(gateway, version, clock, live, devices, device_state, lambda: _trouble(outbox))
+        self._around = replace(around, trouble=lambda: _trouble(outbox), memory={})
         self._tally = Tally()
         self._suspects = Suspects()
         self._poison = Poison()

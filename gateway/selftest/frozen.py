@@ -11,7 +11,7 @@ from gateway.core.live import LiveTable
 from gateway.core.tag import Device
 from gateway.outbox import Outbox
 from gateway.plugin.discovery import Plugins
-from gateway.publish import Publisher
+from gateway.publish import Publisher, SinkSurroundings
 from gateway.selftest.check import Check, Progress
 from gateway.selftest.far_side import FarSide, far_side
 from gateway.selftest.full_disk import within
@@ -103,13 +103,15 @@ async def _publishing(outbox: Outbox, device: Device, far: FarSide) -> AsyncIter
     publisher = Publisher(
         plugins.sink_type("mqtt").model_validate({**options, "window": 50, "ack_timeout": f"{ACK_TIMEOUT:g}s"}),
         plugins.sink("mqtt"),
-        outbox=outbox,
-        live=LiveTable([device]),
-        gateway=GatewaySection(name="selftest", site="selftest"),
-        clock=CLOCK,
-        version=__version__,
-        device_state=lambda _: (True, ""),
-        devices=lambda: [device],
+        outbox,
+        SinkSurroundings(
+            GatewaySection(name="selftest", site="selftest"),
+            __version__,
+            CLOCK,
+            LiveTable([device]),
+            devices=lambda: [device],
+            device_state=lambda _: (True, ""),
+        ),
     )
     run = asyncio.create_task(publisher.run())
     try:

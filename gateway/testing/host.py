@@ -46,12 +46,22 @@ class FakeSinkHost:
     """Ids of acknowledged records, in the order of their acknowledgement."""
     refusals: list[tuple[str, str, bool]] = field(default_factory=list)
     """Id, reason and finality of refused records."""
+    requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """Commands that the far side wants done, with their arguments."""
+    answer: Any = None
+    """What each of them brings; a GatewayError is raised."""
 
     def acknowledged(self, records: Iterable[Record]) -> None:
         self.taken += [record.id for record in records]
 
     def refused(self, record: Record, reason: str, final: bool) -> None:
         self.refusals.append((record.id, reason, final))
+
+    async def request(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        self.requests.append((command, dict(arguments or {})))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
 
     def encoder(self, topic: str, per_tag: bool) -> Encoder:
         return PlainEncoder(topic, self.gateway)

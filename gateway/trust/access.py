@@ -6,7 +6,7 @@ The kernel says which user asks, and in which groups; names in the configuration
 import grp
 import os
 import pwd
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from gateway.config.model import AccessSection
 from gateway.core.command import ADMIN, ENGINEER, OPERATOR, QUALITY, VIEWER
@@ -21,6 +21,8 @@ _HOLDS = {
 """Each role with those that it includes."""
 
 ALL = frozenset(_HOLDS)
+SINK = "sink:"
+"""How the name of a sink begins in the section; no user of a machine can have a colon in his."""
 
 
 def roles(section: AccessSection, uid: int, groups: Collection[int]) -> frozenset[str]:
@@ -34,13 +36,30 @@ def roles(section: AccessSection, uid: int, groups: Collection[int]) -> frozense
     named = [role for role in _HOLDS if any(_is(name, uid, groups) for name in getattr(section, role))]
     if not named and section.others != "none":
         named = [section.others]
+    return _held(named)
+
+
+def roles_of_sink(section: AccessSection, sink: str) -> frozenset[str]:
+    """What the far side of a sink may act as: what the section gives to "sink:NAME", and to nobody who is not named."""
+    return _held([role for role in _HOLDS if f"{SINK}{sink}" in getattr(section, role)])
+
+
+def _held(named: Iterable[str]) -> frozenset[str]:
     return frozenset[str]().union(*(_HOLDS[role] for role in named))
 
 
 def unknown(section: AccessSection) -> list[str]:
     """Users and groups that are named, and that this machine does not know."""
-    names = [name for role in _HOLDS for name in getattr(section, role)]
-    return [name for name in dict.fromkeys(names) if _number(name) is None]
+    return [name for name in _named(section) if not name.startswith(SINK) and _number(name) is None]
+
+
+def sinks(section: AccessSection) -> list[str]:
+    """The sinks that are named."""
+    return [name.removeprefix(SINK) for name in _named(section) if name.startswith(SINK)]
+
+
+def _named(section: AccessSection) -> Iterable[str]:
+    return dict.fromkeys(name for role in _HOLDS for name in getattr(section, role))
 
 
 def _is(name: str, uid: int, groups: Collection[int]) -> bool:

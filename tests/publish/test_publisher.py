@@ -14,7 +14,7 @@ from gateway.core.errors import LinkError, RefusedError, UnreachableError
 from gateway.core.live import LiveTable
 from gateway.core.record import Record
 from gateway.plugin.sink import SinkConfig
-from gateway.publish import Publisher, connection, publisher
+from gateway.publish import Publisher, SinkSurroundings, connection, publisher
 from gateway.status import rendered
 from gateway.testing import eventually
 
@@ -50,13 +50,8 @@ def build(far: Far, log: MemoryLog, **options: Any) -> Publisher:
     return Publisher(
         config,
         far.sink_type(),
-        outbox=log,
-        live=live,
-        gateway=GATEWAY,
-        clock=SystemClock(),
-        version="0.1.0",
-        device_state=STATES.__getitem__,
-        devices=lambda: [COATER],
+        log,
+        SinkSurroundings(GATEWAY, "0.1.0", SystemClock(), live, lambda: [COATER], STATES.__getitem__),
     )
 
 

@@ -22,7 +22,7 @@ from gateway.core.tag import Device
 from gateway.outbox import Outbox
 from gateway.plugin.driver import option_types
 from gateway.plugin.sink import Sink
-from gateway.publish import Publisher, connection, publisher
+from gateway.publish import Publisher, SinkSurroundings, connection, publisher
 from gateway.status import rendered
 from gateway.testing import eventually
 
@@ -111,13 +111,8 @@ async def outbox_into(
     subject = Publisher(
         sink,
         sink_type,
-        outbox=outbox,
-        live=LiveTable(devices),
-        gateway=GATEWAY,
-        clock=clock,
-        version="0",
-        device_state=lambda _: (True, ""),
-        devices=lambda: devices,
+        outbox,
+        SinkSurroundings(GATEWAY, "0", clock, LiveTable(devices), lambda: devices, lambda _: (True, "")),
     )
     tasks = [asyncio.create_task(outbox.run()), asyncio.create_task(subject.run())]
     try:

@@ -16,6 +16,7 @@ from gateway.cli.frame.places import state_dir
 from gateway.cli.frame.terminal import config_path, joined
 from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig
 from gateway.config.load import load, remarks
+from gateway.config.mistakes import did_you_mean
 from gateway.config.model import Config, DeviceSpec, GatewaySection
 from gateway.config.secrets import doubt, named_in, remember
 from gateway.config.tls import Tls, doubtful_certificate, doubtful_files, doubtful_key
@@ -33,7 +34,7 @@ from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import subscribes
 from gateway.supervise import containing
 from gateway.supervise.keep_running import told as in_words
-from gateway.trust.access import unknown
+from gateway.trust.access import SINK, sinks, unknown
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -278,7 +279,13 @@ def _doubtful(key: str, value: object) -> list[str]:
 def _unknown_accounts(config: Config) -> Sequence[Problem]:
     """The service runs on another machine, perhaps, which knows them."""
     message = "this machine knows no such user or group"
-    return [Problem(str(config.path), 0, f'[access]: "{name}"', message) for name in unknown(config.access)]
+    found = [Problem(str(config.path), 0, f'[access]: "{name}"', message) for name in unknown(config.access)]
+    there = [sink.name for sink in config.sinks]
+    return found + [
+        Problem(str(config.path), 0, f'[access]: "{SINK}{name}"', f"there is no such sink{did_you_mean(name, there)}")
+        for name in sinks(config.access)
+        if name not in there
+    ]
 
 
 def _missing_secrets(config: Config) -> Sequence[Problem]:
