@@ -115,7 +115,7 @@ async def none_blocked(site: Site) -> None:
 async def test_the_guilty_one_is_named_and_its_neighbour_goes_on(
     site: Site, names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backoff.Backoff, "pause", lambda *_: 3.0)
+    monkeypatch.setattr(backoff.Backoff, "pause", lambda *_: 15.0)  # a process that is begun anew costs a second
     for name in names:
         lay(site, name, BAD[name][0])
     blocking = {name for name in names if "did not answer" in BAD[name][1]}

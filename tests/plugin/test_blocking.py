@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from gateway.testing.blocking import Blocking
+from gateway.testing import eventually
+from gateway.testing.blocking import LIMIT, Blocking
 
 
 async def sleeps_in_the_loop() -> str:
@@ -28,8 +29,14 @@ async def waits() -> str:
 
 
 async def test_a_call_that_sleeps_in_the_loop_is_found() -> None:
+    """What this process's servers waited for a processor meanwhile is taken off, and can be all of it on a busy machine."""
     blocking = Blocking()
-    assert await blocking.measured(sleeps_in_the_loop()) == "done"
+
+    async def longer_than_allowed() -> bool:
+        assert await blocking.measured(sleeps_in_the_loop()) == "done"
+        return blocking.longest >= LIMIT
+
+    await eventually(longer_than_allowed)
     with pytest.raises(AssertionError, match="blocked the event loop for"):
         blocking.check()
 

@@ -54,7 +54,8 @@ def servers():
 @pytest.fixture
 async def serve(kind, servers, server_keys):
     """Gives servers: `await serve("--security", "Basic256Sha256")`. Several tests share one, and leave Double as it is; a
-    fresh one has no sessions from before."""
+    fresh one has no sessions from before. Between tests they rest."""
+    used: list[OpcUaPeer] = []
 
     async def start(*options: str, fresh: bool = False) -> OpcUaPeer:
         peer = servers.get((kind, *options))
@@ -63,9 +64,13 @@ async def serve(kind, servers, server_keys):
         if peer is None or not peer.running:
             peer = servers[kind, *options] = OpcUaPeer(kind, server_keys / kind, *options)
             await peer.start()
+        peer.go_on()
+        used.append(peer)
         return peer
 
-    return start
+    yield start
+    for peer in used:
+        peer.rest()
 
 
 DEFAULTS = {"scan": "100ms", "security": "none"}
