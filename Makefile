@@ -1,6 +1,6 @@
 # make demo and make test are all that a new machine needs; everything else is for developers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all attack figures lint docs wheel clean
+.PHONY: help demo test test-all test-pure test-servers test-system quick attack figures lint docs wheel clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,6 +25,20 @@ test: $(VENV)/.dev ## check style and types, and run the tests, JOBS=4 at once (
 test-all: $(VENV)/.dev ## the tests that need long runs, a booted systemd, or mounts
 	@sh .ci/tools.sh
 	$(PYTEST) -m slow
+
+test-pure: $(VENV)/.dev ## of make test, the lane without servers, on all cores
+	$(PYTEST) --numprocesses=auto --dist=loadfile -m "not (slow or servers or system)"
+
+test-servers: $(VENV)/.dev ## of make test, the lane with servers, devices and brokers
+	@sh .ci/tools.sh
+	$(PYTEST) --numprocesses=$(JOBS) --dist=loadfile -m "servers and not slow"
+
+test-system: $(VENV)/.dev ## of make test, the lane with the daemon as a process
+	@sh .ci/tools.sh
+	$(PYTEST) --numprocesses=$(JOBS) --dist=loadfile -m "system and not slow"
+
+quick: $(VENV)/.dev ## style and types, and the pure tests of what was changed since main, in a minute
+	@$(RUN)/python .ci/quick.py
 
 attack: $(VENV)/.dev ## hostile servers, brokers, neighbours and files, on this machine (SOAK=30min: in turns)
 	@sh .ci/tools.sh

@@ -4,11 +4,13 @@ No time limit per Hypothesis example, because the machine is shared with servers
 logging ends with it, so that tests may come in any order. Chance can be repeated.
 """
 
+import inspect
 import os
 import random
 import re
 import signal
 from collections.abc import Iterator
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -42,12 +44,42 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByFileAndServer(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Among several processes the servers of OPC UA come first, then the whole gateway."""
+    """The lane of each test (CONTRIBUTING.md): `servers` for those that use a peer, by themselves or by a fixture, and are
+    not of the system. Among several processes the servers of OPC UA come first, then the whole gateway."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not item.get_closest_marker("system") and _uses_a_peer(item):
+            item.add_marker("servers")
     if hasattr(config, "workerinput"):
         items.sort(
             key=lambda item: (not item.nodeid.startswith("plugins/opcua/"), not item.get_closest_marker("system"))
         )
+
+
+def _uses_a_peer(item: pytest.Function) -> bool:
+    """Whether the test's file has the name of one, or a fixture of the test's uses such a name."""
+    fixtures = (inspect.unwrap(each.func) for found in item._fixtureinfo.name2fixturedefs.values() for each in found)
+    seen = inspect.unwrap(item.function).__globals__
+    return any(map(_is_a_peer, seen.values())) or any(
+        _is_a_peer(each.__globals__.get(name)) for each in fixtures for name in _names(each.__code__)
+    )
+
+
+def _is_a_peer(value: object) -> bool:
+    where = getattr(value, "__module__", None) or getattr(value, "__name__", "")
+    return isinstance(where, str) and _PEER.search(where) is not None
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from _names(each)
+
+
+_PEER = re.compile(r"\.peers\b(?!\.(ports|proxy|certificates|hostile_models|opcua_hostile)\b)")
+"""A server, a device or a broker; the others of that folder live in the test's process, or are no servers."""
 
 
 @pytest.fixture(autouse=True)
