@@ -30,6 +30,8 @@ _FIELDS = {
     ua.ObjectIds.AcknowledgeableConditionType: ("AckedState/Id", "ConfirmedState/Id"),
     ua.ObjectIds.AlarmConditionType: ("ActiveState/Id", "SuppressedOrShelved"),
     ua.ObjectIds.ExclusiveLimitAlarmType: ("LimitState/CurrentState",),
+    ua.ObjectIds.GeneralModelChangeEventType: ("Changes",),
+    ua.ObjectIds.SemanticChangeEventType: ("Changes",),
 }
 """By the type that declares them; the empty one is the id of the condition itself."""
 NAMES = tuple(path for paths in _FIELDS.values() for path in paths)
@@ -38,6 +40,12 @@ REFRESH_START = ua.NodeId(ua.ObjectIds.RefreshStartEventType)
 REFRESH_END = ua.NodeId(ua.ObjectIds.RefreshEndEventType)
 REFRESH_REQUIRED = ua.NodeId(ua.ObjectIds.RefreshRequiredEventType)
 OVERFLOW = ua.NodeId(ua.ObjectIds.EventQueueOverflowEventType)
+CHANGES = {
+    ua.NodeId(ua.ObjectIds.BaseModelChangeEventType),
+    ua.NodeId(ua.ObjectIds.GeneralModelChangeEventType),
+    ua.NodeId(ua.ObjectIds.SemanticChangeEventType),
+}
+"""Nodes were added, taken away, or mean something else (OPC 10000-3 §9.32, §9.33)."""
 
 _SEVERITIES = ((100, "info"), (333, "advisory"), (666, "warning"))
 """The standard counts 1 to 333 as low, to 666 as medium, to 1000 as high."""
@@ -88,6 +96,12 @@ class Fields:
             value = value.Text
         return cleaned(value) if isinstance(value, str) else ""
 
+    def changed_nodes(self) -> set[ua.NodeId]:
+        """Those that the event says have changed."""
+        told = self.values.get("Changes")
+        affected = (getattr(each, "Affected", None) for each in told) if isinstance(told, list) else ()
+        return {node for node in affected if isinstance(node, ua.NodeId)}
+
     def flag(self, name: str) -> bool | None:
         value = self.values.get(name)
         return value if isinstance(value, bool) else None
@@ -95,11 +109,11 @@ class Fields:
 
 def fields_of(values: Sequence[ua.Variant]) -> Fields:
     """From what a notification holds. A status code in place of a value says that there is none."""
-    given = {name: variant.Value for name, variant in zip(NAMES, values, strict=False)}
+    given = ((name, variant.Value) for name, variant in zip(NAMES, values, strict=False))
     return Fields(
         {
             name: value
-            for name, value in given.items()
+            for name, value in given
             if value is not None and (name == "Quality" or not isinstance(value, ua.StatusCode))
         }
     )

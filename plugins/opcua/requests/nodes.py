@@ -53,9 +53,13 @@ _described: dict[str, dict[str, Found]] = {}
 """URL → address → what was told of it, by such a server."""
 
 
-async def describe_tags(session: Session, tags: Sequence[Tag]) -> Mapping[Tag, Found]:
-    """Type, unit and description of the tags whose nodes the server knows; of a slow server, as many as it tells in time."""
+async def describe_tags(session: Session, tags: Sequence[Tag], *, anew: bool = False) -> Mapping[Tag, Found]:
+    """Type, unit and description of the tags whose nodes the server knows; of a slow server, as many as it tells in time, and
+    what it has told at earlier connects, unless all of it is to be asked for anew."""
     before = _described.get(session.config.url, {})
+    if anew:
+        told_before = {_key(tag) for tag in tags}
+        before = {key: what for key, what in before.items() if key not in told_before}
     until = asyncio.get_running_loop().time() + PATIENCE
     nodes = await nodes_of(session, tags)
     known = [(tag, node) for tag, node in zip(tags, nodes, strict=True) if node is not None]
@@ -70,7 +74,7 @@ async def describe_tags(session: Session, tags: Sequence[Tag]) -> Mapping[Tag, F
     async for tag, _ in unhurried(known):
         if tag not in found and (what := before.get(_key(tag))) is not None:
             found[tag] = what
-    if before or at < len(open_ones):
+    if session.config.url in _described or at < len(open_ones):
         of_others = before.keys() - {_key(tag) for tag, _ in known}  # of another device at this URL
         mine = {_key(tag): what for tag, what in found.items()} if at < len(open_ones) else {}
         _remember(session.config.url, mine | {key: before[key] for key in of_others})

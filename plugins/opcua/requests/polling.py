@@ -2,7 +2,8 @@
 
 import asyncio
 import heapq
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from asyncua import ua
@@ -11,47 +12,85 @@ from gateway.plugin import Device, Readings, Tags
 
 from ..config import OpcUaConfig
 from ..session.session import Session
+from .changes import Changes
 from .reading import ReadPlan, Say
 from .services import read
 
 _STATE = (ua.NodeId(ua.ObjectIds.Server_ServerStatus_State), ua.AttributeIds.Value)
 """What is read so that the server does not forget a session between two polls."""
+NAMES_EVERY = 10.0
+"""Seconds after which a server is asked whether it has the namespaces now that it lacked."""
 
 
 async def poll(
     session: Session, device: Device, say: Say = lambda row, what, raw: None
 ) -> AsyncGenerator[Readings, None]:
     """All tags of each scan, as often as it says; a poll that is late leaves out those it has missed. `say` is told of tags,
-    by row of their device, whose values cannot be tags."""
+    by row of their device, whose values cannot be tags. Raises LinkError where the server says otherwise than before of
+    nodes that have changed, or that it did not know at the connect: the next connection takes that up."""
     loop = asyncio.get_running_loop()
-    plans = _plans(session, device)
-    due = [(loop.time(), number) for number in range(len(plans))]
+    scans = _scans(session, device)
+    due = [(loop.time(), number) for number in range(len(scans))]
+    changed: set[int] = set()
+    changes = Changes(session, device, changed)
     heard = loop.time()
+    names_at = heard + NAMES_EVERY if any(scan.plan.lacks_nodes for scan in scans) else float("inf")
     while True:
         at, number = due[0]
-        scan, rows, plan = plans[number]
+        scan = scans[number]
         sign_at = heard + session.granted / 3
-        duty = min(at, session.renew_at, sign_at)
+        duty = min(at, session.renew_at, sign_at, names_at, changes.look_at())
         await asyncio.sleep(duty - loop.time())
         heard = loop.time()
-        if duty < at:
-            await (session.renew() if duty == session.renew_at else read(session, [_STATE]))
-            continue
-        yield await plan.read(partial(_say, say, rows))
-        missed = max(0.0, loop.time() - at) // scan
-        heapq.heapreplace(due, (at + scan * (missed + 1), number))
+        if duty == session.renew_at:
+            await session.renew()
+        elif duty == names_at:
+            names_at = heard + NAMES_EVERY if await _learn_names(session, scans) else float("inf")
+        elif duty == changes.look_at():
+            await changes.look()
+        elif duty < at:
+            await read(session, [_STATE])
+        else:
+            yield await scan.plan.read(partial(scan.say, say))
+            changed |= scan.changed()
+            missed = max(0.0, loop.time() - at) // scan.period
+            heapq.heapreplace(due, (at + scan.period * (missed + 1), number))
 
 
-def _say(say: Say, rows: list[int], row: int, what: str, raw: bytes) -> None:
-    say(rows[row], what, raw)
+@dataclass(slots=True)
+class _Scan:
+    """Tags that are read together."""
+
+    period: float
+    """Seconds."""
+    rows: list[int]
+    """In their device."""
+    plan: ReadPlan
+
+    def say(self, say: Say, row: int, what: str, raw: bytes) -> None:
+        say(self.rows[row], what, raw)
+
+    def changed(self) -> set[int]:
+        """Rows of the device of which the server has to be asked what they are."""
+        rows = {self.rows[row] for row in self.plan.changed}
+        self.plan.changed.clear()
+        return rows
 
 
-def _plans(session: Session, device: Device) -> list[tuple[float, list[int], ReadPlan]]:
+def _scans(session: Session, device: Device) -> list[_Scan]:
     config: OpcUaConfig = device.config
-    by_scan: dict[float, list[int]] = {}
+    by_period: dict[float, list[int]] = {}
     for row, tag in enumerate(device.tags):
-        by_scan.setdefault(tag.config.scan or config.scan, []).append(row)
+        by_period.setdefault(tag.config.scan or config.scan, []).append(row)
     return [
-        (scan, rows, ReadPlan(session, device, Tags(device.name, [device.tags[row] for row in rows])))
-        for scan, rows in by_scan.items()
+        _Scan(period, rows, ReadPlan(session, device, Tags(device.name, [device.tags[row] for row in rows])))
+        for period, rows in by_period.items()
     ]
+
+
+async def _learn_names(session: Session, scans: Sequence[_Scan]) -> bool:
+    """Ask for the namespaces once more; whether some are still lacking."""
+    await session.learn_namespaces()
+    for scan in scans:
+        scan.plan.find_nodes()
+    return any(scan.plan.lacks_nodes for scan in scans)

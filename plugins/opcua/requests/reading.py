@@ -69,16 +69,33 @@ class ReadPlan:
         self._device = device
         self._tags = tags
         self._nodes: dict[int, tuple[ua.NodeId, str | None]] = {}
-        for row, tag in enumerate(tags):
-            if (node := session.node_id(parse_address(tag.config.address))) is not None:
-                self._nodes[row] = (node, tag.config.index_range)
+        self._size = 0
+        self.find_nodes()
         self._wanted = Parts([tag.config for tag in tags], session.types)
         self._kinds = Kinds(tags)
         self._parts: list[_Part] = []
-        self._size = 0
         self._parked: dict[int, _Parked] = {}
         self._understood = 0
         """Answers that made sense."""
+        self._untold = np.array([tag.name not in session.described for tag in tags], np.bool_)
+        self._missing = np.zeros(len(tags), np.bool_)
+        """Rows that the server did not know at the last read, or that were bad and never described."""
+        self.changed: set[int] = set()
+        """Rows of which the server has to be asked anew what they are."""
+
+    @property
+    def lacks_nodes(self) -> bool:
+        """Whether the server has no such namespace as a tag's."""
+        return len(self._nodes) < len(self._tags)
+
+    def find_nodes(self) -> None:
+        """Look for those that are lacking among the namespaces that the session knows."""
+        for row, tag in enumerate(self._tags):
+            if row in self._nodes:
+                continue
+            if (node := self._session.node_id(parse_address(tag.config.address))) is not None:
+                self._nodes[row] = (node, tag.config.index_range)
+                self._size = 0  # requests are made anew
 
     async def read(self, say: Say = lambda row, what, raw: None) -> Readings:
         """What the server says of the tags now. `say` is told of rows whose values cannot be tags, with the first bytes of
@@ -86,7 +103,10 @@ class ReadPlan:
         with in_words("reading", self._session.certificate):
             block = await self._read()
         self._wanted.take(block)
-        self._kinds.judge(block)
+        self.changed.update(self._kinds.judge(block))
+        bad = block.quality >= quality.BAD
+        self.changed.update(np.flatnonzero(self._missing & ~bad).tolist())
+        self._missing = (block.quality == quality.BAD_NODE_ID_UNKNOWN) | (self._untold & bad)
         readings = block.readings(self._device, self._tags.ids)
         for row, why in block.unusable.items():
             say(row, why, block.raw.get(row, b""))

@@ -21,6 +21,7 @@ from gateway.plugin import Condition, DeviceEvent, Retained, Told, quality
 from ..address import parse_address
 from ..config import OpcUaConfig
 from ..requests.event_fields import (
+    CHANGES,
     OVERFLOW,
     REFRESH_END,
     REFRESH_REQUIRED,
@@ -85,6 +86,8 @@ class Events:
         self._full = False
         self._branches: defaultdict[str, set[str]] = defaultdict(set)
         """Condition → its branches that nobody has acknowledged."""
+        self.changed: set[ua.NodeId] | None = None
+        """Nodes that the server says have changed, as far as it names them; None where it has said nothing of the kind."""
         self.refresh_at = float("inf")
         """Loop time at which the server is to be asked how its conditions stand."""
         self._asked_at = float("-inf")
@@ -188,6 +191,8 @@ class Events:
         self._pause = min(LAST_ASK, max(ASK_AGAIN, 2 * self._pause))
 
     def _take(self, number: int, fields: Fields, now_ns: int) -> None:
+        if fields.event_type in CHANGES:
+            self.changed = (self.changed or set()) | fields.changed_nodes()
         match fields.event_type:
             case kind if kind == REFRESH_START:
                 if self._refreshing is None:

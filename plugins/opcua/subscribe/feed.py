@@ -23,7 +23,7 @@ from gateway.plugin import Device, LinkError, Readings, Tags
 
 from ..config import OpcUaConfig
 from ..remarks import Remarks
-from ..requests.nodes import describe_tags
+from ..requests.changes import Changes
 from ..requests.reading import ReadPlan
 from ..requests.services import read, republish, take_over, unsubscribe
 from ..session.errors import TooManyError, in_few_words, in_words
@@ -33,7 +33,7 @@ from ..values.bulk_decoder import Decoder
 from ..values.notification import CutOffError, Notification, decode_publish
 from .events import Events
 from .history import since_last
-from .items import SHOWN, Items
+from .items import Items
 from .making import FULL
 from .quiet import Quiet
 from .report import Report
@@ -57,8 +57,6 @@ GOODBYE = 1.0
 STOOD_STILL = 0.5
 """Seconds by which the gateway comes late to the end of a silence when it stood still itself: what the server sent meanwhile
 has yet to be read, so it has one more keep-alive."""
-DESCRIBE_AFTER, DESCRIBE_EVERY = 1.0, 60.0
-"""Seconds from the first sign that nodes are described otherwise until that is looked up, and between two such looks."""
 ASK_AFTER = 10.0
 """Seconds of silence, on a server that says more seldom that it lives, after which it is asked."""
 _STATE = ua.NodeId(ua.ObjectIds.Server_ServerStatus_State)
@@ -95,7 +93,6 @@ class Feed:
         """Subscriptions made in place of silent ones, which have not said anything yet."""
         self._asked_again: set[int] = set()
         """Those whose last message was asked for once more, and that have not said anything since."""
-        self._changed_at = float("inf")
         self._answered = False
         """Whether a publish request was answered with what makes sense."""
         self.distrusted = False
@@ -108,6 +105,7 @@ class Feed:
         self._quiet = Quiet(session, device)
         self._items = Items(session, device, remark, log, self._quiet)
         self._report = Report(device, session.types, remark, self._quiet)
+        self._changes = Changes(session, device, self._report.changed)
         self._events = events
 
     async def start(self, left: Left | None = None) -> None:
@@ -296,35 +294,13 @@ class Feed:
             self._append(await self._items.retry())
             self._report.changed |= self._items.accepted
             self._items.accepted = set()
-        elif now >= self._describe_at():
-            await self._describe_again(now)
+        elif now >= self._changes.look_at():
+            await self._changes.look()
         elif now >= self._quiet.look_at:
             await self._look_after_quiet_tags(now)
         else:
             return False
         return True
-
-    def _describe_at(self) -> float:
-        """Loop time at which the server is asked what nodes are that may be others now; infinite where there are none."""
-        if not self._report.changed:
-            self._changed_at = float("inf")
-            return self._changed_at
-        self._changed_at = min(self._changed_at, asyncio.get_running_loop().time())
-        return max(self._changed_at + DESCRIBE_AFTER, self._session.profile.described_at + DESCRIBE_EVERY)
-
-    async def _describe_again(self, now: float) -> None:
-        """Raises LinkError where the server says otherwise than before of these nodes: with the next connection, which takes
-        all over, the gateway takes that up."""
-        tags = [self._device.tags[row] for row in sorted(self._report.changed)]
-        self._report.changed = set()
-        self._session.profile.described_at = now
-        found = await describe_tags(self._session, tags)
-        before = self._session.described
-        others = [tag.name for tag in tags if tag in found and found[tag] != before.get(tag.name)]
-        if others:
-            more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
-            names = ", ".join(others[:SHOWN]) + more
-            raise LinkError(f"the server describes {names} otherwise than before: connecting anew to take that up")
 
     async def _look_after_quiet_tags(self, now: float) -> None:
         read, missed = await self._quiet.look(now)
@@ -357,7 +333,7 @@ class Feed:
             self._session.renew_at,
             self._items.retry_at,
             self._quiet.look_at,
-            self._describe_at(),
+            self._changes.look_at(),
             self._ask_at,
         )
 
@@ -501,12 +477,20 @@ class Feed:
                 self._append(await self._items.drop(error.handle, str(error), error.raw))
             if self._events is not None:
                 await self._events.take(notification)
+                self._heed_hints(self._events)
         subscription.passed(notification.sequence)
         self._report.messages.append(notification.acknowledgement)
         if not notification.more or self._report.full or unsure:
             self._hand_on()
         if unsure:
             yield await self._confirmed(unsure)
+
+    def _heed_hints(self, events: Events) -> None:
+        """The server says that nodes have changed: what it refused may be there now, and what it described be otherwise."""
+        if events.changed is not None:
+            self._items.retry_soon()
+            self._changes.hint(events.changed)
+            events.changed = None
 
     async def _take_values(self, subscription: Subscription, notification: Notification) -> Chore:
         """In portions: others have their turn between them."""

@@ -55,6 +55,7 @@ class Items:
         self.accepted: set[int] = set()
         """Rows that it has accepted after all: what they are was not told."""
         self._retry_after = FIRST_RETRY
+        self._tried_at = float("-inf")
         self.retry_at = float("inf")
         """Loop time at which the refused ones are to be tried again."""
 
@@ -205,8 +206,15 @@ class Items:
                 rows.append(row)
         return rows
 
+    def retry_soon(self) -> None:
+        """What is refused is asked for now, unless that was done just before."""
+        if self.refused:
+            now = asyncio.get_running_loop().time()
+            self.retry_at = min(self.retry_at, max(now, self._tried_at + FIRST_RETRY))
+
     async def retry(self) -> Readings | None:
         """Ask once more for what was refused; the rest of the tags is not touched. What became bad rows."""
+        self._tried_at = asyncio.get_running_loop().time()
         if any(self.node(row) is None for row in self.refused):
             await self._session.learn_namespaces()
         refused: dict[int, int] = {}

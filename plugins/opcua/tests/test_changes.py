@@ -3,6 +3,7 @@
 import itertools
 import time
 
+import pytest
 from asyncua import ua
 
 from gateway.acquire.acquirer import Acquirer
@@ -12,6 +13,9 @@ from gateway.supervise import running
 from gateway.testing import eventually
 from plugins.opcua import OpcUa
 from plugins.opcua.config import NodeConfig, OpcUaConfig
+from plugins.opcua.requests import polling
+from plugins.opcua.requests.event_fields import NAMES
+from plugins.opcua.subscribe import items
 from tests.peers.opcua_hostile import published
 
 from .bent import bent, row_of
@@ -19,7 +23,7 @@ from .conftest import node
 from .test_campaign import Road
 
 
-def spec(port: int, *names: str) -> DeviceSpec:
+def spec(port: int, *names: str, **more) -> DeviceSpec:
     options = {
         "name": "plc",
         "driver": "opcua",
@@ -28,14 +32,15 @@ def spec(port: int, *names: str) -> DeviceSpec:
         "scan": "200ms",
     }
     tags = {name: NodeConfig.model_validate({"address": node(name)}) for name in names}
-    return DeviceSpec(OpcUaConfig.model_validate(options | {"timeout": "10s"}), tags)
+    return DeviceSpec(OpcUaConfig.model_validate(options | {"timeout": "10s"} | more), tags)
 
 
-async def test_a_node_that_appears_after_the_connect_gets_its_values_and_its_type(serve):
+@pytest.mark.parametrize("acquisition", ["subscribe", "poll"])
+async def test_a_node_that_appears_after_the_connect_gets_its_values_and_its_type(serve, acquisition):
     peer, road = await serve(fresh=True), Road()
     name = f"Late{time.time_ns()}"
     acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
-    await acquirer.apply([spec(peer.port, "Double", name)])
+    await acquirer.apply([spec(peer.port, "Double", name, acquisition=acquisition)])
     async with running(acquirer.run()):
         await eventually(lambda: road.live["plc"].quality[0] == 0)
         assert road.live["plc"].quality[1] != 0
@@ -79,3 +84,138 @@ async def test_a_server_that_says_that_a_unit_has_changed_is_asked_for_it_once()
             asked = len(server.kinds("PublishRequest"))
             await eventually(lambda: len(server.kinds("PublishRequest")) > asked + 1000)
             assert len(server.connections) == connections + 1  # not again and again, though it goes on saying so
+
+
+class Plant:
+    """What a bent server answers: the tags T0 and T1, of which the second one may be missing, and their type."""
+
+    def __init__(self) -> None:
+        self.known = {"T0", "T1"}
+        self.kind = ua.VariantType.Double
+        self.names = ["http://opcfoundation.org/UA/", "urn:a", "http://peer.example/plant"]
+        self.changes: list[object] = []
+        """Events that wait to be published, each by its own publish answer."""
+        self._subscriptions, self._numbers = itertools.count(7), itertools.count(1)
+
+    def value(self, wanted: ua.ReadValueId) -> ua.DataValue:
+        if wanted.NodeId == ua.NodeId(2255):
+            return ua.DataValue(ua.Variant(self.names))
+        if row_of(wanted.NodeId) < 0:
+            return ua.DataValue()
+        if wanted.NodeId.Identifier not in self.known:
+            return ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadNodeIdUnknown))
+        value = ua.Variant(2, self.kind) if wanted.AttributeId == ua.AttributeIds.Value else None
+        return ua.DataValue(value)
+
+    def read(self, asked):
+        return ua.ReadResponse(Results=[self.value(each) for each in asked.Parameters.NodesToRead])
+
+    def subscribed(self, asked):
+        response = ua.CreateSubscriptionResponse()
+        response.Parameters.SubscriptionId = next(self._subscriptions)
+        response.Parameters.RevisedPublishingInterval = asked.Parameters.RequestedPublishingInterval
+        response.Parameters.RevisedMaxKeepAliveCount = asked.Parameters.RequestedMaxKeepAliveCount
+        return response
+
+    def monitored(self, asked):
+        def made(item: ua.MonitoredItemCreateRequest) -> ua.MonitoredItemCreateResult:
+            name = item.ItemToMonitor.NodeId.Identifier
+            known = isinstance(name, int) or name in self.known
+            code = ua.StatusCodes.Good if known else ua.StatusCodes.BadNodeIdUnknown
+            return ua.MonitoredItemCreateResult(ua.StatusCode(code), 1, RevisedQueueSize=100)
+
+        return ua.CreateMonitoredItemsResponse(Results=[made(each) for each in asked.Parameters.ItemsToCreate])
+
+    def publish(self, asked):
+        """Values of both tags, or, by the second subscription, an event that waits."""
+        if self.changes:
+            response = published(1, self.changes.pop(0))
+            response.Parameters.SubscriptionId = 8
+            return response
+        told = ua.DataValue(ua.Variant(2, self.kind))
+        items = [ua.MonitoredItemNotification(row, told) for row in range(2) if f"T{row}" in self.known]
+        return published(next(self._numbers), ua.DataChangeNotification(MonitoredItems=items))
+
+    def tell(self, kind: int, *changes: object) -> None:
+        """Let an event of this type be published, with these changes."""
+        fields = {"EventType": ua.NodeId(kind), "EventId": b"1", "Changes": list(changes) or None}
+        values = [ua.Variant(fields.get(name)) for name in NAMES]
+        event = ua.EventFieldList(ClientHandle=0, EventFields=values)
+        self.changes.append(ua.EventNotificationList(Events=[event]))
+
+    def serve(self):
+        return bent(
+            ReadRequest=self.read,
+            PublishRequest=self.publish,
+            CreateSubscriptionRequest=self.subscribed,
+            CreateMonitoredItemsRequest=self.monitored,
+        )
+
+
+async def test_a_polled_node_that_is_of_another_type_when_it_comes_back_is_asked_what_it_is():
+    plant, road = Plant(), Road()
+    async with plant.serve() as server:
+        acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
+        await acquirer.apply([spec(server.port, "T0", "T1", acquisition="poll")])
+        async with running(acquirer.run()):
+            await eventually(lambda: road.live["plc"].device.tags[1].type == "float64")
+            plant.known.remove("T1")
+            await eventually(lambda: road.live["plc"].quality[1] >= 0x8000_0000)
+            plant.known.add("T1")
+            plant.kind = ua.VariantType.Int32
+            await eventually(lambda: road.live["plc"].device.tags[1].type == "int32")
+            await eventually(lambda: not road.live["plc"].quality.any())
+            assert len(server.connections) == 2
+
+
+async def test_a_polled_server_is_asked_for_the_namespaces_that_it_lacked(monkeypatch):
+    monkeypatch.setattr(polling, "NAMES_EVERY", 0.3)
+    plant, road = Plant(), Road()
+    late, plant.names = plant.names, plant.names[:2]
+    async with plant.serve() as server:
+        acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
+        await acquirer.apply([spec(server.port, "T0", acquisition="poll")])
+        async with running(acquirer.run()):
+            await eventually(lambda: road.live["plc"].quality[0] >= 0x8000_0000)
+            plant.names = late
+            await eventually(lambda: road.live["plc"].quality[0] == 0)
+            await eventually(lambda: road.live["plc"].device.tags[0].type == "float64")
+
+
+@pytest.mark.parametrize("kind", [ua.ObjectIds.BaseModelChangeEventType, ua.ObjectIds.GeneralModelChangeEventType])
+async def test_a_server_that_tells_of_new_nodes_is_asked_at_once_for_those_that_it_refused(monkeypatch, kind):
+    monkeypatch.setattr(items, "FIRST_RETRY", 3600.0)
+    plant, road = Plant(), Road()
+    plant.known.remove("T1")
+    async with plant.serve() as server:
+        acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
+        await acquirer.apply([spec(server.port, "T0", "T1", events=True)])
+        async with running(acquirer.run()):
+            await eventually(lambda: road.live["plc"].quality[0] == 0 and road.live["plc"].quality[1] >= 0x8000_0000)
+            plant.known.add("T1")
+            plant.tell(kind)
+            await eventually(lambda: road.live["plc"].device.tags[1].type == "float64")
+            await eventually(lambda: road.live["plc"].quality[1] == 0)
+
+
+async def test_a_server_that_tells_what_means_something_else_now_is_asked_for_that_alone():
+    plant, road = Plant(), Road()
+    async with plant.serve() as server:
+        acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
+        await acquirer.apply([spec(server.port, "T0", "T1", events=True)])
+        async with running(acquirer.run()):
+            await eventually(lambda: road.live["plc"].device.tags[1].type == "float64")
+            await eventually(lambda: not road.live["plc"].quality.any())
+            plant.kind = ua.VariantType.Int32
+            of_no_tag = ua.SemanticChangeStructureDataType(Affected=ua.NodeId("Other", 2))
+            plant.tell(ua.ObjectIds.SemanticChangeEventType, of_no_tag)
+            await eventually(lambda: not plant.changes)
+            asked = len(server.kinds("TranslateBrowsePathsToNodeIdsRequest"))
+            plant.tell(
+                ua.ObjectIds.SemanticChangeEventType,
+                of_no_tag,
+                ua.SemanticChangeStructureDataType(Affected=ua.NodeId("T1", 2)),
+            )
+            await eventually(lambda: road.live["plc"].device.tags[1].type == "int32")
+            again = server.kinds("TranslateBrowsePathsToNodeIdsRequest")[asked]
+            assert [path.StartingNode.Identifier for path in again.Parameters.BrowsePaths] == ["T1"]
