@@ -31,11 +31,12 @@ from gateway.operate.dead_letters import DeadLetterCommands
 from gateway.operate.devices import DeviceCommands
 from gateway.operate.history import HistoryCommands
 from gateway.operate.models import ModelCommands
+from gateway.operate.plugins_in_use import PluginsInUse
 from gateway.operate.refusals import Refusals
 from gateway.operate.reload import Reloads
 from gateway.operate.services import Services, Surroundings
 from gateway.operate.socket import ControlServer
-from gateway.operate.stalls import BEAT, StallWatch
+from gateway.operate.stalls import BEAT
 from gateway.operate.writes import Road, Writes
 from gateway.outbox import Outbox
 from gateway.outbox.substitute import open_outbox
@@ -43,7 +44,16 @@ from gateway.pipeline import Pipeline
 from gateway.places.state_dir import state_dir, take_over_certificates
 from gateway.plugin.discovery import Plugins
 from gateway.publish import Publisher, Publishers, SinkSurroundings
-from gateway.status import AuditStatus, ClockStatus, ConfigStatus, GatewayStatus, LimitStatus, ModelStatus, rendered
+from gateway.status import (
+    AuditStatus,
+    ClockStatus,
+    ConfigStatus,
+    GatewayStatus,
+    LimitStatus,
+    ModelStatus,
+    WatchStatus,
+    rendered,
+)
 from gateway.supervise import Running, contained, running
 from gateway.supervise.keep_running import leaves, told
 from gateway.supervise.owned import owned
@@ -73,7 +83,6 @@ class Gateway:
         self._clock = clock or SystemClock()
         self._started_ns = self._clock.boot_ns()
         self._loaded_ns = self._clock.wall_ns()
-        self._plugins = look_up(config.gateway)
         self._reloading = asyncio.Lock()
         self._reload_waits = False
         self._reading: Running | None = None
@@ -86,7 +95,8 @@ class Gateway:
         gateway = self.config.gateway
         self._directory = state_dir(self.config.path, gateway.state_dir, gateway.name)
         self._notes = Notes(self._directory / "audit.jsonl", self._clock)
-        self._reloads = await asyncio.to_thread(Reloads, self.config, self._plugins, look_up)
+        self._plugins = PluginsInUse(look_up(gateway), self._directory)
+        self._reloads = await asyncio.to_thread(Reloads, self.config, self._plugins.present, look_up)
         with owned(self._directory):
             take_over_certificates(self._directory)
             self._notes.after("gateway.start", "system", **self._identity())
@@ -100,26 +110,22 @@ class Gateway:
 
     async def _run(self, stop: asyncio.Event, socket: Path) -> None:
         self._outbox = self._open_outbox()
-        self._stalls = StallWatch(
-            self._directory,
-            lambda name: self._plugins.hashes([name]).get(name, ""),
-            lambda file: self._plugins.of(file),
-        )
+        self._stalls = self._plugins.stalls
         self._stalls.recall()
         try:
             self._publishers = Publishers(self._make_publisher, self._outbox.release)
             self._publishers.apply(self.config.sinks)
             self._history = self._make_history()
             self._detection = Detection(
-                self._outbox.append_event, self._clock, __version__, self._directory, self._notes.told
+                self._outbox.append_event, self._clock, __version__, self._directory, self._plugins, self._notes.told
             )
             self._pipeline = Pipeline(self.config.gateway, self.live, self._outbox, self._publishers, self._detection)
             self._acquirer = Acquirer(
                 self._pipeline,
-                lambda name: self._plugins.driver(name),
+                self._plugins.driver,
                 self._clock,
                 self._directory,
-                lambda device: self._stalls.barred(f"device {device.name}", device.driver),
+                self._plugins.barred_device,
             )
             self._acquirer.wheel.add(self._stalls.beat, BEAT, "", align=True)
             self._outbox.receipts.missed = lambda: answers.missed(self._acquirer.sources)
@@ -179,7 +185,7 @@ class Gateway:
             log.warning(str(remark))
         for problem in self.config.parked:
             log.error("left out, its plugin does not load", reason=str(problem))
-        for reason in self._plugins.parked():
+        for reason in self._plugins.present.parked():
             log.warning("a plugin is parked", reason=reason)
         clock = self._outbox.clock_state
         if clock is not ClockState.SYNCHRONISED:
@@ -244,7 +250,7 @@ class Gateway:
                 device_state=lambda device: self._pipeline.state_of(device),
                 request=self._request,
             ),
-            barred=lambda: self._stalls.barred(f"sink {sink.name}", sink.plugin),
+            barred=lambda: self._plugins.barred_sink(sink),
         )
 
     def _make_history(self) -> HistoryCommands:
@@ -264,8 +270,8 @@ class Gateway:
                 self._clock,
                 self._directory / "services",
                 self.status,
-                lambda name: self._plugins.service(name),
-                self._stalls.barred,
+                self._plugins.service,
+                self._plugins.barred,
             )
         )
 
@@ -315,6 +321,7 @@ class Gateway:
             outbox=self._outbox.status(),
             models=detector.status(ModelStatus),
             limits=detector.status(LimitStatus),
+            watches=detector.status(WatchStatus),
             alarms=self._detection.alarms.listed(),
             parts=[*self._detection.parts(), *self._services.parts()],
             services=self._services.status(),
@@ -358,7 +365,7 @@ class Gateway:
         return plan.changes
 
     async def _exchange(self, new: Config, plugins: Plugins, renewed: Collection[str]) -> None:
-        old = self.config, self._plugins
+        old = self.config, self._plugins.present
         try:
             await self._apply(new, plugins, renewed=renewed)
         except Exception as error:
@@ -376,9 +383,11 @@ class Gateway:
             plugins.sink(sink.plugin)
         for service in config.services:
             plugins.service(service.plugin)
+        for watch in config.watches:
+            plugins.watch(watch.plugin)
         running = [source.spec for source in self._acquirer.sources]
         specs = kept([spec for spec in running if f"device {spec.config.name}" not in renewed], config.devices)
-        self.config, self._plugins = config, plugins
+        self.config, self._plugins.present = config, plugins
         await self._acquirer.retire(specs, park=park)
         await self._publishers.retire([sink for sink in config.sinks if f"sink {sink.name}" not in renewed])
         self._outbox.configured(config.hash)

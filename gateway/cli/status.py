@@ -39,6 +39,9 @@ def lines(answer: dict[str, Any], now: float) -> Iterator[str]:
         yield from sink_lines(sink, now)
     yield from _outbox(answer["outbox"], answer["uptime_s"])
     yield from _models(answer["models"])
+    for watch in answer.get("watches", ()):
+        watched = count(len(watch["devices"]), "device")
+        yield f"  alarm    {watch['name']}, plugin {watch['plugin']}: {watched}, {watch['state']}{_reason(watch)}"
     yield from _alarms(answer["limits"], answer["alarms"])
     for service in answer.get("services", ()):
         yield f"  service  {service['name']} {service['state']}{_reason(service)}"

@@ -235,3 +235,25 @@ class ServiceConfig(Section):
 
     plugin: str = Field(examples=["web"])
     """The service plugin: the name of its file or folder."""
+
+
+class WatchConfig(Section):
+    """What every `[[alarm]]` with `plugin` can say; a watch plugin's own options derive from it."""
+
+    name: Name = Field(examples=["pump runs dry"])
+    """What is wrong when it is raised; unique in this gateway."""
+
+    plugin: str = Field(examples=["noisy"])
+    """The watch plugin: the name of its file or folder."""
+
+    devices: tuple[str, ...] = Field(strict=False, min_length=1, examples=[["pump-*"]])
+    """Names of devices, `*` and `?` allowed; each has an alarm of its own."""
+
+    severity: Literal["info", "advisory", "warning", "alarm"] = "warning"
+    """Warnings and alarms wait until somebody acknowledges them; the others do not."""
+
+    latch: bool = False
+    """Stays active, though all is well again, until somebody acknowledges it."""
+
+    action: str = Field(default="", examples=["close the valve"])
+    """What to do about it; told with the alarm."""

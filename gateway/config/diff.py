@@ -72,7 +72,7 @@ def diff(old: Config, new: Config) -> Diff:
         ),
         _changes({sink.name: sink for sink in old.sinks}, {sink.name: sink for sink in new.sinks}),
         _changes(_models(old), _models(new)),
-        _changes({alarm.name: alarm for alarm in old.alarms}, {alarm.name: alarm for alarm in new.alarms}),
+        _changes(_alarms(old), _alarms(new)),
         _keys(dict(old.access), dict(new.access)),
         _changes({each.name: each for each in old.services}, {each.name: each for each in new.services}),
     )
@@ -101,6 +101,11 @@ def _keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
 def _models(config: Config) -> dict[str, tuple[ModelSection, str]]:
     """Models by name, with the hash of their files: a new file under the old name is a change."""
     return {model.name or str(model.file): (model, config.files.get(model.file, "")) for model in config.models}
+
+
+def _alarms(config: Config) -> dict[str, object]:
+    limits = {limit.name: limit for limit in config.alarms}
+    return {**limits, **{watch.name: watch for watch in config.watches}}
 
 
 def _changes(old: Mapping[str, V], new: Mapping[str, V]) -> Changes:

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway.config.base import Section, ServiceConfig, SinkConfig
+from gateway.config.base import Section, ServiceConfig, SinkConfig, WatchConfig
 from gateway.config.devices import read_device
 from gateway.config.mistakes import check, did_you_mean, failed
 from gateway.config.model import (
@@ -27,7 +27,7 @@ from gateway.config.model import (
     own_place,
 )
 from gateway.config.model import place as place_of
-from gateway.config.plugins import service_type, sink_type
+from gateway.config.plugins import service_type, sink_type, watch_type
 from gateway.config.source import Source, title
 from gateway.config.toml_lines import Steps
 from gateway.core.context import Context
@@ -58,7 +58,7 @@ def load(path: Path, look_up: LookUp) -> Config:
     services = _services(source, plugins)
     names = [str(table.get("name", "")) for _, table in device_tables]
     models = _models(source, names, devices)
-    alarms = _alarms(source, names, devices)
+    alarms, watches = _alarms(source, plugins, names, devices)
     source.raise_if_wrong()
     assert gateway
     assert outbox
@@ -76,6 +76,7 @@ def load(path: Path, look_up: LookUp) -> Config:
         parked,
         access,
         services,
+        watches,
         source.files,
     )
 
@@ -272,10 +273,19 @@ def _check_model(
                 source.wrong((*place, "tags", name), f"{where}: tags.{name}", message)
 
 
-def _alarms(source: Source, names: Sequence[str], devices: Sequence[DeviceSpec]) -> tuple[AlarmSection, ...]:
-    alarms = []
+def _alarms(
+    source: Source, plugins: PluginTypes, names: Sequence[str], devices: Sequence[DeviceSpec]
+) -> tuple[tuple[AlarmSection, ...], tuple[WatchConfig, ...]]:
+    """The limits, and what plugins watch."""
+    alarms, watches = [], []
     for place, table in _many(source, "alarm"):
         where = title("alarm", place, table)
+        if "plugin" in table:
+            options = watch_type(source, place, where, table, plugins)
+            if options and (watch := source.check(options, table, place, where)):
+                watches.append(watch)
+                _watched(source, place, where, watch, names, devices)
+            continue
         alarm = source.check(AlarmSection, table, place, where)
         if alarm is None:
             continue
@@ -287,14 +297,14 @@ def _alarms(source: Source, names: Sequence[str], devices: Sequence[DeviceSpec])
             elif alarm.no_data is None and spec.tags[alarm.tag].value_type() in ("string", "bytes"):
                 message = f'tag "{alarm.tag}" of device "{spec.config.name}" is no number; only no_data can watch it'
                 source.wrong((*place, "tag"), f"{where}: tag", message)
-    return tuple(alarms)
+    return tuple(alarms), tuple(watches)
 
 
 def _watched(
     source: Source,
     place: Steps,
     where: str,
-    section: ModelSection | AlarmSection,
+    section: ModelSection | AlarmSection | WatchConfig,
     names: Sequence[str],
     devices: Sequence[DeviceSpec],
 ) -> list[DeviceSpec]:

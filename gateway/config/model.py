@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from pydantic import model_validator
 
-from gateway.config.base import DeviceConfig, Section, ServiceConfig, SinkConfig, TagConfig
+from gateway.config.base import DeviceConfig, Section, ServiceConfig, SinkConfig, TagConfig, WatchConfig
 from gateway.config.fields import Account, Duration, Field, FilePath, Name, Period, Size
 from gateway.core.context import Context
 from gateway.core.errors import Problem
@@ -271,6 +271,8 @@ class Config:
 
     access: AccessSection = field(default_factory=AccessSection)
     services: tuple[ServiceConfig, ...] = ()
+    watches: tuple[WatchConfig, ...] = ()
+    """The `[[alarm]]` with a plugin."""
 
     files: Mapping[Path, str] = field(default_factory=dict)
     """SHA-256, in hex, of every file that was read; empty for a model file that is not there."""
@@ -283,8 +285,8 @@ class Config:
     @property
     def plugins(self) -> list[str]:
         """Names of the plugins that it uses."""
-        drivers = {spec.config.driver for spec in self.devices}
-        return sorted(drivers | {sink.plugin for sink in self.sinks} | {service.plugin for service in self.services})
+        named = {spec.config.driver for spec in self.devices} | {sink.plugin for sink in self.sinks}
+        return sorted(named | {each.plugin for each in self.services} | {each.plugin for each in self.watches})
 
 
 class PluginTypes(Protocol):
@@ -294,9 +296,11 @@ class PluginTypes(Protocol):
     def drivers(self) -> Sequence[str]: ...
     def sinks(self) -> Sequence[str]: ...
     def services(self) -> Sequence[str]: ...
+    def watches(self) -> Sequence[str]: ...
     def driver_types(self, name: str) -> tuple[type[DeviceConfig], type[TagConfig]]: ...
     def sink_type(self, name: str) -> type[SinkConfig]: ...
     def service_type(self, name: str) -> type[ServiceConfig]: ...
+    def watch_type(self, name: str) -> type[WatchConfig]: ...
 
 
 LookUp = Callable[[GatewaySection], PluginTypes]

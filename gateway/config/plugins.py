@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from gateway.config.base import DeviceConfig, ServiceConfig, SinkConfig, TagConfig
+from gateway.config.base import DeviceConfig, ServiceConfig, SinkConfig, TagConfig, WatchConfig
 from gateway.config.mistakes import did_you_mean
 from gateway.config.model import PluginTypes
 from gateway.config.source import Source
@@ -35,7 +35,19 @@ def service_type(
     return _of_kind("service", source, place, where, table, plugins.service_type, plugins)
 
 
-_TABLES = {"driver": ("device", "driver"), "sink": ("sink", "plugin"), "service": ("service", "plugin")}
+def watch_type(
+    source: Source, place: Steps, where: str, table: Mapping[str, Any], plugins: PluginTypes
+) -> type[WatchConfig] | None:
+    """The same of the plugin of an `[[alarm]]`."""
+    return _of_kind("watch", source, place, where, table, plugins.watch_type, plugins)
+
+
+_TABLES = {
+    "driver": ("device", "driver"),
+    "sink": ("sink", "plugin"),
+    "service": ("service", "plugin"),
+    "watch": ("alarm", "plugin"),
+}
 """Kind of plugin → the tables that name one, and their key for it."""
 
 
@@ -48,7 +60,7 @@ def _of_kind(
     types: Callable[[str], T],
     plugins: PluginTypes,
 ) -> T | None:
-    names = {"driver": plugins.drivers, "sink": plugins.sinks, "service": plugins.services}
+    names = {"driver": plugins.drivers, "sink": plugins.sinks, "service": plugins.services, "watch": plugins.watches}
     key = _TABLES[kind][1]
     try:
         return _ask(table, key, kind, types, names[kind])

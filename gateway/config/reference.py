@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gateway.config.base import DeviceConfig, Secret, ServiceConfig, SinkConfig, TagConfig
+from gateway.config.base import DeviceConfig, Secret, ServiceConfig, SinkConfig, TagConfig, WatchConfig
 from gateway.config.model import CoreSections, PluginTypes
 from gateway.config.options import Option, is_by_name, options, tables
 from gateway.core.errors import PluginError
@@ -61,7 +61,7 @@ def chapters(plugins: PluginTypes) -> list[Chapter]:
         if section is not None:
             header = f"[{core.key}]" if isinstance(core.type, type) else f"[[{core.key}]]"
             found.append(_chapter(f"`{header}`", header, section))
-    return [*found[:3], *_sinks(plugins), *_devices(plugins), *_services(plugins), *found[3:]]
+    return [*found[:3], *_sinks(plugins), *_devices(plugins), *_services(plugins), *found[3:], *_watches(plugins)]
 
 
 def _sinks(plugins: PluginTypes) -> Iterator[Chapter]:
@@ -81,6 +81,17 @@ def _services(plugins: PluginTypes) -> Iterator[Chapter]:
         except PluginError:
             continue
         yield _chapter(f'`[[service]]` with `plugin = "{name}"`', "[[service]]", options, ServiceConfig)
+
+
+def _watches(plugins: PluginTypes) -> Iterator[Chapter]:
+    if names := plugins.watches():  # none is shipped
+        yield _chapter("Every `[[alarm]]` with `plugin`", "[[alarm]]", WatchConfig)
+    for name in names:
+        try:
+            options = plugins.watch_type(name)
+        except PluginError:
+            continue
+        yield _chapter(f'`[[alarm]]` with `plugin = "{name}"`', "[[alarm]]", options, WatchConfig)
 
 
 def _devices(plugins: PluginTypes) -> Iterator[Chapter]:

@@ -33,6 +33,13 @@ def schema(plugins: PluginTypes) -> Schema:
     sections["device"] = {"type": "array", "minItems": 1, "items": _one_of("driver", drivers, definitions)}
     sections["sink"] = {"type": "array", "items": _one_of("plugin", sinks, definitions)}
     sections["service"] = {"type": "array", "items": _one_of("plugin", services, definitions)}
+    watches = {}
+    for name in _loadable(plugins.watches(), plugins.watch_type):
+        _define(f"alarm-{name}", plugins.watch_type(name), definitions)
+        watches[name] = f"alarm-{name}"
+    if watches:
+        limit, by_plugin = sections["alarm"]["items"], _one_of("plugin", watches, definitions)
+        sections["alarm"]["items"] = {"if": {"required": ["plugin"]}, "then": by_plugin, "else": limit}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Configuration of edge-gateway",

@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 
 from gateway.alarms import Alarms, Conditions, EvidenceStore
+from gateway.config.base import WatchConfig
 from gateway.config.model import AlarmSection, Config, DeviceSpec, ModelSection
 from gateway.core.clock import Clock
 from gateway.core.event import Event
@@ -15,6 +16,7 @@ from gateway.core.tag import Device
 from gateway.detect.detector import Detector
 from gateway.detect.limit_watch import limit_watches
 from gateway.detect.patterns import matching
+from gateway.detect.plugin_watch import Around, WatchPlugins, plugin_watches
 from gateway.detect.succession import Note, no_note
 from gateway.detect.windows import drift_file
 from gateway.status import PartStatus
@@ -30,13 +32,20 @@ class Detection:
     """`follow` a configuration, then `run`; `follow` another at any time."""
 
     def __init__(
-        self, emit: Callable[[Event], None], clock: Clock, version: str, directory: Path, note: Note = no_note
+        self,
+        emit: Callable[[Event], None],
+        clock: Clock,
+        version: str,
+        directory: Path,
+        plugins: WatchPlugins,
+        note: Note = no_note,
     ) -> None:
         """Alarms and the windows of events are kept in `directory`; `note` writes into the audit trail."""
         self._note = note
         self.alarms = Alarms(emit, clock, directory / "alarms.json", EvidenceStore(directory / "events"))
         self.conditions = Conditions(self.alarms, emit, clock)
         self.detector: Detector
+        self._around = Around(self.alarms, clock, version, plugins)
         self._drift_dir = directory / "drift"
         self._emit = emit
         self._clock = clock
@@ -116,7 +125,10 @@ class Detection:
             devices,
             emit=self._emit,
             alarms=self.alarms,
-            watchers=limit_watches(config.alarms, devices, self.alarms, self._clock, self._version),
+            watchers=[
+                *limit_watches(config.alarms, devices, self.alarms, self._clock, self._version),
+                *plugin_watches(config.watches, devices, self._around),
+            ],
             clock=self._clock,
             version=self._version,
             base=config.path.parent,
@@ -131,8 +143,9 @@ class Detection:
 def _watched(config: Config, specs: Sequence[DeviceSpec]) -> list[tuple[object, ...]]:
     by_name = {spec.config.name: spec for spec in specs}
 
-    def of(section: ModelSection | AlarmSection) -> list[DeviceSpec]:
+    def of(section: ModelSection | AlarmSection | WatchConfig) -> list[DeviceSpec]:
         return [by_name[name] for name in matching(section.devices, [*by_name])]
 
     models = [(model, config.files.get(model.file), of(model)) for model in config.models]
-    return [*models, *((limit, of(limit)) for limit in config.alarms)]
+    limits = [(limit, of(limit)) for limit in config.alarms]
+    return [*models, *limits, *((watch, of(watch)) for watch in config.watches)]

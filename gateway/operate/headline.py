@@ -43,6 +43,9 @@ def troubles(status: Part) -> Iterator[Trouble]:
         yield from _sink(sink)
     for model in status["models"]:
         yield from _model(model, {device["name"] for device in status["devices"] if device["state"] == "up"})
+    for watch in status.get("watches", ()):
+        if watch["state"] != "up":
+            yield Trouble(f"alarm {watch['name']} (plugin {watch['plugin']}) {watch['state']}: {watch['reason']}")
     yield from _log(status["outbox"])
     yield from _alarms(status["limits"], status["alarms"])
 

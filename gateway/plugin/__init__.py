@@ -2,7 +2,16 @@
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from gateway.config.base import DeviceConfig, Secret, Section, ServiceConfig, SinkConfig, TagConfig, ValueType
+from gateway.config.base import (
+    DeviceConfig,
+    Secret,
+    Section,
+    ServiceConfig,
+    SinkConfig,
+    TagConfig,
+    ValueType,
+    WatchConfig,
+)
 from gateway.config.fields import Deadband, Duration, Field, FilePath, Host, Period, Size, TopicTemplate
 from gateway.config.secrets import resolve
 from gateway.config.tls import Tls, load_certificates
@@ -20,9 +29,10 @@ from gateway.core.text import cleaned, encodable
 from gateway.core.topic import device_topic, own_topic
 from gateway.places.regular import read_regular
 from gateway.plugin.driver import Driver, Found, Guess, Values
-from gateway.plugin.hosts import Encoder, LineHost, Message, ServiceHost, SinkHost
+from gateway.plugin.hosts import Encoder, LineHost, Message, ServiceHost, SinkHost, WatchHost
 from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
+from gateway.plugin.watch import Watch
 from gateway.status import GatewayStatus
 from gateway.supervise.contained import contained
 
@@ -77,6 +87,9 @@ __all__ = [
     "ValidationInfo",
     "ValueType",
     "Values",
+    "Watch",
+    "WatchConfig",
+    "WatchHost",
     "arguments",
     "cleaned",
     "contained",

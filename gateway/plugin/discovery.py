@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import gateway
-from gateway.config.base import DeviceConfig, ServiceConfig, SinkConfig, TagConfig
+from gateway.config.base import DeviceConfig, ServiceConfig, SinkConfig, TagConfig, WatchConfig
 from gateway.core.errors import PluginError
 from gateway.core.text import cleaned
 from gateway.plugin.content import content_hash
@@ -27,10 +27,12 @@ from gateway.plugin.loading import Loaded, PluginClass, load, load_installed
 from gateway.plugin.ownership import refuse_untrusted, refuse_untrusted_directory
 from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
+from gateway.plugin.watch import Watch
 
 ENTRY_POINTS = "edge_gateway.plugins"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
+Kind = Literal["driver", "sink", "service", "watch"]
 Source = Literal["shipped", "directory", "installed"]
 _THE_SOURCE = {"shipped": "a shipped plugin", "directory": "one in plugin_dirs", "installed": "an installed package"}
 
@@ -40,7 +42,7 @@ class PluginInfo:
     """One plugin, as `plugin list` shows it."""
 
     name: str
-    kind: Literal["driver", "sink", "service", ""]
+    kind: Kind | Literal[""]
     """Empty while parked."""
     source: Source
     origin: str
@@ -109,6 +111,10 @@ class Plugins:
         """The service of this name."""
         return cast(type[Service[Any]], self._of_kind(name, "service"))
 
+    def watch(self, name: str) -> type[Watch[Any]]:
+        """The watch of this name."""
+        return cast(type[Watch[Any]], self._of_kind(name, "watch"))
+
     def driver_types(self, name: str) -> tuple[type[DeviceConfig], type[TagConfig]]:
         """The option types of a driver: of its devices, and of their tags."""
         device, tag = option_types(self.driver(name))
@@ -124,6 +130,11 @@ class Plugins:
         (options,) = option_types(self.service(name))
         return cast(type[ServiceConfig], options)
 
+    def watch_type(self, name: str) -> type[WatchConfig]:
+        """The option type of a watch."""
+        (options,) = option_types(self.watch(name))
+        return cast(type[WatchConfig], options)
+
     def drivers(self) -> Sequence[str]:
         """Names of all drivers that work; imports every plugin."""
         return [info.name for info in self.all() if info.kind == "driver"]
@@ -135,6 +146,10 @@ class Plugins:
     def services(self) -> Sequence[str]:
         """Names of all services that work; imports every plugin."""
         return [info.name for info in self.all() if info.kind == "service"]
+
+    def watches(self) -> Sequence[str]:
+        """Names of all watches that work; imports every plugin."""
+        return [info.name for info in self.all() if info.kind == "watch"]
 
     def all(self) -> list[PluginInfo]:
         """Every plugin by name, parked ones with their error; imports every plugin."""
@@ -174,7 +189,7 @@ class Plugins:
     def _of_kind(self, name: str, kind: str) -> PluginClass:
         cls = self._load(name).cls
         if (own := _kind(cls)) != kind:
-            table = "[[device]]" if own == "driver" else f"[[{own}]]"
+            table = {"driver": "[[device]]", "watch": "[[alarm]]"}.get(own, f"[[{own}]]")
             raise PluginError(f'plugin "{name}" is a {own}, not a {kind}: name it in a {table} table')
         return cls
 
@@ -198,8 +213,14 @@ class Plugins:
             return error
 
 
-def _kind(cls: PluginClass) -> Literal["driver", "sink", "service"]:
-    return "driver" if issubclass(cls, Driver) else "sink" if issubclass(cls, Sink) else "service"
+def _kind(cls: PluginClass) -> Kind:
+    kinds: tuple[tuple[type[Any], Kind], ...] = (
+        (Driver, "driver"),
+        (Sink, "sink"),
+        (Service, "service"),
+        (Watch, "watch"),
+    )
+    return next(kind for base, kind in kinds if issubclass(cls, base))
 
 
 def _taken(found: _Found, first: _Found) -> str:

@@ -1,8 +1,8 @@
-"""What plugins may ask of the gateway: the host of a driver, of a sink, of a service."""
+"""What plugins may ask of the gateway: the host of a driver, of a sink, of a service, of a watch."""
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -216,4 +216,26 @@ class ServiceHost(Protocol):
     async def ask(self, by: Actor, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """Run a command as the control socket does: roles and arguments are checked, and it is audited under `by.name`.
         Raises GatewayError for the person."""
+        ...
+
+
+class WatchHost(Protocol):
+    """What a watch may ask of the gateway, and what it tells it."""
+
+    @property
+    def devices(self) -> Collection[str]:
+        """Names of the devices that the `[[alarm]]` is about."""
+        ...
+
+    def is_raised(self, device: str) -> bool:
+        """Whether this device's alarm is raised: before a restart, and before a reload, too."""
+        ...
+
+    def raised(self, device: str, message: str, t_ns: int, **detail: Any) -> None:
+        """Raise the alarm of this device, in one sentence for a person; nothing where it is raised. `t_ns`: when it began, ns
+        since 1970; `detail`: JSON values that go with the event. Raises KeyError for a device that is none of its own."""
+        ...
+
+    def cleared(self, device: str, message: str, t_ns: int, **detail: Any) -> None:
+        """All is well again with this device; nothing where no alarm is raised."""
         ...

@@ -1,26 +1,27 @@
-"""From a plugin's file or folder to its one Driver, Sink or Service class."""
+"""From a plugin's file or folder to its one Driver, Sink, Service or Watch class."""
 
 import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gateway.config.base import DeviceConfig, ServiceConfig, SinkConfig, TagConfig
+from gateway.config.base import DeviceConfig, ServiceConfig, SinkConfig, TagConfig, WatchConfig
 from gateway.core.errors import PluginError
 from gateway.plugin.driver import Driver, option_types
 from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
+from gateway.plugin.watch import Watch
 
 PACKAGE = "edge_gateway_plugins"
 """Plugins that are loaded by path are modules of this package, whatever their directory is."""
 
-PluginClass = type[Driver[Any, Any]] | type[Sink[Any]] | type[Service[Any]]
+PluginClass = type[Driver[Any, Any]] | type[Sink[Any]] | type[Service[Any]] | type[Watch[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,10 @@ def load_installed(point: EntryPoint) -> Loaded:
         found = point.load()
         if isinstance(found, ModuleType):
             return _loaded(_choose(found, origin), found)
-        if isinstance(found, type) and issubclass(found, Driver | Sink | Service):
+        if isinstance(found, type) and issubclass(found, Driver | Sink | Service | Watch):
             return _loaded(_complete(found, origin), sys.modules[found.__module__])
         raise PluginError(
-            f'plugin "{point.name}": {point.value} is neither a module nor a Driver, Sink or Service class'
+            f'plugin "{point.name}": {point.value} is neither a module nor a Driver, Sink, Service or Watch class'
         )
 
     loaded: Loaded = _attempt(point.name, origin, find)
@@ -144,26 +145,34 @@ def _choose(module: ModuleType, origin: Path) -> PluginClass:
         return _complete(found[0], origin)
     if not found:
         raise PluginError(
-            f'plugin "{origin.stem}": {module.__file__} holds no Driver, Sink or Service class: '
+            f'plugin "{origin.stem}": {module.__file__} holds no Driver, Sink, Service or Watch class: '
             "write class Name(Driver[MyDevice, MyTag]), or import it there"
         )
     names = " and ".join(sorted(f"{cls.__name__} ({_line(cls)})" for cls in found))
     raise PluginError(
-        f'plugin "{origin.stem}": holds {names}, but a plugin is one Driver, Sink or Service: '
+        f'plugin "{origin.stem}": holds {names}, but a plugin is one Driver, Sink, Service or Watch: '
         "make two plugins of it, or start the name of a common base with an underscore"
     )
 
 
 def _classes(module: ModuleType) -> Iterator[PluginClass]:
-    """The Driver, Sink and Service classes of a plugin's own, without bases that start with an underscore."""
+    """The Driver, Sink, Service and Watch classes of a plugin's own, without bases that start with an underscore."""
     for name, value in vars(module).items():
         if (
             isinstance(value, type)
-            and issubclass(value, Driver | Sink | Service)
+            and issubclass(value, Driver | Sink | Service | Watch)
             and not name.startswith("_")
             and re.match(rf"{re.escape(module.__name__)}(\.|$)", value.__module__)
         ):
             yield value
+
+
+_OPTIONS: Mapping[type[Any], tuple[type[Any], ...]] = {
+    Driver: (DeviceConfig, TagConfig),
+    Sink: (SinkConfig,),
+    Service: (ServiceConfig,),
+    Watch: (WatchConfig,),
+}
 
 
 def _complete(cls: PluginClass, origin: Path) -> PluginClass:
@@ -172,8 +181,7 @@ def _complete(cls: PluginClass, origin: Path) -> PluginClass:
         types = option_types(cls)
     except TypeError as error:
         raise PluginError(f'plugin "{origin.stem}": {_line(cls)}: {error}') from error
-    own = SinkConfig if issubclass(cls, Sink) else ServiceConfig
-    bases = (DeviceConfig, TagConfig) if issubclass(cls, Driver) else (own,)
+    bases: tuple[type[Any], ...] = next(bases for kind, bases in _OPTIONS.items() if issubclass(cls, kind))
     for base, given in zip(bases, types, strict=False):
         if not (isinstance(given, type) and issubclass(given, base)):
             raise PluginError(
@@ -191,11 +199,13 @@ def _required(cls: PluginClass) -> tuple[str, ...]:
         return ("connect", "serve", "send")
     if issubclass(cls, Service):
         return ("run",)
+    if issubclass(cls, Watch):
+        return ("seen",)
     return ("connect",) if "stream" in cls.can else ("connect", "read")
 
 
 def _implemented(cls: PluginClass) -> set[str]:
-    return {name for base in cls.__mro__ if base not in (Driver, Sink, Service, object) for name in vars(base)}
+    return {name for base in cls.__mro__ if base not in (Driver, Sink, Service, Watch, object) for name in vars(base)}
 
 
 def _line(cls: type) -> str:

@@ -48,6 +48,7 @@ from gateway.status.watching import (
     ShelvedStatus,
     TriedStatus,
     WatchedStatus,
+    WatchStatus,
 )
 
 __all__ = [
@@ -84,6 +85,7 @@ __all__ = [
     "SinkStatus",
     "StallStatus",
     "TriedStatus",
+    "WatchStatus",
     "WatchedStatus",
     "WearStatus",
     "rendered",

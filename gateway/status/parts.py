@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.status.log import OutboxStatus, ReaderStatus
-from gateway.status.watching import AlarmStatus, LimitStatus, ModelStatus
+from gateway.status.watching import AlarmStatus, LimitStatus, ModelStatus, WatchStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,8 @@ class GatewayStatus:
     outbox: OutboxStatus
     models: Sequence[ModelStatus]
     limits: Sequence[LimitStatus]
+    watches: Sequence[WatchStatus]
+    """What plugins watch."""
     alarms: Sequence[AlarmStatus]
     parts: Sequence[PartStatus]
     """Those that do not work; all others do."""

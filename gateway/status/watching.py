@@ -1,7 +1,8 @@
 """How what watches the devices stands, and the alarms it has raised. Times in milliseconds since 1970."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.status.rendering import FLAT, IF_ANY
 
@@ -115,6 +116,22 @@ class LimitStatus:
     reason: str
     """What once went wrong."""
     devices: Sequence[LimitedStatus]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchStatus:
+    """One `[[alarm]]` with `plugin`."""
+
+    name: str
+    plugin: str
+    state: str
+    """up or faulted."""
+    reason: str
+    devices: Sequence[str]
+    raised: Sequence[str]
+    """Devices of which it has an alarm raised."""
+    facts: Mapping[str, Any]
+    """What the plugin tells of itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from gateway.config.base import DeviceConfig, Secret, Section, ServiceConfig, SinkConfig, TagConfig
+from gateway.config.base import DeviceConfig, Secret, Section, ServiceConfig, SinkConfig, TagConfig, WatchConfig
 from gateway.config.fields import Duration, Field, FilePath
 from gateway.config.model import GatewaySection
 from gateway.core.errors import PluginError
@@ -94,6 +94,12 @@ class SamplePlugins:
 
     def services(self) -> Sequence[str]:
         return ["page"]
+
+    def watches(self) -> Sequence[str]:
+        return ["noisy"]
+
+    def watch_type(self, name: str) -> type[WatchConfig]:
+        return {"noisy": WatchConfig}[name]
 
     def service_type(self, name: str) -> type[ServiceConfig]:
         return {"page": ServiceConfig}[name]

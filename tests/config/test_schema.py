@@ -11,7 +11,7 @@ from gateway.config.schema import schema
 from gateway.plugin.discovery import Plugins
 from tests.config.sample_plugins import GOOD, SamplePlugins
 
-DRAFT_7 = {
+DRAFT_7 = {"else",
     "$ref", "$schema", "additionalItems", "additionalProperties", "allOf", "anyOf", "default", "definitions", "description",
     "enum", "exclusiveMaximum", "exclusiveMinimum", "if", "items", "maxItems", "maxLength", "maximum", "minItems",
     "minLength", "minimum", "multipleOf", "pattern", "properties", "required", "then", "title", "type",

@@ -167,7 +167,7 @@ def test_option_types_stay_the_same_when_the_configuration_is_read_again(directo
         ),
         ("\n\n1 / 0\n", r"bad\.py:3: ZeroDivisionError: division by zero"),
         ("import sys\nsys.exit(3)\n", r"bad\.py:2: SystemExit: 3"),
-        ("x = 1\n", r"bad\.py holds no Driver, Sink or Service class"),
+        ("x = 1\n", r"bad\.py holds no Driver, Sink, Service or Watch class"),
         (
             GOOD + "\nclass Other(Good): ...\n",
             r"holds Good \(.*bad\.py:7\) and Other \(.*bad\.py:12\), but a plugin is one",

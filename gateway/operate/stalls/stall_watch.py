@@ -27,6 +27,7 @@ from gateway.plugin.driver import Driver
 from gateway.plugin.loading import PACKAGE
 from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
+from gateway.plugin.watch import Watch
 from gateway.status import StallStatus
 
 LIMIT = 1.0
@@ -264,7 +265,7 @@ def _words(stall: StallStatus) -> str:
 def culprit(frame: FrameType | None) -> Culprit:
     """Whose code a thread is in."""
     frames = list(_outwards(frame))
-    owner = next((each for each in map(_self_of, frames) if isinstance(each, Driver | Sink | Service)), None)
+    owner = next((each for each in map(_self_of, frames) if isinstance(each, Driver | Sink | Service | Watch)), None)
     of_plugin = next((each for each in frames if _module(each).startswith(f"{PACKAGE}.")), None)
     if of_plugin is None and owner is not None:
         package = type(owner).__module__.partition(".")[0]
@@ -296,7 +297,7 @@ def _module(frame: FrameType) -> str:
 def _plugin(owner: Any, frame: FrameType | None) -> str:
     if isinstance(owner, Driver):
         return str(owner.config.driver)
-    if isinstance(owner, Sink | Service):
+    if isinstance(owner, Sink | Service | Watch):
         return str(owner.config.plugin)
     return _module(frame).removeprefix(f"{PACKAGE}.").partition(".")[0] if frame else ""
 
@@ -306,4 +307,6 @@ def _part(owner: Any) -> str:
         return f"device {owner.config.name}"
     if isinstance(owner, Service):
         return f"service {owner.config.name}"
+    if isinstance(owner, Watch):
+        return f"alarm {owner.config.name}"
     return f"sink {owner.config.name}" if isinstance(owner, Sink) else ""
