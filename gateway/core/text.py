@@ -26,12 +26,20 @@ def encodable(text: str) -> str:
 def cleaned(text: object, limit: int = LONGEST) -> str:
     """The text on one line: control characters become a blank, what UTF-8 cannot hold U+FFFD, and what is longer than
     `limit` characters ends in "…"."""
-    plain = str(text)
+    plain = text if type(text) is str else in_words(text)
     if len(plain) > limit:
         plain = f"{plain[: limit - 1]}…"
     if plain.isascii() and plain.isprintable():
         return plain
     return _CONTROL.sub(" ", encodable(plain))
+
+
+def in_words(what: object) -> str:
+    """`str` of it, also where that raises, be it SystemExit: of an error the class may be a plugin's own."""
+    try:
+        return str(what)
+    except BaseException:  # noqa: BLE001 - foreign code
+        return f"{type(what).__name__} without words"
 
 
 def hidden_in(name: str) -> str:

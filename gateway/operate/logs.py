@@ -6,7 +6,9 @@ import os
 import socket
 import struct
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, MutableMapping
+from types import TracebackType
 from typing import Any, TextIO, cast
 
 import structlog
@@ -15,6 +17,8 @@ from gateway.core.text import shown
 
 JOURNAL = "/run/systemd/journal/socket"
 _LINES = ("exception", "stack")
+TRACE = 16_000
+"""Characters of a traceback; of a longer one the middle is left out, where a recursion repeats itself."""
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
@@ -23,16 +27,16 @@ def set_up(level: str) -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
     if _stderr_is_journal():
-        shared += [structlog.processors.format_exc_info, _to_journal]
+        shared += [structlog.processors.ExceptionRenderer(_traceback), _to_journal]
         factory: Any = structlog.ReturnLoggerFactory()
     else:
         stamp = structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S")
         colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        plain = structlog.dev.plain_traceback
         shared += [
             stamp,
+            structlog.processors.ExceptionRenderer(_traceback),
             _visible,
-            structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, pad_event_to=0),
+            structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0),
         ]
         factory = structlog.PrintLoggerFactory(cast(TextIO, _Stderr()))
     structlog.configure(
@@ -55,6 +59,15 @@ def only_errors() -> Iterator[None]:
         structlog.configure(**before)
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
+
+
+def _traceback(exc_info: tuple[type[BaseException], BaseException, TracebackType | None]) -> str:
+    """The traceback of an error, and of those that it came from."""
+    text = "".join(traceback.format_exception(*exc_info)).rstrip("\n")
+    if len(text) <= TRACE:
+        return text
+    first, last = text[: TRACE // 4], text[-(TRACE - TRACE // 4) :]
+    return f"{first}\n  … {len(text) - TRACE} characters left out …\n{last}"
 
 
 def _visible(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -126,7 +139,7 @@ def _quoted(value: Any) -> str:
 def _datagram(message: str, priority: int, entry: Mapping[str, Any]) -> bytes:
     fields = {"MESSAGE": message, "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": "edge-gateway"}
     fields |= {f"GATEWAY_{name.upper()}": str(value) for name, value in entry.items() if name not in _NO_FIELDS}
-    return b"".join(_field(name, value.encode()) for name, value in fields.items())
+    return b"".join(_field(name, value.encode(errors="backslashreplace")) for name, value in fields.items())
 
 
 def _field(name: str, value: bytes) -> bytes:

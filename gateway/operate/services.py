@@ -1,6 +1,7 @@
 """The services of the configuration: each runs beside the road, is started anew when it fails, and stops no other part."""
 
 import asyncio
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from gateway import __version__
 from gateway.config.base import ServiceConfig
 from gateway.core.clock import Clock
 from gateway.core.command import Actor, Body, Declared
-from gateway.core.errors import PluginError, RefusedError
+from gateway.core.errors import GatewayError, PluginError, RefusedError
 from gateway.core.live import LiveTable
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
+from gateway.core.text import cleaned
 from gateway.operate.audit_log import Notes
 from gateway.operate.commands import Commands
 from gateway.outbox.format import file_name
@@ -25,6 +27,15 @@ from gateway.plugin.hosts import Observer, ServiceHost
 from gateway.plugin.service import Service
 from gateway.status import GatewayStatus, PartStatus, ServiceStatus, rendered
 from gateway.supervise import Foreign, Health, Running, containing, keep_running, running
+
+COMMANDS = 100
+"""Of a service."""
+OBSERVERS = 100
+"""Of a service, over one attempt: each is called for every block that is read."""
+PATIENCE = 60.0
+"""Seconds for a command of a service: while it runs, it keeps a place at the control socket."""
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""Of a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,23 +134,45 @@ class _Part:
             host = _Host(self.config.name, self._around, self.health.up, leaving)
             with containing():
                 service = self._around.service_type(self.config.plugin)(self.config, host)
-                own = dict(service.commands())
-            for name, (declared, body) in own.items():
-                self._offer(f"{self.config.name}.{name}", declared, body, leaving)
+                for name, declared, body in _offered(service.commands()):
+                    self._offer(f"{self.config.name}.{name}", declared, body, leaving)
             await self._foreign.call(service.run)
         raise PluginError("its run has ended, though nobody asked for that")
 
     def _offer(self, name: str, declared: Declared, body: Body, leaving: ExitStack) -> None:
+        async def called(by: Actor, **arguments: Any) -> Any:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    return await self._foreign.call(lambda: body(by, **arguments))
+            except TimeoutError:
+                raise GatewayError(f"{name} did not end within {PATIENCE:g} s") from None
+
         async def audited(by: Actor, **arguments: Any) -> Any:
             async with self._around.notes.audited(by, name, arguments=arguments):
-                return await body(by, **arguments)
+                return await called(by, **arguments)
 
-        self._around.commands.add(name, declared, audited if declared.audited else body)
+        self._around.commands.add(name, declared, audited if declared.audited else called)
         leaving.callback(self._around.commands.remove, name)
 
 
+def _offered(commands: Any) -> list[tuple[str, Declared, Body]]:
+    """What a service offers. Raises PluginError for what are no commands."""
+    if not isinstance(commands, Mapping) or len(commands) > COMMANDS:
+        raise PluginError(f"commands() must return a table, of {COMMANDS} commands at most")
+    found = []
+    for name, offer in commands.items():
+        if not (isinstance(name, str) and NAME.fullmatch(name)):
+            raise PluginError(
+                f"commands(): a name is made of a-z, 0-9 and _, 40 characters at most: {cleaned(name, 100)}"
+            )
+        if not (isinstance(offer, tuple) and len(offer) == 2 and isinstance(offer[0], Declared) and callable(offer[1])):
+            raise PluginError(f"commands(): {name} must be a Declared and what does it")
+        found.append((name, *offer))
+    return found
+
+
 class _Host(ServiceHost):
-    """What one attempt of a service sees of the gateway."""
+    """What one attempt of a service sees of the gateway. A task that outlives the attempt can change nothing any more."""
 
     def __init__(self, name: str, around: Surroundings, up: Callable[[], None], leaving: ExitStack) -> None:
         self.gateway = around.gateway
@@ -148,6 +181,16 @@ class _Host(ServiceHost):
         self._around = around
         self._up = up
         self._leaving = leaving
+        self._observers = 0
+        self._is_over = False
+        leaving.callback(self._end)
+
+    def _end(self) -> None:
+        self._is_over = True
+
+    def _must_go_on(self) -> None:
+        if self._is_over:
+            raise PluginError("this attempt of the service has ended")
 
     @property
     def state_dir(self) -> Path:
@@ -160,6 +203,7 @@ class _Host(ServiceHost):
         return [live.device for live in self._around.live]
 
     def started(self) -> None:
+        self._must_go_on()
         self._up()
 
     def state(self) -> GatewayStatus:
@@ -173,7 +217,12 @@ class _Host(ServiceHost):
         return self._around.live[device].snapshot()
 
     def observe(self, observer: Observer) -> None:
+        self._must_go_on()
+        if self._observers >= OBSERVERS:
+            raise PluginError(f"a service may have {OBSERVERS} observers")
+        self._observers += 1
         self._leaving.callback(self._around.pipeline.observe(f"service {self._name}", observer))
 
     async def ask(self, by: Actor, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        self._must_go_on()
         return await self._around.commands.call(by, {"command": command, "arguments": dict(arguments or {})})

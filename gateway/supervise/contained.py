@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from gateway.core.errors import PluginError
+from gateway.core.text import in_words
 
 R = TypeVar("R")
 
@@ -78,7 +79,7 @@ def contain(error: BaseException, entered: asyncio.Task[Any] | None) -> None:
         raise PluginError("it was cancelled, though nobody asked for that") from error
     if isinstance(error, GeneratorExit) and outside:
         return  # the coroutine is closed from outside
-    raise PluginError(f"it raised {type(error).__name__}, which would end the gateway: {error}") from error
+    raise PluginError(f"it raised {type(error).__name__}, which would end the gateway: {in_words(error)}") from error
 
 
 def _current_task() -> asyncio.Task[Any] | None:

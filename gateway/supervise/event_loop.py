@@ -9,8 +9,9 @@ from typing import Any
 import structlog
 
 from gateway.supervise.foreign import place
+from gateway.supervise.keep_running import told
 
-PATIENCE = 2.0
+PATIENCE = 1.0
 """Seconds that tasks may take to end when all is over."""
 
 
@@ -51,7 +52,7 @@ class EventLoop:
             trace = error if times == 1 else None
             structlog.get_logger().error(
                 "a plugin would have ended the gateway; it goes on",
-                reason=f"{type(error).__name__}: {error}",
+                reason=told(error),
                 times=times,
                 exc_info=trace,
             )

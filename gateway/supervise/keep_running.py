@@ -7,6 +7,7 @@ from typing import NoReturn
 import structlog
 
 from gateway.core.errors import DeviceError, LinkError
+from gateway.core.text import in_words
 from gateway.supervise.backoff import Backoff
 from gateway.supervise.contained import alone
 from gateway.supervise.foreign import outcome
@@ -82,10 +83,7 @@ def _judged(error: Exception, health: Health) -> float:
 def told(error: BaseException) -> str:
     """An error of a plugin in words: what it says, behind its kind where it is none of the expected ones. Never raises,
     though the error may be of a class that a plugin brought."""
-    try:
-        said = str(error)
-    except Exception:  # noqa: BLE001 - a plugin's own class
-        said = ""
+    said = in_words(error)
     kind = type(error).__name__
     if isinstance(error, EXPECTED):
         return said or kind

@@ -9,6 +9,8 @@ from gateway.app import look_up
 from gateway.config.load import load
 from gateway.core.command import Actor
 from gateway.core.errors import ConfigError, GatewayError
+from gateway.operate import services
+from gateway.supervise import foreign
 from tests.app.plant import Ahead, Site, device, sink
 
 
@@ -64,6 +66,92 @@ async def test_what_it_asks_of_the_gateway_it_asks_with_the_roles_of_who_asks_it
         assert len(answer["values"]) == 2
         with pytest.raises(GatewayError, match="alarms needs the role viewer"):
             await gateway._commands._bodies["page.look"](Actor("kim", roles=frozenset()))
+
+
+ODD = """
+import asyncio
+from gateway.plugin import Declared, Service, ServiceConfig
+
+class Odd(Service[ServiceConfig]):
+    kept = []
+
+    def commands(self):
+        {commands}
+
+    async def run(self):
+        {run}
+
+    async def do(self, by):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.Event().wait()
+
+    async def outlive(self):
+        while True:
+            for call in (self.host.started, lambda: self.host.observe(print)):
+                try:
+                    call()
+                    self.kept.append("")
+                except Exception as error:
+                    self.kept.append(str(error))
+            await asyncio.sleep(0.01)
+"""
+
+
+def lay(
+    site: Site, commands: str = 'return {"do": (Declared(), self.do)}', run: str = "await asyncio.Event().wait()"
+) -> None:
+    (site.path / "plugins" / "odd.py").write_text(ODD.format(commands=commands, run=run))
+    site.write(sink(), device("oven"), service("page", "odd"))
+
+
+@pytest.mark.parametrize(
+    ("commands", "said"),
+    [
+        ("return None", "must return a table"),
+        ("return {f'c{n}': (Declared(), self.do) for n in range(101)}", "of 100 commands at most"),
+        ("return {1: (Declared(), self.do)}", "a name is made of a-z, 0-9 and _"),
+        ("return {'do\\n': (Declared(), self.do)}", "a name is made of a-z, 0-9 and _"),
+        ("return {'do': self.do}", "do must be a Declared and what does it"),
+        ("return {'do': ('a', 'b')}", "do must be a Declared and what does it"),
+        ("return {'do': (Declared(), 5)}", "do must be a Declared and what does it"),
+    ],
+)
+async def test_what_are_no_commands_is_refused_in_words(site: Site, commands: str, said: str) -> None:
+    lay(site, commands)
+    async with site.running(Ahead()):
+        await site.heard("north/oven")
+        while not (parts := (await site.ask("status"))["parts"]):
+            await site.heard("north/oven", since=len(site.far.story))
+        assert said in parts[0]["reason"]
+
+
+async def test_who_outlives_his_attempt_can_do_nothing_any_more(site: Site) -> None:
+    lay(site, run="self.task = asyncio.ensure_future(self.outlive()); raise OSError('gone')")
+    async with site.running(Ahead()) as gateway:
+        await site.heard("north/oven")
+        kept = gateway._plugins.service("odd").kept  # type: ignore[attr-defined]
+        while len(kept) < 40:
+            await site.heard("north/oven", since=len(site.far.story))
+        assert set(kept[-6:]) == {"this attempt of the service has ended"}
+        assert (await state_of(site, "page"))["state"] == "down"
+        observers = len(gateway._pipeline._observers)
+    assert observers < 10, "those of the gateway itself"
+
+
+async def test_a_command_that_does_not_end_is_left_behind_in_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "PATIENCE", 0.05)
+    monkeypatch.setattr(foreign, "PATIENCE", 0.05)
+    lay(site, run="self.host.started(); await asyncio.Event().wait()")
+    async with site.running(Ahead()):
+        while (await state_of(site, "page"))["state"] != "up":
+            await site.heard("north/oven", since=len(site.far.story))
+        for _ in range(foreign.MOST_LEFT):
+            with pytest.raises(AssertionError, match=r"page\.do did not end within 0\.05 s"):
+                await site.ask("page.do")
+        with pytest.raises(AssertionError, match="10 calls do not end although they were cancelled"):
+            await site.ask("page.do")
 
 
 async def test_a_service_that_fails_is_named_and_all_else_goes_on(site: Site) -> None:

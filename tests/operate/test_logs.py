@@ -136,3 +136,38 @@ def test_a_command_that_logs_only_errors_leaves_logging_as_it_found_it(capsys: p
     assert "but this" in told
     assert "not now" not in told
     assert "nor this" not in told
+
+
+def test_the_journal_gets_what_utf_8_cannot_hold_as_escapes(journal: socket.socket) -> None:
+    """An error of a plugin may have any text, and so may its traceback."""
+    logs.set_up("info")
+    try:
+        raise ValueError("half a character: \ud83d")
+    except ValueError as error:
+        structlog.get_logger().error("failed \ud83d", reason="\udfff", exc_info=error)
+    found = fields(journal.recv(65536))
+    assert found["MESSAGE"].startswith(r"failed \ud83d") and found["MESSAGE"].endswith(r"half a character: \ud83d")
+    assert found["GATEWAY_REASON"] == r"\udfff"
+
+
+@pytest.mark.parametrize("journald", [True, False], ids=["journal", "stderr"])
+def test_a_traceback_is_bounded(
+    journald: bool, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receiver = request.getfixturevalue("journal") if journald else None
+    logs.set_up("info")
+
+    def even(depth: int) -> None:
+        odd(depth + 1)
+
+    def odd(depth: int) -> None:
+        even(depth + 1)
+
+    try:
+        even(0)
+    except RecursionError as error:
+        structlog.get_logger().error("failed", exc_info=error)
+    text = fields(receiver.recv(1 << 20))["MESSAGE"] if receiver else capsys.readouterr().err
+    assert len(text) < logs.TRACE + 500
+    assert "Traceback (most recent call last)" in text and "characters left out" in text
+    assert text.rstrip().endswith("RecursionError: maximum recursion depth exceeded")

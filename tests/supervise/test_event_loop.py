@@ -43,6 +43,28 @@ def test_what_a_plugin_raises_in_a_callback_or_a_task_of_its_own_ends_nothing(lo
     assert [bool(line["exc_info"]) for line in logs] == [count == 1 for count in times]
 
 
+def test_what_has_no_words_but_raises_in_their_place_ends_nothing_either(loop):
+    class Mute(SystemExit):
+        def __str__(self):
+            raise KeyboardInterrupt
+
+    done = []
+
+    async def leaving():
+        raise Mute
+
+    async def main():
+        task = asyncio.create_task(leaving())
+        await asyncio.sleep(0.01)
+        task.exception()
+        done.append(True)
+
+    with capture_logs() as logs:
+        loop.run(main())
+    assert done == [True]
+    assert [line["reason"] for line in logs] == ["Mute: Mute without words"]
+
+
 def test_what_the_gateway_itself_raises_ends_it(loop):
     async def main():
         raise ZeroDivisionError

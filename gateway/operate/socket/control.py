@@ -38,6 +38,8 @@ PATIENCE = 5.0
 """Seconds that a client may take to send its request, and to take each portion of the answer."""
 PORTION = 64 * 1024
 """Bytes of an answer that are handed to the kernel at once."""
+ENDING = 1.0
+"""Seconds that commands which run may take to end when the gateway does."""
 BACKLOG = 128
 """Connections that wait to be accepted, and that are accepted in one turn of the loop, at most."""
 
@@ -93,7 +95,8 @@ class ControlServer:
         tasks = self.clients.tasks()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=ENDING)
         self._path.unlink(missing_ok=True)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,7 +109,7 @@ class ControlServer:
             if client is None:
                 writer.write(refusal(f"too many clients on the control socket: {PLACES} at a time"))
             else:
-                await self._serve(client, found, reader, writer)
+                await contained(self._serve(client, found, reader, writer))
         except (OSError, TimeoutError):
             pass  # the client went away, or does not read
         except asyncio.CancelledError:
@@ -157,10 +160,7 @@ class ControlServer:
     async def _answer(self, client: Client, actor: Actor, line: bytes) -> tuple[bytes, Any]:
         """What to send, and, of a long list, what is made only as the client takes it."""
         try:
-            result = await contained(self._commands.call(actor, _parsed(line)))
-            if hasattr(result, "__next__"):
-                return b"", result
-            answer = b"".join([portion async for portion in portions(result, actor.remarks)])
+            answer, stream = await contained(self._made(actor, line))
         except GatewayError as error:
             return refusal(str(error)), None
         except Exception as error:
@@ -169,7 +169,13 @@ class ControlServer:
             return refusal(f"{reason} (a bug; the traceback is in the gateway's log)"), None
         if not self.clients.hold(client, len(answer)):
             return refusal(f"the answer is too long ({len(answer)} bytes): ask for less of it"), None
-        return answer, None
+        return answer, stream
+
+    async def _made(self, actor: Actor, line: bytes) -> tuple[bytes, Any]:
+        result = await self._commands.call(actor, _parsed(line))
+        if hasattr(result, "__next__"):
+            return b"", result
+        return b"".join([portion async for portion in portions(result, actor.remarks)]), None
 
     async def _send(self, client: Client, writer: asyncio.StreamWriter, data: bytes) -> None:
         """Returns when the kernel has all of it. Raises TimeoutError when the client takes too long over a portion."""
