@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gateway.config.base import TagConfig
 from gateway.core.errors import PluginError
 from gateway.core.quality import CLAMPED, REPEATED, STALE, UNCERTAIN_LAST_VALUE, is_bad
-from gateway.core.readings import Exact, Readings
+from gateway.core.readings import Exact, Readings, samples
 from gateway.core.tag import Device
 
 DEFAULT_HEARTBEAT = 60.0
@@ -94,7 +94,7 @@ class Conditioner:
         if not rows.repeats:
             moved = self._moved(readings, rows, boot_ns)
         else:
-            turns = [turn[self._moved(*self._turn(readings, turn), boot_ns)] for turn in _turns(rows.rows)]
+            turns = [turn[self._moved(*self._turn(readings, turn), boot_ns)] for turn in samples(rows.rows.tolist())]
             moved = np.sort(np.concatenate(turns))
         if len(moved) == len(readings):
             return readings
@@ -236,15 +236,3 @@ def _float_exact(readings: Readings, scaled: NDArray[np.bool_]) -> tuple[NDArray
             value[row] = float(exact)
             del left[row]
     return value, left
-
-
-def _turns(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """Row numbers cut into groups in which no tag occurs twice, in their order."""
-    seen: dict[int, int] = {}
-    groups: list[list[int]] = []
-    for position, row in enumerate(rows.tolist()):
-        turn = seen[row] = seen.get(row, -1) + 1
-        if turn == len(groups):
-            groups.append([])
-        groups[turn].append(position)
-    return [np.array(group, np.intp) for group in groups]

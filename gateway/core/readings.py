@@ -1,6 +1,6 @@
 """The one shape in which data travels: columns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -65,3 +65,16 @@ class Readings:
         return Readings(
             self.device, self.t_ns[rows], self.tag[rows], self.value[rows], self.quality[rows], exact, self.own_time
         )
+
+
+def samples(tags: Iterable[int]) -> list[NDArray[np.intp]]:
+    """The rows of each tag's first sample, of its second one, and so on: in none of them a tag occurs twice. `tags` says of
+    each row whose it is."""
+    seen: dict[int, int] = {}
+    rows: list[list[int]] = []
+    for row, tag in enumerate(tags):
+        nth = seen[tag] = seen.get(tag, -1) + 1
+        if nth == len(rows):
+            rows.append([])
+        rows[nth].append(row)
+    return [np.array(each, np.intp) for each in rows]

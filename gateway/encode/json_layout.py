@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from gateway.core.readings import Readings
+from gateway.core.readings import Readings, samples
 from gateway.core.tag import FITS_FLOAT32, Tag
 from gateway.encode.json_value import exact_json
 
@@ -64,7 +64,7 @@ class Layout:
     """The JSON of blocks whose rows belong to these tags, in this order."""
 
     def __init__(self, tags: Sequence[Tag]) -> None:
-        self.samples = _samples(tags)
+        self.samples = samples(tag.id for tag in tags)
         self.form = b',"f32":true' if FITS_FLOAT32.issuperset(tag.type for tag in tags) else b""
         """Whether all numbers fit a float32, as a member of the object: receipts hash them as such."""
         self._template: list[bytes] = [part for tag in tags for part in (b",%b:" % orjson.dumps(tag.name), b"")]
@@ -113,15 +113,3 @@ def _in_order(grouped: list[int]) -> Callable[[Pieces], Pieces]:
     places = sorted(range(len(grouped)), key=grouped.__getitem__)
     pick = itemgetter(*places)
     return lambda pieces: list(pick(pieces))
-
-
-def _samples(tags: Sequence[Tag]) -> list[NDArray[np.intp]]:
-    """The rows of each tag's first sample, of its second one, and so on."""
-    seen: dict[int, int] = {}
-    samples: list[list[int]] = []
-    for row, tag in enumerate(tags):
-        nth = seen[tag.id] = seen.get(tag.id, -1) + 1
-        if nth == len(samples):
-            samples.append([])
-        samples[nth].append(row)
-    return [np.array(rows, np.intp) for rows in samples]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from gateway.core.context import Context
 from gateway.core.quality import BAD, HISTORICAL, all_good, describe
-from gateway.core.readings import Readings
+from gateway.core.readings import Readings, samples
 from gateway.core.record import Record
 from gateway.core.tag import FITS_FLOAT32, VALUE_TYPES, Tags
 from gateway.encode.columns import ALL_GOOD, EXACT, FLOAT32, ONE_TIME
@@ -152,9 +152,9 @@ class Content:
 
     def _parts(self, places: NDArray[np.intp]) -> list[_Plan]:
         plans = []
-        for rows in _samples(places.tolist()):
+        for rows in samples(places.tolist()):
             plans.append(self._plan(places[rows]))
-            plans[-1].rows = np.array(rows, np.intp)
+            plans[-1].rows = rows
         return plans
 
 
@@ -162,18 +162,6 @@ def _distinct(ids: NDArray[np.uint32]) -> bool:
     """Whether no tag has several rows."""
     ascending = np.count_nonzero(ids[1:] > ids[:-1]) == len(ids) - 1
     return ascending or len(set(ids.tolist())) == len(ids)
-
-
-def _samples(places: list[int]) -> list[list[int]]:
-    """The rows of each tag's first sample, of its second one, and so on."""
-    seen: dict[int, int] = {}
-    samples: list[list[int]] = []
-    for row, place in enumerate(places):
-        nth = seen[place] = seen.get(place, -1) + 1
-        if nth == len(samples):
-            samples.append([])
-        samples[nth].append(row)
-    return samples
 
 
 def _digest(plan: _Plan, readings: Readings, record: Record, line: str) -> bytes:
