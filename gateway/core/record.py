@@ -15,6 +15,8 @@ class Lane(IntEnum):
     ALARM = 0
     DATA = 1
 
+    __hash__ = int.__hash__  # an enum hashes its name, in Python: three times for each record
+
     @property
     def word(self) -> str:
         """The lane's name in ids, topics and commands."""

@@ -46,7 +46,9 @@ def encode(readings: Readings, device_tags: bytes) -> tuple[int, bytes]:
     if short.astype(np.float64).tobytes() == values:
         shape, values = shape | FLOAT32, short.tobytes()
         readings.keep_float32(short)
-    form, tags = _tags(readings.tag, device_tags, n)
+    form, tags = (
+        (WHOLE_DEVICE, b"") if readings.tag is readings.device.tags.ids else _tags(readings.tag, device_tags, n)
+    )
     quality = _bytes(readings.quality, _UINT32)
     if quality == bytes(4 * n):
         form, quality = form | ALL_GOOD, b""

@@ -197,7 +197,7 @@ class Outbox:
         if not self._admission.admits(Lane.DATA, n):
             self.receipts.not_accepted(readings.device, n)
             return
-        self.receipts.appended(readings.device, self._intake.readings(readings))
+        self._intake.readings(readings, self.receipts.take_read(readings.device))
         if self._timer is None:
             self._loop = asyncio.get_running_loop()
             self._timer = self._loop.call_later(GATHER, self._flush)
@@ -210,11 +210,11 @@ class Outbox:
         self._admission.turn_away(Lane.DATA, rows, reason)
         self.receipts.not_accepted(device, rows)
 
-    def _not_stored(self, content: Readings | Body, error: Exception) -> None:
+    def _not_stored(self, content: Readings | Body, read: int, error: Exception) -> None:
         """What was taken cannot be encoded; the rest of its group is."""
         why = cleaned(f"{type(error).__name__}: {error}")
         if isinstance(content, Readings):
-            self.receipts.not_stored(content.device)
+            self.receipts.read(content.device, read)
             self._misfit(content.device, len(content), why)
         else:
             log.error("an event cannot be stored", reason=why)
@@ -266,8 +266,8 @@ class Outbox:
         if self._intake:
             group = self._intake.group()
             self._disk.begins()
-            for lane, entries in group.lanes.items():
-                self._admission.taken(lane, sum(len(entry.frame) for entry in entries))
+            for lane, size in group.sizes.items():
+                self._admission.taken(lane, size)
             self._writer.write(group)
 
     def reader(self, sink: str, order: Order = "live-first", backfill: float | None = None) -> Reader:
@@ -345,7 +345,7 @@ class Outbox:
 
     def group_done(self, group: Group) -> None:
         """All of it is on disk, or given up at a stop."""
-        self._disk.done(group.size, all_written=not self._writer.unwritten)
+        self._disk.done(sum(group.sizes.values()), all_written=not self._writer.unwritten)
 
     def disk_trouble(self, error: OSError, lane: Lane) -> None:
         """A write failed and will be tried again; a full disk makes the oldest data go."""

@@ -153,8 +153,9 @@ class OpenPeriod:
 
     def belongs(self, record: Record) -> bool:
         """Whether a record is of this hour, and of this epoch of the clock, and not far away from the last one."""
-        same = record.epoch == self.period.epoch and record.wall_ns // HOUR_NS == self._hour
-        return same and 0 <= record.seq - self.period.end <= _LEAP and record.seq - self.period.first < RECORDS_AT_MOST
+        period, seq = self.period, record.seq
+        same = record.epoch == period.epoch and record.wall_ns // HOUR_NS == self._hour
+        return same and period.end <= seq <= period.end + _LEAP and seq < period.first + RECORDS_AT_MOST
 
     def accept(self, record: Record, digests: Sequence[bytes]) -> Tally:
         """Count a record of readings; `digests` are the hashes of its messages."""

@@ -7,7 +7,6 @@ the disk is full, and takes no numbers of the lane that the receipts are about.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,8 +67,6 @@ class Receipts:
         """Boot time at which a period ended in this run."""
         self._fresh: dict[str, tuple[Device, int]] = {}
         """Readings of each device that came since its last record, by its name: a reload makes a new Device of it."""
-        self._under_way: dict[Device, deque[int]] = {}
-        """The same, for each record that is on its way to the disk."""
         self._missed_before: Mapping[str, int] = {}
         self._away: dict[str, tuple[Device, str, int]] = {}
         """Which device is not being read, why, and since when (ns)."""
@@ -145,19 +142,9 @@ class Receipts:
         """The same, as an observer of the pipeline."""
         self.read(readings.device, len(readings))
 
-    def appended(self, device: Device, records: int) -> None:
-        """The device has so many more records that will be written. What was read counts to the first."""
-        under_way = self._under_way.setdefault(device, deque())
-        under_way.append(self._fresh.pop(device.name, _NONE)[1])
-        for _ in range(records - 1):
-            under_way.append(0)
-
-    def not_stored(self, device: Device) -> None:
-        """One record less of those that were appended will be written. What was read counts to the next."""
-        under_way = self._under_way[device]
-        self.read(device, under_way.pop())
-        if not under_way:
-            del self._under_way[device]
+    def take_read(self, device: Device) -> int:
+        """What was read of the device since its last record; it goes to the disk with the next one, and is counted then."""
+        return self._fresh.pop(device.name, _NONE)[1]
 
     def not_accepted(self, device: Device, readings: int) -> None:
         """So many were turned away."""
@@ -187,10 +174,7 @@ class Receipts:
         `finished`: the file before theirs is, and may go; what was counted so far must be on disk by then."""
         for each, entry in zip(records, entries, strict=False):
             if each.readings is not None:
-                under_way = self._under_way[each.readings.device]
-                self._enter(each, entry.digests).read += under_way.popleft()
-                if not under_way:
-                    del self._under_way[each.readings.device]
+                self._enter(each, entry.digests).read += entry.read
         if finished and self._open is not None:
             self._files.save_open(self._open.period, *self._open.take_index())
 

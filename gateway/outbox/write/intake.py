@@ -17,6 +17,9 @@ from gateway.outbox.write.writer import Group
 Body = tuple[bytes, Mapping[str, Any]]
 """As bytes, and as an object."""
 
+_Gathered = tuple[Kind, Readings | Body, int]
+"""What, and how many readings were read for it, of which these are the ones to be kept."""
+
 ROWS_AT_MOST = 16_384
 """A larger block becomes several records."""
 
@@ -30,9 +33,9 @@ class Intake:
         lanes: Mapping[Lane, LaneLog],
         dictionary: Dictionary,
         stamps: Stamps,
-        not_stored: Callable[[Readings | Body, Exception], None],
+        not_stored: Callable[[Readings | Body, int, Exception], None],
     ) -> None:
-        """`not_stored` is told of what cannot be encoded."""
+        """`not_stored` is told of what cannot be encoded, and what was read for it."""
         self._not_stored = not_stored
         self._log_id = log_id
         self._lanes = lanes
@@ -41,8 +44,8 @@ class Intake:
         self._config = 0
         self._config_text = ""
         self.configured("")
-        self._gathered: list[tuple[Kind, Readings | Body]] = []
-        self._stamped: list[tuple[Stamp, list[tuple[Kind, Readings | Body]]]] = []
+        self._gathered: list[_Gathered] = []
+        self._stamped: list[tuple[Stamp, list[_Gathered]]] = []
         """What was gathered before the clock changed, with the clock as it was then."""
 
     def configured(self, config_hash: str) -> None:
@@ -68,19 +71,17 @@ class Intake:
         for event in events:
             self.body(Kind.EVENT, event.body())
 
-    def readings(self, readings: Readings) -> int:
-        """Take a block. Returns how many records it becomes."""
+    def readings(self, readings: Readings, read: int) -> None:
+        """Take a block, for which so many were read; a very large one becomes several records."""
         if self._stamps.stepped:
             self.look()
         n = len(readings)
         if n <= ROWS_AT_MOST:
-            self._gathered.append((Kind.READINGS, readings))
-            return 1
-        starts = range(0, n, ROWS_AT_MOST)
-        for start in starts:
+            self._gathered.append((Kind.READINGS, readings, read))
+            return
+        for start in range(0, n, ROWS_AT_MOST):
             part = readings.take(np.arange(start, min(start + ROWS_AT_MOST, n)))
-            self._gathered.append((Kind.READINGS, part))
-        return len(starts)
+            self._gathered.append((Kind.READINGS, part, 0 if start else read))
 
     def stamp(self) -> Stamp:
         """This moment."""
@@ -88,7 +89,7 @@ class Intake:
 
     def body(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """Take an event, loss or skip."""
-        self._gathered.append((kind, encoded(kind, body)))
+        self._gathered.append((kind, encoded(kind, body), 0))
 
     def group(self) -> Group:
         """All that was gathered, numbered and stamped with this moment; empty afterwards."""
@@ -99,17 +100,17 @@ class Intake:
         lanes: dict[Lane, list[Entry]] = {lane: [] for lane in Lane}
         with np.errstate(over="ignore"):
             for stamp, gathered in parts:
-                for kind, content in gathered:
+                for kind, content, read in gathered:
                     lane = Lane.DATA if kind is Kind.READINGS else Lane.ALARM
                     try:
-                        lanes[lane].append(self._entry(lane, kind, content, stamp))
+                        lanes[lane].append(self._entry(lane, kind, content, read, stamp))
                     except Exception as error:  # noqa: BLE001 - one oddity costs one block, not all of the slot
-                        self._not_stored(content, error)
+                        self._not_stored(content, read, error)
         filled = {lane: entries for lane, entries in lanes.items() if entries}
-        size = sum(len(entry.frame) for entries in filled.values() for entry in entries)
-        return Group(filled, self._dictionary.take_fresh(), size)
+        sizes = {lane: sum([len(entry.frame) for entry in entries]) for lane, entries in filled.items()}
+        return Group(filled, self._dictionary.take_fresh(), sizes)
 
-    def _entry(self, lane: Lane, kind: Kind, content: Readings | Body, stamp: Stamp) -> Entry:
+    def _entry(self, lane: Lane, kind: Kind, content: Readings | Body, read: int, stamp: Stamp) -> Entry:
         """It takes its number last: what raises leaves no hole."""
         source: Source | None = None
         readings: Readings | None = None
@@ -155,4 +156,4 @@ class Intake:
         )
         digests = source.content.digests(record, shape, payload) if source is not None else ()
         lane_log.number(record)
-        return Entry(seq, total, rows, wall_ns, source, data, digests)
+        return Entry(seq, total, rows, wall_ns, source, data, digests, read)

@@ -30,6 +30,8 @@ class Entry(NamedTuple):
     frame: bytes
     digests: Sequence[bytes] = ()
     """Of readings: the hash of each message that the record becomes."""
+    read: int = 0
+    """Readings that were read of the device since its last record, for its receipt."""
 
 
 class Growth(NamedTuple):

@@ -53,7 +53,7 @@ class Stamps:
     @property
     def stepped(self) -> bool:
         """Whether the wall clock was set since `look` was called last."""
-        return abs(self._now() - self.offset) >= STEP_NS
+        return abs(self._clock.wall_ns() - self._clock.boot_ns() - self.offset) >= STEP_NS
 
     def stamp(self, config: int) -> Stamp:
         """This moment, as the clock goes since `look` was called last."""

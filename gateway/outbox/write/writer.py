@@ -36,8 +36,8 @@ class Group:
 
     lanes: Mapping[Lane, Sequence[Entry]]
     definitions: Sequence[bytes]
-    size: int
-    """Bytes of all frames."""
+    sizes: Mapping[Lane, int]
+    """Bytes of the frames."""
 
 
 R = TypeVar("R")
