@@ -304,6 +304,9 @@ class Gateway:
     async def _status(self, by: Actor) -> GatewayStatus:
         return self.status()
 
+    def _said_of(self, part: str) -> list[str]:
+        return [*self._stalls.said_of(part), *self._outbox.said_of(part)]
+
     def status(self) -> GatewayStatus:
         """How it stands, with all its parts."""
         detector, notes = self._detection.detector, self._notes
@@ -316,7 +319,7 @@ class Gateway:
             uptime_s=round((self._clock.boot_ns() - self._started_ns) / 1e9, 1),
             config=config,
             clock=ClockStatus(state=self._outbox.clock_state.words, epoch=self._outbox.epoch),
-            devices=answers.devices(self._acquirer.sources, self._stalls.said_of),
+            devices=answers.devices(self._acquirer.sources, self._said_of),
             sinks=self._publishers.status(),
             outbox=self._outbox.status(),
             models=detector.status(ModelStatus),

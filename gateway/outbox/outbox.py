@@ -478,6 +478,11 @@ class Outbox:
         """Bytes on disk."""
         return self._upkeep.size
 
+    def said_of(self, part: str) -> list[str]:
+        """What is to be remarked of a part of the gateway, such as "device press-1"."""
+        kind, _, name = part.partition(" ")
+        return self._state.dictionary.said_of(name) if kind == "device" else []
+
     def status(self) -> OutboxStatus:
         """For people and metrics: sizes in bytes, everything else in readings or records."""
         return OutboxStatus(

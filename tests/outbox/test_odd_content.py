@@ -15,7 +15,7 @@ from gateway.encode import columns
 from gateway.encode import exact_bytes as exact
 from gateway.outbox.format import clock_correction as synced
 from gateway.outbox.format import cursor as progress
-from gateway.outbox.format import dead_letter, dictionary, identity, reading
+from gateway.outbox.format import dead_letter, definition, dictionary, identity, reading
 from gateway.outbox.format.bodies import BODY_AT_MOST, encoded
 from gateway.outbox.format.frames import HEAD_SIZE, frame, peek, scan
 from gateway.outbox.format.reading import read_body
@@ -175,13 +175,13 @@ def read_frame(real: Path) -> None:
 
 
 def learned(real: Path) -> None:
-    dictionary.Dictionary().learn((real / "tags").read_bytes().splitlines()[0][9:])
+    definition.read_definition((real / "tags").read_bytes().splitlines()[0][9:])
 
 
 PARSERS = {
     "identity": (identity, "parse_json", lambda real: identity.read_identity(real / "log.json")),
     "cursor": (progress, "parse_json", lambda real: progress.read_cursor(a(real, "cursors/*.json"), "x")),
-    "definition": (dictionary.orjson, "loads", learned),
+    "definition": (definition.orjson, "loads", learned),
     "dead letter": (dead_letter, "parse_json", lambda real: dead_letter.load_letter(a(real, "dead/*").read_bytes())),
     "frame": (reading.columns, "decode", read_frame),
     "body": (

@@ -107,8 +107,8 @@ def _wanted(
     """The record if it is asked for, decoded only as far as needed. Raises ValueError for one that cannot be read."""
     if not asked.moment(head.wall_ns):
         return None
-    source = dictionary.sources.get(head.source) if head.kind == Kind.READINGS else None
-    if source is not None and not asked.device(source.device.name):
+    known = dictionary.defined(head.source, path) if head.kind == Kind.READINGS else None
+    if known is not None and not asked.device(known.device.name):
         return None
     found = read_record(head, payload, path, log, dictionary)
     return found if not asked.devices or asked.device(device_of(found)) else None

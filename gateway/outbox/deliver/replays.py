@@ -77,7 +77,7 @@ class Replays:
         return piece._replace(records=[self._state.synced.corrected(record) for record in piece.records])
 
     def _check_devices(self, asked: Asked) -> None:
-        known = sorted({source.device.name for source in self._state.dictionary.sources.values()})
+        known = self._state.dictionary.devices
         for pattern in asked.devices:
             if not any(replace(asked, devices=[pattern]).device(name) for name in known):
                 raise GatewayError(f'the log has nothing of a device "{pattern}"; it has: {", ".join(known)}')

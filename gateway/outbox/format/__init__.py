@@ -12,7 +12,8 @@ from gateway.outbox.format.bodies import body_of, encoded
 from gateway.outbox.format.clock_correction import SyncedBoots, read_synced, synced_path
 from gateway.outbox.format.cursor import Progress, cursor_path, dump_cursor, read_cursor, sink_of
 from gateway.outbox.format.dead_letter import LETTER_AT_MOST, Letter, dump_letter, file_name, load_letter
-from gateway.outbox.format.dictionary import DICTIONARY_AT_MOST, Dictionary, Source, read_context
+from gateway.outbox.format.definition import Definition, read_context, read_definition, unpacked
+from gateway.outbox.format.dictionary import DICTIONARY_AT_MOST, Dictionary
 from gateway.outbox.format.frames import (
     DEFINITION,
     FARTHEST,
@@ -69,6 +70,7 @@ __all__ = [
     "SLOT_SIZE",
     "TRAILER_MAGIC",
     "TRAILER_SIZE",
+    "Definition",
     "Dictionary",
     "Head",
     "Hole",
@@ -79,7 +81,6 @@ __all__ = [
     "Progress",
     "Segment",
     "SetAside",
-    "Source",
     "Span",
     "Stamp",
     "Stored",
@@ -103,6 +104,7 @@ __all__ = [
     "peek",
     "read_context",
     "read_cursor",
+    "read_definition",
     "read_footer",
     "read_frames",
     "read_header",
@@ -114,4 +116,5 @@ __all__ = [
     "scan",
     "sink_of",
     "synced_path",
+    "unpacked",
 ]

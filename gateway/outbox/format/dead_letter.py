@@ -18,6 +18,7 @@ from gateway.core.text import cleaned
 from gateway.core.times import EARLIEST, LATEST
 from gateway.encode import columns
 from gateway.outbox.format.bodies import encoded
+from gateway.outbox.format.definition import read_definition
 from gateway.outbox.format.dictionary import Dictionary
 from gateway.outbox.format.frames import FARTHEST, PAYLOAD_AT_MOST, ROWS_AT_MOST
 from gateway.outbox.format.identity import LOG_ID
@@ -97,11 +98,11 @@ def dump_letter(letter: Letter) -> bytes:
 
 
 def _dump_readings(readings: Readings) -> dict[str, Any]:
-    source = Dictionary().source(readings.device)
+    definition = Dictionary().definition(readings.device)
     with np.errstate(over="ignore"):
         shape, payload = columns.encode(readings, readings.device.tags.ids.tobytes())
     return {
-        "device": orjson.Fragment(source.definition),
+        "device": orjson.Fragment(definition.text),
         "rows": len(readings),
         "codec": columns.CODEC,
         "shape": shape,
@@ -147,13 +148,11 @@ def _load_readings(body: dict[str, Any]) -> Readings:
     if body["codec"] != columns.CODEC:
         raise ValueError(f"codec {body['codec']} is not known")
     _check_number("rows", body["rows"], 1, ROWS_AT_MOST)
-    dictionary = Dictionary()
-    dictionary.learn(orjson.dumps(body["device"]))
-    (source,) = dictionary.sources.values()
+    device = read_definition(orjson.dumps(body["device"])).device
     payload = memoryview(base64.b64decode(body["payload"]))
-    readings = columns.decode(payload, body["shape"], body["rows"], source.device)
-    if not columns.are_of(readings.tag, source.device):
-        raise ValueError(f"it has rows of tags that {source.device} has not")
+    readings = columns.decode(payload, body["shape"], body["rows"], device)
+    if not columns.are_of(readings.tag, device):
+        raise ValueError(f"it has rows of tags that {device} has not")
     return readings if not body["own_time"] else _with_own_time(readings)
 
 

@@ -8,10 +8,10 @@ from gateway.core.clock import ClockState
 from gateway.core.parsing import doubting, parse_json
 from gateway.core.record import Kind, Lane, Record
 from gateway.encode import columns
-from gateway.outbox.format.dictionary import Dictionary, read_context
-from gateway.outbox.format.frames import CLOCK, OWN_TIME, PAYLOAD_AT_MOST, Head, is_record
-from gateway.outbox.format.scanning import definitions_of, read_frames
-from gateway.outbox.format.segment import HEADER_SIZE
+from gateway.outbox.format.definition import read_context
+from gateway.outbox.format.dictionary import Dictionary
+from gateway.outbox.format.frames import CLOCK, DEFINITION, OWN_TIME, PAYLOAD_AT_MOST, Head, is_record
+from gateway.outbox.format.scanning import read_frames
 
 _READ_AT_MOST = 1024 * 1024
 
@@ -67,6 +67,8 @@ def read_records(span: Span, limit: int, log: str, dictionary: Dictionary) -> li
             if is_record(head) and not (head.seq <= span.last and total <= head.total <= span.last_total):
                 continue  # it does not belong here: what stands in its place is missing
             joins, behind = offset - head.size == behind, offset
+            if head.kind == DEFINITION:
+                dictionary.passes(head.source, payload)
             if not is_record(head) or head.seq < seq:
                 continue
             if head.seq > seq:
@@ -103,15 +105,13 @@ def _record(head: Head, payload: memoryview, path: Path, log: str, dictionary: D
     if head.kind == Kind.READINGS:
         if head.codec != columns.CODEC:
             raise ValueError(f"codec {head.codec} is not known")
-        source = dictionary.sources.get(head.source)
-        if source is None:
-            dictionary.learn_all(definitions_of(path, HEADER_SIZE))
-            source = dictionary.sources.get(head.source)
-        if source is None:
+        definition = dictionary.defined(head.source, path)
+        if definition is None:
             raise ValueError(f"source {head.source} is not defined")
-        readings = columns.decode(payload, head.shape, head.rows, source.device, bool(head.flags & OWN_TIME))
-        if not columns.are_of(readings.tag, source.device):
-            raise ValueError(f"it has rows of tags that {source.device} has not")
+        device = definition.device
+        readings = columns.decode(payload, head.shape, head.rows, device, bool(head.flags & OWN_TIME))
+        if not columns.are_of(readings.tag, device):
+            raise ValueError(f"it has rows of tags that {device} has not")
     else:
         body = read_body(Kind(head.kind), bytes(payload))
     return Record(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.outbox.format.frames import DEFINITION, HEAD_SIZE, Head, is_sound, is_whole, next_magic, peek
@@ -35,10 +36,9 @@ def read_frames(path: Path, offset: int, end: int) -> Iterator[tuple[Head, memor
         os.close(file)
 
 
-def definitions_of(path: Path, offset: int) -> list[bytes]:
-    """The payloads of one file's definition frames from an offset on; none if it is gone."""
-    try:
-        end = min(path.stat().st_size, SEGMENT_AT_MOST)
-        return [bytes(payload) for head, payload, _ in read_frames(path, offset, end) if head.kind == DEFINITION]
-    except OSError:
-        return []
+def definitions_of(path: Path, offset: int, number: int | None = None) -> Iterator[bytes]:
+    """The payloads of one file's definition frames from an offset on, those of this number or all; none if it is gone."""
+    with suppress(OSError):
+        for head, payload, _ in read_frames(path, offset, min(path.stat().st_size, SEGMENT_AT_MOST)):
+            if head.kind == DEFINITION and number in (None, head.source):
+                yield bytes(payload)

@@ -113,7 +113,7 @@ def _records(log: LogFiles, wanted: Wanted, exported: Exported, progress: Callab
 def _wanted_record(
     log: LogFiles, wanted: Wanted, segment: Segment, head: Head, payload: memoryview, exported: Exported
 ) -> Record | None:
-    known = log.dictionary.sources.get(head.source)
+    known = log.dictionary.defined(head.source, segment.path) if head.kind == Kind.READINGS else None
     if head.kind != Kind.READINGS or (known is not None and not wanted.device(known.device.name)):
         return None
     try:

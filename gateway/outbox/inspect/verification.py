@@ -21,6 +21,7 @@ from gateway.outbox.format import (
     SEGMENT_AT_MOST,
     TRAILER_MAGIC,
     TRAILER_SIZE,
+    Definition,
     Dictionary,
     Head,
     IntervalSet,
@@ -28,8 +29,10 @@ from gateway.outbox.format import (
     Segment,
     is_record,
     peek,
+    read_definition,
     read_footer,
     read_frames,
+    unpacked,
 )
 from gateway.outbox.inspect.log_files import LogFiles
 from gateway.outbox.inspect.verdict import Finding, Verdict
@@ -162,7 +165,7 @@ class _Verification:
                 break
             segment.size = behind
             if head.kind == DEFINITION:
-                self._learn(path, place, payload)
+                self._learn(path, place, head, payload)
             elif is_record(head):
                 self._record(segment, head, payload, place, joins=joins)
                 places[head.seq] = (head.total, place)
@@ -208,9 +211,13 @@ class _Verification:
             for low, high in body["ranges"]:
                 named.add(int(low), int(high) + 1)
 
-    def _learn(self, path: Path, place: int, payload: memoryview) -> None:
+    def _learn(self, path: Path, place: int, head: Head, payload: memoryview) -> None:
         try:
-            self.log.dictionary.learn_packed(bytes(payload))
+            definition = read_definition(unpacked(bytes(payload)))
+            if definition.id != head.source:
+                raise ValueError(f"it says that it is source {definition.id}")
+            self.log.dictionary.remember(definition)
+            self._names_tags(path, definition)
         except ValueError as error:
             self.problem(path, place, f"a definition that cannot be read: {error}")
 
@@ -260,13 +267,14 @@ class _Verification:
             whole = False
         if not whole:
             self.problem(path, None, "damaged; the next start makes it anew from the segments")
-        for source in self.log.dictionary.sources.values():
-            for tag in source.device.tags:
-                told = (tag.device, tag.name, tag.type, tag.unit, tag.description, tag.scaling)
-                if self.tags.setdefault(tag.id, told) != told:
-                    self.problem(
-                        path, None, f"tag id {tag.id} names two things: {tag} and {'/'.join(self.tags[tag.id])}"
-                    )
+        for definition in self.log.dictionary.definitions.values():
+            self._names_tags(path, definition)
+
+    def _names_tags(self, path: Path, definition: Definition) -> None:
+        for tag in definition.device.tags:
+            told = (tag.device, tag.name, tag.type, tag.unit, tag.description, tag.scaling)
+            if self.tags.setdefault(tag.id, told) != told:
+                self.problem(path, None, f"tag id {tag.id} names two things: {tag} and {'/'.join(self.tags[tag.id])}")
 
     def _cursors_and_holes(self) -> None:
         cursors = self.log.cursors()

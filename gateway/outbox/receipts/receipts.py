@@ -116,7 +116,8 @@ class Receipts:
         try:
             again = read_record(head, payload, path, log_id, dictionary)
             with doubting(ValueError):
-                digests = dictionary.sources[head.source].content.digests(again) if again.readings is not None else []
+                definition = dictionary.defined(head.source, path)
+                digests = [] if definition is None or again.readings is None else definition.content.digests(again)
         except ValueError as error:
             log.warning("a record cannot be read, its receipt is incomplete", seq=head.seq, error=str(error))
             if self._open is not None:

@@ -134,6 +134,8 @@ def _load_dictionary(directory: Path, found: Found) -> Dictionary:
         log.warning("the outbox's tag dictionary is damaged; it is made anew from the segments", file=str(path))
         for segment in found.lanes[Lane.DATA]:
             dictionary.learn_all(definitions_of(segment.path, HEADER_SIZE))
+            dictionary.forget_old()
+    if not whole or dictionary.file_is_long:
         try:
             write_whole(path, dictionary.dump())
         except OSError as error:

@@ -8,7 +8,7 @@ import numpy as np
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.encode import columns
-from gateway.outbox.format import JSON, Dictionary, Source, Stamp, encoded, frame
+from gateway.outbox.format import JSON, Definition, Dictionary, Stamp, encoded, frame
 from gateway.outbox.write.lane import LaneLog
 from gateway.outbox.write.lane_file import Entry
 from gateway.outbox.write.log_clock import Stamps
@@ -108,17 +108,17 @@ class Intake:
                         self._not_stored(content, read, error)
         filled = {lane: entries for lane, entries in lanes.items() if entries}
         sizes = {lane: sum([len(entry.frame) for entry in entries]) for lane, entries in filled.items()}
-        return Group(filled, self._dictionary.take_fresh(), sizes)
+        return Group(filled, *self._dictionary.take_fresh(), sizes)
 
     def _entry(self, lane: Lane, kind: Kind, content: Readings | Body, read: int, stamp: Stamp) -> Entry:
         """It takes its number last: what raises leaves no hole."""
-        source: Source | None = None
+        definition: Definition | None = None
         readings: Readings | None = None
         body: Mapping[str, Any] | None = None
         if isinstance(content, Readings):
             readings, codec, rows = content, columns.CODEC, len(content)
-            source = self._dictionary.source(readings.device, self._config_text)
-            shape, payload = columns.encode(readings, source.tag_bytes)
+            definition = self._dictionary.definition(readings.device, self._config_text)
+            shape, payload = columns.encode(readings, definition.tag_bytes)
         else:
             codec, rows, shape = JSON, 1, 0
             payload, body = content
@@ -148,12 +148,12 @@ class Intake:
             seq=seq,
             total=total,
             rows=rows,
-            source=source.id if source is not None else 0,
+            source=definition.id if definition is not None else 0,
             codec=codec,
             shape=shape,
             own_time=readings is not None and readings.own_time,
             stamp=stamp,
         )
-        digests = source.content.digests(record, shape, payload) if source is not None else ()
+        digests = definition.content.digests(record, shape, payload) if definition is not None else ()
         lane_log.number(record)
-        return Entry(seq, total, rows, wall_ns, source, data, digests, read)
+        return Entry(seq, total, rows, wall_ns, definition, data, digests, read)

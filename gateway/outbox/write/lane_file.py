@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.core.record import Lane
-from gateway.outbox.format import HEADER_SIZE, INDEX_STEP, Segment, Source, footer, header
+from gateway.outbox.format import HEADER_SIZE, INDEX_STEP, Definition, Segment, footer, header
 from gateway.outbox.write.ballast import NO_ROOM, no_inodes
 from gateway.places.durable import sync_path
 from gateway.places.regular import is_still, open_regular
@@ -26,7 +26,7 @@ class Entry(NamedTuple):
     total: int
     rows: int
     wall_ns: int
-    source: Source | None
+    definition: Definition | None
     frame: bytes
     digests: Sequence[bytes] = ()
     """Of readings: the hash of each message that the record becomes."""
@@ -81,7 +81,7 @@ class LaneFile:
         self._limit = segment_size
         self._file = -1
         self._segment: Segment | None = None
-        self._sources: set[int] = set()
+        self._defined: set[int] = set()
         self._finished = 0
         self._unsynced: list[Entry] = []
         """Written and not yet durable."""
@@ -103,10 +103,10 @@ class LaneFile:
         if self._segment is not None and self._segment.size >= self._limit:
             self._rotate(entries[0])
         segment = self._segment or self._begin(*self._create(entries[0].seq, entries[0].total))
-        parts, sources, index = self._assemble(segment, entries)
+        parts, defined, index = self._assemble(segment, entries)
         data = b"".join(parts)
         self._append(data, segment.size)
-        self._sources |= sources
+        self._defined |= defined
         self._unsynced += entries
         growth = Growth(segment.path, entries, index, segment.size + len(data), self._finished)
         self._finished = 0
@@ -115,21 +115,21 @@ class LaneFile:
 
     def _assemble(self, segment: Segment, entries: Sequence[Entry]) -> tuple[list[bytes], set[int], "array[int]"]:
         parts: list[bytes] = []
-        sources: set[int] = set()
+        defined: set[int] = set()
         index = array("Q")
         offset, indexed = segment.size, segment.index[-1] if segment.index else 0
         for entry in entries:
-            source = entry.source
-            if source is not None and source.id not in self._sources and source.id not in sources:
-                parts.append(source.frame())
+            definition = entry.definition
+            if definition is not None and definition.id not in self._defined and definition.id not in defined:
+                parts.append(definition.frame())
                 offset += len(parts[-1])
-                sources.add(source.id)
+                defined.add(definition.id)
             if not indexed or offset - indexed >= INDEX_STEP:
                 index.extend((entry.seq, entry.total, offset))
                 indexed = offset
             parts.append(entry.frame)
             offset += len(entry.frame)
-        return parts, sources, index
+        return parts, defined, index
 
     def _rotate(self, entry: Entry) -> None:
         """Finish the file, once the next one is there: a disk may have room for bytes and none for files (inodes). Then the
@@ -158,8 +158,8 @@ class LaneFile:
         old, kept, entries = self._doubtful
         segment, file = self._create(entries[0].seq, entries[0].total, ".new")
         try:
-            self._sources = set()
-            parts, sources, index = self._assemble(segment, entries)
+            self._defined = set()
+            parts, defined, index = self._assemble(segment, entries)
             data = b"".join(parts)
             _write_all(file, data, segment.size)
             os.fdatasync(file)
@@ -172,7 +172,7 @@ class LaneFile:
         self.syncs += 2
         self.written_bytes += len(data)
         self._begin(segment, file)
-        self._sources = sources
+        self._defined = defined
         growth = Growth(segment.path, entries, index, segment.size + len(data), 0)
         grow(segment, growth)
         self._note_durable()
@@ -217,7 +217,7 @@ class LaneFile:
         return Segment(path, self._lane, first, start), file
 
     def _begin(self, segment: Segment, file: int) -> Segment:
-        self._sources = set()
+        self._defined = set()
         self._segment, self._file = segment, file
         self._durable, self._unsynced = None, []
         return segment

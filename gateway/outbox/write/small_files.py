@@ -86,9 +86,19 @@ class SmallFiles:
             except OSError as error:
                 log.warning("a file of the outbox cannot be removed", file=str(path), error=str(error))
 
-    def append_definitions(self, lines: Sequence[bytes]) -> None:
-        """Have these definitions in the dictionary, synced. Raises OSError; then nothing of them stands there."""
+    def write_definitions(self, lines: Sequence[bytes], *, instead: bool) -> None:
+        """Have these definitions in the dictionary, synced, behind what it has, or `instead` of that. Raises OSError; then
+        nothing of them stands there."""
         data = b"".join(lines)
+        if instead:
+            path = self._directory / "tags"
+            try:
+                write_whole(path, data)
+            except OSError:
+                path.with_name(path.name + ".part").unlink(missing_ok=True)  # the room is needed
+                raise
+            self.count(len(data), 2)
+            return
         tags = open_regular(self._directory / "tags", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         with os.fdopen(tags, "ab", buffering=0) as file:
             start = file.seek(0, os.SEEK_END)

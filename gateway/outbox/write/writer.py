@@ -36,6 +36,9 @@ class Group:
 
     lanes: Mapping[Lane, Sequence[Entry]]
     definitions: Sequence[bytes]
+    """Lines for the file of definitions."""
+    all_definitions: bool
+    """Whether these are all that it is to have; else they come behind what it has."""
     sizes: Mapping[Lane, int]
     """Bytes of the frames."""
 
@@ -193,7 +196,8 @@ class Writer(threading.Thread):
     def _write(self, group: Group) -> None:
         self._write_urgent()
         if group.definitions:
-            self._persist(partial(self._small.append_definitions, group.definitions), Lane.DATA)
+            action = partial(self._small.write_definitions, group.definitions, instead=group.all_definitions)
+            self._persist(action, Lane.DATA)
         if data := group.lanes.get(Lane.DATA):
             if self._spill is None:
                 self._write_lane(Lane.DATA, data)
