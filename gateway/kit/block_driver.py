@@ -136,6 +136,8 @@ class BlockDriver(Driver[D, T]):
         if answers and not plan.refusals.heard(answers):
             plan.silent(answers)
             self._raise_lost(plan, device, answers, pace)
+        if not plan.refusals.alive(answers):
+            plan.silent(answers)
         before = plan.refused
         values = plan.values(answers, time.monotonic(), time.time_ns())
         if plan.refused != before:
@@ -146,7 +148,7 @@ class BlockDriver(Driver[D, T]):
         """The answer to a request that goes before waiting ones, and is never repeated: it may have been carried out.
         Raises DeviceError in words when the device refuses, and TimeoutError, to which `if_unanswered` adds what may be so
         then, such as "; it may have been written"."""
-        pace = replace(self.pace(config, 1), retries=0)
+        pace = replace(self.pace(config, 1), retries=0, busy_retries=0)
         if self._line.closed_idle:
             await self._dial_again()
         (answer,) = await self._line.exchange([request], pace, urgent=True)
@@ -200,7 +202,7 @@ class BlockDriver(Driver[D, T]):
         spend = EXTRA_REQUESTS
         while spend > 0 and any(type(answer) is int for answer in answers):
             halved, how = plan.halve(answers, spend // 2), pace
-            if None not in halved and plan.refusals.heard(answers) and self._loop.time() + 2 * brief.patience < until:
+            if None not in halved and plan.refusals.alive(answers) and self._loop.time() + 2 * brief.patience < until:
                 halved, how = plan.halve_silent(answers), brief
             asked = [at for at, answer in enumerate(halved) if answer is None]
             if not asked:

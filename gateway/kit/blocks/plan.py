@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gateway.kit.blocks.areas import AddressBlock, AddressSpan
 from gateway.kit.blocks.decoder import BlockDecoder, DecodedBlocks, ValuePlace
 from gateway.kit.blocks.reading import BlockReading
-from gateway.kit.line.answers import NO_ANSWER, Answer, LineRequest
+from gateway.kit.line.answers import Answer, LineRequest
 from gateway.plugin import Device, Readings, Tags, quality
 
 PROBE_AFTER = 10.0
@@ -54,7 +54,7 @@ class BlockPlan:
         if now >= self._relearn_at:
             self._start_over(now, self._parked)
         elif due := [span for span, (_, at) in self._parked.items() if now >= at][:PROBES]:
-            probes = {AddressBlock((span,)): int(self._parked.pop(span)[0] == NO_ANSWER) for span in due}
+            probes = {AddressBlock((span,)): int(self.refusals.put_off(self._parked.pop(span)[0])) for span in due}
             self._probing.update(due)
             self._silent |= {block: 1 for block, silent in probes.items() if silent}
             self._use([*self.blocks, *probes])
@@ -88,7 +88,8 @@ class BlockPlan:
 
     def halve_silent(self, answers: Sequence[Answer]) -> list[Answer | None]:
         """The same for a block that did not answer, the largest one. To be called when others did."""
-        silent = [at for at, answer in enumerate(answers) if answer == NO_ANSWER and len(self.blocks[at].spans) > 1]
+        put_off = map(self.refusals.put_off, answers)
+        silent = [at for at, is_put_off in enumerate(put_off) if is_put_off and len(self.blocks[at].spans) > 1]
         silent.sort(key=lambda at: -len(self.blocks[at].spans))
         return self._halved(silent[:1], answers, 1)
 
@@ -114,10 +115,10 @@ class BlockPlan:
         return [order[block] for block in self.blocks]
 
     def silent(self, answers: Sequence[Answer]) -> None:
-        """The unit said nothing at all: what was asked of it is asked last from now on, in halves, in case that one register
-        is to blame."""
+        """The unit said nothing at all, or that it has no time: what was asked of it is asked last from now on, in halves, in
+        case that one register is to blame."""
         for block, answer in zip(self.blocks, answers, strict=True):
-            if answer == NO_ANSWER:
+            if self.refusals.put_off(answer):
                 self._silent[block] = self._silent.get(block, 0) + 1
                 self._suspected = True
         self._use(self.blocks)
@@ -183,23 +184,24 @@ class BlockPlan:
 
     def _settle(self, answers: Sequence[Answer], now: float) -> list[bytes]:
         """Note what was refused or silent, park what is missing. Returns the payloads of the blocks that stay."""
-        alive = self.refusals.heard(answers)
+        alive = self.refusals.alive(answers)
         silent = dict(self._silent)
         refused: dict[AddressSpan, int] = {}
         stay: dict[AddressBlock, bytes] = {}
         for block, request, answer in zip(self.blocks, self.requests, answers, strict=True):
-            if answer != NO_ANSWER:
+            put_off = self.refusals.put_off(answer)
+            if not put_off:
                 silent.pop(block, None)
             if isinstance(answer, bytes):
                 stay[block] = answer
                 continue
             refused |= dict.fromkeys(block.spans, answer)
-            if len(block.spans) == 1 and (self.refusals.divisible(answer) or (alive and answer == NO_ANSWER)):
+            if len(block.spans) == 1 and (self.refusals.divisible(answer) or (alive and put_off)):
                 silent.pop(block, None)
                 self._parked[block.spans[0]] = answer, now + PROBE_AFTER
                 continue
             stay[block] = bytes(request.size)
-            if alive and answer == NO_ANSWER:
+            if alive and put_off:
                 silent[block] = silent.get(block, 0) + 1
                 self._suspected = True
         if self._probing - refused.keys() or (self._suspected and not silent):

@@ -68,9 +68,19 @@ class Refusals:
         """Whether it may be the fault of one address in a block, or of the block's size."""
         return type(answer) is int and answer not in self._of_device
 
+    def put_off(self, answer: Answer | None) -> bool:
+        """Whether it is neither data nor a word about addresses: silence, or the word that the device has no time or is not
+        reached. If others are answered, it may be about one address all the same: what a gateway cannot get out of a unit, it
+        says to be not reached."""
+        return answer == NO_ANSWER or (type(answer) is int and answer >= 0 and answer in self._of_device)
+
+    def alive(self, answers: Iterable[Answer]) -> bool:
+        """Whether the unit has given data, or said something of addresses."""
+        return any(type(answer) is bytes or self.divisible(answer) for answer in answers)
+
     def heard(self, answers: Iterable[Answer]) -> bool:
         """Whether the unit itself has said anything."""
-        return any(type(answer) is bytes or self.divisible(answer) or answer in self.busy for answer in answers)
+        return self.alive(answers) or any(answer in self.busy for answer in answers)
 
     def words(self, code: int) -> str:
         """The code in plain words."""

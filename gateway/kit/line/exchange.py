@@ -25,11 +25,14 @@ class AskingPace:
     pause: float = 0.0
     """Silence that the device wants after each of its answers."""
 
+    busy_retries: int = 2
+    """How many requests of an exchange are repeated because the device says that it has no time."""
+
 
 class Exchange(Generic[R]):
     """Requests to one unit, in order. `answers` holds what has come, `done` is set when all is there."""
 
-    __slots__ = ("answers", "done", "heard", "missing", "pace", "requests", "unit", "unsent", "until")
+    __slots__ = ("answers", "done", "heard", "missing", "pace", "put_off", "requests", "unit", "unsent", "until")
 
     def __init__(
         self, requests: Sequence[R], pace: AskingPace, until: float, done: "asyncio.Future[list[Answer]]"
@@ -44,6 +47,8 @@ class Exchange(Generic[R]):
         self.unsent = 0
         self.heard = False
         """Whether the unit has answered any of them."""
+        self.put_off = 0
+        """How often the unit had no time for one of them."""
 
     def take(self, index: int, answer: Answer) -> None:
         """One answer has come, or will not."""

@@ -171,15 +171,16 @@ class ExchangeState(Generic[R]):
         if self._astray or self.odd or self.held is not None:
             self._astray, self.odd, self.held = 0, "", None
         self.patience.answered(exchange.unit, now - sent)
-        exchange.heard = True
+        first, exchange.heard = not exchange.heard, True
         if self._gap or exchange.pace.pause:
             self.not_before = now + max(self._gap, exchange.pace.pause)
         if type(answer) is int:
-            if left and answer in self._refusals.busy:
+            if answer in self._refusals.busy and (left or exchange.put_off < exchange.pace.busy_retries):
+                exchange.put_off += 1
                 self.not_before = now + max(_BUSY_PAUSE, exchange.pace.pause)
-                self._repeat_or_end(exchange, index, left, answer)
+                self._repeat_or_end(exchange, index, max(left, 1), answer)
                 return
-            if answer in self._refusals.unreachable:
+            if first and answer in self._refusals.unreachable:
                 self.turns.skip(exchange, answer)
         exchange.take(index, answer)
 

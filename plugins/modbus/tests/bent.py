@@ -14,8 +14,8 @@ from plugins.modbus.tests.fakes import exception, registers
 BENT = 5
 """The register that manners of one register are about."""
 
-Reply = Callable[["Bent", bytes], bytes | None]
-"""From the device and a request to the bytes that are sent back; None: it hangs up instead."""
+Reply = Callable[["Bent", bytes], bytes | list[bytes] | None]
+"""From the device and a request to the bytes that are sent back, in so many pieces; None: it hangs up instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,9 @@ class Bent:
                 self.before = right
                 if said is None:
                     break
-                writer.write(said)
+                for piece in said if isinstance(said, list) else [said]:
+                    writer.write(piece)
+                    await asyncio.sleep(0.002 if isinstance(said, list) else 0)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
@@ -130,11 +132,11 @@ MANNERS: Mapping[str, Manner] = {
     ),
     "forwards requests of another master": Manner(_always(lambda r: b"\x12\x34" + r[2:] + registers(r)), "nothing"),
     "forwards many answers": Manner(_always(lambda r: _wrong(r, 0x1234) * 50 + registers(r)), "nothing"),
-    "is right in pieces": Manner(_always(registers), "nothing"),
+    "is right in pieces": Manner(lambda d, r: [bytes([byte]) for byte in registers(r)], "nothing"),
     # One register's trouble costs its own tag.
     **{
         f"refuses one register with exception {code}": Manner(_of_one(lambda r, code=code: exception(r, code)), "bent")
-        for code in (1, 2, 3, 4, 7, 8, 9, 12, 0x7F, 0xFF)
+        for code in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0x7F, 0xFF)
     },
     "answers one register too short": Manner(_of_one(lambda r: _sized(r, _count_of(r) - 1)), "bent"),
     "answers one register too long": Manner(_of_one(lambda r: _sized(r, _count_of(r) + 1)), "bent"),

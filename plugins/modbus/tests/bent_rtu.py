@@ -93,7 +93,7 @@ RTU_MANNERS: Mapping[str, Manner] = {
     "forwards another master's requests and answers": Manner(_always(lambda r: _other_master(r) + right(r)), "nothing"),
     **{
         f"refuses one register with exception {code}": Manner(_of_one(lambda r, code=code: _refused(r, code)), "bent")
-        for code in (1, 2, 3, 4, 7, 9, 12, 0x7F)
+        for code in (1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 0x7F)
     },
     "a register too few for one": Manner(_of_one(lambda r: right(r, more=-1)), "bent"),
     "a register too many for one": Manner(_of_one(lambda r: right(r, more=1)), "bent"),

@@ -347,13 +347,13 @@ async def test_a_unit_that_the_gateway_does_not_reach_is_a_trouble_of_that_devic
             assert await read(driver, alive) == [0]
 
 
-async def test_what_a_gateway_reached_is_given_though_the_rest_failed() -> None:
+async def test_what_a_gateway_does_not_reach_the_unit_for_costs_no_other_address() -> None:
     async with RawDevice(lambda request: exception(request, 11) if request[9] == 10 else registers(request)) as raw:
         device = make_device(words(0, 10, 20), port=raw.port, max_gap=0)
         async with connected(device) as driver:
             readings = await driver.read(device.tags)
             assert isinstance(readings, Readings)
-            assert readings.quality.tolist() == [0, quality.BAD_NO_COMMUNICATION, quality.BAD_NO_COMMUNICATION]
+            assert readings.quality.tolist() == [0, quality.BAD_NO_COMMUNICATION, 0]
 
 
 async def test_a_device_that_is_busy_is_asked_again_as_often_as_it_may_be() -> None:
