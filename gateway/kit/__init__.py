@@ -5,7 +5,8 @@ one that is told of each frame; `Datagrams` for UDP. What a frame is says a `Fra
 own.
 
 PLCs and the like, whose values stand in blocks of addresses: `BlockDriver`, on `kit.blocks` (which blocks are read, and how
-they become columns), `kit.line` (asking and answering on a line) and `kit.registers` (types and byte orders).
+they become columns), `kit.line` (asking and answering on a line) and `kit.registers` (types and byte orders). `WordTag` has
+a tag's options where values stand in 16-bit words.
 
 `Suspects` finds what ends a connection whenever it is asked for. The gateway does so for all that is polled; a driver that
 subscribes uses it itself.
@@ -17,6 +18,7 @@ from gateway.kit.frames import CHUNK, Ended, Frames, Framing, Sized
 from gateway.kit.receiver import Receiver
 from gateway.kit.streams import Datagrams, Stream
 from gateway.kit.suspects import Suspects
+from gateway.kit.word_tag import NotAvailable, WordOrder, WordTag, WordType, WordValue, truth
 
 __all__ = [
     "CHUNK",
@@ -25,12 +27,18 @@ __all__ = [
     "Ended",
     "Frames",
     "Framing",
+    "NotAvailable",
     "Receiver",
     "Sized",
     "Stream",
     "Suspects",
+    "WordOrder",
+    "WordTag",
+    "WordType",
+    "WordValue",
     "dial",
     "open_datagrams",
     "open_stream",
     "tls_context",
+    "truth",
 ]

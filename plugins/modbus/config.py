@@ -2,24 +2,13 @@
 
 from typing import Any, Literal
 
-from gateway.kit.registers import (
-    NOT_AVAILABLE,
-    ORDERS,
-    PARTS,
-    TEXT_ORDERS,
-    TEXTS,
-    encode,
-    published,
-    registers_of,
-    size_of,
-)
+from gateway.kit import NotAvailable, WordOrder, WordTag, WordType
 from gateway.plugin import (
     DeviceConfig,
     Duration,
     Field,
     Host,
     Period,
-    TagConfig,
     Tls,
     ValidationInfo,
     field_validator,
@@ -28,24 +17,6 @@ from gateway.plugin import (
 
 from .address import ModbusAddress, parse_address, quotes_missing
 from .line.serial_port import baud_rates
-
-Type = Literal[
-    "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
-    "float16", "float32", "float64", "bcd16", "bcd32", "bcd64", "string", "bytes",
-]  # fmt: skip
-_MEANT = {
-    "BOOL": "bool", "SINT": "int8", "USINT": "uint8", "BYTE": "uint8", "INT": "int16", "UINT": "uint16", "WORD": "uint16",
-    "DINT": "int32", "UDINT": "uint32", "DWORD": "uint32", "LINT": "int64", "ULINT": "uint64", "LWORD": "uint64",
-    "REAL": "float32", "LREAL": "float64", "FLOAT": "float32", "SINGLE": "float32", "DOUBLE": "float64", "STRING": "string",
-}  # fmt: skip
-"""Types as PLCs call them (IEC 61131-3, table 10), and as most register lists do."""
-Order = Literal[
-    "A", "B", "AB", "BA", "ABCD", "CDAB", "BADC", "DCBA",
-    "ABCDEFGH", "BADCFEHG", "CDABGHEF", "DCBAHGFE", "EFGHABCD", "FEHGBADC", "GHEFCDAB", "HGFEDCBA",
-]  # fmt: skip
-
-
-NotAvailable = Literal["sunspec", "sma"] | list[int | float]
 
 _SERIAL = ("rtu", "ascii")
 
@@ -195,36 +166,23 @@ def _few(rates: list[int]) -> str:
     return ", ".join(str(rate) for rate in rates if 1200 <= rate <= 115200)
 
 
-class ModbusTag(TagConfig):
+class ModbusTag(WordTag):
     """A value in a Modbus device."""
+
+    word = "register"
 
     address: str = Field(examples=["40001", "hr:0"])
     """As the manual prints it ("40001", "400001", a bit as "40001.3", several as "40001.4-7", a byte as "40001.high"), or raw
     and counted from 0 ("hr:0", "ir:0", "co:0", "di:0")."""
 
-    type: Type | None = None
+    type: WordType | None = None
     """How to read the registers. Needed for registers; a bit is bool; several bits are uint16 unless it says otherwise. The
     names of PLCs (REAL, INT, DINT, WORD, …) are understood."""
 
-    order: Order | None = None
+    order: WordOrder | None = None
     """Byte order as it comes over the wire, A the most significant byte. Default: the device's. Of texts it says where a
     register has its characters: "AB" two, the first in the high byte; "BA" two, swapped; "A" or "B" one, in the high or the
     low byte."""
-
-    length: int = Field(default=0, ge=0, le=250)
-    """Characters of a string, or of bytes."""
-
-    encoding: Literal["utf-8", "ascii", "latin-1"] = "utf-8"
-    """Encoding of a string."""
-
-    not_available: NotAvailable | None = Field(default=None, examples=["sunspec", [32768]])
-    """What stands in the place of a value that the device has not; such a reading is bad. Default: the device's. [] for
-    none."""
-
-    @field_validator("type", mode="before")
-    @classmethod
-    def _as_meant(cls, value: Any) -> Any:
-        return _MEANT.get(value.strip().upper(), value) if isinstance(value, str) else value
 
     @field_validator("address", mode="before")
     @classmethod
@@ -235,77 +193,24 @@ class ModbusTag(TagConfig):
         return value
 
     @model_validator(mode="after")
-    def _fitting(self) -> "ModbusTag":
-        at = self.at()
-        if at.area.single_bits or at.bit is not None:
-            self._check_bits(at)
-        else:
-            self._check_registers(at)
-        return self
-
-    def _check_bits(self, at: ModbusAddress) -> None:
-        if at.width > 1:
-            if self.type not in (None, *PARTS):
-                raise ValueError(
-                    f'type: {at.width} bits of a register are one of {", ".join(PARTS)}, not "{self.type}"'
-                )
-        elif self.type not in (None, "bool"):
-            what = f"a {at.area.word}" if at.bit is None else f"bit .{at.bit} of a register"
-            raise ValueError(f'type: {what} is one bit; write type = "bool" or leave type out, not "{self.type}"')
-        if self.order is not None:
-            raise ValueError("order: one bit has no byte order; leave order out")
-        if self.length:
-            raise ValueError("length: only a string or bytes have a length")
-
-    def _check_registers(self, at: ModbusAddress) -> None:
-        if self.type is None:
-            raise ValueError('type: say how to read the register, such as type = "uint16", "int16" or "float32"')
-        if self.type in ("bool", "int8", "uint8"):
-            part = "say which one" if self.type == "bool" else "say which byte"
-            example = ".0" if self.type == "bool" else ".high"
-            raise ValueError(f'type: a register has 16 bits; {part}, such as address = "{self.address}{example}"')
-        orders = TEXT_ORDERS if self.type in TEXTS else ORDERS[size_of(self.type)]
-        if self.order is not None and self.order not in orders:
-            raise ValueError(f'order: "{self.order}" does not fit {self.type}; write one of {", ".join(orders)}')
-        if isinstance(self.not_available, list) and self.type not in TEXTS:
-            for number in self.not_available:
-                encode(number, self.type, orders[0])
-        self._check_length()
-        if self.type in TEXTS and self.scaled:
-            raise ValueError(f"{'scale' if self.scale != 1 else 'offset'}: a {self.type} is no number; leave it out")
-        count = registers_of(self.type, self.length, self.order or "")
-        if count > 125:
+    def _before_the_end(self) -> "ModbusTag":
+        if self.at().offset + self.words() > 65536:
             raise ValueError(
-                "length: a request gives 125 registers at most, so 250 characters, or 125 with one a register"
+                f"address: {self.type} takes {self.words()} registers and would run over the last one, 65536"
             )
-        if at.offset + count > 65536:
-            raise ValueError(f"address: {self.type} takes {count} registers and would run over the last one, 65536")
-
-    def _check_length(self) -> None:
-        if self.type in TEXTS and not self.length:
-            raise ValueError(f"length: say how many characters the {self.type} has")
-        if self.type not in TEXTS and self.length:
-            raise ValueError("length: only a string or bytes have a length")
+        return self
 
     def at(self) -> ModbusAddress:
         """The parsed address."""
         return parse_address(self.address)
 
-    def value_type(self) -> str:
+    def bits(self) -> tuple[int, int] | None:
         at = self.at()
-        if at.area.single_bits or (at.bit is not None and at.width == 1):
-            return "bool"
-        return published(self.type or "uint16")
+        return None if at.bit is None else (at.bit, at.width)
 
-    def absent(self, device: ModbusDevice) -> tuple[float, ...]:
-        """The numbers, as they stand in the registers, that mean that there is no value."""
-        said = device.not_available if self.not_available is None else self.not_available
-        if isinstance(said, str):
-            return NOT_AVAILABLE[said].get(self.type or "", ())
-        return tuple(said or ())
+    def single(self) -> str:
+        area = self.at().area
+        return area.word if area.single_bits else ""
 
-    def byte_order(self, device: ModbusDevice) -> str:
-        """The tag's order, or what holds for such a type when it says none."""
-        if self.order is not None:
-            return self.order
-        return "AB" if self.type in TEXTS or size_of(self.type or "uint16") == 2 else device.order
+    def _byte_example(self) -> str:
+        return ".high"

@@ -1,7 +1,6 @@
 """How a Modbus device is read in blocks: requests, limits, time, and where values stand."""
 
 from gateway.kit.blocks import Area, BlockReading, ValuePlace
-from gateway.kit.registers import registers_of
 
 from ..address import ModbusArea
 from ..config import ModbusDevice, ModbusTag
@@ -24,21 +23,12 @@ class ModbusReading(BlockReading[ModbusDevice, ModbusTag]):
     @staticmethod
     def span(tag: ModbusTag) -> tuple[Area, int, int]:
         at = tag.at()
-        one = at.area.single_bits or at.bit is not None
-        return at.area, at.offset, at.offset + (1 if one else registers_of(tag.type or "", tag.length, tag.order or ""))
+        return at.area, at.offset, at.offset + tag.words()
 
     def place(self, row: int, tag: ModbusTag, byte: int, offset: int) -> ValuePlace:
-        at = tag.at()
-        if at.area.single_bits:
+        if tag.single():
             return ValuePlace(row, byte + offset // 8, "bool", bit=offset % 8)
-        byte += 2 * offset
-        if at.bit is None:
-            order = tag.byte_order(self.options)
-            absent = tag.absent(self.options)
-            return ValuePlace(row, byte, tag.type or "", order, length=tag.length, encoding=tag.encoding, absent=absent)
-        if at.width == 1:
-            return ValuePlace(row, byte + (at.bit < 8), "bool", bit=at.bit % 8)
-        return ValuePlace(row, byte, tag.type or "uint16", bit=at.bit, width=at.width)
+        return tag.place(row, byte + 2 * offset, self.options.order, self.options.not_available)
 
     def most(self, area: Area) -> int:
         assert isinstance(area, ModbusArea)
