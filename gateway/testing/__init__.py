@@ -6,11 +6,15 @@ Needs pytest and pytest-asyncio. `docs/plugins.md` shows their use, `edge-gatewa
 import pytest
 
 pytest.register_assert_rewrite(
-    "gateway.testing.contract", "gateway.testing.driver_contract", "gateway.testing.sink_contract"
+    "gateway.testing.cases",
+    "gateway.testing.contract",
+    "gateway.testing.driver_contract",
+    "gateway.testing.sink_contract",
 )
 
 from gateway.core.clock import FakeClock  # noqa: E402
 from gateway.plugin.loading import load_plugin  # noqa: E402
+from gateway.testing.cases import check_case, planned  # noqa: E402
 from gateway.testing.devices import bind, build_device, build_sink_config, records  # noqa: E402
 from gateway.testing.driver_contract import DriverContract  # noqa: E402
 from gateway.testing.host import FakeLineHost, FakeSinkHost, PlainEncoder  # noqa: E402
@@ -31,7 +35,9 @@ __all__ = [
     "bind",
     "build_device",
     "build_sink_config",
+    "check_case",
     "eventually",
     "load_plugin",
+    "planned",
     "records",
 ]

@@ -54,6 +54,8 @@ class RequestLine(Receiver, Generic[R]):
         """When a frame came last."""
         self._rested = 0.0
         """For how long nothing was asked before the first request that nothing was heard on."""
+        self.local_host = self.peer_host = ""
+        """The addresses of both ends of a line by UDP."""
         self.closed_idle = False
         """Whether the far side, which had answered before, closed the connection since nothing was asked. That is no loss."""
         self._error = ""
@@ -297,18 +299,28 @@ def _loss(error: Exception | None) -> str:
 
 
 async def open_line(
-    line: RequestLine[Any], host: str, port: int, *, tls: Tls | bool = False, look_at: str = ""
+    line: RequestLine[Any],
+    host: str,
+    port: int,
+    *,
+    tls: Tls | bool = False,
+    look_at: str = "",
+    local_port: int | None = None,
 ) -> None:
-    """Dial by TCP, or by UDP where the line's manners say `datagrams`. Raises LinkError; see `gateway.kit.dial`."""
+    """Dial by TCP, or by UDP where the line's manners say `datagrams`; then `local_port` is where answers come to, where the
+    far side wants a certain one. Raises LinkError; see `gateway.kit.dial`."""
     if not line.manners.datagrams:
         await dial(lambda: line, host, port, tls=tls, look_at=look_at)
         return
     try:
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _LineDatagrams(line), remote_addr=(host, port)
+            lambda: _LineDatagrams(line),
+            remote_addr=(host, port),
+            local_addr=None if local_port is None else ("0.0.0.0", local_port),
         )
     except (OSError, UnicodeError) as error:
         raise LinkError(f"cannot reach {host}:{port}: {error}") from error
+    line.local_host, line.peer_host = (transport.get_extra_info(name)[0] for name in ("sockname", "peername"))
     line.connection_made(_DatagramSocket(transport))  # type: ignore[arg-type]  # what a line uses of one
 
 

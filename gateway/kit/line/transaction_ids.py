@@ -18,8 +18,8 @@ class TransactionIds:
         """`count` is how many there are, a power of two."""
         self._mask = count - 1
         self._recent = min(_RECENT, count // 2)
-        self.none = frozenset((0, 1, self._mask))
-        """What devices that give no numbers back put in their place."""
+        self.none = frozenset((0, 1, self._mask) if count > 2 * _RECENT else ())
+        """What devices that give no numbers back put in their place; where there are few numbers, all are used."""
         self.last = int(_FIRST * count)
         """The one that was given last. It goes on from connection to connection: a device server may deliver on a new one
         what was asked for on the one before."""
