@@ -115,7 +115,7 @@ async def test_a_device_whose_plugin_does_not_load_is_left_out_and_the_others_ru
     with capture_logs() as logs:
         async with site.running() as gateway:
             await site.heard("north/oven")
-            (left_out,) = (await gateway._status("test"))["parked"]
+            (left_out,) = gateway.status().parked
             assert (await gateway.reload(Actor("test")))["applied"], "it was left out before, so nothing gets worse"
     assert 'device "scale-1"' in left_out
     assert "acme_library_that_is_not_there" in left_out
@@ -239,6 +239,7 @@ async def test_commands_answer_in_the_shapes_that_scripts_rely_on(site: Site) ->
         "version",
         "alarms",
         "uptime_s",
+        "watches",
         "config",
         "clock",
         "devices",
