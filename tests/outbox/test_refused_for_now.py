@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from gateway.core.record import Record
 from gateway.outbox import Outbox, Reader
 from gateway.outbox.deliver import redelivery as resting
+from gateway.outbox.deliver.redelivery import Resting
 from tests.outbox.making import Log, block, spec, until
 
 COUNT = 2000
@@ -83,7 +87,7 @@ async def test_a_device_that_is_refused_stops_no_other_and_comes_whole_once_it_i
             serving.cancel()
 
 
-@pytest.mark.parametrize("pause", [resting.FIRST_PAUSE, 0.05, 0.01])
+@pytest.mark.parametrize("pause", [resting.FIRST_PAUSE, pytest.param(0.05, marks=pytest.mark.slow), 0.01])
 async def test_more_refused_devices_than_a_window_has_places_stop_no_other(
     log: Log, context: object, monkeypatch: pytest.MonkeyPatch, pause: float
 ) -> None:
@@ -174,6 +178,26 @@ async def test_what_is_refused_again_and_again_rests_longer_and_is_never_lost(
             assert reader.pending["data"] == 0
         finally:
             serving.cancel()
+
+
+async def test_of_what_waits_altogether_one_more_goes_out_after_each_pause() -> None:
+    """That one rests for a reason of its own; else a device would wait for ever for a record that is never taken."""
+    track = Mock()
+    about = Resting("central", lambda: None)
+
+    def record(seq: int) -> Any:
+        return SimpleNamespace(about="press-1", seq=seq)
+
+    for seq in range(resting.IN_A_ROW):
+        about.add(track, record(seq), "quota exceeded")
+    assert about.barred == ["press-1"]
+    for pause in range(2):
+        assert about.keeps(track, record(100 + pause))
+        about._end("press-1", about._refused["press-1"])
+        assert track.send_again.call_count == pause + 1, "the oldest of those that rest"
+        assert not about.keeps(track, record(200 + pause)), "and one that is new"
+        assert about.keeps(track, record(300 + pause))
+    about.forget()
 
 
 async def test_a_link_that_ends_forgets_what_was_refused_on_it(log: Log, context: object) -> None:

@@ -10,6 +10,7 @@ from gateway.core.clock import FakeClock
 from gateway.core.errors import LinkError
 from gateway.supervise import Backoff, Deadlines, Foreign, Health, keep_running, running
 from gateway.supervise.foreign import outcome
+from gateway.supervise.keep_running import let_go
 from gateway.supervise.watchdog import Watchdog
 from gateway.testing import eventually
 
@@ -85,6 +86,40 @@ async def test_a_bug_is_faulted_with_its_traceback_and_tried_again():
     assert seen == ["starting", "faulted", "faulted"]
     assert len(logs) == 1
     assert isinstance(logs[0]["exc_info"], KeyError)
+
+
+def test_a_bug_is_logged_again_for_another_reason_and_after_another_state():
+    health = Health("plc", FakeClock())
+    with capture_logs() as logs:
+        for reason in ("KeyError: a", "KeyError: a", "TypeError: b"):
+            health.faulted(reason, KeyError("oops"))
+        health.down("TypeError: b")
+        health.faulted("TypeError: b", KeyError("oops"))
+    assert [entry["event"] for entry in logs] == ["faulted", "faulted", "down", "faulted"]
+
+
+def test_the_next_attempt_comes_nearer_and_there_is_none_of_what_works():
+    clock = FakeClock()
+    health = Health("plc", clock)
+    assert health.next_attempt is None
+    health.down("no route")
+    health.tries_again_in(5.0)
+    clock.advance(2.0)
+    assert health.next_attempt == pytest.approx(3.0)
+    clock.advance(10.0)
+    assert health.next_attempt == 0.0
+    health.up()
+    assert health.next_attempt is None
+
+
+def test_an_error_whose_causes_stand_in_a_circle_is_let_go_of():
+    errors = [LinkError("first"), OSError("second")]
+    for error, other in (errors, errors[::-1]):
+        with pytest.raises(type(error)):
+            raise error
+        error.__cause__ = error.__context__ = other
+    let_go(errors[0])
+    assert [error.__traceback__ for error in errors] == [None, None]
 
 
 @pytest.mark.parametrize(

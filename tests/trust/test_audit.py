@@ -383,6 +383,18 @@ def test_older_parts_stay_in_the_chain(path):
     assert "are missing" in verdict.problem.message
 
 
+def test_the_last_records_are_told_oldest_first_over_the_parts_and_a_broken_line_in_its_place(path):
+    written(path, 20, part_size=1000)
+    last = files.parts(path)[-1]
+    assert len(last.read_bytes().splitlines()) < 4, "they reach into an older part"
+    assert [record["n"] for record in files.tail(path, 4)] == [17, 18, 19, 20]
+    assert [record["n"] for record in files.tail(path, 100)] == [*range(1, 21)]
+    last.write_bytes(last.read_bytes()[:-1] + b"}\n")
+    told = files.tail(path, 2)
+    assert told[0]["n"] == 19
+    assert "broken" in told[1]
+
+
 def test_a_stop_between_two_parts_harms_nothing(path):
     written(path, 4)
     path.rename(files.older_part(path, 1))
