@@ -1,6 +1,7 @@
 """What probes and Prometheus ask for."""
 
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ async def test_a_dead_device_and_a_dead_broker_are_not_unready(running: Running)
 async def test_a_disk_that_takes_nothing_is_not_ready(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     async with running() as plant:
         whole = plant.gateway._outbox.status
-        monkeypatch.setattr(plant.gateway._outbox, "status", lambda: {**whole(), "disk": "No space left on device"})
+        monkeypatch.setattr(plant.gateway._outbox, "status", lambda: replace(whole(), disk="No space left on device"))
         browser = plant.browser()
         while (answer := await browser.get("/readyz")).status == 200:
             await plant.more_is_read()
