@@ -60,6 +60,7 @@ from gateway.supervise.owned import owned
 from gateway.supervise.systemd import notify
 from gateway.supervise.watchdog import Watchdog
 from gateway.trust.access import roles_of_sink
+from gateway.trust.logins import Logins
 from gateway.trust.versions import versions
 
 log = structlog.get_logger()
@@ -270,6 +271,7 @@ class Gateway:
                 self._clock,
                 self._directory / "services",
                 self.status,
+                Logins(self._directory, self._clock, self._notes.told),
                 self._plugins.service,
                 self._plugins.barred,
             )

@@ -7,6 +7,7 @@ What acquisition may say stands in `gateway.acquire.source.Road`, which this is.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import structlog
 
@@ -20,7 +21,7 @@ from gateway.core.tag import Device
 from gateway.detect import Detection
 from gateway.outbox import Outbox
 from gateway.plugin.driver import Found
-from gateway.plugin.hosts import Observer
+from gateway.plugin.hosts import EventListener, Observer
 from gateway.publish import Publishers
 from gateway.supervise import Health, containing
 
@@ -44,7 +45,9 @@ class Pipeline(Road):
         self._detection = detection
         self._states: dict[str, tuple[bool, str]] = {}
         self._observers: tuple[Observer, ...] = (live.update, detection.seen, outbox.receipts.seen)
+        self._listeners: tuple[EventListener, ...] = ()
         outbox.keeping = self._keeping
+        outbox.heard = self._heard
 
     def observe(self, name: str, observer: Observer) -> Callable[[], None]:
         """Let it see what comes from now on, behind the gateway's own parts, until the returned function is called. One that
@@ -63,6 +66,27 @@ class Pipeline(Road):
 
         self._observers += (watched,)
         return leave
+
+    def listen(self, name: str, listener: EventListener) -> Callable[[], None]:
+        """The same for events."""
+
+        def watched(event: Mapping[str, Any]) -> None:
+            try:
+                with containing():
+                    listener(event)
+            except Exception as error:
+                log.error("a listener failed, and is told no more events", listener=name, exc_info=error)
+                leave()
+
+        def leave() -> None:
+            self._listeners = tuple(each for each in self._listeners if each is not watched)
+
+        self._listeners += (watched,)
+        return leave
+
+    def _heard(self, event: Mapping[str, Any]) -> None:
+        for listener in self._listeners:
+            listener(event)
 
     # What acquisition says.
 

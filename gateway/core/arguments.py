@@ -23,6 +23,18 @@ Check = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Kind:
+    """A check, and the same for who wants to know before."""
+
+    check: Check
+    schema: Mapping[str, Any]
+    """JSON Schema (2020-12)."""
+
+    def __call__(self, value: Any) -> Any:
+        return self.check(value)
+
+
+@dataclass(frozen=True, slots=True)
 class Argument:
     """One argument; whoever leaves out one that is not needed means `default`."""
 
@@ -30,8 +42,13 @@ class Argument:
     needed: bool = True
     default: Any = None
 
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """What it may be as JSON Schema; empty, which means anything, where the check does not say."""
+        return self.check.schema if isinstance(self.check, Kind) else {}
 
-def text(value: Any, most: int = TEXT) -> str:
+
+def _text(value: Any, most: int = TEXT) -> str:
     """A text that UTF-8 can hold."""
     if not isinstance(value, str):
         raise ValueError("must be a text")
@@ -42,23 +59,23 @@ def text(value: Any, most: int = TEXT) -> str:
     return value
 
 
-def comment(value: Any) -> str:
+def _comment(value: Any) -> str:
     """What somebody says, for the audit trail; may be empty."""
-    said = text(value, REASON).strip()
+    said = _text(value, REASON).strip()
     if len(said.encode()) > REASON:
         raise ValueError(f"must have at most {REASON} bytes")
     return said
 
 
-def reason(value: Any) -> str:
+def _reason(value: Any) -> str:
     """The same, and not empty."""
-    said = comment(value)
+    said = _comment(value)
     if not any(char.isalnum() for char in said):
         raise ValueError("must say why, for the audit trail: --reason")
     return said
 
 
-def whole(low: int = -_WHOLE, high: int = _WHOLE - 1) -> Check:
+def whole(low: int = -_WHOLE, high: int = _WHOLE - 1) -> Kind:
     """A whole number from `low` to `high`."""
 
     def check(value: Any) -> int:
@@ -68,55 +85,74 @@ def whole(low: int = -_WHOLE, high: int = _WHOLE - 1) -> Check:
             raise ValueError(f"must be from {low} to {high}")
         return value
 
-    return check
+    return Kind(check, {"type": "integer", "minimum": low, "maximum": high})
 
 
-def positive(value: Any) -> float:
+def _positive(value: Any) -> float:
     """A number above 0."""
     if not _is_finite(value) or value <= 0:
         raise ValueError("must be a number above 0")
     return float(value)
 
 
-def texts(value: Any) -> list[str]:
+def _texts(value: Any) -> list[str]:
     """A list of texts."""
     if not isinstance(value, list) or len(value) > MANY:
         raise ValueError(f"must be a list of texts, {MANY} at most")
-    return [text(each) for each in value]
+    return [_text(each) for each in value]
 
 
-def scalar(value: Any) -> Any:
+def _scalar(value: Any) -> Any:
     """What a tag can hold: a number, true, false or a text."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return text(value, VALUE)
+        return _text(value, VALUE)
     if _is_finite(value):
         return value
     raise ValueError("must be a number (of 64 bits at most), true, false or a text")
 
 
-def scalars(value: Any) -> list[Any]:
+def _scalars(value: Any) -> list[Any]:
     """What a method takes: a list of values, or of lists of them."""
     if not isinstance(value, list) or len(value) > MANY:
         raise ValueError(f"must be a list, of {MANY} entries at most")
-    return [scalars(each) if isinstance(each, list) else scalar(each) for each in value]
+    return [_scalars(each) if isinstance(each, list) else _scalar(each) for each in value]
 
 
-def counts(value: Any) -> dict[str, int]:
+def _counts(value: Any) -> dict[str, int]:
     """A table of whole numbers."""
     if not isinstance(value, Mapping) or len(value) > MANY:
         raise ValueError("must be a table of whole numbers")
     count = whole(0)
-    return {text(name): count(number) for name, number in value.items()}
+    return {_text(name): count(number) for name, number in value.items()}
 
 
-def or_none(check: Check) -> Check:
+def or_none(check: Check) -> Kind:
     """The same, or null."""
-    return lambda value: None if value is None else check(value)
+    schema = {"anyOf": [check.schema, {"type": "null"}]} if isinstance(check, Kind) else {}
+    return Kind(lambda value: None if value is None else check(value), schema)
 
 
 def _is_finite(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return -_WHOLE <= value < 2 * _WHOLE if isinstance(value, int) else math.isfinite(value)
+
+
+text = Kind(_text, {"type": "string", "maxLength": TEXT})
+"""A text that UTF-8 can hold."""
+comment = Kind(_comment, {"type": "string", "maxLength": REASON})
+"""What somebody says, for the audit trail; may be empty."""
+reason = Kind(_reason, {"type": "string", "minLength": 1, "maxLength": REASON})
+"""The same, and not empty."""
+positive = Kind(_positive, {"type": "number", "exclusiveMinimum": 0})
+"""A number above 0."""
+texts = Kind(_texts, {"type": "array", "items": text.schema, "maxItems": MANY})
+"""A list of texts."""
+scalar = Kind(_scalar, {"type": ["number", "boolean", "string"], "maxLength": VALUE})
+"""What a tag can hold: a number, true, false or a text."""
+scalars = Kind(_scalars, {"type": "array", "maxItems": MANY})
+"""What a method takes: a list of values, or of lists of them."""
+counts = Kind(_counts, {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}})
+"""A table of whole numbers."""

@@ -15,10 +15,12 @@ class Actor:
     """Who asks."""
 
     name: str
-    """As the kernel says, for the audit trail."""
+    """For the audit trail: as the kernel says, or who logged in and as what."""
     uid: int | None = None
     roles: frozenset[str] = frozenset()
     """What he may act as, each with all that it includes."""
+    commands: frozenset[str] | None = None
+    """The only ones that he may ask for, of those that his roles allow; None: all of them."""
     remarks: list[str] = field(default_factory=list)
     """What should be said beside the answer."""
 
@@ -32,6 +34,8 @@ class Declared:
     """Who has it may."""
     at_once: bool = False
     """It waits for nothing, neither a device nor a disk, so it waits for no other command of the same user either."""
+    does: str = ""
+    """What it does, in half a sentence, for people."""
     audited: bool = False
     """It changes something: it is in the audit trail before it is done, and what came of it after."""
 

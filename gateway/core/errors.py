@@ -8,6 +8,14 @@ class GatewayError(Exception):
     """Base of all errors that the gateway raises on purpose; its text is for the person at the machine."""
 
 
+class RequestError(GatewayError):
+    """A command is asked for that there is not, or with arguments that it does not take."""
+
+
+class ForbiddenError(GatewayError):
+    """Who asks may not."""
+
+
 class DeviceError(GatewayError):
     """One device answered wrongly or not at all. Its line, and the other devices on it, go on."""
 

@@ -1,7 +1,5 @@
 """What the running gateway answers to `status`, `tags` and `read`: plain JSON values, the shapes that scripts rely on."""
 
-import base64
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,8 +10,9 @@ from gateway.acquire.absurd import doubt
 from gateway.acquire.source import Source
 from gateway.core.clock import Clock
 from gateway.core.live import LiveDevice
+from gateway.core.plain import plain
 from gateway.core.quality import describe, is_good
-from gateway.core.readings import Exact, Readings
+from gateway.core.readings import Readings
 from gateway.core.text import cleaned
 from gateway.status import DeviceStatus
 
@@ -136,18 +135,3 @@ def readings(block: Readings) -> list[dict[str, Any]]:
             }
         )
     return answer
-
-
-def plain(value: Exact | float, value_type: str) -> Any:
-    """A value as JSON has it: null for none, true and false for booleans, whole numbers for integers, base64 for bytes."""
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if not isinstance(value, float):
-        return value
-    if math.isnan(value):
-        return None
-    if value_type == "bool":
-        return bool(value)
-    if "int" in value_type:
-        return int(value)
-    return float(str(np.float32(value))) if value_type == "float32" else value

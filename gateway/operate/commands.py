@@ -5,13 +5,14 @@ says, never reaches the part that would do it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from gateway.config.mistakes import did_you_mean
 from gateway.core import arguments as must
 from gateway.core.arguments import Argument
 from gateway.core.command import ENGINEER, OPERATOR, QUALITY, Actor, Body, Declared
-from gateway.core.errors import GatewayError
+from gateway.core.errors import ForbiddenError, RequestError
 from gateway.core.text import shown
 from gateway.status import rendered
 
@@ -30,44 +31,70 @@ _IDS = Argument(must.texts, needed=False, default=())
 _TIME = Argument(must.whole())
 
 TABLE: Mapping[str, Declared] = {
-    "status": Declared(at_once=True),
-    "reload": Declared(audited=True, role=ENGINEER),
-    "receipts": Declared({"from_ns": _TIME, "to_ns": _TIME}),
-    "tags": Declared({"device": _ANY}, at_once=True),
-    "read": Declared({"device": _NAME, "tags": Argument(must.texts)}, role=OPERATOR),
-    "probe": Declared({"device": _NAME, "address": _NAME, "count": Argument(must.whole(1, 10_000))}, role=OPERATOR),
-    "browse": Declared({"device": _NAME}, role=OPERATOR),
+    "status": Declared(at_once=True, does="how the gateway is doing"),
+    "reload": Declared(audited=True, role=ENGINEER, does="apply the configuration file as it is now"),
+    "receipts": Declared(
+        {"from_ns": _TIME, "to_ns": _TIME},
+        does="what each device gave in each hour of a span, and what of it was delivered",
+    ),
+    "tags": Declared({"device": _ANY}, at_once=True, does="last values of all tags, or of one device"),
+    "read": Declared(
+        {"device": _NAME, "tags": Argument(must.texts)}, role=OPERATOR,
+        does="read tags from a device now",
+    ),
+    "probe": Declared(
+        {"device": _NAME, "address": _NAME, "count": Argument(must.whole(1, 10_000))}, role=OPERATOR,
+        does="what registers of a device may mean, under every type and byte order",
+    ),
+    "browse": Declared({"device": _NAME}, role=OPERATOR, does="what a device offers"),
     "write": Declared(
-        {"device": _NAME, "tag": _NAME, "value": Argument(must.scalar), "reason": _REASON}, audited=True, role=ENGINEER
+        {"device": _NAME, "tag": _NAME, "value": Argument(must.scalar), "reason": _REASON}, audited=True, role=ENGINEER,
+        does="write a value to a tag that may be written",
     ),
     "call": Declared(
         {"device": _NAME, "target": _NAME, "method": _NAME, "arguments": Argument(must.scalars), "reason": _REASON},
         audited=True, role=ENGINEER,
+        does="call a method of a device that may be called",
     ),
-    "alarms": Declared(at_once=True),
+    "alarms": Declared(at_once=True, does="what is raised, waits to be acknowledged, or is shelved"),
     "acknowledge": Declared(
-        {"alarm": _NAME, "comment": Argument(must.comment, needed=False, default="")}, audited=True, role=OPERATOR
+        {"alarm": _NAME, "comment": Argument(must.comment, needed=False, default="")}, audited=True, role=OPERATOR,
+        does="say of an alarm that it was seen",
     ),
     "shelve": Declared(
-        {"alarm": _NAME, "seconds": Argument(must.positive), "reason": _REASON}, audited=True, role=OPERATOR
+        {"alarm": _NAME, "seconds": Argument(must.positive), "reason": _REASON}, audited=True, role=OPERATOR,
+        does="make an alarm unheard for a time",
     ),
-    "unshelve": Declared({"alarm": _NAME}, audited=True, role=OPERATOR),
-    "models": Declared(at_once=True),
-    "model_approve": Declared({"model": _NAME, "reason": _REASON}, audited=True, role=QUALITY),
-    "model_rollback": Declared({"model": _NAME, "reason": _REASON}, audited=True, role=QUALITY),
-    "model_retire": Declared({"model": _NAME, "reason": _REASON}, audited=True, role=QUALITY),
-    "dead_retry": Declared({"ids": _IDS, "sink": _ANY}, audited=True, role=ENGINEER),
-    "dead_drop": Declared({"ids": _IDS, "sink": _ANY}, audited=True, role=QUALITY),
-    "drain": Declared({"sink": _ANY, "marks": Argument(must.or_none(must.counts), needed=False)}, role=OPERATOR),
+    "unshelve": Declared({"alarm": _NAME}, audited=True, role=OPERATOR, does="make an alarm heard again"),
+    "models": Declared(at_once=True, does="which models score, and how"),
+    "model_approve": Declared(
+        {"model": _NAME, "reason": _REASON}, audited=True, role=QUALITY,
+        does="let a version of a model watch",
+    ),
+    "model_rollback": Declared(
+        {"model": _NAME, "reason": _REASON}, audited=True, role=QUALITY,
+        does="let the version before watch again",
+    ),
+    "model_retire": Declared(
+        {"model": _NAME, "reason": _REASON}, audited=True, role=QUALITY,
+        does="take a version of a model away",
+    ),
+    "dead_retry": Declared({"ids": _IDS, "sink": _ANY}, audited=True, role=ENGINEER, does="send dead letters again"),
+    "dead_drop": Declared({"ids": _IDS, "sink": _ANY}, audited=True, role=QUALITY, does="throw dead letters away"),
+    "drain": Declared(
+        {"sink": _ANY, "marks": Argument(must.or_none(must.counts), needed=False)}, role=OPERATOR,
+        does="how far the sinks are with what was accepted until now",
+    ),
     "replay": Declared(
         {
             "sink": _NAME, "from_ns": _TIME, "to_ns": _TIME, "devices": _IDS,
             "rate": Argument(must.or_none(must.positive), needed=False, default=20_000.0),
         },
         audited=True, role=ENGINEER,
+        does="send kept history to a sink again",
     ),
-    "replay_status": Declared({"sink": _NAME}, at_once=True),
-    "replay_cancel": Declared({"sink": _NAME}, audited=True, role=ENGINEER),
+    "replay_status": Declared({"sink": _NAME}, at_once=True, does="how far replays to a sink are"),
+    "replay_cancel": Declared({"sink": _NAME}, audited=True, role=ENGINEER, does="stop replays to a sink"),
 }  # fmt: skip
 
 
@@ -94,6 +121,11 @@ class Commands:
     def remove(self, name: str) -> None:
         del self._table[name], self._bodies[name]
 
+    @property
+    def table(self) -> Mapping[str, Declared]:
+        """All that can be asked for now."""
+        return MappingProxyType(self._table)
+
     def is_at_once(self, request: Any) -> bool:
         """Whether its answer waits for nothing; also of what is refused."""
         name = request.get("command") if isinstance(request, dict) else None
@@ -101,44 +133,48 @@ class Commands:
         return declared is None or declared.at_once
 
     async def call(self, actor: Actor, request: Any) -> Any:
-        """Answer a request, {"command": name, "arguments": {…}}, in JSON values. Raises GatewayError, for the person."""
+        """Answer a request, {"command": name, "arguments": {…}}, in JSON values. Raises GatewayError for the person:
+        RequestError, ForbiddenError, or what the command itself has to say."""
         name, given = _parted(request)
         if name not in self._table:
             hint = did_you_mean(name, self._table)
-            raise GatewayError(f'no command "{shown(name)}"{hint}')
+            raise RequestError(f'no command "{shown(name)}"{hint}')
         declared = self._table[name]
         if declared.role not in actor.roles:
             await self._refused(actor, name)
             has = ", ".join(sorted(actor.roles)) or "none"
-            raise GatewayError(
+            raise ForbiddenError(
                 f"{name} needs the role {declared.role}; {actor.name} has: {has} ([access] says who has which)"
             )
+        if actor.commands is not None and name not in actor.commands:
+            await self._refused(actor, name)
+            raise ForbiddenError(f"{actor.name} may ask for nothing but: {', '.join(sorted(actor.commands))}")
         return rendered(await self._bodies[name](actor, **checked(name, declared.arguments, given)))
 
 
 def _parted(request: Any) -> tuple[str, Mapping[str, Any]]:
     if not isinstance(request, dict) or not request.keys() <= {"command", "arguments"}:
-        raise GatewayError('not understood: a request is {"command": NAME, "arguments": {…}}')
+        raise RequestError('not understood: a request is {"command": NAME, "arguments": {…}}')
     name, given = request.get("command"), request.get("arguments", {})
     if not isinstance(name, str) or not isinstance(given, dict):
-        raise GatewayError('not understood: "command" must be a name, and "arguments" a table')
+        raise RequestError('not understood: "command" must be a name, and "arguments" a table')
     return name[: must.TEXT], given
 
 
 def checked(name: str, declared: Mapping[str, Argument], given: Mapping[str, Any]) -> dict[str, Any]:
-    """All arguments as the command gets them. Raises GatewayError for what is unknown, missing, or of another kind."""
+    """All arguments as the command gets them. Raises RequestError for what is unknown, missing, or of another kind."""
     if unknown := [key for key in given if key not in declared]:
         known = f"it takes: {', '.join(declared)}" if declared else "it takes none"
-        raise GatewayError(f'{name} has no argument "{shown(unknown[0][:100])}"; {known}')
+        raise RequestError(f'{name} has no argument "{shown(unknown[0][:100])}"; {known}')
     found = {}
     for key, argument in declared.items():
         if key not in given:
             if argument.needed:
-                raise GatewayError(f'{name} needs the argument "{key}"')
+                raise RequestError(f'{name} needs the argument "{key}"')
             found[key] = argument.default
             continue
         try:
             found[key] = argument.check(given[key])
         except ValueError as error:
-            raise GatewayError(f"{name}: {key} {error}") from None
+            raise RequestError(f"{name}: {key} {error}") from None
     return found

@@ -19,11 +19,13 @@ from gateway.core.live import LiveTable
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.core.text import cleaned
+from gateway.operate import headline
 from gateway.operate.audit_log import Notes
 from gateway.operate.commands import Commands
 from gateway.outbox.format import file_name
 from gateway.pipeline import Pipeline
-from gateway.plugin.hosts import Observer, ServiceHost
+from gateway.plugin.hosts import EventListener, Observer, ServiceHost
+from gateway.plugin.people import People
 from gateway.plugin.service import Service
 from gateway.status import GatewayStatus, PartStatus, ServiceStatus, rendered
 from gateway.supervise import Foreign, Health, Running, containing, keep_running, running
@@ -51,6 +53,7 @@ class Surroundings:
     directory: Path
     """Where each has a folder of its own."""
     status: Callable[[], GatewayStatus]
+    people: People
     service_type: Callable[[str], type[Service[Any]]]
     """Of a plugin's name."""
     barred: Callable[[str, str], str]
@@ -222,6 +225,24 @@ class _Host(ServiceHost):
             raise PluginError(f"a service may have {OBSERVERS} observers")
         self._observers += 1
         self._leaving.callback(self._around.pipeline.observe(f"service {self._name}", observer))
+
+    def listen(self, listener: EventListener) -> None:
+        self._must_go_on()
+        if self._observers >= OBSERVERS:
+            raise PluginError(f"a service may have {OBSERVERS} observers")
+        self._observers += 1
+        self._leaving.callback(self._around.pipeline.listen(f"service {self._name}", listener))
+
+    @property
+    def commands(self) -> Mapping[str, Declared]:
+        return self._around.commands.table
+
+    @property
+    def people(self) -> People:
+        return self._around.people
+
+    def troubles(self, status: Mapping[str, Any]) -> Sequence[tuple[str, bool]]:
+        return [(trouble.text, trouble.severe) for trouble in headline.troubles(status)]
 
     async def ask(self, by: Actor, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
         self._must_go_on()

@@ -17,10 +17,11 @@ from gateway.core.command import Actor
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.core.live import LiveDevice, LiveTable
+from gateway.core.plain import plain
 from gateway.core.quality import describe
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag
-from gateway.operate.answers import plain, readings
+from gateway.operate.answers import readings
 from gateway.operate.audit_log import Notes
 
 Value = float | bool | int | str

@@ -102,6 +102,8 @@ class Outbox:
         self._substitute = substitute_for
         """Why this log is in memory, in the place of one on a disk; empty for all others."""
         self.keeping: Callable[[str], None] = lambda _: None
+        self.heard: Callable[[Mapping[str, Any]], None] = lambda _: None
+        """Called with each event, as it is published."""
         """Told `not_kept` when it changes."""
         own = sum(lane.size for lane in self._lanes.values())
         free = _free(directory)
@@ -223,6 +225,7 @@ class Outbox:
     def append_event(self, event: Event) -> None:
         """Take an event into the alarm lane; written and committed at once."""
         body = body_of(event)
+        self.heard(body)
         if Lane.ALARM in self._stuck:
             self._hand_out([self._unkept.body(Kind.EVENT, body, self._intake.stamp())])
         if self._admission.admits(Lane.ALARM, 1):

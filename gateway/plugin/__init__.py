@@ -17,19 +17,29 @@ from gateway.config.secrets import resolve
 from gateway.config.tls import Tls, load_certificates
 from gateway.core import arguments, quality
 from gateway.core.arguments import Argument
-from gateway.core.command import Actor, Declared
+from gateway.core.command import VIEWER, Actor, Declared
 from gateway.core.context import Context
 from gateway.core.device_event import Condition, DeviceEvent, Retained, Told
-from gateway.core.errors import DeviceError, GatewayError, LinkError, RefusedError, UnreachableError
+from gateway.core.errors import (
+    DeviceError,
+    ForbiddenError,
+    GatewayError,
+    LinkError,
+    RefusedError,
+    RequestError,
+    UnreachableError,
+)
 from gateway.core.parsing import doubting, parse_json
+from gateway.core.plain import plain
 from gateway.core.readings import Exact, Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
-from gateway.core.text import cleaned, encodable
+from gateway.core.text import cleaned, encodable, for_spreadsheet
 from gateway.core.topic import device_topic, own_topic
 from gateway.places.regular import read_regular
 from gateway.plugin.driver import Driver, Found, Guess, Values
 from gateway.plugin.hosts import Encoder, LineHost, Message, ServiceHost, SinkHost, WatchHost
+from gateway.plugin.people import LoginError, People, Session
 from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
 from gateway.plugin.watch import Watch
@@ -37,6 +47,7 @@ from gateway.status import GatewayStatus
 from gateway.supervise.contained import contained
 
 __all__ = [
+    "VIEWER",
     "Actor",
     "Argument",
     "Condition",
@@ -53,6 +64,7 @@ __all__ = [
     "Exact",
     "Field",
     "FilePath",
+    "ForbiddenError",
     "Found",
     "GatewayError",
     "GatewayStatus",
@@ -62,17 +74,21 @@ __all__ = [
     "Lane",
     "LineHost",
     "LinkError",
+    "LoginError",
     "Message",
+    "People",
     "Period",
     "Readings",
     "Record",
     "RefusedError",
+    "RequestError",
     "Retained",
     "Secret",
     "Section",
     "Service",
     "ServiceConfig",
     "ServiceHost",
+    "Session",
     "Sink",
     "SinkConfig",
     "SinkHost",
@@ -97,10 +113,12 @@ __all__ = [
     "doubting",
     "encodable",
     "field_validator",
+    "for_spreadsheet",
     "load_certificates",
     "model_validator",
     "own_topic",
     "parse_json",
+    "plain",
     "quality",
     "read_regular",
     "resolve",

@@ -9,13 +9,14 @@ from typing import Any, Protocol
 
 import structlog
 
-from gateway.core.command import Actor
+from gateway.core.command import Actor, Declared
 from gateway.core.context import Context
 from gateway.core.device_event import Told
 from gateway.core.readings import Readings
 from gateway.core.record import Record
 from gateway.core.tag import Device
 from gateway.places.state_dir import state_dir as by_rule
+from gateway.plugin.people import People
 from gateway.status import GatewayStatus
 
 
@@ -175,6 +176,10 @@ class Observer(Protocol):
         """`boot_ns`: the clock since the machine started, when the block came."""
 
 
+EventListener = Callable[[Mapping[str, Any]], None]
+"""Hears each event, as docs/json.md describes it, and is as quick as an Observer."""
+
+
 class ServiceHost(Protocol):
     """What a service may ask of the gateway."""
 
@@ -211,6 +216,25 @@ class ServiceHost(Protocol):
 
     def observe(self, observer: Observer) -> None:
         """Let it see what is read from now on, as long as the service runs. One that raises sees no more."""
+        ...
+
+    def listen(self, listener: EventListener) -> None:
+        """Let it hear what is told from now on, as long as the service runs. One that raises hears no more."""
+        ...
+
+    @property
+    def commands(self) -> Mapping[str, Declared]:
+        """All that can be asked for, with what each takes and needs."""
+        ...
+
+    @property
+    def people(self) -> People:
+        """Who may log in."""
+        ...
+
+    def troubles(self, status: Mapping[str, Any]) -> Sequence[tuple[str, bool]]:
+        """What is not as it should be by a status, the worst first: a sentence that says what to do, and whether data is lost
+        or nobody will be told. Nothing: all is well."""
         ...
 
     async def ask(self, by: Actor, command: str, arguments: Mapping[str, Any] | None = None) -> Any:

@@ -36,15 +36,16 @@ def roles(section: AccessSection, uid: int, groups: Collection[int]) -> frozense
     named = [role for role in _HOLDS if any(_is(name, uid, groups) for name in getattr(section, role))]
     if not named and section.others != "none":
         named = [section.others]
-    return _held(named)
+    return including(named)
 
 
 def roles_of_sink(section: AccessSection, sink: str) -> frozenset[str]:
     """What the far side of a sink may act as: what the section gives to "sink:NAME", and to nobody who is not named."""
-    return _held([role for role in _HOLDS if f"{SINK}{sink}" in getattr(section, role)])
+    return including([role for role in _HOLDS if f"{SINK}{sink}" in getattr(section, role)])
 
 
-def _held(named: Iterable[str]) -> frozenset[str]:
+def including(named: Iterable[str]) -> frozenset[str]:
+    """The roles with all that they include."""
     return frozenset[str]().union(*(_HOLDS[role] for role in named))
 
 

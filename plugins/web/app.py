@@ -9,34 +9,43 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from gateway.plugin import ServiceHost
+from gateway.plugin.openapi import BASE
 
 from . import metrics
+from .api import Api
 from .config import WebConfig
 from .guard import App, Guard
-from .replies import Refusal, reply
+from .replies import reply
+from .streams import Streams
+from .visitors import Visitors
 
 FRESH = 1.0
 """Seconds for which a status, and metrics of it, are not made anew."""
 
 
-def application(config: WebConfig, host: ServiceHost, counts: MutableMapping[str, int]) -> App:
-    """All that is served; `counts` says how often what was refused."""
-    looks = Looks(host, counts, config.is_local)
+def application(config: WebConfig, host: ServiceHost, counts: MutableMapping[str, int]) -> tuple[App, Streams]:
+    """All that is served, and the streams that want to be run; `counts` says how often what was refused."""
+    visitors = Visitors(config, host.people)
+    streams = Streams(host, visitors)
+    looks = Looks(host, counts, visitors)
     routes = [
         Route("/healthz", looks.healthz),
         Route("/readyz", looks.readyz),
         Route("/metrics", looks.metrics),
+        Route(f"{BASE}/stream/values", streams.values),
+        Route(f"{BASE}/stream/events", streams.events),
+        *Api(host, visitors).routes(),
     ]
     names = config.names if config.host in ("0.0.0.0", "::") else (*config.names, config.host)
-    return Guard(Router(routes, redirect_slashes=False), names, counts)
+    return Guard(Router(routes, redirect_slashes=False), names, counts), streams
 
 
 class Looks:
     """What probes and Prometheus ask for."""
 
-    def __init__(self, host: ServiceHost, counts: Mapping[str, int], is_local: bool) -> None:
+    def __init__(self, host: ServiceHost, counts: Mapping[str, int], visitors: Visitors) -> None:
         self._host = host
-        self._is_local = is_local
+        self._visitors = visitors
         self._counts = counts
         self._status = Fresh(self._look)
         self._metrics = Fresh(self._render)
@@ -55,8 +64,7 @@ class Looks:
         )
 
     async def metrics(self, request: Request) -> Response:
-        if not self._is_local:
-            raise Refusal(401, "metrics are told to this machine alone")
+        await self._visitors.must_be(request)
         return Response(await self._metrics(), media_type=metrics.TYPE)
 
     async def _look(self) -> Mapping[str, Any]:

@@ -2,12 +2,13 @@
 
 from ipaddress import ip_address
 
-from gateway.plugin import Field, Host, ServiceConfig, Tls, model_validator
+from gateway.plugin import Duration, Field, Host, ServiceConfig, Tls, model_validator
 
 
 class WebConfig(ServiceConfig):
     host: Host = "127.0.0.1"
-    """Address to listen on. Beyond this machine, such as "0.0.0.0", only with tls."""
+    """Address to listen on. Beyond this machine, such as "0.0.0.0", only with tls, and then nobody sees anything without a
+    login."""
 
     port: int = Field(default=8080, ge=0, le=65535)
     """TCP port; 0: any free one, which the log and `edge-gateway open` tell."""
@@ -18,7 +19,13 @@ class WebConfig(ServiceConfig):
 
     names: tuple[str, ...] = Field(default=(), strict=False, examples=[["gw1.plant.local"]])
     """Further names by which browsers come here, through a proxy for instance. A request for any other host is refused. With
-    any of them, others than this machine look."""
+    any of them, everybody needs a login."""
+
+    login_to_look: bool = False
+    """Whether a login is needed on this machine even to look. What changes something always needs one."""
+
+    session_idle: Duration = Field(default=1800.0, ge=60, le=86_400)
+    """A login ends after this long without a request; streams do not count."""
 
     @model_validator(mode="after")
     def _protected(self) -> "WebConfig":

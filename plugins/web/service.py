@@ -37,13 +37,19 @@ class Web(Service[WebConfig]):
         context = await asyncio.to_thread(tls_context, self.config.tls) if self.config.tls else None
         sockets = await self._listen()
         counts: Counter[str] = Counter()
-        server = Server(application(self.config, self.host, counts), sockets, context, counts)
+        app, streams = application(self.config, self.host, counts)
+        server = Server(app, sockets, context, counts)
+        tasks = [asyncio.create_task(each) for each in (server.serve(), streams.run())]
         try:
             self.address = self._address(sockets[0])
             self.log.info("the page is at", address=self.address)
             self.host.started()
-            await server.serve()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done.pop().result()
         finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await server.close()
 
     async def _listen(self) -> list[socket.socket]:

@@ -29,6 +29,7 @@ COMMANDS = {
     "outbox": "the store-and-forward log: status, verify, peek, export, drain, replay, dead letters",
     "receipts": "what each device gave in each hour, and what of it was delivered; --verify checks the hashes",
     "trust": "whose certificates are accepted: list, accept THUMBPRINT, revoke THUMBPRINT",
+    "user": "who may log in at the page: add, password, role, disable, list; tokens for machines",
     "audit": "show the audit trail, or verify its chain",
     "selftest": "try on this machine and disk that the log loses nothing, and report",
     "plugin": "list the plugins, or start a new one",

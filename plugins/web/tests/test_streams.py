@@ -1,0 +1,182 @@
+"""Values and events as they happen."""
+
+import asyncio
+import gc
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from gateway.core.event import Event
+from plugins.web import streams
+from plugins.web.server import Connection
+from plugins.web.tests.browser import Browser, answer, begun, chunks
+from plugins.web.tests.conftest import Plant, Running
+from plugins.web.tests.people import add, change, logged_in
+from tests.app.plant import device
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks soon again, so that nothing is waited for."""
+    monkeypatch.setattr(streams, "EVERY", 0.02)
+    monkeypatch.setattr(streams, "ALIVE", 0.1)
+
+
+class Heard:
+    """One event of a stream."""
+
+    def __init__(self, text: str) -> None:
+        self.fields = dict(line.partition(": ")[::2] for line in text.splitlines())
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.fields["data"])
+
+
+@asynccontextmanager
+async def listening(browser: Browser, path: str, **headers: str) -> AsyncIterator[AsyncIterator[Heard]]:
+    """The events of a stream, without what only shows that it lives."""
+
+    async def heard(reader: asyncio.StreamReader) -> AsyncIterator[Heard]:
+        text = ""
+        async for part in chunks(reader):
+            text += part.decode()
+            *whole, text = text.split("\n\n")
+            for each in whole:
+                if "event: " in each:
+                    yield Heard(each)
+
+    async with browser.connected() as (reader, writer):
+        writer.write(browser.request("GET", f"/api/v1/stream/{path}", **headers))
+        status, got = await begun(reader)
+        assert (status, got["content-type"]) == (200, "text/event-stream; charset=utf-8"), got
+        yield heard(reader)
+
+
+def value(plant: Plant, number: float) -> None:
+    plant.site.bench.value = number
+
+
+async def until(heard: AsyncIterator[Heard], number: float, name: str = "temp") -> Heard:
+    async for each in heard:
+        if each.fields["event"] == "values" and each.data["tags"].get(name, [None])[0] == number:
+            return each
+    raise AssertionError("the stream has ended")
+
+
+async def test_all_values_come_first_and_then_what_changes(running: Running) -> None:
+    async with running() as plant, listening(plant.browser(), "values") as heard:
+        await plant.more_is_read()
+        first = await anext(heard)
+        assert first.data["device"] == "oven"
+        assert first.data["tags"].keys() <= {"temp", "speed"}
+        value(plant, 7.5)
+        got = await until(heard, 7.5)
+        _, good, ts = got.data["tags"]["temp"]
+        assert good is True
+        assert ts > 1_600_000_000_000
+
+
+async def test_who_comes_back_goes_on_where_he_was(running: Running) -> None:
+    async with running() as plant, listening(plant.browser(), "values") as heard:
+        value(plant, 2.0)
+        last = (await until(heard, 2.0)).fields["id"]
+        value(plant, 3.0)
+        await until(heard, 3.0)
+        value(plant, 4.0)
+        await until(heard, 4.0)
+        async with listening(plant.browser(), "values", last_event_id=last) as later:
+            await until(later, 3.0)  # which is over, so whoever gets the whole state does not hear it
+
+
+@pytest.mark.parametrize("id_", ["", "x", "other-5", "RUN-999999999", "RUN-x", "RUN--1"])
+async def test_who_cannot_go_on_gets_all_of_it(running: Running, id_: str) -> None:
+    async with running() as plant:
+        await plant.more_is_read()
+        async with listening(plant.browser(), "values", last_event_id=id_.replace("RUN", streams.RUN)) as heard:
+            assert (await anext(heard)).data["tags"].keys() == {"temp", "speed"}
+
+
+async def test_events_are_heard_and_what_was_missed_is_told(running: Running) -> None:
+    async with running() as plant:
+        async with listening(plant.browser(), "events") as heard:
+            assert (await anext(heard)).fields["event"] == "gap"
+            for number in (1, 2):
+                plant.gateway._outbox.append_event(Event(f"e{number}", "test", "raised", "oven", 0, f"line\n{number}"))
+            first, second = await anext(heard), await anext(heard)
+            assert (first.data["event"], second.data["message"]) == ("e1", "line\n2")
+        async with listening(plant.browser(), "events", last_event_id=first.fields["id"]) as heard:
+            assert (await anext(heard)).data["event"] == "e2"
+
+
+async def test_a_stream_ends_with_the_login_that_opened_it(running: Running) -> None:
+    async with running("login_to_look = true") as plant:
+        add(plant, "anna", "viewer")
+        browser = await logged_in(plant, "anna")
+        async with listening(browser, "values") as heard:
+            await anext(heard)
+            change(plant, "anna", disabled=True)
+            async for _ in heard:
+                pass
+        assert (await plant.browser().get("/api/v1/stream/values")).status == 401
+        assert (await plant.browser().get("/api/v1/stream/events")).status == 401
+
+
+async def test_a_hundred_who_do_not_read_cost_next_to_nothing(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "VIEWERS", 20)
+    tags = "[device.tags]\n" + "".join(f"'a tag with a long name, number {number}' = {{}}\n" for number in range(500))
+    async with running("", device("press", tags=tags)) as plant:
+        opened = []
+        for _ in range(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", plant.browser().port, limit=1024)
+            writer.write(plant.browser().request("GET", "/api/v1/stream/values"))
+            await reader.readline()
+            opened.append(writer)
+        assert (await plant.browser().get("/api/v1/stream/values")).status == 503
+        connections = [writer.transport for writer in opened]
+        for number in range(100):
+            value(plant, float(number))
+            await plant.more_is_read()
+        service = next(part for part in plant.gateway._services._parts.values())
+        assert service.health.state == "up"
+        assert all(not each.is_closing() for each in connections)
+        held = [each for each in gc.get_objects() if isinstance(each, Connection) and not each.is_out]
+        assert len(held) >= 20
+        assert sum(each.transport.get_write_buffer_size() for each in held) < 20 * 256 * 1024
+        for writer in opened:
+            writer.transport.abort()
+
+
+async def test_nobody_looks_so_nothing_is_looked_at(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+    look = streams.Streams._look
+    monkeypatch.setattr(streams.Streams, "_look", lambda self: (looks.append(1), look(self)))
+    async with running() as plant:
+        for _ in range(10):
+            await plant.more_is_read()
+        assert looks == []
+        async with listening(plant.browser(), "values") as heard:
+            await anext(heard)
+            while not looks:
+                await plant.more_is_read()
+
+
+async def test_a_stop_does_not_wait_for_streams(running: Running) -> None:
+    async with running() as plant:
+        reader, writer = await asyncio.open_connection("127.0.0.1", plant.browser().port)
+        writer.write(plant.browser().request("GET", "/api/v1/stream/values"))
+        await reader.readline()
+    with suppress(ConnectionError):
+        await reader.read()
+    writer.transport.abort()
+
+
+async def test_a_device_that_there_is_not_is_told(running: Running) -> None:
+    async with running() as plant, plant.browser().connected() as (reader, writer):
+        writer.write(plant.browser().request("GET", "/api/v1/stream/values?device=none"))
+        assert (await answer(reader)).status == 404

@@ -1,0 +1,97 @@
+"""Who asks: by a token, by a login, or, on this machine, anybody who only looks."""
+
+import math
+from http.cookies import CookieError, SimpleCookie
+
+from starlette.requests import HTTPConnection
+
+from gateway.plugin import VIEWER, Actor, LoginError, People, Session
+
+from .config import WebConfig
+from .guard import SAFE
+from .replies import Refusal
+
+FORM = "x-csrf-token"
+"""Header with what `Session.form` holds."""
+
+
+class Visitors:
+    """Finds out who asks."""
+
+    def __init__(self, config: WebConfig, people: People) -> None:
+        self._config = config
+        self.people = people
+
+    @property
+    def may_look(self) -> bool:
+        """Whether who is not logged in may look. Whoever works on this machine sees the values anyway."""
+        return self._config.is_local and not self._config.login_to_look
+
+    async def actor(self, request: HTTPConnection, *, used: bool = True) -> Actor | None:
+        """Who asks; None: nobody whom we know. `used`: whether it keeps a login going. Raises Refusal for a token that is not
+        good, and for what is sent in a login without its form's secret."""
+        if token := self._token(request):
+            try:
+                return await self.people.machine(token, source(request))
+            except LoginError as error:
+                raise Refusal(401, str(error), {"www-authenticate": 'Bearer error="invalid_token"'}) from None
+        if (session := self.session(request, used=used)) is not None:
+            method = request.scope.get("method", "GET")
+            if method not in SAFE and request.headers.get(FORM) != session.form:
+                raise Refusal(
+                    403, f"the header {FORM} is missing or not that of this login: GET /api/v1/session tells it"
+                )
+            return session.actor
+        return Actor("anybody (viewer)", roles=frozenset((VIEWER,))) if self.may_look else None
+
+    async def must_be(self, request: HTTPConnection) -> Actor:
+        """The same. Raises Refusal for nobody."""
+        actor = await self.actor(request)
+        if actor is None:
+            raise login_needed()
+        return actor
+
+    def session(self, request: HTTPConnection, *, used: bool = True) -> Session | None:
+        """The login that is going on."""
+        try:
+            cookies = SimpleCookie(request.headers.get("cookie", "")[:4096])
+        except CookieError:
+            return None
+        found = cookies.get(self.cookie(request))
+        return self.people.session(found.value, used=used) if found is not None else None
+
+    def cookie(self, request: HTTPConnection) -> str:
+        """Its name: browsers keep those of all ports of a machine in one jar."""
+        secure = "__Host-" if request.scope["scheme"] == "https" else ""
+        return f"{secure}session-{request.scope['server'][1]}"
+
+    async def log_in(self, request: HTTPConnection, name: str, password: str) -> tuple[Session, str]:
+        """The login, and its Set-Cookie. Raises Refusal."""
+        try:
+            session = await self.people.log_in(name, password, source(request), self._config.session_idle)
+        except LoginError as error:
+            if error.wait:
+                raise Refusal(429, str(error), {"retry-after": str(math.ceil(error.wait))}) from None
+            raise Refusal(401, str(error)) from None
+        return session, f"{self.cookie(request)}={session.key}{self._attributes(request)}"
+
+    def forgotten(self, request: HTTPConnection) -> str:
+        """The Set-Cookie that ends it."""
+        return f"{self.cookie(request)}={self._attributes(request)}; Max-Age=0"
+
+    def _attributes(self, request: HTTPConnection) -> str:
+        return "; Path=/; HttpOnly; SameSite=Strict" + ("; Secure" if request.scope["scheme"] == "https" else "")
+
+    def _token(self, request: HTTPConnection) -> str:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        return token.strip()[:200] if scheme.lower() == "bearer" else ""
+
+
+def login_needed() -> Refusal:
+    """For who is nobody."""
+    return Refusal(401, "a login or a token is needed (edge-gateway user)", {"www-authenticate": "Bearer"})
+
+
+def source(request: HTTPConnection) -> str:
+    """The address that it comes from."""
+    return request.client.host if request.client is not None else ""
