@@ -11,8 +11,7 @@ from structlog.testing import capture_logs
 from gateway.plugin import LinkError
 from plugins.opcua.config import OpcUaConfig
 from plugins.opcua.session.session import Session
-from plugins.opcua.subscribe import feed as feed_module
-from plugins.opcua.subscribe import report
+from plugins.opcua.subscribe import report, subscriptions
 from plugins.opcua.subscribe.feed import Feed
 from plugins.opcua.subscribe.subscription import keep_alive_count
 
@@ -111,7 +110,7 @@ async def test_a_namespace_array_that_has_changed_makes_the_old_subscriptions_wo
 async def test_the_message_after_the_highest_number_is_number_one(session):
     session.say(notification(2**32 - 1, 1.0), notification(1, 2.0))
     feed, _ = await started(session)
-    next(iter(feed._subscriptions.values())).sequence = 2**32 - 1
+    next(iter(feed._subscriptions.by_id.values())).sequence = 2**32 - 1
     with capture_logs() as logs:
         assert await take(feed, 2) == [1.0, 2.0]
     assert logs == []
@@ -158,7 +157,7 @@ async def test_a_status_change_is_a_lost_link_with_the_servers_reason(session):
 
 
 async def test_a_server_that_seldom_says_that_it_lives_is_asked(session, monkeypatch):
-    monkeypatch.setattr(feed_module, "ASK_AFTER", 0.02)
+    monkeypatch.setattr(subscriptions, "ASK_AFTER", 0.02)
     session.keep_alive = 1000
     feed, signs = await started(session)
     async with asyncio.timeout(20):

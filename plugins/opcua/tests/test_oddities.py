@@ -14,8 +14,8 @@ from plugins.opcua import OpcUa
 from plugins.opcua.requests import nodes
 from plugins.opcua.requests import reading as reading_module
 from plugins.opcua.session import profile
-from plugins.opcua.subscribe import feed as feed_module
 from plugins.opcua.subscribe import items as items_module
+from plugins.opcua.subscribe import subscriptions
 from tests.peers.opcua_hostile import (
     ODD_VALUES,
     monitored,
@@ -153,7 +153,7 @@ async def test_a_full_subscription_is_followed_by_another(most, whole):
 
 @pytest.mark.parametrize("most", [100, 3, 1])
 async def test_many_items_are_spread_over_subscriptions_as_far_as_the_server_has_them(most, monkeypatch):
-    monkeypatch.setattr(feed_module, "ITEMS_EACH", 30)
+    monkeypatch.setattr(subscriptions, "ITEMS_EACH", 30)
     items: Counter[int] = Counter()
     ids = iter(range(7, 1000))
 

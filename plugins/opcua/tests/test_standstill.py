@@ -6,7 +6,8 @@ import pytest
 import structlog
 
 from gateway.plugin import LinkError
-from plugins.opcua.subscribe.feed import STOOD_STILL, Feed
+from plugins.opcua.subscribe.feed import Feed
+from plugins.opcua.subscribe.subscriptions import STOOD_STILL
 
 from .conftest import make_device
 from .fakes import FakeSession, notification
@@ -28,7 +29,7 @@ async def asleep(session: FakeSession, late: float) -> Feed:
         structlog.get_logger(),
     )
     await feed.start()
-    for subscription in feed._subscriptions.values():
+    for subscription in feed._subscriptions.by_id.values():
         subscription.deadline = asyncio.get_running_loop().time() - late
     return feed
 
