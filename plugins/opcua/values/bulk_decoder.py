@@ -79,6 +79,7 @@ def _offsets(part: int) -> bytes:
 
 
 _LENGTHS = _offsets(0)
+_LONGEST = max(_LENGTHS)
 _STATUS_AT, _SOURCE_AT, _SERVER_AT = (
     np.frombuffer(_offsets(part), np.uint8).astype(np.intp) for part in (_STATUS, _SOURCE, _SERVER)
 )
@@ -180,21 +181,22 @@ class Decoder:
         at, odd_bytes = begin, 0
         places: list[int] = []
         odd: dict[int, ua.DataValue | Undecodable] = {}
-        for row in range(count):
-            start = at + lead
-            length = _LENGTHS[data[start] | data[start + 1] << 8] if start < end else 0
+        while len(places) < count:
+            at = _pass_fixed(data, at, end, count, lead, places)
+            if len(places) == count:
+                break
             try:
-                stop = start + length if length and start + length <= end else data_value_end(data, start, end)
+                stop = data_value_end(data, at + lead, end)
             except NotUnderstoodError:
                 if not places:
                     raise
                 break
-            if not length:
-                odd[row] = _by_library(data[start:stop])
-                odd_bytes += stop - start
+            if not _LENGTHS[data[at + lead] | data[at + lead + 1] << 8]:
+                odd[len(places)] = _by_library(data[at + lead : stop])
+                odd_bytes += stop - at - lead
             places.append(at)
             at = stop
-            if not length and (len(odd) >= ODD or odd_bytes >= ODD_BYTES):
+            if len(odd) >= ODD or odd_bytes >= ODD_BYTES:
                 break
         found = np.array(places, np.intp)
         layout = _layout(found - begin, _pairs(data, found + lead), at - begin)
@@ -220,6 +222,23 @@ class Decoder:
             block.t_ns[rows], block.value[rows], block.quality[rows] = rest.t_ns, rest.value, rest.quality
             block.exact.update((int(rows[row]), value) for row, value in rest.exact.items())
         return block
+
+
+def _pass_fixed(data: bytes, at: int, end: int, count: int, lead: int, places: list[int]) -> int:
+    """Add the places of values of fixed length, until there are `count`, or one comes that is none, or that may reach beyond
+    the end. Where that one begins. This is what a message costs whose layout is new, so it looks at nothing twice."""
+    lengths, found = _LENGTHS, places.append
+    last = end - lead - _LONGEST
+    for _ in range(count - len(places)):
+        if at > last:
+            break
+        start = at + lead
+        length = lengths[data[start] | data[start + 1] << 8]
+        if not length:
+            break
+        found(at)
+        at = start + length
+    return at
 
 
 def _by_library(data: bytes) -> ua.DataValue | Undecodable:
