@@ -18,9 +18,9 @@ from .remarks import Remarks
 from .session.profile import profile_of
 
 if TYPE_CHECKING:
-    from .session.certificate import Identity
+    from .session.certificate import ApplicationIdentity
     from .session.session import Session
-    from .subscribe.events import Events
+    from .subscribe.events import EventFeed
     from .subscribe.subscription import Left
 
 _left: "WeakKeyDictionary[Device, Left]" = WeakKeyDictionary()
@@ -105,7 +105,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
             if days < EXPIRES_SOON:
                 self.log.warning(f"the {whose}'s certificate {ends_in(days)}: renew it")
 
-    async def _identity(self) -> "Identity | None":
+    async def _identity(self) -> "ApplicationIdentity | None":
         from .session.certificate import own_identity, read_identity
 
         if self.config.security == "none":
@@ -161,12 +161,12 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
             if self._left is None:
                 await feed.stop()
 
-    def _events(self) -> "Events | None":
+    def _events(self) -> "EventFeed | None":
         """None for a device that tells none: what it raised when it did, is over."""
-        from .subscribe.events import Events
+        from .subscribe.events import EventFeed
 
         if self.config.events:
-            return Events(self._open(), self.config, self.tell, self.log)
+            return EventFeed(self._open(), self.config, self.tell, self.log)
         self.tell(Retained(self.config.name, frozenset()))
         return None
 

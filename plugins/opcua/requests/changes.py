@@ -20,7 +20,7 @@ SHOWN = 5
 """Tags that the reason names."""
 
 
-class Changes:
+class NodeChanges:
     """Signs that tags of one device are described otherwise now."""
 
     def __init__(self, session: Session, device: Device, rows: set[int]) -> None:

@@ -71,7 +71,7 @@ def event_filter() -> ua.EventFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class EventFields:
     """The fields of one event that have a value."""
 
     values: Mapping[str, Any]
@@ -107,10 +107,10 @@ class Fields:
         return value if isinstance(value, bool) else None
 
 
-def fields_of(values: Sequence[ua.Variant]) -> Fields:
+def fields_of(values: Sequence[ua.Variant]) -> EventFields:
     """From what a notification holds. A status code in place of a value says that there is none."""
     given = ((name, variant.Value) for name, variant in zip(NAMES, values, strict=False))
-    return Fields(
+    return EventFields(
         {
             name: value
             for name, value in given
@@ -119,7 +119,7 @@ def fields_of(values: Sequence[ua.Variant]) -> Fields:
     )
 
 
-def as_event(session: Session, device: str, fields: Fields, now_ns: int, *, restated: bool = False) -> DeviceEvent:
+def as_event(session: Session, device: str, fields: EventFields, now_ns: int, *, restated: bool = False) -> DeviceEvent:
     """What the gateway is told. `now_ns` stands in where the server gives no time; `restated`: the server says once more what
     it retains."""
     condition = _condition(session, fields)
@@ -144,7 +144,7 @@ def as_event(session: Session, device: str, fields: Fields, now_ns: int, *, rest
     )
 
 
-def _condition(session: Session, fields: Fields) -> Condition | None:
+def _condition(session: Session, fields: EventFields) -> Condition | None:
     node = fields.node("")
     if node is None or not fields.text("ConditionName"):
         return None
@@ -175,7 +175,7 @@ def node_of(condition: str) -> str:
     return condition.partition(_BRANCH)[0]
 
 
-def _source(fields: Fields) -> str:
+def _source(fields: EventFields) -> str:
     """Some servers write a browse name with its namespace's index, which is of no use to people."""
     return _INDEX.sub("", fields.text("SourceName"))
 
@@ -186,7 +186,7 @@ def _type_name(kind: ua.NodeId | None) -> str:
     return str(ua.ObjectIdNames.get(kind.Identifier, ""))
 
 
-def _detail(session: Session, fields: Fields, severity: int) -> dict[str, Any]:
+def _detail(session: Session, fields: EventFields, severity: int) -> dict[str, Any]:
     """The device's own words, those that it gives."""
     kind, source = fields.event_type, fields.node("SourceNode")
     quality = fields.values.get("Quality")

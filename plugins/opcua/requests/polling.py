@@ -12,7 +12,7 @@ from gateway.plugin import Device, Readings, Tags
 
 from ..config import OpcUaConfig
 from ..session.session import Session
-from .changes import Changes
+from .changes import NodeChanges
 from .reading import ReadPlan, Say
 from .services import read
 
@@ -32,7 +32,7 @@ async def poll(
     scans = _scans(session, device)
     due = [(loop.time(), number) for number in range(len(scans))]
     changed: set[int] = set()
-    changes = Changes(session, device, changed)
+    changes = NodeChanges(session, device, changed)
     heard = loop.time()
     names_at = heard + NAMES_EVERY if any(scan.plan.lacks_nodes for scan in scans) else float("inf")
     while True:

@@ -19,7 +19,7 @@ _VALID_DAYS = 3650
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ApplicationIdentity:
     """A certificate (DER) and its private key (PEM or DER), with the application URI that the certificate names."""
 
     certificate: bytes
@@ -48,7 +48,7 @@ def read_certificate(path: Path) -> x509.Certificate:
         raise RefusedError(f"no certificate can be read from {path}: {error}") from error
 
 
-def read_identity(certificate: Path, private_key: Path) -> Identity:
+def read_identity(certificate: Path, private_key: Path) -> ApplicationIdentity:
     """An identity from two files. Raises RefusedError saying which of them is wrong."""
     read = read_certificate(certificate)
     try:
@@ -59,12 +59,12 @@ def read_identity(certificate: Path, private_key: Path) -> Identity:
             f"{certificate} names no application URI (subjectAltName URI), which servers need"
         ) from error
     try:
-        return Identity(uacrypto.der_from_x509(read), private_key.read_bytes(), uri, certificate)
+        return ApplicationIdentity(uacrypto.der_from_x509(read), private_key.read_bytes(), uri, certificate)
     except OSError as error:
         raise RefusedError(f"no private key can be read from {private_key}: {error.strerror}") from error
 
 
-def own_identity(folder: Path) -> Identity:
+def own_identity(folder: Path) -> ApplicationIdentity:
     """The identity kept in `folder`, made when there is none yet. Raises RefusedError when it cannot be kept."""
     if not folder.is_dir():
         try:

@@ -12,7 +12,7 @@ from asyncua.crypto import uacrypto
 from gateway.plugin import RefusedError
 
 from ..config import OpcUaConfig
-from .certificate import Identity, expiry, read_certificate
+from .certificate import ApplicationIdentity, expiry, read_certificate
 from .security import check_server, choose_endpoint, first_certificate, sends_plain_password
 
 RENEW_WITHIN = 60
@@ -66,7 +66,11 @@ async def look_at_endpoints(scout: Client) -> Sequence[ua.EndpointDescription]:
 
 
 async def protect(
-    client: Client, endpoints: Sequence[ua.EndpointDescription], config: OpcUaConfig, identity: Identity, pki: Path
+    client: Client,
+    endpoints: Sequence[ua.EndpointDescription],
+    config: OpcUaConfig,
+    identity: ApplicationIdentity,
+    pki: Path,
 ) -> Protection:
     """Prepare the client for the best of the endpoints; `pki` holds the certificates that people have accepted. Raises
     RefusedError when none is safe enough, the server's certificate is not the right one, or the own key not readable."""

@@ -21,7 +21,7 @@ Send = Callable[[Sequence[ua.SubscriptionAcknowledgement]], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PublishAnswer:
     """What became of one publish request."""
 
     sent: float
@@ -38,7 +38,7 @@ class Publishing:
         """Requests to be kept under way."""
         self._send = send
         self._under_way: dict[asyncio.Future[Any], Acknowledgements] = {}
-        self._answers: asyncio.Queue[Answer] = asyncio.Queue()
+        self._answers: asyncio.Queue[PublishAnswer] = asyncio.Queue()
         self._acknowledgements: Acknowledgements = []
         self._sent: deque[float] = deque(maxlen=MOST_A_SECOND)
         self._large = False
@@ -81,14 +81,14 @@ class Publishing:
             self._large = len(outcome.result()) > LARGE
         else:
             self._acknowledgements = acknowledgements + self._acknowledgements
-        self._answers.put_nowait(Answer(sent, outcome))
+        self._answers.put_nowait(PublishAnswer(sent, outcome))
 
     @property
     def answered(self) -> bool:
         """Whether an answer is waiting to be taken."""
         return not self._answers.empty()
 
-    async def next(self) -> Answer:
+    async def next(self) -> PublishAnswer:
         """The next answer."""
         return await self._answers.get()
 

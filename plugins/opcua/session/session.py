@@ -25,7 +25,7 @@ from ..address import Address
 from ..config import OpcUaConfig
 from ..values.bounds import decoded_beside
 from ..values.structures import Types
-from .certificate import Identity
+from .certificate import ApplicationIdentity
 from .creation import create_session
 from .errors import SIZES, agreeing, in_words, name_of
 from .profile import DISPENSABLE, profile_of
@@ -81,7 +81,7 @@ class Ticket:
 class Session:
     """An activated session. All errors of its methods are LinkError or RefusedError."""
 
-    def __init__(self, config: OpcUaConfig, identity: Identity | None, pki: Path = Path()) -> None:
+    def __init__(self, config: OpcUaConfig, identity: ApplicationIdentity | None, pki: Path = Path()) -> None:
         """`pki` holds the certificates that people have accepted, and keeps those that wait for them."""
         self.config = config
         self.identity = identity

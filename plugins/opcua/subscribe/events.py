@@ -26,7 +26,7 @@ from ..requests.event_fields import (
     REFRESH_END,
     REFRESH_REQUIRED,
     REFRESH_START,
-    Fields,
+    EventFields,
     as_event,
     event_filter,
     fields_of,
@@ -59,7 +59,7 @@ _NOT_FOR_US = {*_NO_CONDITIONS, "BadUserAccessDenied"}
 """Answers to the request as a whole that leave the session as it is."""
 
 
-class Events:
+class EventFeed:
     """What one device tells beside values."""
 
     def __init__(
@@ -190,7 +190,7 @@ class Events:
         self.refresh_at = now + self._pause
         self._pause = min(LAST_ASK, max(ASK_AGAIN, 2 * self._pause))
 
-    def _take(self, number: int, fields: Fields, now_ns: int) -> None:
+    def _take(self, number: int, fields: EventFields, now_ns: int) -> None:
         if fields.event_type in CHANGES:
             self.changed = (self.changed or set()) | fields.changed_nodes()
         match fields.event_type:
@@ -213,7 +213,7 @@ class Events:
             self._tell(Retained(self._device, frozenset(self._refreshing)))
             self._refreshing, self._pause = None, 0.0
 
-    def _hand_up(self, fields: Fields, now_ns: int) -> None:
+    def _hand_up(self, fields: EventFields, now_ns: int) -> None:
         event = as_event(self._session, self._device, fields, now_ns, restated=self._refreshing is not None)
         if event.condition is not None:
             if not self._has_room(event.condition):

@@ -23,15 +23,15 @@ from gateway.plugin import Device, LinkError, Readings
 from ..remarks import Remarks
 from ..requests.services import read, take_over, unsubscribe
 from ..session.errors import in_words
-from ..session.publishing import Answer
+from ..session.publishing import PublishAnswer
 from ..session.session import Session
 from ..values.notification import Notification, decode_publish
-from .events import Events
+from .events import EventFeed
 from .history import since_last
 from .items import Items
 from .messages import Chore, Messages
 from .quiet import Quiet
-from .report import Report
+from .report import ValueReport
 from .silence import STATE, Silence
 from .subscription import Left, Subscription
 from .subscriptions import Subscriptions
@@ -51,7 +51,7 @@ class Feed:
         device: Device,
         alive: Callable[[], None],
         log: structlog.stdlib.BoundLogger,
-        events: Events | None = None,
+        events: EventFeed | None = None,
     ) -> None:
         self._session = session
         self._device = device
@@ -70,7 +70,7 @@ class Feed:
         remark = Remarks(device, log)
         self._quiet = Quiet(session, device)
         self._items = Items(session, device, remark, log, self._quiet)
-        self._report = Report(device, session.types, remark, self._quiet)
+        self._report = ValueReport(device, session.types, remark, self._quiet)
         self._events = events
         self._messages = Messages(session, device, self._items, self._report, events, log)
         self._subscriptions = Subscriptions(session, device.config, self._items, log)
@@ -118,7 +118,7 @@ class Feed:
         if left is not None:
             self._chores.append(self._recover(left, [row for row in rows if row not in refused]))
 
-    async def _listen(self, events: Events, left: Left | None) -> None:
+    async def _listen(self, events: EventFeed, left: Left | None) -> None:
         """Go on with the events' subscription, or make one."""
         for subscription in self._subscriptions.by_id.values():
             if subscription.events:
@@ -259,7 +259,7 @@ class Feed:
             self._publishing.rests_until if self._publishing.rests_until > now else math.inf,
         )
 
-    def _decoded(self, answer: Answer) -> Notification | None:
+    def _decoded(self, answer: PublishAnswer) -> Notification | None:
         """The answer, unless it only says that a request was not wanted."""
         with in_words("subscription", self._session.certificate):
             try:

@@ -14,7 +14,7 @@ from ..requests.services import read
 from ..session.errors import LacksError, agreeing, in_words
 from ..session.session import Session
 from ..values.blocks import as_block, nanoseconds
-from .report import Report
+from .report import ValueReport
 
 VALUES_AT_ONCE = 1000
 """Values of each node in one answer."""
@@ -46,7 +46,7 @@ async def since_last(
     session: Session,
     device: Device,
     nodes: Mapping[int, ua.NodeId],
-    report: Report,
+    report: ValueReport,
     log: structlog.stdlib.BoundLogger,
 ) -> AsyncGenerator[Readings, None]:
     """What the server recorded of these rows since their last values."""

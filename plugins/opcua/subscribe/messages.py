@@ -10,16 +10,16 @@ import structlog
 
 from gateway.plugin import Device, LinkError, Readings, Tags
 
-from ..requests.changes import Changes
+from ..requests.changes import NodeChanges
 from ..requests.reading import ReadPlan
 from ..requests.services import republish
 from ..session.errors import in_few_words, in_words
 from ..session.session import Session
 from ..values.bulk_decoder import Decoder
-from ..values.notification import CutOffError, Notification
-from .events import Events
+from ..values.notification import EndUnknownError, Notification
+from .events import EventFeed
 from .items import Items
-from .report import Report
+from .report import ValueReport
 from .subscription import Subscription
 
 Chore = AsyncGenerator[Readings | None, None]
@@ -37,8 +37,8 @@ class Messages:
         session: Session,
         device: Device,
         items: Items,
-        report: Report,
-        events: Events | None,
+        report: ValueReport,
+        events: EventFeed | None,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         self._session = session
@@ -48,7 +48,7 @@ class Messages:
         self._events = events
         self._log = log
         self._decoder = Decoder(session.types)
-        self.changes = Changes(session, device, report.changed)
+        self.changes = NodeChanges(session, device, report.changed)
         self.ready: deque[Readings] = deque()
         """What can be handed to the gateway."""
         self.unconfirmed: dict[int, set[int]] = {}
@@ -114,7 +114,7 @@ class Messages:
             try:
                 async for _ in self._take_values(subscription, notification):
                     yield None
-            except CutOffError as error:
+            except EndUnknownError as error:
                 unsure = {row for row, home in self._items.home.items() if home is subscription} - {error.handle}
                 self.append(await self._items.drop(error.handle, str(error), error.raw))
             if self._events is not None:
@@ -127,7 +127,7 @@ class Messages:
         if unsure:
             yield await self._confirmed(unsure)
 
-    def _heed_hints(self, events: Events) -> None:
+    def _heed_hints(self, events: EventFeed) -> None:
         """The server says that nodes have changed: what it refused may be there now, and what it described be otherwise."""
         if events.changed is not None:
             self._items.retry_soon()

@@ -32,7 +32,7 @@ KNOWN = 8
 Rows = NDArray[np.intp]
 
 
-class Report:
+class ValueReport:
     """The values that were taken and not yet handed on, by the row of their tag in the device."""
 
     def __init__(self, device: Device, types: Types, remark: Remarks, quiet: Quiet) -> None:

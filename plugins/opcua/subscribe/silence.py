@@ -11,7 +11,7 @@ from gateway.plugin import LinkError
 
 from ..requests.services import read
 from ..session.session import Session
-from .events import Events
+from .events import EventFeed
 from .items import Items
 from .messages import Chore, Messages
 from .subscription import SILENT_KEEP_ALIVES, Subscription
@@ -30,7 +30,7 @@ class Silence:
         subscriptions: Subscriptions,
         items: Items,
         messages: Messages,
-        events: Events | None,
+        events: EventFeed | None,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         self._session = session

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.plugin import LinkError, quality
 from plugins.opcua.session.errors import NOT_UNDERSTOOD, in_words
 from plugins.opcua.values.blocks import as_block
-from plugins.opcua.values.notification import CutOffError, Notification, decode_publish
+from plugins.opcua.values.notification import EndUnknownError, Notification, decode_publish
 from plugins.opcua.values.plain import as_exact
 
 from .conftest import make_device
@@ -165,7 +165,7 @@ def test_an_array_of_nulls_is_refused_whatever_length_it_claims():
     null = answer(ua.DataValue(ua.Variant(None)))
     variant = null.index(struct_to_binary(ua.DataValue(ua.Variant(None)))) + 1
     claimed = null[:variant] + b"\x80" + (2**31 - 1).to_bytes(4, "little") + null[variant + 1 :]
-    with pytest.raises(CutOffError, match="array of nulls"):
+    with pytest.raises(EndUnknownError, match="array of nulls"):
         rows(decoded(claimed))
 
 

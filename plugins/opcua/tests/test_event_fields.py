@@ -19,7 +19,7 @@ from plugins.opcua.address import Address
 from plugins.opcua.config import OpcUaConfig
 from plugins.opcua.requests.event_fields import NAMES, as_event, event_filter, fields_of, is_branch, node_of
 from plugins.opcua.subscribe import events as events_module
-from plugins.opcua.subscribe.events import REMEMBERED, Events
+from plugins.opcua.subscribe.events import REMEMBERED, EventFeed
 from plugins.opcua.subscribe.subscription import Subscription
 from plugins.opcua.values.notification import decode_publish
 
@@ -153,7 +153,7 @@ class Heard:
 
     def __init__(self, notifiers=1, room=1000):
         self.told = []
-        self.events = Events(SESSION, CONFIG, self.told.append, structlog.get_logger())
+        self.events = EventFeed(SESSION, CONFIG, self.told.append, structlog.get_logger())
         self.events.resume(Subscription(7, 1.0, events=dict.fromkeys(range(notifiers), room)))
         self.events.refresh_at = float("inf")
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from plugins.opcua.remarks import Remarks
 from plugins.opcua.subscribe.quiet import Quiet
-from plugins.opcua.subscribe.report import WORTH, Report
+from plugins.opcua.subscribe.report import WORTH, ValueReport
 from plugins.opcua.values.blocks import Block
 from plugins.opcua.values.structures import NO_TYPES
 
@@ -18,8 +18,8 @@ TAGS = 150
 DEVICE = make_device("opc.tcp://plc", [f"T{number}" for number in range(TAGS)])
 
 
-def report() -> Report:
-    return Report(DEVICE, NO_TYPES, Remarks(DEVICE, structlog.get_logger()), Quiet(FakeSession(), DEVICE))
+def report() -> ValueReport:
+    return ValueReport(DEVICE, NO_TYPES, Remarks(DEVICE, structlog.get_logger()), Quiet(FakeSession(), DEVICE))
 
 
 def message(rows: list[int], begin: int = 0) -> tuple[np.ndarray, Block]:

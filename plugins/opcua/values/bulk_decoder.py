@@ -86,7 +86,7 @@ _STATUS_AT, _SOURCE_AT, _SERVER_AT = (
 
 
 @dataclass(slots=True)
-class Layout:
+class AnswerLayout:
     """Where the values of one answer begin."""
 
     places: Places
@@ -97,19 +97,19 @@ class Layout:
     kinds: list[tuple[int, Rows]]
     """Type of the value → the rows that have it; 0 for none."""
 
-    def first(self, count: int) -> "Layout":
+    def first(self, count: int) -> "AnswerLayout":
         """The layout of the first values."""
         if count == len(self.places):
             return self
         return _layout(self.places[:count], self.pairs[:count], int(self.places[count]))
 
 
-def _layout(places: Places, pairs: Pairs, end: int) -> Layout:
+def _layout(places: Places, pairs: Pairs, end: int) -> AnswerLayout:
     kinds = pairs >> 8
     distinct = np.unique(kinds).tolist()
     if len(distinct) == 1:
-        return Layout(places, pairs, end, [(distinct[0], ALL)])
-    return Layout(places, pairs, end, [(kind, np.flatnonzero(kinds == kind)) for kind in distinct])
+        return AnswerLayout(places, pairs, end, [(distinct[0], ALL)])
+    return AnswerLayout(places, pairs, end, [(kind, np.flatnonzero(kinds == kind)) for kind in distinct])
 
 
 class Decoder:
@@ -118,7 +118,7 @@ class Decoder:
 
     def __init__(self, types: Types = NO_TYPES) -> None:
         self.types = types
-        self._last: Layout | None = None
+        self._last: AnswerLayout | None = None
 
     def items(self, data: bytes, begin: int, end: int, count: int, now_ns: int) -> tuple[Places, Block, int]:
         """Handles and values of the first of `count` items of a notification, as many as are decoded at a time, and where the
@@ -155,7 +155,7 @@ class Decoder:
         )
         return block, layout.places + begin, begin + layout.end
 
-    def _known(self, data: bytes, begin: int, end: int, count: int, lead: int) -> Layout | None:
+    def _known(self, data: bytes, begin: int, end: int, count: int, lead: int) -> AnswerLayout | None:
         """The layout of before, or one where all values are of the first one's kind, if the answer has it."""
         last = self._last
         if last is not None and count <= len(last.places):
@@ -167,7 +167,9 @@ class Decoder:
             return None
         length = lead + _LENGTHS[pair]
         pair = pair if pair & _VALUE else pair & 0xFF
-        layout = Layout(np.arange(count) * length, np.full(count, pair, np.uint16), count * length, [(pair >> 8, ALL)])
+        layout = AnswerLayout(
+            np.arange(count) * length, np.full(count, pair, np.uint16), count * length, [(pair >> 8, ALL)]
+        )
         if not _fits(data, begin, end, layout, lead):
             return None
         self._last = layout
@@ -175,7 +177,7 @@ class Decoder:
 
     def _walk(
         self, data: bytes, begin: int, end: int, count: int, lead: int
-    ) -> tuple[Layout, dict[int, ua.DataValue | Undecodable]]:
+    ) -> tuple[AnswerLayout, dict[int, ua.DataValue | Undecodable]]:
         """Find where each value begins, one after the other; those of no fixed length are decoded on the way. It ends before
         one whose end cannot be told, and raises NotUnderstoodError where that is the first."""
         at, odd_bytes = begin, 0
@@ -207,7 +209,7 @@ class Decoder:
     def _taken_apart(
         self,
         data: bytes,
-        layout: Layout,
+        layout: AnswerLayout,
         odd: dict[int, ua.DataValue | Undecodable],
         begin: int,
         now_ns: int,
@@ -262,14 +264,14 @@ def _pairs(data: bytes, places: Places) -> Pairs:
     return np.where(pairs & _VALUE, pairs, pairs & 0xFF)
 
 
-def _fits(data: bytes, begin: int, end: int, layout: Layout, lead: int) -> bool:
+def _fits(data: bytes, begin: int, end: int, layout: AnswerLayout, lead: int) -> bool:
     """Whether each value of the answer begins as in the layout: then each ends where the next begins."""
     if begin + layout.end > end or begin + layout.end >= len(data):
         return False
     return np.array_equal(_pairs(data, layout.places + (begin + lead)), layout.pairs)
 
 
-def _taken(data: bytes, layout: Layout, begin: int, now_ns: int) -> Block:
+def _taken(data: bytes, layout: AnswerLayout, begin: int, now_ns: int) -> Block:
     """Values of fixed length; `begin` is where the first one's mask stands."""
     places = layout.places + begin
     masks = layout.pairs & np.uint16(0xFF)

@@ -41,7 +41,7 @@ _OVERFLOW = bytes.fromhex("110100db0b"), bytes.fromhex("11020000db0b0000")
 Handles = NDArray[np.intp]
 
 
-class CutOffError(NotUnderstoodError):
+class EndUnknownError(NotUnderstoodError):
     """Where a value ends cannot be told, and so neither where the next ones begin."""
 
     def __init__(self, handle: int, reason: str, raw: bytes) -> None:
@@ -78,7 +78,10 @@ class Notification:
         return ua.SubscriptionAcknowledgement(self.subscription, self.sequence)
 
     def values(self, decoder: Decoder, now_ns: int) -> Iterator[tuple[Handles, Block]]:
-        """Client handles and values, in portions. `now_ns` stands in where the server gives no time. Raises CutOffError."""
+        """Client handles and values, in portions. `now_ns` stands in where the server gives no time.
+
+        Raises EndUnknownError.
+        """
         for begin, end in self._values:
             (left,) = _COUNT.unpack_from(self._raw, begin)
             at = begin + _COUNT.size
@@ -95,7 +98,7 @@ class Notification:
             if at + HANDLE > end:
                 raise
             (handle,) = _HANDLE.unpack_from(self._raw, at)
-            raise CutOffError(handle, str(error), self._raw[at + HANDLE : at + HANDLE + LOGGED]) from None
+            raise EndUnknownError(handle, str(error), self._raw[at + HANDLE : at + HANDLE + LOGGED]) from None
 
     def event_counts(self) -> Counter[int]:
         """Notifier → how many events of it there are. Raises NotUnderstoodError."""

@@ -12,7 +12,7 @@ from asyncua import ua
 
 from gateway.plugin import Exact, encodable
 
-from .structures import NO_TYPES, Members, Named, Types, members_of
+from .structures import NO_TYPES, EnumValue, Members, Types, members_of
 
 _EXACT_INT = 2**53
 
@@ -62,7 +62,7 @@ def type_of_member(value: Any) -> str | None:
             return None
         case bool():
             return "bool"
-        case Named() | Enum():
+        case EnumValue() | Enum():
             return "int32"
         case int():
             return "int64"
@@ -165,7 +165,7 @@ def _written_leaf(value: Any) -> Any:
             return value.value
         case Enum():
             return value.name
-        case Named():
+        case EnumValue():
             return value.name or int(value)
         case bool() | int() | str() | None:
             return value

@@ -27,12 +27,12 @@ _COUNT = ua.VariantType.Int32
 _KINDS = ua.StructureType
 
 
-class Named(int):
+class EnumValue(int):
     """A value of an enumeration, with its name; empty where the server has none for it."""
 
     name: str
 
-    def __new__(cls, value: int, name: str) -> "Named":
+    def __new__(cls, value: int, name: str) -> "EnumValue":
         number = super().__new__(cls, value)
         number.name = name
         return number
@@ -67,9 +67,9 @@ class Types:
             return None
         return found if len(data) == 0 else None
 
-    def named(self, data_type: ua.NodeId, value: int) -> Named:
+    def named(self, data_type: ua.NodeId, value: int) -> EnumValue:
         """The value of an enumeration."""
-        return Named(value, self.enumerations[data_type].get(value, ""))
+        return EnumValue(value, self.enumerations[data_type].get(value, ""))
 
     def member_type(self, data_type: ua.NodeId, path: Sequence[str | int]) -> ua.NodeId | None:
         """The data type of a member, or of the elements of its array; None where that is not known."""
