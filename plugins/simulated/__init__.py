@@ -1,56 +1,5 @@
 """Made-up values, to try the gateway without a device."""
 
-import time
-from typing import Literal
+from .driver import Simulated
 
-from gateway.plugin import DeviceConfig, Driver, Duration, Field, LinkError, TagConfig, Tags, Values
-
-from .waves import Waves
-
-
-class SimulatedDevice(DeviceConfig):
-    seed: int = 0
-    """Start of the random numbers; the same seed gives the same noise."""
-
-    fail_after: Duration | None = None
-    """Lose the connection this long after it was made, each time, to try outages."""
-
-
-class SimulatedTag(TagConfig):
-    wave: Literal["sine", "ramp", "square", "random", "counter", "text", "constant", "bad"] = "sine"
-    """Course of the value. counter: counts the periods; text: shows one of `texts` a period; bad: can never be read."""
-
-    period: Duration = Field(default=60.0, gt=0)
-    """Duration of one wave."""
-
-    mean: float = 0.0
-    """Middle of the wave; the value of a constant."""
-
-    amplitude: float = 1.0
-    """How far the wave goes to either side of the mean."""
-
-    noise: float = Field(default=0.0, ge=0)
-    """Standard deviation of normally distributed noise."""
-
-    texts: tuple[str, ...] = Field(default=("idle", "running"), strict=False, min_length=1)
-    """What a text shows, in turn."""
-
-    def value_type(self) -> str:
-        return {"counter": "int64", "text": "string"}.get(self.wave, "float64")
-
-
-class Simulated(Driver[SimulatedDevice, SimulatedTag]):
-    """Values are a function of the wall clock, so that every connection, and every run, goes on where the last one was."""
-
-    async def connect(self) -> None:
-        after = self.config.fail_after
-        self._until = time.monotonic() + after if after is not None else float("inf")
-        self._waves: dict[Tags, Waves] = {}
-
-    async def read(self, tags: Tags) -> Values:
-        if time.monotonic() >= self._until:
-            raise LinkError(f"simulated failure: the device has fail_after = {self.config.fail_after:g} s")
-        waves = self._waves.get(tags)
-        if waves is None:
-            waves = self._waves[tags] = Waves([tag.config for tag in tags], self.config.seed)
-        return waves.at(time.time())
+__all__ = ["Simulated"]
