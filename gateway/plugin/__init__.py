@@ -16,6 +16,7 @@ from gateway.config.fields import Deadband, Duration, Field, FilePath, Host, Per
 from gateway.config.secrets import resolve
 from gateway.config.tls import Tls, load_certificates
 from gateway.core import arguments, quality
+from gateway.core.amounts import format_duration, format_size
 from gateway.core.arguments import Argument
 from gateway.core.command import VIEWER, Actor, Declared
 from gateway.core.context import Context
@@ -114,6 +115,8 @@ __all__ = [
     "encodable",
     "field_validator",
     "for_spreadsheet",
+    "format_duration",
+    "format_size",
     "load_certificates",
     "model_validator",
     "own_topic",

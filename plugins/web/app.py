@@ -15,6 +15,7 @@ from . import metrics
 from .api import Api
 from .config import WebConfig
 from .guard import App, Guard
+from .page import Page
 from .replies import reply
 from .streams import Streams
 from .visitors import Visitors
@@ -28,13 +29,15 @@ def application(config: WebConfig, host: ServiceHost, counts: MutableMapping[str
     visitors = Visitors(config, host.people)
     streams = Streams(host, visitors)
     looks = Looks(host, counts, visitors)
+    api = Api(host, visitors)
     routes = [
         Route("/healthz", looks.healthz),
         Route("/readyz", looks.readyz),
         Route("/metrics", looks.metrics),
         Route(f"{BASE}/stream/values", streams.values),
         Route(f"{BASE}/stream/events", streams.events),
-        *Api(host, visitors).routes(),
+        *api.routes(),
+        *Page(host, visitors, api).routes(),
     ]
     names = config.names if config.host in ("0.0.0.0", "::") else (*config.names, config.host)
     return Guard(Router(routes, redirect_slashes=False), names, counts), streams

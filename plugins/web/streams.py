@@ -178,7 +178,8 @@ def _changed(before: Readings, now: Readings) -> Any:
 
 
 def _told(block: Readings) -> Mapping[str, Any]:
-    """Value, whether it is good, and its source time in milliseconds since 1970, of each tag."""
+    """Of each tag value, whether it is good, its source time in milliseconds since 1970, and unless it is plainly good the
+    quality in words."""
     tags = {tag.id: tag for tag in block.device.tags}
     columns = zip(block.tag.tolist(), block.value.tolist(), block.quality.tolist(), block.t_ns.tolist(), strict=True)
     exact = block.exact
@@ -189,6 +190,7 @@ def _told(block: Readings) -> Mapping[str, Any]:
                 plain(exact.get(row, value), tags[number].type),
                 flags < quality.UNCERTAIN,
                 t_ns // 1_000_000,
+                *((quality.describe(flags),) if flags else ()),
             )
             for row, (number, value, flags, t_ns) in enumerate(columns)
         },

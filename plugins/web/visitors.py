@@ -27,8 +27,9 @@ class Visitors:
         """Whether who is not logged in may look. Whoever works on this machine sees the values anyway."""
         return self._config.is_local and not self._config.login_to_look
 
-    async def actor(self, request: HTTPConnection, *, used: bool = True) -> Actor | None:
-        """Who asks; None: nobody whom we know. `used`: whether it keeps a login going. Raises Refusal for a token that is not
+    async def actor(self, request: HTTPConnection, *, used: bool = True, form: str = "") -> Actor | None:
+        """Who asks; None: nobody whom we know. `used`: whether it keeps a login going; `form`: the secret that a form
+        brought. Raises Refusal for a token that is not
         good, and for what is sent in a login without its form's secret."""
         if token := self._token(request):
             try:
@@ -37,7 +38,7 @@ class Visitors:
                 raise Refusal(401, str(error), {"www-authenticate": 'Bearer error="invalid_token"'}) from None
         if (session := self.session(request, used=used)) is not None:
             method = request.scope.get("method", "GET")
-            if method not in SAFE and request.headers.get(FORM) != session.form:
+            if method not in SAFE and (form or request.headers.get(FORM)) != session.form:
                 raise Refusal(
                     403, f"the header {FORM} is missing or not that of this login: GET /api/v1/session tells it"
                 )

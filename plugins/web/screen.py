@@ -1,0 +1,221 @@
+"""The first screen, top to bottom: is all well; what is broken, and what to do; is data leaving; alarms; devices; tags."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from gateway.plugin import Session, format_duration, format_size
+
+from .html import Html, joined, table, tag
+from .words import Words
+
+SETTLED = 60.0
+"""Seconds of running after which the growth of the outbox tells how long its room lasts."""
+SEVERE = "severe"
+
+Part = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a page is made of."""
+
+    words: Words
+    gateway: str
+    status: Part
+    troubles: Sequence[tuple[str, bool]]
+    session: Session | None
+    can_act: bool
+    """Whether who looks may acknowledge and shelve."""
+
+
+def parts(view: View) -> dict[str, Html]:
+    """What changes while one looks, by the id of its place."""
+    return {
+        "headline": _headline(view),
+        "wrong": _wrong(view),
+        "leaving": _leaving(view),
+        "alarms": _alarms(view),
+        "devices": _devices(view),
+        "foot": _foot(view),
+    }
+
+
+def _headline(view: View) -> Html:
+    word, wrong = view.words, view.troubles
+    if not wrong:
+        return tag("p", tag("span", "✓", aria_hidden="true"), f" {word('all is well')}", class_="well")
+    severe = any(severe for _, severe in wrong)
+    return tag(
+        "p", tag("span", "✗" if severe else "!", aria_hidden="true"), f" {word('to look at', len(wrong))}",
+        class_=SEVERE if severe else "warn",
+    )  # fmt: skip
+
+
+def _wrong(view: View) -> Html:
+    if not view.troubles:
+        return Html("")
+    word = view.words
+    rows = (
+        tag("li", tag("strong", f"{word('serious')}: ") if severe else None, text, class_=SEVERE if severe else "warn")
+        for text, severe in view.troubles
+    )
+    return joined((tag("h2", word("what is wrong")), tag("ul", *rows)))
+
+
+def _leaving(view: View) -> Html:
+    word, status = view.words, view.status
+    rows = [
+        (
+            tag("th", sink["name"], scope="row"),
+            _state(word, sink),
+            _ago(word, sink["last_acknowledged_s"]),
+            f"{sum(lane['pending'] for lane in sink['outbox']['lanes'].values()):,}",
+            word("history complete in", format_duration(sink["drained_in_s"])) if sink.get("drained_in_s") else "",
+        )
+        for sink in status["sinks"]
+    ]
+    heads = (word("destination"), word("state"), word("last acknowledged"), word("waiting"), "")
+    said = table(heads, rows, word("is data leaving")) if rows else None
+    return joined((tag("h2", word("is data leaving")), said, tag("p", _room(word, status))))
+
+
+def _room(word: Words, status: Part) -> str:
+    outbox = status["outbox"]
+    used = word("used of", format_size(outbox["size"]), format_size(outbox["max_size"]))
+    room = min(outbox["max_size"] - outbox["size"], outbox["free"] - outbox.get("min_free", 0))
+    rate = outbox["written_bytes"] / status["uptime_s"] if status["uptime_s"] >= SETTLED else 0
+    if room <= 0 or outbox.get("turning_away"):
+        lasts = word("full")
+    else:
+        lasts = word("full in", format_duration(room / rate)) if rate else word("no forecast")
+    return f"{word('outbox')}: {used}, {lasts}"
+
+
+def _alarms(view: View) -> Html:
+    word, alarms = view.words, view.status["alarms"]
+    if not alarms:
+        return joined((tag("h2", word("alarms")), tag("p", word("no alarms"), class_="quiet")))
+    order = {"raised": 0, "latched": 1, "cleared": 2}
+    listed = sorted(alarms, key=lambda alarm: (bool(alarm["shelved"]), order.get(alarm["state"], 3)))
+    items = (tag("li", *_alarm(view, alarm), class_=f"alarm {_kind(alarm)}") for alarm in listed)
+    hint = None if view.can_act else tag("p", word("log in to act"), class_="quiet")
+    return joined((tag("h2", word("alarms")), tag("ul", *items), hint))
+
+
+def _kind(alarm: Part) -> str:
+    if alarm["shelved"]:
+        return "quiet"
+    return {"raised": SEVERE, "latched": SEVERE, "cleared": "warn"}.get(alarm["state"], "quiet")
+
+
+def _alarm(view: View, alarm: Part) -> Iterator[Html]:
+    word = view.words
+    when = _moment(alarm["raised"]) if alarm["raised"] else ""
+    yield tag("strong", f"{word.state(alarm['state'])} · {alarm['name']}")
+    yield tag("span", f" {alarm['severity']} ", when)
+    yield tag("p", alarm["message"])
+    if said := alarm["acknowledged"]:
+        yield tag("p", word("acknowledged by", said["by"]), f" {said['comment']}", class_="quiet")
+    if said := alarm["shelved"]:
+        yield tag("p", word("shelved by", said["by"], said["reason"]), class_="quiet")
+    if view.can_act and view.session is not None:
+        yield from _forms(word, alarm, view.session)
+
+
+def _forms(word: Words, alarm: Part, session: Session) -> Iterator[Html]:
+    hidden = (
+        tag("input", type="hidden", name="form", value=session.form),
+        tag("input", type="hidden", name="alarm", value=alarm["event"]),
+    )
+    if not alarm["acknowledged"]:
+        yield tag(
+            "form", *hidden,
+            tag("label", f"{word('comment')} ", tag("input", name="comment", maxlength=300)),
+            tag("button", word("acknowledge")), method="post", action="/acknowledge",
+        )  # fmt: skip
+    if not alarm["shelved"]:
+        yield tag(
+            "form", *hidden,
+            tag("label", f"{word('reason')} ", tag("input", name="reason", maxlength=300, required=True)),
+            tag("label", tag("input", name="minutes", type="number", min=1, max=1440, value=60), f" {word('minutes')} "),
+            tag("button", word("shelve")), method="post", action="/shelve",
+        )  # fmt: skip
+
+
+def _devices(view: View) -> Html:
+    word, devices = view.words, view.status["devices"]
+    broken_first = sorted(devices, key=lambda each: (each["state"] == "up", each["good"] == each["tags"]))
+    rows = (
+        (
+            tag("th", tag("a", each["name"], href=f"/?device={_query(each['name'])}#tags"), scope="row"),
+            _state(word, each),
+            format_duration(each["since_s"]),
+            tag("td", f"{each['good']} / {each['tags']}", class_="warn" if each["good"] < each["tags"] else None),
+            _reason(word, each),
+        )
+        for each in broken_first
+    )
+    heads = (word("device"), word("state"), word("since"), word("good tags"), word("reason"))
+    return joined((tag("h2", word("devices")), table(heads, rows, word("devices"))))
+
+
+def _reason(word: Words, part: Part) -> str:
+    said = [part["reason"], *part.get("remarks", ())]
+    if part.get("next_attempt_s") is not None:
+        said.append(word("next attempt", format_duration(part["next_attempt_s"])))
+    return "; ".join(each for each in said if each)
+
+
+def _foot(view: View) -> Html:
+    word, status = view.words, view.status
+    running = word("running", format_duration(status["uptime_s"]))
+    clock = word("clock", status["clock"]["state"])
+    return tag("p", f"{view.gateway} {status['version']} · {running} · {clock}", class_="quiet")
+
+
+def tags_table(word: Words, rows: Sequence[Part]) -> Html:
+    """Last values; what is not good, or old, is grey and says so."""
+    heads = (word("device"), word("tag"), word("value"), "", word("quality"), word("age"))
+    return table(heads, (_tag_row(row) for row in rows), word("tags"))
+
+
+def _tag_row(row: Part) -> Iterator[Html]:
+    quiet = None if row["good"] else "stale"
+    yield tag("th", row["device"], scope="row")
+    yield tag("th", row["tag"], scope="row")
+    yield tag("td", shown(row["value"]), class_=quiet, data_device=row["device"], data_tag=row["tag"])
+    yield tag("td", row["unit"])
+    yield tag("td", row["quality"], class_=quiet, data_quality=True)
+    age = "" if row["age_s"] is None else format_duration(row["age_s"])
+    yield tag("td", age, data_age="" if row["age_s"] is None else row["age_s"])
+
+
+def shown(value: Any) -> str:
+    """A value for a person: six digits are enough on a screen."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)[:200]
+
+
+def _state(word: Words, part: Part) -> Html:
+    well = part["state"] == "up"
+    sign = tag("span", "✓ " if well else "✗ ", aria_hidden="true")
+    return tag("td", sign, word.state(part["state"]), class_="well" if well else SEVERE)
+
+
+def _ago(word: Words, seconds: float | None) -> str:
+    return word("never") if seconds is None else word("ago", format_duration(seconds))
+
+
+def _moment(milliseconds: int) -> Html:
+    at = datetime.fromtimestamp(milliseconds / 1000).astimezone()
+    return tag("time", f"{at:%Y-%m-%d %H:%M:%S %Z}", datetime=at.isoformat())
+
+
+def _query(text: str) -> str:
+    return quote(text, safe="")
