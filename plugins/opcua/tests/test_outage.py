@@ -20,7 +20,7 @@ TICK = 0.1
 @pytest.fixture
 async def link(serve):
     """A server that counts ten times a second, without sessions from before, and a proxy in front of it."""
-    peer = await serve("--tick", "100", fresh=True)
+    peer = await serve(fresh=True)
     async with FaultProxy("127.0.0.1", peer.port) as proxy:
         yield peer, proxy
 
@@ -89,7 +89,7 @@ async def test_outages_one_after_the_other_lose_nothing_and_leave_one_session(li
 
 @pytest.mark.slow
 async def test_after_the_session_has_ended_a_new_one_takes_the_subscriptions_over(serve):
-    peer: OpcUaPeer = await serve("--security", "Basic256Sha256", "--tick", "100", fresh=True)
+    peer: OpcUaPeer = await serve("--security", "Basic256Sha256", fresh=True)
     async with FaultProxy("127.0.0.1", peer.port) as proxy:
         device = counting(proxy, security="auto", server_thumbprint=peer.thumbprint, hold="5s")
         async with kept_alive(device) as collector:
@@ -114,7 +114,7 @@ async def test_a_restarted_server_is_taken_up_though_its_namespaces_moved(serve)
 
 
 async def test_what_no_subscription_kept_is_read_from_the_servers_history(serve, monkeypatch):
-    peer: OpcUaPeer = await serve("--tick", "100", "--history", fresh=True)
+    peer: OpcUaPeer = await serve("--history", fresh=True)
     monkeypatch.setattr(history, "VALUES_AT_ONCE", 10)
 
     async def none_left(session, subscriptions):
@@ -130,7 +130,7 @@ async def test_what_no_subscription_kept_is_read_from_the_servers_history(serve,
 
 
 async def test_a_secured_session_goes_on_over_another_channel(serve):
-    peer: OpcUaPeer = await serve("--security", "Basic256Sha256", "--tick", "100")
+    peer: OpcUaPeer = await serve("--security", "Basic256Sha256")
     async with FaultProxy("127.0.0.1", peer.port) as proxy:
         device = counting(proxy, security="auto", server_thumbprint=peer.thumbprint)
         async with kept_alive(device) as collector:

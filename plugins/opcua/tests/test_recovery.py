@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(120)  # the first run installs node-opcua
 @pytest.fixture
 async def link(serve):
     """A counting server, and a proxy in front of it."""
-    peer = await serve("--tick", "100")
+    peer = await serve()
     async with FaultProxy("127.0.0.1", peer.port) as proxy:
         yield peer, proxy
 
@@ -32,7 +32,7 @@ async def link(serve):
 @pytest.fixture
 async def fresh_link(serve):
     """The same, on a server without sessions from before."""
-    peer = await serve("--tick", "100", fresh=True)
+    peer = await serve(fresh=True)
     async with FaultProxy("127.0.0.1", peer.port) as proxy:
         yield peer, proxy
 
