@@ -164,5 +164,5 @@ async def test_a_device_whose_driver_cannot_write_says_so(plant: Site, monkeypat
     async with plant.running():
         await plant.heard("north/oven")
         lab = next(cls for cls in Driver.__subclasses__() if getattr(cls, "bench", None) is plant.bench)
-        monkeypatch.setattr(lab, "write", Driver.write)
+        monkeypatch.setattr(lab, "can", lab.can - {"write"})
         assert "its driver does not write" in await refusal(plant)

@@ -15,6 +15,7 @@ from gateway.detect import Detector
 from gateway.detect.limit_watch import limit_watches
 from gateway.detect.windows.grid import Samples
 from gateway.detect.windows.limits import Limit, Limits
+from gateway.status import LimitStatus
 
 S = 1_000_000_000
 T0 = 1_800_000_000 * S
@@ -281,7 +282,7 @@ async def test_an_alarm_is_told_in_words_with_what_to_do_and_cleared_under_the_s
     assert raised.detail["limit"] == 80
     assert (cleared.id, cleared.state) == (raised.id, "cleared")
     assert "is as it should be again, after" in cleared.message
-    assert [entry["broken"] for entry in plant.detector.status("limit")[0]["devices"]] == [False, False]
+    assert [entry.broken for entry in plant.detector.status(LimitStatus)[0].devices] == [False, False]
 
 
 async def test_a_new_detector_goes_on_with_what_is_raised():
