@@ -30,7 +30,7 @@ from gateway.operate.logs import only_errors
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Driver, Found
 from gateway.plugin.hosts import LineHost
-from gateway.supervise.keep_running import EXPECTED
+from gateway.supervise.keep_running import EXPECTED, told
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         fail(str(error))
         return 1
     except (*EXPECTED, GatewayError) as error:
-        fail(f"{args.device}: {error or type(error).__name__}")
+        fail(f"{args.device}: {told(error)}")
         return 1
     missing = [found.description for address, found in offers if not address]
     offers = [offer for offer in offers if offer[0]]

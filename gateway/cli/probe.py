@@ -18,7 +18,7 @@ from gateway.core.errors import ConfigError, GatewayError
 from gateway.operate.logs import only_errors
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Driver, Guess
-from gateway.supervise.keep_running import EXPECTED
+from gateway.supervise.keep_running import EXPECTED, told
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         fail(str(error))
         return 1
     except (AnswerError, GatewayError, *EXPECTED) as error:
-        fail(f"{args.device}: {error or type(error).__name__}")
+        fail(f"{args.device}: {told(error)}")
         return 1
     ranked = rank(reads, args.expect)
     if args.json:

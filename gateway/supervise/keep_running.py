@@ -86,7 +86,7 @@ def told(error: BaseException) -> str:
     said = in_words(error)
     kind = type(error).__name__
     if isinstance(error, EXPECTED):
-        return said or kind
+        return said or ("no answer in time" if isinstance(error, TimeoutError) else kind)
     return f"{kind}: {said}"
 
 

@@ -80,7 +80,9 @@ def test_toml_is_a_table_of_tags():
 
 
 def test_an_address_is_browsed_without_a_configuration(server, capsys):
-    code, out, err = browse(capsys, server.url, "--option", "security=none", "--only", "Plant/*Temp*")
+    code, out, err = browse(
+        capsys, server.url, "--option", "security=none", "--option", "timeout=60s", "--only", "Plant/*Temp*"
+    )
     assert (code, err) == (0, "")
     assert out.splitlines()[1].split() == [
         "Plant/Temperature", "float64", "°C", f"nsu={NAMESPACE};s=Temperature", "inlet", "air",
@@ -97,6 +99,7 @@ name = "plc"
 driver = "opcua"
 url = "{server.url}"
 security = "none"
+timeout = "60s"
 [device.tags]
 a = {{ address = "i=2258" }}
 """)
@@ -137,7 +140,9 @@ def test_what_is_missing_of_the_answer_is_said_and_told_by_the_exit_status(gatew
 
 
 def test_what_a_server_bears_is_shown_by_dialling_it_or_as_the_gateway_knows_it(server, gateway, capsys):
-    code, out, _ = browse(capsys, server.url, "--option", "security=none", "--limits", "--json")
+    code, out, _ = browse(
+        capsys, server.url, "--option", "security=none", "--option", "timeout=60s", "--limits", "--json"
+    )
     assert code == 0
     assert json.loads(out)["most_to_read"] > 0
     known = {"most_to_read": 60.0, "lacks": "HistoryRead"}
@@ -158,6 +163,7 @@ name = "plc"
 driver = "opcua"
 url = "opc.tcp://127.0.0.1:1"
 security = "none"
+timeout = "60s"
 [device.tags]
 a = { address = "i=2258" }
 """)
@@ -181,8 +187,29 @@ def test_what_cannot_be_browsed_is_told(capsys, arguments, told):
     assert told in err
 
 
+def test_an_error_without_words_is_told_in_words(capsys, monkeypatch):
+    async def too_late(*_):
+        raise TimeoutError
+
+    monkeypatch.setattr("gateway.cli.browse._connected", too_late)
+    code, out, err = browse(capsys, "opc.tcp://127.0.0.1:1")
+    assert (code, out) == (1, "")
+    assert "opc.tcp://127.0.0.1:1: no answer in time" in err
+
+
 def test_nothing_that_fits_is_told(server, capsys):
-    code, out, err = browse(capsys, server.url, "--option", "security=none", "--only", "Elsewhere/*", "--format", "csv")
+    code, out, err = browse(
+        capsys,
+        server.url,
+        "--option",
+        "security=none",
+        "--option",
+        "timeout=60s",
+        "--only",
+        "Elsewhere/*",
+        "--format",
+        "csv",
+    )
     assert code == 1
     assert list(csv.reader(out.splitlines())) == [["name", "address", "unit", "description"]]
     assert "nothing of that kind" in err
