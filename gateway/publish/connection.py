@@ -8,7 +8,7 @@ import structlog
 
 from gateway.config.base import SinkConfig
 from gateway.core.errors import LinkError, PluginError
-from gateway.core.record import Lane, Record
+from gateway.core.record import Record
 from gateway.core.tag import Device
 from gateway.core.text import cleaned
 from gateway.outbox import Reader
@@ -33,8 +33,6 @@ MOST_OPEN = 1_000_000
 """Records that a sink may have open."""
 MEASURE = 1.0
 """Seconds between two looks at how much waits."""
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds until a record that was refused for now is sent again; doubled each time it is refused anew."""
 
 
 class Connection:
@@ -66,7 +64,6 @@ class Connection:
         self._turn_of_history = False
         self._ended = False
         self._room = asyncio.Event()
-        self._refusals = asyncio.Event()
         self._answer = asyncio.Event()
         self._news = asyncio.Event()
         self._changes: dict[str, tuple[Device, bool, str]] = {}
@@ -92,7 +89,7 @@ class Connection:
     @property
     def busy(self) -> bool:
         """Whether anything is on its way, or waits in the outbox."""
-        return self.window.room < self.window.size or any(self._reader.pending.values())
+        return self.window.on_their_way > 0 or any(self._reader.pending.values())
 
     async def connect(self) -> None:
         """Open it. Raises what the sink raises."""
@@ -113,7 +110,7 @@ class Connection:
         self._room.set()
         for device in self._around.devices():
             self.device_changed(device, *self._around.device_state(device.name))
-        parts = (lambda: self._sink.serve(), self._tell, self._forward, self._send_again, self._watch, self._measure)
+        parts = (lambda: self._sink.serve(), self._tell, self._forward, self._watch, self._measure)
         tasks = [self._foreign.start(part) for part in parts]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -169,18 +166,14 @@ class Connection:
 
     def refused(self, record: Record, reason: str, final: bool) -> None:
         """Called by the sink, through its host."""
-        waits = self._strict and not final
-        if self._ended or not self.window.refused(record, not waits):
+        if self._ended or not self.window.refused(record):
             return
         if final:
             self._dead(record, reason)
         else:
             self._tally.not_taken(reason, False)
             self._poison.acknowledged([record])
-            if waits:
-                self._refusals.set()
-            if not waits or self.window.give_back(record):
-                self._reader.refused(record, reason, False)
+            self._reader.refused(record, reason, False)
         self._answered()
 
     def _answered(self) -> None:
@@ -197,19 +190,9 @@ class Connection:
                 await self._forward_carefully()
             elif room := self._suspects.limit(self.window.room):
                 self._reader.history_first = False
-                self._hand_over(await self._reader.take(room, only_alarms=self._holds_data))
+                self._hand_over(await self._reader.take(room))
             else:
                 self._room.clear()
-
-    @property
-    def _holds_data(self) -> bool:
-        """Whether newer data must wait for what was refused."""
-        return self._strict and self.window.refused_of(Lane.DATA)
-
-    @property
-    def _strict(self) -> bool:
-        """Whether what was refused for now stays in the window, where it holds up what is newer."""
-        return self._config.order == "strict"
 
     async def _forward_carefully(self) -> None:
         """Hand over one record, when none is on its way; one in doubt after another was taken, or when there is no other.
@@ -235,19 +218,6 @@ class Connection:
     def _least_doubted(self) -> int:
         """The place of a record over which no connection has ended yet, if there is one."""
         return next((n for n, record in enumerate(self._put_by) if not self._poison.doubts_itself(record)), 0)
-
-    async def _send_again(self) -> None:
-        """Hand over anew what waits in the window after a refusal, after a pause."""
-        pause = FIRST_PAUSE
-        while True:
-            await self._refusals.wait()
-            await asyncio.sleep(pause)
-            self._refusals.clear()
-            records, repeated = self.window.again()
-            if records and not repeated:
-                self.log.warning("refused for now, sent again", records=len(records), reason=self._tally.refusal)
-            pause = min(pause * 2, LONGEST_PAUSE) if repeated else FIRST_PAUSE
-            self._hand_over(records)
 
     async def _tell(self) -> None:
         while True:

@@ -135,7 +135,7 @@ class Publisher:
             last_acknowledged_s=self._seconds_since(self._tally.acknowledged_ns),
             acknowledged_records=self._tally.records,
             acknowledged_readings=self._tally.readings,
-            waiting_after_refusal=self._reader.resting.count + (window.waiting_after_refusal if window else 0),
+            waiting_after_refusal=self._reader.waiting_after_refusal,
             barred=self._reader.resting.barred,
             refused_for_now=self._tally.refused,
             refused_for_good=self._tally.dead,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from gateway.core.record import Lane, Record
+from gateway.core.record import Record
 
 QUIET_LOOKS = 5
 """Looks in a row without an answer after which a link counts as silent: never early, and at most half a time-out late (a
@@ -14,13 +14,11 @@ OVERTAKEN = 10
 
 
 class Window:
-    """Records on their way, at most `size` of them, and those that the far side refused for now."""
+    """Records on their way, at most `size` of them."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self._open: dict[Record, tuple[int, int]] = {}
-        self._refused: dict[Record, None] = {}
-        self._again: frozenset[Record] = frozenset()
         self._answers = 0
         self._answers_seen = 0
         self._progress_seen = 0
@@ -39,16 +37,7 @@ class Window:
     @property
     def room(self) -> int:
         """How many more may be handed over."""
-        return max(0, self.size - len(self._open) - len(self._refused))
-
-    @property
-    def waiting_after_refusal(self) -> int:
-        """Records that the far side has refused for now."""
-        return len(self._refused)
-
-    def refused_of(self, lane: Lane) -> bool:
-        """Whether a record of this lane waits after a refusal."""
-        return any(record.lane is lane for record in self._refused)
+        return max(0, self.size - len(self._open))
 
     @property
     def oldest_ns(self) -> int | None:
@@ -67,30 +56,9 @@ class Window:
         self._answers += len(known)
         return known
 
-    def refused(self, record: Record, final: bool) -> bool:
-        """Whether the record was on its way; it no longer is, and waits for `again` unless the refusal is final."""
-        if self._open.pop(record, None) is None:
-            return False
-        self._answers += 1
-        if not final:
-            self._refused[record] = None
-        return True
-
-    def give_back(self, record: Record) -> bool:
-        """Whether more than half of the window waits after a refusal. Then this record does so no longer: what the far side
-        does take needs the other half."""
-        if len(self._refused) <= max(1, self.size // 2):
-            return False
-        del self._refused[record]
-        return True
-
-    def again(self) -> tuple[list[Record], bool]:
-        """The records refused for now, to be handed over again, and whether one of them was among the last ones."""
-        records = list(self._refused)
-        repeated = not self._again.isdisjoint(records)
-        self._again = frozenset(records)
-        self._refused.clear()
-        return records, repeated
+    def refused(self, record: Record) -> bool:
+        """Whether the record was on its way; it no longer is."""
+        return bool(self.acknowledged([record]))
 
     def look(self, timeout: float, progress: int = 0) -> str:
         """One look of the watchdog, at every quarter of `timeout` (s): what is wrong with the link, or an empty text.

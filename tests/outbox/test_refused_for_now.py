@@ -8,7 +8,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from gateway.core.record import Record
+from gateway.core.event import Event
+from gateway.core.record import Lane, Record
 from gateway.outbox import Outbox, Reader
 from gateway.outbox.deliver import redelivery as resting
 from gateway.outbox.deliver.redelivery import Resting
@@ -216,3 +217,91 @@ async def test_a_link_that_ends_forgets_what_was_refused_on_it(log: Log, context
             await until(lambda: far.has(50, *NAMES))
         finally:
             serving.cancel()
+
+
+class InOrder:
+    """A far side in strict order that refuses these numbers so often, a window at a time."""
+
+    def __init__(self, reader: Reader, refusals: dict[float, int], window: int) -> None:
+        self.reader, self.refusals, self.window = reader, refusals, window
+        self.sent: list[float] = []
+        self.taken: list[float] = []
+        self.events: list[str] = []
+
+    async def serve(self) -> None:
+        while True:
+            await self.reader.wait()
+            for record in await self.reader.take(self.window):
+                if record.body is not None:
+                    self.events.append(record.body["event"])
+                    self.reader.acknowledged([record])
+                    continue
+                number = float(record.readings.value[0])
+                self.sent.append(number)
+                if self.refusals.get(number, 0) > 0:
+                    self.refusals[number] -= 1
+                    self.reader.refused(record, "quota exceeded", False)
+                else:
+                    self.taken.append(number)
+                    self.reader.acknowledged([record])
+
+
+@pytest.mark.parametrize("window", [1, 8])
+async def test_in_strict_order_nothing_newer_goes_before_what_was_refused(
+    log: Log, context: object, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    monkeypatch.setattr(resting, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(resting, "LONGEST_PAUSE", 0.04)
+    async with log.opened() as outbox:
+        device = outbox.bind(spec(tags=1), context)
+        for number in range(40):
+            outbox.append(block(device, number))
+        await outbox.written_out(25)
+        reader = outbox.reader("central", "strict")
+        far = InOrder(reader, {2.0: 5, 5.0: 1, 20.0: 1}, window)
+        serving = asyncio.create_task(far.serve())
+        try:
+            await until(lambda: len(far.taken) == 40)
+        finally:
+            serving.cancel()
+        first, last = far.sent.index(2.0), len(far.sent) - far.sent[::-1].index(2.0)
+        assert {*far.sent[first:last]} <= {float(number) for number in range(2, 2 + window)}, "what was on its way"
+        assert far.sent[first:last].count(2.0) == 6
+        newest = [max(far.taken[: place + 1]) - number for place, number in enumerate(far.taken)]
+        assert max(newest) < window
+        assert sorted(far.taken) == [float(number) for number in range(40)]
+        assert reader.pending["data"] == 0
+        assert reader.waiting_after_refusal == 0
+
+
+async def test_what_holds_up_all_in_strict_order_holds_up_no_alarm_and_ends_with_what_is_given_up_or_dead(
+    log: Log, context: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resting, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(resting, "LONGEST_PAUSE", 0.02)
+    async with log.opened() as outbox:
+        device = outbox.bind(spec(tags=1), context)
+        reader = outbox.reader("central", "strict")
+        for number in range(4):
+            outbox.append(block(device, number))
+        await outbox.written_out(25)
+        far = InOrder(reader, {0.0: 10**9, 2.0: 10**9}, 1)
+        serving = asyncio.create_task(far.serve())
+        try:
+            await until(lambda: len(far.sent) > 3)
+            assert {*far.sent} == {0.0}
+            await until(lambda: reader.waiting_after_refusal == 1)
+            outbox.append_event(Event("e1", "test", "raised", "", 1, "An alarm.", "alarm"))
+            await until(lambda: "e1" in far.events)
+            first = reader.settled_below(Lane.DATA)
+            reader.lose(Lane.DATA, (first, first + 1), (0, 1), "given up", (0, 0))
+            await until(lambda: far.sent[-1] == 2.0)
+            assert far.taken == [1.0]
+        finally:
+            serving.cancel()
+        reader.rewind()
+        assert reader.waiting_after_refusal == 0
+        for record in await reader.take(10):
+            number = float(record.readings.value[0]) if record.readings is not None else 0
+            reader.refused(record, "never", final=True) if number == 2.0 else reader.acknowledged([record])
+        assert reader.pending["data"] == 0

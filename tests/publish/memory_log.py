@@ -19,7 +19,7 @@ class MemoryLog:
         """Id → reason of the refusal."""
         self._some = asyncio.Event()
         self.resting = self
-        self.count = 0
+        self.waiting_after_refusal = 0
         """Records that were refused for now and wait."""
         self.barred: list[str] = []
 
@@ -37,11 +37,8 @@ class MemoryLog:
     async def wait(self) -> None:
         await self._some.wait()
 
-    async def take(self, limit: int, *, only_alarms: bool = False) -> Sequence[Record]:
+    async def take(self, limit: int) -> Sequence[Record]:
         await asyncio.sleep(0)  # as from a disk
-        if only_alarms:
-            self._some.clear()
-            return []
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
         self.out |= {record.id: record for record in taken}
         if not self.waiting:
@@ -60,11 +57,11 @@ class MemoryLog:
         if final:
             self.dead[record.id] = reason
         else:
-            self.count += 1
+            self.waiting_after_refusal += 1
             asyncio.get_running_loop().call_later(0.1, self._again, record)
 
     def _again(self, record: Record) -> None:
-        self.count -= 1
+        self.waiting_after_refusal -= 1
         self.append(record)
 
     def rewind(self) -> None:

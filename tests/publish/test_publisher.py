@@ -38,7 +38,6 @@ def ids(*numbers: int) -> list[str]:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(publisher, "LONGEST_PAUSE", 0.02)
-    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(connection, "FLUSH", 0.5)
     monkeypatch.setattr(connection, "CLOSE", 0.2)
 

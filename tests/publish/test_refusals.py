@@ -6,7 +6,6 @@ import pytest
 
 from gateway.core.errors import LinkError
 from gateway.core.record import Record
-from gateway.publish import connection
 from gateway.publish.poison import AT_MOST, ENDS, QUICK, TRIALS, Poison
 from gateway.testing import eventually
 
@@ -147,29 +146,3 @@ def test_records_like_a_convicted_one_are_set_aside_for_some_minutes() -> None:
     assert poison.hopeless([like], 601 * 10**9) == []
     like.rows = bad.rows - 1
     assert poison.hopeless([like], 1) == []
-
-
-async def test_in_strict_order_nothing_newer_goes_before_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
-    refusals = iter(range(3))
-
-    def quota(sink: FarSink, records: Sequence[Record]) -> None:
-        for each in records:
-            if each.seq == 2 and next(refusals, None) is not None:
-                sink.host.refused(each, "quota exceeded", False)
-            else:
-                sink.host.acknowledged([each])
-
-    far, log = Far(quota), MemoryLog()
-    log.append(*numbered(*range(1, 41)))
-    async with publishing(far, log, window=1, order="strict"):
-        await eventually(lambda: len(log.taken) == 40, 20)
-        assert log.taken == ids(*range(1, 41)), "with a window of 1 to the letter"
-    refusals = iter(range(3))
-    far, log = Far(quota), MemoryLog()
-    log.append(*numbered(*range(1, 41)))
-    async with publishing(far, log, window=8, order="strict"):
-        await eventually(lambda: len(log.taken) == 40, 20)
-        place = log.taken.index("log1:data:2")
-        assert place <= 8, "only the window that was on its way came before"
-        assert log.taken[place:] == ids(2, *range(place + 2, 41))

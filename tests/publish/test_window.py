@@ -11,17 +11,14 @@ from .blocks import record
 A, B, C, D = (record(seq=number) for number in range(4))
 
 
-def test_room_is_what_is_neither_on_its_way_nor_waiting_after_a_refusal() -> None:
+def test_room_is_what_is_not_on_its_way() -> None:
     window = Window(3)
     window.handed_over([A, B, C], 1)
     assert window.room == 0
-    assert window.refused(A, False)
-    assert window.room == 0
-    assert window.refused(B, True)
+    assert window.refused(A)
     assert window.room == 1
     assert window.acknowledged([C]) == [C]
     assert window.room == 2
-    assert window.again() == ([A], False)
 
 
 def test_only_the_first_answer_counts() -> None:
@@ -29,15 +26,7 @@ def test_only_the_first_answer_counts() -> None:
     window.handed_over([A], 1)
     assert window.acknowledged([A, B]) == [A]
     assert window.acknowledged([A]) == []
-    assert not window.refused(A, True)
-
-
-def test_a_record_refused_twice_is_told_from_a_new_one() -> None:
-    window = Window(3)
-    for first, repeated in ((True, False), (False, True)):
-        window.handed_over([A], 1)
-        window.refused(A, False)
-        assert window.again() == ([A], repeated), first
+    assert not window.refused(A)
 
 
 def test_silence_is_seen_after_enough_looks_and_not_before() -> None:
@@ -58,9 +47,8 @@ def test_a_refusal_is_a_sign_of_life() -> None:
     window = Window(3)
     for _ in range(4 * QUIET_LOOKS):
         window.handed_over([A], 1)
-        window.refused(A, False)
+        window.refused(A)
         assert not window.look(10)
-        window.again()
 
 
 def test_a_record_that_is_overtaken_for_ever_is_noticed() -> None:
@@ -84,30 +72,22 @@ def test_the_oldest_is_the_first_handed_over_that_has_no_answer() -> None:
     assert window.oldest_ns == 2
 
 
-@given(st.lists(st.sampled_from(["hand", "take", "refuse", "dead", "again"])))
+@given(st.lists(st.sampled_from(["hand", "take", "refuse"])))
 def test_every_record_is_always_in_exactly_one_place(steps: list[str]) -> None:
     window, size = Window(5), 5
-    out, refused, done, made = [], [], 0, 0
+    out, done, made = [], 0, 0
     for step in steps:
         if step == "hand" and window.room:
             out.append(record(seq=made))
             made += 1
             window.handed_over(out[-1:], made)
-        elif step == "take" and out:
-            window.acknowledged([out.pop()])
+        elif step in ("take", "refuse") and out:
+            assert window.acknowledged([out[-1]]) if step == "take" else window.refused(out[-1])
+            out.pop()
             done += 1
-        elif step in ("refuse", "dead") and out:
-            window.refused(out[0], step == "dead")
-            done += step == "dead"
-            refused += [out.pop(0)] if step == "refuse" else out[:0] * (out.pop(0) is None)
-        elif step == "again":
-            records, _ = window.again()
-            assert records == refused
-            window.handed_over(records, made)
-            out, refused = out + refused, []
         assert window.on_their_way == len(out)
-        assert window.room == size - len(out) - len(refused)
-        assert made == len(out) + len(refused) + done
+        assert window.room == size - len(out)
+        assert made == len(out) + done
 
 
 def test_after_a_break_records_go_alone_until_the_suspects_are_through() -> None:

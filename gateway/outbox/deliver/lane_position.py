@@ -71,7 +71,10 @@ class Track:
         seq = stored.record.seq
         self.handed[seq] = Handed(stored.total, stored.record.rows, seq < self.newest, history)
         self.newest = max(self.newest, seq + 1)
-        self._turn_of_again = not self.is_sent_again(seq)
+        again = self.is_sent_again(seq)
+        self._turn_of_again = not again
+        if again:
+            heappop(self._again)  # at once: it may be refused before the next look
         if self.ahead:
             self.ahead.pop(seq, None)
         return stored.record
@@ -95,11 +98,6 @@ class Track:
         if stored is not None:
             return stored.record.wall_ns
         return next((segment.wall_from for segment in self.log.segments if segment.last >= seq), None)
-
-    def open_again(self, seq: int) -> None:
-        """It is to be handed out once more."""
-        if self.handed.pop(seq, None) is not None:
-            self.back_to(seq)
 
     def send_again(self, seq: int) -> None:
         """It is to be handed out once more, before anything else."""

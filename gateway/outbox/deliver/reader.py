@@ -16,7 +16,7 @@ from gateway.outbox.deliver.account import Account
 from gateway.outbox.deliver.dead_letters import DeadLetters
 from gateway.outbox.deliver.lane_position import Track
 from gateway.outbox.deliver.rate import Pace, Rate
-from gateway.outbox.deliver.redelivery import Resting
+from gateway.outbox.deliver.redelivery import Hold, Resting
 from gateway.outbox.deliver.replay import Replay
 from gateway.outbox.deliver.revived import Revived
 from gateway.outbox.deliver.unkept import Waiting
@@ -74,6 +74,8 @@ class Reader(Account):
         self._held_back = False
         self.resting = Resting(sink, self.wake)
         """What the far side has refused for now."""
+        self._hold = Hold(sink, tracks[Lane.DATA], self.wake)
+        """The same of readings in strict order."""
         self._revived = Revived()
         self._dead = dead
         self._pace = Pace(self.backfill, self.wake)
@@ -89,18 +91,17 @@ class Reader(Account):
         """Something has changed."""
         self._ready.set()
 
-    async def take(self, limit: int, *, only_alarms: bool = False) -> list[Record]:
+    async def take(self, limit: int) -> list[Record]:
         """Up to `limit` (at least 1) records that were not handed out yet; none when there is nothing now. From memory
         while live, else read in a thread. For one caller at a time."""
         self._ready.clear()
         age = self._age
-        records = self.unkept.take(limit, only_alarms=only_alarms) if self.unkept else []
+        holds = self.order == "strict" and bool(self._hold)
+        records = self.unkept.take(limit, only_alarms=holds) if self.unkept else []
         records += await self._in_sequence(Lane.ALARM, limit - len(records))
         records += self._revived.take(limit - len(records))
         room = limit - len(records)
-        if only_alarms:
-            self._held_back = True
-        elif self.order == "strict":
+        if self.order == "strict":
             records += await self._in_sequence(Lane.DATA, room)
             self._held_back = len(records) >= limit
         else:
@@ -108,7 +109,7 @@ class Reader(Account):
                 records += await self._history(room, True)
             records += self._live(limit - len(records))
             records += await self._history(limit - len(records), not records)
-        if self.replay is not None and not only_alarms:
+        if self.replay is not None and not holds:
             room = limit - len(records)
             records += self.replay.take(self._under_way + room, room)
         if len(records) >= limit:
@@ -170,7 +171,7 @@ class Reader(Account):
         live_first = lane is Lane.DATA and self.order == "live-first"
         passed = 0
         while len(records) < room:
-            seq = track.next(min(track.live, track.log.written_seq) if live_first else track.log.written_seq)
+            seq = track.next(self._end(track, live_first))
             if seq is None or (live_first and not self._pace.allows()):
                 break
             stored = track.log.tail.get(seq) or track.ahead.pop(seq, None)
@@ -190,6 +191,12 @@ class Reader(Account):
             elif not await self._read_on(track, seq, room - len(records)) or age != self._age:
                 break
         return records if age == self._age else []
+
+    def _end(self, track: Track, live_first: bool) -> int:
+        """Numbers below it may go out, and what is to go once more."""
+        if live_first:
+            return min(track.live, track.log.written_seq)
+        return 0 if track.log.lane is Lane.DATA and self._hold else track.log.written_seq
 
     async def _read_on(self, track: Track, seq: int, count: int) -> bool:
         """Read from disk; False when it does not work now."""
@@ -233,6 +240,8 @@ class Reader(Account):
                 track.progress.acknowledge(record.seq, handed.total, handed.rows)
                 if self.resting:
                     self.resting.settled(track, record)
+                if record.lane is Lane.DATA:
+                    self._hold.settled(record)
             elif self.replay is not None:
                 self.replay.acknowledged(record)
         self.changed = True
@@ -241,7 +250,7 @@ class Reader(Account):
 
     def refused(self, record: Record, reason: str, final: bool) -> None:
         """The far side did not take it: final, it is counted as lost with the reason, and kept as a dead letter; else it goes
-        out again after a pause, in strict order as soon as anything does. A dead letter just stays one."""
+        out again after a pause. A dead letter just stays one."""
         reason = cleaned(reason)
         track = self.tracks[record.lane]
         handed = track.handed.get(record.seq)
@@ -255,6 +264,8 @@ class Reader(Account):
             del track.handed[record.seq]
             self._dead.add(self.sink, record, reason)
             self.resting.settled(track, record, taken=False)
+            if record.lane is Lane.DATA:
+                self._hold.settled(record)
             rows = (handed.total, handed.total + handed.rows)
             self.lose(
                 record.lane,
@@ -264,13 +275,19 @@ class Reader(Account):
                 (record.wall_ns, record.wall_ns),
                 record,
             )
-        elif self.order == "strict":
-            track.open_again(record.seq)
+            return
+        del track.handed[record.seq]
+        if self.order == "strict" and record.lane is Lane.DATA:
+            self._hold.add(record, reason)
         else:
-            del track.handed[record.seq]
             self.resting.add(track, record, reason)
         if self._held_back:
             self._ready.set()
+
+    @property
+    def waiting_after_refusal(self) -> int:
+        """Records that were refused for now and wait."""
+        return self.resting.count + self._hold.count
 
     def revive(self, letter: Letter) -> None:
         """Send a dead letter of this sink once more."""
@@ -281,6 +298,7 @@ class Reader(Account):
         """The link is lost: what was handed out and not acknowledged is pending again."""
         self._age += 1
         self.resting.forget()
+        self._hold.forget()
         self._revived.rewind()
         if self.replay is not None:
             self.replay.rewind()

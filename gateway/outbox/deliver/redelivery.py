@@ -3,6 +3,8 @@
 A device whose topic is not allowed may be refused for days, and must not stop the others. So what is refused is held apart by
 what it is about: it rests, and goes out again after pauses that double. After some refusals in a row, all else about the same
 thing is passed over where it stands in the log, until one is taken; what is about other things goes on as ever.
+
+In strict order readings are not told apart: whatever is refused holds up all that is newer.
 """
 
 import asyncio
@@ -164,3 +166,63 @@ class Resting:
 
 def _pass_over(refused: _Refused, track: Track, seq: int) -> None:
     refused.passed[track] = min(seq, refused.passed.get(track, seq))
+
+
+class Hold:
+    """Of one sink in strict order, and one connection; true while a reading that was refused is not taken. Until then only
+    what was refused goes out again, after pauses. `wake` is called when something may."""
+
+    def __init__(self, sink: str, track: Track, wake: Callable[[], None]) -> None:
+        self._track = track
+        self._wake = wake
+        self._refused: set[int] = set()
+        self._again: set[int] = set()
+        """Those that went out again."""
+        self._pause = FIRST_PAUSE
+        self._timer: asyncio.TimerHandle | None = None
+        self._log = log.bind(sink=sink)
+
+    def __bool__(self) -> bool:
+        if self._refused and all(seq in self._track.progress.seqs for seq in self._refused):
+            self.forget()  # what was refused was given up meanwhile
+        return bool(self._refused)
+
+    @property
+    def count(self) -> int:
+        """Records that were refused and wait."""
+        return sum(seq not in self._track.handed for seq in self._refused)
+
+    def add(self, record: Record, reason: str) -> None:
+        """This one was refused; it is handed out no more until the pause is over."""
+        if not self._refused:
+            self._log.warning("refused for now, all newer readings wait", about=record.about, reason=reason)
+        self._refused.add(record.seq)
+        if self._timer is None:
+            self._pause = min(2 * self._pause, LONGEST_PAUSE) if record.seq in self._again else FIRST_PAUSE
+            self._timer = asyncio.get_running_loop().call_later(self._pause, self._end)
+
+    def _end(self) -> None:
+        """The pause is over: all that was refused goes out again, in its order."""
+        self._timer = None
+        for seq in self._refused:
+            if seq not in self._track.handed:
+                self._again.add(seq)
+                self._track.send_again(seq)
+        self._wake()
+
+    def settled(self, record: Record) -> None:
+        """The far side took it, or never will."""
+        if record.seq in self._refused:
+            self._refused.discard(record.seq)
+            self._again.discard(record.seq)
+            if not self._refused:
+                self.forget()
+                self._wake()
+
+    def forget(self) -> None:
+        """Nothing holds up anything any more."""
+        self._refused.clear()
+        self._again.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
