@@ -58,7 +58,7 @@ class Receiver(asyncio.Protocol):
         return len(self._held)
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
+        if self._deaf or not data:  # a datagram may be empty
             return
         if not self._held:
             try:

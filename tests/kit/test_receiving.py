@@ -138,6 +138,14 @@ async def test_a_flood_of_frames_leaves_others_their_turn_and_is_not_read_on_mea
     assert receiver.reading
 
 
+async def test_nothing_at_all_is_no_frame() -> None:
+    """An empty datagram; its size, unknown, is that of what came."""
+    receiver = Counting(COUNTED)
+    receiver.data_received(b"")
+    receiver.data_received(counted(b"x"))
+    assert (receiver.frames, receiver.reason) == (1, "")
+
+
 async def test_nothing_is_taken_after_the_end_or_after_nonsense() -> None:
     receiver = Counting(COUNTED)
     receiver.data_received(counted(b"x") * 1000)
