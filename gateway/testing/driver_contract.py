@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -113,6 +115,19 @@ class DriverContract(Contract):
     async def test_a_line_leaves_nothing_behind(self, link: Link) -> None:
         async with self._nothing_left(link), self._line(link) as line:
             await self._values(line, line.devices[0].tags)
+
+    @pytest.mark.asyncio
+    async def test_a_device_that_is_replaced_is_let_go(self, link: Link) -> None:
+        """A reload makes all objects of a device anew. What was learned, and is kept for the next connection, must not hold
+        the old ones: a value of a WeakKeyDictionary that leads back to its key stays for ever."""
+        gone = await self._read_once(link)
+        await eventually(lambda: gc.collect() >= 0 and gone() is None, 30.0, what="nothing holds the device any more")
+
+    async def _read_once(self, link: Link) -> "weakref.ref[Device]":
+        device = self.device(link.port)
+        async with self._line(link, device) as line:
+            await self._values(line, device.tags)
+        return weakref.ref(device)
 
     @pytest.mark.asyncio
     async def test_a_second_line_works_after_the_first(self, link: Link) -> None:

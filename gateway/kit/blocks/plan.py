@@ -7,6 +7,7 @@ rest is read on in fewer, larger blocks. Silence costs time, so blocks that were
 What was learned is kept over connections: a silent address may be what ended the last one.
 """
 
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -34,11 +35,11 @@ class BlockPlan:
     seconds of a monotonic one."""
 
     def __init__(self, device: Device, tags: Tags, reading: BlockReading[Any, Any], now: float) -> None:
-        self._device = device
+        self._device = weakref.ref(device)  # whose tags are the key under which the driver keeps this plan weakly
         self._reading = reading
         self.refusals = reading.refusals
         self._ids = tags.ids
-        self._tags = tuple(tags)  # not `tags` itself, under which the driver keeps this plan weakly
+        self._tags = tuple(tags)  # not `tags` itself, likewise
         self._spans = reading.spans(tags)
         self._payload: bytes | None = None
         self._note({})
@@ -233,8 +234,10 @@ class BlockPlan:
         verdict = np.where(missing, np.uint32(quality.BAD_SENSOR_FAILURE), self._quality)
         verdict[found.senseless] = np.where(good[found.senseless], quality.BAD_DECODING, verdict[found.senseless])
         verdict[found.absent] = np.where(good[found.absent], quality.BAD_DATA_UNAVAILABLE, verdict[found.absent])
+        device = self._device()
+        assert device is not None  # whoever reads it has it
         return Readings(
-            self._device,
+            device,
             np.full(len(self._tags), t_ns),
             self._ids,
             np.where(good, found.value, np.nan),
