@@ -47,14 +47,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The lane of each test (CONTRIBUTING.md): `servers` for those that use a peer, by themselves or by a fixture, and are
-    not of the system. Among several processes the servers of OPC UA come first, then the whole gateway."""
+    not of the system. Among several processes the longest files come first, since at the end all wait for them."""
     for item in items:
         if isinstance(item, pytest.Function) and not item.get_closest_marker("system") and _uses_a_peer(item):
             item.add_marker("servers")
     if hasattr(config, "workerinput"):
-        items.sort(
-            key=lambda item: (not item.nodeid.startswith("plugins/opcua/"), not item.get_closest_marker("system"))
-        )
+        items.sort(key=lambda item: (not item.nodeid.startswith(_LONG), not item.get_closest_marker("system")))
 
 
 def _uses_a_peer(item: pytest.Function) -> bool:
@@ -77,6 +75,15 @@ def _names(code: CodeType) -> Iterator[str]:
         if isinstance(each, CodeType):
             yield from _names(each)
 
+
+_LONG = (
+    "plugins/opcua/",
+    "tests/selftest/",
+    "tests/system/test_account.py",
+    "tests/system/test_demo.py",
+    "tests/test_house.py",
+)
+"""Where most of the time goes, also where little of it is work. The rest of the system follows."""
 
 _PEER = re.compile(r"\.peers\b(?!\.(ports|proxy|certificates|hostile_models|opcua_hostile)\b)")
 """A server, a device or a broker; the others of that folder live in the test's process, or are no servers."""
