@@ -43,7 +43,15 @@ def test_silence_is_seen_after_enough_looks_and_not_before() -> None:
     )
 
 
-def test_a_refusal_is_a_sign_of_life() -> None:
+def test_a_refusal_is_a_sign_of_life_also_for_what_is_still_on_the_way() -> None:
+    window = Window(3)
+    window.handed_over([A, B], 1)
+    assert not any(window.look(10) for _ in range(QUIET_LOOKS - 1))
+    window.refused(A, True)
+    assert [bool(window.look(10)) for _ in range(QUIET_LOOKS + 1)] == [False] * QUIET_LOOKS + [True]
+
+
+def test_refusals_alone_are_a_sign_of_life() -> None:
     window = Window(3)
     for _ in range(4 * QUIET_LOOKS):
         window.handed_over([A], 1)

@@ -22,6 +22,13 @@ async def test_what_would_end_the_process_or_the_task_comes_out_as_an_error_of_t
         await contained(call())
 
 
+async def test_what_a_call_returns_passes():
+    async def call():
+        return "done"
+
+    assert await contained(call()) == "done"
+
+
 @pytest.mark.parametrize("kind", [OSError, ValueError, RecursionError, MemoryError])
 async def test_an_ordinary_error_passes(kind):
     async def call():

@@ -44,6 +44,25 @@ async def test_a_call_that_does_not_end_is_left_behind_with_the_place_where_it_w
     deaf.let_go.set()
 
 
+async def test_a_call_that_ends_when_it_is_told_to_is_not_left_behind(log):
+    calls, started, ended = Foreign(log), asyncio.Event(), []
+
+    async def call():
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    task = asyncio.create_task(calls.call(call))
+    await started.wait()
+    with capture_logs() as logs:
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()
+    assert (ended, logs) == ([True], [])
+
+
 async def test_with_too_many_calls_left_behind_there_are_no_more_until_one_has_ended(log):
     deaf, calls = Deaf(), Foreign(log)
     for _ in range(foreign.MOST_LEFT):
