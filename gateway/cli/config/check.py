@@ -238,6 +238,7 @@ def unreadable(config: Config) -> Sequence[Problem]:
         (f'device "{spec.config.name}": {key}', path) for spec in config.devices for key, path in _paths(spec.config)
     ]
     named += [(f'sink "{sink.name}": {key}', path) for sink in config.sinks for key, path in _paths(sink)]
+    named += [(f'service "{each.name}": {key}', path) for each in config.services for key, path in _paths(each)]
     named += [(f"model {model.file}: {key}", path) for model in config.models for key, path in _paths(model)]
     found = unreadable_by_owner(state_dir(config.path), [path for _, path in named])
     return [Problem(file, 0, where, found[path]) for where, path in named if path in found]
@@ -260,6 +261,7 @@ def _doubtful_certificates(config: Config) -> Sequence[Problem]:
     """Certificates and keys that cannot be used, or are out of date."""
     named: list[tuple[str, Section]] = [(f'sink "{sink.name}"', sink) for sink in config.sinks]
     named += [(f'device "{spec.config.name}"', spec.config) for spec in config.devices]
+    named += [(f'service "{service.name}"', service) for service in config.services]
     return [
         Problem(str(config.path), 0, where, said)
         for where, options in named
@@ -292,6 +294,7 @@ def _missing_secrets(config: Config) -> Sequence[Problem]:
     """Secrets that cannot be had here and now; the service may be given more than the user who checks."""
     named: list[tuple[str, Section]] = [(f'sink "{sink.name}"', sink) for sink in config.sinks]
     named += [(f'device "{spec.config.name}"', spec.config) for spec in config.devices]
+    named += [(f'service "{service.name}"', service) for service in config.services]
     problems = []
     for where, options in named:
         for key, secret in named_in(options):

@@ -4,6 +4,7 @@ import pytest
 import tomli
 
 from gateway.app import look_up
+from gateway.cli import main
 from gateway.config.load import load
 from gateway.core.errors import ConfigError
 from plugins.web.config import WebConfig
@@ -44,3 +45,13 @@ def test_a_name_from_elsewhere_means_that_others_look() -> None:
 def test_the_sample_is_valid() -> None:
     (table,) = tomli.loads((HERE / "sample.toml").read_text())["service"]
     assert WebConfig(**table).port == 8080
+
+
+def test_check_looks_at_the_certificate_as_the_page_will(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    (site.path / "page.pem").write_bytes(b"\x30\x82 no PEM")
+    tls = 'tls = { certificate = "page.pem", key = "none.key" }'
+    site.write(sink(), device("oven"), f'[[service]]\nname = "page"\nplugin = "web"\n{tls}\n')
+    main(["check", "--config", str(site.config)])
+    said = capsys.readouterr()
+    assert 'service "page"' in said.out + said.err
+    assert "page.pem" in said.out + said.err
