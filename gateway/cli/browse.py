@@ -20,6 +20,7 @@ from gateway.acquire.probe import unbound
 from gateway.cli.frame.client import AnswerError, UnreachableError, call, socket_path
 from gateway.cli.frame.places import at_state
 from gateway.cli.frame.terminal import SPREADSHEET, colour, config_path, fail, table
+from gateway.config.kinds import DRIVER
 from gateway.config.load import load
 from gateway.config.mistakes import check, did_you_mean
 from gateway.config.model import DeviceSpec, GatewaySection
@@ -160,9 +161,9 @@ def _addressed(args: argparse.Namespace) -> tuple[DeviceSpec, Plugins]:
         key, _, value = setting.partition("=")
         options[key] = _plain(value)
     try:
-        config, mistakes = check(plugins.driver_types(args.driver)[0], options, Path.cwd())
+        config, mistakes = check(plugins.options(DRIVER, args.driver)[0], options, Path.cwd())
     except KeyError:
-        raise GatewayError(f'no driver "{args.driver}"{did_you_mean(args.driver, plugins.drivers())}') from None
+        raise GatewayError(f'no driver "{args.driver}"{did_you_mean(args.driver, plugins.names(DRIVER))}') from None
     if config is None:
         raise GatewayError("; ".join(f"{'.'.join(map(str, each.path))}: {each.message}" for each in mistakes))
     return DeviceSpec(config, {}), plugins

@@ -11,24 +11,29 @@ from gateway.cli.frame.terminal import colour, config_path, fail, joined, table
 from gateway.config.load import plugin_places
 from gateway.core.errors import ConfigError, PluginError
 from gateway.plugin.discovery import PluginInfo, Plugins
-from gateway.plugin.scaffold import write_scaffold
+from gateway.plugin.scaffold import kinds, write_scaffold
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     everything = "all plugins: shipped, in plugin_dirs, pip-installed; broken ones with why"
     actions.add_parser("list", parents=[shared()], help=everything)
-    scaffold = "write a folder with a driver, or a sink, that works and is tested"
+    usual, *others = kinds()
+    scaffold = f"write a folder with a {', or a '.join([usual, *others])}, that works and is tested"
     new = actions.add_parser("new", parents=[shared()], help=scaffold)
     new.add_argument("name", help="as the configuration will name it, such as acme_scale")
-    new.add_argument("--sink", action="store_true", help="a sink rather than a driver")
+    for kind in others:
+        new.add_argument(
+            f"--{kind}", dest="kind", action="store_const", const=kind, help=f"a {kind} rather than a {usual}"
+        )
+    new.set_defaults(kind=usual)
     new.add_argument("--dir", type=Path, default=Path(), metavar="DIR", help="where to (default: this folder)")
 
 
 def run(args: argparse.Namespace) -> int:
     """List or begin; 1 when something listed is not usable, or nothing could be written."""
     if args.what == "new":
-        return _new(args.name, args.dir, args.sink)
+        return _new(args.name, args.dir, args.kind)
     return _list(plugins(config_path(args.config)).all(), args.json)
 
 
@@ -60,9 +65,9 @@ def _place(info: PluginInfo) -> str:
     return info.origin if info.source == "directory" else info.source
 
 
-def _new(name: str, directory: Path, sink: bool) -> int:
+def _new(name: str, directory: Path, kind: str) -> int:
     try:
-        written = write_scaffold(name, directory, sink=sink)
+        written = write_scaffold(name, directory, kind)
     except PluginError as error:
         fail(str(error))
         return 1

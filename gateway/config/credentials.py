@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from gateway.config.base import Secret
+from gateway.config.kinds import CONNECTED
 from gateway.config.model import Config
 from gateway.config.secrets import credential_files, named_in, resolve
 from gateway.core.errors import RefusedError
@@ -35,9 +36,7 @@ def need_a_restart(config: Config) -> list[str]:
 
 
 def _tables(config: Config) -> Iterator[tuple[str, BaseModel]]:
-    yield from ((f"device {spec.config.name}", spec.config) for spec in config.devices)
-    yield from ((f"sink {sink.name}", sink) for sink in config.sinks)
-    yield from ((f"service {service.name}", service) for service in config.services)
+    yield from ((f"{kind.table} {part.name}", part) for kind in CONNECTED for part in config.of_kind(kind))
 
 
 def _is_older(given: Path | None, source: Path) -> bool:

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.config.base import DeviceConfig, TagConfig
+from gateway.config.kinds import DRIVER, PluginTypes
 from gateway.config.mistakes import MISSING, check, failed
-from gateway.config.model import DeviceSpec, PluginTypes
-from gateway.config.plugins import driver_types
+from gateway.config.model import DeviceSpec
+from gateway.config.plugins import option_types
 from gateway.config.source import Source, key, title
 from gateway.config.tags_csv import Row, read_tags
 from gateway.config.toml_lines import Steps
@@ -23,7 +24,7 @@ _LONGEST_NAME = 250
 def read_device(source: Source, place: Steps, table: Mapping[str, Any], plugins: PluginTypes) -> DeviceSpec | None:
     """A device with its tags; None, with a mistake noted, when the device itself is wrong."""
     where = title("device", place, table)
-    found = driver_types(source, place, where, table, plugins)
+    found = option_types(DRIVER, source, place, where, table, plugins)
     if found is None:
         return None
     device_type, tag_type = found

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from gateway.config.model import Config, DeviceSpec, ModelSection
+from gateway.config.kinds import DRIVER, KINDS
+from gateway.config.model import Config, CoreSections, DeviceSpec, ModelSection
+from gateway.config.options import is_single, options
 
 V = TypeVar("V")
 
@@ -25,57 +27,45 @@ class Changes:
 class Diff:
     """The difference of two configurations; false when they mean the same."""
 
-    gateway: tuple[str, ...]
-    """Keys of [gateway] that changed."""
+    keys: Mapping[str, tuple[str, ...]]
+    """Keys that changed, by the name of a table that stands once."""
 
-    outbox: tuple[str, ...]
-    """Keys of [outbox] that changed."""
-
-    devices: Changes
-    sinks: Changes
-    models: Changes
-    alarms: Changes = Changes()
-    access: tuple[str, ...] = ()
-    """Keys of [access] that changed."""
-
-    services: Changes = Changes()
+    parts: Mapping[str, Changes]
+    """What changed, by the name of a table that stands several times."""
 
     def __bool__(self) -> bool:
         return bool(self.lines())
 
     def lines(self) -> list[str]:
         """The difference for a person, one line for each thing."""
-        lines = [f"[gateway] {key} changed" for key in self.gateway] + [
-            f"[outbox] {key} changed" for key in self.outbox
-        ]
-        kinds = {
-            "device": self.devices,
-            "sink": self.sinks,
-            "model": self.models,
-            "alarm": self.alarms,
-            "service": self.services,
-        }
-        for kind, changes in kinds.items():
+        lines = [f"[{table}] {key} changed" for table, keys in self.keys.items() for key in keys]
+        for table, changes in self.parts.items():
             for word in ("added", "removed", "changed"):
-                lines += [f"{kind} {name} {word}" for name in getattr(changes, word)]
-        return lines + [f"[access] {key} changed" for key in self.access]
+                lines += [f"{table} {name} {word}" for name in getattr(changes, word)]
+        return lines
 
 
 def diff(old: Config, new: Config) -> Diff:
     """What changed from `old` to `new`. Moving tables about in the file, or to another tag file, is no change."""
-    return Diff(
-        _keys(dict(old.gateway), dict(new.gateway)),
-        _keys(dict(old.outbox), dict(new.outbox)),
-        _changes(
-            {spec.config.name: _device(spec) for spec in old.devices},
-            {spec.config.name: _device(spec) for spec in new.devices},
-        ),
-        _changes({sink.name: sink for sink in old.sinks}, {sink.name: sink for sink in new.sinks}),
-        _changes(_models(old), _models(new)),
-        _changes(_alarms(old), _alarms(new)),
-        _keys(dict(old.access), dict(new.access)),
-        _changes({each.name: each for each in old.services}, {each.name: each for each in new.services}),
+    core = {option.key: is_single(option.type) for option in options(CoreSections)}
+    several = dict.fromkeys(
+        [DRIVER.table, *(kind.table for kind in KINDS), *(table for table, single in core.items() if not single)]
     )
+    return Diff(
+        {key: _keys(dict(getattr(old, key)), dict(getattr(new, key))) for key, single in core.items() if single},
+        {table: _changes(_by_name(old, table), _by_name(new, table)) for table in several},
+    )
+
+
+def _by_name(config: Config, table: str) -> Mapping[str, object]:
+    """All of these tables, with what they mean."""
+    if table == DRIVER.table:
+        return {spec.config.name: _device(spec) for spec in config.devices}
+    if table == "model":
+        return _models(config)
+    found: list[Any] = [] if table not in CoreSections.model_fields else [*getattr(config, f"{table}s")]
+    found += [part for kind in KINDS if kind.table == table for part in config.of_kind(kind)]
+    return {each.name: each for each in found}
 
 
 def kept(old: Sequence[DeviceSpec], new: Sequence[DeviceSpec]) -> list[DeviceSpec]:
@@ -101,11 +91,6 @@ def _keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
 def _models(config: Config) -> dict[str, tuple[ModelSection, str]]:
     """Models by name, with the hash of their files: a new file under the old name is a change."""
     return {model.name or str(model.file): (model, config.files.get(model.file, "")) for model in config.models}
-
-
-def _alarms(config: Config) -> dict[str, object]:
-    limits = {limit.name: limit for limit in config.alarms}
-    return {**limits, **{watch.name: watch for watch in config.watches}}
 
 
 def _changes(old: Mapping[str, V], new: Mapping[str, V]) -> Changes:

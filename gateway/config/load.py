@@ -4,17 +4,17 @@ Each table is checked alone against its own declaration: the gateway's for `[gat
 plugin's for a `[[device]]`, its tags and a `[[sink]]`. Only when all are right is a Config made.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway.config.base import Section, ServiceConfig, SinkConfig, WatchConfig
+from gateway.config.base import Section, SinkConfig, WatchConfig
 from gateway.config.devices import read_device
+from gateway.config.kinds import DRIVER, KINDS, PluginKind, PluginTypes
 from gateway.config.mistakes import check, did_you_mean, failed
 from gateway.config.model import (
-    AccessSection,
     AlarmSection,
     Config,
     CoreSections,
@@ -23,11 +23,11 @@ from gateway.config.model import (
     LookUp,
     ModelSection,
     OutboxSection,
-    PluginTypes,
     own_place,
 )
 from gateway.config.model import place as place_of
-from gateway.config.plugins import service_type, sink_type, watch_type
+from gateway.config.options import is_single, options, tables
+from gateway.config.plugins import option_types
 from gateway.config.source import Source, title
 from gateway.config.toml_lines import Steps
 from gateway.core.context import Context
@@ -48,37 +48,26 @@ def load(path: Path, look_up: LookUp) -> Config:
     plugin does not load is no mistake of the file: it stands in `parked`."""
     source = Source(path)
     _check_top_level(source)
-    gateway = _single(source, "gateway", GatewaySection)
-    outbox = _single(source, "outbox", OutboxSection)
-    access = _single(source, "access", AccessSection)
+    core = {option.key: option.type for option in options(CoreSections)}
+    sections: dict[str, Any] = {key: _single(source, key, type_) for key, type_ in core.items() if is_single(type_)}
+    gateway = sections["gateway"]
     plugins = look_up(gateway or _plugin_places(source))
-    device_tables = _many(source, "device")
+    several = {key: _many(source, key) for key in _several_times()}
+    device_tables = several[DRIVER.table]
     devices = [spec for place, table in device_tables if (spec := read_device(source, place, table, plugins))]
-    sinks = _sinks(source, plugins, gateway.name if gateway else "")
-    services = _services(source, plugins)
     names = [str(table.get("name", "")) for _, table in device_tables]
-    models = _models(source, names, devices)
-    alarms, watches = _alarms(source, plugins, names, devices)
+    sections[DRIVER.field] = tuple(devices)
+    for kind in KINDS:
+        if kind is not DRIVER:
+            found = [each for each in several[kind.table] if not kind.among_core or kind.key in each[1]]
+            sections[kind.field] = _plugged(source, kind, found, plugins, gateway, names)
+            several[kind.table] = [each for each in several[kind.table] if each not in found]
+    for key, type_ in core.items():
+        if not is_single(type_):
+            read: Callable[..., tuple[Any, ...]] = _WITH_CHECKS.get(key, _several)
+            sections[f"{key}s"] = read(source, key, several[key], type_, names, devices)
     source.raise_if_wrong()
-    assert gateway
-    assert outbox
-    assert access
-    parked = tuple(source.parked)
-    return Config(
-        path,
-        source.hash(),
-        gateway,
-        outbox,
-        tuple(devices),
-        sinks,
-        models,
-        alarms,
-        parked,
-        access,
-        services,
-        watches,
-        source.files,
-    )
+    return Config(path, source.hash(), **sections, parked=tuple(source.parked), files=source.files)
 
 
 def plugin_places(path: Path) -> GatewaySection:
@@ -143,7 +132,8 @@ def _of_writing(spec: DeviceSpec, writes: bool) -> list[tuple[str, str]]:
 
 
 def _check_top_level(source: Source) -> None:
-    known = list(CoreSections.model_fields)
+    single = [option.key for option in options(CoreSections) if is_single(option.type)]
+    known = [*single, *_several_times()]
     for key, value in source.table.items():
         if key not in known:
             kind = "table" if isinstance(value, Mapping | list) else "key"
@@ -203,28 +193,44 @@ def _check_unique(source: Source, key: str, tables: Tables) -> None:
             source.wrong((*place, "name"), f"{title(key, place, table)}: name", message)
 
 
-def _sinks(source: Source, plugins: PluginTypes, gateway: str) -> tuple[SinkConfig, ...]:
-    sinks: list[SinkConfig] = []
-    for place, table in _many(source, "sink"):
-        where = title("sink", place, table)
-        options = sink_type(source, place, where, table, plugins)
+def _several_times() -> list[str]:
+    """The names of the tables that can stand several times."""
+    core = [option.key for option in options(CoreSections) if not is_single(option.type)]
+    return [*dict.fromkeys([*(kind.table for kind in KINDS), *core])]
+
+
+def _plugged(
+    source: Source,
+    kind: PluginKind,
+    written: Tables,
+    plugins: PluginTypes,
+    gateway: GatewaySection | None,
+    names: Sequence[str],
+) -> tuple[Any, ...]:
+    """The tables that name a plugin of this kind; `names`: of all devices."""
+    found: list[Any] = []
+    for place, table in written:
+        where = title(kind.table, place, table)
+        types = option_types(kind, source, place, where, table, plugins)
         try:
-            if options and (sink := source.check(options, table, place, where)):
-                _check_identity(source, place, where, sink, sinks, gateway)
-                sinks.append(sink)
+            if types and (part := source.check(types[0], table, place, where)):
+                if isinstance(part, SinkConfig):
+                    _check_identity(source, place, where, part, found, gateway.name if gateway else "")
+                elif isinstance(part, WatchConfig):
+                    _watched(source, place, where, part, names, ())
+                found.append(part)
         except PluginError as error:
-            source.park((*place, "plugin"), where, str(error))
-    return tuple(sinks)
+            source.park((*place, kind.key), where, str(error))
+    return tuple(found)
 
 
-def _services(source: Source, plugins: PluginTypes) -> tuple[ServiceConfig, ...]:
-    services = []
-    for place, table in _many(source, "service"):
-        where = title("service", place, table)
-        options = service_type(source, place, where, table, plugins)
-        if options and (service := source.check(options, table, place, where)):
-            services.append(service)
-    return tuple(services)
+def _several(
+    source: Source, key: str, written: Tables, type_: Any, names: Sequence[str], devices: Sequence[DeviceSpec]
+) -> tuple[Any, ...]:
+    """Tables of the core's that stand by themselves."""
+    (section,) = tables(type_)
+    found = (source.check(section, table, place, title(key, place, table)) for place, table in written)
+    return tuple(each for each in found if each is not None)
 
 
 def _check_identity(
@@ -240,10 +246,12 @@ def _check_identity(
             source.wrong(place, where, message)
 
 
-def _models(source: Source, names: Sequence[str], devices: Sequence[DeviceSpec]) -> tuple[ModelSection, ...]:
+def _models(
+    source: Source, key: str, written: Tables, type_: Any, names: Sequence[str], devices: Sequence[DeviceSpec]
+) -> tuple[ModelSection, ...]:
     models: dict[str, ModelSection] = {}
-    for place, table in _many(source, "model"):
-        where = title("model", place, table)
+    for place, table in written:
+        where = title(key, place, table)
         model = source.check(ModelSection, table, place, where)
         if model is None:
             continue
@@ -274,18 +282,11 @@ def _check_model(
 
 
 def _alarms(
-    source: Source, plugins: PluginTypes, names: Sequence[str], devices: Sequence[DeviceSpec]
-) -> tuple[tuple[AlarmSection, ...], tuple[WatchConfig, ...]]:
-    """The limits, and what plugins watch."""
-    alarms, watches = [], []
-    for place, table in _many(source, "alarm"):
-        where = title("alarm", place, table)
-        if "plugin" in table:
-            options = watch_type(source, place, where, table, plugins)
-            if options and (watch := source.check(options, table, place, where)):
-                watches.append(watch)
-                _watched(source, place, where, watch, names, devices)
-            continue
+    source: Source, key: str, written: Tables, type_: Any, names: Sequence[str], devices: Sequence[DeviceSpec]
+) -> tuple[AlarmSection, ...]:
+    alarms = []
+    for place, table in written:
+        where = title(key, place, table)
         alarm = source.check(AlarmSection, table, place, where)
         if alarm is None:
             continue
@@ -297,7 +298,7 @@ def _alarms(
             elif alarm.no_data is None and spec.tags[alarm.tag].value_type() in ("string", "bytes"):
                 message = f'tag "{alarm.tag}" of device "{spec.config.name}" is no number; only no_data can watch it'
                 source.wrong((*place, "tag"), f"{where}: tag", message)
-    return tuple(alarms), tuple(watches)
+    return tuple(alarms)
 
 
 def _watched(
@@ -314,3 +315,7 @@ def _watched(
             near = did_you_mean(pattern, names)
             source.wrong((*place, "devices", index), f"{where}: devices", f'no device is named "{pattern}"{near}')
     return [spec for spec in devices if any(fnmatchcase(spec.config.name, pattern) for pattern in section.devices)]
+
+
+_WITH_CHECKS: Mapping[str, Callable[..., tuple[Any, ...]]] = {"model": _models, "alarm": _alarms}
+"""Tables that are checked against others, too."""

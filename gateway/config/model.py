@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal
 
 from pydantic import model_validator
 
 from gateway.config.base import DeviceConfig, Section, ServiceConfig, SinkConfig, TagConfig, WatchConfig
 from gateway.config.fields import Account, Duration, Field, FilePath, Name, Period, Size
+from gateway.config.kinds import DRIVER, KINDS, PluginKind, PluginTypes
 from gateway.core.context import Context
 from gateway.core.errors import Problem
 
@@ -232,14 +233,12 @@ _CONDITIONS = ("high", "low", "rate", "no_data", "stuck")
 
 
 class CoreSections(Section):
-    """The file without what plugins declare; those tables are checked one by one with the plugin's types."""
+    """The register of the tables that belong to no plugin (`gateway.config.kinds` has the others). One that stands once has
+    its own name in Config, one that can stand several times has it with an "s"."""
 
     gateway: GatewaySection
     outbox: OutboxSection = OutboxSection()
     access: AccessSection = AccessSection()
-    sink: tuple[object, ...] = Field(default=(), strict=False)
-    device: tuple[object, ...] = Field(default=(), strict=False)
-    service: tuple[object, ...] = Field(default=(), strict=False)
     model: tuple[ModelSection, ...] = Field(default=(), strict=False)
     alarm: tuple[AlarmSection, ...] = Field(default=(), strict=False)
 
@@ -282,25 +281,15 @@ class Config:
         """First 8 hex digits of the hash, as records carry it."""
         return self.hash[:8]
 
+    def of_kind(self, kind: PluginKind) -> Sequence[Any]:
+        """The options of all that plugins of a kind do, such as of each device."""
+        found: Sequence[Any] = getattr(self, kind.field)
+        return [spec.config for spec in found] if kind is DRIVER else found
+
     @property
     def plugins(self) -> list[str]:
         """Names of the plugins that it uses."""
-        named = {spec.config.driver for spec in self.devices} | {sink.plugin for sink in self.sinks}
-        return sorted(named | {each.plugin for each in self.services} | {each.plugin for each in self.watches})
-
-
-class PluginTypes(Protocol):
-    """The look-up through which `config` learns the option types of plugins. All raise PluginError for a plugin that does
-    not load, and KeyError for a name that no plugin has."""
-
-    def drivers(self) -> Sequence[str]: ...
-    def sinks(self) -> Sequence[str]: ...
-    def services(self) -> Sequence[str]: ...
-    def watches(self) -> Sequence[str]: ...
-    def driver_types(self, name: str) -> tuple[type[DeviceConfig], type[TagConfig]]: ...
-    def sink_type(self, name: str) -> type[SinkConfig]: ...
-    def service_type(self, name: str) -> type[ServiceConfig]: ...
-    def watch_type(self, name: str) -> type[WatchConfig]: ...
+        return sorted({getattr(part, kind.key) for kind in KINDS for part in self.of_kind(kind)})
 
 
 LookUp = Callable[[GatewaySection], PluginTypes]

@@ -48,6 +48,11 @@ class Option:
     """A value for it, as TOML or JSON would write it; None when the declaration gives none."""
 
 
+def is_single(declared: Any) -> bool:
+    """Whether a table of this declared type stands once, not as one of several."""
+    return isinstance(declared, type)
+
+
 def options(model: type[BaseModel], without: type[BaseModel] | None = None) -> list[Option]:
     """The options of a table in the order of their declaration, without those that `without` has already unless the
     table declares them anew."""

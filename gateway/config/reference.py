@@ -11,9 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gateway.config.base import DeviceConfig, Secret, ServiceConfig, SinkConfig, TagConfig, WatchConfig
-from gateway.config.model import CoreSections, PluginTypes
-from gateway.config.options import Option, is_by_name, options, tables
+from gateway.config.base import Secret
+from gateway.config.kinds import KINDS, PluginKind, PluginTypes
+from gateway.config.model import CoreSections
+from gateway.config.options import Option, is_by_name, is_single, options, tables
 from gateway.core.errors import PluginError
 
 TOML_MARKER = (
@@ -55,56 +56,34 @@ class Chapter:
 
 def chapters(plugins: PluginTypes) -> list[Chapter]:
     """All options of a configuration with these plugins, in the order in which one writes a file."""
-    found = []
+    once: list[Chapter] = []
+    several: list[Chapter] = []
     for core in options(CoreSections):
-        section = next(tables(core.type), None)
-        if section is not None:
-            header = f"[{core.key}]" if isinstance(core.type, type) else f"[[{core.key}]]"
-            found.append(_chapter(f"`{header}`", header, section))
-    return [*found[:3], *_sinks(plugins), *_devices(plugins), *_services(plugins), *found[3:], *_watches(plugins)]
+        (section,) = tables(core.type)
+        header = f"[{core.key}]" if is_single(core.type) else f"[[{core.key}]]"
+        (once if is_single(core.type) else several).append(_chapter(f"`{header}`", header, section))
+    own = [chapter for kind in KINDS if not kind.among_core for chapter in _of_kind(kind, plugins)]
+    among = [
+        chapter for kind in KINDS if kind.among_core and plugins.names(kind) for chapter in _of_kind(kind, plugins)
+    ]
+    return [*once, *own, *several, *among]
 
 
-def _sinks(plugins: PluginTypes) -> Iterator[Chapter]:
-    yield _chapter("Every `[[sink]]`", "[[sink]]", SinkConfig)
-    for name in plugins.sinks():
+def _of_kind(kind: PluginKind, plugins: PluginTypes) -> Iterator[Chapter]:
+    """What all tables of this kind can say, then what those of each plugin can say beside it."""
+    header = f"[[{kind.table}]]"
+    table, *within = kind.options
+    common = _chapter(f"Every `{header}`{f' with `{kind.key}`' if kind.among_core else ''}", header, table)
+    yield Chapter(common.title, header, common.about, [*common.options, *(_TAG_TABLES if within else ())])
+    yield from (_chapter("Every tag", "", tag) for tag in within)
+    for name in plugins.names(kind):
         try:
-            yield _chapter(f'`[[sink]]` with `plugin = "{name}"`', "[[sink]]", plugins.sink_type(name), SinkConfig)
+            own, *own_within = plugins.options(kind, name)
         except PluginError:
             continue
-
-
-def _services(plugins: PluginTypes) -> Iterator[Chapter]:
-    yield _chapter("Every `[[service]]`", "[[service]]", ServiceConfig)
-    for name in plugins.services():
-        try:
-            options = plugins.service_type(name)
-        except PluginError:
-            continue
-        yield _chapter(f'`[[service]]` with `plugin = "{name}"`', "[[service]]", options, ServiceConfig)
-
-
-def _watches(plugins: PluginTypes) -> Iterator[Chapter]:
-    if names := plugins.watches():  # none is shipped
-        yield _chapter("Every `[[alarm]]` with `plugin`", "[[alarm]]", WatchConfig)
-    for name in names:
-        try:
-            options = plugins.watch_type(name)
-        except PluginError:
-            continue
-        yield _chapter(f'`[[alarm]]` with `plugin = "{name}"`', "[[alarm]]", options, WatchConfig)
-
-
-def _devices(plugins: PluginTypes) -> Iterator[Chapter]:
-    device = _chapter("Every `[[device]]`", "[[device]]", DeviceConfig)
-    yield Chapter(device.title, device.header, device.about, [*device.options, *_TAG_TABLES])
-    yield _chapter("Every tag", "", TagConfig)
-    for name in plugins.drivers():
-        try:
-            device_type, tag_type = plugins.driver_types(name)
-        except PluginError:
-            continue
-        yield _chapter(f'`[[device]]` with `driver = "{name}"`', "[[device]]", device_type, DeviceConfig)
-        yield _chapter(f'Tags of a device with `driver = "{name}"`', "", tag_type, TagConfig)
+        yield _chapter(f'`{header}` with `{kind.key} = "{name}"`', header, own, table)
+        for tag, base in zip(own_within, within, strict=True):
+            yield _chapter(f'Tags of a {kind.table} with `{kind.key} = "{name}"`', "", tag, base)
 
 
 def _chapter(title: str, header: str, model: type[BaseModel], without: type[BaseModel] | None = None) -> Chapter:

@@ -5,14 +5,15 @@ if/then, so that an editor underlines the wrong key and not the whole table; for
 if/then, the keys of all drivers stand beside it with what they have in common.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
 from gateway.config.devices import TAG_TABLES
-from gateway.config.model import CoreSections, PluginTypes
-from gateway.config.options import options, tables
+from gateway.config.kinds import DRIVER, KINDS, PluginKind, PluginTypes
+from gateway.config.model import CoreSections
+from gateway.config.options import is_single, options, tables
 from gateway.core.errors import PluginError
 
 Schema = dict[str, Any]
@@ -23,23 +24,16 @@ _DROPPED = ("title", "default", "examples", "discriminator")
 def schema(plugins: PluginTypes) -> Schema:
     """The schema of a configuration with the installed plugins; one that does not load is left out."""
     definitions: Schema = {}
-    drivers = {name: _device(name, plugins, definitions) for name in _loadable(plugins.drivers(), plugins.driver_types)}
-    sinks = {name: _sink(name, plugins, definitions) for name in _loadable(plugins.sinks(), plugins.sink_type)}
-    services = {}
-    for name in _loadable(plugins.services(), plugins.service_type):
-        _define(f"service-{name}", plugins.service_type(name), definitions)
-        services[name] = f"service-{name}"
     sections = {option.key: _core(option.type, option.key, definitions) for option in options(CoreSections)}
-    sections["device"] = {"type": "array", "minItems": 1, "items": _one_of("driver", drivers, definitions)}
-    sections["sink"] = {"type": "array", "items": _one_of("plugin", sinks, definitions)}
-    sections["service"] = {"type": "array", "items": _one_of("plugin", services, definitions)}
-    watches = {}
-    for name in _loadable(plugins.watches(), plugins.watch_type):
-        _define(f"alarm-{name}", plugins.watch_type(name), definitions)
-        watches[name] = f"alarm-{name}"
-    if watches:
-        limit, by_plugin = sections["alarm"]["items"], _one_of("plugin", watches, definitions)
-        sections["alarm"]["items"] = {"if": {"required": ["plugin"]}, "then": by_plugin, "else": limit}
+    for kind in KINDS:
+        choices = {name: _plugged(kind, name, types, definitions) for name, types in _loadable(kind, plugins)}
+        plugged = _one_of(kind.key, choices, definitions)
+        if not kind.among_core:
+            sections[kind.table] = {"type": "array", "items": plugged}
+        elif choices:
+            core = sections[kind.table]["items"]
+            sections[kind.table]["items"] = {"if": {"required": [kind.key]}, "then": plugged, "else": core}
+    sections[DRIVER.table]["minItems"] = 1
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Configuration of edge-gateway",
@@ -79,39 +73,33 @@ def _in_common(names: Iterable[str], definitions: Schema) -> Schema:
     return common
 
 
-def _loadable(names: Sequence[str], types: Callable[[str], object]) -> Iterator[str]:
-    for name in names:
+def _loadable(kind: PluginKind, plugins: PluginTypes) -> Iterator[tuple[str, tuple[type[Any], ...]]]:
+    for name in plugins.names(kind):
         try:
-            types(name)
+            yield name, plugins.options(kind, name)
         except (KeyError, PluginError):
             continue
-        yield name
 
 
 def _core(hint: Any, key: str, definitions: Schema) -> Schema:
-    section = next(tables(hint), None)
-    if section is None:
-        return {}
+    (section,) = tables(hint)
     reference = _define(key, section, definitions)
-    single = isinstance(hint, type)
-    return reference if single else {"type": "array", "items": reference}
+    return reference if is_single(hint) else {"type": "array", "items": reference}
 
 
-def _device(name: str, plugins: PluginTypes, definitions: Schema) -> str:
-    device_type, tag_type = plugins.driver_types(name)
-    tag = _define(f"tag-{name}", tag_type, definitions)
-    _define(f"device-{name}", device_type, definitions)
-    inline, file = TAG_TABLES
-    definitions[f"device-{name}"]["properties"] |= {
-        inline: {"type": "object", "description": "The tags by name.", "additionalProperties": tag},
-        file: {"type": "string", "description": "A CSV file with tags: one row a tag, the columns its options."},
-    }
-    return f"device-{name}"
-
-
-def _sink(name: str, plugins: PluginTypes, definitions: Schema) -> str:
-    _define(f"sink-{name}", plugins.sink_type(name), definitions)
-    return f"sink-{name}"
+def _plugged(kind: PluginKind, name: str, types: tuple[type[Any], ...], definitions: Schema) -> str:
+    """The name of the definition of a table that names this plugin; with tags in it, where the kind has them."""
+    table, *within = types
+    defined = f"{kind.table}-{name}"
+    tags = [_define(f"tag-{name}", tag, definitions) for tag in within]
+    _define(defined, table, definitions)
+    for tag in tags:
+        inline, file = TAG_TABLES
+        definitions[defined]["properties"] |= {
+            inline: {"type": "object", "description": "The tags by name.", "additionalProperties": tag},
+            file: {"type": "string", "description": "A CSV file with tags: one row a tag, the columns its options."},
+        }
+    return defined
 
 
 def _define(name: str, model: type[BaseModel], definitions: Schema) -> Schema:

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 from gateway.config.credentials import fingerprints, need_a_restart
 from gateway.config.diff import diff
+from gateway.config.kinds import CONNECTED
 from gateway.config.load import load
 from gateway.config.model import Config, GatewaySection
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.detect.fit import model_problems
 from gateway.plugin.discovery import Plugins
 
+NOT_WHILE_RUNNING = ("gateway", "outbox")
+"""Tables that are read at a start alone."""
 RESTART = "changing this needs a restart (systemctl restart edge-gateway)"
 
 
@@ -56,15 +59,11 @@ class Reloads:
         if newly_unfit := [problem for problem in unfit if problem.message not in self._unfit]:
             raise ConfigError(newly_unfit)
         change = diff(running, new)
-        if change.gateway or change.outbox:
-            keys = [*(f"[gateway] {key}" for key in change.gateway), *(f"[outbox] {key}" for key in change.outbox)]
+        keys = [f"[{table}] {key}" for table in NOT_WHILE_RUNNING for key in change.keys[table]]
+        if keys:
             raise GatewayError(f"{', '.join(keys)}: {RESTART}")
         credentials = fingerprints(new)
-        changed = {
-            *(f"device {name}" for name in change.devices.changed),
-            *(f"sink {name}" for name in change.sinks.changed),
-            *(f"service {name}" for name in change.services.changed),
-        }
+        changed = {f"{kind.table} {name}" for kind in CONNECTED for name in change.parts[kind.table].changed}
         renewed = frozenset(
             where
             for where, now in credentials.items()

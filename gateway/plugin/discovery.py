@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import gateway
-from gateway.config.base import DeviceConfig, ServiceConfig, SinkConfig, TagConfig, WatchConfig
+from gateway.config.kinds import DRIVER, SERVICE, SINK, WATCH, PluginKind
 from gateway.core.errors import PluginError
 from gateway.core.text import cleaned
 from gateway.plugin.content import content_hash
 from gateway.plugin.driver import Driver, option_types
-from gateway.plugin.loading import Loaded, PluginClass, load, load_installed
+from gateway.plugin.kinds import PluginClass, contract_of
+from gateway.plugin.loading import Loaded, load, load_installed
 from gateway.plugin.ownership import refuse_untrusted, refuse_untrusted_directory
 from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
@@ -32,7 +33,6 @@ from gateway.plugin.watch import Watch
 ENTRY_POINTS = "edge_gateway.plugins"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
-Kind = Literal["driver", "sink", "service", "watch"]
 Source = Literal["shipped", "directory", "installed"]
 _THE_SOURCE = {"shipped": "a shipped plugin", "directory": "one in plugin_dirs", "installed": "an installed package"}
 
@@ -42,8 +42,8 @@ class PluginInfo:
     """One plugin, as `plugin list` shows it."""
 
     name: str
-    kind: Kind | Literal[""]
-    """Empty while parked."""
+    kind: str
+    """The name of its kind; empty while parked."""
     source: Source
     origin: str
     """Its file or folder, or the object that an installed package names."""
@@ -72,7 +72,7 @@ def shipped_plugins() -> Path:
 
 
 class Plugins:
-    """All plugins that this gateway can use. A `gateway.config.model.PluginTypes`.
+    """All plugins that this gateway can use. A `gateway.config.kinds.PluginTypes`.
 
     What takes a name raises KeyError for a name that no plugin has, and PluginError for one that is parked, or that is a
     plugin of the other kind.
@@ -101,55 +101,27 @@ class Plugins:
 
     def driver(self, name: str) -> type[Driver[Any, Any]]:
         """The driver of this name."""
-        return cast(type[Driver[Any, Any]], self._of_kind(name, "driver"))
+        return cast(type[Driver[Any, Any]], self._of_kind(name, DRIVER))
 
     def sink(self, name: str) -> type[Sink[Any]]:
         """The sink of this name."""
-        return cast(type[Sink[Any]], self._of_kind(name, "sink"))
+        return cast(type[Sink[Any]], self._of_kind(name, SINK))
 
     def service(self, name: str) -> type[Service[Any]]:
         """The service of this name."""
-        return cast(type[Service[Any]], self._of_kind(name, "service"))
+        return cast(type[Service[Any]], self._of_kind(name, SERVICE))
 
     def watch(self, name: str) -> type[Watch[Any]]:
         """The watch of this name."""
-        return cast(type[Watch[Any]], self._of_kind(name, "watch"))
+        return cast(type[Watch[Any]], self._of_kind(name, WATCH))
 
-    def driver_types(self, name: str) -> tuple[type[DeviceConfig], type[TagConfig]]:
-        """The option types of a driver: of its devices, and of their tags."""
-        device, tag = option_types(self.driver(name))
-        return device, tag
+    def names(self, kind: PluginKind) -> Sequence[str]:
+        """Names of all plugins of a kind that work; imports every plugin."""
+        return [info.name for info in self.all() if info.kind == kind.name]
 
-    def sink_type(self, name: str) -> type[SinkConfig]:
-        """The option type of a sink."""
-        (options,) = option_types(self.sink(name))
-        return cast(type[SinkConfig], options)
-
-    def service_type(self, name: str) -> type[ServiceConfig]:
-        """The option type of a service."""
-        (options,) = option_types(self.service(name))
-        return cast(type[ServiceConfig], options)
-
-    def watch_type(self, name: str) -> type[WatchConfig]:
-        """The option type of a watch."""
-        (options,) = option_types(self.watch(name))
-        return cast(type[WatchConfig], options)
-
-    def drivers(self) -> Sequence[str]:
-        """Names of all drivers that work; imports every plugin."""
-        return [info.name for info in self.all() if info.kind == "driver"]
-
-    def sinks(self) -> Sequence[str]:
-        """Names of all sinks that work; imports every plugin."""
-        return [info.name for info in self.all() if info.kind == "sink"]
-
-    def services(self) -> Sequence[str]:
-        """Names of all services that work; imports every plugin."""
-        return [info.name for info in self.all() if info.kind == "service"]
-
-    def watches(self) -> Sequence[str]:
-        """Names of all watches that work; imports every plugin."""
-        return [info.name for info in self.all() if info.kind == "watch"]
+    def options(self, kind: PluginKind, name: str) -> tuple[type[Any], ...]:
+        """The option types of a plugin of this kind."""
+        return option_types(self._of_kind(name, kind))
 
     def all(self) -> list[PluginInfo]:
         """Every plugin by name, parked ones with their error; imports every plugin."""
@@ -184,13 +156,15 @@ class Plugins:
         except PluginError as error:
             return replace(info, error=str(error))
         own = gateway.__version__ if found.source == "shipped" else ""
-        return replace(info, kind=_kind(loaded.cls), version=found.version or loaded.version or own, doc=loaded.doc)
+        return replace(
+            info, kind=contract_of(loaded.cls).kind.name, version=found.version or loaded.version or own, doc=loaded.doc
+        )
 
-    def _of_kind(self, name: str, kind: str) -> PluginClass:
+    def _of_kind(self, name: str, kind: PluginKind) -> PluginClass:
         cls = self._load(name).cls
-        if (own := _kind(cls)) != kind:
-            table = {"driver": "[[device]]", "watch": "[[alarm]]"}.get(own, f"[[{own}]]")
-            raise PluginError(f'plugin "{name}" is a {own}, not a {kind}: name it in a {table} table')
+        own = contract_of(cls).kind
+        if own is not kind:
+            raise PluginError(f'plugin "{name}" is a {own.name}, not a {kind.name}: name it in a [[{own.table}]] table')
         return cls
 
     def _load(self, name: str) -> Loaded:
@@ -211,16 +185,6 @@ class Plugins:
             return self._usable[name].load()
         except PluginError as error:
             return error
-
-
-def _kind(cls: PluginClass) -> Kind:
-    kinds: tuple[tuple[type[Any], Kind], ...] = (
-        (Driver, "driver"),
-        (Sink, "sink"),
-        (Service, "service"),
-        (Watch, "watch"),
-    )
-    return next(kind for base, kind in kinds if issubclass(cls, base))
 
 
 def _taken(found: _Found, first: _Found) -> str:

@@ -1,27 +1,22 @@
-"""From a plugin's file or folder to its one Driver, Sink, Service or Watch class."""
+"""From a plugin's file or folder to its one class, of one of the kinds (`gateway.plugin.kinds`)."""
 
 import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gateway.config.base import DeviceConfig, ServiceConfig, SinkConfig, TagConfig, WatchConfig
 from gateway.core.errors import PluginError
-from gateway.plugin.driver import Driver, option_types
-from gateway.plugin.service import Service
-from gateway.plugin.sink import Sink
-from gateway.plugin.watch import Watch
+from gateway.plugin.driver import option_types
+from gateway.plugin.kinds import BASES, IN_WORDS, PluginClass, contract_of
 
 PACKAGE = "edge_gateway_plugins"
 """Plugins that are loaded by path are modules of this package, whatever their directory is."""
-
-PluginClass = type[Driver[Any, Any]] | type[Sink[Any]] | type[Service[Any]] | type[Watch[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +59,9 @@ def load_installed(point: EntryPoint) -> Loaded:
         found = point.load()
         if isinstance(found, ModuleType):
             return _loaded(_choose(found, origin), found)
-        if isinstance(found, type) and issubclass(found, Driver | Sink | Service | Watch):
+        if isinstance(found, type) and issubclass(found, BASES):
             return _loaded(_complete(found, origin), sys.modules[found.__module__])
-        raise PluginError(
-            f'plugin "{point.name}": {point.value} is neither a module nor a Driver, Sink, Service or Watch class'
-        )
+        raise PluginError(f'plugin "{point.name}": {point.value} is neither a module nor a {IN_WORDS} class')
 
     loaded: Loaded = _attempt(point.name, origin, find)
     return loaded
@@ -145,34 +138,26 @@ def _choose(module: ModuleType, origin: Path) -> PluginClass:
         return _complete(found[0], origin)
     if not found:
         raise PluginError(
-            f'plugin "{origin.stem}": {module.__file__} holds no Driver, Sink, Service or Watch class: '
+            f'plugin "{origin.stem}": {module.__file__} holds no {IN_WORDS} class: '
             "write class Name(Driver[MyDevice, MyTag]), or import it there"
         )
     names = " and ".join(sorted(f"{cls.__name__} ({_line(cls)})" for cls in found))
     raise PluginError(
-        f'plugin "{origin.stem}": holds {names}, but a plugin is one Driver, Sink, Service or Watch: '
+        f'plugin "{origin.stem}": holds {names}, but a plugin is one {IN_WORDS}: '
         "make two plugins of it, or start the name of a common base with an underscore"
     )
 
 
 def _classes(module: ModuleType) -> Iterator[PluginClass]:
-    """The Driver, Sink, Service and Watch classes of a plugin's own, without bases that start with an underscore."""
+    """The plugin classes of a plugin's own, without bases that start with an underscore."""
     for name, value in vars(module).items():
         if (
             isinstance(value, type)
-            and issubclass(value, Driver | Sink | Service | Watch)
+            and issubclass(value, BASES)
             and not name.startswith("_")
             and re.match(rf"{re.escape(module.__name__)}(\.|$)", value.__module__)
         ):
             yield value
-
-
-_OPTIONS: Mapping[type[Any], tuple[type[Any], ...]] = {
-    Driver: (DeviceConfig, TagConfig),
-    Sink: (SinkConfig,),
-    Service: (ServiceConfig,),
-    Watch: (WatchConfig,),
-}
 
 
 def _complete(cls: PluginClass, origin: Path) -> PluginClass:
@@ -181,31 +166,22 @@ def _complete(cls: PluginClass, origin: Path) -> PluginClass:
         types = option_types(cls)
     except TypeError as error:
         raise PluginError(f'plugin "{origin.stem}": {_line(cls)}: {error}') from error
-    bases: tuple[type[Any], ...] = next(bases for kind, bases in _OPTIONS.items() if issubclass(cls, kind))
-    for base, given in zip(bases, types, strict=False):
+    contract = contract_of(cls)
+    for base, given in zip(contract.kind.options, types, strict=False):
         if not (isinstance(given, type) and issubclass(given, base)):
             raise PluginError(
                 f'plugin "{origin.stem}": {_line(cls)}: {cls.__name__} is given {given} for its options: derive a class '
                 f"from {base.__name__}, or name {base.__name__} itself"
             )
-    missing = [name for name in _required(cls) if name not in _implemented(cls)]
+    implemented = _implemented(cls)
+    missing = [needed[0] for needed in contract.needs if not implemented.intersection(needed)]
     if missing:
         raise PluginError(f'plugin "{origin.stem}": {_line(cls)}: {cls.__name__} lacks {" and ".join(missing)}')
     return cls
 
 
-def _required(cls: PluginClass) -> tuple[str, ...]:
-    if issubclass(cls, Sink):
-        return ("connect", "serve", "send")
-    if issubclass(cls, Service):
-        return ("run",)
-    if issubclass(cls, Watch):
-        return ("seen",)
-    return ("connect",) if "stream" in cls.can else ("connect", "read")
-
-
 def _implemented(cls: PluginClass) -> set[str]:
-    return {name for base in cls.__mro__ if base not in (Driver, Sink, Service, Watch, object) for name in vars(base)}
+    return {name for base in cls.__mro__ if base not in (*BASES, object) for name in vars(base)}
 
 
 def _line(cls: type) -> str:

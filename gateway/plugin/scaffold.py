@@ -6,14 +6,24 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 
+from gateway.config.kinds import DRIVER
 from gateway.core.errors import PluginError
 from gateway.plugin.discovery import NAME, shipped_plugins
+from gateway.plugin.kinds import CONTRACTS
 
 _SUFFIX = ".txt"  # so that no tool takes a template for code
 
 
-def write_scaffold(name: str, directory: Path, *, sink: bool = False) -> list[Path]:
-    """Write the folder `directory/name` and return its files.
+_TEMPLATES = files("gateway.plugin") / "templates"
+
+
+def kinds() -> list[str]:
+    """Names of the kinds of plugins for which there is one; the first is what is meant unless another is named."""
+    return [each.kind.name for each in CONTRACTS if (_TEMPLATES / each.kind.name).is_dir()]
+
+
+def write_scaffold(name: str, directory: Path, kind: str = DRIVER.name) -> list[Path]:
+    """Write the folder `directory/name`, with a plugin of one of `kinds`, and return its files.
 
     Raises PluginError for a name that no plugin can have, and when the folder is there already; OSError when it cannot be
     written.
@@ -28,8 +38,7 @@ def write_scaffold(name: str, directory: Path, *, sink: bool = False) -> list[Pa
         "title": name.replace("_", " "),
         "Class": name.title().replace("_", ""),
     }
-    template = files("gateway.plugin") / "templates" / ("sink" if sink else "driver")
-    return _fill(template, folder, words)
+    return _fill(_TEMPLATES / kind, folder, words)
 
 
 def _check(name: str) -> None:

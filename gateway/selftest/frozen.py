@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway import __version__
+from gateway.config.kinds import SINK
 from gateway.config.model import GatewaySection
 from gateway.core.live import LiveTable
 from gateway.core.tag import Device
@@ -101,7 +102,7 @@ async def _publishing(outbox: Outbox, device: Device, far: FarSide) -> AsyncIter
     plugins = Plugins()
     options = {"name": "selftest", "plugin": "mqtt", "host": "127.0.0.1", "port": far.port, "protocol": "5"}
     publisher = Publisher(
-        plugins.sink_type("mqtt").model_validate({**options, "window": 50, "ack_timeout": f"{ACK_TIMEOUT:g}s"}),
+        plugins.options(SINK, "mqtt")[0].model_validate({**options, "window": 50, "ack_timeout": f"{ACK_TIMEOUT:g}s"}),
         plugins.sink("mqtt"),
         outbox,
         SinkSurroundings(

@@ -3,10 +3,10 @@ configuration becomes a test by two files."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from gateway.acquire.probe import unbound
-from gateway.config.base import DeviceConfig, TagConfig
+from gateway.config.kinds import DRIVER, PluginKind
 from gateway.config.load import load
 from gateway.core.errors import ConfigError
 from gateway.plugin.driver import Driver, option_types
@@ -39,20 +39,10 @@ class _OneDriver:
         self._name = name
         self._driver = driver
 
-    def drivers(self) -> Sequence[str]:
-        return [self._name]
+    def names(self, kind: PluginKind) -> Sequence[str]:
+        return [self._name] if kind is DRIVER else []
 
-    def driver_types(self, name: str) -> tuple[type[DeviceConfig], type[TagConfig]]:
-        if name != self._name:
+    def options(self, kind: PluginKind, name: str) -> tuple[type[Any], ...]:
+        if name not in self.names(kind):
             raise KeyError(name)
-        device, tag = option_types(self._driver)
-        return device, tag
-
-    def none(self) -> Sequence[str]:
-        return []
-
-    def unknown(self, name: str) -> NoReturn:
-        raise KeyError(name)
-
-    sinks = services = watches = none
-    sink_type = service_type = watch_type = unknown
+        return option_types(self._driver)

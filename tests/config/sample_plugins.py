@@ -7,6 +7,7 @@ from pydantic import field_validator
 
 from gateway.config.base import DeviceConfig, Secret, Section, ServiceConfig, SinkConfig, TagConfig, WatchConfig
 from gateway.config.fields import Duration, Field, FilePath
+from gateway.config.kinds import DRIVER, SERVICE, SINK, WATCH, PluginKind
 from gateway.config.model import GatewaySection
 from gateway.core.errors import PluginError
 
@@ -83,36 +84,24 @@ class BrokerSink(SinkConfig):
     """Silence."""
 
 
+TYPES: dict[PluginKind, dict[str, tuple[type[Any], ...]]] = {
+    DRIVER: {"plc": (PlcDevice, PlcTag), "server": (ServerDevice, NodeTag)},
+    SINK: {"broker": (BrokerSink,)},
+    SERVICE: {"page": (ServiceConfig,)},
+    WATCH: {"noisy": (WatchConfig,)},
+}
+
+
 class SamplePlugins:
     """A `PluginTypes` with the drivers plc, server and broken, and the sink broker."""
 
-    def drivers(self) -> Sequence[str]:
-        return ["plc", "server"]
+    def names(self, kind: PluginKind) -> Sequence[str]:
+        return [*TYPES[kind]]
 
-    def sinks(self) -> Sequence[str]:
-        return ["broker"]
-
-    def services(self) -> Sequence[str]:
-        return ["page"]
-
-    def watches(self) -> Sequence[str]:
-        return ["noisy"]
-
-    def watch_type(self, name: str) -> type[WatchConfig]:
-        return {"noisy": WatchConfig}[name]
-
-    def service_type(self, name: str) -> type[ServiceConfig]:
-        return {"page": ServiceConfig}[name]
-
-    def driver_types(self, name: str) -> tuple[type[DeviceConfig], type[TagConfig]]:
-        if name == "broken":
+    def options(self, kind: PluginKind, name: str) -> tuple[type[Any], ...]:
+        if (kind, name) == (DRIVER, "broken"):
             raise PluginError('plugin "broken": broken.py:3: name "oops" is not defined')
-        types: dict[str, tuple[type[DeviceConfig], type[TagConfig]]]
-        types = {"plc": (PlcDevice, PlcTag), "server": (ServerDevice, NodeTag)}
-        return types[name]
-
-    def sink_type(self, name: str) -> type[SinkConfig]:
-        return {"broker": BrokerSink}[name]
+        return TYPES[kind][name]
 
 
 def look_up(section: GatewaySection) -> SamplePlugins:

@@ -48,4 +48,4 @@ def test_a_new_model_file_under_the_old_name_is_a_change(tmp_path: Path) -> None
     (tmp_path / "m.onnx").write_bytes(b"1")
     old = config(tmp_path, GOOD + MODEL)
     (tmp_path / "m.onnx").write_bytes(b"2")
-    assert diff(old, config(tmp_path, GOOD + MODEL)).models.changed == (str(tmp_path / "m.onnx"),)
+    assert diff(old, config(tmp_path, GOOD + MODEL)).parts["model"].changed == (str(tmp_path / "m.onnx"),)

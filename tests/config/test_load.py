@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.config.kinds import DRIVER, PluginKind
 from gateway.config.load import load, plugin_places, remarks
 from gateway.config.model import Config, GatewaySection
 from gateway.config.source import Source
@@ -90,8 +91,10 @@ def test_plugin_folders_count_also_while_other_keys_of_the_gateway_are_wrong(tmp
 
 
 class Broken(SamplePlugins):
-    def driver_types(self, name: str) -> tuple[type, type]:
-        raise PluginError("plc.py:1: no module named plc")
+    def options(self, kind: PluginKind, name: str) -> tuple[type, ...]:
+        if kind is DRIVER:
+            raise PluginError("plc.py:1: no module named plc")
+        return super().options(kind, name)
 
 
 def test_a_device_whose_plugin_does_not_load_is_parked_and_the_rest_stands(tmp_path: Path) -> None:

@@ -103,10 +103,10 @@ def outcomes(tmp_path_factory):
     directory = tmp_path_factory.mktemp("plugins")
     chosen = ["unspoilt_driver", "unspoilt_sink"]
     write_scaffold("unspoilt_driver", directory)
-    write_scaffold("unspoilt_sink", directory, sink=True)
+    write_scaffold("unspoilt_sink", directory, "sink")
     for sink, spoilt in ((False, DRIVERS), (True, SINKS)):
         for name, (old, new, promise) in spoilt.items():
-            write_scaffold(name, directory, sink=sink)
+            write_scaffold(name, directory, "sink" if sink else "driver")
             test = directory / name / "tests" / f"test_{name}.py"
             spoil(directory / name / "__init__.py", old, new)
             spoil(test, " = load_plugin(HERE)", " = load_plugin(HERE)\n    patience = 0.5\n    attacked_for = 2.0")

@@ -10,6 +10,8 @@ from importlib.metadata import entry_points
 
 import pytest
 
+from gateway.config import kinds
+from gateway.config.kinds import DRIVER
 from gateway.core.errors import PluginError
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import option_types
@@ -64,7 +66,7 @@ def test_a_dropped_in_file_answers_to_its_file_name(directory):
     drop(directory, "acme_scale.py", GOOD)
     plugins = Plugins([directory])
     assert plugins.driver("acme_scale").__name__ == "Good"
-    assert "acme_scale" in plugins.drivers()
+    assert "acme_scale" in plugins.names(DRIVER)
     (info,) = [info for info in plugins.all() if info.name == "acme_scale"]
     assert (info.kind, info.doc, info.error, info.source) == ("driver", "Good for nothing.", "", "directory")
 
@@ -90,7 +92,7 @@ def test_a_folder_imports_its_own_files(directory):
             async def read(self, tags): ...
         """,
     )
-    device, _ = Plugins([directory]).driver_types("press")
+    device, _ = Plugins([directory]).options(DRIVER, "press")
     assert device.__name__ == "PressConfig"
 
 
@@ -125,7 +127,7 @@ def test_sinks_and_drivers_are_told_apart(directory):
     drop(directory, "nowhere.py", SINK)
     drop(directory, "good.py", GOOD)
     plugins = Plugins([directory])
-    assert plugins.sink_type("nowhere").__name__ == "SinkConfig"
+    assert plugins.options(kinds.SINK, "nowhere")[0].__name__ == "SinkConfig"
     with pytest.raises(PluginError, match=r'"nowhere" is a sink, not a driver: name it in a \[\[sink\]\] table'):
         plugins.driver("nowhere")
     with pytest.raises(PluginError, match=r'"good" is a driver, not a sink: name it in a \[\[device\]\] table'):
@@ -142,8 +144,8 @@ def test_nothing_is_imported_until_it_is_asked_for(directory):
 
 def test_shipped_drivers_load_without_their_heavy_libraries():
     code = (
-        "import sys; from gateway.plugin.discovery import Plugins; p = Plugins()\n"
-        "assert 'simulated' in p.drivers()\n"
+        "import sys; from gateway.config.kinds import DRIVER; from gateway.plugin.discovery import Plugins; p = Plugins()\n"
+        "assert 'simulated' in p.names(DRIVER)\n"
         "print([info.error for info in p.all() if info.error])\n"
         "print([m for m in ('asyncua', 'onnxruntime', 'pymodbus') if m in sys.modules])"
     )
@@ -198,7 +200,7 @@ def test_a_broken_plugin_is_parked_with_file_line_and_cause(directory, code, tol
     drop(directory, "good.py", GOOD)
     plugins = Plugins([directory])
     assert re.search(told, parked(plugins, "bad"))
-    assert {"good", "simulated"} <= set(plugins.drivers())
+    assert {"good", "simulated"} <= set(plugins.names(DRIVER))
 
 
 def test_a_plugin_that_was_mended_works_with_the_next_look(directory):
@@ -222,7 +224,7 @@ def test_what_everybody_can_write_to_is_refused(directory, target):
     plugins = Plugins([directory])
     (error,) = plugins.parked()
     assert f"chmod o-w {path.resolve() if target == '.' else path}" in error
-    working = {"good", "folder"} & set(plugins.drivers())
+    working = {"good", "folder"} & set(plugins.names(DRIVER))
     assert working == {".": set(), "good.py": {"folder"}}.get(target, {"good"})
 
 

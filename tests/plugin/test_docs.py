@@ -20,7 +20,7 @@ def blocks(language):
 
 def test_the_code_shown_is_what_plugin_new_writes(tmp_path):
     write_scaffold("acme_scale", tmp_path)
-    write_scaffold("acme_archive", tmp_path, sink=True)
+    write_scaffold("acme_archive", tmp_path, "sink")
     written = ["acme_scale/__init__.py", "acme_scale/tests/test_acme_scale.py", "acme_archive/__init__.py"]
     driver, its_test, plc, sink, service, watch = blocks("python")
     assert [driver, its_test, sink] == [(tmp_path / name).read_text() for name in written]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import gateway
+from gateway.config.kinds import DRIVER, SINK
 from gateway.core.errors import PluginError
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.scaffold import write_scaffold
@@ -27,7 +28,7 @@ def run(*command, cwd):
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("sink", [False, True], ids=["driver", "sink"])
 def test_a_new_plugin_passes_its_contract_suite_unchanged(tmp_path, sink):
-    write_scaffold("acme_scale", tmp_path, sink=sink)
+    write_scaffold("acme_scale", tmp_path, "sink" if sink else "driver")
     told = run("pytest", "-q", "-p", "no:cacheprovider", "acme_scale", cwd=tmp_path)
     assert " passed" in told
     assert "failed" not in told
@@ -36,7 +37,7 @@ def test_a_new_plugin_passes_its_contract_suite_unchanged(tmp_path, sink):
 
 @pytest.mark.parametrize("sink", [False, True], ids=["driver", "sink"])
 def test_a_new_plugin_is_found_and_works_at_the_next_look(tmp_path, sink):
-    written = write_scaffold("acme_scale", tmp_path / "plugins", sink=sink)
+    written = write_scaffold("acme_scale", tmp_path / "plugins", "sink" if sink else "driver")
     assert sorted(str(path.relative_to(tmp_path / "plugins")) for path in written) == [
         "acme_scale/README.md",
         "acme_scale/__init__.py",
@@ -44,9 +45,7 @@ def test_a_new_plugin_is_found_and_works_at_the_next_look(tmp_path, sink):
         "acme_scale/sample.toml",
         "acme_scale/tests/test_acme_scale.py",
     ]
-    assert "acme_scale" in (
-        Plugins([tmp_path / "plugins"]).sinks() if sink else Plugins([tmp_path / "plugins"]).drivers()
-    )
+    assert "acme_scale" in (Plugins([tmp_path / "plugins"]).names(SINK if sink else DRIVER))
 
 
 @pytest.mark.parametrize("name", ["Acme", "acme-scale", "1st", "class", "", "../up", "simulated"])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway.cli.config import command_reference
-from gateway.config.model import PluginTypes
+from gateway.config.kinds import PluginTypes
 from gateway.config.reference import MARKDOWN_MARKER, TOML_MARKER, markdown, renewed, toml
 from gateway.plugin.discovery import Plugins
 

@@ -1,0 +1,39 @@
+"""The kinds of plugins as classes: what each derives from, and what it has to implement."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.config.kinds import DRIVER, SERVICE, SINK, WATCH, PluginKind
+from gateway.plugin.driver import Driver
+from gateway.plugin.service import Service
+from gateway.plugin.sink import Sink
+from gateway.plugin.watch import Watch
+
+PluginClass = type[Driver[Any, Any]] | type[Sink[Any]] | type[Service[Any]] | type[Watch[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a plugin of a kind has to be."""
+
+    kind: PluginKind
+    base: type[Any]
+    needs: tuple[tuple[str, ...], ...]
+    """Methods that the gateway cannot do without; of several in one place one is enough, the first the usual one."""
+
+
+CONTRACTS = (
+    Contract(DRIVER, Driver, (("connect",), ("read", "stream"))),
+    Contract(SINK, Sink, (("connect",), ("serve",), ("send",))),
+    Contract(SERVICE, Service, (("run",),)),
+    Contract(WATCH, Watch, (("seen",),)),
+)
+BASES = tuple(each.base for each in CONTRACTS)
+_NAMES = [base.__name__ for base in BASES]
+IN_WORDS = f"{', '.join(_NAMES[:-1])} or {_NAMES[-1]}"
+"""What a plugin can be, for a person."""
+
+
+def contract_of(cls: type[Any]) -> Contract:
+    """The one that a plugin's class has to keep."""
+    return next(each for each in CONTRACTS if issubclass(cls, each.base))
