@@ -14,6 +14,7 @@ from ..address import parse_member
 from ..config import NodeConfig
 from ..session.errors import LacksError, in_words, name_of
 from ..session.session import Session
+from ..values.kinds import TEXTS
 from ..values.plain import TYPES, plain, type_of, type_of_member
 from ..values.structures import Types
 from ..values.value_part import NoSuchPartError, element_of, member_of
@@ -69,7 +70,7 @@ async def describe_tags(session: Session, tags: Sequence[Tag], *, anew: bool = F
     while at < len(open_ones) and (not at or asyncio.get_running_loop().time() < until):
         some = open_ones[at : at + DESCRIBED]
         at += len(some)
-        told = await describe_nodes(session, [node for _, node in some], [tag.config for tag, _ in some])
+        told = await describe_nodes(session, [node for _, node in some], [tag.config for tag, _ in some], agreed=anew)
         found |= {tag: what for (tag, _), what in zip(some, told, strict=True) if what is not None and what.type}
     async for tag, _ in unhurried(known):
         if tag not in found and (what := before.get(_key(tag))) is not None:
@@ -94,10 +95,11 @@ def _key(tag: Tag) -> str:
 
 
 async def describe_nodes(
-    session: Session, nodes: Sequence[ua.NodeId], tags: Sequence[NodeConfig] = ()
+    session: Session, nodes: Sequence[ua.NodeId], tags: Sequence[NodeConfig] = (), *, agreed: bool = False
 ) -> list[Found | None]:
     """What is known of each node, or of the part that its tag takes, an array's type being empty; None for one that has no
-    value that a tag can have. The session learns the types that the server defines for them."""
+    value that a tag can have, and, where that is to be `agreed`, for one whose value is a text though its type is declared as
+    a number, or the reverse. The session learns the types that the server defines for them."""
     count = len(nodes)
     ranges = [tag.index_range for tag in tags] or [None] * count
     wanted = [(*each, part) for each, part in zip(_each(nodes, "Value"), ranges, strict=True)]
@@ -115,6 +117,8 @@ async def describe_nodes(
     found: list[Found | None] = []
     for row, declared_type in enumerate(declared):
         kind = _type(session.types, _variant(values[row], elements[row]), declared_type, paths[row])
+        if agreed and kind is not None and not _agrees(kind, session.types, declared_type, paths[row]):
+            kind = None
         names = _names(session.types, declared_type, paths[row])
         description = " ".join(filter(None, (_text(descriptions[row]), names)))
         found.append(None if kind is None else Found(kind, units[row], description))
@@ -187,6 +191,12 @@ def _type(types: Types, variant: ua.Variant | None, declared: ua.NodeId, path: S
         declared = types.encodings.get(variant.Value.TypeId, declared)
     told = TYPES.get(_built_in(types, declared, path))
     return type_of_member(member) if told is None or isinstance(member, list) else told
+
+
+def _agrees(kind: str, types: Types, declared: ua.NodeId, path: Sequence[str | int]) -> bool:
+    """Whether a value of this kind is one of the declared type, as far as that says so: a text, or a number."""
+    told = TYPES.get(_built_in(types, declared, path))
+    return told is None or (kind in TEXTS) == (told in TEXTS)
 
 
 def _built_in(types: Types, declared: ua.NodeId, path: Sequence[str | int]) -> ua.VariantType | None:

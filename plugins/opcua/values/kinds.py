@@ -12,7 +12,8 @@ from .blocks import Block
 BAD_TYPE_MISMATCH = 0x8074_0000
 SEMANTICS = 0x4000
 """Info bit of a status code: what the variable means, such as its unit, has changed (OPC 10000-4 §7.39)."""
-_TEXTS = ("string", "bytes")
+TEXTS = ("string", "bytes")
+"""Types of tags whose values are no numbers."""
 
 
 class Kinds:
@@ -20,7 +21,7 @@ class Kinds:
 
     def __init__(self, tags: Sequence[Tag]) -> None:
         self._types = [tag.type for tag in tags]
-        self._texts = np.array([type_ in _TEXTS for type_ in self._types], np.bool_)
+        self._texts = np.array([type_ in TEXTS for type_ in self._types], np.bool_)
         self._any_texts = bool(self._texts.any())
 
     def judge(self, block: Block, rows: NDArray[np.intp] | None = None) -> list[int]:
@@ -40,5 +41,5 @@ class Kinds:
 
     def _is_no_number(self, block: Block, at: int, row: int) -> bool:
         type_ = self._types[row]
-        known = bool(type_) and type_ not in _TEXTS
+        known = bool(type_) and type_ not in TEXTS
         return known and not isinstance(block.exact[at], int) and bool(block.quality[at] < quality.BAD)
