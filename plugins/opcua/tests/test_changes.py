@@ -13,7 +13,7 @@ from gateway.supervise import running
 from gateway.testing import eventually
 from plugins.opcua import OpcUa
 from plugins.opcua.config import NodeConfig, OpcUaConfig
-from plugins.opcua.requests import polling
+from plugins.opcua.requests import changes, polling
 from plugins.opcua.requests.event_fields import NAMES
 from plugins.opcua.subscribe import items
 from tests.peers.opcua_hostile import published
@@ -92,6 +92,8 @@ class Plant:
     def __init__(self) -> None:
         self.known = {"T0", "T1"}
         self.kind = ua.VariantType.Double
+        self.content: object = 2
+        self.declared: ua.NodeId | None = None
         self.names = ["http://opcfoundation.org/UA/", "urn:a", "http://peer.example/plant"]
         self.changes: list[object] = []
         """Events that wait to be published, each by its own publish answer."""
@@ -104,8 +106,11 @@ class Plant:
             return ua.DataValue()
         if wanted.NodeId.Identifier not in self.known:
             return ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadNodeIdUnknown))
-        value = ua.Variant(2, self.kind) if wanted.AttributeId == ua.AttributeIds.Value else None
-        return ua.DataValue(value)
+        if wanted.AttributeId == ua.AttributeIds.Value:
+            return ua.DataValue(ua.Variant(self.content, self.kind))
+        if wanted.AttributeId == ua.AttributeIds.DataType and self.declared:
+            return ua.DataValue(ua.Variant(self.declared))
+        return ua.DataValue()
 
     def read(self, asked):
         return ua.ReadResponse(Results=[self.value(each) for each in asked.Parameters.NodesToRead])
@@ -166,6 +171,25 @@ async def test_a_polled_node_that_is_of_another_type_when_it_comes_back_is_asked
             await eventually(lambda: road.live["plc"].device.tags[1].type == "int32")
             await eventually(lambda: not road.live["plc"].quality.any())
             assert len(server.connections) == 2
+
+
+async def test_a_polled_value_of_another_kind_is_a_new_type_only_where_the_server_declares_that(monkeypatch):
+    monkeypatch.setattr(changes, "LOOK_EVERY", 0.2)
+    plant, road = Plant(), Road()
+    plant.declared = ua.NodeId(ua.ObjectIds.Double)
+    async with plant.serve() as server:
+        acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
+        await acquirer.apply([spec(server.port, "T0", acquisition="poll")])
+        async with running(acquirer.run()):
+            await eventually(lambda: road.live["plc"].device.tags[0].type == "float64")
+            looks = len(server.kinds("TranslateBrowsePathsToNodeIdsRequest"))
+            plant.kind, plant.content = ua.VariantType.String, "open"
+            await eventually(lambda: len(server.kinds("TranslateBrowsePathsToNodeIdsRequest")) >= looks + 2)
+            assert road.live["plc"].device.tags[0].type == "float64"
+            assert road.live["plc"].quality[0] >= 0x8000_0000
+            plant.declared = ua.NodeId(ua.ObjectIds.String)
+            await eventually(lambda: road.live["plc"].device.tags[0].type == "string")
+            await eventually(lambda: road.live["plc"].quality[0] == 0)
 
 
 async def test_a_polled_server_is_asked_for_the_namespaces_that_it_lacked(monkeypatch):
