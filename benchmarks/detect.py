@@ -75,7 +75,7 @@ async def measure(assets: int, seconds: int) -> tuple[dict[str, float], ModelSta
             clock.advance(0.5)
             begun = time.thread_time()
             for block in blocks:
-                detector.feed(block)
+                detector.feed(block, clock.boot_ns())
             fed = time.thread_time()
             detector.tick(spawn)
             spent["feed"] += fed - begun

@@ -23,7 +23,7 @@ from gateway.detect import Detection
 from gateway.operate import answers, headline
 from gateway.operate.alarms import AlarmCommands
 from gateway.operate.audit_head import AuditHead
-from gateway.operate.audit_log import Notes
+from gateway.operate.audit_log import AuditLog
 from gateway.operate.calls import Calls
 from gateway.operate.clock_watch import ClockWatch
 from gateway.operate.commands import Commands
@@ -34,10 +34,10 @@ from gateway.operate.models import ModelCommands
 from gateway.operate.plugins_in_use import PluginsInUse
 from gateway.operate.refusals import Refusals
 from gateway.operate.reload import Reloads
-from gateway.operate.services import Services, Surroundings
+from gateway.operate.services import Services, ServiceSurroundings
 from gateway.operate.socket import ControlServer
 from gateway.operate.stalls import BEAT
-from gateway.operate.writes import Road, Writes
+from gateway.operate.writes import Writes, WriteSurroundings
 from gateway.outbox import Outbox
 from gateway.outbox.substitute import open_outbox
 from gateway.pipeline import Pipeline
@@ -95,18 +95,18 @@ class Gateway:
         self._settle = settle
         gateway = self.config.gateway
         self._directory = state_dir(self.config.path, gateway.state_dir, gateway.name)
-        self._notes = Notes(self._directory / "audit.jsonl", self._clock)
+        self._audit = AuditLog(self._directory / "audit.jsonl", self._clock)
         self._plugins = PluginsInUse(look_up(gateway), self._directory)
         self._reloads = await asyncio.to_thread(Reloads, self.config, self._plugins.present, look_up)
         with owned(self._directory):
             take_over_certificates(self._directory)
-            self._notes.after("gateway.start", "system", **self._identity())
+            self._audit.record_now("gateway.start", "system", **self._identity())
             try:
                 await self._run(stop, socket)
             except Exception as error:
-                self._notes.after("gateway.failed", "system", version=__version__, why=str(next(leaves(error))))
+                self._audit.record_now("gateway.failed", "system", version=__version__, why=str(next(leaves(error))))
                 raise
-            self._notes.after("gateway.stop", "system", version=__version__)
+            self._audit.record_now("gateway.stop", "system", version=__version__)
             log.info("stopped")
 
     async def _run(self, stop: asyncio.Event, socket: Path) -> None:
@@ -118,7 +118,7 @@ class Gateway:
             self._publishers.apply(self.config.sinks)
             self._history = self._make_history()
             self._detection = Detection(
-                self._outbox.append_event, self._clock, __version__, self._directory, self._plugins, self._notes.told
+                self._outbox.append_event, self._clock, __version__, self._directory, self._plugins, self._audit.record
             )
             self._pipeline = Pipeline(self.config.gateway, self.live, self._outbox, self._publishers, self._detection)
             self._acquirer = Acquirer(
@@ -132,7 +132,7 @@ class Gateway:
             self._outbox.receipts.missed = lambda: answers.missed(self._acquirer.sources)
             await self._acquirer.apply(self.config.devices, park=True)
             await self._follow()
-            self._commands = Commands(self._bodies(), refused=Refusals(self._notes))
+            self._commands = Commands(self._bodies(), refused=Refusals(self._audit))
             self._services = self._make_services()
             await self._services.apply(self.config.services)
             async with (
@@ -176,7 +176,7 @@ class Gateway:
         except OSError as error:
             raise GatewayError(f"outbox {directory}: {error.strerror or error}") from error
         if old := outbox.set_aside:
-            self._notes.after(
+            self._audit.record_now(
                 "outbox.begun", "system", new=outbox.log_id, old=old.log, target=str(old.directory), why=old.why
             )
         return outbox
@@ -221,10 +221,10 @@ class Gateway:
             log.warning("the clock was set", seconds=round(seconds, 3))
             # The outbox notices by itself and tells the far side.
             self._acquirer.wheel.align()
-            self._running.start_aside(self._notes.told("clock.step", "system", seconds=round(seconds, 3)), "audit")
+            self._running.start_aside(self._audit.record("clock.step", "system", seconds=round(seconds, 3)), "audit")
 
         def state_changed(state: ClockState) -> None:
-            self._running.start_aside(self._notes.told("clock.state", "system", state=state.words), "audit")
+            self._running.start_aside(self._audit.record("clock.state", "system", state=state.words), "audit")
 
         return ClockWatch(
             self._clock,
@@ -235,7 +235,7 @@ class Gateway:
         )
 
     def _audit_head(self) -> AuditHead:
-        return AuditHead(self._notes, self._outbox.append_event, self._clock)
+        return AuditHead(self._audit, self._outbox.append_event, self._clock)
 
     def _make_publisher(self, sink: SinkConfig) -> Publisher:
         return Publisher(
@@ -258,20 +258,20 @@ class Gateway:
         def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
             return self._running.start_aside(work, "replay")
 
-        return HistoryCommands(self._outbox, self._notes, start, self._publishers.status)
+        return HistoryCommands(self._outbox, self._audit, start, self._publishers.status)
 
     def _make_services(self) -> Services:
         return Services(
-            Surroundings(
+            ServiceSurroundings(
                 self.config.gateway.name,
                 self.live,
                 self._pipeline,
                 self._commands,
-                self._notes,
+                self._audit,
                 self._clock,
                 self._directory / "services",
                 self.status,
-                Logins(self._directory, self._clock, self._notes.told),
+                Logins(self._directory, self._clock, self._audit.record),
                 self._plugins.service,
                 self._plugins.barred,
             )
@@ -285,18 +285,20 @@ class Gateway:
         return await self._commands.call(by, {"command": command, "arguments": dict(arguments)})
 
     def _bodies(self) -> dict[str, Body]:
-        emit, notes = self._outbox.append_event, self._notes
-        road = Road(lambda: self.config.gateway.writes, self.live, self._acquirer, notes, emit, self._clock)
+        emit = self._outbox.append_event
+        around = WriteSurroundings(
+            lambda: self.config.gateway.writes, self.live, self._acquirer, self._audit, emit, self._clock
+        )
         return {
             "status": self._status,
             "reload": self.reload,
             "receipts": self._receipts,
-            "write": Writes(road).write,
-            "call": Calls(road).call,
+            "write": Writes(around).write,
+            "call": Calls(around).call,
             **DeviceCommands(self.live, self._acquirer, self._clock).commands(),
-            **AlarmCommands(self._detection, self._acquirer, self._notes).commands(),
-            **ModelCommands(self._detection, self._notes).commands(),
-            **DeadLetterCommands(self._outbox, notes).commands(),
+            **AlarmCommands(self._detection, self._acquirer, self._audit).commands(),
+            **ModelCommands(self._detection, self._audit).commands(),
+            **DeadLetterCommands(self._outbox, self._audit).commands(),
             **self._history.commands(),
         }
 
@@ -311,7 +313,7 @@ class Gateway:
 
     def status(self) -> GatewayStatus:
         """How it stands, with all its parts."""
-        detector, notes = self._detection.detector, self._notes
+        detector, audit = self._detection.detector, self._audit
         config = ConfigStatus(
             path=str(self.config.path), hash=self.config.short_hash, loaded=self._loaded_ns // 1_000_000
         )
@@ -332,7 +334,7 @@ class Gateway:
             services=self._services.status(),
             stalls=self._stalls.listed(),
             parked=[str(problem) for problem in self.config.parked],
-            audit=AuditStatus(damage=notes.damage, failing=notes.failing),
+            audit=AuditStatus(damage=audit.damage, failing=audit.failing),
         )
 
     # Another configuration.
@@ -347,7 +349,7 @@ class Gateway:
             except GatewayError as error:
                 problems = [str(each) for each in error.problems] if isinstance(error, ConfigError) else [str(error)]
                 log.warning("the configuration was not applied", by=by.name, problems=len(problems), first=problems[0])
-                await self._notes.told("config.refused", by.name, why="; ".join(problems))
+                await self._audit.record("config.refused", by.name, why="; ".join(problems))
                 return {"applied": False, "problems": problems}
             if changes:
                 self._settle()
@@ -363,7 +365,7 @@ class Gateway:
             log.error("the configuration could not be looked at", exc_info=error)
             raise GatewayError(f"{cleaned(told(error))}; the gateway runs on with the old configuration") from error
         said = {"old": self.config.hash, "new": plan.config.hash, "changes": plan.changes}
-        async with self._notes.audited(by, "config.reload", **said):
+        async with self._audit.audited(by, "config.reload", **said):
             await self._exchange(plan.config, plan.plugins, plan.renewed)
         self._reloads.applied(plan)
         self._stalls.pardon()

@@ -16,8 +16,8 @@ from gateway.core.tag import Device
 from gateway.detect.detector import Detector
 from gateway.detect.limit_watch import limit_watches
 from gateway.detect.patterns import matching
-from gateway.detect.plugin_watch import Around, WatchPlugins, plugin_watches
-from gateway.detect.succession import Note, no_note
+from gateway.detect.plugin_watch import WatchPlugins, WatchSurroundings, plugin_watches
+from gateway.detect.rollout import Note, no_note
 from gateway.detect.windows import drift_file
 from gateway.status import PartStatus
 from gateway.supervise import Health, Running, keep_running, running
@@ -45,7 +45,7 @@ class Detection:
         self.alarms = Alarms(emit, clock, directory / "alarms.json", EvidenceStore(directory / "events"))
         self.conditions = Conditions(self.alarms, emit, clock)
         self.detector: Detector
-        self._around = Around(self.alarms, clock, version, plugins)
+        self._around = WatchSurroundings(self.alarms, clock, version, plugins)
         self._drift_dir = directory / "drift"
         self._emit = emit
         self._clock = clock
@@ -57,7 +57,7 @@ class Detection:
 
     def seen(self, readings: Readings, boot_ns: int) -> None:
         """Take a block, as an observer of the pipeline."""
-        self.detector.feed(readings)
+        self.detector.feed(readings, boot_ns)
 
     async def run(self) -> None:
         """Score, until cancelled. A bug in alarms or detector is told, and does not end what goes on without them."""

@@ -15,7 +15,7 @@ from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.detect.fault import fault
 from gateway.detect.loading import Models
-from gateway.detect.succession import Note, Succession, no_note
+from gateway.detect.rollout import Note, Rollout, no_note
 from gateway.detect.watcher import Fed, Spawn, Watcher
 from gateway.detect.windows import drift_file
 from gateway.supervise.contained import containing
@@ -68,7 +68,7 @@ class Detector:
             before=before.models if before else None,
             settled=self._retain_alarms,
         )
-        self.succession = Succession(self.models.all, self.models, alarms, clock, note)
+        self.rollout = Rollout(self.models.all, self.models, alarms, clock, note)
         self._watchers: list[Watcher] = [*self.models.all, *watchers]
         self._watched = frozenset(name for watcher in self._watchers for name in watcher.devices)
         self._described: dict[str, Device] = {}
@@ -79,10 +79,11 @@ class Detector:
         for device in devices:
             self._bind(device, described=False)
 
-    def feed(self, readings: Readings) -> None:
-        """Take a block; cheap, and nothing for a device that nothing watches."""
+    def feed(self, readings: Readings, boot_ns: int) -> None:
+        """Take a block, with the time of the boot clock at which it came; cheap, and nothing for a device that nothing
+        watches."""
         if readings.device.name in self._watched:
-            self._fed.append((readings, self._clock.boot_ns()))
+            self._fed.append((readings, boot_ns))
             if len(self._fed) > MAX_FED:
                 del self._fed[: MAX_FED // 2]
                 log.warning("models cannot keep up, readings were not scored", blocks=MAX_FED // 2)
@@ -94,7 +95,7 @@ class Detector:
             group.create_task(self.load())
             if not self._watchers:
                 await asyncio.get_running_loop().create_future()
-            group.create_task(self.succession.run())
+            group.create_task(self.rollout.run())
             while True:
                 try:
                     with containing():

@@ -13,7 +13,7 @@ from gateway.core.clock import Clock
 from gateway.core.event import Event
 from gateway.detect import events, versions
 from gateway.detect.fault import fault
-from gateway.detect.model import Model
+from gateway.detect.model_watcher import ModelWatcher
 from gateway.detect.models import (
     MEMORY_IN_ALL,
     WALL_SECONDS,
@@ -26,7 +26,7 @@ from gateway.detect.models import (
 )
 from gateway.detect.own_thread import hanging, in_own_thread
 from gateway.detect.patterns import matching
-from gateway.detect.watch import Watch
+from gateway.detect.running_model import RunningModel
 from gateway.detect.windows import drift_file
 from gateway.supervise.contained import contained
 
@@ -60,7 +60,7 @@ class Models:
     ) -> None:
         """See `Detector`. `settled` is called when what was to be loaded watches, or has failed."""
         self.all = [
-            Model(
+            RunningModel(
                 section,
                 base / section.file,
                 section.name or section.file.stem,
@@ -83,7 +83,7 @@ class Models:
         await asyncio.gather(*(self._load(model) for model in self.all))
         self._settled()
 
-    async def load_again(self, model: Model) -> None:
+    async def load_again(self, model: RunningModel) -> None:
         """Load one that has failed."""
         await self._load(model)
         self._settled()
@@ -92,7 +92,7 @@ class Models:
         """What of the models is to outlive the gateway."""
         return [model.watch.kept() for model in self.all if model.watch]
 
-    async def opened(self, model: Model, path: Path) -> OpenModel:
+    async def opened(self, model: RunningModel, path: Path) -> OpenModel:
         """The model in a file, checked. Raises ModelError."""
         if hanging() >= MOST_HANGING:
             raise ModelError(
@@ -115,7 +115,7 @@ class Models:
         active = (model.watch.memory if model.watch else model.memory for model in self.all if not model.failure)
         return sum(active) + sum(shadow.memory for shadow in shadows)
 
-    async def _load(self, model: Model) -> None:
+    async def _load(self, model: RunningModel) -> None:
         try:
             model.stamp = await asyncio.to_thread(versions.stamp, model.path)
             if not model.devices:
@@ -131,7 +131,7 @@ class Models:
     def _kept_of(self, name: str, sha256: str) -> drift_file.Kept | None:
         return drift_file.read(self._drift_dir, name, sha256) if self._drift_dir else None
 
-    def _start(self, model: Model, opened: OpenModel, kept: drift_file.Kept | None) -> None:
+    def _start(self, model: RunningModel, opened: OpenModel, kept: drift_file.Kept | None) -> None:
         earlier, model.before = model.before, None
         if earlier and earlier.watch and earlier.is_same_as(model, opened.file.sha256):
             model.watch, model.shadow = earlier.watch, earlier.shadow
@@ -147,18 +147,18 @@ class Models:
         elif kept and not earlier:
             model.watch.restore(kept)
 
-    def _make_watch(self, model: Model, opened: OpenModel, alarms: Alarms) -> Watch:
+    def _make_watch(self, model: RunningModel, opened: OpenModel, alarms: Alarms) -> ModelWatcher:
         source = events.Source(model.name, opened.card, opened.file.sha256, self._version, graph.version(), cpu())
-        return Watch(source, opened, model.devices, model.section, alarms, self._slow)
+        return ModelWatcher(source, opened, model.devices, model.section, alarms, self._slow)
 
-    def make_bound_watch(self, model: Model, opened: OpenModel, alarms: Alarms) -> Watch:
+    def make_bound_watch(self, model: RunningModel, opened: OpenModel, alarms: Alarms) -> ModelWatcher:
         """A watch for another version, which knows the devices as they are now described."""
         watch = self._make_watch(model, opened, alarms)
         for device, described in model.known.values():
             watch.bind(device, described)
         return watch
 
-    def fail(self, model: Model, reason: str) -> None:
+    def fail(self, model: RunningModel, reason: str) -> None:
         """It is put aside, and what it had raised ends."""
         for key in model.alarm_keys:
             self._alarms.abandon(key)
@@ -166,7 +166,7 @@ class Models:
         detail = {"file": str(model.section.file), "gateway_version": self._version, **model.identity}
         self.emit(events.failed(model.name, reason, self._clock.wall_ns(), detail))
 
-    def tell_unfit(self, model: Model, device: str, reason: str) -> None:
+    def tell_unfit(self, model: RunningModel, device: str, reason: str) -> None:
         """It cannot score this device."""
         self.emit(events.failed(model.name, reason, self._clock.wall_ns(), model.identity, device))
 

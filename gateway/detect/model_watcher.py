@@ -41,7 +41,7 @@ SLOW_TIMES = 20
 """A model that has taken so much longer than INLINE_SECONDS once is scored in a thread from then on."""
 
 
-class Watch:
+class ModelWatcher:
     """Binds devices to a model's inputs, keeps their windows, scores them, and says what it finds.
 
     Assets are rows, in the order of `devices`. Only for one thread, the event loop's.
@@ -83,11 +83,11 @@ class Watch:
     def tell_to(self, alarms: Alarms) -> None:
         """From now on these hear of what is found; what they know to be raised goes on, and all else is found anew."""
         self._alarms = alarms
-        self.judge.decisions.active[:] = False
+        self.judge.n_of_m.active[:] = False
         for name in alarms.holding("anomaly", self.source.model).keys() & self._row.keys():
-            self.judge.decisions.active[self._row[name]] = True
+            self.judge.n_of_m.active[self._row[name]] = True
 
-    def continue_from(self, other: "Watch") -> None:
+    def continue_from(self, other: "ModelWatcher") -> None:
         """Take over from another watch, which is not used any more, the windows of the devices that both are bound to in the
         same way. For that, inputs, age limits, period and window must be the same."""
         if _form(self.source.card) != _form(other.source.card):

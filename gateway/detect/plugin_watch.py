@@ -44,7 +44,7 @@ class WatchPlugins(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class WatchSurroundings:
     """What a watch of a plugin has to do with."""
 
     alarms: Alarms
@@ -56,7 +56,7 @@ class Around:
 class _Host(WatchHost):
     """What one `[[alarm]]` tells the alarms."""
 
-    def __init__(self, config: WatchConfig, devices: tuple[str, ...], around: Around) -> None:
+    def __init__(self, config: WatchConfig, devices: tuple[str, ...], around: WatchSurroundings) -> None:
         self._config = config
         self._devices = devices
         self._around = around
@@ -103,7 +103,7 @@ class PluginWatch:
 
     pause: ClassVar[float] = PAUSE
 
-    def __init__(self, config: WatchConfig, devices: Sequence[str], around: Around) -> None:
+    def __init__(self, config: WatchConfig, devices: Sequence[str], around: WatchSurroundings) -> None:
         self.config = config
         self.devices = tuple(devices)
         self.failure = ""
@@ -183,7 +183,9 @@ class PluginWatch:
         )
 
 
-def plugin_watches(configs: Sequence[WatchConfig], devices: Sequence[Device], around: Around) -> list[PluginWatch]:
+def plugin_watches(
+    configs: Sequence[WatchConfig], devices: Sequence[Device], around: WatchSurroundings
+) -> list[PluginWatch]:
     """A watch for each `[[alarm]]` with `plugin`, over those of the devices that it names."""
     names = [device.name for device in devices]
     return [PluginWatch(config, matching(config.devices, names), around) for config in configs]

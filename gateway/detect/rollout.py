@@ -12,11 +12,11 @@ from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.detect import events, versions
-from gateway.detect.model import Model
+from gateway.detect.model_watcher import ModelWatcher
 from gateway.detect.models import ModelError, OpenModel
+from gateway.detect.running_model import RunningModel
 from gateway.detect.shadow import Shadow
 from gateway.detect.versions import Stamp
-from gateway.detect.watch import Watch
 from gateway.supervise.contained import contained
 
 VERSION_SECONDS = 2.0
@@ -37,23 +37,25 @@ async def no_note(action: str, who: str, **fields: Any) -> None:
 class Loading(Protocol):
     """What knows the devices."""
 
-    async def opened(self, model: Model, path: Path) -> OpenModel:
+    async def opened(self, model: RunningModel, path: Path) -> OpenModel:
         """The model in a file. Raises ModelError."""
 
-    async def load_again(self, model: Model) -> None:
+    async def load_again(self, model: RunningModel) -> None:
         """Begin to run the active version, or say why not."""
 
-    def make_bound_watch(self, model: Model, opened: OpenModel, alarms: Alarms) -> Watch:
+    def make_bound_watch(self, model: RunningModel, opened: OpenModel, alarms: Alarms) -> ModelWatcher:
         """A watch that is bound to the devices."""
 
     def emit(self, event: Event) -> None:
         """Tell it to the plant."""
 
 
-class Succession:
+class Rollout:
     """The versions of a detector's models, see `versions`. Only for the event loop's thread."""
 
-    def __init__(self, models: Sequence[Model], loading: Loading, alarms: Alarms, clock: Clock, note: Note) -> None:
+    def __init__(
+        self, models: Sequence[RunningModel], loading: Loading, alarms: Alarms, clock: Clock, note: Note
+    ) -> None:
         self._models = models
         self._loading = loading
         self._alarms = alarms
@@ -63,7 +65,7 @@ class Succession:
         self._resting: dict[Path, float] = {}
         """Until when (monotonic) files that could not be followed are left alone."""
 
-    def find(self, name: str) -> Model:
+    def find(self, name: str) -> RunningModel:
         """The model of this name that runs, or did before it failed. Raises GatewayError."""
         known = [model for model in self._models if model.watch or model.failure]
         for model in known:
@@ -88,7 +90,7 @@ class Succession:
         for model, stamps in zip(self._models, await asyncio.to_thread(self._stamps), strict=True):
             await self._follow(model, stamps)
 
-    async def _try_to_follow(self, model: Model, stamps: tuple[Stamp | None, Stamp | None]) -> None:
+    async def _try_to_follow(self, model: RunningModel, stamps: tuple[Stamp | None, Stamp | None]) -> None:
         """What one model's files bring about, or a trail that takes nothing, does not end the watch on the others; it is
         tried again later."""
         try:
@@ -102,7 +104,7 @@ class Succession:
     def _stamps(self) -> list[tuple[Stamp | None, Stamp | None]]:
         return [_stamps(model) for model in self._models]
 
-    async def _follow(self, model: Model, stamps: tuple[Stamp | None, Stamp | None]) -> None:
+    async def _follow(self, model: RunningModel, stamps: tuple[Stamp | None, Stamp | None]) -> None:
         async with self._changing:
             if await asyncio.to_thread(_stamps, model) != stamps:
                 return  # changed by a command, or being written
@@ -114,7 +116,7 @@ class Succession:
             elif model.shadow is None or model.shadow.stamp != following:
                 await self._begin_shadow(model, following)
 
-    async def _active_changed(self, model: Model, stamp: Stamp | None) -> None:
+    async def _active_changed(self, model: RunningModel, stamp: Stamp | None) -> None:
         """Load it where none runs; one that runs is exchanged by people only."""
         who = await asyncio.to_thread(versions.owner, model.path)
         if model.watch is None:
@@ -130,7 +132,7 @@ class Succession:
             await self._note("active.changed", "system", target=model.name, old=model.sha256, new=found, file_of=who)
             self._loading.emit(events.file_changed(model.name, model.remark, self._clock.wall_ns(), model.identity))
 
-    async def _begin_shadow(self, model: Model, stamp: Stamp) -> None:
+    async def _begin_shadow(self, model: RunningModel, stamp: Stamp) -> None:
         path = versions.next_of(model.path)
         sha256, who = await asyncio.to_thread(lambda: (versions.sha256(path), versions.owner(path)))
         told = {"target": model.name, "old": model.sha256, "new": sha256, "file_of": who}
@@ -156,7 +158,7 @@ class Succession:
             log.info("model runs in shadow", **shadow.watch.source.detail())
         model.shadow = shadow
 
-    async def check_next(self, model: Model, sha256: str) -> Watch:
+    async def check_next(self, model: RunningModel, sha256: str) -> ModelWatcher:
         """The version in shadow, if it can be approved. Raises GatewayError when none has this SHA-256, or a file is
         no longer what runs."""
         shadow = model.shadow
@@ -168,7 +170,7 @@ class Succession:
         await self._check_active(model)
         return watch
 
-    async def approve(self, model: Model, sha256: str) -> None:
+    async def approve(self, model: RunningModel, sha256: str) -> None:
         """The version in shadow becomes active; its windows are warm, so nothing is missed. Raises as `check_next`."""
         async with self._changing:
             watch = await self.check_next(model, sha256)
@@ -176,7 +178,7 @@ class Succession:
             model.shadow = None
             await self._exchange(model, watch)
 
-    async def before(self, model: Model) -> OpenModel:
+    async def before(self, model: RunningModel) -> OpenModel:
         """The version before the active one. Raises GatewayError when there is none, it can no longer be used, or the active
         one's file is no longer what runs."""
         path = versions.previous_of(model.path)
@@ -185,7 +187,7 @@ class Succession:
         await self._check_active(model)
         return await self._loading.opened(model, path)
 
-    async def roll_back(self, model: Model, opened: OpenModel) -> None:
+    async def roll_back(self, model: RunningModel, opened: OpenModel) -> None:
         """The version before becomes active again, with the windows of the one that was; that one runs in shadow. Raises
         GatewayError."""
         async with self._changing:
@@ -197,7 +199,7 @@ class Succession:
             model.shadow = None
             await self._exchange(model, watch)
 
-    async def retire(self, model: Model) -> None:
+    async def retire(self, model: RunningModel) -> None:
         """The version in shadow is put aside. Raises GatewayError when there is none."""
         async with self._changing:
             if model.shadow is None:
@@ -205,7 +207,7 @@ class Succession:
             await asyncio.to_thread(versions.retire, model.path)
             model.shadow = None
 
-    def nothing_in_shadow(self, model: Model) -> str:
+    def nothing_in_shadow(self, model: RunningModel) -> str:
         """Why nothing can be approved, in words."""
         if model.shadow and model.shadow.failure:
             return f'the next version of model "{model.name}" cannot be used: {model.shadow.failure}'
@@ -216,13 +218,13 @@ class Succession:
             )
         return f'model "{model.name}" has no version in shadow: put one at {versions.next_of(model.path)}'
 
-    async def _check_active(self, model: Model) -> None:
+    async def _check_active(self, model: RunningModel) -> None:
         """That the file which is about to become the version before is the one that runs."""
         found = await asyncio.to_thread(versions.sha256, model.path)
         if model.watch and found != model.sha256:
             raise GatewayError(_remark(model, found))
 
-    async def _exchange(self, model: Model, watch: Watch) -> None:
+    async def _exchange(self, model: RunningModel, watch: ModelWatcher) -> None:
         model.stamp = await asyncio.to_thread(versions.stamp, model.path)
         if model.watch:
             model.watch.tell_to(Alarms(lambda event: None, self._clock))
@@ -231,11 +233,11 @@ class Succession:
         log.info("model exchanged", **model.identity)
 
 
-def _stamps(model: Model) -> tuple[Stamp | None, Stamp | None]:
+def _stamps(model: RunningModel) -> tuple[Stamp | None, Stamp | None]:
     return versions.stamp(model.path), versions.stamp(versions.next_of(model.path))
 
 
-def _remark(model: Model, found: str) -> str:
+def _remark(model: RunningModel, found: str) -> str:
     """What it means that the active version's file now has another SHA-256, or is gone."""
     runs = f"version {model.identity['model_version']} runs on"
     if not found:

@@ -9,9 +9,9 @@ from gateway.alarms import Key
 from gateway.config.model import ModelSection
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
+from gateway.detect.model_watcher import ModelWatcher
 from gateway.detect.shadow import Shadow
 from gateway.detect.versions import Stamp
-from gateway.detect.watch import Watch
 from gateway.detect.watcher import Fed, Spawn, Watcher
 from gateway.status import ModelStatus, ScoringStatus
 
@@ -24,15 +24,15 @@ _NAMED = 3
 class Owner(Protocol):
     """Who loads models, and tells of them."""
 
-    def fail(self, model: "Model", reason: str) -> None:
+    def fail(self, model: "RunningModel", reason: str) -> None:
         """It runs no longer."""
 
-    def tell_unfit(self, model: "Model", device: str, reason: str) -> None:
+    def tell_unfit(self, model: "RunningModel", device: str, reason: str) -> None:
         """It cannot score this device."""
 
 
 @dataclass(slots=True)
-class Model:
+class RunningModel:
     """A configured model: being loaded, watching, or failed. A `Watcher`, whose `watch` comes with the file."""
 
     section: ModelSection
@@ -41,7 +41,7 @@ class Model:
     name: str
     devices: tuple[str, ...]
     owner: Owner
-    watch: Watch | None = None
+    watch: ModelWatcher | None = None
     failure: str = ""
     identity: dict[str, Any] = field(default_factory=dict)
     """What its events carry once the file has been read."""
@@ -58,12 +58,12 @@ class Model:
 
     known: dict[str, tuple[Device, bool]] = field(default_factory=dict)
     """Its devices as they are now, and whether they have described themselves."""
-    before: "Model | None" = None
+    before: "RunningModel | None" = None
     """The same model in the detector before, while this one is being loaded."""
 
     def restore(self, before: Sequence[Watcher]) -> None:
         """See `Watcher`. What waited for the one before waits for this one, which takes its windows over once loaded."""
-        there = [each for each in before if isinstance(each, Model) and each.path == self.path]
+        there = [each for each in before if isinstance(each, RunningModel) and each.path == self.path]
         self.waiting = next(([*each.waiting] for each in there), [])
         same = (each for each in there if each.section.name == self.section.name)
         self.before = next((each if each.watch else each.before for each in same), None)
@@ -111,7 +111,7 @@ class Model:
         """See `Watcher`. Half of its period, so that no cell is closed much after its time."""
         return self.watch.source.card.period_ms / 2000 if self.watch else 1.0
 
-    def is_same_as(self, other: "Model", sha256: str) -> bool:
+    def is_same_as(self, other: "RunningModel", sha256: str) -> bool:
         """Whether it watches the same devices in the same way, with this version."""
         return (self.section, self.devices, self.sha256) == (other.section, other.devices, sha256)
 
@@ -149,7 +149,7 @@ class Model:
             shadow=self.shadow.status() if self.shadow else None,
         )
 
-    def _scoring(self, watch: Watch) -> ScoringStatus:
+    def _scoring(self, watch: ModelWatcher) -> ScoringStatus:
         return ScoringStatus(
             version=watch.source.card.version,
             sha256=watch.source.sha256,

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.detect.model_watcher import ModelWatcher
 from gateway.detect.versions import Stamp
-from gateway.detect.watch import Watch
 from gateway.detect.watcher import Spawn
 from gateway.detect.windows import ABOVE, NORMAL
 from gateway.status import AgreementStatus, ShadowStatus, TriedStatus
@@ -68,7 +68,7 @@ class Shadow:
     """Of its file."""
     tell_failed: Callable[[str], None]
     """Hears once why it cannot be used, or not any more."""
-    watch: Watch | None = None
+    watch: ModelWatcher | None = None
     failure: str = ""
     agreement: Agreement = field(default_factory=Agreement)
     raised: list[str] = field(default_factory=list)
@@ -79,7 +79,7 @@ class Shadow:
         """Of the version that runs; empty if it does not."""
         return self.watch.source.sha256 if self.watch else ""
 
-    def advance(self, active: Watch, columns: tuple[Any, ...] | None, boot_ns: int, spawn: Spawn) -> None:
+    def advance(self, active: ModelWatcher, columns: tuple[Any, ...] | None, boot_ns: int, spawn: Spawn) -> None:
         """Score what has become due, and compare; a version that fails ends."""
         if self.watch is None:
             return

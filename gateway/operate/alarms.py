@@ -5,7 +5,7 @@ from typing import Protocol
 from gateway.alarms import Alarm, Origin
 from gateway.core.command import Actor, Body
 from gateway.detect import Detection
-from gateway.operate.audit_log import Notes
+from gateway.operate.audit_log import AuditLog
 from gateway.status import AlarmStatus
 
 
@@ -18,11 +18,11 @@ class Devices(Protocol):
 class AlarmCommands:
     """Every answer is the list of alarms as it is then. What cannot be done is refused before it is audited."""
 
-    def __init__(self, detection: Detection, devices: Devices, notes: Notes) -> None:
+    def __init__(self, detection: Detection, devices: Devices, audit: AuditLog) -> None:
         self._alarms = detection.alarms
         self._conditions = detection.conditions
         self._devices = devices
-        self._notes = notes
+        self._audit = audit
 
     def commands(self) -> dict[str, Body]:
         """By their names on the socket."""
@@ -45,13 +45,13 @@ class AlarmCommands:
         if found.origin:
             await self._acknowledge_at_device(by, found, found.origin, said)
         else:
-            async with self._notes.audited(by, "alarm.acknowledge", **said):
+            async with self._audit.audited(by, "alarm.acknowledge", **said):
                 self._alarms.acknowledge(found, by.name, comment)
         return self._alarms.listed()
 
     async def _acknowledge_at_device(self, by: Actor, alarm: Alarm, origin: Origin, said: dict[str, str]) -> None:
         comment = said["why"]
-        async with self._notes.audited(by, "alarm.acknowledge", **said, condition=origin.condition):
+        async with self._audit.audited(by, "alarm.acknowledge", **said, condition=origin.condition):
             with self._conditions.acknowledging(alarm, by.name, comment):
                 await self._devices.acknowledge(alarm.key.device, origin.condition, origin.event, comment)
                 await self._conditions.acknowledged(alarm, by.name, comment)
@@ -61,7 +61,7 @@ class AlarmCommands:
         found = self._alarms.find(alarm)
         self._alarms.check_shelf(seconds)
         said = {"target": found.key.name, "event": found.event, "why": reason, "seconds": seconds}
-        async with self._notes.audited(by, "alarm.shelve", **said):
+        async with self._audit.audited(by, "alarm.shelve", **said):
             self._alarms.shelve(found, by.name, seconds, reason)
         return self._alarms.listed()
 
@@ -69,6 +69,6 @@ class AlarmCommands:
         """End its shelving."""
         found = self._alarms.find(alarm)
         self._alarms.check_shelved(found)
-        async with self._notes.audited(by, "alarm.unshelve", target=found.key.name, event=found.event):
+        async with self._audit.audited(by, "alarm.unshelve", target=found.key.name, event=found.event):
             self._alarms.unshelve(found, by.name)
         return self._alarms.listed()

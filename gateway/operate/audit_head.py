@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gateway.core.clock import Clock
 from gateway.core.event import Event
-from gateway.operate.audit_log import Notes
+from gateway.operate.audit_log import AuditLog
 from gateway.trust.audit import AuditError
 
 FIRST = 60.0
@@ -17,8 +17,8 @@ EVERY = 3600.0
 class AuditHead:
     """Emits the events, until cancelled."""
 
-    def __init__(self, notes: Notes, emit: Callable[[Event], None], clock: Clock) -> None:
-        self._notes = notes
+    def __init__(self, audit: AuditLog, emit: Callable[[Event], None], clock: Clock) -> None:
+        self._audit = audit
         self._emit = emit
         self._clock = clock
 
@@ -33,12 +33,12 @@ class AuditHead:
         """Where the trail ends now, or why nobody knows."""
         now = self._clock.wall_ns()
         try:
-            end = await asyncio.to_thread(self._notes.head)
+            end = await asyncio.to_thread(self._audit.head)
         except AuditError as error:
             return Event(f"audit-{now}", "audit", "failed", "", now, str(error), "alarm")
-        detail = {"n": end.n, "hash": end.hash, "damage": self._notes.damage}
+        detail = {"n": end.n, "hash": end.hash, "damage": self._audit.damage}
         message = f"the audit trail ends with record {end.n}, hash {end.hash}"
-        if self._notes.damage:
-            message += f"; it was found damaged: {self._notes.damage}"
-        severity = "alarm" if self._notes.damage else "info"
+        if self._audit.damage:
+            message += f"; it was found damaged: {self._audit.damage}"
+        severity = "alarm" if self._audit.damage else "info"
         return Event(f"audit-{now}", "audit", "head", "", now, message, severity, detail)

@@ -19,12 +19,12 @@ from gateway.trust.files import is_begun
 log = structlog.get_logger()
 
 
-class Notes:
+class AuditLog:
     """The trail, opened when it is first written to: a disk that takes nothing does not keep the gateway from starting.
 
     What people do is `audited`. Of the other four, each writes one record and returns when it is on disk, a few milliseconds
-    later; `before` and `noted` are for what must not happen without its record, and raise AuditError; `after` and `told` are
-    for what has happened anyway, and write into the log where the trail takes nothing.
+    later; `require` is for what must not happen without its record, and raises AuditError; `record` is for what has happened
+    anyway, and writes into the log where the trail takes nothing. With `_now` they block.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -40,12 +40,12 @@ class Notes:
         """What is done within is in the trail before; raises AuditError, and nothing is done, when it cannot be. What came of
         it is a second record, "<action>.result", with `result` and what was put into the dict that is handed out; where the
         trail does not take that one, it is done all the same: the log has it, and whoever asked is told."""
-        await self.noted(action, by.name, **fields)
+        await self.require(action, by.name, **fields)
         outcome: dict[str, Any] = {}
         try:
             yield outcome
         except asyncio.CancelledError:
-            self.after(f"{action}.result", by.name, **{**fields, **outcome, "result": "broken off"})
+            self.record_now(f"{action}.result", by.name, **{**fields, **outcome, "result": "broken off"})
             raise
         except Exception as error:
             reason = cleaned(str(error) or type(error).__name__)
@@ -55,13 +55,13 @@ class Notes:
 
     async def _result(self, by: Actor, action: str, fields: dict[str, Any]) -> None:
         try:
-            await self.noted(f"{action}.result", by.name, **fields)
+            await self.require(f"{action}.result", by.name, **fields)
         except AuditError as error:
             _log(error, f"{action}.result", by.name, fields)
             by.remarks.append(f"what came of it could not be written into the audit trail: {error}")
 
-    def before(self, action: str, who: str, **fields: Any) -> None:
-        """Blocking."""
+    def require_now(self, action: str, who: str, **fields: Any) -> None:
+        """As `require`; blocking."""
         try:
             self._opened().write(action, who, **fields)
         except AuditError as error:
@@ -88,20 +88,20 @@ class Notes:
                     self._trail.write(DAMAGED, "system", why=self._trail.damage)
         return self._trail
 
-    def after(self, action: str, who: str, **fields: Any) -> None:
-        """Blocking."""
+    def record_now(self, action: str, who: str, **fields: Any) -> None:
+        """As `record`; blocking."""
         try:
-            self.before(action, who, **fields)
+            self.require_now(action, who, **fields)
         except AuditError as error:
             _log(error, action, who, fields)
 
-    async def noted(self, action: str, who: str, **fields: Any) -> None:
-        """As `before`, in a thread."""
-        await asyncio.to_thread(self.before, action, who, **fields)
+    async def require(self, action: str, who: str, **fields: Any) -> None:
+        """Write a record, or raise AuditError."""
+        await asyncio.to_thread(self.require_now, action, who, **fields)
 
-    async def told(self, action: str, who: str, **fields: Any) -> None:
-        """As `after`, in a thread."""
-        await asyncio.to_thread(self.after, action, who, **fields)
+    async def record(self, action: str, who: str, **fields: Any) -> None:
+        """Write a record, if that can be."""
+        await asyncio.to_thread(self.record_now, action, who, **fields)
 
 
 def _log(error: AuditError, action: str, who: str, fields: dict[str, Any]) -> None:

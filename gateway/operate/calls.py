@@ -9,14 +9,14 @@ from gateway.config.mistakes import did_you_mean
 from gateway.core.command import Actor
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
-from gateway.operate.writes import Road
+from gateway.operate.writes import WriteSurroundings
 
 
 class Calls:
     """Guards every call. One at a time per device."""
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
+    def __init__(self, around: WriteSurroundings) -> None:
+        self._around = around
         self._alone: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def call(
@@ -24,13 +24,13 @@ class Calls:
     ) -> dict[str, Any]:
         """Call a method of an object of a device; its results as JSON values. Raises GatewayError for what is refused, or
         fails."""
-        check_allowed(self._road.devices.methods(device), device, target, method)
-        if not self._road.allowed():
+        check_allowed(self._around.devices.methods(device), device, target, method)
+        if not self._around.allowed():
             raise GatewayError("calling is switched off: [gateway] writes = true allows it")
         said = {"target": f"{device}/{target}.{method}", "arguments": list(arguments), "why": reason}
-        async with self._alone[device], self._road.notes.audited(by, "call", **said) as outcome:
+        async with self._alone[device], self._around.audit.audited(by, "call", **said) as outcome:
             try:
-                results = await self._road.devices.call(device, target, method, arguments)
+                results = await self._around.devices.call(device, target, method, arguments)
             except GatewayError as error:
                 self._tell(by.name, device, {**said, "result": f"failed: {error}"})
                 raise
@@ -41,11 +41,11 @@ class Calls:
 
     def _tell(self, who: str, device: str, said: dict[str, Any]) -> None:
         """The result, to the far side. It is done by now, whatever becomes of this."""
-        now = self._road.clock.wall_ns()
+        now = self._around.clock.wall_ns()
         arguments = ", ".join(map(str, said["arguments"]))
         message = f"{who} called {said['target']}({arguments}): {said['result']}."
         severity = "info" if said["result"] == "done" else "warning"
-        self._road.emit(Event(f"call-{now}", "call", "done", device, now, message, severity, {"who": who, **said}))
+        self._around.emit(Event(f"call-{now}", "call", "done", device, now, message, severity, {"who": who, **said}))
 
 
 def check_allowed(methods: Mapping[str, Sequence[str]], device: str, target: str, method: str) -> None:

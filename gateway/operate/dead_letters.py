@@ -5,16 +5,16 @@ from typing import Any
 
 from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
-from gateway.operate.audit_log import Notes
+from gateway.operate.audit_log import AuditLog
 from gateway.outbox import Outbox
 
 
 class DeadLetterCommands:
     """Retry and drop; both are audited before they begin."""
 
-    def __init__(self, outbox: Outbox, notes: Notes) -> None:
+    def __init__(self, outbox: Outbox, audit: AuditLog) -> None:
         self._outbox = outbox
-        self._notes = notes
+        self._audit = audit
 
     def commands(self) -> dict[str, Body]:
         """By their names on the socket."""
@@ -23,13 +23,13 @@ class DeadLetterCommands:
     async def retry(self, by: Actor, ids: Sequence[str] = (), sink: str | None = None) -> dict[str, Any]:
         """Send them once more. Raises GatewayError when there are none such."""
         self._some(ids, sink)
-        async with self._notes.audited(by, "outbox.dead.retry", ids=list(ids) or "all", sink=sink or "any"):
+        async with self._audit.audited(by, "outbox.dead.retry", ids=list(ids) or "all", sink=sink or "any"):
             return {"retried": await self._outbox.revive(ids, sink)}
 
     async def drop(self, by: Actor, ids: Sequence[str] = (), sink: str | None = None) -> dict[str, Any]:
         """Keep them no longer. Raises GatewayError when there are none such."""
         names = self._some(ids, sink)
-        async with self._notes.audited(by, "outbox.dead.drop", ids=list(ids) or "all", sink=sink or "any"):
+        async with self._audit.audited(by, "outbox.dead.drop", ids=list(ids) or "all", sink=sink or "any"):
             self._outbox.dead.drop(names)
         return {"dropped": len(names)}
 

@@ -9,7 +9,7 @@ import structlog
 from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
 from gateway.core.times import EARLIEST, LATEST, rfc3339
-from gateway.operate.audit_log import Notes
+from gateway.operate.audit_log import AuditLog
 from gateway.outbox import Outbox
 from gateway.outbox.deliver import RATE, Asked, Replay
 from gateway.status import DrainedStatus, DrainStatus, ReplayStatus, SinkStatus
@@ -23,12 +23,12 @@ class HistoryCommands:
     def __init__(
         self,
         outbox: Outbox,
-        notes: Notes,
+        audit: AuditLog,
         start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         sinks: Callable[[], Sequence[SinkStatus]],
     ) -> None:
         self._outbox = outbox
-        self._audit = notes
+        self._audit = audit
         self._start = start
         self._sinks = sinks
         self._notes: set[asyncio.Task[None]] = set()
@@ -127,4 +127,4 @@ class HistoryCommands:
         note.add_done_callback(self._notes.discard)
 
     async def _note_end(self, sink: str, told: Mapping[str, Any]) -> None:
-        await self._audit.told("replay.end", "system", target=sink, **told)
+        await self._audit.record("replay.end", "system", target=sink, **told)

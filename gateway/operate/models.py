@@ -3,16 +3,16 @@
 from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
 from gateway.detect import Detection
-from gateway.operate.audit_log import Notes
+from gateway.operate.audit_log import AuditLog
 from gateway.status import ModelStatus, rendered
 
 
 class ModelCommands:
     """Every answer is the list of models as it is then."""
 
-    def __init__(self, detection: Detection, notes: Notes) -> None:
+    def __init__(self, detection: Detection, audit: AuditLog) -> None:
         self._detection = detection
-        self._notes = notes
+        self._audit = audit
 
     def commands(self) -> dict[str, Body]:
         """By their names on the socket."""
@@ -29,7 +29,7 @@ class ModelCommands:
 
     async def approve(self, by: Actor, model: str, reason: str) -> list[ModelStatus]:
         """The version in shadow becomes active. Raises GatewayError when there is none such, also the next two."""
-        versions = self._detection.detector.succession
+        versions = self._detection.detector.rollout
         found = versions.find(model)
         sha256 = found.shadow.sha256 if found.shadow else ""
         if not sha256:
@@ -38,26 +38,26 @@ class ModelCommands:
         agreement = rendered(found.shadow.agreement.status()) if found.shadow else {}
         old = found.sha256
         said = {"target": model, "old": old, "new": sha256, "why": reason, "agreement": agreement}
-        async with self._notes.audited(by, "model.approve", **said):
+        async with self._audit.audited(by, "model.approve", **said):
             await versions.approve(found, sha256)
         return await self.listed(by)
 
     async def roll_back(self, by: Actor, model: str, reason: str) -> list[ModelStatus]:
         """The version before becomes active again."""
-        versions = self._detection.detector.succession
+        versions = self._detection.detector.rollout
         found = versions.find(model)
         opened = await versions.before(found)
         new = opened.file.sha256
-        async with self._notes.audited(by, "model.rollback", target=model, old=found.sha256, new=new, why=reason):
+        async with self._audit.audited(by, "model.rollback", target=model, old=found.sha256, new=new, why=reason):
             await versions.roll_back(found, opened)
         return await self.listed(by)
 
     async def retire(self, by: Actor, model: str, reason: str) -> list[ModelStatus]:
         """The version in shadow is put aside."""
-        versions = self._detection.detector.succession
+        versions = self._detection.detector.rollout
         found = versions.find(model)
         if found.shadow is None:
             raise GatewayError(versions.nothing_in_shadow(found))
-        async with self._notes.audited(by, "model.retire", target=model, old=found.shadow.sha256, why=reason):
+        async with self._audit.audited(by, "model.retire", target=model, old=found.shadow.sha256, why=reason):
             await versions.retire(found)
         return await self.listed(by)

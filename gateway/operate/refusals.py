@@ -3,7 +3,7 @@
 import asyncio
 
 from gateway.core.command import Actor
-from gateway.operate.audit_log import Notes
+from gateway.operate.audit_log import AuditLog
 
 EACH = 60.0
 """Seconds between two records of the same user and command: nobody fills the trail by asking again and again."""
@@ -13,8 +13,8 @@ _MANY = 1000
 class Refusals:
     """Counts what it does not record, and says it with the next record."""
 
-    def __init__(self, notes: Notes) -> None:
-        self._notes = notes
+    def __init__(self, audit: AuditLog) -> None:
+        self._audit = audit
         self._since: dict[tuple[str, str], tuple[float, int]] = {}
         """When it was last recorded (the loop's time), and how often it happened since."""
 
@@ -28,4 +28,4 @@ class Refusals:
         if len(self._since) >= _MANY:
             del self._since[next(iter(self._since))]
         self._since[by.name, command] = now, 0
-        await self._notes.told("access.refused", by.name, command=command, roles=sorted(by.roles), since_last=times)
+        await self._audit.record("access.refused", by.name, command=command, roles=sorted(by.roles), since_last=times)

@@ -20,7 +20,7 @@ from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.core.text import cleaned
 from gateway.operate import headline
-from gateway.operate.audit_log import Notes
+from gateway.operate.audit_log import AuditLog
 from gateway.operate.commands import Commands
 from gateway.outbox.format import file_name
 from gateway.pipeline import Pipeline
@@ -41,14 +41,14 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ServiceSurroundings:
     """What services have to do with."""
 
     gateway: str
     live: LiveTable
     pipeline: Pipeline
     commands: Commands
-    notes: Notes
+    audit: AuditLog
     clock: Clock
     directory: Path
     """Where each has a folder of its own."""
@@ -63,7 +63,7 @@ class Surroundings:
 class Services:
     """`apply` those of a configuration, then `run`; they can be exchanged while it runs."""
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: ServiceSurroundings) -> None:
         self._around = around
         self._parts: dict[str, _Part] = {}
         self._running: Running | None = None
@@ -104,7 +104,7 @@ class Services:
 class _Part:
     """One `[[service]]`."""
 
-    def __init__(self, config: ServiceConfig, around: Surroundings) -> None:
+    def __init__(self, config: ServiceConfig, around: ServiceSurroundings) -> None:
         self.config = config
         self.health = Health(f"service {config.name}", around.clock)
         self._around = around
@@ -151,7 +151,7 @@ class _Part:
                 raise GatewayError(f"{name} did not end within {PATIENCE:g} s") from None
 
         async def audited(by: Actor, **arguments: Any) -> Any:
-            async with self._around.notes.audited(by, name, arguments=arguments):
+            async with self._around.audit.audited(by, name, arguments=arguments):
                 return await called(by, **arguments)
 
         self._around.commands.add(name, declared, audited if declared.audited else called)
@@ -177,7 +177,7 @@ def _offered(commands: Any) -> list[tuple[str, Declared, Body]]:
 class _Host(ServiceHost):
     """What one attempt of a service sees of the gateway. A task that outlives the attempt can change nothing any more."""
 
-    def __init__(self, name: str, around: Surroundings, up: Callable[[], None], leaving: ExitStack) -> None:
+    def __init__(self, name: str, around: ServiceSurroundings, up: Callable[[], None], leaving: ExitStack) -> None:
         self.gateway = around.gateway
         self.version = __version__
         self._name = name

@@ -22,7 +22,7 @@ from gateway.core.quality import describe
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag
 from gateway.operate.answers import readings
-from gateway.operate.audit_log import Notes
+from gateway.operate.audit_log import AuditLog
 
 Value = float | bool | int | str
 
@@ -39,14 +39,14 @@ class Devices(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Road:
+class WriteSurroundings:
     """What a write, or a call, needs of the gateway."""
 
     allowed: Callable[[], bool]
     """Whether `[gateway] writes` is on."""
     live: LiveTable
     devices: Devices
-    notes: Notes
+    audit: AuditLog
     emit: Callable[[Event], None]
     clock: Clock
 
@@ -54,8 +54,8 @@ class Road:
 class Writes:
     """Guards every write. One at a time per device."""
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
+    def __init__(self, around: WriteSurroundings) -> None:
+        self._around = around
         self._alone: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._recent: dict[str, deque[float]] = defaultdict(deque)
 
@@ -69,9 +69,9 @@ class Writes:
             self._within_rate(found)
             old = _present(live, found)
             said = {"target": str(found), "old": old, "new": wanted, "why": reason}
-            async with self._road.notes.audited(by, "write", **said) as outcome:
+            async with self._around.audit.audited(by, "write", **said) as outcome:
                 try:
-                    await self._road.devices.write(found, raw)
+                    await self._around.devices.write(found, raw)
                 except GatewayError as error:
                     self._tell(by.name, found, {**said, "result": f"failed: {error}"})
                     raise
@@ -89,14 +89,14 @@ class Writes:
         }
 
     def _target(self, device: str, tag: str) -> tuple[LiveDevice, Tag]:
-        live = self._road.live
+        live = self._around.live
         if device not in live:
             raise GatewayError(f'no device "{device}"; there are: {", ".join(each.device.name for each in live)}')
         tags = live[device].device.tags
         found = next((each for each in tags if each.name == tag), None)
         if found is None:
             raise GatewayError(f'device "{device}" has no tag "{tag}"; it has: {", ".join(each.name for each in tags)}')
-        if not self._road.allowed():
+        if not self._around.allowed():
             raise GatewayError("writing is switched off: [gateway] writes = true allows it")
         if not found.config.write:
             raise GatewayError(f"{found} may not be written: only a tag with write = true, min, max and max_rate may")
@@ -105,7 +105,7 @@ class Writes:
     def _within_rate(self, tag: Tag) -> None:
         """Counts this write, or refuses it. The count begins anew with the gateway."""
         count, seconds = tag.config.max_rate
-        recent, now = self._recent[str(tag)], self._road.clock.boot_ns() / 1e9
+        recent, now = self._recent[str(tag)], self._around.clock.boot_ns() / 1e9
         while recent and recent[0] <= now - seconds:
             recent.popleft()
         if len(recent) >= count:
@@ -115,7 +115,7 @@ class Writes:
 
     async def _read_back(self, tag: Tag, wanted: Value) -> tuple[Any, str]:
         try:
-            (row,) = readings(await self._road.devices.read(tag.device, [tag.name]))
+            (row,) = readings(await self._around.devices.read(tag.device, [tag.name]))
         except GatewayError as error:
             return None, f"not confirmed: {error}"
         if not row["good"]:
@@ -124,13 +124,13 @@ class Writes:
 
     def _tell(self, who: str, tag: Tag, said: dict[str, Any]) -> None:
         """The result, to the far side. The device has it by now, whatever becomes of this."""
-        now = self._road.clock.wall_ns()
+        now = self._around.clock.wall_ns()
         message = (
             f"{who} wrote {said['new']} {tag.unit}".rstrip() + f" to {tag} (before: {said['old']}): {said['result']}."
         )
         severity = "info" if said["result"] == "confirmed" else "warning"
         detail = {"tag": tag.name, "who": who, **said}
-        self._road.emit(Event(f"write-{now}", "write", "done", tag.device, now, message, severity, detail))
+        self._around.emit(Event(f"write-{now}", "write", "done", tag.device, now, message, severity, detail))
 
 
 def allowed(tag: Tag, value: Value) -> Value:

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.errors import GatewayError
 from gateway.core.times import EARLIEST, LATEST
-from gateway.detect import succession, versions
+from gateway.detect import rollout, versions
 from gateway.detect.learn.sources import from_outbox
 from gateway.outbox.inspect.log_files import LogFiles
 from gateway.testing import eventually
@@ -25,7 +25,7 @@ async def shadowed(site: Site, version: str) -> dict[str, Any]:
 
 
 async def test_a_version_is_approved_and_rolled_back_by_people_with_reasons(site: Site, monkeypatch: Any) -> None:
-    monkeypatch.setattr(succession, "VERSION_SECONDS", 0.05)
+    monkeypatch.setattr(rollout, "VERSION_SECONDS", 0.05)
     path = save(site.path / "oven.onnx")
     site.write(device("oven-1", tags=TAGS), sink(), MODEL)
     async with site.running():
@@ -51,7 +51,7 @@ async def test_a_version_is_approved_and_rolled_back_by_people_with_reasons(site
 
 
 async def test_an_approved_version_is_the_active_one_after_a_restart(site: Site, monkeypatch: Any) -> None:
-    monkeypatch.setattr(succession, "VERSION_SECONDS", 0.05)
+    monkeypatch.setattr(rollout, "VERSION_SECONDS", 0.05)
     path = save(site.path / "oven.onnx")
     save(versions.next_of(path), card=CARD | {"version": "3"})
     site.write(device("oven-1", tags=TAGS), sink(), MODEL)
@@ -101,7 +101,7 @@ async def test_what_was_counted_of_a_model_is_kept_over_a_restart(site: Site) ->
 async def test_a_file_that_comes_is_noticed_without_a_reload_and_stands_in_the_audit_trail(
     site: Site, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(succession, "VERSION_SECONDS", 0.05)
+    monkeypatch.setattr(rollout, "VERSION_SECONDS", 0.05)
     path = site.path / "oven.onnx"
     path.write_bytes(b"not copied yet")
     site.write(device("oven-1", tags=TAGS), sink(), MODEL)
@@ -119,7 +119,7 @@ async def test_a_file_that_comes_is_noticed_without_a_reload_and_stands_in_the_a
 
 
 async def test_what_was_refused_does_not_stand_in_the_audit_trail_as_approved(site: Site, monkeypatch: Any) -> None:
-    monkeypatch.setattr(succession, "VERSION_SECONDS", 0.05)
+    monkeypatch.setattr(rollout, "VERSION_SECONDS", 0.05)
     path = save(site.path / "oven.onnx")
     site.write(device("oven-1", tags=TAGS), sink(), MODEL)
     async with site.running():

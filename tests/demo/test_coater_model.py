@@ -12,8 +12,8 @@ from gateway.core.event import Event
 from gateway.demo.build_model import FIT_SEEDS, LIMIT_SEEDS, MODEL
 from gateway.demo.coater import TAGS, Coater
 from gateway.detect.events import Source
+from gateway.detect.model_watcher import ModelWatcher
 from gateway.detect.models.session import open_model
-from gateway.detect.watch import Watch
 from gateway.detect.windows.grid import Samples
 
 S = 1_000_000_000
@@ -28,7 +28,7 @@ def watch_coaters(coaters: list[Coater], seconds: float, scan: float) -> list[Ev
     events: list[Event] = []
     names = [f"coater-{i}" for i in range(len(coaters))]
     section = ModelSection(file=str(MODEL), devices=("*",))
-    watch = Watch(source, opened, names, section, Alarms(events.append, FakeClock()))
+    watch = ModelWatcher(source, opened, names, section, Alarms(events.append, FakeClock()))
     slots = np.arange(len(coaters) * len(TAGS))
     phase = np.repeat(np.arange(len(coaters)) * S // len(coaters), len(TAGS))
     for number in range(1, round(seconds / scan) + 1):

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.alarms import alarms
-from gateway.detect import watch
+from gateway.detect import model_watcher
 from gateway.detect.models.card import parse_card
 from gateway.detect.models.session import Session
 from gateway.detect.models.trial import Trial, Verdict
@@ -14,7 +14,7 @@ from gateway.detect.models.trial_process import measured
 def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """The models here are small: they score at once, however long that takes here, unless the test calls them slow. And an
     event waits for the disk as long as this one takes."""
-    monkeypatch.setattr(watch, "INLINE_SECONDS", float("inf"))
+    monkeypatch.setattr(model_watcher, "INLINE_SECONDS", float("inf"))
     monkeypatch.setattr(alarms, "PATIENCE", 25.0)
 
 

@@ -17,7 +17,7 @@ from gateway.core.clock import FakeClock
 from gateway.core.quality import BAD_TIMEOUT, CLAMPED, FORCED, GOOD, STALE
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
-from gateway.detect import Detector, detector, watch
+from gateway.detect import Detector, detector, model_watcher
 from gateway.detect.limit_watch import limit_watches
 from gateway.detect.models.session import Session
 from gateway.detect.own_thread import in_own_thread
@@ -66,7 +66,9 @@ class Plant:
                 if quality >= BAD_TIMEOUT:
                     value[:] = np.nan
                 t_ns = np.full(n, self.clock.wall_ns() - 600_000_000)
-                self.detector.feed(Readings(one, t_ns, one.tags.ids, value, np.full(n, quality, np.uint32)))
+                self.detector.feed(
+                    Readings(one, t_ns, one.tags.ids, value, np.full(n, quality, np.uint32)), self.clock.boot_ns()
+                )
             self.tick()
 
     def tick(self):
@@ -269,7 +271,7 @@ async def test_every_device_is_judged_by_its_own_values(tmp_path):
 def slow(monkeypatch, call):
     """Make every model count as slow, and call `call` before each score."""
     score = Session.score
-    monkeypatch.setattr(watch, "INLINE_SECONDS", 0.0)
+    monkeypatch.setattr(model_watcher, "INLINE_SECONDS", 0.0)
     monkeypatch.setattr(Session, "seconds", lambda self, windows: 1.0)
     monkeypatch.setattr(Session, "explain_seconds", lambda self: 1.0)
     monkeypatch.setattr(Session, "score", lambda self, windows: (call(), score(self, windows))[1])
@@ -321,7 +323,7 @@ async def test_a_model_that_hangs_fails_and_its_open_anomaly_is_abandoned(tmp_pa
         for _ in range(6):
             made.seconds(1, [one], temp=65.0)
             await asyncio.gather(*made.tasks)
-        monkeypatch.setattr(watch, "ANSWER_SECONDS", 0.05)
+        monkeypatch.setattr(model_watcher, "ANSWER_SECONDS", 0.05)
         hanging.set()
         made.seconds(1, [one], temp=65.0)
         await asyncio.gather(*made.tasks)
@@ -348,7 +350,7 @@ async def test_run_loads_and_scores_and_what_is_raised_at_the_stop_is_cleared_af
             made.clock.advance(0.02)
             t_ns = np.full(3, made.clock.wall_ns())
             value = np.array([70.0, 10.0, 3.0])
-            made.detector.feed(Readings(one, t_ns, one.tags.ids, value, np.zeros(3, np.uint32)))
+            made.detector.feed(Readings(one, t_ns, one.tags.ids, value, np.zeros(3, np.uint32)), made.clock.boot_ns())
             await asyncio.sleep(0.02)
     running.cancel()
     await asyncio.wait([running])
@@ -366,7 +368,10 @@ async def test_waiting_blocks_are_bounded_when_nothing_takes_them(tmp_path, monk
     made = Plant([("oven.onnx", {"devices": ("oven-1",)})], [one, other], tmp_path)
     for _ in range(100):
         for each in (one, other):
-            made.detector.feed(Readings(each, np.ones(3, np.int64), each.tags.ids, np.ones(3), np.zeros(3, np.uint32)))
+            made.detector.feed(
+                Readings(each, np.ones(3, np.int64), each.tags.ids, np.ones(3), np.zeros(3, np.uint32)),
+                made.clock.boot_ns(),
+            )
     assert len(made.detector._fed) <= 10
     assert {readings.device.name for readings, _ in made.detector._fed} == {"oven-1"}
 

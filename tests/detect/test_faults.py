@@ -11,7 +11,7 @@ from gateway.alarms.alarms import Alarms
 from gateway.config.model import AlarmSection
 from gateway.core.clock import FakeClock
 from gateway.core.event import Event
-from gateway.detect import loading, versions, watch
+from gateway.detect import loading, model_watcher, versions
 from gateway.detect.models.onnx_file import ModelError, read_onnx
 from gateway.detect.models.session import Session
 from gateway.detect.own_thread import hanging, in_own_thread
@@ -48,7 +48,7 @@ def wrong(what, raised):
 @every
 @pytest.mark.parametrize("inline", [True, False])
 async def test_a_score_that_raises_costs_its_model(tmp_path, two, raised, inline, monkeypatch):
-    monkeypatch.setattr(watch, "INLINE_SECONDS", float("inf") if inline else -1.0)
+    monkeypatch.setattr(model_watcher, "INLINE_SECONDS", float("inf") if inline else -1.0)
     async with plant(tmp_path, BOTH, two) as made:
         monkeypatch.setattr(Session, "score", wrong(Session.score, raised))
         made.seconds(5, two)
@@ -119,10 +119,10 @@ async def test_a_trail_or_a_disk_that_raises_does_not_end_the_watch_on_files(tmp
         if told["target"] == "bad":
             raise raised("made to")
 
-    monkeypatch.setattr("gateway.detect.succession.VERSION_SECONDS", 0.001)
+    monkeypatch.setattr("gateway.detect.rollout.VERSION_SECONDS", 0.001)
     async with plant(tmp_path, BOTH, two) as made:
-        made.detector.succession._note = note
-        running = asyncio.create_task(made.detector.succession.run())
+        made.detector.rollout._note = note
+        running = asyncio.create_task(made.detector.rollout.run())
         for name in ("bad", "good"):
             save(versions.next_of(tmp_path / f"{name}.onnx"), card=CARD | {"name": name, "version": "3"})
         await eventually(lambda: ("candidate.shadow", "good") in seen and ("candidate.shadow", "bad") in seen)

@@ -113,11 +113,11 @@ async def test_after_an_approval_the_windows_go_on_and_a_version_in_shadow_keeps
     following = versions.next_of(tmp_path / "oven.onnx")
     for version in ("3", "4"):
         save(following, card=CARD | {"version": version})
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         made.seconds(6, [one])
         if version == "3":
-            found = made.detector.succession.find("oven")
-            await made.detector.succession.approve(found, found.shadow.sha256)
+            found = made.detector.rollout.find("oven")
+            await made.detector.rollout.approve(found, found.shadow.sha256)
     before = rendered(made.detector.status(ModelStatus))[0]["shadow"]
     assert before["agreement"]["looks"] > 0
     await follow(made, [one], [model()])
@@ -125,7 +125,7 @@ async def test_after_an_approval_the_windows_go_on_and_a_version_in_shadow_keeps
     assert (after["version"], after["shadow"]) == ("3", before)
     assert after["devices"][0]["state"] == "running"
     made.seconds(1, [one])
-    await made.detector.succession.look()
+    await made.detector.rollout.look()
     assert rendered(made.detector.status(ModelStatus))[0]["shadow"]["agreement"]["looks"] > before["agreement"]["looks"]
     assert made.events == []
 

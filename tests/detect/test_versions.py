@@ -26,14 +26,14 @@ def entry(made):
 
 
 async def approve(made):
-    found = made.detector.succession.find("oven")
-    await made.detector.succession.approve(found, found.shadow.sha256)
+    found = made.detector.rollout.find("oven")
+    await made.detector.rollout.approve(found, found.shadow.sha256)
 
 
 async def roll_back(made):
-    succession = made.detector.succession
-    found = succession.find("oven")
-    await succession.roll_back(found, await succession.before(found))
+    rollout = made.detector.rollout
+    found = rollout.find("oven")
+    await rollout.roll_back(found, await rollout.before(found))
 
 
 async def test_a_version_in_shadow_tells_nobody_and_is_compared(tmp_path, path):
@@ -42,7 +42,7 @@ async def test_a_version_in_shadow_tells_nobody_and_is_compared(tmp_path, path):
         made.seconds(3, [one])
         assert "shadow" not in entry(made)
         save_next(path, threshold=0.3)
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         made.seconds(10, [one])
         made.seconds(10, [one], temp=55.0)
         shadow = entry(made)["shadow"]
@@ -52,7 +52,7 @@ async def test_a_version_in_shadow_tells_nobody_and_is_compared(tmp_path, path):
         assert shadow["agreement"]["both"] == shadow["agreement"]["only_active"] == 0
         assert made.told() == []
         versions.next_of(path).unlink()
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         assert "shadow" not in entry(made)
 
 
@@ -60,7 +60,7 @@ async def test_an_approved_version_scores_the_very_next_cell_and_keeps_what_is_r
     one = device()
     async with plant(tmp_path, [("oven.onnx", {"devices": ("oven-*",)})], [one]) as made:
         save_next(path)
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         made.seconds(6, [one])
         made.seconds(6, [one], temp=65.0)
         (raised,) = made.events
@@ -83,7 +83,7 @@ async def test_what_only_the_shadow_had_raised_is_raised_when_it_is_approved(tmp
     one = device()
     async with plant(tmp_path, [("oven.onnx", {"devices": ("oven-*",)})], [one]) as made:
         save_next(path, threshold=0.3)
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         made.seconds(10, [one], temp=55.0)
         await approve(made)
         assert made.told() == []
@@ -95,7 +95,7 @@ async def test_a_roll_back_keeps_the_windows_and_puts_the_other_version_in_shado
     one = device()
     async with plant(tmp_path, [("oven.onnx", {"devices": ("oven-*",)})], [one]) as made:
         save_next(path)
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         made.seconds(6, [one])
         with pytest.raises(GatewayError, match="has no version before: there is no"):
             await roll_back(made)
@@ -105,7 +105,7 @@ async def test_a_roll_back_keeps_the_windows_and_puts_the_other_version_in_shado
         assert entry(made)["version"] == "2"
         made.seconds(1, [one])
         assert made.devices()["oven-1"]["score"] == 0.0
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         assert entry(made)["shadow"]["version"] == "3"
         assert not versions.previous_of(path).exists()
         assert made.told() == []
@@ -115,7 +115,7 @@ async def test_a_version_before_with_another_window_warms_up(tmp_path, path):
     one = device()
     async with plant(tmp_path, [("oven.onnx", {"devices": ("oven-*",)})], [one]) as made:
         save_next(path, period_ms=500)
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         made.seconds(6, [one])
         await approve(made)
         await roll_back(made)
@@ -129,23 +129,23 @@ async def test_a_next_version_that_cannot_be_used_is_named_and_disturbs_nothing(
     one = device()
     async with plant(tmp_path, [("oven.onnx", {"devices": ("oven-*",)})], [one]) as made:
         versions.next_of(path).write_bytes(b"no model")
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         shadow = entry(made)["shadow"]
         assert shadow["state"] == "failed"
         assert "is no ONNX file" in shadow["reason"]
-        found = made.detector.succession.find("oven")
+        found = made.detector.rollout.find("oven")
         with pytest.raises(GatewayError, match='the next version of model "oven" cannot be used'):
-            await made.detector.succession.approve(found, "00")
+            await made.detector.rollout.approve(found, "00")
         made.seconds(6, [one])
         made.seconds(6, [one], temp=65.0)
         assert made.told() == [("model", "candidate_failed", ""), ("anomaly", "raised", "oven-1")]
         assert "the active one goes on: " in made.events[0].message
         assert made.events[0].detail["model_version"] == "2"
         assert made.events[0].detail["candidate"]["file"] == "oven.next.onnx"
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         assert len(made.events) == 2
         save_next(path)
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         assert entry(made)["shadow"]["state"] == "shadow"
 
 
@@ -153,25 +153,25 @@ async def test_only_what_ran_in_shadow_can_be_approved(tmp_path, path):
     one = device()
     async with plant(tmp_path, [("oven.onnx", {"devices": ("oven-*",)})], [one]) as made:
         with pytest.raises(GatewayError, match="has no version in shadow: put one at"):
-            await made.detector.succession.approve(made.detector.succession.find("oven"), "00")
+            await made.detector.rollout.approve(made.detector.rollout.find("oven"), "00")
         save_next(path)
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         save_next(path, author="somebody else")
         before = path.read_bytes()
         with pytest.raises(GatewayError, match="has just been changed"):
             await approve(made)
         assert path.read_bytes() == before
         with pytest.raises(GatewayError, match='no model "kiln" is running; there are: oven'):
-            made.detector.succession.find("kiln")
+            made.detector.rollout.find("kiln")
 
 
 async def test_a_retired_version_is_put_aside(tmp_path, path):
     one = device()
     async with plant(tmp_path, [("oven.onnx", {"devices": ("oven-*",)})], [one]) as made:
         save_next(path)
-        await made.detector.succession.look()
-        await made.detector.succession.retire(made.detector.succession.find("oven"))
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
+        await made.detector.rollout.retire(made.detector.rollout.find("oven"))
+        await made.detector.rollout.look()
         assert "shadow" not in entry(made)
         assert versions.retired_of(path).exists()
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from gateway.core.errors import GatewayError
-from gateway.detect import succession, versions
+from gateway.detect import rollout, versions
 from gateway.status import ModelStatus, rendered
 from gateway.trust.signature import signature_path
 from tests.detect.graphs import CARD, save, write
@@ -21,15 +21,15 @@ def path(tmp_path):
 
 
 class Looks:
-    """Lets `Succession.run` look when the test says so."""
+    """Lets `Rollout.run` look when the test says so."""
 
     def __init__(self, monkeypatch):
         self._go, self._done = asyncio.Semaphore(0), asyncio.Semaphore(0)
         self._sleep = asyncio.sleep
-        monkeypatch.setattr(succession.asyncio, "sleep", self._wait)
+        monkeypatch.setattr(rollout.asyncio, "sleep", self._wait)
 
     async def _wait(self, seconds):
-        if seconds == succession.VERSION_SECONDS:
+        if seconds == rollout.VERSION_SECONDS:
             self._done.release()
             await self._go.acquire()
         else:
@@ -48,7 +48,7 @@ async def test_a_file_is_read_when_it_is_the_same_at_two_looks(tmp_path, path, m
     following = versions.next_of(path)
     looks = Looks(monkeypatch)
     async with plant(tmp_path, OVENS, [device()]) as made:
-        running = asyncio.create_task(made.detector.succession.run())
+        running = asyncio.create_task(made.detector.rollout.run())
         await looks.first()
         for end in (100, 200, len(whole) - 10, len(whole)):
             following.write_bytes(whole[:end])
@@ -65,7 +65,7 @@ async def test_a_copy_that_stalls_is_told_and_taken_when_it_is_whole(tmp_path, p
     following = versions.next_of(path)
     looks = Looks(monkeypatch)
     async with plant(tmp_path, OVENS, [device()]) as made:
-        running = asyncio.create_task(made.detector.succession.run())
+        running = asyncio.create_task(made.detector.rollout.run())
         await looks.first()
         following.write_bytes(whole[: len(whole) // 2])
         for _ in range(5):
@@ -84,7 +84,7 @@ async def test_no_part_of_a_model_passes_for_a_whole_one(tmp_path, path, part):
     whole = save(tmp_path / "whole.onnx", card=CARD | {"version": "3"}).read_bytes()
     versions.next_of(path).write_bytes(whole[: len(whole) * part // 20])
     async with plant(tmp_path, OVENS, [device()]) as made:
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         assert rendered(made.detector.status(ModelStatus))[0]["shadow"]["state"] == "failed"
         assert made.detector.status(ModelStatus)[0].state == "up"
 
@@ -100,16 +100,16 @@ async def test_a_version_that_fails_in_shadow_is_told_once_and_the_active_one_go
     one = device()
     async with plant(tmp_path, OVENS, [one]) as made:
         save(versions.next_of(path), card=CARD | {"version": "3"})
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         shadow = made.detector.models.all[0].shadow
 
         shadow.watch.failure = "gave no answer within 10 s"
         made.seconds(6, [one])
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         assert made.told() == [("model", "candidate_failed", "")]
         assert made.devices()["oven-1"]["state"] == "running"
         with pytest.raises(GatewayError, match="cannot be used: gave no answer"):
-            await made.detector.succession.approve(made.detector.succession.find("oven"), shadow.sha256)
+            await made.detector.rollout.approve(made.detector.rollout.find("oven"), shadow.sha256)
 
 
 async def test_the_active_file_may_be_overwritten_and_what_runs_goes_on_with_one_event(tmp_path, path):
@@ -119,7 +119,7 @@ async def test_the_active_file_may_be_overwritten_and_what_runs_goes_on_with_one
         first = path.read_bytes()
         save(path, card=CARD | {"version": "9"})
         for _ in range(3):
-            await made.detector.succession.look()
+            await made.detector.rollout.look()
         (event,) = made.events
         assert (event.kind, event.state) == ("model", "file_changed")
         assert "version 2 runs on" in event.message
@@ -129,10 +129,10 @@ async def test_the_active_file_may_be_overwritten_and_what_runs_goes_on_with_one
         made.seconds(1, [one])
         assert made.devices()["oven-1"]["state"] == "running"
         write(path, first)
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         assert made.detector.status(ModelStatus)[0].reason == ""
         path.unlink()
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         assert "put the file back" in made.events[-1].message
         assert len(made.events) == 2
 
@@ -140,11 +140,11 @@ async def test_the_active_file_may_be_overwritten_and_what_runs_goes_on_with_one
 async def test_what_never_ran_does_not_become_the_version_before(tmp_path, path):
     async with plant(tmp_path, OVENS, [device()]) as made:
         save(versions.next_of(path), card=CARD | {"version": "3"})
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         save(path, card=CARD | {"version": "9"})
-        found = made.detector.succession.find("oven")
+        found = made.detector.rollout.find("oven")
         with pytest.raises(GatewayError, match="was changed while it runs"):
-            await made.detector.succession.approve(found, found.shadow.sha256)
+            await made.detector.rollout.approve(found, found.shadow.sha256)
         assert found.watch.source.card.version == "2"
         assert not versions.previous_of(path).exists()
 
@@ -156,12 +156,12 @@ async def test_a_model_that_was_missing_or_broken_runs_as_soon_as_its_file_is_th
     assert made.told() == [("model", "failed", "")]
     path = tmp_path / "oven.onnx"
     path.write_bytes(b"no model")
-    await made.detector.succession.look()
+    await made.detector.rollout.look()
     assert made.told() == [("model", "failed", "")] * 2
-    await made.detector.succession.look()
+    await made.detector.rollout.look()
     assert len(made.events) == 2
     save(path)
-    await made.detector.succession.look()
+    await made.detector.rollout.look()
     made.seconds(6, [one])
     assert made.detector.status(ModelStatus)[0].state == "up"
     assert made.devices()["oven-1"]["state"] == "running"
@@ -172,8 +172,8 @@ async def test_a_model_that_has_failed_can_be_rolled_back(tmp_path, path):
     one = device()
     async with plant(tmp_path, OVENS, [one]) as made:
         save(versions.next_of(path), card=CARD | {"version": "3"})
-        await made.detector.succession.look()
-        looked = made.detector.succession
+        await made.detector.rollout.look()
+        looked = made.detector.rollout
         found = looked.find("oven")
         await looked.approve(found, found.shadow.sha256)
         found.watch.failure = "gave no answer within 10 s"
@@ -194,14 +194,14 @@ async def test_each_step_is_noted_with_who_what_and_which_hash(tmp_path, path):
         notes.append((action, who, fields))
 
     made = Plant(OVENS, [device()], tmp_path)
-    made.detector.succession._note = note
+    made.detector.rollout._note = note
     await made.detector.load()
     following = save(versions.next_of(path), card=CARD | {"version": "3"})
-    await made.detector.succession.look()
+    await made.detector.rollout.look()
     following.write_bytes(b"no model")
-    await made.detector.succession.look()
+    await made.detector.rollout.look()
     os.replace(save(tmp_path / "x.onnx", card=CARD | {"version": "4"}), path)  # noqa: PTH105
-    await made.detector.succession.look()
+    await made.detector.rollout.look()
     assert [(action, who, fields["target"]) for action, who, fields in notes] == [
         ("candidate.shadow", "system", "oven"),
         ("candidate.failed", "system", "oven"),
@@ -217,6 +217,6 @@ async def test_each_step_is_noted_with_who_what_and_which_hash(tmp_path, path):
 async def test_the_active_version_itself_is_no_next_one(tmp_path, path):
     async with plant(tmp_path, OVENS, [device()]) as made:
         versions.next_of(path).write_bytes(path.read_bytes())
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         assert rendered(made.detector.status(ModelStatus))[0]["shadow"]["state"] == "failed"
         assert "it is the active version itself" in made.events[0].message

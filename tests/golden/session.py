@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from gateway.detect import succession, versions
+from gateway.detect import rollout, versions
 from gateway.supervise import backoff
 from tests.app.plant import Ahead, Site, device, sink
 from tests.detect.graphs import CARD, save
@@ -28,7 +28,7 @@ FOR_EVER = {"from_ns": 0, "to_ns": 2**62}
 
 async def session(site: Site) -> dict[str, Any]:
     """Shapes of all answers by command, of all messages by topic and kind, of all audit records by action."""
-    succession.VERSION_SECONDS = 0.05
+    rollout.VERSION_SECONDS = 0.05
     path = save(site.path / "oven.onnx")
     site.gateway_line = "writes = true"
     site.write(sink(), sink("lake"), device("oven-1", tags=OVEN), *TABLES, KEEP)

@@ -5,18 +5,18 @@ from pathlib import Path
 
 from gateway.core.clock import FakeClock
 from gateway.operate.audit_head import AuditHead
-from gateway.operate.audit_log import Notes
+from gateway.operate.audit_log import AuditLog
 from gateway.trust.audit import verify
 
 
-def notes(path: Path) -> Notes:
-    return Notes(path / "audit.jsonl", FakeClock())
+def notes(path: Path) -> AuditLog:
+    return AuditLog(path / "audit.jsonl", FakeClock())
 
 
 async def test_the_head_names_the_last_record(tmp_path: Path) -> None:
     told = notes(tmp_path)
     for _ in range(3):
-        told.before("x", "kim")
+        told.require_now("x", "kim")
     event = await AuditHead(told, lambda _: None, FakeClock()).event()
     last = json.loads((tmp_path / "audit.jsonl").read_text().splitlines()[-1])
     assert (event.kind, event.state, event.severity) == ("audit", "head", "info")
@@ -25,22 +25,22 @@ async def test_the_head_names_the_last_record(tmp_path: Path) -> None:
 
 async def test_a_head_that_was_told_betrays_a_chain_that_was_made_anew(tmp_path: Path) -> None:
     told = notes(tmp_path)
-    told.before("tag.write", "kim", new=99)
+    told.require_now("tag.write", "kim", new=99)
     kept = (await AuditHead(told, lambda _: None, FakeClock()).event()).detail
     for file in tmp_path.iterdir():
         file.unlink()
     forged = notes(tmp_path)
-    forged.before("tag.write", "kim", new=20)
+    forged.require_now("tag.write", "kim", new=20)
     assert verify(tmp_path / "audit.jsonl").ok, "the files alone do not show it"
     record = json.loads((tmp_path / "audit.jsonl").read_text().splitlines()[kept["n"] - 1])
     assert record["hash"] != kept["hash"]
 
 
 async def test_damage_is_told_with_it_as_an_alarm(tmp_path: Path) -> None:
-    notes(tmp_path).before("x", "kim")
+    notes(tmp_path).require_now("x", "kim")
     (tmp_path / "audit.head").unlink()
     told = notes(tmp_path)
-    told.before("gateway.start", "system")
+    told.require_now("gateway.start", "system")
     event = await AuditHead(told, lambda _: None, FakeClock()).event()
     assert event.severity == "alarm"
     assert "audit.head was missing" in event.message
@@ -49,7 +49,7 @@ async def test_damage_is_told_with_it_as_an_alarm(tmp_path: Path) -> None:
 async def test_a_trail_that_is_gone_beside_a_log_is_damage_that_stays_visible(tmp_path: Path) -> None:
     (tmp_path / "outbox").mkdir()
     told = notes(tmp_path)
-    told.before("gateway.start", "system")
+    told.require_now("gateway.start", "system")
     assert "had run here before" in told.damage
     verdict = verify(tmp_path / "audit.jsonl")
     assert verdict.problem is not None

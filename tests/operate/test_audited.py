@@ -24,13 +24,13 @@ from gateway.core.live import LiveTable
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.operate.alarms import AlarmCommands
-from gateway.operate.audit_log import Notes
+from gateway.operate.audit_log import AuditLog
 from gateway.operate.calls import Calls
 from gateway.operate.commands import TABLE, Commands
 from gateway.operate.dead_letters import DeadLetterCommands
 from gateway.operate.history import HistoryCommands
 from gateway.operate.models import ModelCommands
-from gateway.operate.writes import Road, Writes
+from gateway.operate.writes import Writes, WriteSurroundings
 from gateway.trust.access import ALL
 from gateway.trust.audit import AuditError, AuditTrail, verify
 
@@ -69,7 +69,7 @@ class Plant:
         self.path = path / "audit.jsonl"
         self.done: list[str] = []
         self.clock = FakeClock()
-        self.notes = Notes(self.path, self.clock)
+        self.audit = AuditLog(self.path, self.clock)
         detection = self._detection()
         outbox = self._outbox()
         road = self._road()
@@ -79,10 +79,10 @@ class Plant:
                 "reload": self._gateway().reload,
                 "write": Writes(road).write,
                 "call": Calls(road).call,
-                **AlarmCommands(detection, self, self.notes).commands(),  # type: ignore[arg-type]
-                **ModelCommands(detection, self.notes).commands(),  # type: ignore[arg-type]
-                **DeadLetterCommands(outbox, self.notes).commands(),
-                **HistoryCommands(outbox, self.notes, asyncio.ensure_future, list).commands(),  # type: ignore[arg-type]
+                **AlarmCommands(detection, self, self.audit).commands(),  # type: ignore[arg-type]
+                **ModelCommands(detection, self.audit).commands(),  # type: ignore[arg-type]
+                **DeadLetterCommands(outbox, self.audit).commands(),
+                **HistoryCommands(outbox, self.audit, asyncio.ensure_future, list).commands(),  # type: ignore[arg-type]
             }
         )
 
@@ -109,20 +109,20 @@ class Plant:
         gateway.config = SimpleNamespace(hash="old")  # type: ignore[assignment]
         gateway._reloading = asyncio.Lock()
         gateway._settle = lambda: None
-        gateway._notes = self.notes
+        gateway._audit = self.audit
         gateway._reloads = SimpleNamespace(plan=lambda _: plan, applied=lambda _: None)  # type: ignore[assignment]
         gateway._stalls = SimpleNamespace(pardon=lambda: None)  # type: ignore[assignment]
         gateway._exchange = self.does_async("reload")  # type: ignore[method-assign]
         return gateway
 
-    def _road(self) -> Road:
+    def _road(self) -> WriteSurroundings:
         tag = Tag(1, "press-1", "speed", "float64", config=SimpleNamespace(  # type: ignore[arg-type]
             write=True, min=0.0, max=10.0, max_rate=(10, 60.0), scaled=False, scale=1.0, offset=0.0, type="float64",
         ))  # fmt: skip
         live = LiveTable()
         self.device = Device("press-1", "lab", Tags("press-1", [tag]))
         live.define(self.device)
-        return Road(lambda: True, live, self, self.notes, self.emit, self.clock)  # type: ignore[arg-type]
+        return WriteSurroundings(lambda: True, live, self, self.audit, self.emit, self.clock)  # type: ignore[arg-type]
 
     def emit(self, event: Event) -> None: ...
 
@@ -159,7 +159,7 @@ class Plant:
         self.done.clear()
         shadow = SimpleNamespace(sha256="b", agreement=SimpleNamespace(status=dict))
         model = SimpleNamespace(sha256="a", shadow=shadow)
-        succession = SimpleNamespace(
+        rollout = SimpleNamespace(
             find=lambda _: model,
             check_next=self.does_async("checked"),
             before=self.does_async("checked", SimpleNamespace(file=SimpleNamespace(sha256="c"))),
@@ -167,7 +167,7 @@ class Plant:
             roll_back=self.does_async("roll back"),
             retire=self.does_async("retire"),
         )
-        detector = SimpleNamespace(succession=succession, status=lambda _: [])
+        detector = SimpleNamespace(rollout=rollout, status=lambda _: [])
         conditions = SimpleNamespace(
             acknowledging=lambda *_: contextlib.nullcontext(), acknowledged=self.does_async("acknowledged")
         )
@@ -277,7 +277,7 @@ async def test_what_is_refused_leaves_no_record_that_it_was_done(
 async def test_a_devices_own_alarm_is_acknowledged_there_only_with_its_record(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alarms = AlarmCommands(plant._detection(), plant, plant.notes)  # type: ignore[arg-type]
+    alarms = AlarmCommands(plant._detection(), plant, plant.audit)  # type: ignore[arg-type]
     alarm = Alarm(Key("condition", "door", "press-1"))
     alarm.raise_(Event("d-1", "condition", "raised", "press-1", 1, "door", "alarm"))
     alarm.origin = Origin("door-id", "event-id", 1, retained=False)
@@ -295,7 +295,7 @@ async def test_a_devices_own_alarm_is_acknowledged_there_only_with_its_record(
 
 async def test_an_action_that_fails_says_so_in_the_second_record(plant: Plant) -> None:
     with pytest.raises(GatewayError, match="no answer"):
-        async with plant.notes.audited(Actor("kim", roles=ALL), "x", target="y"):
+        async with plant.audit.audited(Actor("kim", roles=ALL), "x", target="y"):
             raise GatewayError("no answer")
     first, second = plant.records()
     assert (first["action"], second["action"], second["result"]) == ("x", "x.result", "failed: no answer")

@@ -76,7 +76,7 @@ async def test_who_is_refused_stands_in_the_audit_trail_and_cannot_fill_it() -> 
     told: list[tuple[str, str, dict[str, Any]]] = []
 
     class Trail:
-        async def told(self, action: str, who: str, **fields: Any) -> None:
+        async def record(self, action: str, who: str, **fields: Any) -> None:
             told.append((action, who, fields))
 
     refusals = Refusals(Trail())  # type: ignore[arg-type]

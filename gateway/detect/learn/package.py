@@ -17,7 +17,7 @@ from gateway.detect.learn.ensemble import FARTHEST, LONG, Floats, Means, fit, ra
 from gateway.detect.learn.ensemble_graph import graph
 from gateway.detect.learn.table import Table
 from gateway.detect.models import CUTS, METADATA_KEY, Persistence, Session, parse_card, parse_onnx, with_metadata
-from gateway.detect.windows import Decisions
+from gateway.detect.windows import NofM
 
 BLOCKS = 40
 """Into how many parts the normal rows are cut; each is scored by what was learned from the others."""
@@ -85,7 +85,7 @@ class Learned:
     def false_alarms_per_day(self) -> tuple[float, float]:
         """Alarms that unseen normal windows raised, and what their true rate lies below with 95 % confidence (the upper limit
         of a Poisson count by Wilson and Hilferty)."""
-        decisions = Decisions(1, Persistence(**RAISE), Persistence(**CLEAR))
+        decisions = NofM(1, Persistence(**RAISE), Persistence(**CLEAR))
         row = np.zeros(1, np.intp)
         above = self.unseen[:, np.newaxis] > 1
         raised = sum(len(decisions.tick(row, flag, ~flag)[0]) for flag in above)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detect.models import Card, Floats, Scores
-from gateway.detect.windows.decide import Decisions
 from gateway.detect.windows.drift import Drift
 from gateway.detect.windows.grid import USABLE, Closed, Grid, Rows, Times, is_scored
+from gateway.detect.windows.n_of_m import NofM
 
 RANGE_MARGIN = 0.1
 """How far beyond its trained range a value may lie and still be called normal, as a share of the range."""
@@ -55,7 +55,7 @@ class Judge:
     def __init__(self, card: Card, assets: int, drift_span_ns: int = 86_400_000_000_000) -> None:
         ages = np.array([entry.max_age_ms for entry in card.inputs], np.int64) * 1_000_000
         self.grid = Grid(assets, card.window, card.period_ms * 1_000_000, ages)
-        self.decisions = Decisions(assets, card.raise_at, card.clear_at, -(-card.min_duration_ms // card.period_ms))
+        self.n_of_m = NofM(assets, card.raise_at, card.clear_at, -(-card.min_duration_ms // card.period_ms))
         self.drift = Drift(card, assets, drift_span_ns)
         self.drifted = np.zeros(assets, np.bool_)
         """Assets of which nothing is called normal, because their inputs are far from the training."""
@@ -78,7 +78,7 @@ class Judge:
             since = np.where(outside.any(axis=1), outside.argmax(axis=1), self._card.window)
             self._inside_run[mine] = np.minimum(since, self.grid.run[mine])
             return
-        self.decisions.continue_from(other.decisions, mine, theirs)
+        self.n_of_m.continue_from(other.n_of_m, mine, theirs)
         self.drift.continue_from(other.drift, mine, theirs)
         for name in ("drifted", "said", "score", "_inside_run"):
             getattr(self, name)[mine] = getattr(other, name)[theirs]
@@ -92,7 +92,7 @@ class Judge:
         """Which of these cells complete a window that can be scored; the other assets get a tick without a verdict. Gives
         also the positions in `closed` of assets whose drift is known anew."""
         assets = closed.assets
-        self.decisions.forget(assets[closed.anew])
+        self.n_of_m.forget(assets[closed.anew])
         cell, codes = self.grid.windows[assets, -1], self.grid.codes[assets]
         within = (cell >= self._low) & (cell <= self._high) & (codes == USABLE)
         inside = np.logical_and.reduce(within, axis=1)
@@ -103,7 +103,7 @@ class Judge:
         rest = assets[~complete]
         if len(rest):
             none = np.zeros(len(rest), np.bool_)
-            self.decisions.tick(rest, none, none)
+            self.n_of_m.tick(rest, none, none)
             self.said[rest] = np.where(scored[~complete], WARMUP, INPUTS)
             self.score[rest] = np.nan
         ready = assets[complete]
@@ -125,7 +125,7 @@ class Judge:
         self.drift.above(tick.assets[above])
         self.score[tick.assets] = scores.score
         self.said[tick.assets] = np.select([above, below, known], [ABOVE, NORMAL, OUT_OF_RANGE], NO_NUMBER)
-        raised, cleared = self.decisions.tick(tick.assets, above, below)
+        raised, cleared = self.n_of_m.tick(tick.assets, above, below)
         return [
             Turn(int(tick.assets[at]), is_raise, int(tick.end_ns[at]), tick.windows[at].copy(), scores.of(at))
             for is_raise, turned in ((True, raised), (False, cleared))

@@ -12,7 +12,7 @@ Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
 
-class Decisions:
+class NofM:
     """The verdicts of one model over its assets. Each asset's last ticks are the bits of one integer."""
 
     def __init__(self, assets: int, raise_at: Persistence, clear_at: Persistence, hold: int = 0) -> None:
@@ -26,7 +26,7 @@ class Decisions:
         self._hold = hold
         self._held = np.zeros(assets, np.int64)
 
-    def continue_from(self, other: "Decisions", mine: Rows, theirs: Rows) -> None:
+    def continue_from(self, other: "NofM", mine: Rows, theirs: Rows) -> None:
         """Take over the ticks so far of another one's assets, by the same rules."""
         for name in ("active", "_above", "_below", "_held"):
             getattr(self, name)[mine] = getattr(other, name)[theirs]

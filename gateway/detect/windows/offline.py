@@ -58,9 +58,7 @@ def _closed(
         tick, _ = judge.close(closed)
         if len(tick.assets):
             judge.verdicts(tick, opened.session.score(tick.windows))
-        found.append(
-            (int(closed.end_ns[0]), float(judge.score[0]), int(judge.said[0]), bool(judge.decisions.active[0]))
-        )
+        found.append((int(closed.end_ns[0]), float(judge.score[0]), int(judge.said[0]), bool(judge.n_of_m.active[0])))
     return found
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import main
-from gateway.detect import watch
+from gateway.detect import model_watcher
 from tests.detect.graphs import save
 from tests.detect.test_evidence import Kept
 
@@ -14,7 +14,7 @@ from tests.detect.test_evidence import Kept
 @pytest.fixture(autouse=True)
 def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """The small model scores at once, however long that takes here."""
-    monkeypatch.setattr(watch, "INLINE_SECONDS", float("inf"))
+    monkeypatch.setattr(model_watcher, "INLINE_SECONDS", float("inf"))
 
 
 async def test_an_event_is_explained_from_the_files_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,7 +64,7 @@ async def test_each_row_streamed_through_the_detector_has_the_label_it_has_in_a_
         end = int(judge.grid._next_end[0]) - judge.grid.period_ns
         if end > last > 0:
             assert end == last + SECOND, "none is passed over"
-            found.append((end, int(judge.said[0]), float(judge.score[0]), bool(judge.decisions.active[0])))
+            found.append((end, int(judge.said[0]), float(judge.score[0]), bool(judge.n_of_m.active[0])))
         last = max(end, 0)
 
     for at, row in zip(t_ns.tolist(), values, strict=True):
@@ -73,7 +73,9 @@ async def test_each_row_streamed_through_the_detector_has_the_label_it_has_in_a_
         plant.clock.advance((at - plant.clock.wall_ns()) / SECOND)
         there = ~np.isnan(row)
         ids, n = one.tags.ids[there], int(there.sum())
-        plant.detector.feed(Readings(one, np.full(n, at), ids, row[there], np.full(n, GOOD, np.uint32)))
+        plant.detector.feed(
+            Readings(one, np.full(n, at), ids, row[there], np.full(n, GOOD, np.uint32)), plant.clock.boot_ns()
+        )
         look(at)
     look(int(t_ns[-1]) + SECOND // 2)
     await asyncio.gather(*plant.tasks)

@@ -240,7 +240,7 @@ async def test_an_odd_next_version_is_told_and_the_active_one_goes_on(tmp_path):
     one = device()
     async with plant(tmp_path, OVEN, [one]) as made:
         os.mkfifo(versions.next_of(path))
-        await made.detector.succession.look()
+        await made.detector.rollout.look()
         assert "a FIFO, not a regular file" in rendered(made.detector.status(ModelStatus))[0]["shadow"]["reason"]
         made.seconds(6, [one])
         assert made.devices()["oven-1"]["state"] == "running"

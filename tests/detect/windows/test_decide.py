@@ -3,12 +3,12 @@
 import numpy as np
 
 from gateway.detect.models.card import Persistence
-from gateway.detect.windows.decide import Decisions
+from gateway.detect.windows.n_of_m import NofM
 
 
 def run(pattern, raise_at=(2, 3), clear_at=(3, 3), hold=0):
     """Feed one asset: "+" above, "-" below, "?" undecided; gives "R" and "C" where it raises and clears."""
-    decisions = Decisions(1, Persistence(*raise_at), Persistence(*clear_at), hold)
+    decisions = NofM(1, Persistence(*raise_at), Persistence(*clear_at), hold)
     told = ""
     for sign in pattern:
         raised, cleared = decisions.tick(np.array([0]), np.array([sign == "+"]), np.array([sign == "-"]))
@@ -43,7 +43,7 @@ def test_the_longest_persistence_is_64_ticks():
 
 
 def test_forgetting_drops_the_ticks_but_not_what_is_raised():
-    decisions = Decisions(2, Persistence(2, 2), Persistence(1, 1))
+    decisions = NofM(2, Persistence(2, 2), Persistence(1, 1))
     both, no, yes = np.array([0, 1]), np.array([False, False]), np.array([True, True])
     decisions.tick(np.array([0]), yes[:1], no[:1])
     decisions.forget(both)

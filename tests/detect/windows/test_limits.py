@@ -266,7 +266,9 @@ class Plant:
     def feed(self, temp, oven=0):
         self.clock.advance(1)
         device, t_ns = self.ovens[oven], np.full(2, self.clock.wall_ns())
-        self.detector.feed(Readings(device, t_ns, device.tags.ids, np.array([1.0, temp]), np.zeros(2, np.uint32)))
+        self.detector.feed(
+            Readings(device, t_ns, device.tags.ids, np.array([1.0, temp]), np.zeros(2, np.uint32)), self.clock.boot_ns()
+        )
         self.detector.tick(None)
 
 

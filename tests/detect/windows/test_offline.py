@@ -84,7 +84,9 @@ async def test_the_running_detector_raises_and_clears_at_the_same_cells(tmp_path
         if row is not None:
             there = ~np.isnan(row)
             ids, n = one.tags.ids[there], int(there.sum())
-            plant.detector.feed(Readings(one, np.full(n, at), ids, row[there], np.zeros(n, np.uint32)))
+            plant.detector.feed(
+                Readings(one, np.full(n, at), ids, row[there], np.zeros(n, np.uint32)), plant.clock.boot_ns()
+            )
         plant.tick()
         verdicts.append(int(plant.detector.models.all[0].watch.judge.said[0]))
     await asyncio.gather(*plant.tasks)
