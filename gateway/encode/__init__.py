@@ -9,6 +9,6 @@ from gateway.encode.columns import are_of
 from gateway.encode.json_block import MILLISECOND, BlockJson
 from gateway.encode.json_clock import clock_json, clock_members
 from gateway.encode.json_value import exact_json
-from gateway.encode.record_hash import Content
+from gateway.encode.record_hash import RecordHash
 
-__all__ = ["MILLISECOND", "BlockJson", "Content", "are_of", "clock_json", "clock_members", "exact_json"]
+__all__ = ["MILLISECOND", "BlockJson", "RecordHash", "are_of", "clock_json", "clock_members", "exact_json"]

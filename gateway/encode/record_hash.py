@@ -92,7 +92,7 @@ class _Plan:
             seen[self._truths] = np.abs(np.sign(value[self._truths]))
 
 
-class Content:
+class RecordHash:
     """Hashes the records of one device in one context."""
 
     def __init__(self, tags: Tags, context: Context) -> None:

@@ -34,7 +34,7 @@ _REMOVED = "its file was removed by somebody else"
 _BELOW_FLOOR = "the disk's free space is below min_free"
 
 
-class Upkeep:
+class Housekeeping:
     """Of one log; `append_body` takes what it has to say."""
 
     def __init__(

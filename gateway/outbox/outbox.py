@@ -34,7 +34,7 @@ from gateway.outbox.deliver import (
     marked,
 )
 from gateway.outbox.format import Numbers, SetAside, all_set_aside, body_of, synced_path
-from gateway.outbox.housekeeping import Upkeep
+from gateway.outbox.housekeeping import Housekeeping
 from gateway.outbox.losses import skip_body
 from gateway.outbox.receipts import ReceiptFiles, Receipts
 from gateway.outbox.retention import default_max_size
@@ -49,9 +49,9 @@ from gateway.outbox.write import (
     Growth,
     Intake,
     LaneLog,
+    LogClock,
     Renewal,
     Spill,
-    Stamps,
     Writer,
     fitted,
 )
@@ -87,8 +87,8 @@ class Outbox:
             lane: LaneLog(lane, found.found.lanes[lane], found.next_seq[lane], found.total[lane], TAIL_AT_MOST[lane])
             for lane in Lane
         }
-        self._stamps = Stamps(clock, found.boot, found.epoch, found.offset, found.synced, self._keep_clock)
-        self._intake = Intake(self.log_id, self._lanes, found.dictionary, self._stamps, self._not_stored)
+        self._log_clock = LogClock(clock, found.boot, found.epoch, found.offset, found.synced, self._keep_clock)
+        self._intake = Intake(self.log_id, self._lanes, found.dictionary, self._log_clock, self._not_stored)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
         self._admission = Admission(clock)
@@ -134,10 +134,10 @@ class Outbox:
             clock,
             self._readers,
             self._append_body,
-            next_record=lambda: (self._lanes[Lane.DATA].written_seq, self._stamps.epoch),
+            next_record=lambda: (self._lanes[Lane.DATA].written_seq, self._log_clock.epoch),
         )
         self.replays = Replays(self._lanes, self._readers, found)
-        self._upkeep = Upkeep(
+        self._housekeeping = Housekeeping(
             directory,
             found,
             section,
@@ -308,7 +308,7 @@ class Outbox:
         """This sink is no longer configured: it holds nothing back any more. Its cursor stays on disk."""
         reader = self._readers.release(sink)
         if reader is not None:
-            self._upkeep.save_cursor(reader)
+            self._housekeeping.save_cursor(reader)
 
     # Told by the writer's thread
 
@@ -352,20 +352,20 @@ class Outbox:
 
     def disk_trouble(self, error: OSError, lane: Lane) -> None:
         """A write failed and will be tried again; a full disk makes the oldest data go."""
-        self._disk.refuses(self._upkeep.explained(error))
+        self._disk.refuses(self._housekeeping.explained(error))
         if self._disk.gone and not self._unkept.why:
             self._look_at_disk()
         if error.errno in NO_ROOM:
-            self._upkeep.disk_full(lane)
+            self._housekeeping.disk_full(lane)
 
     def measured(self, free: int, nodes: int | None) -> None:
         """So many bytes and inodes of the disk are free."""
         self._disk.stands()
-        self._upkeep.measured(free, nodes)
+        self._housekeeping.measured(free, nodes)
 
     def gone(self, paths: Sequence[Path]) -> None:
         """Somebody else has removed these files of the log."""
-        self._upkeep.gone(paths)
+        self._housekeeping.gone(paths)
         names = ", ".join(path.name for path in paths)
         message = (
             f"Somebody has removed files of the outbox while the gateway ran: {names}. What was lost by it is recorded."
@@ -391,7 +391,7 @@ class Outbox:
         self._intake.look()
         if self._intake and self._timer is None:
             self._flush_soon()
-        self._upkeep.tick()
+        self._housekeeping.tick()
         self.receipts.tick(queued=bool(self._lanes[Lane.DATA].queued))
 
     def _look_at_disk(self) -> None:
@@ -424,12 +424,12 @@ class Outbox:
         """Write and commit what is open, then end. With a disk in trouble it gives up after some seconds; the next start
         then counts this as an unclean stop."""
         self._loop = asyncio.get_running_loop()
-        self._upkeep.write_losses(all_of_them=True)
+        self._housekeeping.write_losses(all_of_them=True)
         if self._timer is not None:
             self._timer.cancel()
         self._flush()
-        self._upkeep.tell_settled()
-        self._upkeep.save_cursors()
+        self._housekeeping.tell_settled()
+        self._housekeeping.save_cursors()
         await self.written_out(_LAST_RECORDS)
         if not self._lanes[Lane.DATA].queued:
             self.receipts.stop()
@@ -440,8 +440,8 @@ class Outbox:
                 next=(alarm.next_seq, data.next_seq),
                 total=(alarm.next_total, data.next_total),
                 boot=self._state.boot,
-                epoch=self._stamps.epoch,
-                offset=self._stamps.offset,
+                epoch=self._log_clock.epoch,
+                offset=self._log_clock.offset,
                 clean=True,
             ),
             0.0 if self.not_kept else _PATIENCE,
@@ -459,7 +459,7 @@ class Outbox:
     @property
     def clock_state(self) -> ClockState:
         """How far the wall clock can be trusted now."""
-        return self._stamps.state
+        return self._log_clock.state
 
     @property
     def set_aside(self) -> SetAside | None:
@@ -469,7 +469,7 @@ class Outbox:
     @property
     def epoch(self) -> int:
         """Grows by one at each step of the wall clock, and at each boot."""
-        return self._stamps.epoch
+        return self._log_clock.epoch
 
     @property
     def offset_before(self) -> int:
@@ -479,7 +479,7 @@ class Outbox:
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return self._upkeep.size
+        return self._housekeeping.size
 
     def said_of(self, part: str) -> list[str]:
         """What is to be remarked of a part of the gateway, such as "device press-1"."""
@@ -490,7 +490,7 @@ class Outbox:
         """For people and metrics: sizes in bytes, everything else in readings or records."""
         return OutboxStatus(
             log=self.log_id,
-            room=self._upkeep.status(),
+            room=self._housekeeping.status(),
             disk=self._disk.trouble or self._substitute or "ok",
             kept=not self.not_kept,
             lanes={lane.lane.word: lane.status() for lane in self._lanes.values()},

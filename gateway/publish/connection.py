@@ -17,7 +17,7 @@ from gateway.plugin.sink import Sink
 from gateway.publish.host import Host, SinkSurroundings
 from gateway.publish.poison import Poison
 from gateway.publish.suspects import Suspects
-from gateway.publish.tally import Tally
+from gateway.publish.tally import SinkCounts
 from gateway.publish.window import Window
 from gateway.supervise import Foreign, containing
 from gateway.supervise.foreign import Opening
@@ -44,7 +44,7 @@ class Connection:
         config: SinkConfig,
         around: SinkSurroundings,
         reader: Reader,
-        tally: Tally,
+        tally: SinkCounts,
         suspects: Suspects,
         poison: Poison,
         foreign: Foreign,

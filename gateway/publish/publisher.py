@@ -19,7 +19,7 @@ from gateway.publish.connection import Connection
 from gateway.publish.host import SinkSurroundings
 from gateway.publish.poison import Poison
 from gateway.publish.suspects import Suspects
-from gateway.publish.tally import Tally
+from gateway.publish.tally import SinkCounts
 from gateway.status import SinkStatus
 from gateway.supervise import Backoff, Foreign, Health, keep_running
 
@@ -51,7 +51,7 @@ class Publisher:
         self._sink_type = sink_type
         self._reader = outbox.reader(config.name, config.order, config.backfill)
         self._around = replace(around, trouble=lambda: _trouble(outbox), memory={})
-        self._tally = Tally()
+        self._tally = SinkCounts()
         self._suspects = Suspects()
         self._poison = Poison()
         self._connection: Connection | None = None

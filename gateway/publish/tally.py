@@ -11,7 +11,7 @@ _SAMPLES = 12
 
 
 @dataclass
-class Tally:
+class SinkCounts:
     """Counts since the start of the daemon; the balance over restarts is the outbox's."""
 
     records: int = 0

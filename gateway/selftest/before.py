@@ -11,7 +11,7 @@ from gateway.outbox.format import (
     DEFINITION,
     HEADER_SIZE,
     TRAILER_SIZE,
-    SyncedBoots,
+    ClockCorrections,
     is_record,
     read_footer,
     read_header,
@@ -79,7 +79,7 @@ class Before:
 def prepare(directory: Path) -> Before:
     """Three lives of a log: two that ended in good order, one that did not; a part of it acknowledged, a record refused."""
     directory.mkdir(parents=True)
-    synced_path(directory).write_bytes(SyncedBoots({0: 0}).dump())
+    synced_path(directory).write_bytes(ClockCorrections({0: 0}).dump())
     before = asyncio.run(_live(directory))
     for name in before.files:
         if name.endswith(".seg"):

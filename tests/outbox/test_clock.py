@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from gateway.core.clock import ClockState
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import Outbox, Reader
-from gateway.outbox.format.clock_correction import SyncedBoots, read_synced, synced_path
+from gateway.outbox.format.clock_correction import ClockCorrections, read_synced, synced_path
 from gateway.outbox.format.frames import scan
 from gateway.outbox.format.identity import read_numbers
 from gateway.outbox.format.segment import HEADER_SIZE
 from gateway.outbox.inspect.export import Wanted, export_csv
 from gateway.outbox.inspect.log_files import LogFiles
 from gateway.outbox.start import state
-from gateway.outbox.write.log_clock import Stamps
+from gateway.outbox.write.log_clock import LogClock
 from tests.outbox.making import Log, block, fill, spec, take, until, values
 
 HOUR = 3600
@@ -110,7 +110,7 @@ async def test_blocks_of_one_write_are_stamped_with_the_clock_that_they_were_rea
 
 def test_small_corrections_and_suspend_are_no_steps(log):
     """A leap smear moves both clocks alike; suspend is counted by both; a time zone changes no UTC."""
-    stamps = Stamps(log.clock, 1, 0, log.clock.wall - log.clock.boot, SyncedBoots({1: 0}), lambda *_: None)
+    stamps = LogClock(log.clock, 1, 0, log.clock.wall - log.clock.boot, ClockCorrections({1: 0}), lambda *_: None)
     for _ in range(100):
         log.clock.step(0.4)
         log.clock.advance(8 * HOUR)
@@ -319,7 +319,7 @@ async def test_a_log_of_the_first_version_has_clocks_that_nothing_is_known_of(lo
 )
 def test_a_correction_is_whole_milliseconds_and_right_to_half_of_one(wall, boot, right, taken):
     record = Record("log", Lane.DATA, 1, Kind.READINGS, wall, boot, 7, 0, "", 1, clock=ClockState.NOT_YET)
-    synced = SyncedBoots({7: right})
+    synced = ClockCorrections({7: right})
     sent = synced.corrected(record)
     assert sent.corrected_ns is not None
     assert sent.corrected_ns % 1_000_000 == 0
@@ -330,7 +330,7 @@ def test_a_correction_is_whole_milliseconds_and_right_to_half_of_one(wall, boot,
 
 
 def test_the_file_of_synchronised_boots_forgets_the_oldest_and_keeps_the_rest(tmp_path):
-    synced, made = SyncedBoots(), random.Random(5)
+    synced, made = ClockCorrections(), random.Random(5)
     offsets = {boot: made.randrange(-(2**60), 2**60) for boot in range(1, 1202)}
     for boot, offset in offsets.items():
         synced.note(boot, offset)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.core.event import Event
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox.deliver import dead_letters as dead
-from gateway.outbox.format.cursor import Progress
+from gateway.outbox.format.cursor import LaneCursor
 from gateway.outbox.format.dead_letter import Letter, dump_letter, load_letter
 from gateway.status import rendered
 from tests.outbox.making import block, fill, spec, take, until, values
@@ -164,9 +164,9 @@ async def test_an_event_is_kept_like_readings(log, context):
 
 @pytest.mark.parametrize("rows", [0, 5, 9])
 def test_what_is_regained_moves_from_dropped_to_acknowledged(rows):
-    progress = Progress()
+    progress = LaneCursor()
     progress.drop((1, 2), (0, 5), "no")
     progress.regain(1, rows, "no")
     balance = progress.balance(5)
     assert balance.acknowledged + sum(balance.dropped.values()) == 5
-    assert Progress.load(progress.dump()).balance(5) == balance
+    assert LaneCursor.load(progress.dump()).balance(5) == balance

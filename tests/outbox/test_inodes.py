@@ -50,7 +50,7 @@ async def test_without_inodes_readings_go_on_into_the_present_file_and_the_words
         await fill(outbox, device, range(10, 100))
         assert log.files() == files, "no other file could be made"
         assert files[-1].stat().st_size > 64 * 1024
-        words = str(outbox._upkeep.explained(OSError(errno.ENOSPC, "No space left on device")))
+        words = str(outbox._housekeeping.explained(OSError(errno.ENOSPC, "No space left on device")))
         assert "no inodes are left for new files, though" in words
         assert "df -i" in words
         disk.none_left = False

@@ -24,7 +24,7 @@ from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
 from gateway.encode.columns import encode
-from gateway.encode.record_hash import Content
+from gateway.encode.record_hash import RecordHash
 from gateway.outbox import Outbox, Reader
 from gateway.outbox import outbox as outbox_module
 from gateway.outbox.format.frames import HEAD_SIZE, scan
@@ -101,7 +101,7 @@ def test_a_consumer_computes_the_same_hash_from_the_messages(made: tuple[Record,
     record, device = made
     assert record.readings is not None
     with np.errstate(over="ignore", invalid="ignore"):
-        content = Content(device.tags, device.context)
+        content = RecordHash(device.tags, device.context)
         own = content.digests(record)
         assert content.digests(record) == own
         assert content.digests(record, *encode(record.readings, device.tags.ids.tobytes())) == own
@@ -122,7 +122,7 @@ def test_a_plain_block_is_hashed_from_what_is_stored_as_from_its_columns(kind: s
         column = np.array(values).astype(dtype)
         readings = Readings(device, np.full(n, T0, np.int64), tags.ids, column, np.zeros(n, np.uint32))
         record = Record("0123456789abcdef", Lane.DATA, 7, Kind.READINGS, T0, 0, 1, 0, "0", n, readings)
-        content = Content(tags, device.context)
+        content = RecordHash(tags, device.context)
         assert content.digests(record, *encode(readings, tags.ids.tobytes())) == content.digests(record)
 
 

@@ -12,7 +12,7 @@ from gateway.core.event import Event
 from gateway.core.record import Lane, Record
 from gateway.outbox import Outbox, Reader
 from gateway.outbox.deliver import redelivery as resting
-from gateway.outbox.deliver.redelivery import Resting
+from gateway.outbox.deliver.redelivery import Redelivery
 from tests.outbox.making import Log, block, spec, until
 
 COUNT = 2000
@@ -184,7 +184,7 @@ async def test_what_is_refused_again_and_again_rests_longer_and_is_never_lost(
 async def test_of_what_waits_altogether_one_more_goes_out_after_each_pause() -> None:
     """That one rests for a reason of its own; else a device would wait for ever for a record that is never taken."""
     track = Mock()
-    about = Resting("central", lambda: None)
+    about = Redelivery("central", lambda: None)
 
     def record(seq: int) -> Any:
         return SimpleNamespace(about="press-1", seq=seq)

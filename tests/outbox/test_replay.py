@@ -231,7 +231,7 @@ async def test_it_says_what_went_because_the_disk_was_full(log: Log) -> None:
         replay = started(outbox, "central", EVERYTHING, Ends(), rate=None)
         await until(lambda: replay.waiting)
         gone = outbox._lanes[Lane.DATA].segments[-2]
-        outbox._upkeep._remove([gone])
+        outbox._housekeeping._remove([gone])
         await until(lambda: not gone.path.exists())
         records = await replayed(reader, replay)
         assert replay.status().missing == gone.rows

@@ -17,7 +17,7 @@ from gateway.core.event import Contribution, Event
 from gateway.core.quality import BAD_NO_COMMUNICATION, describe
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
-from gateway.outbox.format.clock_correction import SyncedBoots
+from gateway.outbox.format.clock_correction import ClockCorrections
 from gateway.outbox.receipts.body import Standing, bodies
 from gateway.outbox.receipts.period import Period, Tally
 from gateway.plugin.hosts import Message
@@ -69,7 +69,7 @@ def corrected() -> Record:
     shift = (T0_MS - 60_000) * 1_000_000
     wrong = record(Lane.DATA, 1041, Kind.READINGS, replace(block(COATER, [61.3], times_ms=60_000), own_time=True))
     wrong = replace(wrong, boot=7, boot_ns=60_004_000_000, wall_ns=60_004_000_000, clock=ClockState.NOT_YET)
-    synced = SyncedBoots()
+    synced = ClockCorrections()
     synced.note(7, shift)
     return synced.corrected(wrong)
 

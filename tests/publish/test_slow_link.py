@@ -11,7 +11,7 @@ import pytest
 
 from gateway.config.base import DeviceConfig
 from gateway.config.model import DeviceSpec
-from gateway.publish.tally import Tally
+from gateway.publish.tally import SinkCounts
 from gateway.publish.window import QUIET_LOOKS, Window
 from gateway.testing import eventually, load_plugin
 from tests.peers.broker import Broker, Subscriber
@@ -79,7 +79,7 @@ def test_bytes_that_are_taken_are_progress_and_none_are_not() -> None:
 
 
 def test_when_all_will_be_sent_is_told_from_how_the_backlog_shrinks() -> None:
-    tally = Tally()
+    tally = SinkCounts()
     tally.waiting(1000, 0)
     assert tally.drained_in() is None
     tally.waiting(800, 10**9)

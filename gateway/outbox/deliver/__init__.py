@@ -1,6 +1,6 @@
 """The way out: a reader for each sink.
 
-    Readers ─▶ Reader ─▶ Track ─▶ Progress
+    Readers ─▶ Reader ─▶ LanePosition ─▶ LaneCursor
     readers.py  reader.py  lane_position.py  format/cursor.py
                 what goes  where it stands   what is settled,
                 out next   in one lane       and the balance

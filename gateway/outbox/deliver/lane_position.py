@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from heapq import heappop, heappush
 
 from gateway.core.record import Lane, Record
-from gateway.outbox.format import IntervalSet, Progress, Stored
+from gateway.outbox.format import IntervalSet, LaneCursor, Stored
 from gateway.outbox.write import LaneLog
 from gateway.status import BalanceStatus
 
@@ -34,10 +34,10 @@ class Handed:
     """Whether it went out as history."""
 
 
-class Track:
+class LanePosition:
     """Where a reader stands in one lane."""
 
-    def __init__(self, log: LaneLog, progress: Progress) -> None:
+    def __init__(self, log: LaneLog, progress: LaneCursor) -> None:
         self.log = log
         self.progress = progress
         self.handed: dict[int, Handed] = {}

@@ -33,7 +33,7 @@ class Rate:
         return max(0.0, self._paid_until - now) + _QUANTUM
 
 
-class Pace:
+class Throttle:
     """Holds something to a rate, by the event loop's clock; `wake` is called when what was held may go on."""
 
     def __init__(self, rate: Rate, wake: Callable[[], None]) -> None:

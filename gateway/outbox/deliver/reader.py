@@ -12,20 +12,20 @@ from gateway.core.clock import Clock
 from gateway.core.quality import HISTORICAL
 from gateway.core.record import Lane, Record
 from gateway.core.text import cleaned
-from gateway.outbox.deliver.account import Account
+from gateway.outbox.deliver.balance import SinkBalance
 from gateway.outbox.deliver.dead_letters import DeadLetters
-from gateway.outbox.deliver.lane_position import Track
-from gateway.outbox.deliver.rate import Pace, Rate
-from gateway.outbox.deliver.redelivery import Hold, Resting
+from gateway.outbox.deliver.lane_position import LanePosition
+from gateway.outbox.deliver.rate import Rate, Throttle
+from gateway.outbox.deliver.redelivery import Hold, Redelivery
 from gateway.outbox.deliver.replay import Replay
 from gateway.outbox.deliver.revived import Revived
 from gateway.outbox.deliver.unkept import Waiting
-from gateway.outbox.format import Hole, Letter, Span, Stored
+from gateway.outbox.format import Gap, Letter, Span, Stored
 from gateway.outbox.write import LaneLog
 from gateway.status import ReaderStatus
 
 Order = Literal["live-first", "strict"]
-Fetch = Callable[[Span, int], Awaitable[list[Stored | Hole]]]
+Fetch = Callable[[Span, int], Awaitable[list[Stored | Gap]]]
 
 LATE_NS = 10_000_000_000
 """A reading sent later than this after its acceptance is marked historical."""
@@ -40,7 +40,7 @@ _REST = 1.0
 """Seconds until a record that could not be read is tried again."""
 
 
-class Reader(Account):
+class Reader(SinkBalance):
     """Hands out records to one sink: alarms first, then live data, then history at a bounded rate, or strictly in
     sequence. All calls from the event loop; the end of a link is told by `rewind`."""
 
@@ -48,7 +48,7 @@ class Reader(Account):
         self,
         sink: str,
         order: Order,
-        tracks: Mapping[Lane, Track],
+        tracks: Mapping[Lane, LanePosition],
         fetch: Fetch,
         *,
         clock: Clock,
@@ -72,13 +72,13 @@ class Reader(Account):
         self._ready = asyncio.Event()
         self._ready.set()
         self._held_back = False
-        self.resting = Resting(sink, self.wake)
+        self.resting = Redelivery(sink, self.wake)
         """What the far side has refused for now."""
         self._hold = Hold(sink, tracks[Lane.DATA], self.wake)
         """The same of readings in strict order."""
         self._revived = Revived()
         self._dead = dead
-        self._pace = Pace(self.backfill, self.wake)
+        self._pace = Throttle(self.backfill, self.wake)
         self._age = 0
         """How often it was rewound; what was asked for before is forgotten after."""
         self._log = structlog.get_logger().bind(sink=sink)
@@ -192,34 +192,34 @@ class Reader(Account):
                 break
         return records if age == self._age else []
 
-    def _end(self, track: Track, live_first: bool) -> int:
+    def _end(self, track: LanePosition, live_first: bool) -> int:
         """Numbers below it may go out, and what is to go once more."""
         if live_first:
             return min(track.live, track.log.written_seq)
         return 0 if track.log.lane is Lane.DATA and self._hold else track.log.written_seq
 
-    async def _read_on(self, track: Track, seq: int, count: int) -> bool:
+    async def _read_on(self, track: LanePosition, seq: int, count: int) -> bool:
         """Read from disk; False when it does not work now."""
         place = track.log.locate(seq)
         age = self._age
         count = 1 if track.is_sent_again(seq) else max(count, _AHEAD)
         try:
-            items = [place] if isinstance(place, Hole) else await self._fetch(place, count)
+            items = [place] if isinstance(place, Gap) else await self._fetch(place, count)
         except OSError as error:
             self._log.warning("the outbox cannot be read; trying again", error=str(error))
             asyncio.get_running_loop().call_later(_REST, self.wake)
             return False
         if age == self._age:
             for item in items:
-                if isinstance(item, Hole) and item.never_written:
+                if isinstance(item, Gap) and item.never_written:
                     track.progress.exempt(item.seqs, item.rows)
-                elif isinstance(item, Hole):
+                elif isinstance(item, Gap):
                     self.lose(track.log.lane, item.seqs, item.rows, "damaged on disk", item.wall)
                 elif track.wants(item.record.seq):
                     track.ahead[item.record.seq] = item
         return bool(items)
 
-    def _marked(self, track: Track, stored: Stored, history: bool = False, *, young: bool = False) -> Record:
+    def _marked(self, track: LanePosition, stored: Stored, history: bool = False, *, young: bool = False) -> Record:
         """Handed out, with corrected times, and flagged when it goes out late. `young`: an older one was young just now."""
         record = self._corrected(track.hand_out(stored, history))
         if record.readings is None:

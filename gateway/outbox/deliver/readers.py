@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from gateway.core.clock import Clock
 from gateway.core.record import Lane, Record
 from gateway.outbox.deliver.dead_letters import DeadLetters
-from gateway.outbox.deliver.lane_position import Track
+from gateway.outbox.deliver.lane_position import LanePosition
 from gateway.outbox.deliver.reader import Order, Reader
-from gateway.outbox.format import Hole, Progress, Span, Stored, read_records
+from gateway.outbox.format import Gap, LaneCursor, Span, Stored, read_records
 from gateway.outbox.start import State
 from gateway.outbox.write import LaneLog
 
@@ -60,7 +60,7 @@ class Readers(Mapping[str, Reader]):
 
     def _begin(self, sink: str, order: Order) -> Reader:
         known = self._state.cursors.get(sink) or {lane: _oldest(log) for lane, log in self._lanes.items()}
-        tracks = {lane: Track(log, known[lane]) for lane, log in self._lanes.items()}
+        tracks = {lane: LanePosition(log, known[lane]) for lane, log in self._lanes.items()}
         reader = Reader(
             sink,
             order,
@@ -87,12 +87,12 @@ class Readers(Mapping[str, Reader]):
             reader.lose(lane, (seq, end), (total, end_total), "not on disk", (wall, self._state.loaded_ns))
         reader.tracks[lane].newest = reader.tracks[lane].progress.seqs.end
 
-    async def _fetch(self, span: Span, limit: int) -> list[Stored | Hole]:
+    async def _fetch(self, span: Span, limit: int) -> list[Stored | Gap]:
         return await asyncio.to_thread(read_records, span, limit, self._state.log_id, self._state.dictionary)
 
 
-def _oldest(lane: LaneLog) -> Progress:
-    progress = Progress()
+def _oldest(lane: LaneLog) -> LaneCursor:
+    progress = LaneCursor()
     if lane.segments:
         progress.begin(lane.segments[0].first, lane.segments[0].start)
     else:

@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 
 from gateway.core.record import Record
-from gateway.outbox.deliver.lane_position import Track
+from gateway.outbox.deliver.lane_position import LanePosition
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds until a record goes out again; doubled while the far side goes on refusing the same ones."""
@@ -24,7 +24,7 @@ IN_A_ROW = 5
 AT_MOST = 100
 """Records about one thing that rest; more are passed over."""
 
-_Place = tuple[Track, int]
+_Place = tuple[LanePosition, int]
 
 log = structlog.get_logger()
 
@@ -45,11 +45,11 @@ class _Refused:
     """Whether nothing else about it goes out."""
     trial: bool = False
     """Whether one more may: what rests may be refused for a reason of its own."""
-    passed: dict[Track, int] = field(default_factory=dict)
+    passed: dict[LanePosition, int] = field(default_factory=dict)
     """The least number that was passed over."""
 
 
-class Resting:
+class Redelivery:
     """Of one sink and connection; true while there is any. `wake` is called when some are to go out again."""
 
     def __init__(self, sink: str, wake: Callable[[], None]) -> None:
@@ -74,7 +74,7 @@ class Resting:
         """Seconds from a refusal until what rests about this goes out again; 0 where nothing was refused."""
         return self._refused[about].pause if about in self._refused else 0.0
 
-    def add(self, track: Track, record: Record, reason: str) -> None:
+    def add(self, track: LanePosition, record: Record, reason: str) -> None:
         """This one was refused; it is handed out no more until the pause is over."""
         about, place = record.about, (track, record.seq)
         refused = self._refused.get(about)
@@ -96,7 +96,7 @@ class Resting:
             refused.barred = True
             self._log.warning("all about it waits until one is taken", about=about)
 
-    def keeps(self, track: Track, record: Record) -> bool:
+    def keeps(self, track: LanePosition, record: Record) -> bool:
         """Whether this one is not to go out now; then it is passed over, and comes again by itself."""
         refused = self._refused.get(record.about)
         if refused is None:
@@ -112,7 +112,7 @@ class Resting:
         _pass_over(refused, *place)
         return True
 
-    def settled(self, track: Track, record: Record, *, taken: bool = True) -> None:
+    def settled(self, track: LanePosition, record: Record, *, taken: bool = True) -> None:
         """The far side took it, or never will."""
         refused = self._refused.get(record.about)
         if refused is None:
@@ -164,7 +164,7 @@ class Resting:
         self._refused.clear()
 
 
-def _pass_over(refused: _Refused, track: Track, seq: int) -> None:
+def _pass_over(refused: _Refused, track: LanePosition, seq: int) -> None:
     refused.passed[track] = min(seq, refused.passed.get(track, seq))
 
 
@@ -172,7 +172,7 @@ class Hold:
     """Of one sink in strict order, and one connection; true while a reading that was refused is not taken. Until then only
     what was refused goes out again, after pauses. `wake` is called when something may."""
 
-    def __init__(self, sink: str, track: Track, wake: Callable[[], None]) -> None:
+    def __init__(self, sink: str, track: LanePosition, wake: Callable[[], None]) -> None:
         self._track = track
         self._wake = wake
         self._refused: set[int] = set()

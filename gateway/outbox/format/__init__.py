@@ -9,8 +9,8 @@ Knows nothing of threads, queues or sinks' links.
 """
 
 from gateway.outbox.format.bodies import body_of, encoded
-from gateway.outbox.format.clock_correction import SyncedBoots, read_synced, synced_path
-from gateway.outbox.format.cursor import Progress, cursor_path, dump_cursor, read_cursor, sink_of
+from gateway.outbox.format.clock_correction import ClockCorrections, read_synced, synced_path
+from gateway.outbox.format.cursor import LaneCursor, cursor_path, dump_cursor, read_cursor, sink_of
 from gateway.outbox.format.dead_letter import LETTER_AT_MOST, Letter, dump_letter, file_name, load_letter
 from gateway.outbox.format.definition import Definition, read_context, read_definition, unpacked
 from gateway.outbox.format.dictionary import DICTIONARY_AT_MOST, Dictionary
@@ -40,7 +40,7 @@ from gateway.outbox.format.identity import (
     read_numbers,
 )
 from gateway.outbox.format.intervals import IntervalSet
-from gateway.outbox.format.reading import Hole, Span, Stored, read_record, read_records
+from gateway.outbox.format.reading import Gap, Span, Stored, read_record, read_records
 from gateway.outbox.format.scanning import SEGMENT_AT_MOST, definitions_of, read_frames
 from gateway.outbox.format.segment import (
     HEADER_SIZE,
@@ -70,21 +70,21 @@ __all__ = [
     "SLOT_SIZE",
     "TRAILER_MAGIC",
     "TRAILER_SIZE",
+    "ClockCorrections",
     "Definition",
     "Dictionary",
+    "Gap",
     "Head",
-    "Hole",
     "IntervalSet",
+    "LaneCursor",
     "Letter",
     "Numbers",
     "NumbersFile",
-    "Progress",
     "Segment",
     "SetAside",
     "Span",
     "Stamp",
     "Stored",
-    "SyncedBoots",
     "all_set_aside",
     "body_of",
     "boot_number",

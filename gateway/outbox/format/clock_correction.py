@@ -30,7 +30,7 @@ _MILLISECOND = 1_000_000
 _SIZE = 1024 * 1024
 
 
-class SyncedBoots:
+class ClockCorrections:
     """Wall clock less boot clock (ns) at the first synchronisation, by boot."""
 
     def __init__(self, offsets: Mapping[int, int] | None = None) -> None:
@@ -74,22 +74,22 @@ def synced_path(directory: Path) -> Path:
     return directory / "synced.json"
 
 
-def read_synced(path: Path) -> SyncedBoots:
+def read_synced(path: Path) -> ClockCorrections:
     """What the file says; nothing for a missing one, and, with a warning, for one that cannot be read."""
     try:
         return _load(read_regular(path, _SIZE))
     except FileNotFoundError:
-        return SyncedBoots()
+        return ClockCorrections()
     except (OSError, ValueError) as error:
         log.warning(
             "when clocks were synchronised cannot be read: times from before that stay as they are, and flagged",
             file=str(path),
             error=str(error),
         )
-        return SyncedBoots()
+        return ClockCorrections()
 
 
-def _load(data: bytes) -> SyncedBoots:
+def _load(data: bytes) -> ClockCorrections:
     with doubting(ValueError):
         body = parse_json(data)
         if body["check"] != _check(body["boots"]):
@@ -97,7 +97,7 @@ def _load(data: bytes) -> SyncedBoots:
         offsets = {int(boot, 16): int(offset) for boot, offset in body["boots"]}
     if any(not -FARTHEST < offset < FARTHEST for offset in offsets.values()):
         raise ValueError("a clock that far from 1970")
-    return SyncedBoots(offsets)
+    return ClockCorrections(offsets)
 
 
 def _check(boots: list[list[Any]]) -> str:

@@ -16,7 +16,7 @@ from gateway.places.regular import read_regular
 from gateway.status import Balance
 
 
-class Progress:
+class LaneCursor:
     """Numbers and readings that are done with. A record covers one number and `rows` places in the lane's running count
     of readings; keeping both as sets makes the balance right whatever is reported twice, lost, or found damaged."""
 
@@ -115,7 +115,7 @@ class Progress:
         }
 
     @classmethod
-    def load(cls, body: dict[str, Any]) -> "Progress":
+    def load(cls, body: dict[str, Any]) -> "LaneCursor":
         """The inverse of `dump`. Raises ValueError for anything that does not balance."""
         progress = cls()
         with doubting(ValueError):
@@ -159,13 +159,13 @@ def sink_of(path: Path) -> str:
     return unquote(path.stem)
 
 
-def dump_cursor(log_id: str, sink: str, tracks: dict[Lane, Progress]) -> bytes:
+def dump_cursor(log_id: str, sink: str, tracks: dict[Lane, LaneCursor]) -> bytes:
     """Its content."""
     lanes = {lane.word: track.dump() for lane, track in tracks.items()}
     return orjson.dumps({"log": log_id, "sink": sink, "lanes": lanes})
 
 
-def read_cursor(path: Path, log_id: str) -> tuple[str, dict[Lane, Progress]]:
+def read_cursor(path: Path, log_id: str) -> tuple[str, dict[Lane, LaneCursor]]:
     """A sink, and how far it has come. Raises OSError, and ValueError for a damaged file or one of another log."""
     data = read_regular(path, JSON_SIZE)
     with doubting(ValueError):
@@ -173,4 +173,4 @@ def read_cursor(path: Path, log_id: str) -> tuple[str, dict[Lane, Progress]]:
         if body["log"] != log_id:
             raise ValueError(f"it belongs to log {body['log']}")
         sink = str(body.get("sink") or sink_of(path))
-        return sink, {lane: Progress.load(body["lanes"][lane.word]) for lane in Lane}
+        return sink, {lane: LaneCursor.load(body["lanes"][lane.word]) for lane in Lane}

@@ -16,7 +16,7 @@ from gateway.core.context import Context
 from gateway.core.parsing import doubting
 from gateway.core.record import Lane
 from gateway.core.tag import Device, Tag, Tags
-from gateway.encode import Content
+from gateway.encode import RecordHash
 from gateway.outbox.format.frames import DEFINITION, PAYLOAD_AT_MOST, ZLIB_JSON, frame
 
 FIELDS = ("type", "unit", "description", "scaling")
@@ -33,16 +33,16 @@ class Definition:
     asked: Sequence[str] = ()
     """What the configuration said of each tag, in short; as far as it was read back from a file."""
     tag_bytes: bytes = field(init=False)
-    _content: Content | None = field(default=None, init=False)
+    _content: RecordHash | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.tag_bytes = self.device.tags.ids.tobytes()
 
     @property
-    def content(self) -> Content:
+    def content(self) -> RecordHash:
         """What hashes its records."""
         if self._content is None:
-            self._content = Content(self.device.tags, self.device.context)
+            self._content = RecordHash(self.device.tags, self.device.context)
         return self._content
 
     @property

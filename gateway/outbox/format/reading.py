@@ -23,7 +23,7 @@ class Stored(NamedTuple):
     total: int
 
 
-class Hole(NamedTuple):
+class Gap(NamedTuple):
     """Numbers, and readings by running count, that cannot be read (half-open both)."""
 
     seqs: tuple[int, int]
@@ -55,10 +55,10 @@ class Span:
     """When the first and the last record of the file were accepted, ns since 1970."""
 
 
-def read_records(span: Span, limit: int, log: str, dictionary: Dictionary) -> list[Stored | Hole]:
+def read_records(span: Span, limit: int, log: str, dictionary: Dictionary) -> list[Stored | Gap]:
     """Up to `limit` records from `span.wanted` on, and every hole met on the way. A file that is gone is one hole.
     Raises OSError when the disk does not read."""
-    items: list[Stored | Hole] = []
+    items: list[Stored | Gap] = []
     seq, total, offset, count = span.seq, span.total, span.offset, 0
     wall, wall_to = span.wall
     behind = span.offset
@@ -72,7 +72,7 @@ def read_records(span: Span, limit: int, log: str, dictionary: Dictionary) -> li
             if not is_record(head) or head.seq < seq:
                 continue
             if head.seq > seq:
-                items.append(Hole((seq, head.seq), (total, head.total), (wall, head.wall_ns), joins))
+                items.append(Gap((seq, head.seq), (total, head.total), (wall, head.wall_ns), joins))
             seq, total, wall = head.seq + 1, head.total + head.rows, head.wall_ns
             if head.seq >= span.wanted:
                 items.append(_stored(head, payload, span.path, log, dictionary))
@@ -82,15 +82,15 @@ def read_records(span: Span, limit: int, log: str, dictionary: Dictionary) -> li
     except FileNotFoundError:
         pass
     if seq <= span.last:
-        items.append(Hole((seq, span.last + 1), (total, span.last_total), (wall, wall_to)))
+        items.append(Gap((seq, span.last + 1), (total, span.last_total), (wall, wall_to)))
     return items
 
 
-def _stored(head: Head, payload: memoryview, path: Path, log: str, dictionary: Dictionary) -> Stored | Hole:
+def _stored(head: Head, payload: memoryview, path: Path, log: str, dictionary: Dictionary) -> Stored | Gap:
     try:
         return Stored(read_record(head, payload, path, log, dictionary), head.total)
     except ValueError:
-        return Hole((head.seq, head.seq + 1), (head.total, head.total + head.rows), (head.wall_ns, head.wall_ns))
+        return Gap((head.seq, head.seq + 1), (head.total, head.total + head.rows), (head.wall_ns, head.wall_ns))
 
 
 def read_record(head: Head, payload: memoryview, path: Path, log: str, dictionary: Dictionary) -> Record:

@@ -18,8 +18,8 @@ from gateway.outbox.format import (
     SEGMENT_AT_MOST,
     Dictionary,
     Head,
+    LaneCursor,
     Numbers,
-    Progress,
     Segment,
     is_record,
     read_cursor,
@@ -40,7 +40,7 @@ class Cursor:
 
     sink: str
     path: Path
-    lanes: dict[Lane, Progress] | None
+    lanes: dict[Lane, LaneCursor] | None
     """None if it is damaged."""
     problem: str = ""
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.core.record import Kind, Lane
 from gateway.core.tag import Device
-from gateway.encode import Content
+from gateway.encode import RecordHash
 from gateway.outbox.format import Segment
 from gateway.outbox.inspect.log_files import LogFiles
 from gateway.outbox.receipts import Tally
@@ -67,7 +67,7 @@ def _count(
     progress: Callable[[int], None],
 ) -> None:
     """Count every record that can be read to the receipt that covers it."""
-    contents: dict[Device, Content] = {}
+    contents: dict[Device, RecordHash] = {}
     with np.errstate(over="ignore", invalid="ignore"):
         for segment, head, payload in log.heads(segments):
             progress(head.size)
@@ -82,5 +82,5 @@ def _count(
             for first, last, tally in wanted.get(_key(device.name, device.context.said()), ()):
                 if first <= record.seq <= last:
                     if device not in contents:
-                        contents[device] = Content(device.tags, device.context)
+                        contents[device] = RecordHash(device.tags, device.context)
                     tally.accept(record, contents[device].digests(record))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gateway.core.record import Lane
 from gateway.core.times import EARLIEST, LATEST, rfc3339
-from gateway.outbox.format import IntervalSet, Progress, read_context
+from gateway.outbox.format import IntervalSet, LaneCursor, read_context
 from gateway.outbox.receipts.period import Period, Tally
 
 Ranges = Sequence[tuple[int, int]]
@@ -31,7 +31,7 @@ class Standing:
         return not (self.pending or self.dropped or self.before)
 
 
-def standing(progress: Progress, period: Period) -> Standing:
+def standing(progress: LaneCursor, period: Period) -> Standing:
     """Of a sink with this progress in the data lane."""
     low, high = period.first, period.end
     dropped = {reason: ranges for reason, lost in progress.lost.items() if (ranges := _within(lost, low, high))}

@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Found:
+class Recovered:
     """The files of a log, and what was done to them."""
 
     lanes: dict[Lane, list[Segment]] = field(default_factory=lambda: {lane: [] for lane in Lane})
@@ -41,10 +41,10 @@ class Found:
         return not (self.torn_bytes or self.damaged or self.unreadable)
 
 
-def recover(directory: Path, log_id: str) -> Found:
+def recover(directory: Path, log_id: str) -> Recovered:
     """All segments of the log. A finished one costs three reads; one that was open at the stop is scanned, cut behind its
     last whole record, and finished."""
-    found = Found()
+    found = Recovered()
     for lane in Lane:
         folder = directory / lane.word
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def recover(directory: Path, log_id: str) -> Found:
     return found
 
 
-def _recover_file(path: Path, log_id: str, lane: Lane, found: Found) -> Segment | None:
+def _recover_file(path: Path, log_id: str, lane: Lane, found: Recovered) -> Segment | None:
     file = open_regular(path, os.O_RDWR)
     try:
         with doubting(ValueError):
@@ -73,7 +73,7 @@ def _recover_file(path: Path, log_id: str, lane: Lane, found: Found) -> Segment 
         os.close(file)
 
 
-def _recover_open(path: Path, file: int, log_id: str, lane: Lane, found: Found) -> Segment | None:
+def _recover_open(path: Path, file: int, log_id: str, lane: Lane, found: Recovered) -> Segment | None:
     begin, size = os.pread(file, HEADER_SIZE, 0), os.fstat(file).st_size
     if size <= HEADER_SIZE:
         path.unlink()
@@ -89,7 +89,7 @@ def _recover_open(path: Path, file: int, log_id: str, lane: Lane, found: Found) 
     return _scan_file(path, file, Segment(path, lane, first, start), found)
 
 
-def _scan_file(path: Path, file: int, segment: Segment, found: Found) -> Segment | None:
+def _scan_file(path: Path, file: int, segment: Segment, found: Recovered) -> Segment | None:
     size = os.fstat(file).st_size
     end, leapt = HEADER_SIZE, 0
     for head, _, behind in read_frames(path, HEADER_SIZE, size):

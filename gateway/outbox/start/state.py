@@ -9,12 +9,12 @@ from gateway.core.record import Lane
 from gateway.outbox.format import (
     DICTIONARY_AT_MOST,
     HEADER_SIZE,
+    ClockCorrections,
     Dictionary,
+    LaneCursor,
     Numbers,
     NumbersFile,
-    Progress,
     SetAside,
-    SyncedBoots,
     boot_number,
     definitions_of,
     identify,
@@ -23,7 +23,7 @@ from gateway.outbox.format import (
     synced_path,
 )
 from gateway.outbox.start.aside import clear_the_way, make_folder
-from gateway.outbox.start.recovery import Found, recover
+from gateway.outbox.start.recovery import Recovered, recover
 from gateway.outbox.write import RESERVED
 from gateway.places.durable import write_whole
 from gateway.places.regular import read_regular
@@ -40,10 +40,10 @@ class State:
     """Everything a start needs to know."""
 
     log_id: str
-    found: Found
+    found: Recovered
     numbers: NumbersFile
     dictionary: Dictionary
-    cursors: dict[str, dict[Lane, Progress]]
+    cursors: dict[str, dict[Lane, LaneCursor]]
     boot: int
     epoch: int
     born_ns: int
@@ -52,7 +52,7 @@ class State:
     """When it was loaded."""
     offset: int
     """Wall clock less boot clock, ns: what was known last in this boot, else now."""
-    synced: SyncedBoots
+    synced: ClockCorrections
     next_seq: dict[Lane, int] = field(default_factory=dict)
     total: dict[Lane, int] = field(default_factory=dict)
     skipped: dict[Lane, tuple[int, int]] = field(default_factory=dict)
@@ -120,7 +120,7 @@ def _go_on(state: State, lane: Lane, before: Numbers | None) -> None:
     state.next_seq[lane], state.total[lane] = start, total
 
 
-def _load_dictionary(directory: Path, found: Found) -> Dictionary:
+def _load_dictionary(directory: Path, found: Recovered) -> Dictionary:
     dictionary = Dictionary()
     path = directory / "tags"
     try:
@@ -143,7 +143,7 @@ def _load_dictionary(directory: Path, found: Found) -> Dictionary:
     return dictionary
 
 
-def _load_cursors(directory: Path, log_id: str) -> dict[str, dict[Lane, Progress]]:
+def _load_cursors(directory: Path, log_id: str) -> dict[str, dict[Lane, LaneCursor]]:
     directory.mkdir(exist_ok=True)
     cursors = {}
     for path in sorted(directory.glob("*.json")):

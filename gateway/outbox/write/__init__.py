@@ -16,7 +16,7 @@ from gateway.outbox.write.fitting import fitted
 from gateway.outbox.write.intake import Body, Intake
 from gateway.outbox.write.lane import LaneLog
 from gateway.outbox.write.lane_file import Entry, Growth, Renewal
-from gateway.outbox.write.log_clock import Stamps
+from gateway.outbox.write.log_clock import LogClock
 from gateway.outbox.write.spill import PROMISES, Spill
 from gateway.outbox.write.writer import RESERVED, Group, Writer
 
@@ -33,9 +33,9 @@ __all__ = [
     "Growth",
     "Intake",
     "LaneLog",
+    "LogClock",
     "Renewal",
     "Spill",
-    "Stamps",
     "Writer",
     "fitted",
 ]

@@ -11,7 +11,7 @@ from gateway.encode import columns
 from gateway.outbox.format import JSON, Definition, Dictionary, Stamp, encoded, frame
 from gateway.outbox.write.lane import LaneLog
 from gateway.outbox.write.lane_file import Entry
-from gateway.outbox.write.log_clock import Stamps
+from gateway.outbox.write.log_clock import LogClock
 from gateway.outbox.write.writer import Group
 
 Body = tuple[bytes, Mapping[str, Any]]
@@ -32,7 +32,7 @@ class Intake:
         log_id: str,
         lanes: Mapping[Lane, LaneLog],
         dictionary: Dictionary,
-        stamps: Stamps,
+        stamps: LogClock,
         not_stored: Callable[[Readings | Body, int, Exception], None],
     ) -> None:
         """`not_stored` is told of what cannot be encoded, and what was read for it."""
@@ -40,7 +40,7 @@ class Intake:
         self._log_id = log_id
         self._lanes = lanes
         self._dictionary = dictionary
-        self._stamps = stamps
+        self._log_clock = stamps
         self._config = 0
         self._config_text = ""
         self.configured("")
@@ -63,8 +63,8 @@ class Intake:
 
     def look(self) -> None:
         """Follow the clock. To be called about once a second; what is handed in looks for steps by itself."""
-        before = self._stamps.stamp(self._config)
-        events = self._stamps.look()
+        before = self._log_clock.stamp(self._config)
+        events = self._log_clock.look()
         if events and self._gathered:
             gathered, self._gathered = self._gathered, []
             self._stamped.append((before, gathered))
@@ -73,7 +73,7 @@ class Intake:
 
     def readings(self, readings: Readings, read: int) -> None:
         """Take a block, for which so many were read; a very large one becomes several records."""
-        if self._stamps.stepped:
+        if self._log_clock.stepped:
             self.look()
         n = len(readings)
         if n <= ROWS_AT_MOST:
@@ -85,7 +85,7 @@ class Intake:
 
     def stamp(self) -> Stamp:
         """This moment."""
-        return self._stamps.stamp(self._config)
+        return self._log_clock.stamp(self._config)
 
     def body(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """Take an event, loss or skip."""
@@ -93,9 +93,9 @@ class Intake:
 
     def group(self) -> Group:
         """All that was gathered, numbered and stamped with this moment; empty afterwards."""
-        if self._stamps.stepped:
+        if self._log_clock.stepped:
             self.look()
-        parts = [*self._stamped, (self._stamps.stamp(self._config), self._gathered)]
+        parts = [*self._stamped, (self._log_clock.stamp(self._config), self._gathered)]
         self._stamped, self._gathered = [], []
         lanes: dict[Lane, list[Entry]] = {lane: [] for lane in Lane}
         with np.errstate(over="ignore"):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from gateway.core.record import Lane, Record
-from gateway.outbox.format import Hole, Segment, Span, Stored, files_status
+from gateway.outbox.format import Gap, Segment, Span, Stored, files_status
 from gateway.outbox.write.lane_file import Entry, Growth, Renewal, grow
 from gateway.status import LaneStatus
 
@@ -121,16 +121,16 @@ class LaneLog:
             files=files_status(self.segments),
         )
 
-    def locate(self, seq: int) -> Span | Hole:
+    def locate(self, seq: int) -> Span | Gap:
         """Where to read this number, which is below `written_seq`; or the hole that it lies in."""
         at = bisect_left(self.segments, seq, key=lambda segment: segment.last)
         if at == len(self.segments):
             end, wall = (self.segments[-1].end, self.segments[-1].wall_to) if self.segments else (self.total, 0)
-            return Hole((seq, self.written_seq), (end, self.total), (wall, 0))
+            return Gap((seq, self.written_seq), (end, self.total), (wall, 0))
         segment = self.segments[at]
         if seq < segment.first:
             before, wall = (self.segments[at - 1].end, self.segments[at - 1].wall_to) if at else (segment.start, 0)
-            return Hole((seq, segment.first), (before, segment.start), (wall, segment.wall_from))
+            return Gap((seq, segment.first), (before, segment.start), (wall, segment.wall_from))
         number, total, offset = segment.place(seq)
         accepted = (segment.wall_from, segment.wall_to)
         return Span(segment.path, offset, segment.size, number, total, segment.last, segment.end, seq, accepted)

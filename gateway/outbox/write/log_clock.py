@@ -11,12 +11,12 @@ import structlog
 
 from gateway.core.clock import STEP_NS, Clock, ClockState
 from gateway.core.event import Event
-from gateway.outbox.format import Stamp, SyncedBoots
+from gateway.outbox.format import ClockCorrections, Stamp
 
 log = structlog.get_logger()
 
 
-class Stamps:
+class LogClock:
     """The clocks of one log. `keep` is told epoch and offset when they must be on disk, at each step, and at the first
     synchronisation of a boot."""
 
@@ -26,7 +26,7 @@ class Stamps:
         boot: int,
         epoch: int,
         offset: int,
-        synced: SyncedBoots,
+        synced: ClockCorrections,
         keep: Callable[[int, int], None],
     ) -> None:
         """`offset` is the last one known in this boot."""

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 from gateway.core.clock import Clock
 from gateway.core.record import Kind, Lane, Record
-from gateway.outbox.deliver.lane_position import Loss, Track
+from gateway.outbox.deliver.lane_position import LanePosition, Loss
 from gateway.outbox.format import Segment
 
 
-class Account:
+class SinkBalance:
     """Over its lanes: accepted = acknowledged + pending + dropped, in readings."""
 
-    def __init__(self, sink: str, tracks: Mapping[Lane, Track], clock: Clock) -> None:
+    def __init__(self, sink: str, tracks: Mapping[Lane, LanePosition], clock: Clock) -> None:
         self.sink = sink
         self.tracks = tracks
         self.losses: dict[tuple[Lane, str], Loss] = {}
