@@ -19,7 +19,7 @@ from gateway.acquire.wheel import Turn, Wheel
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
 from gateway.core.device_event import Told
-from gateway.core.errors import DeviceError, LinkError, PluginError
+from gateway.core.errors import DeviceError, ForeseenError, LinkError, PluginError
 from gateway.core.readings import Readings
 from gateway.core.tag import Tags
 from gateway.core.text import cleaned
@@ -41,6 +41,8 @@ WITHOUT_A_PAUSE = 0.05
 """Seconds for which blocks of a subscription may come one after the other before others have their turn."""
 AT_ONCE = 0.2
 """Seconds after which a line dials again where nothing but what was suspected has ended the connection."""
+IN_VAIN = 20
+"""Such connections, one after the other, that may bring nothing."""
 NAMED = 8
 """Tags that a remark names."""
 
@@ -188,11 +190,13 @@ class Line:
         return None if driver is None else await self._foreign.call(lambda: offers(driver))
 
     async def _session(self) -> None:
+        in_vain = 0
         while True:
             try:
                 await self._connection()
             except Exception:
-                if not self._trial:
+                in_vain = 0 if self._answered else in_vain + 1
+                if not self._trial or in_vain > IN_VAIN:
                     raise
             await asyncio.sleep(AT_ONCE)
 
@@ -231,6 +235,9 @@ class Line:
             raise
         try:
             yield
+        except ForeseenError:
+            self._trial = True
+            raise
         finally:
             self._tally.update(self._of_itself.ask(driver, "counts", checked.counts) or {})
             self._tally["trials" if self._trial else "drops"] += not _stopping()
@@ -321,6 +328,7 @@ class Line:
                 if source is None:
                     raise PluginError("stream yielded what is no Readings of a device of this line")
                 source.accept(checked.readings(block, source.device, source.now()))
+                self._answered.add(source.device.tags)
                 self.health.up()
                 if loop.time() - others > WITHOUT_A_PAUSE:
                     await asyncio.sleep(0)  # a generator that never waits keeps nobody else from working

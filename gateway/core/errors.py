@@ -24,6 +24,11 @@ class LinkError(GatewayError):
     """The connection is of no more use. The gateway closes it and dials again after a pause."""
 
 
+class ForeseenError(LinkError):
+    """The connection ended over what had ended one before (`gateway.kit.Suspects`). The next one is made at once, and nothing
+    goes stale for that."""
+
+
 class UnreachableError(LinkError):
     """Nothing answers at the far side. To dial again costs nobody anything, and is the way to learn that it is back."""
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.core.errors import DeviceError, LinkError, PluginError, RefusedError, UnreachableError
+from gateway.core.errors import DeviceError, ForeseenError, LinkError, PluginError, RefusedError, UnreachableError
 from gateway.core.text import cleaned
 from gateway.supervise.keep_running import EXPECTED, leaves
 
@@ -11,7 +11,17 @@ _TRACE = 16_000
 _SAID = 2_000
 # The more special ones first.
 _KNOWN: tuple[type[Exception], ...] = (
-    *(RefusedError, UnreachableError, LinkError, DeviceError, PluginError, TimeoutError, OSError, EOFError),
+    *(
+        RefusedError,
+        UnreachableError,
+        ForeseenError,
+        LinkError,
+        DeviceError,
+        PluginError,
+        TimeoutError,
+        OSError,
+        EOFError,
+    ),
 )
 
 

@@ -20,9 +20,11 @@ class Suspects(Generic[K]):
 
     It knows no clock: `now` is in seconds of a monotonic one."""
 
-    def __init__(self) -> None:
+    def __init__(self, chances: int = 1) -> None:
+        """`chances`: how often in a row the connection may end over what is under no suspicion, before that is suspected."""
+        self._chances = chances
         self._ended = 0
-        """How often in a row the connection ended over what is under no suspicion; once may be chance."""
+        """How often it did."""
         self._groups: list[tuple[K, ...]] = []
         """Asked for by themselves: the connection ended over what they were a part of."""
         self._before: list[tuple[K, ...]] = []
@@ -68,21 +70,23 @@ class Suspects(Generic[K]):
 
     def ended(self, portion: tuple[K, ...], why: str, now: float, *, alive: bool, silent: bool) -> bool:
         """The connection ended over this. `alive`: something else was answered on it before; `silent`: there was no answer in
-        time. Returns whether that was no more than to be expected, so that it is no loss to make a new one at once."""
+        time. Returns whether that was no more than to be expected, so that a new one is made at once: all else was answered,
+        or less is asked for the next time."""
         self._dead &= silent and not alive
         if len(portion) == 1 and portion[0] in self._parked:
             self._park(portion[0], why, now)
             return alive
-        if portion not in self._groups:
+        if not (known := portion in self._groups):
             if self._before:  # so it was the number of them
                 self._regroup(self._before)
                 self._before = []
                 return alive
             self._ended += 1
-            if self._ended < 2:
+            if self._ended <= self._chances:
                 return False
             self._ended = 0
             self._groups.append(portion)
+        foreseen = alive or (known and any(len(group) > 1 for group in self._groups))
         self._groups.remove(portion)
         if alive and len(portion) == 1:
             self._regroup(self._groups)
@@ -91,7 +95,7 @@ class Suspects(Generic[K]):
             self._regroup(self._groups + _halves(portion))
         else:  # the number of them may be to blame, so all are made smaller; and others are asked for first next time
             self._regroup([half for group in [*self._groups, portion] for half in _halves(group)])
-        return alive
+        return foreseen
 
     def _acquit(self, now: float) -> None:
         """All groups were answered."""

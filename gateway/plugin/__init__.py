@@ -24,6 +24,7 @@ from gateway.core.device_event import Condition, DeviceEvent, Retained, Told
 from gateway.core.errors import (
     DeviceError,
     ForbiddenError,
+    ForeseenError,
     GatewayError,
     LinkError,
     RefusedError,
@@ -66,6 +67,7 @@ __all__ = [
     "Field",
     "FilePath",
     "ForbiddenError",
+    "ForeseenError",
     "Found",
     "GatewayError",
     "GatewayStatus",

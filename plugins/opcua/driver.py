@@ -74,7 +74,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     async def connect(self) -> None:
         session_type = await self.in_thread(_session_type)
         await self.in_thread(profile_of, self.config.url, self.state_dir / PROFILES)
-        session = session_type(self.config, await self._identity(), self.state_dir / PKI)
+        session = session_type(self.config, await self._identity(), self.state_dir / PKI, self.host.memory)
         left = self._worth_a_try()
         password = resolve(self.config.password) if self.config.password else ""
         try:

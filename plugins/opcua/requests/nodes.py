@@ -57,6 +57,12 @@ _described: dict[str, dict[str, Found]] = {}
 async def describe_tags(session: Session, tags: Sequence[Tag], *, anew: bool = False) -> Mapping[Tag, Found]:
     """Type, unit and description of the tags whose nodes the server knows; of a slow server, as many as it tells in time, and
     what it has told at earlier connects, unless all of it is to be asked for anew."""
+    session.tells_no_more |= session.suspicion.tells_nothing
+    with session.suspicion.describing():
+        return await _describe_tags(session, tags, anew)
+
+
+async def _describe_tags(session: Session, tags: Sequence[Tag], anew: bool) -> Mapping[Tag, Found]:
     before = _described.get(session.config.url, {})
     if anew:
         told_before = {_key(tag) for tag in tags}
@@ -123,6 +129,16 @@ async def describe_nodes(
         description = " ".join(filter(None, (_text(descriptions[row]), names)))
         found.append(None if kind is None else Found(kind, units[row], description))
     return found
+
+
+async def declared_types(session: Session, tags: Sequence[Tag]) -> list[str | None]:
+    """The type that the server declares for each tag's node, or its part; None where it is open, or no tag's."""
+    nodes = [node or ua.NodeId() for node in await nodes_of(session, tags)]
+    answers = await read(session, _each(nodes, "DataType")) if nodes else []
+    paths = [parse_member(tag.config.field) if tag.config.field else [] for tag in tags]
+    return [
+        TYPES.get(_built_in(session.types, _node_id(each), path)) for each, path in zip(answers, paths, strict=True)
+    ]
 
 
 async def _or_without(session: Session, ask: Callable[[], Awaitable[T]], instead: T) -> T:

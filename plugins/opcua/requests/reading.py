@@ -20,6 +20,7 @@ from gateway.plugin import Device, LinkError, Readings, Tags, doubting, quality
 from ..address import parse_address
 from ..session.errors import SIZES, TOO_MUCH, in_few_words, in_words, of_what_was_asked
 from ..session.session import Session
+from ..session.suspicion import WHY
 from ..values.blocks import Block, empty_block, joined
 from ..values.bounds import CountError, NotUnderstoodError, after_header
 from ..values.bulk_decoder import LOGGED, Decoder
@@ -75,6 +76,7 @@ class ReadPlan:
         self._kinds = Kinds(tags)
         self._parts: list[_Part] = []
         self._parked: dict[int, _Parked] = {}
+        self._suspects = session.suspicion.of("read")
         self._understood = 0
         """Answers that made sense."""
         self._untold = np.array([tag.name not in session.described for tag in tags], np.bool_)
@@ -135,10 +137,17 @@ class ReadPlan:
 
     def _split(self) -> None:
         """Requests no larger than the server bears."""
-        if self._size != (size := self._session.limits["read"]):
-            self._size = size
-            rows = [row for row in self._nodes if row not in self._parked]
-            self._parts = [self._part(rows[at : at + size]) for at in range(0, len(rows), size)]
+        size = self._session.limits["read"]
+        if self._suspects:
+            known = {self._tags[row].name: row for row in self._nodes if row not in self._parked}
+            apart = self._suspects.portions([*known], asyncio.get_running_loop().time())
+            portions = [[known[name] for name in names] for names in apart]
+        elif self._size == size:
+            return
+        else:
+            portions = [[row for row in self._nodes if row not in self._parked]]
+        self._size = 0 if self._suspects else size
+        self._parts = [self._part(rows[at : at + size]) for rows in portions for at in range(0, len(rows), size)]
 
     def _part(self, rows: list[int]) -> _Part:
         return _Part(rows, _encoded([self._nodes[row] for row in rows]), Decoder(self._session.types))
@@ -198,6 +207,10 @@ class ReadPlan:
             whole.raw[row], parked.raw = parked.raw, b""  # told once
         for _, row in due[:1]:
             await self._try_parked(row, whole, now)
+        if self._suspects.parked:
+            for row, tag in enumerate(self._tags):
+                if tag.name in self._suspects.parked:
+                    whole.spoil(row, quality.BAD_NO_COMMUNICATION, WHY)
 
     async def _try_parked(self, row: int, whole: Block, now: float) -> None:
         """One that is due. Others wait for the next read: each may take a time-out."""
@@ -223,7 +236,9 @@ class ReadPlan:
         parked.retry_at = now + parked.pause
 
     async def _ask(self, part: _Part, patience: float | None = None) -> Block:
-        answer = await self._session.request_encoded(ua.ReadRequest, part.parameters, patience)
+        names = tuple(self._tags[row].name for row in part.rows)
+        with self._session.suspicion.asking("read", names, alive=self._understood > 0, ends_by_silence=False):
+            answer = await self._session.request_encoded(ua.ReadRequest, part.parameters, patience)
         return await _decoded(answer, part.decoder, len(part.rows))
 
 

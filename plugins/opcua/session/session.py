@@ -31,6 +31,7 @@ from .errors import SIZES, agreeing, in_words, name_of
 from .profile import DISPENSABLE, profile_of
 from .protection import Protection, check_password, load_user, look_at_endpoints, protect
 from .publishing import Publishing
+from .suspicion import suspicion_in
 from .transport import BoundedProtocol
 
 CHANNEL_LIFETIME = 3600.0
@@ -81,8 +82,15 @@ class Ticket:
 class Session:
     """An activated session. All errors of its methods are LinkError or RefusedError."""
 
-    def __init__(self, config: OpcUaConfig, identity: ApplicationIdentity | None, pki: Path = Path()) -> None:
-        """`pki` holds the certificates that people have accepted, and keeps those that wait for them."""
+    def __init__(
+        self,
+        config: OpcUaConfig,
+        identity: ApplicationIdentity | None,
+        pki: Path = Path(),
+        memory: dict[str, Any] | None = None,
+    ) -> None:
+        """`pki` holds the certificates that people have accepted, and keeps those that wait for them; `memory` is the
+        line's."""
         self.config = config
         self.identity = identity
         self._pki = pki
@@ -104,6 +112,8 @@ class Session:
         """Whether the server has made monitored items, or taken a request for them at least."""
         self.tells_no_more = False
         """Whether the server did not answer when it was asked to describe nodes."""
+        self.suspicion = suspicion_in({} if memory is None else memory)
+        """What the server does not bear to be asked for."""
         self.described: Mapping[str, Found] = {}
         """Name of each tag → what the server told of it at the connect."""
         self.renew_at = 0.0
@@ -125,7 +135,7 @@ class Session:
     def remarks(self) -> list[str]:
         """For `status`: what a person should know of the connection though it works."""
         twice = f"the server has sent {self.surplus} answers twice, or unasked: they are passed over"
-        return [*self.protection.remarks, *([twice] if self.surplus else [])]
+        return [*self.protection.remarks, *([twice] if self.surplus else []), *self.suspicion.remarks]
 
     def _new_client(self) -> Client:
         client = Client(self.config.url, timeout=self.config.timeout)

@@ -19,6 +19,7 @@ from ..requests.reading import ReadPlan
 from ..requests.services import forget, nodes_of
 from ..session.errors import in_few_words, name_of
 from ..session.session import Session
+from ..session.suspicion import WHY
 from .making import make
 from .quiet import Quiet
 from .subscription import FILTER_REFUSED, Subscription, say_revised, wishes
@@ -116,6 +117,19 @@ class Items:
         self, subscription: Subscription, wanted: Sequence[tuple[int, ua.NodeId]], *, filtered: bool = True
     ) -> dict[int, int]:
         """Row → what the server says of it."""
+        by_name = {self._device.tags[row].name: (row, node) for row, node in wanted}
+        suspects = self._session.suspicion.of("subscribe")
+        codes: dict[int, int] = {}
+        for names in suspects.portions([*by_name], asyncio.get_running_loop().time()):
+            alive = self._session.makes_items or bool(self.home)
+            with self._session.suspicion.asking("subscribe", names, alive=alive):
+                some = [by_name[name] for name in names]
+                codes |= await self._create_some(subscription, some, filtered=filtered)
+        return {row: codes.get(row, int(quality.BAD_NO_COMMUNICATION)) for row, _ in wanted}
+
+    async def _create_some(
+        self, subscription: Subscription, wanted: Sequence[tuple[int, ua.NodeId]], *, filtered: bool
+    ) -> dict[int, int]:
         tags = self._device.tags
         rows = [row for row, _ in wanted]
         asked = wishes(rows, [node for _, node in wanted], self._config, tags, filtered=filtered)
@@ -155,6 +169,8 @@ class Items:
             self._log.warning("the server refuses tags", tags=", ".join(tags[:SHOWN]) + more, reason=reason)
 
     def _why_refused(self, address: str, code: int) -> str:
+        if code == quality.BAD_NO_COMMUNICATION:
+            return WHY
         parsed = parse_address(address)
         if self._session.node_id(parsed) is None:
             known = ", ".join(self._session.namespaces[1:]) or "none"

@@ -386,6 +386,27 @@ def _attribute(attribute: ua.AttributeIds, value: ua.DataValue) -> Bend:
     return bend
 
 
+def _if_more(count: int, bend: Bend) -> Bend:
+    """Requests for more than so many nodes or items."""
+
+    def bent(x: Exchange) -> Any:
+        parameters = x.asked.Parameters
+        asked = getattr(parameters, "NodesToRead", None) or getattr(parameters, "ItemsToCreate", None) or ()
+        return bend(x) if len(asked) > count else x.body
+
+    return bent
+
+
+def _if_describing_bent(attribute: ua.AttributeIds, bend: Bend) -> Bend:
+    def bent(x: Exchange) -> Any:
+        asked = x.asked.Parameters.NodesToRead
+        return (
+            bend(x) if any(tag_of(each.NodeId) == BENT and each.AttributeId == attribute for each in asked) else x.body
+        )
+
+    return bent
+
+
 def _bad_all(name: str) -> Bend:
     def bad(results: list[Any]) -> list[Any]:
         return [ua.DataValue(StatusCode=ua.StatusCode(getattr(ua.StatusCodes, name)))] * len(results)
@@ -482,6 +503,10 @@ _READ: Mapping[str, Manner] = {
     },
     "is silent about one tag": _polled(_if_bent(_silent), "bent"),
     "breaks answers off in which one tag is": _polled(_if_bent(_half), "bent"),
+    "hangs up over one tag": _polled(_if_bent(_hang_up), "bent"),
+    "hangs up over more than six nodes": _polled(_if_more(6, _hang_up), "nothing"),
+    "is silent about more than six nodes": _polled(_if_more(6, _silent), "nothing"),
+    "reads one tag later than anybody waits": _polled(_if_bent(_late(3.0)), "bent"),
     "has one value too few": _polled(_results(_less), "all"),
     "is silent about reading": _polled(_silent, "all"),
     "hangs up at reading": _polled(_hang_up, "all"),
@@ -541,6 +566,10 @@ _AT_THE_BEGINNING: Mapping[str, Manner] = {
         "CreateMonitoredItems", _if_bent(lambda x: fault("BadInternalError")), "nothing"
     ),
     "has no room for items": _refused("CreateMonitoredItems", "BadTooManyMonitoredItems"),
+    "hangs up over one item": _first("CreateMonitoredItems", _if_bent(_hang_up), "bent"),
+    "is silent about one item": _first("CreateMonitoredItems", _if_bent(_silent), "bent"),
+    "hangs up over more than three items": _first("CreateMonitoredItems", _if_more(3, _hang_up), "nothing"),
+    "is silent about more than three items": _first("CreateMonitoredItems", _if_more(3, _silent), "nothing"),
     "is silent about items": _first("CreateMonitoredItems", _silent, "all"),
     "makes items later than anybody waits": _first("CreateMonitoredItems", _late(3.0), "all"),
     "hangs up at items": _first("CreateMonitoredItems", _hang_up, "all"),
@@ -549,6 +578,13 @@ _AT_THE_BEGINNING: Mapping[str, Manner] = {
     "has one unit too few": _first("TranslateBrowsePathsToNodeIds", _results(_less), "nothing"),
     "has wrong units": _first("TranslateBrowsePathsToNodeIds", _wrong_targets, "nothing"),
     "is silent about units": _first("TranslateBrowsePathsToNodeIds", _silent, "nothing"),
+    "hangs up over units": _first("TranslateBrowsePathsToNodeIds", _hang_up, "nothing"),
+    "hangs up over the type of one tag": _first(
+        "Read", _if_describing_bent(ua.AttributeIds.DataType, _hang_up), "nothing"
+    ),
+    "hangs up over the description of one tag": _first(
+        "Read", _if_describing_bent(ua.AttributeIds.Description, _hang_up), "nothing"
+    ),
     "breaks units off": _first("TranslateBrowsePathsToNodeIds", _half, "nothing"),
     "has other namespaces": _first("Read", _namespaces(["http://opcfoundation.org/UA/", "urn:other"]), "all"),
     "has no namespaces": _first("Read", _namespaces([]), "all"),
