@@ -11,6 +11,7 @@ from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 
 from plugins.opcua.session.profile import Profile
 from plugins.opcua.session.publishing import Publishing
+from plugins.opcua.session.suspicion import Suspicion
 from plugins.opcua.values.blocks import empty_block, joined
 from plugins.opcua.values.bulk_decoder import Decoder
 from plugins.opcua.values.notification import Notification
@@ -43,6 +44,7 @@ class FakeSession:
         self.kept: dict[int, ua.PublishResponse | Exception] = {}
         """Messages that can be asked for again."""
         self.publishing = Publishing(self._publish)
+        self.suspicion = Suspicion()
         self.limits = {"read": 1000, "browse": 100, "translate": 1000, "subscribe": 1000}
 
     def say(self, *answers: ua.PublishResponse | Exception) -> None:
