@@ -9,7 +9,7 @@ from gateway.plugin import Device, LinkError
 
 from ..address import parse_address
 from ..session.session import Session
-from .nodes import declared_types, describe_tags
+from .nodes import describe_tags
 from .services import unhurried
 
 LOOK_AFTER, LOOK_EVERY = 1.0, 60.0
@@ -60,14 +60,7 @@ class NodeChanges:
         tags = [self._device.tags[row] for row in sorted(rows)]
         found = await describe_tags(self._session, tags, anew=True)
         before = self._session.described
-        changed = [tag for tag in tags if tag in found and found[tag] != before.get(tag.name)]
-        declared = await declared_types(self._session, changed)
-        others = [
-            tag.name
-            for tag, kind in zip(changed, declared, strict=True)
-            # A value of another type than its node declares is a bad value, and no other node.
-            if kind in (None, found[tag].type) or (tag.name in before and found[tag].type == before[tag.name].type)
-        ]
+        others = [tag.name for tag in tags if tag in found and found[tag] != before.get(tag.name)]
         if others:
             more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
             names = ", ".join(others[:SHOWN]) + more

@@ -131,16 +131,6 @@ async def describe_nodes(
     return found
 
 
-async def declared_types(session: Session, tags: Sequence[Tag]) -> list[str | None]:
-    """The type that the server declares for each tag's node, or its part; None where it is open, or no tag's."""
-    nodes = [node or ua.NodeId() for node in await nodes_of(session, tags)]
-    answers = await read(session, _each(nodes, "DataType")) if nodes else []
-    paths = [parse_member(tag.config.field) if tag.config.field else [] for tag in tags]
-    return [
-        TYPES.get(_built_in(session.types, _node_id(each), path)) for each, path in zip(answers, paths, strict=True)
-    ]
-
-
 async def _or_without(session: Session, ask: Callable[[], Awaitable[T]], instead: T) -> T:
     """What a server tells of its nodes, or what stands for it where that makes no sense, is refused or does not come: nodes
     can be read without it. Raises LinkError where the server answers nothing else either."""
