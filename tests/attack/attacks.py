@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 MODULES = (
     *("opcua", "opcua_services", "opcua_values", "broker", "modbus"),
-    *("neighbour", "model", "file", "state", "plugins", "service", "slow"),
+    *("neighbour", "model", "file", "state", "plugins", "service", "web", "slow"),
 )
 PORTS = 6
 """Ports that an attack is given."""
