@@ -24,7 +24,7 @@ from gateway.core.errors import RefusedError
 from gateway.core.parsing import doubting
 from gateway.mqtt.incoming import LONGEST_PUBACK, PUBACK, PUBLISH, Incoming
 from gateway.mqtt.options import MqttOptions, Will
-from gateway.mqtt.packets import Answer, NotMqttError, Outgoing, long_puback, packed_length, packed_topic, read_length
+from gateway.mqtt.packets import NotMqttError, Outgoing, PubAck, long_puback, packed_length, packed_topic, read_length
 from gateway.mqtt.words import FAILURE, NO_SUBSCRIBERS
 
 TESTED = "2.2."
@@ -57,7 +57,7 @@ class PlainClient(Client):
         """What broke the connection, as far as known."""
         self.accepted: list[int] = []
         """Packet identifiers of messages that the broker has taken, in order; emptied by the reader."""
-        self.answered: list[Answer] = []
+        self.answered: list[PubAck] = []
         """The other answers; emptied by the reader."""
         self.unheard: list[int] = []
         """Those of the accepted messages to which, the broker said, nobody subscribes; emptied by the reader."""
@@ -165,7 +165,7 @@ class PlainClient(Client):
             if code.value == NO_SUBSCRIBERS:
                 self.unheard.append(mid)
         else:
-            self.answered.append(Answer(mid, code.value, getattr(properties, "ReasonString", "")))
+            self.answered.append(PubAck(mid, code.value, getattr(properties, "ReasonString", "")))
 
     def _message(self, client: Client, userdata: Any, message: Any) -> None:
         self.messages.append((message.topic, message.payload, message.retain))

@@ -44,7 +44,7 @@ class Welcome:
     retain_available: bool = True
 
 
-class Link:
+class BrokerLink:
     """`open` it once; then `ended` is set to the reason when the connection ends, and nothing happens after it."""
 
     def __init__(

@@ -11,7 +11,7 @@ class NotMqttError(Exception):
     """The far side has sent what no broker sends; the text says what."""
 
 
-class Answer(NamedTuple):
+class PubAck(NamedTuple):
     """The broker's answer to one message, when it is more than "taken": a reason code, and its own words, if any."""
 
     mid: int
@@ -52,12 +52,12 @@ def read_length(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
     return None
 
 
-def long_puback(body: bytes) -> Answer:
+def long_puback(body: bytes) -> PubAck:
     """An acknowledgement with a reason code and perhaps properties (MQTT 5 section 3.4.2)."""
     mid = int.from_bytes(body[:2], "big")
     code = body[2] if len(body) > 2 else 0
     properties = read_length(body, 3) if len(body) > 3 else None
-    return Answer(mid, code, _reason_string(body[properties[1] :]) if properties else "")
+    return PubAck(mid, code, _reason_string(body[properties[1] :]) if properties else "")
 
 
 def _reason_string(properties: bytes) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.core.errors import LinkError
 
 if TYPE_CHECKING:
-    from gateway.mqtt.link import Link
+    from gateway.mqtt.link import BrokerLink
 
 
 class Questions:
@@ -19,7 +19,7 @@ class Questions:
     def __contains__(self, mid: int) -> bool:
         return mid in self._open
 
-    async def ask(self, link: "Link", call: Callable[[Any], tuple[int, int | None]]) -> list[int]:
+    async def ask(self, link: "BrokerLink", call: Callable[[Any], tuple[int, int | None]]) -> list[int]:
         """The broker's reason codes. Raises LinkError when the connection ends first."""
         if not link.ended.done():
             _, mid = call(link.client)

@@ -16,7 +16,7 @@ from gateway.mqtt.words import FAILURE, TOO_LARGE, TOPIC_INVALID, NoAnswerError,
 
 if TYPE_CHECKING:
     from gateway.mqtt.client import PlainClient
-    from gateway.mqtt.link import Link, Welcome
+    from gateway.mqtt.link import BrokerLink, Welcome
 
 WEAKER_311 = (
     "the broker speaks only MQTT 3.1.1: it gives no reasons, so a message that it throws away looks delivered,"
@@ -67,7 +67,7 @@ class MqttSession:
         self._on_refused = on_refused
         self._on_message = on_message
         self._client_type = client_type
-        self._link: Link | None = None
+        self._link: BrokerLink | None = None
         self._welcome: Welcome
         self._urgent: deque[Outgoing] = deque()
         self._waiting: deque[Outgoing] = deque()
@@ -107,11 +107,11 @@ class MqttSession:
         assert refused is not None
         raise refused
 
-    def _new_link(self, version: str) -> "Link":
+    def _new_link(self, version: str) -> "BrokerLink":
         from gateway.mqtt.client import client_type  # here, because paho costs time and memory: only who dials pays
-        from gateway.mqtt.link import Link
+        from gateway.mqtt.link import BrokerLink
 
-        link = Link(self.options, self.will, version, self._client_type or client_type(), self._input)
+        link = BrokerLink(self.options, self.will, version, self._client_type or client_type(), self._input)
         link.client.is_mid_free = self._is_free
         link.client.incoming.is_on_its_way = self._in_flight.__contains__
         link.client.incoming.is_asked = self._questions.__contains__
@@ -129,7 +129,7 @@ class MqttSession:
         self._connected.ended.add_done_callback(self._abandon)
 
     @property
-    def _connected(self) -> "Link":
+    def _connected(self) -> "BrokerLink":
         if self._link is None:
             raise RuntimeError("the session was not connected")
         return self._link

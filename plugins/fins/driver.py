@@ -11,7 +11,7 @@ from gateway.plugin import Device, DeviceError, Tag
 from .address import FinsArea
 from .config import MOST, FinsDevice, FinsTag
 from .end_codes import REFUSALS
-from .frames import HELLO, FinsRequest, TcpFraming, UdpFraming, read, write_bits, write_words
+from .frames import HELLO, FinsRequest, FinsTcpFraming, FinsUdpFraming, read, write_bits, write_words
 
 
 class FinsReading(BlockReading[FinsDevice, FinsTag]):
@@ -64,7 +64,7 @@ class Fins(BlockDriver[FinsDevice, FinsTag]):
     async def open(self) -> RequestLine[FinsRequest]:
         config = self.config
         udp = config.transport == "udp"
-        framing = UdpFraming() if udp else TcpFraming(source=config.source_node or 0)
+        framing = FinsUdpFraming() if udp else FinsTcpFraming(source=config.source_node or 0)
         manners = LineManners(
             max_in_flight=config.max_in_flight,
             noisy=udp,
@@ -82,7 +82,7 @@ class Fins(BlockDriver[FinsDevice, FinsTag]):
             await self._introduce(line, framing)
         return line
 
-    async def _introduce(self, line: RequestLine[FinsRequest], framing: UdpFraming) -> None:
+    async def _introduce(self, line: RequestLine[FinsRequest], framing: FinsUdpFraming) -> None:
         """Learn the nodes of both ends."""
         try:
             (answer,) = await line.exchange([HELLO], self.pace(self.config, 1))

@@ -1,6 +1,6 @@
 """What the end codes of FINS mean (W342, §5-1-3) and those of FINS/TCP (W421, §7-4), and what to change."""
 
-from gateway.kit.line import Refusals
+from gateway.kit.line import RefusalCodes
 from gateway.plugin import quality
 
 _FAILED, _CONFIG = quality.BAD_DEVICE_FAILURE, quality.BAD_CONFIGURATION
@@ -55,7 +55,7 @@ _OF_ADDRESS = {
     0x2108: ("it cannot be changed now", _FAILED),
     0x2302: ("there is no such memory; is the EM bank in this model, or taken for files?", quality.BAD_NODE_ID_UNKNOWN),
 }
-REFUSALS = Refusals(
+REFUSALS = RefusalCodes(
     _UNREACHABLE | _OF_DEVICE | _BUSY | _OF_ADDRESS,
     of_device=_OF_DEVICE,
     busy=_BUSY,

@@ -59,7 +59,7 @@ def write_bits(unit: tuple[int, int, int], at: FinsAddress, bits: int) -> FinsRe
     return FinsRequest(unit, _WRITE, head + bytes(bits >> n & 1 for n in range(at.width)))
 
 
-class UdpFraming(LineFraming[FinsRequest]):
+class FinsUdpFraming(LineFraming[FinsRequest]):
     """A datagram is a frame. `node` and `source` are the nodes at the two ends of the line."""
 
     ids = 256
@@ -100,7 +100,7 @@ class UdpFraming(LineFraming[FinsRequest]):
         return f"asked by command {request.command.hex()}, but command {frame[10:12].hex()} came"
 
 
-class TcpFraming(UdpFraming):
+class FinsTcpFraming(FinsUdpFraming):
     """FINS/TCP."""
 
     def __init__(self, node: int = 0, source: int = 0) -> None:

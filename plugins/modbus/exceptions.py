@@ -1,9 +1,9 @@
 """What a Modbus exception means (Modbus Application Protocol V1.1b3, §7), and the quality that follows."""
 
-from gateway.kit.line import MISFIT, Refusals
+from gateway.kit.line import MISFIT, RefusalCodes
 from gateway.plugin import quality
 
-REFUSALS = Refusals(
+REFUSALS = RefusalCodes(
     {
         1: ("illegal function: the device has no such kind of address", quality.BAD_NOT_SUPPORTED),
         2: ("illegal data address: the device has nothing there; compare with its manual", quality.BAD_NODE_ID_UNKNOWN),

@@ -31,7 +31,7 @@ _MEMORY = "retained"
 
 
 @dataclass(slots=True)
-class _Doubt:
+class _Doubtful:
     ends: int = 0
     """Connections that ended over it."""
     strikes: int = 0
@@ -42,7 +42,7 @@ class _Memory:
     """What one connection leaves for the next, by topic."""
 
     def __init__(self) -> None:
-        self.doubts: dict[str, _Doubt] = {}
+        self.doubts: dict[str, _Doubtful] = {}
         self.guilty: dict[str, tuple[int, float]] = {}
         """Size, and loop time until which it is left out."""
         self.largest_taken = 0
@@ -50,7 +50,7 @@ class _Memory:
         """Connections that have ended in the present search."""
 
 
-class Retained:
+class RetainedMessages:
     """Those of one connection, in their order; what it leaves for the next stands in `memory`. What is in doubt waits until
     the connection has carried something else, and is then sent alone: `busy` says that nothing else may go meanwhile."""
 
@@ -118,7 +118,7 @@ class Retained:
     def go_on(self) -> None:
         """Try the next one in doubt, if it may be: those over which fewer connections ended come first."""
         if self._waiting and self._may_try and self._idle():
-            message = min(self._waiting, key=lambda each: self._memory.doubts.get(each.topic, _Doubt()).ends)
+            message = min(self._waiting, key=lambda each: self._memory.doubts.get(each.topic, _Doubtful()).ends)
             self._waiting.remove(message)
             self._put(message)
 
@@ -150,7 +150,7 @@ class Retained:
                 self._leave_out(message)
         else:
             for message in list(self._under_way)[:TRIED]:
-                doubts.setdefault(message.topic, _Doubt())
+                doubts.setdefault(message.topic, _Doubtful())
         self._memory.ends = self._memory.ends + 1 if doubts else 0
         self._under_way.clear()
         self._waiting.clear()

@@ -23,7 +23,7 @@ from gateway.plugin.mqtt import (
 )
 
 from .config import MqttConfig
-from .retained import PATIENCE, Retained
+from .retained import PATIENCE, RetainedMessages
 
 FAREWELL = 1.0
 """Seconds that a broker gets to take the last messages."""
@@ -76,7 +76,7 @@ class MqttSink(Sink[MqttConfig]):
         self._said: set[str] = set()
         """Why descriptions or states were refused, as far as it was logged."""
         self._begun = 0.0
-        self._retained = Retained(host.memory, self.log, self._publish_retained, lambda: self._session.idle)
+        self._retained = RetainedMessages(host.memory, self.log, self._publish_retained, lambda: self._session.idle)
         self._held: list[Record] = []
         """Records that wait for a description that is tried alone."""
 

@@ -30,7 +30,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> type[Driver[Any, Any]]:
 
 
 async def test_a_plugin_of_several_folders_works_in_its_own_process_too(tmp_path: Path) -> None:
-    folder = tmp_path / "press"
+    folder = tmp_path / "folded"  # a name of its own: inspect remembers files by the names of modules
     (folder / "line").mkdir(parents=True)
     (folder / "plan").mkdir()
     (folder / "__init__.py").write_text("from .line.driver import Press\n")

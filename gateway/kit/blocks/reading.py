@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from gateway.kit.blocks.areas import AddressBlock, AddressSpan, Area, cheapest, spans_of
 from gateway.kit.blocks.decoder import ValuePlace
-from gateway.kit.line.answers import LineRequest, Refusals
+from gateway.kit.line.answers import LineRequest, RefusalCodes
 from gateway.plugin import DeviceConfig, Tag, TagConfig
 
 D = TypeVar("D", bound=DeviceConfig)
@@ -15,7 +15,7 @@ T = TypeVar("T", bound=TagConfig)
 class BlockReading(Generic[D, T]):
     """How one device is read. A subclass for each protocol, an object for each device."""
 
-    refusals: ClassVar[Refusals]
+    refusals: ClassVar[RefusalCodes]
     """What the codes mean by which a device refuses."""
 
     max_gap = 16

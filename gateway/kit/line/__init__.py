@@ -1,9 +1,9 @@
 """A line on which devices are asked: whose turn it is, how long an answer is waited for, and whose answer came.
 
-A protocol says by a `LineFraming` what its frames look like, and by `Refusals` what its codes mean.
+A protocol says by a `LineFraming` what its frames look like, and by `RefusalCodes` what its codes mean.
 """
 
-from gateway.kit.line.answers import DAMAGED, MISFIT, NO_ANSWER, UNSENT, Answer, LineRequest, Refusals
+from gateway.kit.line.answers import DAMAGED, MISFIT, NO_ANSWER, UNSENT, Answer, LineRequest, RefusalCodes
 from gateway.kit.line.exchange import AskingPace, Exchange
 from gateway.kit.line.exchange_state import LineManners
 from gateway.kit.line.framing import DamagedError, LineFraming
@@ -21,7 +21,7 @@ __all__ = [
     "LineFraming",
     "LineManners",
     "LineRequest",
-    "Refusals",
+    "RefusalCodes",
     "RequestLine",
     "open_line",
 ]

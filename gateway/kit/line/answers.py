@@ -42,7 +42,7 @@ class LineRequest(Protocol):
         ...
 
 
-class Refusals:
+class RefusalCodes:
     """What the codes of a protocol mean."""
 
     def __init__(

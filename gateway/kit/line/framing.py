@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from typing import ClassVar, Generic, TypeVar
 
-from gateway.kit.line.answers import Answer, LineRequest, Refusals
+from gateway.kit.line.answers import Answer, LineRequest, RefusalCodes
 
 R = TypeVar("R", bound=LineRequest)
 
@@ -21,7 +21,7 @@ class LineFraming(Generic[R]):
     longest = 64 * 1024
     """Bytes of a frame, at most."""
 
-    refusals: ClassVar[Refusals]
+    refusals: ClassVar[RefusalCodes]
     """What codes in answers mean."""
 
     def size(self, data: bytes | bytearray, searched: int) -> int:

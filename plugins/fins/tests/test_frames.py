@@ -10,7 +10,7 @@ from gateway.kit import Frames
 from gateway.kit.line import MISFIT, Answer, DamagedError
 from gateway.plugin import LinkError
 from plugins.fins.address import AREAS, parse_address
-from plugins.fins.frames import HELLO, FinsRequest, TcpFraming, UdpFraming, read, write_bits, write_words
+from plugins.fins.frames import HELLO, FinsRequest, FinsTcpFraming, FinsUdpFraming, read, write_bits, write_words
 from plugins.fins.tests.fakes import FinsPlc
 
 PLC = (0, 0, 0)
@@ -33,9 +33,9 @@ FINS_DRIVER = {
 @pytest.mark.parametrize(("theirs", "ours"), OMRON_FINS.items())
 def test_frames_are_those_that_omron_fins_sends(theirs: str, ours: FinsRequest) -> None:
     frame = bytes.fromhex(theirs)
-    assert UdpFraming(node=10, source=239).wrap(ours, frame[9]) == frame
+    assert FinsUdpFraming(node=10, source=239).wrap(ours, frame[9]) == frame
     assert (
-        TcpFraming(node=10, source=239).wrap(ours, frame[9])
+        FinsTcpFraming(node=10, source=239).wrap(ours, frame[9])
         == b"FINS" + struct.pack(">III", 8 + len(frame), 2, 0) + frame
     )
 
@@ -46,7 +46,7 @@ def test_commands_are_those_that_fins_driver_sends(theirs: str, ours: FinsReques
 
 
 def test_both_nodes_are_asked_for_and_learned() -> None:
-    framing = TcpFraming(source=33)
+    framing = FinsTcpFraming(source=33)
     assert framing.wrap(HELLO, 84) == b"FINS" + struct.pack(">IIII", 12, 0, 0, 33)
     opened = framing.opened(b"FINS" + struct.pack(">IIIII", 16, 1, 0, 33, 10))
     assert framing.number(opened) == 84
@@ -56,10 +56,10 @@ def test_both_nodes_are_asked_for_and_learned() -> None:
 @pytest.mark.parametrize("start", [b"HTTP/1.1 400 Bad Request\r\n", b"\0\1", b"FINS" + struct.pack(">II", 7, 2)])
 def test_what_is_no_fins_tcp_is_found_out_at_once(start: bytes) -> None:
     with pytest.raises(ValueError, match="no FINS/TCP"):
-        TcpFraming().size(start, 0)
+        FinsTcpFraming().size(start, 0)
 
 
-def taken(framing: UdpFraming, asked: FinsRequest, number: int, data: bytes) -> list[Answer]:
+def taken(framing: FinsUdpFraming, asked: FinsRequest, number: int, data: bytes) -> list[Answer]:
     """What is taken for the answer. No other errors than these may come."""
     frames, found = Frames(framing), []
     frames.add(data)
@@ -92,37 +92,37 @@ def spoilt(frame: bytes, dice: random.Random) -> bytes:
     return bytes(data)
 
 
-def many(framing: UdpFraming, rounds: int, dice: random.Random) -> None:
+def many(framing: FinsUdpFraming, rounds: int, dice: random.Random) -> None:
     """Of spoilt answers none is good whose command, number, end code or length was hit."""
     plc = FinsPlc()
     for _ in range(rounds):
         asked = read(PLC, AREAS["D"], dice.randrange(30000), dice.randrange(1, 40))
         number = dice.randrange(256)
-        frame = UdpFraming(10, 33).wrap(asked, number)
+        frame = FinsUdpFraming(10, 33).wrap(asked, number)
         right = plc.answer(frame)
         plc.asked.clear()
         sent = (
             right
-            if not isinstance(framing, TcpFraming)
+            if not isinstance(framing, FinsTcpFraming)
             else b"FINS" + struct.pack(">III", 8 + len(right), 2, 0) + right
         )
         broken = spoilt(sent, dice)
         for answer in taken(framing, asked, number, broken):
             if isinstance(answer, bytes) and answer != right[14:]:
-                begin = 16 if isinstance(framing, TcpFraming) else 0
+                begin = 16 if isinstance(framing, FinsTcpFraming) else 0
                 came = broken[begin:]
                 assert came[9:12] == right[9:12], (asked, broken)
                 assert (came[12] & 0x7F, came[13] & 0x3F) == (0, 0), (asked, broken)
                 assert len(answer) == asked.size
 
 
-@pytest.mark.parametrize("framing", [UdpFraming(10, 33), TcpFraming(10, 33)], ids=["udp", "tcp"])
-def test_spoilt_frames_do_no_harm(framing: UdpFraming, new_seed: int) -> None:
+@pytest.mark.parametrize("framing", [FinsUdpFraming(10, 33), FinsTcpFraming(10, 33)], ids=["udp", "tcp"])
+def test_spoilt_frames_do_no_harm(framing: FinsUdpFraming, new_seed: int) -> None:
     many(framing, 5_000, random.Random(new_seed))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("framing", [UdpFraming(10, 33), TcpFraming(10, 33)], ids=["udp", "tcp"])
-def test_of_half_a_million_spoilt_frames_none_does_harm(framing: UdpFraming, new_seed: int) -> None:
+@pytest.mark.parametrize("framing", [FinsUdpFraming(10, 33), FinsTcpFraming(10, 33)], ids=["udp", "tcp"])
+def test_of_half_a_million_spoilt_frames_none_does_harm(framing: FinsUdpFraming, new_seed: int) -> None:
     many(framing, 250_000, random.Random(new_seed))

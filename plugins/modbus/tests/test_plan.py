@@ -65,7 +65,12 @@ class Memory:
 
 
 def plan_of(device: Device) -> BlockPlan:
+    KEPT.append(device)
     return BlockPlan(device, device.tags, ModbusReading(device.config), now=0.0)
+
+
+KEPT: list[Device] = []
+"""Who reads by a plan has its device; the plan holds it weakly."""
 
 
 SENSELESS = object()
