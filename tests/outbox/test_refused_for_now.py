@@ -96,12 +96,12 @@ async def test_more_refused_devices_than_a_window_has_places_stop_no_other(
     monkeypatch.setattr(resting, "FIRST_PAUSE", pause)
     async with log.opened() as outbox:
         reader = outbox.reader("central")
-        many = [outbox.bind(spec(f"other-{number}", tags=1), context) for number in range(300)]
+        many = [outbox.bind(spec(f"other-{number}", tags=1), context) for number in range(150)]
         good = outbox.bind(spec("press-1", tags=1), context)
         for number in range(30):
             for device in (*many, good):
                 outbox.append(block(device, number))
-        await until(lambda: outbox.status().lanes["data"].accepted == 30 * 301)
+        await until(lambda: outbox.status().lanes["data"].accepted == 30 * 151)
         taken = []
 
         async def serve() -> None:
@@ -116,8 +116,8 @@ async def test_more_refused_devices_than_a_window_has_places_stop_no_other(
 
         serving = asyncio.create_task(serve())
         try:
-            await until(lambda: sorted(taken) == list(range(30)), 60)
-            assert len(reader.resting.barred) == 300
+            await until(lambda: sorted(taken) == list(range(30)), 100)
+            assert len(reader.resting.barred) == 150
         finally:
             serving.cancel()
 
