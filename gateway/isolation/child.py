@@ -17,10 +17,10 @@ import gateway
 from gateway.core.errors import PluginError
 from gateway.isolation import wire
 from gateway.isolation.failures import failure
-from gateway.isolation.origin import Origin
+from gateway.isolation.origin import DriverOrigin
 from gateway.isolation.records import ship_logs
 from gateway.isolation.served import Served
-from gateway.isolation.wire import Kind
+from gateway.isolation.wire import FrameKind
 from gateway.kit import Receiver
 from gateway.supervise.event_loop import EventLoop
 
@@ -57,11 +57,11 @@ def _bind_to(parent: int) -> None:
 
 async def _serve(sock: socket.socket) -> None:
     sock.setblocking(False)
-    _, child = await asyncio.get_running_loop().create_connection(Child, sock=sock)
+    _, child = await asyncio.get_running_loop().create_connection(DriverChild, sock=sock)
     await child.ended
 
 
-class Child(Receiver):
+class DriverChild(Receiver):
     """Takes the gateway's requests from the socket, and sends the answers."""
 
     def __init__(self) -> None:
@@ -87,30 +87,30 @@ class Child(Receiver):
     def frame_received(self, frame: bytes) -> None:
         kind, number = wire.opened(frame)
         if self._served is not None:
-            self._served.take(Kind(kind), number, frame)
+            self._served.take(FrameKind(kind), number, frame)
             return
         _, (setup,) = pickle.loads(frame[wire.BODY :])
         try:
             self._served = Served(self._set_up(setup), self.send)
         except Exception as error:  # noqa: BLE001 - of the plugin's own loading, too
-            self.send(Kind.FAILED, number, wire.as_json(failure(error)))
+            self.send(FrameKind.FAILED, number, wire.as_json(failure(error)))
         else:
-            self.send(Kind.DONE, number, wire.as_json(gateway.__version__))
+            self.send(FrameKind.DONE, number, wire.as_json(gateway.__version__))
 
     def _set_up(self, setup: dict[str, Any]) -> Any:
         sys.path[:] = setup["path"]
         ship_logs(setup["log_level"], self.send, self._loop)
         _limit_memory(setup["memory"])
-        origin: Origin = setup["origin"]
+        origin: DriverOrigin = setup["origin"]
         return origin.load()
 
-    def send(self, kind: Kind, number: int, *body: bytes) -> None:
+    def send(self, kind: FrameKind, number: int, *body: bytes) -> None:
         """Send a frame; from the loop's thread."""
         if self._transport is None:
             return
         if (size := sum(map(len, body))) > wire.LONGEST - wire.BODY:
             why = PluginError(f"an answer of {size >> 20} MiB; {wire.LONGEST >> 20} MiB at most come out of a process")
-            kind, body = Kind.FAILED, (wire.as_json(failure(why)),)
+            kind, body = FrameKind.FAILED, (wire.as_json(failure(why)),)
         self._transport.write(wire.frame(kind, number, *body))
 
 

@@ -14,9 +14,9 @@ from gateway.core.parsing import doubting
 from gateway.core.tag import Device, Tag, Tags
 from gateway.core.text import cleaned
 from gateway.isolation import wire
-from gateway.isolation.origin import Origin
+from gateway.isolation.origin import DriverOrigin
 from gateway.isolation.process import AHEAD, POLITE, Process, Starts
-from gateway.isolation.wire import Kind
+from gateway.isolation.wire import FrameKind
 from gateway.plugin.driver import Driver, Found, Guess, Values, option_types
 from gateway.plugin.hosts import LineHost
 
@@ -28,7 +28,7 @@ class Isolated(Driver[Any, Any]):
     """Made by `isolated`, which adds what the driver's own class can do. Each call goes to the process; what comes back is
     checked by those who call a driver, as always, and that it can be understood at all here."""
 
-    origin: Origin
+    origin: DriverOrigin
     memory: int
     kept: Process | None = None
     """The process of the line, which outlives its connections; without one each object has its own."""
@@ -108,9 +108,9 @@ class Isolated(Driver[Any, Any]):
         number = self._books.tags.get(tags)
         if number is None or self._books.born != self._process.born:
             number = self._introduce_tags(tags)
-        data = await self._process.ask(Kind.READ, wire.READ.pack(self._session, number))
+        data = await self._process.ask(FrameKind.READ, wire.READ.pack(self._session, number))
         with self._understood():
-            if data[8] == Kind.BLOCK:
+            if data[8] == FrameKind.BLOCK:
                 return wire.block_of(data, self._books.devices)
             return wire.values_of(data)
 
@@ -339,7 +339,7 @@ def isolated(
         "__qualname__": driver_type.__qualname__,
         "__doc__": driver_type.__doc__,
         "__orig_bases__": (Driver[option_types(driver_type)],),  # type: ignore[misc]
-        "origin": Origin.of(driver_type),
+        "origin": DriverOrigin.of(driver_type),
         "memory": memory,
         "kept": process,
         "writes_beside_reads": driver_type.writes_beside_reads,
@@ -361,14 +361,14 @@ def placed(
     if not any(config.run_in == "process" for config in configs):
         return driver_type
     memory = max(config.process_memory for config in configs)
-    process = Process(Origin.of(driver_type), configs[0].name, memory, starts)
+    process = Process(DriverOrigin.of(driver_type), configs[0].name, memory, starts)
     return isolated(driver_type, memory, process)
 
 
 def refusal(driver_type: type[Driver[Any, Any]], device: Device) -> str:
     """Why a device cannot be read by a driver in a process of its own; empty when it can."""
     try:
-        Origin.of(driver_type)
+        DriverOrigin.of(driver_type)
         _pickled([(0, device)])
     except PluginError as error:
         return str(error)

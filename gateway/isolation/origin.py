@@ -14,7 +14,7 @@ from gateway.plugin.loading import PACKAGE, load_plugin
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class DriverOrigin:
     """A class of a plugin."""
 
     path: str
@@ -26,7 +26,7 @@ class Origin:
     """The hash of its files as the audit trail says that they run."""
 
     @classmethod
-    def of(cls, driver_type: type[Driver[Any, Any]]) -> "Origin":
+    def of(cls, driver_type: type[Driver[Any, Any]]) -> "DriverOrigin":
         """Raises PluginError for a class that can be had in no other process."""
         module, name = driver_type.__module__, driver_type.__qualname__
         if "<locals>" in name or module == "__main__":

@@ -21,9 +21,9 @@ from gateway.core.parsing import doubting
 from gateway.core.text import cleaned
 from gateway.isolation import wire
 from gateway.isolation.failures import raised
-from gateway.isolation.origin import Origin
+from gateway.isolation.origin import DriverOrigin
 from gateway.isolation.output import Output, Records
-from gateway.isolation.wire import Kind
+from gateway.isolation.wire import FrameKind
 from gateway.kit import Receiver
 
 START = 60.0
@@ -115,7 +115,7 @@ class Process:
     Whatever it sends is foreign: a frame that cannot be understood ends it.
     """
 
-    def __init__(self, origin: Origin, name: str, memory: int, starts: asyncio.Semaphore | None = None) -> None:
+    def __init__(self, origin: DriverOrigin, name: str, memory: int, starts: asyncio.Semaphore | None = None) -> None:
         self._origin = origin
         self._memory = memory
         self._starts = starts or asyncio.Semaphore()
@@ -297,13 +297,13 @@ class Process:
 
     async def call(self, method: str, *args: Any) -> Any:
         """What a method of the child answers, as JSON. Raises what it raises, and LinkError when the process ends."""
-        return wire.said(await self.ask(Kind.CALL, _pickled(method, args)))
+        return wire.said(await self.ask(FrameKind.CALL, _pickled(method, args)))
 
     def notify(self, method: str, *args: Any) -> None:
         """Call a method whose answer nobody waits for."""
-        self._send(wire.frame(Kind.CALL, 0, _pickled(method, args)))
+        self._send(wire.frame(FrameKind.CALL, 0, _pickled(method, args)))
 
-    async def ask(self, kind: Kind, body: bytes) -> bytes:
+    async def ask(self, kind: FrameKind, body: bytes) -> bytes:
         """The frame that answers a request. Raises as `call`."""
         loop = asyncio.get_running_loop()
         number = self._begin()
@@ -317,7 +317,7 @@ class Process:
             raise
         finally:
             self._open.pop(number, None)
-        if data[8] == Kind.FAILED:
+        if data[8] == FrameKind.FAILED:
             raise self._raised(data)
         return data
 
@@ -325,12 +325,12 @@ class Process:
         """Begin a stream; `more` asks for parts beyond the first AHEAD, `end_inflow` ends it."""
         number = self._begin()
         inflow = self._open[number] = Inflow()
-        self._send(wire.frame(Kind.CALL, number, _pickled(method, args)))
+        self._send(wire.frame(FrameKind.CALL, number, _pickled(method, args)))
         return number, inflow
 
     def more(self, number: int, count: int) -> None:
         """So many parts were taken."""
-        self._send(wire.frame(Kind.MORE, number, wire.NUMBER.pack(count)))
+        self._send(wire.frame(FrameKind.MORE, number, wire.NUMBER.pack(count)))
 
     async def end_inflow(self, number: int) -> None:
         """Nobody takes the parts of this stream any more."""
@@ -344,7 +344,7 @@ class Process:
             return
         ended = self._open[number] = loop.create_future()
         try:
-            self._send(wire.frame(Kind.CANCEL, number))
+            self._send(wire.frame(FrameKind.CANCEL, number))
             await asyncio.wait([ended], timeout=ACKNOWLEDGE)
             if not ended.done():
                 await self.put_down(f"did not answer for {format_duration(round(loop.time() - begun, 1))}")
@@ -375,7 +375,7 @@ class Process:
     def frame_received(self, frame: bytes) -> None:
         """A frame of the process: what it says unasked, or an answer."""
         kind, number = wire.opened(frame)
-        if kind == Kind.SAID:
+        if kind == FrameKind.SAID:
             if number == 0:
                 self._record(frame)
             elif hear := self.hear.get(number):
@@ -395,12 +395,12 @@ class Process:
             self.refuse(str(error))
 
     def _flowed(self, inflow: Inflow, kind: int, number: int, frame: bytes) -> None:
-        if kind in (Kind.BLOCK, Kind.PART):
+        if kind in (FrameKind.BLOCK, FrameKind.PART):
             if not inflow.came(frame):
                 self.refuse("more than it was asked for")
             return
         del self._open[number]
-        inflow.fail(self._raised(frame) if kind == Kind.FAILED else StopAsyncIteration())
+        inflow.fail(self._raised(frame) if kind == FrameKind.FAILED else StopAsyncIteration())
 
     def refuse(self, reason: str) -> None:
         """What it sends cannot be understood: nothing of it is believed any more."""

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from gateway.isolation import wire
-from gateway.isolation.wire import Kind
+from gateway.isolation.wire import FrameKind
 from gateway.plugin.sound import sound
 
 _TRACE = 16_000
@@ -23,9 +23,9 @@ def ship_logs(level: int, send: Callable[..., None], loop: asyncio.AbstractEvent
         trace = str(record.pop("exception", ""))[-_TRACE:]
         body = wire.as_json({**sound(dict(record)), "exception": trace})
         if threading.get_ident() == thread:
-            send(Kind.SAID, 0, body)
+            send(FrameKind.SAID, 0, body)
         else:
-            loop.call_soon_threadsafe(send, Kind.SAID, 0, body)
+            loop.call_soon_threadsafe(send, FrameKind.SAID, 0, body)
         return ""
 
     structlog.configure(

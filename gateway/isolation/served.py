@@ -19,7 +19,7 @@ from gateway.core.tag import Device, Tag, Tags
 from gateway.isolation import wire
 from gateway.isolation.failures import failure
 from gateway.isolation.process import AHEAD
-from gateway.isolation.wire import Kind
+from gateway.isolation.wire import FrameKind
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver
 from gateway.plugin.hosts import OpenLineHost
@@ -41,7 +41,7 @@ _AT_ONCE = ("introduce", "introduce_tags", "release")
 Send = Callable[..., None]
 
 
-class Session:
+class DriverSession:
     """One connection: a driver, and what it says unasked."""
 
     def __init__(
@@ -82,7 +82,7 @@ class Session:
             self._say({"what": "not_told", "why": told(error)})
 
     def _say(self, said: Mapping[str, Any]) -> None:
-        self._send(Kind.SAID, self._number, wire.as_json(said))
+        self._send(FrameKind.SAID, self._number, wire.as_json(said))
 
     def look(self, at_once: bool = False) -> None:
         """Tell what the driver says of itself, where that has changed."""
@@ -114,21 +114,21 @@ class Served:
         self._send = send
         self._devices: dict[int, Device] = {}
         self._tags: dict[int, Tags] = {}
-        self._sessions: dict[int, Session] = {}
+        self._sessions: dict[int, DriverSession] = {}
         self._memory: dict[str, Any] = {}
         """What one connection leaves for the next; of this process."""
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._granted: dict[int, asyncio.Semaphore] = {}
         """Parts that a stream may send."""
 
-    def take(self, kind: Kind, number: int, frame: bytes) -> None:
+    def take(self, kind: FrameKind, number: int, frame: bytes) -> None:
         """A frame of the gateway."""
-        if kind is Kind.READ:
+        if kind is FrameKind.READ:
             session, tags = wire.READ.unpack_from(frame, wire.BODY)
             self._begin(number, self._outcome(number, session, self._read(number, session, tags)))
-        elif kind is Kind.CANCEL:
+        elif kind is FrameKind.CANCEL:
             self._cancel(number)
-        elif kind is Kind.MORE:
+        elif kind is FrameKind.MORE:
             (count,) = wire.NUMBER.unpack_from(frame, wire.BODY)
             for _ in range(count if number in self._granted else 0):
                 self._granted[number].release()
@@ -168,7 +168,7 @@ class Served:
         task.add_done_callback(ended)
 
     def _fail(self, number: int, error: Exception) -> None:
-        self._send(Kind.FAILED, number, wire.as_json(failure(error)))
+        self._send(FrameKind.FAILED, number, wire.as_json(failure(error)))
 
     async def _outcome(self, number: int, session: int, call: Awaitable[None]) -> None:
         """Have the call made, which sends its result; send its error when it raises."""
@@ -185,9 +185,9 @@ class Served:
         values = await opened.driver.read(wanted)
         opened.look()
         if isinstance(values, Readings):
-            self._send(Kind.BLOCK, number, *self._block(values))
+            self._send(FrameKind.BLOCK, number, *self._block(values))
         else:
-            self._send(Kind.VALUES, number, *wire.values_body(values, len(wanted)))
+            self._send(FrameKind.VALUES, number, *wire.values_body(values, len(wanted)))
 
     def _block(self, block: Any) -> list[bytes]:
         device = block.device if isinstance(block, Readings) else None
@@ -200,31 +200,31 @@ class Served:
         answer = await getattr(self, f"_{method}")(session, *args)
         if opened := self._sessions.get(session):
             opened.look()
-        self._send(Kind.DONE, number, wire.as_json(answer))
+        self._send(FrameKind.DONE, number, wire.as_json(answer))
 
-    async def _stream(self, number: int, session: Session) -> None:
+    async def _stream(self, number: int, session: DriverSession) -> None:
         async with aclosing(session.driver.stream()) as blocks:  # type: ignore[type-var]
             async for block in blocks:
                 session.look()
-                self._send(Kind.BLOCK, number, *self._block(block))
+                self._send(FrameKind.BLOCK, number, *self._block(block))
                 await self._granted[number].acquire()
 
-    async def _browse(self, number: int, session: Session) -> None:
+    async def _browse(self, number: int, session: DriverSession) -> None:
         part: list[Any] = []
         async with aclosing(session.driver.browse()) as offers:  # type: ignore[type-var]
             async for address, found in offers:
                 named, what = checked.offer(address, found)
                 part.append([named, what.type, what.unit, what.description, what.path])
                 if len(part) >= OFFERS:
-                    self._send(Kind.PART, number, wire.as_json(part))
+                    self._send(FrameKind.PART, number, wire.as_json(part))
                     part = []
                     await self._granted[number].acquire()
-        self._send(Kind.PART, number, wire.as_json(part))
+        self._send(FrameKind.PART, number, wire.as_json(part))
 
     async def _flow(self, number: int, method: str, session: int) -> None:
         flow = self._stream if method == "stream" else self._browse
         await flow(number, self._sessions[session])
-        self._send(Kind.DONE, number, b"null")
+        self._send(FrameKind.DONE, number, b"null")
 
     # What the gateway calls, by name.
 
@@ -253,7 +253,7 @@ class Served:
     async def _open(self, session: int, devices: Sequence[int], secrets: Mapping[str, str], state_dir: Path) -> None:
         adopt(secrets)
         known = [self._devices[number] for number in devices]
-        opened = Session(session, self._send, self._driver_type, known, state_dir, self._memory)
+        opened = DriverSession(session, self._send, self._driver_type, known, state_dir, self._memory)
         self._sessions[session] = opened
         await opened.driver.connect()
         opened.open = True

@@ -37,7 +37,7 @@ _EXACT_INT = 2**53
 _FLOAT64 = np.dtype(np.float64)
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     """What a frame is."""
 
     CALL = 1
@@ -60,7 +60,7 @@ class Kind(IntEnum):
     """Something unasked of a session, as JSON."""
 
 
-def frame(kind: Kind, number: int, *body: bytes) -> bytes:
+def frame(kind: FrameKind, number: int, *body: bytes) -> bytes:
     """A whole frame."""
     size = _HEADER.size + sum(map(len, body))
     return b"".join((_HEADER.pack(size, number, kind), *body))

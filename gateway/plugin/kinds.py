@@ -13,7 +13,7 @@ PluginClass = type[Driver[Any, Any]] | type[Sink[Any]] | type[Service[Any]] | ty
 
 
 @dataclass(frozen=True, slots=True)
-class Contract:
+class PluginContract:
     """What a plugin of a kind has to be."""
 
     kind: PluginKind
@@ -23,10 +23,10 @@ class Contract:
 
 
 CONTRACTS = (
-    Contract(DRIVER, Driver, (("connect",), ("read", "stream"))),
-    Contract(SINK, Sink, (("connect",), ("serve",), ("send",))),
-    Contract(SERVICE, Service, (("run",),)),
-    Contract(WATCH, Watch, (("seen",),)),
+    PluginContract(DRIVER, Driver, (("connect",), ("read", "stream"))),
+    PluginContract(SINK, Sink, (("connect",), ("serve",), ("send",))),
+    PluginContract(SERVICE, Service, (("run",),)),
+    PluginContract(WATCH, Watch, (("seen",),)),
 )
 BASES = tuple(each.base for each in CONTRACTS)
 _NAMES = [base.__name__ for base in BASES]
@@ -34,6 +34,6 @@ IN_WORDS = f"{', '.join(_NAMES[:-1])} or {_NAMES[-1]}"
 """What a plugin can be, for a person."""
 
 
-def contract_of(cls: type[Any]) -> Contract:
+def contract_of(cls: type[Any]) -> PluginContract:
     """The one that a plugin's class has to keep."""
     return next(each for each in CONTRACTS if issubclass(cls, each.base))

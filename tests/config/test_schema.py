@@ -7,6 +7,7 @@ import fastjsonschema
 import pytest
 import tomli
 
+from gateway.config.kinds import PluginKind
 from gateway.config.schema import schema
 from gateway.plugin.discovery import Plugins
 from tests.config.sample_plugins import GOOD, SamplePlugins
@@ -89,10 +90,7 @@ def test_the_example_is_valid_by_the_schema_of_the_shipped_plugins() -> None:
 
 def test_without_any_plugin_there_is_still_a_schema() -> None:
     class Bare(SamplePlugins):
-        def drivers(self) -> list[str]:
-            return []
-
-        def sinks(self) -> list[str]:
+        def names(self, kind: PluginKind) -> list[str]:
             return []
 
     fastjsonschema.compile(schema(Bare()))

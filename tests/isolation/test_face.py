@@ -15,7 +15,7 @@ from gateway.core.errors import DeviceError, LinkError, PluginError
 from gateway.core.tag import Tags
 from gateway.isolation import Isolated, Process, isolated, refusal
 from gateway.isolation.driver import MEMORY
-from gateway.isolation.origin import Origin
+from gateway.isolation.origin import DriverOrigin
 from gateway.plugin.driver import Ability, Driver
 from gateway.testing import FakeLineHost, build_device, eventually, load_plugin
 
@@ -166,7 +166,7 @@ async def test_what_it_says_of_itself_comes_through(line: Line) -> None:
 
 
 async def test_what_one_connection_leaves_in_the_memory_the_next_one_finds(whole: type[Driver[Any, Any]]) -> None:
-    process = Process(Origin.of(whole), "line", MEMORY)
+    process = Process(DriverOrigin.of(whole), "line", MEMORY)
     try:
         for n in (1, 2):
             driver = isolated(whole, process=process)([build_device(whole, {}, {"one": {}})])
@@ -226,7 +226,7 @@ async def test_options_that_cannot_be_handed_over_are_refused_in_words(
     assert refusal(whole, device) == ""
     monkeypatch.setattr(type(device.config), "__reduce_ex__", lambda *_: (_ for _ in ()).throw(TypeError("no")))
     assert "cannot be handed to another process (no)" in refusal(whole, device)
-    process = Process(Origin.of(whole), "line", MEMORY)
+    process = Process(DriverOrigin.of(whole), "line", MEMORY)
     try:
         for _ in range(2):  # each time that it is dialled
             with pytest.raises(PluginError, match="cannot be handed to another process"):
