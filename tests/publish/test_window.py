@@ -47,7 +47,7 @@ def test_a_refusal_is_a_sign_of_life_also_for_what_is_still_on_the_way() -> None
     window = Window(3)
     window.handed_over([A, B], 1)
     assert not any(window.look(10) for _ in range(QUIET_LOOKS - 1))
-    window.refused(A, True)
+    window.refused(A)
     assert [bool(window.look(10)) for _ in range(QUIET_LOOKS + 1)] == [False] * QUIET_LOOKS + [True]
 
 

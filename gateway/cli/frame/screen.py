@@ -52,6 +52,9 @@ class Screen(io.TextIOBase):
     def flush(self) -> None:
         self._stream.flush()
 
+    def close(self) -> None:
+        """What is beneath is not ours to close, nor to flush when this one is collected: it may be closed by then."""
+
     def fileno(self) -> int:
         return self._stream.fileno()
 
