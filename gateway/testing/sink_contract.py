@@ -263,7 +263,7 @@ class SinkContract(Contract):
         """Send as the publisher does, with no more than the window open."""
         for start in range(0, len(sent), sink.window):
             part = sent[start : start + sink.window]
-            blocking = Blocking()
+            blocking = Blocking("send")
             with blocking.step():
                 sink.send(part)
             blocking.check()

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from gateway.testing import eventually
-from gateway.testing.blocking import LIMIT, Blocking
+from gateway.testing.blocking import CERTAIN, LIMIT, Blocking
 
 
 async def sleeps_in_the_loop() -> str:
@@ -37,6 +37,8 @@ async def test_a_call_that_sleeps_in_the_loop_is_found() -> None:
         return blocking.longest >= LIMIT
 
     await eventually(longer_than_allowed)
+    if blocking.longest < CERTAIN:
+        blocking.check()  # once may be chance
     with pytest.raises(AssertionError, match="blocked the event loop for"):
         blocking.check()
 
