@@ -191,14 +191,18 @@ class Line:
 
     async def _session(self) -> None:
         in_vain = 0
-        while True:
-            try:
-                await self._connection()
-            except Exception:
-                in_vain = 0 if self._answered else in_vain + 1
-                if not self._trial or in_vain > IN_VAIN:
-                    raise
-            await asyncio.sleep(AT_ONCE)
+        try:
+            while True:
+                try:
+                    await self._connection()
+                except Exception:
+                    in_vain = 0 if self._answered else in_vain + 1
+                    if not self._trial or in_vain > IN_VAIN:
+                        raise
+                await asyncio.sleep(AT_ONCE)
+        except asyncio.CancelledError:
+            self._drop()  # also of one that ends between two connections it is told that it is not read
+            raise
 
     async def _connection(self) -> None:
         self._foreign.check()

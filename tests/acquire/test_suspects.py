@@ -5,6 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
+from gateway.acquire import line
 from gateway.core.errors import LinkError
 from gateway.core.quality import BAD_NO_COMMUNICATION, STALE
 from gateway.kit import suspects
@@ -59,3 +60,16 @@ async def test_a_device_that_is_really_lost_goes_stale_at_once(plant):  # noqa: 
         others = [row for row, name in enumerate(TAGS) if name != "t4"]
         await rig.road.until(lambda: bool(np.all(rig.road.live["plc"].quality[others] & STALE)))
         await rig.road.until(lambda: rig.road.states[-1][1:] == ("down", "reset by peer"))
+
+
+async def test_a_stop_between_two_connections_is_told(plant, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(suspects, "TRIAL", 0.1)
+    monkeypatch.setattr(line, "AT_ONCE", 60.0)
+    hangs_up_over(plant, {"t4"}, LinkError("reset by peer"))
+    rig = Rig(plant)
+    one, two = (spec(name=name, tags=TAGS, bus="rs485") for name in ("plc", "other"))
+    async with await rig.run(one, two):
+        await rig.road.until(lambda: rig.road.live["plc"].quality[4] == BAD_NO_COMMUNICATION and plant.closes > 0)
+        source = next(iter(rig.acquirer.sources))
+        await eventually(lambda: source.line.counts().get("trials", 0) > 0)
+    assert {rig.road.states[-1][:2], rig.road.states[-2][:2]} == {("plc", "stopped"), ("other", "stopped")}
