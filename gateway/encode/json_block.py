@@ -15,6 +15,8 @@ from gateway.encode.json_layout import Layout, Pieces
 MILLISECOND = 1_000_000
 LAYOUTS = 4
 """Layouts kept per device: its scan groups. Reports by exception make ever new ones, which are not worth keeping."""
+ROWS = 1000
+"""Rows of a layout that is kept, at most, unless the device has more tags: a burst comes no second time alike."""
 
 
 class BlockJson:
@@ -94,6 +96,8 @@ class BlockJson:
         layout = self._layouts.get(raw)
         if layout is None:
             layout = Layout(self._tags_of(readings))
+            if len(readings) > max(ROWS, len(self._device.tags)):
+                return layout
             if len(self._layouts) >= LAYOUTS:
                 del self._layouts[next(iter(self._layouts))]
             self._layouts[raw] = layout

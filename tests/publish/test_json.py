@@ -23,7 +23,7 @@ from gateway.core.quality import (
     UNCERTAIN_LAST_VALUE,
     describe,
 )
-from gateway.core.readings import Exact
+from gateway.core.readings import Exact, Readings
 from gateway.core.tag import VALUE_TYPES
 from gateway.publish import encoder as encoder_module
 
@@ -309,3 +309,13 @@ def test_the_plan_of_one_large_device_of_history_stays_while_it_is_sent(monkeypa
     plan = one._blocks[old]
     one.messages(record(block(old, [1.0, 2.0])))
     assert one._blocks[old] is plan
+
+
+def test_a_burst_of_one_tag_leaves_no_plan_of_its_length_behind() -> None:
+    one, bursting = encoder(), device({"inlet_temp": "float64", "speed": "int16"})
+    tag = bursting.tags.ids[:1]
+    for count in (2, 900, 5000, 60_000):
+        burst = Readings(bursting, np.arange(count), tag.repeat(count), np.zeros(count), np.zeros(count, np.uint32))
+        assert len(one.messages(record(burst))) == count
+    kept = [len(key) // 4 for key in one._blocks[bursting][1]._layouts]
+    assert kept == [2, 1, 900]
