@@ -32,7 +32,7 @@ from gateway.core.errors import (
     UnreachableError,
 )
 from gateway.core.parsing import doubting, parse_json
-from gateway.core.plain import plain
+from gateway.core.plain import plain, to_json
 from gateway.core.readings import Exact, Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
@@ -127,4 +127,5 @@ __all__ = [
     "quality",
     "read_regular",
     "resolve",
+    "to_json",
 ]

@@ -22,11 +22,12 @@ from gateway.plugin import (
     cleaned,
     for_spreadsheet,
     parse_json,
+    to_json,
 )
 from gateway.plugin.openapi import BASE, LIMIT, LONGEST, document, from_query, method_of
 
 from .guard import BODY
-from .replies import Refusal, dumps, reply
+from .replies import Refusal, reply
 from .visitors import Visitors, login_needed
 
 DEPTH = 16
@@ -148,7 +149,7 @@ class Api:
             "total": total,
             "next": f"{request.url.path}?{urlencode(following)}" if more else None,
         }
-        data = await asyncio.to_thread(dumps, body) if len(items) > MANY else dumps(body)
+        data = await asyncio.to_thread(to_json, body) if len(items) > MANY else to_json(body)
         return Response(data, headers=headers, media_type="application/json")
 
 
@@ -197,7 +198,7 @@ def _cell(value: Any) -> object:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return for_spreadsheet(dumps(value).decode() if isinstance(value, dict | list) else value)
+    return for_spreadsheet(to_json(value).decode() if isinstance(value, dict | list) else value)
 
 
 def _ascii(text: str) -> str:

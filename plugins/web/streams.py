@@ -14,9 +14,9 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from gateway.plugin import Readings, ServiceHost, plain, quality
+from gateway.plugin import Readings, ServiceHost, plain, quality, to_json
 
-from .replies import Refusal, dumps
+from .replies import Refusal
 from .visitors import Visitors, login_needed
 
 EVERY = 1.0
@@ -71,7 +71,7 @@ class Ring:
 
 def encoded(event: str, value: Any, number: int) -> bytes:
     """One event of a stream. JSON has no line breaks, so it is one line."""
-    return b"id: %s-%d\nevent: %s\ndata: %s\n\n" % (RUN.encode(), number, event.encode(), dumps(value))
+    return b"id: %s-%d\nevent: %s\ndata: %s\n\n" % (RUN.encode(), number, event.encode(), to_json(value))
 
 
 class Streams:
