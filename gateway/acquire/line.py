@@ -200,9 +200,9 @@ class Line:
                     if not self._trial or in_vain > IN_VAIN:
                         raise
                 await asyncio.sleep(AT_ONCE)
-        except asyncio.CancelledError:
-            self._drop()  # also of one that ends between two connections it is told that it is not read
-            raise
+        finally:
+            self._trial = False
+            self._drop()  # also when it ends between two connections
 
     async def _connection(self) -> None:
         self._foreign.check()
@@ -413,11 +413,11 @@ class Line:
         source = scan.source
         try:
             for tags in scan.portions(asyncio.get_running_loop().time()):
-                await self._read_part(driver, source, tags, deadline)
+                await self._read_part(driver, scan, tags, deadline)
                 if self.driver is not driver:
                     return  # it was told to end, and has gone on
-            if source.suspects.parked and (left_out := scan.part(source.suspects.parked)):
-                source.leave_out(left_out)
+            if scan.suspects.parked:
+                self._leave_out(scan)
         except (DeviceError, TimeoutError) as error:
             if not self.shared and not isinstance(error, DeviceError):
                 raise
@@ -434,29 +434,43 @@ class Line:
                 self._end(scan)
 
     async def _read_part(
-        self, driver: Driver[Any, Any], source: Source, tags: Tags, deadline: AbstractContextManager[None]
+        self, driver: Driver[Any, Any], scan: Scan, tags: Tags, deadline: AbstractContextManager[None]
     ) -> None:
         try:
             with deadline:
                 values = await driver.read(tags)
             if self.driver is driver:
-                source.take(tags, values)
+                scan.source.take(tags, values)
         except DeviceError:
             raise
         except Exception as error:
-            self._ended_over(source, tags, error)
+            if self.driver is driver:  # else it ended over something else
+                self._ended_over(scan, tags, error)
             raise
         self._answered.add(tags)
-        if source.suspects:
-            source.suspects.answered(tuple(tag.name for tag in tags))
+        if scan.suspects:
+            scan.suspects.answered(tuple(tag.name for tag in tags))
 
-    def _ended_over(self, source: Source, tags: Tags, error: Exception) -> None:
-        """The connection ends, perhaps over what was just asked for."""
-        before = set(source.suspects.parked)
+    def _leave_out(self, scan: Scan) -> None:
+        """What is not read, since the connection would end. Raises DeviceError where that is all that the device has."""
+        source = scan.source
+        if len(source.left_out) == len(source.device.tags):
+            raise DeviceError(f"the connection ends whenever it is read ({next(iter(source.left_out.values()))})")
+        source.leave_out(scan.part(scan.suspects.parked))
+
+    def _ended_over(self, scan: Scan, tags: Tags, error: Exception) -> None:
+        """The connection ends, perhaps over what was just asked for; of a shared line, a device that is silent ends none."""
+        source, others = scan.source, self._answered - {tags}
         names, why = tuple(tag.name for tag in tags), cleaned(told(error))
         now, silent = asyncio.get_running_loop().time(), isinstance(error, TimeoutError)
-        self._trial |= source.suspects.ended(names, why, now, alive=bool(self._answered - {tags}), silent=silent)
-        for name in source.suspects.parked.keys() - before:
+        goes_on = self.shared and silent
+        if goes_on:
+            others = {each for each in others if each.device == source.name}
+            self._answered -= others  # what it has answered long ago says nothing the next time
+        before = set(scan.suspects.parked)
+        foreseen = scan.suspects.ended(names, why, now, alive=bool(others), silent=silent)
+        self._trial |= foreseen and (bool(others) or not goes_on)
+        for name in scan.suspects.parked.keys() - before:
             self._log.warning(
                 "the connection ends whenever the tag is read; it is left out, and tried again by itself",
                 tag=f"{source.name}/{name}",
@@ -483,11 +497,11 @@ class Line:
 
 
 def _some(source: Source) -> bool:
-    return bool(source.suspects.parked)
+    return bool(source.left_out)
 
 
 def _left_out(source: Source) -> str:
-    parked = source.suspects.parked
+    parked = source.left_out
     names = ", ".join([*parked][:NAMED]) + (f" and {len(parked) - NAMED} more" if len(parked) > NAMED else "")
     why = next(iter(parked.values()))
     return (

@@ -86,12 +86,14 @@ class OfLine(Protocol):
 class Scan:
     """Tags of one device that are polled together."""
 
-    __slots__ = ("_names", "_parts", "pending", "period", "skipped", "source", "tags")
+    __slots__ = ("_names", "_parts", "pending", "period", "skipped", "source", "suspects", "tags")
 
-    def __init__(self, source: "Source", tags: Tags, period: float) -> None:
+    def __init__(self, source: "Source", tags: Tags, period: float, suspects: Suspects[str]) -> None:
         self.source = source
         self.tags = tags
         self.period = period
+        self.suspects = suspects
+        """Names of tags over which the connection ended when they were read; they outlive the definition of the device."""
         self.pending = False
         self.skipped = 0
         """Polls left out because the one before was not answered yet."""
@@ -100,9 +102,9 @@ class Scan:
 
     def portions(self, now: float) -> list[Tags]:
         """What to read, one after the other: all tags at once, unless some are suspected of ending the connection."""
-        if not self.source.suspects:
+        if not self.suspects:
             return [self.tags]
-        parts = [self.part(names) for names in self.source.suspects.portions(self._names, now)]
+        parts = [self.part(names) for names in self.suspects.portions(self._names, now)]
         self._parts = {self._names: self.tags} | {tuple(tag.name for tag in part): part for part in parts}
         return parts
 
@@ -126,8 +128,8 @@ class Source:
         )
         self.clock = SourceClock(self.name, spec.config.max_clock_offset, clock)
         """How far the device's own clock is off."""
-        self.suspects: Suspects[str] = Suspects()
-        """Tags over which the connection ended when they were read."""
+        self._suspects: dict[float, Suspects[str]] = {}
+        """By the period of the scan."""
         self.polls = 0
         self.errors = 0
         self.rest_until = 0.0
@@ -148,13 +150,21 @@ class Source:
         for name, config in self.spec.tags.items():
             by_period.setdefault(config.scan or self.spec.config.scan, []).append(name)
         if len(by_period) == 1:
-            self.scans = [Scan(self, device.tags, next(iter(by_period)))]
+            self.scans = [self._scan(device.tags, next(iter(by_period)))]
         else:
             tags = {tag.name: tag for tag in device.tags}
             self.scans = [
-                Scan(self, Tags(self.name, [tags[name] for name in names]), period)
+                self._scan(Tags(self.name, [tags[name] for name in names]), period)
                 for period, names in by_period.items()
             ]
+
+    def _scan(self, tags: Tags, period: float) -> Scan:
+        return Scan(self, tags, period, self._suspects.setdefault(period, Suspects()))
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Names of tags over which the connection ends whenever they are read, and in which words."""
+        return {name: why for each in self._suspects.values() for name, why in each.parked.items()}
 
     def _periods(self) -> set[float]:
         return {config.scan or self.spec.config.scan for config in self.spec.tags.values()}

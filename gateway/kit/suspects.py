@@ -15,8 +15,8 @@ _WHOLE_AGAIN_AT_MOST = 86400.0
 
 class Suspects(Generic[K]):
     """There are devices and servers that hang up, or fall silent, over one address of many, or over a request that is too
-    large for them. Who then asks for the same again on the next connection never gets anything. Keep one of these for what is
-    asked for, longer than a connection: ask for each of `portions` by itself, and tell what came of it.
+    large for them. Who then asks for the same again on the next connection never gets anything. Keep one of these for all
+    that is asked for together, longer than a connection: ask for each of `portions` by itself, and tell what came of it.
 
     It knows no clock: `now` is in seconds of a monotonic one."""
 
@@ -41,7 +41,7 @@ class Suspects(Generic[K]):
 
     def __bool__(self) -> bool:
         """Whether there is anything to be asked for in portions, or to be told of by `answered`."""
-        return bool(self._groups or self._parked or self._ended)
+        return bool(self._groups or self._parked or self._ended or self._before)
 
     @property
     def parked(self) -> Mapping[K, str]:
@@ -49,15 +49,15 @@ class Suspects(Generic[K]):
         return self._parked
 
     def portions(self, wanted: Sequence[K], now: float) -> list[tuple[K, ...]]:
-        """What to ask for, one request after the other: what is under no suspicion first, what is tried again last."""
+        """What to ask for, one request after the other: what is under no suspicion first, what is tried again last; nothing
+        while all is left out."""
         if self._groups and self._innocent.issuperset(self._groups):
             self._acquit(now)
         known = set(wanted)
         apart = self._parked.keys() | {key for group in self._groups for key in group}
         groups = [tuple(key for key in group if key in known) for group in self._groups]
         portions = [part for part in (tuple(key for key in wanted if key not in apart), *groups) if part]
-        due = now >= self._trial_at or not portions
-        return portions + [(key,) for key in self._parked if due and key in known]
+        return portions + [(key,) for key in self._parked if key in known and now >= self._trial_at]
 
     def answered(self, portion: tuple[K, ...]) -> None:
         """The connection goes on after this was asked for."""

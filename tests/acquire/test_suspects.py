@@ -1,11 +1,14 @@
 """A tag over which the connection ends costs itself alone."""
 
 import asyncio
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from gateway.acquire import line
+from gateway.config.base import TagConfig
+from gateway.config.model import DeviceSpec
 from gateway.core.errors import LinkError
 from gateway.core.quality import BAD_NO_COMMUNICATION, STALE
 from gateway.kit import suspects
@@ -73,3 +76,52 @@ async def test_a_stop_between_two_connections_is_told(plant, monkeypatch):  # no
         source = next(iter(rig.acquirer.sources))
         await eventually(lambda: source.line.counts().get("trials", 0) > 0)
     assert {rig.road.states[-1][:2], rig.road.states[-2][:2]} == {("plc", "stopped"), ("other", "stopped")}
+
+
+async def test_a_tag_is_found_beside_others_that_are_read_more_often(plant):  # noqa: F811
+    hangs_up_over(plant, {"t4"}, LinkError("reset by peer"))
+    rig = Rig(plant)
+    often = DeviceSpec(spec().config, {name: TagConfig(scan="50ms" if name < "t3" else None) for name in TAGS})
+    async with await rig.run(often):
+        await rig.road.until(lambda: good(rig) == set(TAGS) - {"t4"})
+
+
+async def test_a_dead_device_on_a_shared_line_is_down_and_left_alone_and_none_of_its_tags_is_accused(plant):  # noqa: F811
+    asked = Counter()
+
+    async def on_read(tags):
+        asked[tags.device] += 1
+        await asyncio.sleep(0)
+        if tags.device == "dead":
+            raise TimeoutError("no answer")
+        return [1.0] * len(tags)
+
+    plant.on_read = on_read
+    rig = Rig(plant)
+    async with await rig.run(spec(tags=TAGS, bus="rs485"), spec(name="dead", tags=TAGS, bus="rs485")):
+        await rig.road.until(lambda: asked["plc"] > 200)
+        dead = next(source for source in rig.acquirer.sources if source.name == "dead")
+        assert dead.health.state == "down"
+        assert not dead.left_out
+    assert asked["dead"] < asked["plc"] / 2
+    assert plant.connects == 1
+
+
+async def test_a_device_over_which_a_shared_line_is_always_lost_is_down_and_the_others_are_read(plant):  # noqa: F811
+    async def on_read(tags):
+        await asyncio.sleep(0)
+        if tags.device == "dead":
+            raise LinkError("reset by peer")
+        return [float(tag.name[1:]) for tag in tags]
+
+    plant.on_read = on_read
+    rig = Rig(plant)
+    async with await rig.run(spec(tags=TAGS, bus="rs485"), spec(name="dead", tags=TAGS[:3], bus="rs485")):
+        dead = next(source for source in rig.acquirer.sources if source.name == "dead")
+        await rig.road.until(lambda: len(dead.left_out) == 3 and good(rig) == set(TAGS))
+        connects = plant.connects
+        await rig.road.until(lambda: dead.health.state == "down")
+        polls = next(source for source in rig.acquirer.sources if source.name == "plc").polls
+        await eventually(lambda: next(iter(rig.acquirer.sources)).polls > polls + 100)
+        assert plant.connects == connects
+        assert good(rig) == set(TAGS)

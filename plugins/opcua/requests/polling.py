@@ -83,8 +83,9 @@ def _scans(session: Session, device: Device) -> list[_Scan]:
     for row, tag in enumerate(device.tags):
         by_period.setdefault(tag.config.scan or config.scan, []).append(row)
     return [
-        _Scan(period, rows, ReadPlan(session, device, Tags(device.name, [device.tags[row] for row in rows])))
+        _Scan(period, rows, ReadPlan(session, device, tags, f"read every {period:g} s"))
         for period, rows in by_period.items()
+        for tags in [Tags(device.name, [device.tags[row] for row in rows])]
     ]
 
 

@@ -65,7 +65,8 @@ class _Parked:
 class ReadPlan:
     """How to read the values of some tags."""
 
-    def __init__(self, session: Session, device: Device, tags: Tags) -> None:
+    def __init__(self, session: Session, device: Device, tags: Tags, operation: str = "read") -> None:
+        """`operation`: under which it is remembered over what the connection ends (`session/suspicion.py`)."""
         self._session = session
         self._device = device
         self._tags = tags
@@ -76,7 +77,8 @@ class ReadPlan:
         self._kinds = Kinds(tags)
         self._parts: list[_Part] = []
         self._parked: dict[int, _Parked] = {}
-        self._suspects = session.suspicion.of("read")
+        self._operation = operation
+        self._suspects = session.suspicion.of(operation)
         self._understood = 0
         """Answers that made sense."""
         self._untold = np.array([tag.name not in session.described for tag in tags], np.bool_)
@@ -237,7 +239,7 @@ class ReadPlan:
 
     async def _ask(self, part: _Part, patience: float | None = None) -> Block:
         names = tuple(self._tags[row].name for row in part.rows)
-        with self._session.suspicion.asking("read", names, alive=self._understood > 0, ends_by_silence=False):
+        with self._session.suspicion.asking(self._operation, names, alive=self._understood > 0, ends_by_silence=False):
             answer = await self._session.request_encoded(ua.ReadRequest, part.parameters, patience)
         return await _decoded(answer, part.decoder, len(part.rows))
 

@@ -27,7 +27,8 @@ class Suspicion:
         self._describe_at = 0.0
 
     def of(self, operation: str) -> Suspects[str]:
-        """Names of tags over which the connection ends when this is done with them."""
+        """Names of tags over which the connection ends when this is done with them; each set that is asked for together is an
+        operation of its own."""
         return self._of.setdefault(operation, Suspects(chances=0))
 
     @contextmanager

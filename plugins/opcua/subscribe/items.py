@@ -118,11 +118,11 @@ class Items:
     ) -> dict[int, int]:
         """Row → what the server says of it."""
         by_name = {self._device.tags[row].name: (row, node) for row, node in wanted}
-        suspects = self._session.suspicion.of("subscribe")
+        suspicion, operation = self._session.suspicion, f"subscribe every {subscription.scan:g} s"
         codes: dict[int, int] = {}
-        for names in suspects.portions([*by_name], asyncio.get_running_loop().time()):
+        for names in suspicion.of(operation).portions([*by_name], asyncio.get_running_loop().time()):
             alive = self._session.makes_items or bool(self.home)
-            with self._session.suspicion.asking("subscribe", names, alive=alive):
+            with suspicion.asking(operation, names, alive=alive):
                 some = [by_name[name] for name in names]
                 codes |= await self._create_some(subscription, some, filtered=filtered)
         return {row: codes.get(row, int(quality.BAD_NO_COMMUNICATION)) for row, _ in wanted}
