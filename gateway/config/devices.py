@@ -10,7 +10,7 @@ from gateway.config.model import DeviceSpec
 from gateway.config.plugins import option_types
 from gateway.config.source import Source, key, title
 from gateway.config.tags_csv import Row, read_tags
-from gateway.config.toml_lines import Steps
+from gateway.config.text import Steps
 from gateway.core.errors import ConfigError, PluginError, Problem
 from gateway.core.tag import VALUE_TYPES
 from gateway.core.text import cleaned, hidden_in

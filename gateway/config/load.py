@@ -29,7 +29,7 @@ from gateway.config.model import place as place_of
 from gateway.config.options import is_single, options, tables
 from gateway.config.plugins import option_types
 from gateway.config.source import Source, title
-from gateway.config.toml_lines import Steps
+from gateway.config.text import Steps
 from gateway.core.context import Context
 from gateway.core.errors import PluginError, Problem
 from gateway.core.text import cleaned, folded

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.config.base import Secret
 from gateway.config.options import table_at
-from gateway.config.toml_lines import Steps
+from gateway.config.text import Steps
 from gateway.core.errors import PluginError
 from gateway.core.text import cleaned
 

@@ -6,7 +6,7 @@ from typing import Any
 from gateway.config.kinds import KINDS, PluginKind, PluginTypes
 from gateway.config.mistakes import did_you_mean
 from gateway.config.source import Source
-from gateway.config.toml_lines import Steps
+from gateway.config.text import Steps
 from gateway.core.errors import PluginError
 
 

@@ -9,8 +9,7 @@ from pydantic import BaseModel
 
 from gateway.config.base import TagConfig
 from gateway.config.mistakes import check
-from gateway.config.toml_file import read_toml
-from gateway.config.toml_lines import Lines, Steps
+from gateway.config.text import Lines, Steps, read_toml
 from gateway.core.errors import ConfigError, Problem
 
 M = TypeVar("M", bound=BaseModel)

@@ -9,8 +9,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from gateway.config.mistakes import did_you_mean
-from gateway.config.sheet import Sheet, SheetError, read_sheet, shows_error
-from gateway.config.toml_file import read_bytes
+from gateway.config.text import Sheet, SheetError, read_bytes, read_sheet, shows_error
 from gateway.core.errors import ConfigError, Problem
 from gateway.core.parsing import doubting
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from gateway.config.model import Config, DeviceSpec, ModelSection
-from gateway.config.toml_file import read_toml
-from gateway.config.toml_lines import Lines
+from gateway.config.text import Lines, read_toml
 from gateway.core.errors import Problem
 from gateway.detect.models import Card, ModelError, checked_signature, open_model, parse_card, read_onnx
 from gateway.detect.patterns import matching

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.sheet import SheetError, moment, read_sheet, shows_error
+from gateway.config.text import SheetError, moment, read_sheet, shows_error
 
 GERMAN = "name;value;;\r\nÖl;1,5;;\r\n;;;\r\nGröße;2.500,25;;\r\n"
 

@@ -5,7 +5,7 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.toml_file import excerpt, mistakes
+from gateway.config.text import excerpt, mistakes
 
 SEVERAL = """[gateway]
 name = gw

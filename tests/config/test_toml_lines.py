@@ -5,7 +5,7 @@ import tomli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.config.toml_lines import Lines, Steps
+from gateway.config.text import Lines, Steps
 
 TEXT = '''\
 # a comment with [[brackets]] and = signs

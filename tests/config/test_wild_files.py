@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import sheet, toml_file
 from gateway.config.load import load
+from gateway.config.text import sheet, toml_file
 from gateway.core.errors import ConfigError
 from tests.config.sample_plugins import look_up
 from tests.places.test_regular import ODD

@@ -19,8 +19,8 @@ from gateway.config.load import load, remarks
 from gateway.config.mistakes import did_you_mean
 from gateway.config.model import Config, DeviceSpec, GatewaySection
 from gateway.config.secrets import doubt, named_in, remember
+from gateway.config.text import excerpt
 from gateway.config.tls import Tls, doubtful_certificate, doubtful_files, doubtful_key
-from gateway.config.toml_file import excerpt
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, Problem, RefusedError

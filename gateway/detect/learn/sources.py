@@ -4,7 +4,7 @@ Two kinds of tables are understood, told apart by their titles. Wide: a column `
 else the first one), and one column per tag, whose title may end with its unit in brackets, `bed_temp [°C]`. Long: what
 `edge-gateway outbox export` writes, one reading a row with the columns time, device, tag, value, unit, quality.
 Times are RFC 3339, with a blank instead of the T if you like, or as German Excel writes them (25.10.2026 14:30), UTC where no
-zone is given; or numbers, seconds since 1970. See `gateway.config.sheet` for what of spreadsheets is understood.
+zone is given; or numbers, seconds since 1970. See `gateway.config.text` for what of spreadsheets is understood.
 """
 
 import os
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.config.sheet import Sheet, SheetError, moment, read_sheet, shows_error
+from gateway.config.text import Sheet, SheetError, moment, read_sheet, shows_error
 from gateway.core.errors import GatewayError
 from gateway.core.parsing import doubting
 from gateway.core.quality import UNCERTAIN
