@@ -14,14 +14,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.quality import UNCERTAIN
 from gateway.core.readings import Readings
 from gateway.supervise import deadlines, foreign
-from tests.acquire.test_line import FakeDriver, Plant, Rig, Subscribing, quick_backoff, spec
-
-__all__ = ["quick_backoff"]
-
-
-@pytest.fixture
-def plant():
-    return Plant()
+from tests.acquire.plant import FakeDriver, Rig, Subscribing, spec
 
 
 @pytest.fixture

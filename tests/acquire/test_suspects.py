@@ -13,19 +13,19 @@ from gateway.core.errors import LinkError
 from gateway.core.quality import BAD_NO_COMMUNICATION, STALE
 from gateway.kit import suspects
 from gateway.testing import eventually
-from tests.acquire.test_line import Plant, Rig, plant, quick_backoff, spec  # noqa: F401 - fixtures
+from tests.acquire.plant import Plant, Rig, spec
 
 TAGS = tuple(f"t{n}" for n in range(9))
 
 
-def hangs_up_over(bent: Plant, bad: set[str], error: Exception) -> None:
+def hangs_up_over(plant: Plant, bad: set[str], error: Exception) -> None:
     async def on_read(tags):
         await asyncio.sleep(0)
         if bad.intersection(tag.name for tag in tags):
             raise error
         return [float(tag.name[1:]) for tag in tags]
 
-    bent.on_read = on_read  # type: ignore[method-assign]
+    plant.on_read = on_read  # type: ignore[method-assign]
 
 
 def good(rig: Rig) -> set[str]:
@@ -35,7 +35,7 @@ def good(rig: Rig) -> set[str]:
 @pytest.mark.parametrize(
     "error", [LinkError("reset by peer"), TimeoutError("no answer"), OSError("gone"), ValueError("odd length 3")]
 )
-async def test_the_tag_over_which_a_connection_ends_is_named_and_left_out_and_comes_back(plant, monkeypatch, error):  # noqa: F811
+async def test_the_tag_over_which_a_connection_ends_is_named_and_left_out_and_comes_back(plant, monkeypatch, error):
     monkeypatch.setattr(suspects, "TRIAL", 0.2)
     bad = {"t4"}
     hangs_up_over(plant, bad, error)
@@ -53,7 +53,7 @@ async def test_the_tag_over_which_a_connection_ends_is_named_and_left_out_and_co
         await rig.road.until(lambda: good(rig) == set(TAGS))
 
 
-async def test_a_device_that_is_really_lost_goes_stale_at_once(plant):  # noqa: F811
+async def test_a_device_that_is_really_lost_goes_stale_at_once(plant):
     bad = {"t4"}
     hangs_up_over(plant, bad, LinkError("reset by peer"))
     rig = Rig(plant)
@@ -65,7 +65,7 @@ async def test_a_device_that_is_really_lost_goes_stale_at_once(plant):  # noqa: 
         await rig.road.until(lambda: rig.road.states[-1][1:] == ("down", "reset by peer"))
 
 
-async def test_a_stop_between_two_connections_is_told(plant, monkeypatch):  # noqa: F811
+async def test_a_stop_between_two_connections_is_told(plant, monkeypatch):
     monkeypatch.setattr(suspects, "TRIAL", 0.1)
     monkeypatch.setattr(line, "AT_ONCE", 60.0)
     hangs_up_over(plant, {"t4"}, LinkError("reset by peer"))
@@ -78,7 +78,7 @@ async def test_a_stop_between_two_connections_is_told(plant, monkeypatch):  # no
     assert {rig.road.states[-1][:2], rig.road.states[-2][:2]} == {("plc", "stopped"), ("other", "stopped")}
 
 
-async def test_a_tag_is_found_beside_others_that_are_read_more_often(plant):  # noqa: F811
+async def test_a_tag_is_found_beside_others_that_are_read_more_often(plant):
     hangs_up_over(plant, {"t4"}, LinkError("reset by peer"))
     rig = Rig(plant)
     often = DeviceSpec(spec().config, {name: TagConfig(scan="50ms" if name < "t3" else None) for name in TAGS})
@@ -86,7 +86,7 @@ async def test_a_tag_is_found_beside_others_that_are_read_more_often(plant):  # 
         await rig.road.until(lambda: good(rig) == set(TAGS) - {"t4"})
 
 
-async def test_a_dead_device_on_a_shared_line_is_down_and_left_alone_and_none_of_its_tags_is_accused(plant):  # noqa: F811
+async def test_a_dead_device_on_a_shared_line_is_down_and_left_alone_and_none_of_its_tags_is_accused(plant):
     asked = Counter()
 
     async def on_read(tags):
@@ -107,7 +107,7 @@ async def test_a_dead_device_on_a_shared_line_is_down_and_left_alone_and_none_of
     assert plant.connects == 1
 
 
-async def test_a_device_over_which_a_shared_line_is_always_lost_is_down_and_the_others_are_read(plant):  # noqa: F811
+async def test_a_device_over_which_a_shared_line_is_always_lost_is_down_and_the_others_are_read(plant):
     async def on_read(tags):
         await asyncio.sleep(0)
         if tags.device == "dead":

@@ -11,7 +11,7 @@ from gateway.testing import eventually
 from plugins.modbus.config import ModbusDevice, ModbusTag
 from plugins.modbus.driver import Modbus
 from plugins.modbus.tests.bent import BENT, HANGS_UP, Bent, Manner
-from tests.acquire.test_line import Road
+from tests.acquire.plant import Road
 
 COUNT = 12
 
