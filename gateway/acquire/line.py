@@ -1,8 +1,8 @@
 """One connection, kept alive, with the devices that share it."""
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ import structlog
 
 from gateway.acquire.dials import Dials
 from gateway.acquire.driving import OfItself, close, offers, stream
+from gateway.acquire.scan_queue import Call, Request, ScanQueue
 from gateway.acquire.slot import Slot
 from gateway.acquire.source import Road, Scan, Source
 from gateway.acquire.wheel import Turn, Wheel
@@ -45,22 +46,6 @@ IN_VAIN = 20
 """Such connections, one after the other, that may bring nothing."""
 NAMED = 8
 """Tags that a remark names."""
-
-Call = Callable[[Driver[Any, Any]], Awaitable[Any]]
-
-
-class Request:
-    """A read or write that a person asked for; it goes before waiting scans."""
-
-    def __init__(self, source: Source, call: Call) -> None:
-        self.source = source
-        self.call = call
-        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def fail(self, error: Exception) -> None:
-        """Tell who asks, unless there was an answer before."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +91,12 @@ class Line:
         """What one connection leaves for the next."""
         self._wheel = shared.wheel
         self._deadlines = shared.deadlines
-        self._slot = shared.slot
         self._dials = shared.dials
         self._timeout = sources[0].spec.config.timeout
         self._in_flight = sources[0].spec.config.max_in_flight
         self._patience = self._timeout
-        self._due: deque[Scan] = deque()
-        self._asked: list[Request] = []
+        self._queue = ScanQueue(shared.slot)
         self._under_way: set[Request] = set()
-        self._idle: list[asyncio.Future[None]] = []
-        """Readers that have nothing to do."""
         self.driver: Driver[Any, Any] | None = None
         """Of the open connection."""
         self._deaf: asyncio.Future[None] | None = None
@@ -180,8 +161,7 @@ class Line:
             async with asyncio.timeout(self._timeout):
                 return await self._foreign.call(lambda: call(driver))
         request = Request(source, call)
-        self._asked.append(request)
-        self._wake()
+        self._queue.ask(request)
         return await request.answer
 
     async def offers(self) -> list[tuple[str, Found]] | None:
@@ -264,22 +244,18 @@ class Line:
         under way fail."""
         self.driver = None
         stopping = _stopping()
+        lost = stopping or not self._trial
         for source in self.sources.values():
             if stopping:
                 source.health.stopped()
-            elif self.shared and not self._trial:
+            elif self.shared and lost:
                 source.health.down("its line is down")
-            if stopping or not self._trial:
+            if lost:
                 source.go_stale()
-            for scan in source.scans:
-                if scan.pending:
-                    self._end(scan)
-        for request in (*self._asked, *self._under_way):
+        self._queue.drop(self.sources.values(), lost=lost)
+        for request in self._under_way:
             request.fail(LinkError(f"the line to {request.source.name} was lost"))
-        self._asked.clear()
         self._under_way.clear()
-        self._due.clear()
-        self._idle.clear()
 
     def alive(self) -> None:
         """The driver has seen a sign of life."""
@@ -346,7 +322,7 @@ class Line:
         for source in self.sources.values():
             source.rest_until = 0.0
             for scan in source.scans:
-                self._fall_due(scan)
+                self._queue.fall_due(scan)
                 turns.append(self._turn(source, scan))
         self._deaf = asyncio.get_running_loop().create_future()
         tasks = [self._foreign.start(lambda: self._reader(driver)) for _ in range(readers)]
@@ -370,44 +346,16 @@ class Line:
             self._deaf.set_result(None)
 
     def _turn(self, source: Source, scan: Scan) -> Turn:
-        return self._wheel.add(partial(self._fall_due, scan), scan.period, source.name, source.spec.config.align)
-
-    def _fall_due(self, scan: Scan) -> None:
-        if scan.pending:
-            scan.skipped += 1
-            return
-        rest = scan.source.rest_until
-        if rest and asyncio.get_running_loop().time() < rest:
-            return
-        scan.pending = True
-        self._slot.begin()
-        self._due.append(scan)
-        self._wake()
-
-    def _end(self, scan: Scan) -> None:
-        scan.pending = False
-        self._slot.end()
-
-    def _wake(self) -> None:
-        """Wake one idle reader, if there is one."""
-        while self._idle:
-            bell = self._idle.pop()
-            if not bell.done():
-                bell.set_result(None)
-                return
+        return self._wheel.add(partial(self._queue.fall_due, scan), scan.period, source.name, source.spec.config.align)
 
     async def _reader(self, driver: Driver[Any, Any]) -> None:
-        loop = asyncio.get_running_loop()
         deadline = self._deadlines.within(self._patience, self._is_deaf)
         while self.driver is driver:
-            while not (self._due or self._asked):
-                bell = loop.create_future()
-                self._idle.append(bell)
-                await bell
-            if self._asked:
-                await self._do(driver, self._asked.pop(0))
+            work = await self._queue.next()
+            if isinstance(work, Request):
+                await self._do(driver, work)
             else:
-                await self._read_scan(driver, self._due.popleft(), deadline)
+                await self._read_scan(driver, work, deadline)
 
     async def _read_scan(self, driver: Driver[Any, Any], scan: Scan, deadline: AbstractContextManager[None]) -> None:
         source = scan.source
@@ -431,7 +379,7 @@ class Line:
             self.health.up()
         finally:
             if self.driver is driver:
-                self._end(scan)
+                self._queue.end(scan)
 
     async def _read_part(
         self, driver: Driver[Any, Any], scan: Scan, tags: Tags, deadline: AbstractContextManager[None]

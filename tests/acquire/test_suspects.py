@@ -9,7 +9,7 @@ import pytest
 from gateway.acquire import line
 from gateway.config.base import TagConfig
 from gateway.config.model import DeviceSpec
-from gateway.core.errors import LinkError
+from gateway.core.errors import GatewayError, LinkError
 from gateway.core.quality import BAD_NO_COMMUNICATION, STALE
 from gateway.kit import suspects
 from gateway.testing import eventually
@@ -125,3 +125,23 @@ async def test_a_device_over_which_a_shared_line_is_always_lost_is_down_and_the_
         await eventually(lambda: next(iter(rig.acquirer.sources)).polls > polls + 100)
         assert plant.connects == connects
         assert good(rig) == set(TAGS)
+
+
+async def test_what_a_person_asks_for_while_a_line_is_dialled_for_a_trial_is_answered_by_the_next_connection(
+    plant, monkeypatch
+):
+    monkeypatch.setattr(suspects, "TRIAL", 0.1)
+    hangs_up_over(plant, {"t4"}, LinkError("reset by peer"))
+    rig = Rig(plant)
+    async with await rig.run(spec(tags=TAGS)):
+        await rig.road.until(lambda: good(rig) == set(TAGS) - {"t4"})
+        source = next(iter(rig.acquirer.sources))
+        before, answers = source.line.counts()["trials"], []
+        while source.line.counts()["trials"] < before + 3:
+            try:
+                answers.append((await rig.acquirer.read("plc", ["t1"])).value.tolist())
+            except GatewayError as error:
+                assert "is not connected" in str(error)  # it is dialled just now
+                await asyncio.sleep(0)
+    assert answers
+    assert all(each == [1.0] for each in answers)
