@@ -26,7 +26,8 @@ fi
     echo "WITHOUT$missing the tests that need them are SKIPPED. To run them:  sudo apt-get install$missing" >&2
 
 node=tests/peers/opcua # node-opcua, a server in JavaScript: here, so that no test waits for it
-if command -v npm >/dev/null 2>&1 && [ ! -d "$node/node_modules/node-opcua" ]; then
+wanted=$(sed -n 's/.*"node-opcua": "\(.*\)".*/\1/p' "$node/package.json")
+if command -v npm >/dev/null 2>&1 && ! grep -qs "\"version\": \"$wanted\"" "$node/node_modules/node-opcua/package.json"; then
     echo "Installing node-opcua for the tests …" >&2
     (cd "$node" && npm ci --no-progress >/dev/null 2>&1) ||
         echo "WITHOUT node-opcua the tests that need it are SKIPPED. To see why:  cd $node && npm ci" >&2
