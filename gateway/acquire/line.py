@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from gateway.core.device_event import Told
 from gateway.core.errors import DeviceError, ForeseenError, LinkError, PluginError
 from gateway.core.readings import Readings
 from gateway.core.tag import Tags
-from gateway.core.text import cleaned
+from gateway.core.text import cleaned, listed
 from gateway.isolation import Isolated, Process
 from gateway.kit.suspects import TRIAL
 from gateway.plugin import checked
@@ -44,8 +45,6 @@ AT_ONCE = 0.2
 """Seconds after which a line dials again where nothing but what was suspected has ended the connection."""
 IN_VAIN = 20
 """Such connections, one after the other, that may bring nothing."""
-NAMED = 8
-"""Tags that a remark names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ class Line:
     def remarks(self) -> Sequence[str]:
         """What its driver finds worth saying of the open connection, though it works."""
         said = self._of_itself.ask(self.driver, "remarks", checked.remarks) or ()
-        return [*said, *self._of_itself.remarks, *map(_left_out, filter(_some, self.sources.values()))]
+        return [*said, *self._of_itself.remarks, *chain(*map(_left_out, self.sources.values()))]
 
     def process(self) -> Mapping[str, int] | None:
         """The process in which the driver works, where that is one of its own and runs."""
@@ -444,18 +443,14 @@ class Line:
             request.fail(LinkError(f"the line to {request.source.name} was lost"))
 
 
-def _some(source: Source) -> bool:
-    return bool(source.left_out)
-
-
-def _left_out(source: Source) -> str:
-    parked = source.left_out
-    names = ", ".join([*parked][:NAMED]) + (f" and {len(parked) - NAMED} more" if len(parked) > NAMED else "")
-    why = next(iter(parked.values()))
-    return (
-        f"the connection ends whenever {names} of {source.name} is read ({why}); it is left out, and tried again every"
-        f" {TRIAL:g} s: compare the address with the device's manual"
-    )
+def _left_out(source: Source) -> list[str]:
+    """What is to be remarked of it."""
+    left_out = source.left_out
+    return [
+        f"the connection ends whenever {listed([*left_out])} of {source.name} is read ({why}); it is left out, and tried"
+        f" again every {TRIAL:g} s: compare the address with the device's manual"
+        for why in [*left_out.values()][:1]
+    ]
 
 
 def _stopping() -> bool:

@@ -10,6 +10,7 @@ from gateway.cli.frame.asking import ask
 from gateway.cli.frame.terminal import colour, count, sentence, table
 from gateway.cli.sink_status import sink_lines
 from gateway.core.amounts import format_duration, format_size
+from gateway.core.text import listed
 from gateway.operate.headline import WAITING, troubles
 
 SHOWN = 5
@@ -82,8 +83,7 @@ def _remarks(devices: list[dict[str, Any]]) -> Iterator[str]:
         for remark in device.get("remarks", []):
             of.setdefault(remark, []).append(device["name"])
     for remark, names in of.items():
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        yield f"{', '.join(names[:SHOWN])}{more}: {colour(remark, 'yellow')}"
+        yield f"{listed(names, SHOWN)}: {colour(remark, 'yellow')}"
 
 
 def _work(device: dict[str, Any]) -> str:

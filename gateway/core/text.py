@@ -6,6 +6,7 @@ characters and is only made `encodable`. What goes to a terminal is `shown`.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 LONGEST = 1000
 """Characters that are kept of a name, a reason or a description."""
@@ -32,6 +33,12 @@ def cleaned(text: object, limit: int = LONGEST) -> str:
     if plain.isascii() and plain.isprintable():
         return plain
     return _CONTROL.sub(" ", encodable(plain))
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """The first of these names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def in_words(what: object) -> str:

@@ -9,6 +9,7 @@ from gateway.alarms import Key
 from gateway.config.model import ModelSection
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
+from gateway.core.text import listed
 from gateway.detect.model_watcher import ModelWatcher
 from gateway.detect.shadow import Shadow
 from gateway.detect.versions import Stamp
@@ -130,10 +131,9 @@ class RunningModel:
         if len(unfit) == len(self.devices):
             return "faulted", "; ".join(f"{name}: {reason}" for name, reason in unfit.items())
         if mute := self.watch.without_number():
-            named = ", ".join(mute[:_NAMED]) + (f" and {len(mute) - _NAMED} more" if len(mute) > _NAMED else "")
             return "faulted", (
-                f"gives no finite score of {named}: nothing is found there; replace the model, or edge-gateway models "
-                f"rollback {self.name}"
+                f"gives no finite score of {listed(mute, _NAMED)}: nothing is found there; replace the model, or "
+                f"edge-gateway models rollback {self.name}"
             )
         return "up", self.remark
 

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from gateway.kit.blocks import AddressSpan, BlockPlan, BlockReading, address_range, describe
 from gateway.kit.line import MISFIT, NO_ANSWER, UNSENT, Answer, AskingPace, LineRequest, RequestLine
-from gateway.plugin import Device, DeviceConfig, DeviceError, Driver, LinkError, TagConfig, Tags, Values
+from gateway.plugin import Device, DeviceConfig, DeviceError, Driver, LinkError, TagConfig, Tags, Values, listed
 
 D = TypeVar("D", bound=DeviceConfig)
 T = TypeVar("T", bound=TagConfig)
@@ -248,9 +248,4 @@ def _place(span: AddressSpan) -> tuple[int, int]:
 def _named(plan: BlockPlan, spans: Sequence[AddressSpan]) -> dict[str, str]:
     """Which tags and addresses these are, as log fields; long lists are cut."""
     ranges = [address_range(span.area, span.start, span.end) for span in spans]
-    return {"tags": _cut(plan.names(spans)), "addresses": _cut(ranges)}
-
-
-def _cut(words: Sequence[str]) -> str:
-    more = len(words) - 8
-    return ", ".join(words) if more <= 0 else ", ".join(words[:8]) + f" and {more} more"
+    return {"tags": listed(plan.names(spans)), "addresses": listed(ranges)}

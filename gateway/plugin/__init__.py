@@ -36,7 +36,7 @@ from gateway.core.plain import plain, to_json
 from gateway.core.readings import Exact, Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
-from gateway.core.text import cleaned, encodable, for_spreadsheet
+from gateway.core.text import cleaned, encodable, for_spreadsheet, listed
 from gateway.core.topic import device_topic, own_topic
 from gateway.places.regular import read_regular
 from gateway.plugin.driver import Driver, Found, Guess, Values
@@ -119,6 +119,7 @@ __all__ = [
     "for_spreadsheet",
     "format_duration",
     "format_size",
+    "listed",
     "load_certificates",
     "model_validator",
     "own_topic",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway.core.errors import GatewayError
 from gateway.core.parsing import doubting
-from gateway.core.text import cleaned
+from gateway.core.text import cleaned, listed
 from gateway.detect.models.data_sizes import sized_by_data
 from gateway.detect.models.onnx_graph import Functions, Graph, GraphReader, Name
 from gateway.detect.models.operators import ALLOWED, RANDOM
@@ -92,9 +92,7 @@ class OnnxFile:
 
 
 def _named(names: Iterable[str]) -> str:
-    told = [cleaned(name, 100) for name in names]
-    more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
-    return ", ".join(told[:_NAMED]) + more
+    return listed([cleaned(name, 100) for name in names], _NAMED)
 
 
 def read_onnx(path: Path) -> OnnxFile:

@@ -5,7 +5,7 @@ import asyncio
 
 from asyncua import ua
 
-from gateway.plugin import Device, LinkError
+from gateway.plugin import Device, LinkError, listed
 
 from ..address import parse_address
 from ..session.session import Session
@@ -62,6 +62,5 @@ class NodeChanges:
         before = self._session.described
         others = [tag.name for tag in tags if tag in found and found[tag] != before.get(tag.name)]
         if others:
-            more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
-            names = ", ".join(others[:SHOWN]) + more
+            names = listed(others, SHOWN)
             raise LinkError(f"the server describes {names} otherwise than before: connecting anew to take that up")

@@ -8,13 +8,11 @@ from typing import Any
 from asyncua import ua
 
 from gateway.kit import Suspects
-from gateway.plugin import ForeseenError, LinkError
+from gateway.plugin import ForeseenError, LinkError, listed
 
 WHY = "the connection ends whenever it is asked for"
 DESCRIBED_AGAIN, DESCRIBED_AGAIN_AT_MOST = 60.0, 86400.0
 """Seconds for which a server is not asked about its nodes after the connection has ended over that. They double."""
-NAMED = 8
-"""Tags that a remark names."""
 
 
 class Suspicion:
@@ -53,6 +51,11 @@ class Suspicion:
             suspects.answered(names)
 
     @property
+    def parked(self) -> set[str]:
+        """Names of the tags that are left out of any operation."""
+        return {name for suspects in self._of.values() for name in suspects.parked}
+
+    @property
     def tells_nothing(self) -> bool:
         """Whether the server is not to be asked about its nodes now."""
         return asyncio.get_running_loop().time() < self._describe_at
@@ -73,11 +76,9 @@ class Suspicion:
     def remarks(self) -> list[str]:
         """For `status`."""
         said = []
-        if parked := sorted({name for suspects in self._of.values() for name in suspects.parked}):
-            more = f" and {len(parked) - NAMED} more" if len(parked) > NAMED else ""
-            named = ", ".join(parked[:NAMED]) + more
+        if parked := listed(sorted(self.parked)):
             said.append(
-                f"the connection ends whenever the server is asked for {named}: it is left out, and tried again alone"
+                f"the connection ends whenever the server is asked for {parked}: it is left out, and tried again alone"
             )
         if self._pause:
             said.append(f"the connection ended over types and units: they are asked for again after {self._pause:g} s")

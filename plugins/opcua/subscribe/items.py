@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 from asyncua import ua
 
-from gateway.plugin import Device, Readings, Tags, quality
+from gateway.plugin import Device, Readings, Tags, listed, quality
 
 from ..address import parse_address
 from ..config import OpcUaConfig
@@ -161,16 +161,12 @@ class Items:
         reasons: dict[str, list[str]] = {}
         for row, code in refused.items():
             tag = self._device.tags[row]
-            reasons.setdefault(self._why_refused(tag.config.address, code), []).append(
-                f"{tag.name} ({tag.config.address})"
-            )
+            why = WHY if tag.name in self._session.suspicion.parked else self._why_refused(tag.config.address, code)
+            reasons.setdefault(why, []).append(f"{tag.name} ({tag.config.address})")
         for reason, tags in reasons.items():
-            more = f" and {len(tags) - SHOWN} more" if len(tags) > SHOWN else ""
-            self._log.warning("the server refuses tags", tags=", ".join(tags[:SHOWN]) + more, reason=reason)
+            self._log.warning("the server refuses tags", tags=listed(tags, SHOWN), reason=reason)
 
     def _why_refused(self, address: str, code: int) -> str:
-        if code == quality.BAD_NO_COMMUNICATION:
-            return WHY
         parsed = parse_address(address)
         if self._session.node_id(parsed) is None:
             known = ", ".join(self._session.namespaces[1:]) or "none"
