@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 TRIAL = 8.0
-"""Seconds after which what was left out is tried again: so what was repaired delivers within 15 s, even where the last trial before it
+"""Seconds after which what was left out is tried again: so what was repaired delivers within 15 s, even after a trial that
 took a time-out."""
 
 _WHOLE_AGAIN = 60.0
