@@ -14,8 +14,8 @@ from gateway.core.live import LiveTable
 from gateway.core.record import Record
 from gateway.core.text import cleaned
 from gateway.plugin.sink import Sink
-from gateway.publish.connection import CONNECT
 from gateway.publish.host import Host, SinkSurroundings
+from gateway.publish.sink_session import CONNECT
 from gateway.supervise import Foreign
 from gateway.supervise.keep_running import EXPECTED, told
 

@@ -15,11 +15,11 @@ from gateway.core.errors import LinkError, RefusedError, UnreachableError
 from gateway.core.tag import Device
 from gateway.outbox import Outbox
 from gateway.plugin.sink import Sink
-from gateway.publish.connection import Connection
+from gateway.publish.counts import SinkCounts
 from gateway.publish.host import SinkSurroundings
-from gateway.publish.poison import Poison
+from gateway.publish.quarantine import Poison
+from gateway.publish.sink_session import Connection
 from gateway.publish.suspects import Suspects
-from gateway.publish.tally import SinkCounts
 from gateway.status import SinkStatus
 from gateway.supervise import Backoff, Foreign, Health, keep_running
 

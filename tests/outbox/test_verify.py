@@ -14,7 +14,7 @@ from gateway.core.record import Kind, Lane
 from gateway.outbox.format.frames import DEFINITION, HEAD_SIZE, scan
 from gateway.outbox.format.segment import HEADER_SIZE
 from gateway.outbox.inspect.log_files import LogFiles
-from gateway.outbox.inspect.verdict import Verdict
+from gateway.outbox.inspect.report import Verdict
 from gateway.outbox.inspect.verification import verify
 from tests.outbox.making import Log, fill, spec, take, until
 

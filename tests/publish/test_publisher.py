@@ -14,7 +14,7 @@ from gateway.core.errors import LinkError, RefusedError, UnreachableError
 from gateway.core.live import LiveTable
 from gateway.core.record import Record
 from gateway.plugin.sink import SinkConfig
-from gateway.publish import Publisher, SinkSurroundings, connection, publisher
+from gateway.publish import Publisher, SinkSurroundings, publisher, sink_session
 from gateway.status import rendered
 from gateway.testing import eventually
 
@@ -38,8 +38,8 @@ def ids(*numbers: int) -> list[str]:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(publisher, "LONGEST_PAUSE", 0.02)
-    monkeypatch.setattr(connection, "FLUSH", 0.5)
-    monkeypatch.setattr(connection, "CLOSE", 0.2)
+    monkeypatch.setattr(sink_session, "FLUSH", 0.5)
+    monkeypatch.setattr(sink_session, "CLOSE", 0.2)
 
 
 def build(far: Far, log: MemoryLog, **options: Any) -> Publisher:
@@ -247,7 +247,7 @@ async def test_who_says_no_is_asked_ever_more_seldom(before: bool) -> None:
 
 
 async def test_connecting_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "CONNECT", 0.05)
+    monkeypatch.setattr(sink_session, "CONNECT", 0.05)
     far = Far()
     far.hang = True
     async with publishing(far, MemoryLog()) as subject:
@@ -307,7 +307,7 @@ async def test_a_link_that_is_lost_in_the_middle_of_sending_accuses_no_record() 
 
 
 async def test_a_stop_waits_for_the_acknowledgement_of_what_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "FLUSH", 20)
+    monkeypatch.setattr(sink_session, "FLUSH", 20)
 
     def later(sink: FarSink, records: Sequence[Record]) -> None:
         asyncio.get_running_loop().call_later(0.1, sink.host.acknowledged, list(records))
@@ -321,7 +321,7 @@ async def test_a_stop_waits_for_the_acknowledgement_of_what_is_on_its_way(monkey
 
 
 async def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "FLUSH", 0.05)
+    monkeypatch.setattr(sink_session, "FLUSH", 0.05)
     far, log = Far(swallow), MemoryLog()
     log.append(*numbered(1))
     async with publishing(far, log):

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.errors import LinkError
 from gateway.core.record import Record
-from gateway.publish.poison import AT_MOST, ENDS, QUICK, TRIALS, Poison
+from gateway.publish.quarantine import AT_MOST, ENDS, QUICK, TRIALS, Poison
 from gateway.testing import eventually
 
 from .blocks import block, device, record

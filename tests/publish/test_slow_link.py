@@ -11,8 +11,8 @@ import pytest
 
 from gateway.config.base import DeviceConfig
 from gateway.config.model import DeviceSpec
-from gateway.publish.tally import SinkCounts
-from gateway.publish.window import QUIET_LOOKS, Window
+from gateway.publish.counts import SinkCounts
+from gateway.publish.in_flight import QUIET_LOOKS, Window
 from gateway.testing import eventually, load_plugin
 from tests.peers.broker import Broker, Subscriber
 

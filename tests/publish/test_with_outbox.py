@@ -22,7 +22,7 @@ from gateway.core.tag import Device
 from gateway.outbox import Outbox
 from gateway.plugin.driver import option_types
 from gateway.plugin.sink import Sink
-from gateway.publish import Publisher, SinkSurroundings, connection, publisher
+from gateway.publish import Publisher, SinkSurroundings, publisher, sink_session
 from gateway.status import rendered
 from gateway.testing import eventually
 
@@ -128,7 +128,7 @@ async def outbox_into(
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(publisher, "LONGEST_PAUSE", 0.02)
-    monkeypatch.setattr(connection, "FLUSH", 0.3)
+    monkeypatch.setattr(sink_session, "FLUSH", 0.3)
 
 
 async def test_accepted_readings_and_events_arrive_as_json(tmp_path: Path) -> None:

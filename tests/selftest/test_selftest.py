@@ -15,7 +15,7 @@ from gateway.core.record import Lane
 from gateway.outbox.deliver import reader
 from gateway.outbox.format import identity, scanning
 from gateway.outbox.start import state
-from gateway.publish.window import Window
+from gateway.publish.in_flight import Window
 from gateway.selftest import child, damage, frozen
 from gateway.selftest.before import Before, prepare, valued
 from gateway.selftest.check import Check

@@ -35,7 +35,7 @@ from gateway.outbox.format import (
     unpacked,
 )
 from gateway.outbox.inspect.log_files import LogFiles
-from gateway.outbox.inspect.verdict import Finding, Verdict
+from gateway.outbox.inspect.report import Finding, Verdict
 from gateway.places.regular import NO_FILE, open_regular, read_regular
 
 Progress = Callable[[int], None]

@@ -14,11 +14,11 @@ from gateway.core.text import cleaned
 from gateway.outbox import Reader
 from gateway.plugin import checked
 from gateway.plugin.sink import Sink
+from gateway.publish.counts import SinkCounts
 from gateway.publish.host import Host, SinkSurroundings
-from gateway.publish.poison import Poison
+from gateway.publish.in_flight import Window
+from gateway.publish.quarantine import Poison
 from gateway.publish.suspects import Suspects
-from gateway.publish.tally import SinkCounts
-from gateway.publish.window import Window
 from gateway.supervise import Foreign, containing
 from gateway.supervise.foreign import Opening
 from gateway.supervise.keep_running import EXPECTED, told

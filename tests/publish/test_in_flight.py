@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.publish.in_flight import OVERTAKEN, QUIET_LOOKS, Window
 from gateway.publish.suspects import TRIES, Suspects
-from gateway.publish.window import OVERTAKEN, QUIET_LOOKS, Window
 
 from .blocks import record
 
