@@ -14,7 +14,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.errors import GatewayError
 from gateway.places.person import person
 from gateway.trust import files
-from gateway.trust.audit import AuditTrail, Verdict, verify
+from gateway.trust.audit import AuditTrail, TrailReport, verify
 from gateway.trust.files import tail
 
 FILE = "audit.jsonl"
@@ -53,12 +53,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _verify(path: Path, as_json: bool) -> int:
-    verdict = verify(path)
+    report = verify(path)
     if as_json:
-        print(json.dumps(_plain(verdict)))
+        print(json.dumps(_plain(report)))
     else:
-        print(joined(_words(verdict)))
-    return 0 if verdict.ok else 1
+        print(joined(_words(report)))
+    return 0 if report.ok else 1
 
 
 def _acknowledge(path: Path, why: str, as_json: bool) -> int:
@@ -74,35 +74,35 @@ def _acknowledge(path: Path, why: str, as_json: bool) -> int:
     return 0
 
 
-def _plain(verdict: Verdict) -> dict[str, Any]:
+def _plain(report: TrailReport) -> dict[str, Any]:
     return {
-        "ok": verdict.ok,
-        "file": str(verdict.path),
-        "records": verdict.records,
-        "hash": verdict.end.hash,
-        "torn": verdict.torn,
-        "problem": asdict(verdict.problem) if verdict.problem else None,
-        "acknowledged": [asdict(each) for each in verdict.acknowledged],
+        "ok": report.ok,
+        "file": str(report.path),
+        "records": report.records,
+        "hash": report.end.hash,
+        "torn": report.torn,
+        "problem": asdict(report.problem) if report.problem else None,
+        "acknowledged": [asdict(each) for each in report.acknowledged],
     }
 
 
-def _words(verdict: Verdict) -> list[str]:
+def _words(report: TrailReport) -> list[str]:
     known = [
         f"{each.problem}; acknowledged by {each.who} on {each.when[:10]} because: {each.why}"
-        for each in verdict.acknowledged
+        for each in report.acknowledged
     ]
-    if verdict.problem:
-        sound = f"sound up to record {verdict.records}" if verdict.records else "no sound record before it"
+    if report.problem:
+        sound = f"sound up to record {report.records}" if report.records else "no sound record before it"
         looked = "when you have looked at it:  edge-gateway audit acknowledge --reason TEXT"
-        return [*known, colour(str(verdict.problem), "red"), sound, looked]
+        return [*known, colour(str(report.problem), "red"), sound, looked]
     as_written = "all others as they were written" if known else "all as they were written"
     lines = [
         *known,
-        colour(f"{verdict.records} records, {as_written}", "green"),
-        f"last: record {verdict.end.n}, hash {verdict.end.hash}",
+        colour(f"{report.records} records, {as_written}", "green"),
+        f"last: record {report.end.n}, hash {report.end.hash}",
     ]
-    if verdict.torn:
-        lines.append(f"{verdict.torn} bytes of a half-written line follow; the next start sets them aside")
+    if report.torn:
+        lines.append(f"{report.torn} bytes of a half-written line follow; the next start sets them aside")
     return lines
 
 

@@ -23,7 +23,7 @@ Check = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ArgumentType:
     """A check, and the same for who wants to know before."""
 
     check: Check
@@ -45,7 +45,7 @@ class Argument:
     @property
     def schema(self) -> Mapping[str, Any]:
         """What it may be as JSON Schema; empty, which means anything, where the check does not say."""
-        return self.check.schema if isinstance(self.check, Kind) else {}
+        return self.check.schema if isinstance(self.check, ArgumentType) else {}
 
 
 def _text(value: Any, most: int = TEXT) -> str:
@@ -75,7 +75,7 @@ def _reason(value: Any) -> str:
     return said
 
 
-def whole(low: int = -_WHOLE, high: int = _WHOLE - 1) -> Kind:
+def whole(low: int = -_WHOLE, high: int = _WHOLE - 1) -> ArgumentType:
     """A whole number from `low` to `high`."""
 
     def check(value: Any) -> int:
@@ -85,7 +85,7 @@ def whole(low: int = -_WHOLE, high: int = _WHOLE - 1) -> Kind:
             raise ValueError(f"must be from {low} to {high}")
         return value
 
-    return Kind(check, {"type": "integer", "minimum": low, "maximum": high})
+    return ArgumentType(check, {"type": "integer", "minimum": low, "maximum": high})
 
 
 def _positive(value: Any) -> float:
@@ -128,10 +128,10 @@ def _counts(value: Any) -> dict[str, int]:
     return {_text(name): count(number) for name, number in value.items()}
 
 
-def or_none(check: Check) -> Kind:
+def or_none(check: Check) -> ArgumentType:
     """The same, or null."""
-    schema = {"anyOf": [check.schema, {"type": "null"}]} if isinstance(check, Kind) else {}
-    return Kind(lambda value: None if value is None else check(value), schema)
+    schema = {"anyOf": [check.schema, {"type": "null"}]} if isinstance(check, ArgumentType) else {}
+    return ArgumentType(lambda value: None if value is None else check(value), schema)
 
 
 def _is_finite(value: Any) -> bool:
@@ -140,19 +140,19 @@ def _is_finite(value: Any) -> bool:
     return -_WHOLE <= value < 2 * _WHOLE if isinstance(value, int) else math.isfinite(value)
 
 
-text = Kind(_text, {"type": "string", "maxLength": TEXT})
+text = ArgumentType(_text, {"type": "string", "maxLength": TEXT})
 """A text that UTF-8 can hold."""
-comment = Kind(_comment, {"type": "string", "maxLength": REASON})
+comment = ArgumentType(_comment, {"type": "string", "maxLength": REASON})
 """What somebody says, for the audit trail; may be empty."""
-reason = Kind(_reason, {"type": "string", "minLength": 1, "maxLength": REASON})
+reason = ArgumentType(_reason, {"type": "string", "minLength": 1, "maxLength": REASON})
 """The same, and not empty."""
-positive = Kind(_positive, {"type": "number", "exclusiveMinimum": 0})
+positive = ArgumentType(_positive, {"type": "number", "exclusiveMinimum": 0})
 """A number above 0."""
-texts = Kind(_texts, {"type": "array", "items": text.schema, "maxItems": MANY})
+texts = ArgumentType(_texts, {"type": "array", "items": text.schema, "maxItems": MANY})
 """A list of texts."""
-scalar = Kind(_scalar, {"type": ["number", "boolean", "string"], "maxLength": VALUE})
+scalar = ArgumentType(_scalar, {"type": ["number", "boolean", "string"], "maxLength": VALUE})
 """What a tag can hold: a number, true, false or a text."""
-scalars = Kind(_scalars, {"type": "array", "maxItems": MANY})
+scalars = ArgumentType(_scalars, {"type": "array", "maxItems": MANY})
 """What a method takes: a list of values, or of lists of them."""
-counts = Kind(_counts, {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}})
+counts = ArgumentType(_counts, {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}})
 """A table of whole numbers."""

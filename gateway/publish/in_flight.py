@@ -13,7 +13,7 @@ OVERTAKEN = 10
 """A record whose answer is missing while so many windows of later records were answered never gets one."""
 
 
-class Window:
+class InFlight:
     """Records on their way, at most `size` of them."""
 
     def __init__(self, size: int) -> None:

@@ -18,7 +18,7 @@ from gateway.plugin.sink import Sink
 from gateway.publish.counts import SinkCounts
 from gateway.publish.host import SinkSurroundings
 from gateway.publish.quarantine import Poison
-from gateway.publish.sink_session import Connection
+from gateway.publish.sink_session import SinkSession
 from gateway.publish.suspects import Suspects
 from gateway.status import SinkStatus
 from gateway.supervise import Backoff, Foreign, Health, keep_running
@@ -54,7 +54,7 @@ class Publisher:
         self._tally = SinkCounts()
         self._suspects = Suspects()
         self._poison = Poison()
-        self._connection: Connection | None = None
+        self._connection: SinkSession | None = None
         self._missed: dict[str, tuple[Device, bool, str]] = {}
         """The latest of each device while there was no connection, by its name."""
         self._foreign = Foreign(structlog.get_logger().bind(sink=config.name))
@@ -82,7 +82,7 @@ class Publisher:
         self._foreign.check()
         if why := self._barred():
             raise RefusedError(why)
-        connection = Connection(
+        connection = SinkSession(
             self._sink_type,
             self.config,
             self._around,
@@ -112,7 +112,7 @@ class Publisher:
             await connection.close()
             self._reader.rewind()
 
-    def _tell_missed(self, connection: Connection) -> None:
+    def _tell_missed(self, connection: SinkSession) -> None:
         missed, self._missed = self._missed, {}
         for name in missed.keys() - {device.name for device in self._around.devices()}:
             connection.device_changed(*missed[name])

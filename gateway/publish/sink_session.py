@@ -16,7 +16,7 @@ from gateway.plugin import checked
 from gateway.plugin.sink import Sink
 from gateway.publish.counts import SinkCounts
 from gateway.publish.host import Host, SinkSurroundings
-from gateway.publish.in_flight import Window
+from gateway.publish.in_flight import InFlight
 from gateway.publish.quarantine import Poison
 from gateway.publish.suspects import Suspects
 from gateway.supervise import Foreign, containing
@@ -35,7 +35,7 @@ MEASURE = 1.0
 """Seconds between two looks at how much waits."""
 
 
-class Connection:
+class SinkSession:
     """Moves records from the reader into one sink object, from its connect to its close."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Connection:
         self._odd = ""
         """Why the sink cannot tell its promise."""
         self._sink = sink_type(config, Host(config.name, around, self))
-        self.window = Window(config.window)
+        self.window = InFlight(config.window)
         self.log = structlog.get_logger().bind(sink=config.name)
 
     @property
@@ -106,7 +106,7 @@ class Connection:
     async def run(self) -> None:
         """Tell of every device, then move records until the connection ends, and raise why. At a stop, wait shortly for the
         last answers."""
-        self.window = Window(_size(self._sink.window))
+        self.window = InFlight(_size(self._sink.window))
         self._room.set()
         for device in self._around.devices():
             self.device_changed(device, *self._around.device_state(device.name))

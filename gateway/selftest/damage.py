@@ -21,7 +21,7 @@ _SMALL = (
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
+class InjectedFault:
     """What was done to the files, and which records it may cost."""
 
     what: str
@@ -32,10 +32,10 @@ class Damage:
     """Whether the sink may get again what it has acknowledged."""
 
 
-Doing = Callable[[Before, random.Random], Damage]
+Doing = Callable[[Before, random.Random], InjectedFault]
 
 
-def torn(before: Before, chance: random.Random) -> Damage:
+def torn(before: Before, chance: random.Random) -> InjectedFault:
     """The last write of a lane reached the disk in part: cut short, or with zeros or rubbish in place of the rest."""
     name = before.last_file(chance.choice(list(Lane)))
     data = before.files[name]
@@ -44,7 +44,7 @@ def torn(before: Before, chance: random.Random) -> Damage:
     tail = chance.choice([b"", b"", bytes(rest), chance.randbytes(rest)])
     (before.directory / name).write_bytes(data[:cut] + tail)
     hit = frozenset(place for place in before.places if place.file == name and place.end > cut)
-    return Damage(f"{name} cut at byte {cut}" + (", rubbish behind" if tail else ""), hit)
+    return InjectedFault(f"{name} cut at byte {cut}" + (", rubbish behind" if tail else ""), hit)
 
 
 def _flip(before: Before, chance: random.Random, name: str, begin: int, end: int) -> str:
@@ -56,31 +56,31 @@ def _flip(before: Before, chance: random.Random, name: str, begin: int, end: int
 
 
 def _in_records(begin: Callable[[Place], int], end: Callable[[Place], int]) -> Doing:
-    def flip(before: Before, chance: random.Random) -> Damage:
+    def flip(before: Before, chance: random.Random) -> InjectedFault:
         place = chance.choice(before.places)
-        return Damage(_flip(before, chance, place.file, begin(place), end(place)), frozenset([place]))
+        return InjectedFault(_flip(before, chance, place.file, begin(place), end(place)), frozenset([place]))
 
     return flip
 
 
-def _in_definition(before: Before, chance: random.Random) -> Damage:
-    return Damage(_flip(before, chance, *chance.choice(before.definitions)))
+def _in_definition(before: Before, chance: random.Random) -> InjectedFault:
+    return InjectedFault(_flip(before, chance, *chance.choice(before.definitions)))
 
 
-def _in_file_header(before: Before, chance: random.Random) -> Damage:
+def _in_file_header(before: Before, chance: random.Random) -> InjectedFault:
     name = chance.choice([name for name in before.files if name.endswith(".seg")])
     hit = frozenset(place for place in before.places if place.file == name)
-    return Damage(_flip(before, chance, name, 0, HEADER_SIZE), hit)
+    return InjectedFault(_flip(before, chance, name, 0, HEADER_SIZE), hit)
 
 
-def _in_footer(before: Before, chance: random.Random) -> Damage:
+def _in_footer(before: Before, chance: random.Random) -> InjectedFault:
     name, (begin, end) = chance.choice(list(before.finished.items()))
-    return Damage(_flip(before, chance, name, begin, end))
+    return InjectedFault(_flip(before, chance, name, begin, end))
 
 
-def _in_trailer(before: Before, chance: random.Random) -> Damage:
+def _in_trailer(before: Before, chance: random.Random) -> InjectedFault:
     name, (_, begin) = chance.choice(list(before.finished.items()))
-    return Damage(_flip(before, chance, name, begin, begin + TRAILER_SIZE))
+    return InjectedFault(_flip(before, chance, name, begin, begin + TRAILER_SIZE))
 
 
 def _one_of(before: Before, pattern: str, chance: random.Random) -> str:
@@ -88,9 +88,9 @@ def _one_of(before: Before, pattern: str, chance: random.Random) -> str:
 
 
 def _in_file(pattern: str) -> Doing:
-    def flip(before: Before, chance: random.Random) -> Damage:
+    def flip(before: Before, chance: random.Random) -> InjectedFault:
         name = _one_of(before, pattern, chance)
-        return Damage(
+        return InjectedFault(
             _flip(before, chance, name, 0, len(before.files[name])),
             new_log=name == "log.json",
             again=name.startswith("cursors"),
@@ -114,13 +114,13 @@ FLIPS: dict[str, Doing] = {
 
 
 def _gone(pattern: str) -> Doing:
-    def remove(before: Before, chance: random.Random) -> Damage:
+    def remove(before: Before, chance: random.Random) -> InjectedFault:
         name = _one_of(before, pattern, chance)
         path = before.directory / name
         data = chance.choice([None, b"", chance.randbytes(200)])
         path.unlink() if data is None else path.write_bytes(data)
         what = "missing" if data is None else "empty" if not data else "overwritten"
-        return Damage(f"{name} {what}", again=name.startswith("cursors"))
+        return InjectedFault(f"{name} {what}", again=name.startswith("cursors"))
 
     return remove
 
@@ -164,7 +164,7 @@ def _tried(
     return check.done()
 
 
-def judge(check: Check, before: Before, damage: Damage, after: Restart) -> None:
+def judge(check: Check, before: Before, damage: InjectedFault, after: Restart) -> None:
     """Compare what the log gave back with what was in it."""
 
     def expect(holds: bool, text: str) -> None:

@@ -26,9 +26,9 @@ from gateway.core.parsing import doubting
 from gateway.places.regular import open_regular
 from gateway.trust import files
 from gateway.trust.chain import ACKNOWLEDGED, DAMAGED, START, BrokenRecordError, Head, read, seal
-from gateway.trust.verify import MOST, Damage, Verdict, verify
+from gateway.trust.verify import MOST, Damage, TrailReport, verify
 
-__all__ = ["AuditError", "AuditTrail", "Verdict", "verify"]
+__all__ = ["AuditError", "AuditTrail", "TrailReport", "verify"]
 
 _AT_ONCE = 100
 """Damages that one record acknowledges."""
@@ -75,20 +75,20 @@ class AuditTrail:
         Blocking: reads the whole trail. Raises AuditError."""
         looked_at: list[Damage] = []
         for _ in range(MOST // _AT_ONCE + 2):
-            verdict = self._verdict()
-            if verdict.problem is None:
+            report = self._report()
+            if report.problem is None:
                 break
-            if not verdict.damages:  # nothing has come behind it yet
-                self.write(DAMAGED, "system", why=verdict.problem.message)
+            if not report.damages:  # nothing has come behind it yet
+                self.write(DAMAGED, "system", why=report.problem.message)
                 continue
-            some = verdict.damages[:_AT_ONCE]
+            some = report.damages[:_AT_ONCE]
             told = [f"{damage.problem.where}: {damage.problem.message}" for damage in some]
             self.write(ACKNOWLEDGED, who, why=why, damages=[damage.key for damage in some], old=told)
             looked_at += some
         self.damage = ""
         return looked_at
 
-    def _verdict(self) -> Verdict:
+    def _report(self) -> TrailReport:
         try:
             return verify(self.path)
         except OSError as error:

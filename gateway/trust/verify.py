@@ -46,7 +46,7 @@ class Acknowledged:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TrailReport:
     """The outcome of a verification."""
 
     path: Path
@@ -69,7 +69,7 @@ class Verdict:
         return self.problem is None
 
 
-def verify(path: Path) -> Verdict:
+def verify(path: Path) -> TrailReport:
     """Read a whole trail, its older parts too, and compare it with its anchor; also while a gateway writes it.
 
     Raises OSError when it cannot be read, FileNotFoundError when there is none.
@@ -79,15 +79,15 @@ def verify(path: Path) -> Verdict:
         if not parts and files.read_head(path) is None:
             raise FileNotFoundError(2, "there is no audit trail", str(path))
         try:
-            verdict = _verify(path, parts)
+            report = _verify(path, parts)
         except FileNotFoundError:
             continue  # renamed as a new part was begun
         if parts == files.parts(path):  # else a new part was begun meanwhile
-            return verdict
+            return report
     raise FileNotFoundError(2, "files of the trail come and go, or a link leads nowhere", str(path))
 
 
-def _verify(path: Path, parts: list[Path]) -> Verdict:
+def _verify(path: Path, parts: list[Path]) -> TrailReport:
     anchor = files.read_head(path)  # before the records: it may fall behind them, but never runs ahead
     walk = _Walk(anchor)
     torn = 0
@@ -106,7 +106,7 @@ def _verify(path: Path, parts: list[Path]) -> Verdict:
     problem = breaks[0].problem if breaks else walk.broken or _at_the_end(path, walk.end, anchor)
     problem = problem or (open_ones[0].problem if open_ones else None)
     said = tuple(dataclasses.replace(walk.acknowledged[damage.key], problem=damage.problem) for damage in known)
-    return Verdict(path, end.n, end, problem, torn, said, tuple(open_ones))
+    return TrailReport(path, end.n, end, problem, torn, said, tuple(open_ones))
 
 
 class _Walk:

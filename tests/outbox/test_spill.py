@@ -121,8 +121,8 @@ async def test_gaps_that_never_came_to_the_disk_are_no_losses_to_anyone(log, con
         assert taken == [*range(10, 20), *range(30, 40), *range(50, 60)]
         lane = rendered(new.status())["lanes"]["data"]
         assert (lane["accepted"], lane["pending"], lane["dropped"]) == (90, 90, {})
-    verdict = verify(LogFiles(log.directory))
-    assert (verdict.problems, verdict.lanes[Lane.DATA].never_written) == ([], 20)
+    report = verify(LogFiles(log.directory))
+    assert (report.problems, report.lanes[Lane.DATA].never_written) == ([], 20)
 
 
 async def test_events_are_written_at_once(log, context):

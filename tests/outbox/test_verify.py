@@ -14,7 +14,7 @@ from gateway.core.record import Kind, Lane
 from gateway.outbox.format.frames import DEFINITION, HEAD_SIZE, scan
 from gateway.outbox.format.segment import HEADER_SIZE
 from gateway.outbox.inspect.log_files import LogFiles
-from gateway.outbox.inspect.report import Verdict
+from gateway.outbox.inspect.report import LogReport
 from gateway.outbox.inspect.verification import verify
 from tests.outbox.making import Log, fill, spec, take, until
 
@@ -35,7 +35,7 @@ async def filled(log: Log, context, *, clean: bool = True) -> None:
             path.write_bytes(data)
 
 
-def verdict(log: Log) -> Verdict:
+def report(log: Log) -> LogReport:
     return verify(LogFiles(log.directory))
 
 
@@ -52,7 +52,7 @@ def flip(path: Path, at: int, bits: int = 0x41) -> None:
 @pytest.mark.parametrize("clean", [True, False])
 async def test_a_sound_log_is_sound_and_counted(log, context, clean):
     await filled(log, context, clean=clean)
-    found = verdict(log)
+    found = report(log)
     assert (found.problems, found.remarks) == ([], [])
     data = found.lanes[Lane.DATA]
     files = 2 if clean else 3
@@ -69,7 +69,7 @@ async def test_a_log_that_was_killed_and_began_again_is_sound_for_its_skip_is_to
     await filled(log, context, clean=False)
     async with log.opened() as outbox:
         await fill(outbox, outbox.bind(spec(), context), range(15, 16))
-    found = verdict(log)
+    found = report(log)
     assert (found.problems, found.remarks) == ([], [])
     assert found.lanes[Lane.DATA].last > 65_536
 
@@ -80,7 +80,7 @@ async def test_a_skip_that_was_delivered_and_removed_is_seen_by_the_running_coun
         await fill(outbox, outbox.bind(spec(), context), range(15, 16))
     for path in log.files("alarm"):
         path.unlink()
-    found = verdict(log)
+    found = report(log)
     assert [remark.text for remark in found.remarks] == [
         f"data numbers 16 to {found.lanes[Lane.DATA].last - 1} are unused: the running count goes on without a gap"
     ]
@@ -95,7 +95,7 @@ async def test_a_flipped_byte_of_a_record_is_named_with_its_place_and_its_hole(l
     path = log.files()[0]
     third = places(path, Kind.READINGS)[2]
     flip(path, third + where)
-    found = verdict(log)
+    found = report(log)
     name = f"data/{path.name}"
     assert {(problem.file, problem.offset) for problem in found.problems[:1]} == {(name, third)}
     assert "are damaged" in found.problems[0].text
@@ -107,14 +107,14 @@ async def test_damage_that_a_loss_record_names_is_still_damage_but_no_unexplaine
     flip(log.files()[0], places(log.files()[0], Kind.READINGS)[2] + HEAD_SIZE)
     async with log.opened() as outbox:
         await take(outbox.reader("central", "strict"), 12)
-    found = verdict(log)
+    found = report(log)
     assert ["are damaged" in problem.text for problem in found.problems] == [True]
 
 
 async def test_a_missing_file_is_a_hole_with_its_readings(log, context):
     await filled(log, context, clean=False)
     log.files()[1].unlink()
-    (problem,) = verdict(log).problems
+    (problem,) = report(log).problems
     assert problem.text == "data numbers 6 to 10 are missing with 15 readings, and no skip or loss names them"
 
 
@@ -129,7 +129,7 @@ async def test_a_missing_file_whose_records_every_sink_has_is_only_remarked(log,
     async with log.opened(keep=1e9) as outbox:
         await fill(outbox, outbox.bind(spec(), context), range(10, 15))
     log.files()[1].unlink()
-    found = verdict(log)
+    found = report(log)
     assert found.problems == []
     assert [remark.text for remark in found.remarks] == [
         "data numbers 6 to 10 are missing, and every sink is done with them"
@@ -143,27 +143,27 @@ async def test_a_half_written_end_is_remarked_and_a_damaged_one_a_problem(log, c
     last = places(path, Kind.READINGS)[-1]
     for cut in range(last + 1, len(data)):
         path.write_bytes(data[:cut])
-        found = verdict(log)
+        found = report(log)
         assert [(remark.offset, remark.text.split()[0]) for remark in found.remarks] == [(last, str(cut - last))]
         assert found.problems == []
     path.write_bytes(data)
     flip(path, last + HEAD_SIZE)
-    assert [problem.offset for problem in verdict(log).problems] == [last]
+    assert [problem.offset for problem in report(log).problems] == [last]
 
 
 @pytest.mark.parametrize("name", ["numbers", "tags", "cursors/central.json"])
 async def test_the_small_files_are_looked_at(log, context, name):
     await filled(log, context)
     (log.directory / name).write_bytes(b"rubbish")
-    assert name in {problem.file for problem in verdict(log).problems}
+    assert name in {problem.file for problem in report(log).problems}
 
 
 async def test_definitions_are_looked_for_in_the_segment_and_in_the_file_of_tags(log, context):
     await filled(log, context)
     (log.directory / "tags").unlink()
-    assert verdict(log).ok
+    assert report(log).ok
     flip(log.files()[0], places(log.files()[0], DEFINITION)[0] + HEAD_SIZE + 4)
-    assert "source 1 is not defined" in verdict(log).problems[1].text
+    assert "source 1 is not defined" in report(log).problems[1].text
 
 
 async def test_a_file_of_another_log_and_one_that_repeats_numbers_are_named(log, context, tmp_path):
@@ -172,7 +172,7 @@ async def test_a_file_of_another_log_and_one_that_repeats_numbers_are_named(log,
     await filled(other, context)
     shutil.copy(other.files()[0], log.files()[0].with_name("0000000000000100.seg"))
     shutil.copy(log.files()[0], log.files()[0].with_name("0000000000000101.seg"))
-    texts = [problem.text for problem in verdict(log).problems]
+    texts = [problem.text for problem in report(log).problems]
     assert f"it belongs to lane data of log {LogFiles(other.directory).log_id}" in texts
     assert "it begins with number 1, and the file before it ends with 10" in texts
 
@@ -203,7 +203,7 @@ async def test_a_log_that_is_being_written_and_delivered_is_never_called_damaged
         task = asyncio.create_task(busy())
         looks = records = 0
         while looks < 30 or not records:
-            found = await asyncio.to_thread(verdict, log)
+            found = await asyncio.to_thread(report, log)
             assert found.problems == []
             looks, records = looks + 1, records + found.lanes[Lane.DATA].records
         task.cancel()
@@ -221,6 +221,6 @@ def test_no_flipped_byte_of_a_finished_file_goes_unseen(tmp_path, data):
     bits = data.draw(st.integers(1, 255))
     flip(path, at, bits)
     try:
-        assert not verdict(log).ok
+        assert not report(log).ok
     finally:
         flip(path, at, bits)

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from gateway.core.record import Kind
-from gateway.outbox.format.frames import DEFINITION, FOOTER, HEAD_SIZE, Head, scan
+from gateway.outbox.format.frames import DEFINITION, FOOTER, HEAD_SIZE, FrameHeader, scan
 from gateway.outbox.format.segment import HEADER_SIZE, TRAILER_MAGIC
 
 Files = dict[str, bytes]
@@ -52,12 +52,14 @@ def value(rng: random.Random, depth: int = 0) -> Any:
     return rng.choice(simple)
 
 
-def reframed(data: bytes, offset: int, head: Head, changes: dict[str, int], payload: bytes | None = None) -> bytes:
+def reframed(
+    data: bytes, offset: int, head: FrameHeader, changes: dict[str, int], payload: bytes | None = None
+) -> bytes:
     """The file with one frame changed, its checksum right."""
     if payload is None:
         payload = data[offset + HEAD_SIZE : offset + head.size]
     fields = {**head._asdict(), **changes, "length": len(payload)}
-    body = _BODY.pack(*[fields[name] for name in Head._fields[:-1]])
+    body = _BODY.pack(*[fields[name] for name in FrameHeader._fields[:-1]])
     frame = body + struct.pack("<I", zlib.crc32(payload, zlib.crc32(body))) + payload
     return data[:offset] + frame + data[offset + head.size :]
 

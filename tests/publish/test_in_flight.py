@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.publish.in_flight import OVERTAKEN, QUIET_LOOKS, Window
+from gateway.publish.in_flight import OVERTAKEN, QUIET_LOOKS, InFlight
 from gateway.publish.suspects import TRIES, Suspects
 
 from .blocks import record
@@ -12,7 +12,7 @@ A, B, C, D = (record(seq=number) for number in range(4))
 
 
 def test_room_is_what_is_not_on_its_way() -> None:
-    window = Window(3)
+    window = InFlight(3)
     window.handed_over([A, B, C], 1)
     assert window.room == 0
     assert window.refused(A)
@@ -22,7 +22,7 @@ def test_room_is_what_is_not_on_its_way() -> None:
 
 
 def test_only_the_first_answer_counts() -> None:
-    window = Window(3)
+    window = InFlight(3)
     window.handed_over([A], 1)
     assert window.acknowledged([A, B]) == [A]
     assert window.acknowledged([A]) == []
@@ -30,7 +30,7 @@ def test_only_the_first_answer_counts() -> None:
 
 
 def test_silence_is_seen_after_enough_looks_and_not_before() -> None:
-    window = Window(3)
+    window = InFlight(3)
     for _ in range(20):
         assert not window.look(10)
     window.handed_over([A, B], 1)
@@ -44,7 +44,7 @@ def test_silence_is_seen_after_enough_looks_and_not_before() -> None:
 
 
 def test_a_refusal_is_a_sign_of_life_also_for_what_is_still_on_the_way() -> None:
-    window = Window(3)
+    window = InFlight(3)
     window.handed_over([A, B], 1)
     assert not any(window.look(10) for _ in range(QUIET_LOOKS - 1))
     window.refused(A)
@@ -52,7 +52,7 @@ def test_a_refusal_is_a_sign_of_life_also_for_what_is_still_on_the_way() -> None
 
 
 def test_refusals_alone_are_a_sign_of_life() -> None:
-    window = Window(3)
+    window = InFlight(3)
     for _ in range(4 * QUIET_LOOKS):
         window.handed_over([A], 1)
         window.refused(A)
@@ -60,7 +60,7 @@ def test_refusals_alone_are_a_sign_of_life() -> None:
 
 
 def test_a_record_that_is_overtaken_for_ever_is_noticed() -> None:
-    window = Window(2)
+    window = InFlight(2)
     window.handed_over([A], 1)
     for _ in range(2 * OVERTAKEN):
         assert not window.look(10)
@@ -72,7 +72,7 @@ def test_a_record_that_is_overtaken_for_ever_is_noticed() -> None:
 
 
 def test_the_oldest_is_the_first_handed_over_that_has_no_answer() -> None:
-    window = Window(9)
+    window = InFlight(9)
     assert window.oldest_ns is None
     window.handed_over([A], 1)
     window.handed_over([B], 2)
@@ -82,7 +82,7 @@ def test_the_oldest_is_the_first_handed_over_that_has_no_answer() -> None:
 
 @given(st.lists(st.sampled_from(["hand", "take", "refuse"])))
 def test_every_record_is_always_in_exactly_one_place(steps: list[str]) -> None:
-    window, size = Window(5), 5
+    window, size = InFlight(5), 5
     out, done, made = [], 0, 0
     for step in steps:
         if step == "hand" and window.room:

@@ -12,7 +12,7 @@ import pytest
 from gateway.config.base import DeviceConfig
 from gateway.config.model import DeviceSpec
 from gateway.publish.counts import SinkCounts
-from gateway.publish.in_flight import QUIET_LOOKS, Window
+from gateway.publish.in_flight import QUIET_LOOKS, InFlight
 from gateway.testing import eventually, load_plugin
 from tests.peers.broker import Broker, Subscriber
 
@@ -71,7 +71,7 @@ async def test_a_message_that_takes_many_time_outs_arrives_once_over_one_connect
 
 
 def test_bytes_that_are_taken_are_progress_and_none_are_not() -> None:
-    window = Window(10)
+    window = InFlight(10)
     window.handed_over(numbered(1), 0)
     assert [window.look(2.0, progress) for progress in range(1, 2 * QUIET_LOOKS)] == [""] * (2 * QUIET_LOOKS - 1)
     quiet = [window.look(2.0, 2 * QUIET_LOOKS) for _ in range(QUIET_LOOKS + 1)]

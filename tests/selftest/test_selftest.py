@@ -15,7 +15,7 @@ from gateway.core.record import Lane
 from gateway.outbox.deliver import reader
 from gateway.outbox.format import identity, scanning
 from gateway.outbox.start import state
-from gateway.publish.in_flight import Window
+from gateway.publish.in_flight import InFlight
 from gateway.selftest import child, damage, frozen
 from gateway.selftest.before import Before, prepare, valued
 from gateway.selftest.check import Check
@@ -114,7 +114,7 @@ def test_a_frozen_far_side_is_named_and_costs_nothing(tmp_path):
 
 @pytest.mark.timeout(400)
 def test_a_watchdog_that_sleeps_is_found_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(Window, "look", lambda self, timeout: "")
+    monkeypatch.setattr(InFlight, "look", lambda self, timeout: "")
     monkeypatch.setattr(frozen, "NAMED_WITHIN", 1.0)
     monkeypatch.setattr(frozen, "FREEZES", 1)
     with silence():
@@ -171,9 +171,9 @@ def test_a_log_that_loses_whole_records_is_found_out(before, monkeypatch):
     assert check.figures["whole records lost"] > 0
 
 
-def _without_the_last_data_file(before: Before) -> damage.Damage:
+def _without_the_last_data_file(before: Before) -> damage.InjectedFault:
     (before.directory / before.last_file(Lane.DATA)).unlink()
-    return damage.Damage("removed")
+    return damage.InjectedFault("removed")
 
 
 def ledger(*said: dict[str, object]) -> Check:

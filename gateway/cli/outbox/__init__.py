@@ -15,7 +15,7 @@ from gateway.cli.outbox import dead, drain, export, peek, replay, status
 from gateway.core.amounts import format_size
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
-from gateway.outbox.inspect import LogFiles, Verdict, verify
+from gateway.outbox.inspect import LogFiles, LogReport, verify
 
 _ASKED = {"drain": drain.run, "replay": replay.run}
 """What the running gateway does."""
@@ -94,31 +94,31 @@ def _look(args: argparse.Namespace, directory: Path) -> int:
 def _verify(log: LogFiles, as_json: bool) -> int:
     size = sum(path.stat().st_size for lane in Lane for path in log.paths(lane) if path.exists())
     with Bar("verifying", size) as bar:
-        verdict = verify(log, bar)
+        report = verify(log, bar)
     if as_json:
-        print(json.dumps(_plain(verdict), indent=2))
+        print(json.dumps(_plain(report), indent=2))
     else:
-        print(joined(_words(verdict)))
-    return 0 if verdict.ok else 1
+        print(joined(_words(report)))
+    return 0 if report.ok else 1
 
 
-def _plain(verdict: Verdict) -> dict[str, Any]:
+def _plain(report: LogReport) -> dict[str, Any]:
     return {
-        "ok": verdict.ok,
-        "log": verdict.log_id,
-        "size": verdict.size,
-        "lanes": {lane.word: asdict(found) for lane, found in verdict.lanes.items()},
-        "problems": [asdict(finding) for finding in verdict.problems],
-        "remarks": [asdict(finding) for finding in verdict.remarks],
+        "ok": report.ok,
+        "log": report.log_id,
+        "size": report.size,
+        "lanes": {lane.word: asdict(found) for lane, found in report.lanes.items()},
+        "problems": [asdict(finding) for finding in report.problems],
+        "remarks": [asdict(finding) for finding in report.remarks],
     }
 
 
-def _words(verdict: Verdict) -> list[str]:
-    lines = [colour(str(finding), "red") for finding in verdict.problems]
-    lines += [str(finding) for finding in verdict.remarks]
-    for lane, found in verdict.lanes.items():
+def _words(report: LogReport) -> list[str]:
+    lines = [colour(str(finding), "red") for finding in report.problems]
+    lines += [str(finding) for finding in report.remarks]
+    for lane, found in report.lanes.items():
         span = f"numbers {found.first} to {found.last}, " if found.records else ""
         lines.append(f"{lane.word}: {span}{count(found.records, 'record')}, {count(found.readings, 'reading')}")
-    said = "all as it was written" if verdict.ok else count(len(verdict.problems), "problem")
-    lines.append(colour(f"log {verdict.log_id}, {format_size(verdict.size)}: {said}", "green" if verdict.ok else "red"))
+    said = "all as it was written" if report.ok else count(len(report.problems), "problem")
+    lines.append(colour(f"log {report.log_id}, {format_size(report.size)}: {said}", "green" if report.ok else "red"))
     return lines

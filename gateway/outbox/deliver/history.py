@@ -11,7 +11,7 @@ import numpy as np
 from gateway.core.quality import HISTORICAL
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.times import EARLIEST, LATEST
-from gateway.outbox.format import HEADER_SIZE, Dictionary, Head, Segment, is_record, read_frames, read_record
+from gateway.outbox.format import HEADER_SIZE, Dictionary, FrameHeader, Segment, is_record, read_frames, read_record
 
 _RECORDS_AT_MOST = 256
 _LOOK_AT_MOST = 2 * 1024 * 1024
@@ -102,7 +102,7 @@ def look(part: Part, asked: Asked, log: str, dictionary: Dictionary) -> Piece:
 
 
 def _wanted(
-    head: Head, payload: memoryview, path: Path, asked: Asked, log: str, dictionary: Dictionary
+    head: FrameHeader, payload: memoryview, path: Path, asked: Asked, log: str, dictionary: Dictionary
 ) -> Record | None:
     """The record if it is asked for, decoded only as far as needed. Raises ValueError for one that cannot be read."""
     if not asked.moment(head.wall_ns):

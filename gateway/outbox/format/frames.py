@@ -36,9 +36,9 @@ _LONGEST_BOOT = 1 << 60
 _LAST_KIND = max(Kind)
 
 CLOCK = 0b11
-"""Bits of `Head.flags`: the ClockState at acceptance."""
+"""Bits of `FrameHeader.flags`: the ClockState at acceptance."""
 OWN_TIME = 0b100
-"""Bit of `Head.flags`: see `Readings.own_time`."""
+"""Bit of `FrameHeader.flags`: see `Readings.own_time`."""
 
 _BODY = struct.Struct("<IIQQqqIIIIIBBBBHH")
 _CRC = struct.Struct("<I")
@@ -46,7 +46,7 @@ _HEAD = struct.Struct("<IIQQqqIIIIIBBBBHHI")
 HEAD_SIZE = _HEAD.size
 
 
-class Head(NamedTuple):
+class FrameHeader(NamedTuple):
     """The header, in the order in which it stands on disk."""
 
     magic: int
@@ -131,15 +131,15 @@ def frame(
     return b"".join((body, _CRC.pack(zlib.crc32(payload, zlib.crc32(body))), payload))
 
 
-def peek(data: bytes, at: int) -> Head | None:
+def peek(data: bytes, at: int) -> FrameHeader | None:
     """The header at this place, its CRC not looked at. None if none stands here."""
     if len(data) - at < HEAD_SIZE:
         return None
-    head = Head._make(_HEAD.unpack_from(data, at))
+    head = FrameHeader._make(_HEAD.unpack_from(data, at))
     return head if head.magic == MAGIC and head.length <= PAYLOAD_AT_MOST else None
 
 
-def is_whole(data: bytes, at: int, head: Head) -> bool:
+def is_whole(data: bytes, at: int, head: FrameHeader) -> bool:
     """Whether header and payload at this place are what was written."""
     end = at + head.size
     if end > len(data):
@@ -155,7 +155,7 @@ def next_magic(data: bytes, at: int) -> int:
     return found if found >= 0 else max(at + 1, len(data) - len(MAGIC_BYTES) + 1)
 
 
-def is_sound(head: Head) -> bool:
+def is_sound(head: FrameHeader) -> bool:
     """Whether the numbers of a whole frame can be this gateway's; a CRC only tells that they stand there as they were
     written."""
     if head.kind > _LAST_KIND:
@@ -169,7 +169,7 @@ def is_sound(head: Head) -> bool:
     )
 
 
-def scan(data: bytes, at: int = 0) -> Iterator[tuple[int, Head]]:
+def scan(data: bytes, at: int = 0) -> Iterator[tuple[int, FrameHeader]]:
     """Every whole and sound frame with its place, damage leapt over."""
     while at < len(data):
         head = peek(data, at)
@@ -181,6 +181,6 @@ def scan(data: bytes, at: int = 0) -> Iterator[tuple[int, Head]]:
             at = next_magic(data, at)
 
 
-def is_record(head: Head) -> bool:
+def is_record(head: FrameHeader) -> bool:
     """Whether the frame is a record, and none of the log's own frames."""
     return head.kind <= _LAST_KIND

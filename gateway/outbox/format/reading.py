@@ -10,7 +10,7 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.encode import columns
 from gateway.outbox.format.definition import read_context
 from gateway.outbox.format.dictionary import Dictionary
-from gateway.outbox.format.frames import CLOCK, DEFINITION, OWN_TIME, PAYLOAD_AT_MOST, Head, is_record
+from gateway.outbox.format.frames import CLOCK, DEFINITION, OWN_TIME, PAYLOAD_AT_MOST, FrameHeader, is_record
 from gateway.outbox.format.scanning import read_frames
 
 _READ_AT_MOST = 1024 * 1024
@@ -86,21 +86,21 @@ def read_records(span: Span, limit: int, log: str, dictionary: Dictionary) -> li
     return items
 
 
-def _stored(head: Head, payload: memoryview, path: Path, log: str, dictionary: Dictionary) -> Stored | Gap:
+def _stored(head: FrameHeader, payload: memoryview, path: Path, log: str, dictionary: Dictionary) -> Stored | Gap:
     try:
         return Stored(read_record(head, payload, path, log, dictionary), head.total)
     except ValueError:
         return Gap((head.seq, head.seq + 1), (head.total, head.total + head.rows), (head.wall_ns, head.wall_ns))
 
 
-def read_record(head: Head, payload: memoryview, path: Path, log: str, dictionary: Dictionary) -> Record:
+def read_record(head: FrameHeader, payload: memoryview, path: Path, log: str, dictionary: Dictionary) -> Record:
     """The record of a frame. Raises ValueError for one that cannot be read: of a kind or codec that this version does not
     know, or not as this gateway writes them."""
     with doubting(ValueError):
         return _record(head, payload, path, log, dictionary)
 
 
-def _record(head: Head, payload: memoryview, path: Path, log: str, dictionary: Dictionary) -> Record:
+def _record(head: FrameHeader, payload: memoryview, path: Path, log: str, dictionary: Dictionary) -> Record:
     readings = body = None
     if head.kind == Kind.READINGS:
         if head.codec != columns.CODEC:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.outbox.format.frames import DEFINITION, HEAD_SIZE, Head, is_sound, is_whole, next_magic, peek
+from gateway.outbox.format.frames import DEFINITION, HEAD_SIZE, FrameHeader, is_sound, is_whole, next_magic, peek
 from gateway.places.regular import open_regular
 
 SEGMENT_AT_MOST = 2 * 1024**3
@@ -13,7 +13,7 @@ SEGMENT_AT_MOST = 2 * 1024**3
 _CHUNK = 256 * 1024
 
 
-def read_frames(path: Path, offset: int, end: int) -> Iterator[tuple[Head, memoryview, int]]:
+def read_frames(path: Path, offset: int, end: int) -> Iterator[tuple[FrameHeader, memoryview, int]]:
     """Every whole and sound frame between two offsets, damage leapt over, and the offset behind it. Raises OSError."""
     file = open_regular(path)
     try:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.core.record import Lane
-from gateway.outbox.format.frames import FARTHEST, FOOTER, HEAD_SIZE, Head, frame, is_whole, peek
+from gateway.outbox.format.frames import FARTHEST, FOOTER, HEAD_SIZE, FrameHeader, frame, is_whole, peek
 from gateway.status import FilesStatus
 
 MAGIC = b"EGWSEG1\n"
@@ -74,7 +74,7 @@ class Segment:
         number, total, offset = self.index[3 * entry : 3 * entry + 3]
         return number, total, offset
 
-    def note(self, head: Head, offset: int) -> None:
+    def note(self, head: FrameHeader, offset: int) -> None:
         """Take account of a record that stands at this offset."""
         if not self.index or offset - self.index[-1] >= INDEX_STEP:
             self.index.extend((head.seq, head.total, offset))

@@ -3,7 +3,7 @@
 from gateway.outbox.inspect.export import COLUMNS, Exported, Wanted, blocks, export_csv, rows
 from gateway.outbox.inspect.log_files import Cursor, LogFiles
 from gateway.outbox.inspect.receipt_hashes import Checked, verify_receipts
-from gateway.outbox.inspect.report import Verdict
+from gateway.outbox.inspect.report import LogReport
 from gateway.outbox.inspect.verification import verify
 
 __all__ = [
@@ -12,7 +12,7 @@ __all__ = [
     "Cursor",
     "Exported",
     "LogFiles",
-    "Verdict",
+    "LogReport",
     "Wanted",
     "blocks",
     "export_csv",

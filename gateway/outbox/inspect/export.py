@@ -17,7 +17,7 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag
 from gateway.core.text import for_spreadsheet
 from gateway.core.times import EARLIEST, LATEST, rfc3339
-from gateway.outbox.format import Head, Segment
+from gateway.outbox.format import FrameHeader, Segment
 from gateway.outbox.inspect.log_files import LogFiles
 
 COLUMNS = (
@@ -111,7 +111,7 @@ def _records(log: LogFiles, wanted: Wanted, exported: Exported, progress: Callab
 
 
 def _wanted_record(
-    log: LogFiles, wanted: Wanted, segment: Segment, head: Head, payload: memoryview, exported: Exported
+    log: LogFiles, wanted: Wanted, segment: Segment, head: FrameHeader, payload: memoryview, exported: Exported
 ) -> Record | None:
     known = log.dictionary.defined(head.source, segment.path) if head.kind == Kind.READINGS else None
     if head.kind != Kind.READINGS or (known is not None and not wanted.device(known.device.name)):

@@ -17,7 +17,7 @@ from gateway.outbox.format import (
     HEADER_SIZE,
     SEGMENT_AT_MOST,
     Dictionary,
-    Head,
+    FrameHeader,
     LaneCursor,
     Numbers,
     Segment,
@@ -106,7 +106,9 @@ class LogFiles:
                 found.append(segment)
         return sorted(found, key=lambda segment: segment.first)
 
-    def heads(self, segments: Iterable[Segment], from_seq: int = 0) -> Iterator[tuple[Segment, Head, memoryview]]:
+    def heads(
+        self, segments: Iterable[Segment], from_seq: int = 0
+    ) -> Iterator[tuple[Segment, FrameHeader, memoryview]]:
         """The records of these files from a number on, payloads undecoded; a file that is gone meanwhile has none."""
         for segment in segments:
             if segment.last < from_seq:
@@ -119,7 +121,7 @@ class LogFiles:
             except FileNotFoundError:
                 continue
 
-    def record(self, segment: Segment, head: Head, payload: memoryview) -> Record:
+    def record(self, segment: Segment, head: FrameHeader, payload: memoryview) -> Record:
         """The record of a frame. Raises ValueError if its tags are defined nowhere, or it is of a later version."""
         return read_record(head, payload, segment.path, self.log_id, self.dictionary)
 

@@ -6,7 +6,7 @@ from gateway.core.record import Lane
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FileFinding:
     """Something that is not as it was written."""
 
     file: str
@@ -19,7 +19,7 @@ class Finding:
 
 
 @dataclass(slots=True)
-class LaneVerdict:
+class LaneReport:
     """A lane, as its files tell it."""
 
     files: int = 0
@@ -34,14 +34,14 @@ class LaneVerdict:
 
 
 @dataclass(slots=True)
-class Verdict:
+class LogReport:
     """What was found."""
 
     log_id: str
     size: int = 0
-    lanes: dict[Lane, LaneVerdict] = field(default_factory=lambda: {lane: LaneVerdict() for lane in Lane})
-    problems: list[Finding] = field(default_factory=list)
-    remarks: list[Finding] = field(default_factory=list)
+    lanes: dict[Lane, LaneReport] = field(default_factory=lambda: {lane: LaneReport() for lane in Lane})
+    problems: list[FileFinding] = field(default_factory=list)
+    remarks: list[FileFinding] = field(default_factory=list)
     """What is worth knowing and in order."""
 
     @property

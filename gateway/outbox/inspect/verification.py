@@ -23,7 +23,7 @@ from gateway.outbox.format import (
     TRAILER_SIZE,
     Definition,
     Dictionary,
-    Head,
+    FrameHeader,
     IntervalSet,
     Numbers,
     Segment,
@@ -35,7 +35,7 @@ from gateway.outbox.format import (
     unpacked,
 )
 from gateway.outbox.inspect.log_files import LogFiles
-from gateway.outbox.inspect.report import Finding, Verdict
+from gateway.outbox.inspect.report import FileFinding, LogReport
 from gateway.places.regular import NO_FILE, open_regular, read_regular
 
 Progress = Callable[[int], None]
@@ -53,7 +53,7 @@ class _Hole:
     """Readings that are missing, by the running count."""
 
 
-def verify(log: LogFiles, progress: Progress = lambda _: None) -> Verdict:
+def verify(log: LogFiles, progress: Progress = lambda _: None) -> LogReport:
     """Look through all files. Raises OSError when the disk does not read."""
     return _Verification(log, progress).run()
 
@@ -62,12 +62,12 @@ class _Verification:
     def __init__(self, log: LogFiles, progress: Progress) -> None:
         self.log = log
         self.progress = progress
-        self.verdict = Verdict(log.log_id)
+        self.report = LogReport(log.log_id)
         self.holes: list[_Hole] = []
         self.named = {lane: IntervalSet() for lane in Lane}
         self.tags: dict[int, tuple[str, ...]] = {}
 
-    def run(self) -> Verdict:
+    def run(self) -> LogReport:
         before = self.log.numbers()
         for lane in (Lane.DATA, Lane.ALARM):
             self._lane(lane)
@@ -76,13 +76,13 @@ class _Verification:
         self._definitions()
         self._cursors_and_holes()
         self._reserved()
-        return self.verdict
+        return self.report
 
     def problem(self, path: Path, offset: int | None, text: str) -> None:
-        self.verdict.problems.append(Finding(self._name(path), offset, text))
+        self.report.problems.append(FileFinding(self._name(path), offset, text))
 
     def remark(self, path: Path, offset: int | None, text: str) -> None:
-        self.verdict.remarks.append(Finding(self._name(path), offset, text))
+        self.report.remarks.append(FileFinding(self._name(path), offset, text))
 
     def _name(self, path: Path) -> str:
         return str(path.relative_to(self.log.directory))
@@ -107,7 +107,7 @@ class _Verification:
                 continue
             before = segment or before
         if before is not None:
-            self.verdict.lanes[lane].last, self.verdict.lanes[lane].total = before.last, before.end
+            self.report.lanes[lane].last, self.report.lanes[lane].total = before.last, before.end
 
     def _file(self, path: Path, lane: Lane, before: Segment | None, *, is_last: bool) -> Segment | None:
         file = open_regular(path)
@@ -126,13 +126,13 @@ class _Verification:
         self._follows(path, lane, before, first, start)
         segment = self._records(path, Segment(path, lane, first, start), size if told is None else told.size, told)
         self._end(path, segment, told, size, is_last)
-        self.verdict.size += size
+        self.report.size += size
         if segment.records:
             self._count(lane, segment)
         return segment
 
     def _count(self, lane: Lane, segment: Segment) -> None:
-        counted = self.verdict.lanes[lane]
+        counted = self.report.lanes[lane]
         counted.first = counted.first if counted.files else segment.first
         counted.files += 1
         counted.records += segment.records
@@ -175,13 +175,13 @@ class _Verification:
             self._index(path, told, places)
         return segment
 
-    def _record(self, segment: Segment, head: Head, payload: memoryview, place: int, *, joins: bool) -> None:
+    def _record(self, segment: Segment, head: FrameHeader, payload: memoryview, place: int, *, joins: bool) -> None:
         path, expected = segment.path, segment.last + 1
         if head.seq < expected:
             self.problem(path, place, f"number {head.seq} stands behind number {segment.last}")
             return
         if head.seq > expected and joins:
-            self.verdict.lanes[segment.lane].never_written += head.seq - expected
+            self.report.lanes[segment.lane].never_written += head.seq - expected
         elif head.seq > expected:
             self.holes.append(_Hole(path, place, segment.lane, (expected, head.seq), max(0, head.total - segment.end)))
         if head.lane != segment.lane:
@@ -189,10 +189,10 @@ class _Verification:
         if head.total < segment.end or (head.seq == expected and head.total != segment.end):
             self.problem(path, place, f"number {head.seq}: running count {head.total} instead of {segment.end}")
         segment.note(head, place)
-        self.verdict.lanes[segment.lane].readings += head.rows
+        self.report.lanes[segment.lane].readings += head.rows
         self._content(segment, head, payload, place)
 
-    def _content(self, segment: Segment, head: Head, payload: memoryview, place: int) -> None:
+    def _content(self, segment: Segment, head: FrameHeader, payload: memoryview, place: int) -> None:
         try:
             record = self.log.record(segment, head, payload)
         except ValueError as error:
@@ -211,7 +211,7 @@ class _Verification:
             for low, high in body["ranges"]:
                 named.add(int(low), int(high) + 1)
 
-    def _learn(self, path: Path, place: int, head: Head, payload: memoryview) -> None:
+    def _learn(self, path: Path, place: int, head: FrameHeader, payload: memoryview) -> None:
         try:
             definition = read_definition(unpacked(bytes(payload)))
             if definition.id != head.source:
@@ -258,7 +258,7 @@ class _Verification:
         try:
             whole = Dictionary().load(read_regular(path, DICTIONARY_AT_MOST))
         except FileNotFoundError:
-            if any(lane.records for lane in self.verdict.lanes.values()):
+            if any(lane.records for lane in self.report.lanes.values()):
                 self.remark(path, None, "missing; the next start makes it anew from the segments")
             return
         except OSError as error:
@@ -303,7 +303,7 @@ class _Verification:
 
     def _orderly_end(self, numbers: Numbers) -> None:
         """An orderly stop wrote down how far it had come."""
-        for lane, found in self.verdict.lanes.items():
+        for lane, found in self.report.lanes.items():
             missing = numbers.total[lane] - found.total
             if missing > 0:
                 gone = (found.last + 1, numbers.next[lane])
@@ -316,7 +316,7 @@ class _Verification:
         if numbers is None:
             self.problem(path, None, "missing or damaged; the next start leaps over numbers that may have been used")
             return
-        for lane, found in self.verdict.lanes.items():
+        for lane, found in self.report.lanes.items():
             if found.last >= numbers.reserved[lane]:
                 text = f"{lane.word} number {found.last} was used, and only those below {numbers.reserved[lane]} are reserved"
                 self.problem(path, None, text)
