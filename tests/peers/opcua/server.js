@@ -17,6 +17,8 @@
 const fs = require("node:fs");
 const readline = require("node:readline");
 const { parseArgs } = require("node:util");
+
+globalThis.crypto ??= require("node:crypto").webcrypto; // node 18, Debian 12's, has it, and hides it
 const {
     DataType, MessageSecurityMode, OPCUACertificateManager, OPCUAServer, Range, SecurityPolicy,
     StatusCodes, Variant, VariantArrayType, coerceLocalizedText, coerceNodeId, standardUnits,
