@@ -18,6 +18,11 @@ from gateway.trust.files import is_begun
 
 log = structlog.get_logger()
 
+EACH = 60.0
+"""Seconds between two records of the same user who is refused the same: nobody fills the trail by asking again and again."""
+_REFUSED = 1000
+"""Users and commands that are told apart."""
+
 
 class AuditLog:
     """The trail, opened when it is first written to: a disk that takes nothing does not keep the gateway from starting.
@@ -34,6 +39,8 @@ class AuditLog:
         self._opening = threading.Lock()
         self.failing = ""
         """Why the last record could not be written, in words."""
+        self._refused: dict[tuple[str, str], tuple[float, int]] = {}
+        """Of a user and a command: when that was last recorded (the loop's time), and how often it happened since."""
 
     @asynccontextmanager
     async def audited(self, by: Actor, action: str, **fields: Any) -> AsyncIterator[dict[str, Any]]:
@@ -102,6 +109,19 @@ class AuditLog:
     async def record(self, action: str, who: str, **fields: Any) -> None:
         """Write a record, if that can be."""
         await asyncio.to_thread(self.record_now, action, who, **fields)
+
+    async def refused(self, by: Actor, command: str) -> None:
+        """Record that he may not do what he asked for. What comes within a minute of it is counted, and said by the record
+        after that. The trail may take nothing: he is refused all the same."""
+        now = asyncio.get_running_loop().time()
+        at, times = self._refused.get((by.name, command), (-EACH, 0))
+        if now < at + EACH:
+            self._refused[by.name, command] = at, times + 1
+            return
+        if len(self._refused) >= _REFUSED:
+            del self._refused[next(iter(self._refused))]
+        self._refused[by.name, command] = now, 0
+        await self.record("access.refused", by.name, command=command, roles=sorted(by.roles), since_last=times)
 
 
 def _log(error: AuditError, action: str, who: str, fields: dict[str, Any]) -> None:

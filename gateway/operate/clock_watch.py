@@ -1,48 +1,54 @@
 """Notices steps of the wall clock, by the boot clock, and whether a time service keeps it right."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from gateway.core.clock import STEP_NS, Clock, ClockState
+import structlog
+
+from gateway.acquire.wheel import Wheel
+from gateway.core.clock import STEP_NS, Clock
+from gateway.operate.audit_log import AuditLog
+from gateway.outbox import Outbox
+from gateway.supervise import running
+
+log = structlog.get_logger()
+
+Noticed = tuple[str, Mapping[str, Any]]
+"""An action of the audit trail, with its fields."""
 
 
 class ClockWatch:
-    """Calls `on_step` with the seconds by which the wall clock was set forward (or back, when negative), and `on_state` when
-    `state` says something new."""
+    """Turns the wheel to a clock that was set, and writes into the audit trail what it has noticed. The outbox notices by
+    itself, and tells the far side."""
 
-    def __init__(
-        self,
-        clock: Clock,
-        on_step: Callable[[float], None],
-        *,
-        offset: int | None = None,
-        state: Callable[[], ClockState] = lambda: ClockState.SYNCHRONISED,
-        on_state: Callable[[ClockState], None] = lambda _: None,
-    ) -> None:
-        """`offset`: wall clock less boot clock (ns), as it was known last in this boot; default: as it is now."""
+    def __init__(self, clock: Clock, outbox: Outbox, wheel: Wheel, audit: AuditLog) -> None:
+        """The outbox knows how the clocks stood before a restart."""
         self._clock = clock
-        self._on_step = on_step
-        self._offset = self._now() if offset is None else offset
-        self._state = state
-        self._on_state = on_state
-        self._said = state()
+        self._outbox = outbox
+        self._wheel = wheel
+        self._audit = audit
+        self._offset = outbox.offset_before
+        self._state = outbox.clock_state
 
-    def _now(self) -> int:
-        return self._clock.wall_ns() - self._clock.boot_ns()
-
-    def look(self) -> None:
+    def look(self) -> Iterator[Noticed]:
         """Compare once. Drift below a step is followed silently."""
-        offset = self._now()
+        offset = self._clock.wall_ns() - self._clock.boot_ns()
         step, self._offset = offset - self._offset, offset
         if abs(step) > STEP_NS:
-            self._on_step(step / 1e9)
-        state = self._state()
-        if state is not self._said:
-            self._said = state
-            self._on_state(state)
+            seconds = round(step / 1e9, 3)
+            log.warning("the clock was set", seconds=seconds)
+            self._wheel.align()
+            yield "clock.step", {"seconds": seconds}
+        state = self._outbox.clock_state
+        if state is not self._state:
+            self._state = state
+            yield "clock.state", {"state": state.words}
 
     async def run(self) -> None:
-        """Look every second, until cancelled."""
-        while True:
-            self.look()
-            await asyncio.sleep(1.0)
+        """Look every second, until cancelled. A disk that takes its time over the trail holds nothing up."""
+        async with running() as aside:
+            while True:
+                for action, said in self.look():
+                    aside.start_aside(self._audit.record(action, "system", **said), "audit")
+                await asyncio.sleep(1.0)

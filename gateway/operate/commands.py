@@ -4,7 +4,7 @@ A transport, such as the control socket, hands a request to `Commands.call`; wha
 says, never reaches the part that would do it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -14,15 +14,8 @@ from gateway.core.arguments import Argument
 from gateway.core.command import ENGINEER, OPERATOR, QUALITY, Actor, Body, Declared
 from gateway.core.errors import ForbiddenError, RequestError
 from gateway.core.text import shown
+from gateway.operate.audit_log import AuditLog
 from gateway.status import rendered
-
-Refused = Callable[[Actor, str], Awaitable[None]]
-"""Called with who asked, and the command."""
-
-
-async def _unheard(by: Actor, command: str) -> None:
-    pass
-
 
 _NAME = Argument(must.text)
 _REASON = Argument(must.reason)
@@ -102,15 +95,15 @@ class Commands:
     """The table with what does each."""
 
     def __init__(
-        self, bodies: Mapping[str, Body], table: Mapping[str, Declared] = TABLE, refused: Refused = _unheard
+        self, bodies: Mapping[str, Body], table: Mapping[str, Declared] = TABLE, audit: AuditLog | None = None
     ) -> None:
-        """`refused` is told who may not do what he asked for. Raises ValueError when bodies and table do not name the same
+        """`audit` is told who may not do what he asked for. Raises ValueError when bodies and table do not name the same
         commands."""
         if odd := bodies.keys() ^ table.keys():
             raise ValueError(f"declared or done, not both: {', '.join(sorted(odd))}")
         self._bodies = dict(bodies)
         self._table = dict(table)
-        self._refused = refused
+        self._audit = audit
 
     def add(self, name: str, declared: Declared, body: Body) -> None:
         """One more, of a service. Raises ValueError when there is one of this name."""
@@ -141,15 +134,19 @@ class Commands:
             raise RequestError(f'no command "{shown(name)}"{hint}')
         declared = self._table[name]
         if declared.role not in actor.roles:
-            await self._refused(actor, name)
+            await self._refuse(actor, name)
             has = ", ".join(sorted(actor.roles)) or "none"
             raise ForbiddenError(
                 f"{name} needs the role {declared.role}; {actor.name} has: {has} ([access] says who has which)"
             )
         if actor.commands is not None and name not in actor.commands:
-            await self._refused(actor, name)
+            await self._refuse(actor, name)
             raise ForbiddenError(f"{actor.name} may ask for nothing but: {', '.join(sorted(actor.commands))}")
         return rendered(await self._bodies[name](actor, **checked(name, declared.arguments, given)))
+
+    async def _refuse(self, actor: Actor, name: str) -> None:
+        if self._audit is not None:
+            await self._audit.refused(actor, name)
 
 
 def _parted(request: Any) -> tuple[str, Mapping[str, Any]]:

@@ -1,7 +1,7 @@
 """What people ask of the log while the gateway runs: whether a sink is through, and history once more (docs/history.md)."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -12,25 +12,19 @@ from gateway.core.times import EARLIEST, LATEST, rfc3339
 from gateway.operate.audit_log import AuditLog
 from gateway.outbox import Outbox
 from gateway.outbox.deliver import RATE, Asked, Replay
-from gateway.status import DrainedStatus, DrainStatus, ReplayStatus, SinkStatus
+from gateway.publish import Publishers
+from gateway.status import DrainedStatus, DrainStatus, ReplayStatus
 
 log = structlog.get_logger()
 
 
 class HistoryCommands:
-    """`start` runs what nobody waits for, `sinks` tells state and reason of each sink."""
+    """Replays go on when nobody waits for them; `stop` ends them."""
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        audit: AuditLog,
-        start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
-        sinks: Callable[[], Sequence[SinkStatus]],
-    ) -> None:
+    def __init__(self, outbox: Outbox, audit: AuditLog, publishers: Publishers) -> None:
         self._outbox = outbox
         self._audit = audit
-        self._start = start
-        self._sinks = sinks
+        self._publishers = publishers
         self._notes: set[asyncio.Task[None]] = set()
 
     def commands(self) -> dict[str, Body]:
@@ -45,7 +39,7 @@ class HistoryCommands:
     async def drain(self, by: Actor, sink: str | None = None, marks: Mapping[str, int] | None = None) -> DrainStatus:
         """How much of what was appended before `marks` (default: before now) each sink is not done with, in readings, and
         what it has dropped since it began. Changes nothing."""
-        sinks = [each for each in self._sinks() if sink in (None, each.name)]
+        sinks = [each for each in self._publishers.status() if sink in (None, each.name)]
         if not sinks:
             raise GatewayError(self._no_sink(sink))
         marks = self._checked(marks) if marks is not None else self._outbox.marks()
@@ -64,7 +58,7 @@ class HistoryCommands:
         )
 
     def _no_sink(self, sink: str | None) -> str:
-        names = ", ".join(each.name for each in self._sinks())
+        names = ", ".join(each.name for each in self._publishers.status())
         return f'no sink "{sink}"; there are: {names}' if names else "no sink is configured: nothing is ever sent"
 
     def _checked(self, marks: Mapping[str, int]) -> dict[str, int]:
@@ -122,7 +116,7 @@ class HistoryCommands:
         if replay.missing:
             told["missing"] = replay.missing
         log.info("a replay has ended", sink=replay.sink, **told)
-        note = self._start(self._note_end(replay.sink, told))
+        note = asyncio.create_task(self._note_end(replay.sink, told))
         self._notes.add(note)
         note.add_done_callback(self._notes.discard)
 

@@ -1,7 +1,8 @@
-"""Writing to devices: only what the configuration allows, in the audit trail before it is sent, and read back after.
+"""Writing to devices, and calling their methods: only what the configuration allows, in the audit trail before it is sent.
 
-Two switches must be on, `[gateway] writes` and the tag's `write`, and the value must keep the tag's min, max and max_rate;
-everything else is refused with the reason. Where the audit trail cannot be written, nothing is.
+Two switches must be on: `[gateway] writes`, and the tag's `write`, whose value must keep the tag's min, max and max_rate and
+is read back after, or the method's name in [device.methods]. Everything else is refused with the reason. Where the audit
+trail cannot be written, nothing is.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.config.base import TagConfig
+from gateway.config.mistakes import did_you_mean
 from gateway.core.clock import Clock
 from gateway.core.command import Actor
 from gateway.core.errors import GatewayError
@@ -42,7 +44,7 @@ class Devices(Protocol):
 class WriteSurroundings:
     """What a write, or a call, needs of the gateway."""
 
-    allowed: Callable[[], bool]
+    allowed: bool
     """Whether `[gateway] writes` is on."""
     live: LiveTable
     devices: Devices
@@ -96,7 +98,7 @@ class Writes:
         found = next((each for each in tags if each.name == tag), None)
         if found is None:
             raise GatewayError(f'device "{device}" has no tag "{tag}"; it has: {", ".join(each.name for each in tags)}')
-        if not self._around.allowed():
+        if not self._around.allowed:
             raise GatewayError("writing is switched off: [gateway] writes = true allows it")
         if not found.config.write:
             raise GatewayError(f"{found} may not be written: only a tag with write = true, min, max and max_rate may")
@@ -131,6 +133,55 @@ class Writes:
         severity = "info" if said["result"] == "confirmed" else "warning"
         detail = {"tag": tag.name, "who": who, **said}
         self._around.emit(Event(f"write-{now}", "write", "done", tag.device, now, message, severity, detail))
+
+
+class Calls:
+    """Guards every call. One at a time per device."""
+
+    def __init__(self, around: WriteSurroundings) -> None:
+        self._around = around
+        self._alone: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def call(
+        self, by: Actor, device: str, target: str, method: str, arguments: Sequence[Any], reason: str
+    ) -> dict[str, Any]:
+        """Call a method of an object of a device; its results as JSON values. Raises GatewayError for what is refused, or
+        fails."""
+        check_allowed(self._around.devices.methods(device), device, target, method)
+        if not self._around.allowed:
+            raise GatewayError("calling is switched off: [gateway] writes = true allows it")
+        said = {"target": f"{device}/{target}.{method}", "arguments": list(arguments), "why": reason}
+        async with self._alone[device], self._around.audit.audited(by, "call", **said) as outcome:
+            try:
+                results = await self._around.devices.call(device, target, method, arguments)
+            except GatewayError as error:
+                self._tell(by.name, device, {**said, "result": f"failed: {error}"})
+                raise
+            given = [{"name": name, "value": value} for name, value in results]
+            outcome["results"] = given
+            self._tell(by.name, device, {**said, "result": "done", "results": given})
+        return {"device": device, "object": target, "method": method, "results": given}
+
+    def _tell(self, who: str, device: str, said: dict[str, Any]) -> None:
+        """The result, to the far side. It is done by now, whatever becomes of this."""
+        now = self._around.clock.wall_ns()
+        arguments = ", ".join(map(str, said["arguments"]))
+        message = f"{who} called {said['target']}({arguments}): {said['result']}."
+        severity = "info" if said["result"] == "done" else "warning"
+        self._around.emit(Event(f"call-{now}", "call", "done", device, now, message, severity, {"who": who, **said}))
+
+
+def check_allowed(methods: Mapping[str, Sequence[str]], device: str, target: str, method: str) -> None:
+    """Raises GatewayError, saying what is allowed, unless this is."""
+    if not methods:
+        raise GatewayError(
+            f"no method of {device} may be called: [device.methods] allows them by name, if its driver can"
+        )
+    if target not in methods:
+        raise GatewayError(f'{device}: [device.methods] has no "{target}"{did_you_mean(target, [*methods])}')
+    if method not in methods[target]:
+        allowed = ", ".join(methods[target])
+        raise GatewayError(f'{device}: "{method}" of {target} may not be called; [device.methods] allows: {allowed}')
 
 
 def allowed(tag: Tag, value: Value) -> Value:

@@ -171,9 +171,9 @@ async def test_drain_waits_until_every_sink_has_what_was_accepted(
         await site.heard("north/oven")
         site.far.down = True
         await site.heard("closed")
-        await site.until(lambda: gateway._outbox._readers["central"].pending["data"], "something to wait for")
+        await site.until(lambda: gateway.outbox._readers["central"].pending["data"], "something to wait for")
         await site.until(
-            lambda: gateway._publishers.status()[0].reason == "the far side is down",
+            lambda: gateway.publishers.status()[0].reason == "the far side is down",
             "the first attempt to return",
         )
         assert await typed(site, "drain", "--timeout", "50ms") == 1

@@ -35,7 +35,7 @@ async def test_the_number_of_devices_in_memory_does_not_grow(
             )
             before = len(site.bench.connects)
             if how == "reload":
-                assert (await gateway.reload(Actor("test")))["applied"]
+                assert (await gateway.reloads.reload(Actor("test")))["applied"]
             else:
                 site.bench.lost.add("oven")
             await site.until(lambda: len(site.bench.connects) > before, "a new connection")

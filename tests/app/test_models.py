@@ -84,7 +84,7 @@ async def test_what_was_counted_of_a_model_is_kept_over_a_restart(site: Site) ->
     site.write(device("oven-1", tags=TAGS), sink(), MODEL)
 
     def ticks(gateway: Any) -> int:
-        (kept,) = gateway._detection.detector.kept()
+        (kept,) = gateway.detection.detector.kept()
         return int(kept.counts["shares"][..., 0].sum())
 
     async def up() -> None:

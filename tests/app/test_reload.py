@@ -180,7 +180,7 @@ async def test_a_new_scan_period_alone_takes_effect_and_keeps_the_tags_numbers(s
         await site.ask("reload")
         await site.heard("north/oven", since=len(site.far.story))
         assert gateway.live["oven"].device.tags.ids.tolist() == before
-        assert [scan.period for source in gateway._acquirer.sources for scan in source.scans] == [0.02]
+        assert [scan.period for source in gateway.acquirer.sources for scan in source.scans] == [0.02]
 
 
 async def test_a_changed_sink_goes_on_where_it_was_and_devices_are_not_disturbed(site: Site) -> None:
@@ -249,7 +249,7 @@ async def test_reloads_at_once_are_applied_one_after_the_other(site: Site) -> No
     async with site.running() as gateway:
         await site.heard("north/oven")
         site.write(sink(), device("press"))
-        first, second = await asyncio.gather(gateway.reload(Actor("a")), gateway.reload(Actor("b")))
+        first, second = await asyncio.gather(gateway.reloads.reload(Actor("a")), gateway.reloads.reload(Actor("b")))
         await site.heard("north/press")
     assert first["changes"] == ["device press added", "device oven removed"]
     assert second["changes"] == []
@@ -374,18 +374,18 @@ async def test_a_model_is_exchanged_without_touching_devices_and_stays_while_oth
     site.write(sink(), device("oven"))
     async with site.running() as gateway:
         await site.heard("north/oven")
-        none = gateway._detection.detector
+        none = gateway.detection.detector
         site.write(sink(), device("oven"), table)
         assert (await site.ask("reload"))["changes"] == [f"model {site.path / 'm.onnx'} added"]
-        one = gateway._detection.detector
+        one = gateway.detection.detector
         assert one is not none
         await site.until(lambda: one.status(ModelStatus)[0].state == "up", "the model is loaded")
         site.write(sink(), device("oven"), device("press"), table)
         await site.ask("reload")
-        assert gateway._detection.detector is one
+        assert gateway.detection.detector is one
         save(site.path / "m.onnx", card={**CARD, "inputs": inputs, "version": "3"})
         await site.ask("reload")
-        assert gateway._detection.detector is not one
+        assert gateway.detection.detector is not one
     assert site.bench.connects == ["oven", "press"]
 
 
@@ -394,7 +394,7 @@ async def test_a_model_that_does_not_fit_is_refused_with_the_reason_and_changes_
     site.write(sink(), device("oven"))
     async with site.running() as gateway:
         await site.heard("north/oven")
-        none = gateway._detection.detector
+        none = gateway.detection.detector
         for file, key, told in (
             ("m.onnx", "devices", "are missing: add them to the device"),
             ("gone.onnx", "file", "No such file or directory"),
@@ -407,7 +407,7 @@ async def test_a_model_that_does_not_fit_is_refused_with_the_reason_and_changes_
             lines = site.config.read_text().splitlines()
             line = next(number for number, text in enumerate(lines, 1) if text.startswith(f"{key} = "))
             assert f"config.toml:{line}: model {file}: {key}: " in answer["problems"][0]
-        assert gateway._detection.detector is none
+        assert gateway.detection.detector is none
 
 
 async def test_a_model_that_did_not_fit_before_holds_up_no_other_change(site: Site) -> None:
@@ -424,10 +424,10 @@ async def test_an_event_overtakes_the_backlog(site: Site) -> None:
     site.far.down = True
     site.write(sink(more="window = 1"), device("oven"))
     async with site.running() as gateway:
-        await site.until(lambda: gateway._outbox.status().lanes["data"].accepted > 20)
+        await site.until(lambda: gateway.outbox.status().lanes["data"].accepted > 20)
         event = Event("e1", "anomaly", "raised", "oven", 1_800_000_000_000_000_000, "the oven is odd", "alarm")
-        gateway._outbox.append_event(event)
-        await gateway._outbox.written_out(25)
+        gateway.outbox.append_event(event)
+        await gateway.outbox.written_out(25)
         site.far.down = False
         place = await site.heard("north/oven/_event")
         before = [topic for topic, _ in site.far.story[:place] if topic == "north/oven"]

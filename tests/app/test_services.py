@@ -132,7 +132,7 @@ async def test_who_outlives_his_attempt_can_do_nothing_any_more(site: Site, monk
     lay(site, run="self.task = asyncio.ensure_future(self.outlive()); raise OSError('gone')")
     async with site.running(Ahead()) as gateway:
         await site.heard("north/oven")
-        kept = gateway._plugins.service("odd").kept  # type: ignore[attr-defined]
+        kept = gateway.plugins.service("odd").kept  # type: ignore[attr-defined]
         while len(kept) < 40:
             await site.heard("north/oven", since=len(site.far.story))
         assert set(kept[2:]) == {"this attempt of the service has ended"}

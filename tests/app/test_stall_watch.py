@@ -111,7 +111,7 @@ async def test_what_blocked_the_gateway_until_it_was_killed_is_left_alone_until_
             assert "blocked the whole gateway" in devices[name]["reason"]
             assert "edge-gateway reload" in devices[name]["reason"]
     async with site.running() as gateway:
-        assert (await gateway.reload(Actor("test")))["applied"]
+        assert (await gateway.reloads.reload(Actor("test")))["applied"]
         await site.heard(f"north/{name}", since=len(site.far.story))
     async with site.running():
         await site.heard(f"north/{name}", since=len(site.far.story))

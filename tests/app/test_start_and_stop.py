@@ -115,8 +115,10 @@ async def test_a_device_whose_plugin_does_not_load_is_left_out_and_the_others_ru
     with capture_logs() as logs:
         async with site.running() as gateway:
             await site.heard("north/oven")
-            (left_out,) = gateway.status().parked
-            assert (await gateway.reload(Actor("test")))["applied"], "it was left out before, so nothing gets worse"
+            (left_out,) = gateway.status.now().parked
+            assert (await gateway.reloads.reload(Actor("test")))["applied"], (
+                "it was left out before, so nothing gets worse"
+            )
     assert 'device "scale-1"' in left_out
     assert "acme_library_that_is_not_there" in left_out
     assert any(entry.get("reason") == left_out for entry in logs if entry["log_level"] == "error")
@@ -127,7 +129,7 @@ async def test_a_reload_that_would_leave_a_running_device_out_changes_nothing(si
     async with site.running() as gateway:
         (site.path / "plugins" / "scale.py").write_text("import acme_library_that_is_not_there\n")
         site.write(sink(), device("oven").replace('"lab"', '"scale"'))
-        answer = await gateway.reload(Actor("test"))
+        answer = await gateway.reloads.reload(Actor("test"))
         assert not answer["applied"]
         assert "acme_library_that_is_not_there" in answer["problems"][0]
         await site.heard("north/oven")
@@ -139,7 +141,7 @@ async def test_a_driver_whose_close_hangs_does_not_hold_up_the_stop(site: Site, 
     with capture_logs() as logs:
         async with site.running() as gateway:
             await site.until(lambda: len(list(site.bench.connects)) == 2)
-            await site.until(lambda: all(source.polls for source in gateway._acquirer.sources))
+            await site.until(lambda: all(source.polls for source in gateway.acquirer.sources))
             site.bench.closing.clear()  # for ever: the stop would not end
             site.bench.deaf = deaf
     assert sorted(site.bench.closes) == ["oven", "press"]
@@ -282,7 +284,7 @@ async def test_a_step_of_the_clock_is_told_to_people_and_far_side_and_the_polls_
         step = await site.heard("north/g1/_event", lambda body: body["kind"] == "clock")
         await site.until(lambda: any(line["action"] == "clock.step" for line in site.audit()), "in the audit trail")
         before = clock.wall_ns() / 1e9
-        wheel_s = asyncio.get_running_loop().time() - gateway._acquirer.wheel._origin
+        wheel_s = asyncio.get_running_loop().time() - gateway.acquirer.wheel._origin
         assert before - 0.1 < wheel_s < clock.wall_ns() / 1e9 + 0.1
         after = await site.heard("north/oven", since=step)
         await site.heard("north/oven", lambda body: body["ts"] % 1000 < 100, since=after)

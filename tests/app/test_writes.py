@@ -133,7 +133,7 @@ async def test_writes_go_before_waiting_reads_and_in_their_own_order(plant: Site
     async with plant.running() as gateway:
         await plant.heard("north/oven")
         (tag, *_) = gateway.live["oven"].device.tags
-        await asyncio.gather(*(gateway._acquirer.write(tag, value) for value in (20, 21, 22)))
+        await asyncio.gather(*(gateway.acquirer.write(tag, value) for value in (20, 21, 22)))
     assert plant.bench.written == [("temp", 20), ("temp", 21), ("temp", 22)]
 
 

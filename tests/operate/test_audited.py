@@ -1,7 +1,6 @@
 """What docs/audit.md promises holds for every command that changes something: without its record it is not done; what came of
 it is a second record; where the trail does not take that one, whoever asked is told."""
 
-import asyncio
 import contextlib
 import json
 from collections.abc import Callable
@@ -15,7 +14,6 @@ import pytest
 
 from gateway.alarms.alarm import Alarm, Key, Origin
 from gateway.alarms.alarms import Alarms
-from gateway.app import Gateway
 from gateway.core.clock import FakeClock
 from gateway.core.command import Actor
 from gateway.core.errors import GatewayError
@@ -25,12 +23,12 @@ from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.operate.alarms import AlarmCommands
 from gateway.operate.audit_log import AuditLog
-from gateway.operate.calls import Calls
 from gateway.operate.commands import TABLE, Commands
 from gateway.operate.dead_letters import DeadLetterCommands
 from gateway.operate.history import HistoryCommands
 from gateway.operate.models import ModelCommands
-from gateway.operate.writes import Writes, WriteSurroundings
+from gateway.operate.reload import Planned, Reloads
+from gateway.operate.writes import Calls, Writes, WriteSurroundings
 from gateway.trust.access import ALL
 from gateway.trust.audit import AuditError, AuditTrail, verify
 
@@ -76,13 +74,13 @@ class Plant:
         self.commands = Commands(
             {
                 **dict.fromkeys(TABLE, self._idle),
-                "reload": self._gateway().reload,
+                "reload": self._reloads().reload,
                 "write": Writes(road).write,
                 "call": Calls(road).call,
                 **AlarmCommands(detection, self, self.audit).commands(),  # type: ignore[arg-type]
                 **ModelCommands(detection, self.audit).commands(),  # type: ignore[arg-type]
                 **DeadLetterCommands(outbox, self.audit).commands(),
-                **HistoryCommands(outbox, self.audit, asyncio.ensure_future, list).commands(),  # type: ignore[arg-type]
+                **HistoryCommands(outbox, self.audit, None).commands(),  # type: ignore[arg-type]
             }
         )
 
@@ -102,18 +100,22 @@ class Plant:
 
         return do
 
-    def _gateway(self) -> Gateway:
-        gateway = Gateway.__new__(Gateway)
-        config = SimpleNamespace(hash="new")
-        plan = SimpleNamespace(config=config, plugins=None, changes=["device press-1 added"], unfit=set(), renewed=())
-        gateway.config = SimpleNamespace(hash="old")  # type: ignore[assignment]
-        gateway._reloading = asyncio.Lock()
-        gateway._settle = lambda: None
-        gateway._audit = self.audit
-        gateway._reloads = SimpleNamespace(plan=lambda _: plan, applied=lambda _: None)  # type: ignore[assignment]
-        gateway._stalls = SimpleNamespace(pardon=lambda: None)  # type: ignore[assignment]
-        gateway._exchange = self.does_async("reload")  # type: ignore[method-assign]
-        return gateway
+    def _reloads(self) -> Reloads:
+        old = SimpleNamespace(hash="old", plugins=[], models=[], of_kind=lambda _: [])
+        planned = Planned(SimpleNamespace(hash="new"), None, ["device press-1 added"], set(), {}, frozenset())  # type: ignore[arg-type]
+        gateway = SimpleNamespace(
+            config=old,
+            clock=self.clock,
+            audit=self.audit,
+            plugins=SimpleNamespace(
+                present=SimpleNamespace(hashes=lambda _: {}), stalls=SimpleNamespace(pardon=lambda: None)
+            ),
+            apply=self.does_async("reload"),
+            settle=lambda: None,
+        )
+        reloads = Reloads(gateway, look_up=None)  # type: ignore[arg-type]
+        reloads.plan = lambda: planned  # type: ignore[method-assign]
+        return reloads
 
     def _road(self) -> WriteSurroundings:
         tag = Tag(1, "press-1", "speed", "float64", config=SimpleNamespace(  # type: ignore[arg-type]
@@ -122,7 +124,7 @@ class Plant:
         live = LiveTable()
         self.device = Device("press-1", "lab", Tags("press-1", [tag]))
         live.define(self.device)
-        return WriteSurroundings(lambda: True, live, self, self.audit, self.emit, self.clock)  # type: ignore[arg-type]
+        return WriteSurroundings(True, live, self, self.audit, self.emit, self.clock)  # type: ignore[arg-type]
 
     def emit(self, event: Event) -> None: ...
 

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from gateway.config.model import AccessSection
+from gateway.core.clock import FakeClock
 from gateway.core.command import Actor
 from gateway.core.errors import GatewayError
+from gateway.operate.audit_log import EACH, AuditLog
 from gateway.operate.commands import TABLE, Commands
-from gateway.operate.refusals import EACH, Refusals
 from gateway.operate.socket.control import ControlServer
 from gateway.trust.access import ALL
 
@@ -72,15 +73,15 @@ async def test_the_kernel_says_in_which_groups_the_asker_is(tmp_path: Path, monk
         assert await ask("status", 7) == {"result": "done"}
 
 
-async def test_who_is_refused_stands_in_the_audit_trail_and_cannot_fill_it() -> None:
+async def test_who_is_refused_stands_in_the_audit_trail_and_cannot_fill_it(tmp_path: Path) -> None:
     told: list[tuple[str, str, dict[str, Any]]] = []
 
-    class Trail:
+    class Trail(AuditLog):
         async def record(self, action: str, who: str, **fields: Any) -> None:
             told.append((action, who, fields))
 
-    refusals = Refusals(Trail())  # type: ignore[arg-type]
-    commands = Commands(dict.fromkeys(TABLE, done), refused=refusals)
+    audit = Trail(tmp_path / "audit.jsonl", FakeClock())
+    commands = Commands(dict.fromkeys(TABLE, done), audit=audit)
     kim = Actor("kim", roles=frozenset(("viewer",)))
 
     async def ask(command: str) -> None:
@@ -95,7 +96,7 @@ async def test_who_is_refused_stands_in_the_audit_trail_and_cannot_fill_it() -> 
         ("access.refused", "kim", {"command": "reload", **expected}),
         ("access.refused", "kim", {"command": "write", **expected}),
     ]
-    at, times = refusals._since["kim", "reload"]
-    refusals._since["kim", "reload"] = at - EACH, times
+    at, times = audit._refused["kim", "reload"]
+    audit._refused["kim", "reload"] = at - EACH, times
     await ask("reload")
     assert told[-1] == ("access.refused", "kim", {"command": "reload", "roles": ["viewer"], "since_last": 99})

@@ -34,8 +34,8 @@ async def test_a_dead_device_and_a_dead_broker_are_not_unready(running: Running)
 
 async def test_a_disk_that_takes_nothing_is_not_ready(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     async with running() as plant:
-        whole = plant.gateway._outbox.status
-        monkeypatch.setattr(plant.gateway._outbox, "status", lambda: replace(whole(), disk="No space left on device"))
+        whole = plant.gateway.outbox.status
+        monkeypatch.setattr(plant.gateway.outbox, "status", lambda: replace(whole(), disk="No space left on device"))
         browser = plant.browser()
         while (answer := await browser.get("/readyz")).status == 200:
             await plant.more_is_read()

@@ -105,7 +105,7 @@ async def test_events_are_heard_and_what_was_missed_is_told(running: Running) ->
         async with listening(plant.browser(), "events") as heard:
             assert (await anext(heard)).fields["event"] == "gap"
             for number in (1, 2):
-                plant.gateway._outbox.append_event(Event(f"e{number}", "test", "raised", "oven", 0, f"line\n{number}"))
+                plant.gateway.outbox.append_event(Event(f"e{number}", "test", "raised", "oven", 0, f"line\n{number}"))
             first, second = await anext(heard), await anext(heard)
             assert (first.data["event"], second.data["message"]) == ("e1", "line\n2")
         async with listening(plant.browser(), "events", last_event_id=first.fields["id"]) as heard:
@@ -142,7 +142,7 @@ async def test_a_hundred_who_do_not_read_cost_next_to_nothing(
         for number in range(100):
             value(plant, float(number))
             await plant.more_is_read()
-        service = next(part for part in plant.gateway._services._parts.values())
+        service = next(part for part in plant.gateway.services._parts.values())
         assert service.health.state == "up"
         assert all(not each.is_closing() for each in connections)
         held = [each for each in gc.get_objects() if isinstance(each, Connection) and not each.is_out]
