@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 Tell = Callable[[str], None]
+Json = dict[str, Any]
 
 class Gateway:
     def __init__(self, a, b, c, d, e, f, g, *, tell: Tell, ask: Callable[[], int] | None = None):
@@ -18,6 +19,8 @@ class Gateway:
         self.sink.told = self.run
         self.a, self.b = 1, 2
         return {}
+
+    def end(self, said: list[Json], more: Json) -> Json: ...
 """
 
 
@@ -35,7 +38,7 @@ def test_every_figure_is_that_of_the_tree_it_is_told_of(tmp_path: Path) -> None:
     put(tmp_path, "plugins/mqtt/sink.py", "class Sink:\n" + "".join(f"    def f{i}(self): ...\n" for i in range(16)))
     put(tmp_path, "plugins/mqtt/tests/test_sink.py", "class Sink:\n    pass\n")
     found = figures(tmp_path)
-    assert [*found.values()] == ["1 (21)", "24 (17)", "1", "1", "2", "1", "1", "1", "2", "1", "33"]
+    assert [*found.values()] == ["1 (21)", "24 (17)", "1", "1", "2", "1", "1", "1", "3", "2 (3)", "36"]
 
 
 def test_an_empty_tree_has_no_gateway_and_is_counted_all_the_same(tmp_path: Path) -> None:

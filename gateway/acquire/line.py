@@ -29,7 +29,7 @@ from gateway.isolation import Isolated, Process
 from gateway.kit.suspects import TRIAL
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver, Found
-from gateway.plugin.hosts import OpenLineHost
+from gateway.plugin.hosts import Memory, OpenLineHost
 from gateway.supervise import Backoff, Deadlines, Foreign, Health, containing, keep_running
 from gateway.supervise.foreign import Opening, outcome
 from gateway.supervise.keep_running import EXPECTED, told
@@ -86,7 +86,7 @@ class Line:
         self.sources = {source.name: source for source in sources}
         self.name = sources[0].name
         self._state_dir = shared.state_dir
-        self._memory: dict[str, Any] = {}
+        self._memory: Memory = {}
         """What one connection leaves for the next."""
         self._wheel = shared.wheel
         self._deadlines = shared.deadlines

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 from uuid import uuid4
 
 from gateway.alarms.alarm import CONDITION, Alarm, Key, Origin, Said
@@ -220,14 +219,14 @@ def _raised_again(alarm: Alarm, event: DeviceEvent) -> list[str]:
 
 
 def _plain(event: DeviceEvent, kind: str, state: str) -> Event:
-    detail: dict[str, Any] = {**event.detail}
+    detail: dict[str, object] = {**event.detail}
     if event.condition is not None:
         detail = {CONDITION: event.condition.name, **detail}
     return Event(uuid4().hex, kind, state, event.device, event.t_ns, event.message, event.severity, detail)
 
 
 def _of(alarm: Alarm, state: str, event: DeviceEvent) -> Event:
-    detail: dict[str, Any] = {CONDITION: alarm.key.source, **event.detail}
+    detail: dict[str, object] = {CONDITION: alarm.key.source, **event.detail}
     if event.restated:
         detail["restated"] = True
     if state == "acknowledged" and alarm.acknowledged is not None:

@@ -52,7 +52,7 @@ class Evidence:
     expected: Floats | None
     """float32[1, T]"""
 
-    def dump(self, event: Event) -> dict[str, Any]:
+    def dump(self, event: Event) -> Mapping[str, object]:
         """As JSON values, with the event that it led to."""
         return {
             "format": FORMAT,

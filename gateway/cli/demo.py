@@ -40,9 +40,9 @@ def _directory(keep: Path | None) -> Iterator[Path]:
 
 async def _play(directory: Path, seconds: float | None, kept: bool) -> bool:
     from gateway.demo.play import Play
-    from gateway.demo.show import Screen
+    from gateway.demo.show import Show
 
     stop = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    return await Play(Screen(), stop, seconds).run(directory, kept)
+    return await Play(Show(), stop, seconds).run(directory, kept)

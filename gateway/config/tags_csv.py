@@ -1,10 +1,10 @@
 """Tags from a CSV file, as spreadsheets write it: one row a tag, the columns named as the tag's options."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -23,7 +23,7 @@ class Row:
 
     line: int
     name: str
-    options: dict[str, Any]
+    options: Mapping[str, Any]
     columns: Sequence[str]
     """All columns of the table."""
 
@@ -116,10 +116,10 @@ class _Table:
 def _kinds(model: type[BaseModel]) -> dict[str, set[str]]:
     """The JSON types that each option can have."""
     schema = model.model_json_schema()
-    return {key: set(_types(cast(dict[str, Any], entry))) for key, entry in schema["properties"].items()}
+    return {key: set(_types(entry)) for key, entry in schema["properties"].items()}
 
 
-def _types(entry: dict[str, Any]) -> Iterator[str]:
+def _types(entry: Mapping[str, Any]) -> Iterator[str]:
     if "enum" in entry and "type" not in entry:
         yield "string"
     if "type" in entry:

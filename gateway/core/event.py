@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.core.parsing import JsonObject
+
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
@@ -38,9 +40,9 @@ class Event:
     """Further JSON values, such as model, score, threshold, window."""
     contributions: Sequence[Contribution] = ()
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> JsonObject:
         """The event as a JSON object."""
-        body: dict[str, Any] = {
+        body: JsonObject = {
             "event": self.id,
             "kind": self.kind,
             "state": self.state,

@@ -12,6 +12,10 @@ from typing import Any
 
 from gateway.core.text import cleaned
 
+JsonObject = dict[str, Any]
+"""A JSON object of which nothing is known but that it is one: what a person, a plugin, a device or a file of another version
+has written. What we write ourselves has a type of its own, or is a Mapping[str, object] where nobody here reads it."""
+
 JSON_SIZE = 16 * 1024 * 1024
 """Bytes of a JSON document."""
 JSON_DEPTH = 64

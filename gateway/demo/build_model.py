@@ -10,10 +10,9 @@ give the same file, byte for byte: fitted numbers are rounded before use.
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +79,7 @@ def fit(normal: Sequence[Floats], unseen: Sequence[Floats]) -> Fit:
     return Fit(center, scale, found.inverse, float(_round(np.array(HEADROOM * highest))))
 
 
-def card(found: Fit, normal: Sequence[Floats], unseen: Sequence[Floats]) -> dict[str, Any]:
+def card(found: Fit, normal: Sequence[Floats], unseen: Sequence[Floats]) -> Mapping[str, object]:
     """The model card, see gateway.detect.models.card."""
     rows = np.concatenate(normal)
     golden = unseen[0][:WINDOW]
@@ -119,7 +118,7 @@ def card(found: Fit, normal: Sequence[Floats], unseen: Sequence[Floats]) -> dict
     }
 
 
-def onnx_model(found: Fit, model_card: dict[str, Any]) -> bytes:
+def onnx_model(found: Fit, model_card: Mapping[str, object]) -> bytes:
     """The file's bytes: graph and card."""
     from onnx import TensorProto, helper, numpy_helper
 

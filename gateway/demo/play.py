@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from gateway.core.errors import GatewayError
-from gateway.demo.observer import Observer, summary
-from gateway.demo.show import Screen
+from gateway.demo.arrivals import Arrivals, summary
+from gateway.demo.show import Show
 from gateway.demo.stage import Stage, stage, tell_coater
 from gateway.mqtt import MqttOptions, MqttSession
 
@@ -25,19 +25,19 @@ AT_MOST = 120.0
 class Play:
     """Watches at the broker, lets the fault begin and end, and sums up."""
 
-    def __init__(self, screen: Screen, stop: asyncio.Event, seconds: float | None) -> None:
+    def __init__(self, show: Show, stop: asyncio.Event, seconds: float | None) -> None:
         """`seconds`: when to end; None for at `stop`, and without a live screen once all was shown."""
-        self._screen = screen
+        self._show = show
         self._stop = stop
-        self._observer = Observer()
-        self._until_shown = seconds is None and not screen.live
+        self._arrived = Arrivals()
+        self._until_shown = seconds is None and not show.live
         self._end = time.monotonic() + (seconds or (AT_MOST if self._until_shown else math.inf))
         self._clogged = self._raised = self._cleaned = 0.0
 
     async def run(self, directory: Path, kept: bool) -> bool:
         """Play. True if values arrived, and the event too if there was time for it."""
         started = time.monotonic()
-        say = self._screen.say
+        say = self._show.say
         say("Starting a simulated coater (Modbus), a bioreactor (OPC UA), a broker, and the gateway between them …")
         async with stage(directory) as running:
             session = await self._watch(running)
@@ -46,16 +46,16 @@ class Play:
                 if running.daemon.returncode is not None:
                     raise GatewayError(f"the gateway ended: {(directory / 'gateway.log').read_text()[-2000:]}")
                 await self._act(running)
-                self._screen.values(self._observer, time.monotonic(), "Ctrl-C ends the demonstration.")
+                self._show.values(self._arrived, time.monotonic(), "Ctrl-C ends the demonstration.")
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.5):
                         await self._stop.wait()
             await session.disconnect()
-        for line in summary(self._observer, time.monotonic() - started):
+        for line in summary(self._arrived, time.monotonic() - started):
             say(line)
         if kept:
             say(f"Kept: {running.config}. Go on with: {_command()} check --config {running.config}")
-        return self._observer.values > 0 and not (self._until_shown and not self._raised)
+        return self._arrived.values > 0 and not (self._until_shown and not self._raised)
 
     async def _watch(self, running: Stage) -> MqttSession:
         session = MqttSession(
@@ -69,28 +69,28 @@ class Play:
         return session
 
     def _message(self, topic: str, payload: bytes, retained: bool) -> None:
-        event = self._observer.take(topic, payload, time.monotonic(), time.time())
+        event = self._arrived.take(topic, payload, time.monotonic(), time.time())
         if event:
-            self._screen.event(event)
+            self._show.event(event)
             if event["kind"] == "anomaly" and event["state"] == "raised":
                 self._raised = self._raised or time.monotonic()
 
     async def _act(self, running: Stage) -> None:
         now = time.monotonic()
-        first = self._observer.first_value
+        first = self._arrived.first_value
         if first and not self._clogged and now > first + FAULT_AFTER:
             self._clogged = now
-            self._screen.say("A spray nozzle of the coater begins to clog. The model is not told; it sees only values.")
+            self._show.say("A spray nozzle of the coater begins to clog. The model is not told; it sees only values.")
             await tell_coater(running, "clog")
         elif self._raised and not self._cleaned and now > self._raised + CLEAN_AFTER:
             self._cleaned = now
-            self._screen.say("The nozzle is blown free.")
+            self._show.say("The nozzle is blown free.")
             await tell_coater(running, "clean")
 
     def _is_over(self) -> bool:
         if self._stop.is_set() or time.monotonic() > self._end:
             return True
-        cleared = any(event["state"] == "cleared" for event in self._observer.events)
+        cleared = any(event["state"] == "cleared" for event in self._arrived.events)
         return self._until_shown and self._cleaned > 0 and cleared
 
 

@@ -1,8 +1,7 @@
 """What the detector says, in the words of the plant."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -32,7 +31,7 @@ class Source:
     """Its version; together with the processor's type it decides the last bit of a score."""
     cpu: str
 
-    def detail(self) -> dict[str, Any]:
+    def detail(self) -> Mapping[str, object]:
         return {
             "model": self.model,
             "model_version": self.card.version,
@@ -100,14 +99,14 @@ def settled(source: Source, device: str, t_ns: int, figures: Figures, event_id: 
     return Event(event_id, "drift", "cleared", device, t_ns, message, "advisory", detail)
 
 
-def failed(model: str, reason: str, t_ns: int, detail: dict[str, Any], device: str = "") -> Event:
+def failed(model: str, reason: str, t_ns: int, detail: Mapping[str, object], device: str = "") -> Event:
     """A model that cannot be used, or not for one device."""
     scope = f" for {device}" if device else ""
     message = f'model "{model}" cannot be used{scope}: {reason}'
     return Event(uuid4().hex, "model", "failed", device, t_ns, message, "warning", {**detail, "reason": reason})
 
 
-def next_failed(model: str, file: str, sha256: str, reason: str, t_ns: int, detail: dict[str, Any]) -> Event:
+def next_failed(model: str, file: str, sha256: str, reason: str, t_ns: int, detail: Mapping[str, object]) -> Event:
     """A next version that cannot be used; `detail`: of the active one."""
     message = f'the next version of model "{model}" cannot be used, the active one goes on: {reason}'
     candidate = {"file": file, "sha256": sha256}
@@ -115,7 +114,7 @@ def next_failed(model: str, file: str, sha256: str, reason: str, t_ns: int, deta
     return Event(uuid4().hex, "model", "candidate_failed", "", t_ns, message, "warning", detail)
 
 
-def file_changed(model: str, remark: str, t_ns: int, detail: dict[str, Any]) -> Event:
+def file_changed(model: str, remark: str, t_ns: int, detail: Mapping[str, object]) -> Event:
     """The file of the active version has been changed beside the gateway."""
     message = f'model "{model}": {remark}'
     return Event(uuid4().hex, "model", "file_changed", "", t_ns, message, "warning", {**detail, "reason": remark})

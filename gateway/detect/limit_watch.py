@@ -1,7 +1,7 @@
 """One `[[alarm]]` over the devices it watches: from broken limits to alarms, in words."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import uuid4
 
 import numpy as np
@@ -100,7 +100,7 @@ class LimitWatch:
 
     def _event(self, event_id: str, state: str, row: int, t_ns: int, value: float, message: str) -> Event:
         section = self.section
-        detail: dict[str, Any] = {
+        detail: dict[str, object] = {
             "alarm": section.name,
             "tag": section.tag,
             "condition": section.condition,

@@ -1,6 +1,6 @@
 """An `[[alarm]]` that a plugin watches: a `Watcher` of the detector around the plugin's own object."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 from uuid import uuid4
@@ -88,7 +88,7 @@ class _Host(WatchHost):
             event = self._event(begun.event, "cleared", device, message, t_ns, detail)
             self._around.alarms.cleared(self.key(device), event)
 
-    def _event(self, of: str, state: str, device: str, message: str, t_ns: int, given: dict[str, Any]) -> Event:
+    def _event(self, of: str, state: str, device: str, message: str, t_ns: int, given: Mapping[str, Any]) -> Event:
         config = self._config
         detail = {name: value for name, value in promise(given).items() if name not in _OF_EVENTS}
         detail |= {"alarm": config.name, "plugin": config.plugin, "gateway_version": self._around.gateway_version}
@@ -169,7 +169,7 @@ class PluginWatch:
 
     def status(self) -> WatchStatus:
         """See `Watcher`."""
-        facts: dict[str, Any] = {}
+        facts: dict[str, object] = {}
         if watch := self._watch:
             self._contained(lambda: facts.update(promise(watch.facts())))
         return WatchStatus(

@@ -1,9 +1,9 @@
 """A model of the configuration, while the gateway runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from gateway.alarms import Key
 from gateway.config.model import ModelSection
@@ -44,7 +44,7 @@ class RunningModel:
     owner: Owner
     watch: ModelWatcher | None = None
     failure: str = ""
-    identity: dict[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, object] = field(default_factory=dict)
     """What its events carry once the file has been read."""
     shadow: Shadow | None = None
     """The next version, if there is one."""

@@ -11,10 +11,10 @@ from gateway.core.record import Record
 _MILLISECOND = 1_000_000
 
 
-def clock_members(record: Record) -> dict[str, Any]:
+def clock_members(record: Record) -> dict[str, object]:
     """`clock`, and `corrected`: milliseconds that were added at sending, by member; and `kept`, where no disk keeps the
     record: false."""
-    said: dict[str, Any] = {"kept": False} if record.unkept else {}
+    said: dict[str, object] = {"kept": False} if record.unkept else {}
     if record.clock is ClockState.SYNCHRONISED:
         return said
     said["clock"] = record.clock.words

@@ -17,11 +17,12 @@ import gateway
 from gateway.core.errors import PluginError
 from gateway.isolation import wire
 from gateway.isolation.failures import failure
-from gateway.isolation.origin import DriverOrigin
+from gateway.isolation.origin import Setup
 from gateway.isolation.records import ship_logs
 from gateway.isolation.served import Served
 from gateway.isolation.wire import FrameKind
 from gateway.kit import Receiver
+from gateway.plugin.driver import Driver
 from gateway.supervise.event_loop import EventLoop
 
 _PR_SET_PDEATHSIG = 1
@@ -97,12 +98,11 @@ class DriverChild(Receiver):
         else:
             self.send(FrameKind.DONE, number, wire.as_json(gateway.__version__))
 
-    def _set_up(self, setup: dict[str, Any]) -> Any:
-        sys.path[:] = setup["path"]
-        ship_logs(setup["log_level"], self.send, self._loop)
-        _limit_memory(setup["memory"])
-        origin: DriverOrigin = setup["origin"]
-        return origin.load()
+    def _set_up(self, setup: Setup) -> type[Driver[Any, Any]]:
+        sys.path[:] = setup.path
+        ship_logs(setup.log_level, self.send, self._loop)
+        _limit_memory(setup.memory)
+        return setup.origin.load()
 
     def send(self, kind: FrameKind, number: int, *body: bytes) -> None:
         """Send a frame; from the loop's thread."""

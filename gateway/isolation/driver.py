@@ -10,7 +10,7 @@ from gateway.config.base import DeviceConfig
 from gateway.config.secrets import known_of, variables_of
 from gateway.core.device_event import Condition, DeviceEvent, Retained
 from gateway.core.errors import LinkError, PluginError
-from gateway.core.parsing import doubting
+from gateway.core.parsing import JsonObject, doubting
 from gateway.core.tag import Device, Tag, Tags
 from gateway.core.text import cleaned
 from gateway.isolation import wire
@@ -249,7 +249,7 @@ class doubting_process:  # noqa: N801 - a context manager that reads as a word
         self._doubting.__exit__(kind, error, trace)
 
 
-def _told(event: dict[str, Any]) -> Any:
+def _told(event: JsonObject) -> Any:
     """An event out of JSON; what its parts are is checked by who takes it."""
     if "conditions" in event:
         return Retained(event["device"], frozenset(map(str, event["conditions"])))
@@ -334,7 +334,7 @@ def isolated(
 ) -> type[Isolated]:
     """The driver's class, with each object, or all of them, in a process of their own. Raises PluginError for a class that
     no other process could load."""
-    body: dict[str, Any] = {
+    body: dict[str, object] = {
         "__module__": driver_type.__module__,
         "__qualname__": driver_type.__qualname__,
         "__doc__": driver_type.__doc__,

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,15 @@ def _files(path: str, module: str) -> Path:
             file = Path(spec.origin)
             return file.parent if file.name == "__init__.py" else file
     raise PluginError(f"{module} is in no package that is made of files")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a process is told before anything else."""
+
+    path: Sequence[str]
+    """Where Python looks for modules."""
+    origin: DriverOrigin
+    memory: int
+    """Bytes that it may take."""
+    log_level: int

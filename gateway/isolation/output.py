@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from gateway.core.parsing import JsonObject
 from gateway.core.text import cleaned
 
 _CHUNK = 64 * 1024
@@ -57,7 +58,7 @@ class Records:
         self._log = log
         self._allowance = Allowance()
 
-    def take(self, record: dict[str, Any]) -> None:
+    def take(self, record: JsonObject) -> None:
         """One record, as JSON values. Raises whatever for what is none."""
         level, event = record.pop("level", "info"), cleaned(record.pop("event", ""))
         trace = str(record.pop("exception", ""))[-_TRACE:]

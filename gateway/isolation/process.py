@@ -21,7 +21,7 @@ from gateway.core.parsing import doubting
 from gateway.core.text import cleaned
 from gateway.isolation import wire
 from gateway.isolation.failures import raised
-from gateway.isolation.origin import DriverOrigin
+from gateway.isolation.origin import DriverOrigin, Setup
 from gateway.isolation.output import Output, Records
 from gateway.isolation.wire import FrameKind
 from gateway.kit import Receiver
@@ -166,12 +166,7 @@ class Process:
                 await self._start(secrets)
             except OSError as error:
                 raise LinkError(f"no process can be started for its driver: {error.strerror or error}") from error
-        setup = {
-            "path": sys.path,
-            "origin": self._origin,
-            "memory": self._memory,
-            "log_level": structlog.get_logger().get_effective_level(),
-        }
+        setup = Setup(sys.path, self._origin, self._memory, structlog.get_logger().get_effective_level())
         try:
             async with asyncio.timeout(START):
                 version = await self.call("setup", setup)

@@ -22,7 +22,7 @@ from gateway.isolation.process import AHEAD
 from gateway.isolation.wire import FrameKind
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver
-from gateway.plugin.hosts import OpenLineHost
+from gateway.plugin.hosts import Memory, OpenLineHost
 from gateway.plugin.sound import sound
 from gateway.supervise import containing
 from gateway.supervise.foreign import place
@@ -51,7 +51,7 @@ class DriverSession:
         driver_type: type[Driver[Any, Any]],
         devices: Sequence[Device],
         state_dir: Path,
-        memory: dict[str, Any],
+        memory: Memory,
     ) -> None:
         self._number = number
         self._send = send
@@ -74,7 +74,7 @@ class DriverSession:
             with containing():
                 event = checked.told(what, {device.name for device in self.driver.devices}, time.time_ns())
             if isinstance(event, Retained):
-                body: dict[str, Any] = {"device": event.device, "conditions": sorted(event.conditions)}
+                body: Mapping[str, object] = {"device": event.device, "conditions": sorted(event.conditions)}
             else:
                 body = asdict(event)
             self._say({"what": "told", "event": body})
@@ -115,7 +115,7 @@ class Served:
         self._devices: dict[int, Device] = {}
         self._tags: dict[int, Tags] = {}
         self._sessions: dict[int, DriverSession] = {}
-        self._memory: dict[str, Any] = {}
+        self._memory: Memory = {}
         """What one connection leaves for the next; of this process."""
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._granted: dict[int, asyncio.Semaphore] = {}

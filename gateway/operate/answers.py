@@ -1,7 +1,7 @@
 """What the running gateway answers to `status`, `tags` and `read`: plain JSON values, the shapes that scripts rely on."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypedDict
 
 import numpy as np
 import structlog
@@ -17,6 +17,47 @@ from gateway.core.text import cleaned
 from gateway.status import DeviceStatus
 
 log = structlog.get_logger()
+
+
+class ReadAnswer(TypedDict):
+    """A tag as it was read now."""
+
+    device: str
+    tag: str
+    value: Any
+    """As JSON has it; null for none."""
+    unit: str
+    type: str
+    quality: str
+    good: bool
+    ts: int
+    """Source time, milliseconds since 1970."""
+    address: str
+
+
+class TagAnswer(TypedDict):
+    """A tag as it was last heard of."""
+
+    device: str
+    tag: str
+    value: Any
+    unit: str
+    type: str
+    quality: str
+    good: bool
+    ts: int | None
+    age_s: float | None
+    """Since the device last confirmed it."""
+    source_age_s: float | None
+
+
+class GuessAnswer(TypedDict):
+    """What a place of a device may mean."""
+
+    options: Mapping[str, str | int]
+    """As the configuration writes a tag that means it."""
+    value: Any
+
 
 _logged: set[tuple[str, str]] = set()
 """Devices and reasons whose traceback stands in the log."""
@@ -93,7 +134,7 @@ def missed(sources: Iterable[Source]) -> dict[str, int]:
     return {source.name: sum(scan.skipped for scan in source.scans) for source in sources}
 
 
-def tags(live: LiveDevice, clock: Clock) -> list[dict[str, Any]]:
+def tags(live: LiveDevice, clock: Clock) -> list[TagAnswer]:
     """The last value of each tag of a device, with its age since the device last confirmed it."""
     now, boot = clock.wall_ns(), clock.boot_ns()
     return [
@@ -113,10 +154,10 @@ def tags(live: LiveDevice, clock: Clock) -> list[dict[str, Any]]:
     ]
 
 
-def readings(block: Readings) -> list[dict[str, Any]]:
+def readings(block: Readings) -> list[ReadAnswer]:
     """A block that was read on request."""
     by_id = {tag.id: tag for tag in block.device.tags}
-    answer = []
+    answer: list[ReadAnswer] = []
     for row, (number, t_ns, value, quality) in enumerate(
         zip(block.tag.tolist(), block.t_ns.tolist(), block.value.tolist(), block.quality.tolist(), strict=True)
     ):

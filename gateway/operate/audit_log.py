@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,12 @@ class AuditLog:
         """Of a user and a command: when that was last recorded (the loop's time), and how often it happened since."""
 
     @asynccontextmanager
-    async def audited(self, by: Actor, action: str, **fields: Any) -> AsyncIterator[dict[str, Any]]:
+    async def audited(self, by: Actor, action: str, **fields: Any) -> AsyncIterator[dict[str, object]]:
         """What is done within is in the trail before; raises AuditError, and nothing is done, when it cannot be. What came of
         it is a second record, "<action>.result", with `result` and what was put into the dict that is handed out; where the
         trail does not take that one, it is done all the same: the log has it, and whoever asked is told."""
         await self.require(action, by.name, **fields)
-        outcome: dict[str, Any] = {}
+        outcome: dict[str, object] = {}
         try:
             yield outcome
         except asyncio.CancelledError:
@@ -60,7 +60,7 @@ class AuditLog:
             raise
         await self._result(by, action, {**fields, "result": "done", **outcome})
 
-    async def _result(self, by: Actor, action: str, fields: dict[str, Any]) -> None:
+    async def _result(self, by: Actor, action: str, fields: Mapping[str, object]) -> None:
         try:
             await self.require(f"{action}.result", by.name, **fields)
         except AuditError as error:
@@ -124,6 +124,6 @@ class AuditLog:
         await self.record("access.refused", by.name, command=command, roles=sorted(by.roles), since_last=times)
 
 
-def _log(error: AuditError, action: str, who: str, fields: dict[str, Any]) -> None:
+def _log(error: AuditError, action: str, who: str, fields: Mapping[str, object]) -> None:
     """Its own fields in one: some names, such as "event", mean something else in the log."""
     log.error(str(error), action=action, who=who, record=fields)

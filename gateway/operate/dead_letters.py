@@ -1,7 +1,6 @@
 """What people do with dead letters, by the control socket."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
@@ -20,13 +19,13 @@ class DeadLetterCommands:
         """By their names on the socket."""
         return {"dead_retry": self.retry, "dead_drop": self.drop}
 
-    async def retry(self, by: Actor, ids: Sequence[str] = (), sink: str | None = None) -> dict[str, Any]:
+    async def retry(self, by: Actor, ids: Sequence[str] = (), sink: str | None = None) -> dict[str, list[str]]:
         """Send them once more. Raises GatewayError when there are none such."""
         self._some(ids, sink)
         async with self._audit.audited(by, "outbox.dead.retry", ids=list(ids) or "all", sink=sink or "any"):
             return {"retried": await self._outbox.revive(ids, sink)}
 
-    async def drop(self, by: Actor, ids: Sequence[str] = (), sink: str | None = None) -> dict[str, Any]:
+    async def drop(self, by: Actor, ids: Sequence[str] = (), sink: str | None = None) -> dict[str, int]:
         """Keep them no longer. Raises GatewayError when there are none such."""
         names = self._some(ids, sink)
         async with self._audit.audited(by, "outbox.dead.drop", ids=list(ids) or "all", sink=sink or "any"):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from gateway.acquire.acquirer import Acquirer
 from gateway.acquire.plausible import several
@@ -25,12 +24,12 @@ class DeviceCommands:
         """By their names on the socket."""
         return {"tags": self.tags, "read": self.read, "probe": self.probe, "browse": self.browse}
 
-    async def tags(self, by: Actor, device: str | None = None) -> Iterator[dict[str, Any]]:
+    async def tags(self, by: Actor, device: str | None = None) -> Iterator[answers.TagAnswer]:
         """Last values of all tags, or of one device's."""
         chosen = [self._device(device)] if device is not None else list(self._live)
         return (row for live in chosen for row in answers.tags(live, self._clock))
 
-    async def read(self, by: Actor, device: str, tags: Sequence[str]) -> list[dict[str, Any]]:
+    async def read(self, by: Actor, device: str, tags: Sequence[str]) -> list[answers.ReadAnswer]:
         """Read tags of a device now."""
         known = {tag.name for tag in self._device(device).device.tags}
         for tag in tags:
@@ -38,7 +37,7 @@ class DeviceCommands:
                 raise GatewayError(f'device "{device}" has no tag "{tag}"; it has: {", ".join(sorted(known))}')
         return answers.readings(await self._acquirer.read(device, tags))
 
-    async def probe(self, by: Actor, device: str, address: str, count: int) -> list[list[dict[str, Any]]]:
+    async def probe(self, by: Actor, device: str, address: str, count: int) -> list[list[answers.GuessAnswer]]:
         """What stands at an address under every type and order, several times."""
         reads = await several(lambda: self._acquirer.guesses(device, address, count))
         return [[{"options": dict(guess.options), "value": guess.value} for guess in read] for read in reads]

@@ -10,7 +10,7 @@ import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from gateway.config.base import TagConfig
 from gateway.config.mistakes import did_you_mean
@@ -53,6 +53,20 @@ class WriteSurroundings:
     clock: Clock
 
 
+class WriteAnswer(TypedDict):
+    """What came of a write."""
+
+    device: str
+    tag: str
+    unit: str
+    old: Any
+    """The value before, or its quality in words."""
+    new: Value
+    read: Any
+    """What was read back; null where that was not to be had."""
+    result: str
+
+
 class Writes:
     """Guards every write. One at a time per device."""
 
@@ -61,7 +75,7 @@ class Writes:
         self._alone: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._recent: dict[str, deque[float]] = defaultdict(deque)
 
-    async def write(self, by: Actor, device: str, tag: str, value: Value, reason: str) -> dict[str, Any]:
+    async def write(self, by: Actor, device: str, tag: str, value: Value, reason: str) -> WriteAnswer:
         """Write a value in the published unit; what came of it: `result` is "confirmed", "differs" or "not confirmed".
         Raises GatewayError for what is refused, or fails."""
         live, found = self._target(device, tag)
@@ -124,7 +138,7 @@ class Writes:
             return None, f"not confirmed: it was read back as {row['quality']}"
         return row["value"], "confirmed" if about(row["value"], wanted, tag.config) else "differs"
 
-    def _tell(self, who: str, tag: Tag, said: dict[str, Any]) -> None:
+    def _tell(self, who: str, tag: Tag, said: Mapping[str, object]) -> None:
         """The result, to the far side. The device has it by now, whatever becomes of this."""
         now = self._around.clock.wall_ns()
         message = (
@@ -133,6 +147,22 @@ class Writes:
         severity = "info" if said["result"] == "confirmed" else "warning"
         detail = {"tag": tag.name, "who": who, **said}
         self._around.emit(Event(f"write-{now}", "write", "done", tag.device, now, message, severity, detail))
+
+
+class ResultAnswer(TypedDict):
+    """One result of a method."""
+
+    name: str
+    value: Any
+
+
+class CallAnswer(TypedDict):
+    """What came of a call."""
+
+    device: str
+    object: str
+    method: str
+    results: list[ResultAnswer]
 
 
 class Calls:
@@ -144,7 +174,7 @@ class Calls:
 
     async def call(
         self, by: Actor, device: str, target: str, method: str, arguments: Sequence[Any], reason: str
-    ) -> dict[str, Any]:
+    ) -> CallAnswer:
         """Call a method of an object of a device; its results as JSON values. Raises GatewayError for what is refused, or
         fails."""
         check_allowed(self._around.devices.methods(device), device, target, method)
@@ -157,12 +187,12 @@ class Calls:
             except GatewayError as error:
                 self._tell(by.name, device, {**said, "result": f"failed: {error}"})
                 raise
-            given = [{"name": name, "value": value} for name, value in results]
+            given: list[ResultAnswer] = [{"name": name, "value": value} for name, value in results]
             outcome["results"] = given
             self._tell(by.name, device, {**said, "result": "done", "results": given})
         return {"device": device, "object": target, "method": method, "results": given}
 
-    def _tell(self, who: str, device: str, said: dict[str, Any]) -> None:
+    def _tell(self, who: str, device: str, said: Mapping[str, Any]) -> None:
         """The result, to the far side. It is done by now, whatever becomes of this."""
         now = self._around.clock.wall_ns()
         arguments = ", ".join(map(str, said["arguments"]))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gateway.core.device_event import Condition, DeviceEvent, Retained, Told
 from gateway.core.errors import PluginError
+from gateway.core.parsing import JsonObject
 from gateway.core.quality import BAD_OUT_OF_RANGE, UNCERTAIN
 from gateway.core.readings import NO_EXACT, Exact, Readings
 from gateway.core.tag import VALUE_TYPES, Device, Tag
@@ -153,7 +154,7 @@ def _fact(value: object) -> str | float:
     return cleaned(value)
 
 
-def promise(found: Mapping[str, Any]) -> dict[str, Any]:
+def promise(found: Mapping[str, Any]) -> JsonObject:
     """What a sink tells of its connection."""
     return {cleaned(name): sound(value) for name, value in list(found.items())[:LINES]}
 

@@ -19,16 +19,19 @@ from gateway.places.state_dir import state_dir as by_rule
 from gateway.plugin.people import People
 from gateway.status import GatewayStatus
 
+Memory = dict[str, Any]
+"""What one connection leaves for the next, by names of the plugin's own: any objects, in this process alone."""
+
 
 class LineHost:
     """What a driver may ask of the gateway. This one is of no gateway, for a driver that is used by itself: nobody hears
     what it says."""
 
-    def __init__(self, name: str = "", state_dir: Path | None = None, memory: dict[str, Any] | None = None) -> None:
+    def __init__(self, name: str = "", state_dir: Path | None = None, memory: Memory | None = None) -> None:
         """`name`: of the line's first device."""
         self.state_dir = state_dir or by_rule(None, None)
         """The gateway's folder, which outlives it; a driver keeps files in a folder of its own there."""
-        self.memory: dict[str, Any] = {} if memory is None else memory
+        self.memory: Memory = {} if memory is None else memory
         """What one connection of the line leaves for the next; empty when the gateway starts, and whenever the line is
         another one after a reload."""
         self.log: structlog.stdlib.BoundLogger = structlog.get_logger().bind(device=name)
@@ -73,7 +76,7 @@ class OpenLineHost(LineHost):
     """Of one connection. A driver may call it from any thread; what it says after `leave` is not heard."""
 
     def __init__(
-        self, listener: Listener, name: str, state_dir: Path | None = None, memory: dict[str, Any] | None = None
+        self, listener: Listener, name: str, state_dir: Path | None = None, memory: Memory | None = None
     ) -> None:
         super().__init__(name, state_dir, memory)
         self._listener: Listener | None = listener
@@ -133,7 +136,7 @@ class SinkHost(Protocol):
 
     version: str
     context: Context
-    memory: dict[str, Any]
+    memory: Memory
     """What one connection of this sink leaves for the next; empty when the gateway starts."""
 
     def acknowledged(self, records: Iterable[Record]) -> None:

@@ -1,14 +1,42 @@
 """The table of commands as an OpenAPI document (3.1), for whoever writes a client."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
 
 from gateway.core.arguments import Argument
 from gateway.core.command import VIEWER, Declared
 
 BASE = "/api/v1"
+Written = Mapping[str, object]
+"""A part of the document that nobody here reads again."""
 LIMIT, LONGEST = 1000, 100_000
 """Entries of a list that come at once: when nobody says how many, and at most."""
+
+Parameter = TypedDict("Parameter", {"name": str, "in": str, "required": bool, "schema": Written})
+"""What a query may say."""
+
+
+class Operation(TypedDict):
+    """What one method of one path does."""
+
+    operationId: str
+    summary: str
+    description: str
+    responses: Mapping[str, Written]
+    parameters: Sequence[Written | Parameter]
+    requestBody: NotRequired[Written]
+
+
+class Document(TypedDict):
+    """All of it."""
+
+    openapi: str
+    info: Written
+    servers: Sequence[Written]
+    security: Sequence[Written]
+    paths: Mapping[str, Mapping[str, Operation]]
+    components: Mapping[str, Written]
+
 
 _PROBLEM = {
     "type": "object",
@@ -44,7 +72,7 @@ def method_of(declared: Declared) -> str:
     return "get" if declared.role == VIEWER and not declared.audited else "post"
 
 
-def document(table: Mapping[str, Declared], gateway: str, version: str) -> dict[str, Any]:
+def document(table: Mapping[str, Declared], gateway: str, version: str) -> Document:
     """All commands of a table."""
     return {
         "openapi": "3.1.0",
@@ -76,22 +104,22 @@ def document(table: Mapping[str, Declared], gateway: str, version: str) -> dict[
     }  # fmt: skip
 
 
-def _operation(name: str, declared: Declared) -> dict[str, Any]:
-    answers: dict[str, Any] = {status: {"$ref": f"#/components/responses/{status}"} for status in _ANSWERS}
+def _operation(name: str, declared: Declared) -> Operation:
+    answers: dict[str, Written] = {status: {"$ref": f"#/components/responses/{status}"} for status in _ANSWERS}
     answers["200"] = {
         "description": "Done.",
         "content": {"application/json": {"schema": {}}, "text/csv": {"schema": {"type": "string"}}},
     }
-    operation: dict[str, Any] = {
+    operation: Operation = {
         "operationId": name.replace(".", "_"),
         "summary": declared.does or name,
         "description": f"Needs the role {declared.role}." + (" It is in the audit trail." if declared.audited else ""),
         "responses": answers,
+        "parameters": _PAGING,
     }
     if method_of(declared) == "get":
         operation["parameters"] = [*(_parameter(*each) for each in declared.arguments.items()), *_PAGING]
     else:
-        operation["parameters"] = _PAGING
         operation["requestBody"] = {
             "required": any(argument.needed for argument in declared.arguments.values()),
             "content": {"application/json": {"schema": _body(declared.arguments)}},
@@ -99,7 +127,7 @@ def _operation(name: str, declared: Declared) -> dict[str, Any]:
     return operation
 
 
-def _parameter(name: str, argument: Argument) -> dict[str, Any]:
+def _parameter(name: str, argument: Argument) -> Parameter:
     return {"name": name, "in": "query", "required": argument.needed, "schema": _without_null(argument.schema)}
 
 
@@ -109,7 +137,7 @@ def _without_null(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     return some[0] if some else schema
 
 
-def _body(arguments: Mapping[str, Argument]) -> dict[str, Any]:
+def _body(arguments: Mapping[str, Argument]) -> Written:
     return {
         "type": "object",
         "properties": {name: argument.schema for name, argument in arguments.items()},

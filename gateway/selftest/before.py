@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from gateway.core.record import Lane
 from gateway.outbox import Outbox, Reader
@@ -27,7 +26,7 @@ RECORDS = 40
 LIVES = 3
 _ACKNOWLEDGED = 15
 SINK = "prompt"
-SECTION: dict[str, Any] = {"keep": 1e9, "ballast": 4096}
+SECTION: dict[str, float] = {"keep": 1e9, "ballast": 4096}
 """Of the log that is damaged: no file of it goes."""
 
 

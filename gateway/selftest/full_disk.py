@@ -4,16 +4,15 @@ import asyncio
 import resource
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import Reader
 from gateway.outbox.format import IntervalSet
 from gateway.selftest.check import Check, Progress
 from gateway.selftest.logs import ROWS, bind, block, event, number_of, opened
-from gateway.selftest.process import answer
+from gateway.selftest.process import AccountsSaid, BalanceSaid, SaidLine, answer
 from gateway.status import rendered
 
 _RECORDS = 10_000
@@ -52,20 +51,21 @@ def full(directory: Path, progress: Progress) -> Check:
     return check.done()
 
 
-def _judge_full(check: Check, said: Mapping[str, Any]) -> None:
+def _judge_full(check: Check, said: SaidLine) -> None:
+    found = said["accounts"]
     check.figures = {
         "records offered": said["offered"],
-        "delivered": said["delivered"],
-        "given up, oldest first": said["given_up"],
+        "delivered": found["delivered"],
+        "given up, oldest first": found["given_up"],
         "not accepted": said["turned_away"] // ROWS,
-        "loss records": said["losses"],
+        "loss records": found["losses"],
     }
-    check.expect(said["given_up"] > 0, "nothing was given up: the check proves nothing here")
-    check.expect(not said["unnamed"], f"{said['unnamed']} records are gone, and no loss record names them")
-    check.expect(said["oldest_first"], "newer records were given up before older ones")
-    check.expect(said["events"], "an event was given up before readings were")
-    accepted = (said["delivered"] + said["given_up"]) * ROWS
-    _balanced(check, said["balance"], accepted)
+    check.expect(found["given_up"] > 0, "nothing was given up: the check proves nothing here")
+    check.expect(not found["unnamed"], f"{found['unnamed']} records are gone, and no loss record names them")
+    check.expect(found["oldest_first"], "newer records were given up before older ones")
+    check.expect(found["events"], "an event was given up before readings were")
+    accepted = (found["delivered"] + found["given_up"]) * ROWS
+    _balanced(check, found["balance"], accepted)
     check.expect(
         accepted + said["turned_away"] == said["offered"] * ROWS,
         "accepted and not accepted do not add up to what was offered",
@@ -78,7 +78,7 @@ def _may_mount(mount: list[str]) -> bool:
     return subprocess.run([*mount, "true"], capture_output=True, check=False).returncode == 0
 
 
-def _told(check: Check, arguments: list[str], directory: Path, before: Sequence[str] = ()) -> dict[str, Any] | None:
+def _told(check: Check, arguments: list[str], directory: Path, before: Sequence[str] = ()) -> SaidLine | None:
     told = answer(arguments, directory, _DEADLINE, before)
     if isinstance(told, str):
         check.fail(told)
@@ -86,7 +86,7 @@ def _told(check: Check, arguments: list[str], directory: Path, before: Sequence[
     return told[-1]
 
 
-def _balanced(check: Check, balance: Mapping[str, Any], accepted: int) -> None:
+def _balanced(check: Check, balance: BalanceSaid, accepted: int) -> None:
     said = balance["acknowledged"] + balance["pending"] + sum(balance["dropped"].values())
     check.expect(balance["accepted"] == accepted, f"accepted: {balance['accepted']} readings, and should be {accepted}")
     check.expect(said == balance["accepted"], f"the balance does not add up: {balance}")
@@ -95,7 +95,7 @@ def _balanced(check: Check, balance: Mapping[str, Any], accepted: int) -> None:
 # In the child:
 
 
-async def run_into_quota(directory: Path, records: int) -> dict[str, Any]:
+async def run_into_quota(directory: Path, records: int) -> SaidLine:
     """Offer records, in the middle of it to files that may not grow by a byte; then lift that, and take all of them."""
     async with opened(directory) as outbox:
         device, reader = bind(outbox), outbox.reader("prompt", "strict")
@@ -117,7 +117,7 @@ async def run_into_quota(directory: Path, records: int) -> dict[str, Any]:
     }
 
 
-async def fill_up(directory: Path, records: int) -> dict[str, Any]:
+async def fill_up(directory: Path, records: int) -> SaidLine:
     """Offer more than the disk holds while the sink takes nothing, then take what is left."""
     async with opened(directory) as outbox:
         device, reader = bind(outbox), outbox.reader("prompt", "strict")
@@ -126,10 +126,14 @@ async def fill_up(directory: Path, records: int) -> dict[str, Any]:
         await _offer(range(records), lambda number: outbox.append(block(device, number)))
         await outbox.written_out(60)
         taken = await _take_all(reader)
-        return {"offered": records, "turned_away": outbox.status().room.not_accepted, **_accounts(taken, reader)}
+        return {
+            "offered": records,
+            "turned_away": outbox.status().room.not_accepted,
+            "accounts": _accounts(taken, reader),
+        }
 
 
-def _accounts(taken: list[Record], reader: Reader) -> dict[str, Any]:
+def _accounts(taken: list[Record], reader: Reader) -> AccountsSaid:
     data = [record for record in taken if record.kind is Kind.READINGS]
     losses = [record.body for record in taken if record.kind is Kind.LOSS and record.body is not None]
     named = IntervalSet()

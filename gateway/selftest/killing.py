@@ -2,9 +2,8 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
@@ -13,7 +12,7 @@ from gateway.outbox.inspect import LogFiles, verify, verify_receipts
 from gateway.outbox.receipts import kept
 from gateway.selftest.check import Check, Progress
 from gateway.selftest.logs import CLOCK, ROWS, SINKS
-from gateway.selftest.process import STARTED, Child, answer, child
+from gateway.selftest.process import STARTED, BalanceSaid, Child, SaidLine, answer, child
 from gateway.selftest.runs import Named
 
 _SHORT_LIFE = (0.005, 0.25)
@@ -36,9 +35,9 @@ class Ledger:
         self.delivered = {sink: {lane.word: IntervalSet() for lane in Lane} for sink in SINKS}
         """Values that the sink has acknowledged."""
         self.logs: set[str] = set()
-        self.balances: dict[str, Any] = {}
+        self.balances: Mapping[str, Mapping[str, BalanceSaid]] = {}
 
-    def take(self, said: dict[str, Any]) -> None:
+    def take(self, said: SaidLine) -> None:
         """Take one line."""
         if "started" in said:
             self.logs.add(said["started"])
@@ -69,10 +68,10 @@ class Ledger:
         check.add("accepted records lost", lost)
         if lost:
             check.fail(f"{sink}: {lost} accepted records of lane {lane.word} are gone: {missing[:5]}", lost)
-        balance = self.balances.get(sink, {}).get(lane.word, {})
+        balance = self.balances.get(sink, {}).get(lane.word)
         accepted = self.named[lane.word].count * (ROWS if lane is Lane.DATA else 1)
         expected = {"accepted": accepted, "acknowledged": accepted, "pending": 0, "dropped": {}}
-        said = {key: balance.get(key) for key in expected}
+        said = {key: balance and balance.get(key) for key in expected}
         check.add("balances exact to the reading", said == expected)
         check.expect(said == expected, f"{sink}: the balance of lane {lane.word} is {said}, and should be {expected}")
 
@@ -116,7 +115,7 @@ def _what_was_wrong(running: Child, ended: bool) -> str:
     return f"the process did not get as far as wanted within {STARTED:g} s"
 
 
-def _accepted(said: Sequence[dict[str, Any]]) -> int:
+def _accepted(said: Sequence[SaidLine]) -> int:
     """One above the greatest value that a sink was handed."""
     return max((value + count for each in said for _, value, count in each.get("got", {}).get("data", ())), default=0)
 

@@ -4,10 +4,58 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
+
+from gateway.selftest.runs import Run
+
+
+class BalanceSaid(TypedDict):
+    """A lane of a sink, in readings (`gateway.status.Balance`)."""
+
+    accepted: int
+    acknowledged: int
+    pending: int
+    dropped: Mapping[str, int]
+
+
+class AccountsSaid(TypedDict):
+    """What came out of a disk that was full, in records, and the balance."""
+
+    delivered: int
+    given_up: int
+    losses: int
+    unnamed: int
+    oldest_first: bool
+    events: bool
+    """Whether each of them is there."""
+    balance: BalanceSaid
+
+
+class SaidLine(TypedDict, total=False):
+    """One line of a child; each says some of it."""
+
+    opening: bool
+    started: str
+    """The log's id."""
+    sink: str
+    got: Mapping[str, Sequence[Run]]
+    """What this sink was handed, by lane; and what it has acknowledged."""
+    done: Mapping[str, Sequence[Run]]
+    balances: Mapping[str, Mapping[str, BalanceSaid]]
+    """By sink and lane."""
+    records: int
+    """Of a disk that refused writes for a while: how many were offered."""
+    refused: bool
+    complete: bool
+    balance: BalanceSaid
+    offered: int
+    """Of a full disk."""
+    turned_away: int
+    accounts: AccountsSaid
+
 
 CHILD = [sys.executable, "-m", "gateway.selftest.child"]
 STARTED = 300.0
@@ -22,11 +70,11 @@ class Child:
         self._said = said
         self._errors = errors
 
-    def heard(self) -> list[dict[str, Any]]:
+    def heard(self) -> list[SaidLine]:
         """What it has said so far; the line that a kill has cut is none."""
         return [json.loads(line) for line in self._said.read_bytes().split(b"\n")[:-1]]
 
-    def wait_until(self, enough: Callable[[list[dict[str, Any]]], bool]) -> bool:
+    def wait_until(self, enough: Callable[[list[SaidLine]], bool]) -> bool:
         """Whether what it has said was enough before it ended, or time was up."""
         end = time.monotonic() + STARTED
         while not enough(self.heard()):
@@ -66,7 +114,7 @@ def child(arguments: Sequence[str], directory: Path, before: Sequence[str] = ())
 
 def answer(
     arguments: Sequence[str], directory: Path, timeout: float, before: Sequence[str] = ()
-) -> list[dict[str, Any]] | str:
+) -> list[SaidLine] | str:
     """All that a child says until it ends by itself; a sentence if it does not, or ends with an error."""
     with child(arguments, directory, before) as running:
         try:

@@ -1,7 +1,7 @@
 """A start of a log and another one after it, and what they give back."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import Outbox, Reader
 from gateway.outbox.format import IntervalSet
 from gateway.selftest.logs import bind, block, opened
-from gateway.status import rendered
+from gateway.status import Balance
 
 AFTER = 1_000_000
 """Value of the first record that is appended after the start."""
@@ -26,9 +26,9 @@ class Restart:
     """All that the sink was given, new records with it; it has acknowledged all of them."""
     named: dict[Lane, IntervalSet]
     """Numbers that losses and skips name."""
-    opening: dict[Lane, dict[str, Any]]
+    opening: Mapping[Lane, Balance]
     """The sink's balance right after the start."""
-    closing: dict[Lane, dict[str, Any]]
+    closing: Mapping[Lane, Balance]
     """The same at the end."""
 
     def imbalance(self, rows: int) -> Iterator[str]:
@@ -36,12 +36,12 @@ class Restart:
         for lane in Lane:
             first, last = self.opening[lane], self.closing[lane]
             given = sum(rows if record.kind is Kind.READINGS else 1 for record in self.delivered if record.lane is lane)
-            if last["pending"]:
-                yield f"{lane.word}: {last['pending']} readings are said to wait, and nothing is left"
-            if last["acknowledged"] - first["acknowledged"] != given:
-                said = f"{last['acknowledged']} - {first['acknowledged']}"
+            if last.pending:
+                yield f"{lane.word}: {last.pending} readings are said to wait, and nothing is left"
+            if last.acknowledged - first.acknowledged != given:
+                said = f"{last.acknowledged} - {first.acknowledged}"
                 yield f"{lane.word}: {given} readings were acknowledged, and {said} are said"
-            if last["accepted"] != last["acknowledged"] + sum(last["dropped"].values()):
+            if last.accepted != last.acknowledged + sum(last.dropped.values()):
                 yield f"{lane.word}: the balance does not add up: {last}"
 
 
@@ -61,8 +61,8 @@ async def restarted(directory: Path, sink: str, **section: Any) -> Restart:
         return Restart(outbox.log_id, delivered, _named(delivered), opening, _balances(reader))
 
 
-def _balances(reader: Reader) -> dict[Lane, dict[str, Any]]:
-    lanes = rendered(reader.status().lanes)
+def _balances(reader: Reader) -> Mapping[Lane, Balance]:
+    lanes = reader.status().lanes
     return {lane: lanes[lane.word] for lane in Lane}
 
 

@@ -2,10 +2,9 @@
 
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gateway.core.amounts import format_duration
 from gateway.selftest.check import Check, Progress
@@ -32,7 +31,7 @@ class Report:
     def passed(self) -> bool:
         return all(check.passed for check in self.checks)
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> Mapping[str, object]:
         """As JSON."""
         names = ("name", "passed", "figures", "failed", "failures", "note", "seconds")
         checks = [{name: getattr(check, name) for name in names} for check in self.checks]

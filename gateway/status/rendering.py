@@ -5,6 +5,8 @@ from dataclasses import Field, fields, is_dataclass
 from functools import cache
 from typing import Any
 
+from gateway.core.parsing import JsonObject
+
 FLAT = {"flat": True}
 """Metadata of a field whose own members stand among those of what it belongs to; None has none."""
 IF_ANY = {"if any": True}
@@ -15,7 +17,7 @@ def rendered(status: Any) -> Any:
     """The status as JSON values, its members in the order of the fields. A field called `from_`, since Python keeps the word,
     is the member `from`."""
     if is_dataclass(status) and not isinstance(status, type):
-        members: dict[str, Any] = {}
+        members: JsonObject = {}
         for name, each in _members(type(status)):
             value = getattr(status, each.name)
             if value is None and each.metadata:

@@ -84,7 +84,7 @@ def _record(device: Device, seq: int, kind: Kind) -> Record:
     )
 
 
-def _body(device: Device, seq: int, wall_ns: int) -> dict[str, Any]:
+def _body(device: Device, seq: int, wall_ns: int) -> Mapping[str, object]:
     return {
         "event": f"event-{seq}",
         "kind": "anomaly",

@@ -364,7 +364,7 @@ def _fits(value: Value, type_: str) -> bool:
     return value == int(value) and int(bounds.min) <= value <= int(bounds.max)
 
 
-def _about(values: Mapping[str, Value]) -> dict[str, Any]:
+def _about(values: Mapping[str, Value]) -> dict[str, object]:
     """The values, floats as nearly as a float32 can hold them."""
     return {name: pytest.approx(value) if isinstance(value, float) else value for name, value in values.items()}
 

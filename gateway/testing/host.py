@@ -10,10 +10,11 @@ import numpy as np
 
 from gateway.core.context import Context
 from gateway.core.device_event import Told
+from gateway.core.parsing import JsonObject
 from gateway.core.readings import Readings
 from gateway.core.record import Record
 from gateway.core.tag import Device
-from gateway.plugin.hosts import Encoder, LineHost, Message
+from gateway.plugin.hosts import Encoder, LineHost, Memory, Message
 
 
 class FakeLineHost(LineHost):
@@ -41,12 +42,12 @@ class FakeSinkHost:
     gateway: str = "gateway-1"
     version: str = "0"
     context: Context = field(default_factory=Context)
-    memory: dict[str, Any] = field(default_factory=dict)
+    memory: Memory = field(default_factory=dict)
     taken: list[str] = field(default_factory=list)
     """Ids of acknowledged records, in the order of their acknowledgement."""
     refusals: list[tuple[str, str, bool]] = field(default_factory=list)
     """Id, reason and finality of refused records."""
-    requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    requests: list[tuple[str, JsonObject]] = field(default_factory=list)
     """Commands that the far side wants done, with their arguments."""
     answer: Any = None
     """What each of them brings; a GatewayError is raised."""

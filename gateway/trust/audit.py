@@ -15,7 +15,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ class AuditTrail:
                         return bool(record["n"] > self._end.n)
         return False
 
-    def _add(self, file: "_File", fields: dict[str, Any]) -> None:
+    def _add(self, file: "_File", fields: Mapping[str, object]) -> None:
         with doubting(lambda reason: AuditError(f"this cannot be written into the audit trail: {reason}")):
             line, end = seal({**_now(self._clock), **fields}, self._end)
         if file.size and file.size + len(line) > self._part_size:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.core.parsing import doubting, parse_json
+from gateway.core.parsing import JsonObject, doubting, parse_json
 
 LONGEST = 4 * 1024 * 1024
 """Bytes of a record's line."""
@@ -64,7 +64,7 @@ def _cut(value: Any) -> Any:
     return {key: _cut(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
-def read(line: bytes) -> dict[str, Any]:
+def read(line: bytes) -> JsonObject:
     """The record in a line, proven to be as it was written. Raises BrokenRecordError."""
     if not line.endswith(b"\n"):
         raise BrokenRecordError("the line is incomplete")

@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from gateway.core.parsing import JsonObject
 from gateway.places.regular import open_regular, read_regular
 from gateway.trust.chain import LONGEST, BrokenRecordError, Head, head, read
 
@@ -129,9 +130,9 @@ def set_aside(path: Path, number: int, torn: bytes) -> Path:
     return aside
 
 
-def tail(path: Path, count: int) -> list[dict[str, Any]]:
+def tail(path: Path, count: int) -> list[JsonObject]:
     """The last records, oldest first; in place of a broken line {"broken": why and what}. Raises OSError."""
-    records: list[dict[str, Any]] = []
+    records: list[JsonObject] = []
     for part in reversed(parts(path) or [path]):
         for line in lines_backwards(part):
             if len(records) >= count:
@@ -140,7 +141,7 @@ def tail(path: Path, count: int) -> list[dict[str, Any]]:
     return records[::-1]
 
 
-def _shown(line: bytes) -> dict[str, Any]:
+def _shown(line: bytes) -> JsonObject:
     try:
         return read(line)
     except BrokenRecordError as error:

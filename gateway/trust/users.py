@@ -14,13 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.core.errors import GatewayError
-from gateway.core.parsing import doubting, parse_json
+from gateway.core.parsing import JsonObject, doubting, parse_json
 from gateway.places.regular import read_regular
 from gateway.trust.access import ALL
 from gateway.trust.files import sync_directory
+
+V = TypeVar("V")
 
 FORMAT = 1
 SIZE = 1024 * 1024
@@ -145,8 +147,8 @@ def _read(path: Path) -> Users:
             body = parse_json(data, size=SIZE, depth=8)
             if body["format"] != FORMAT:
                 raise UsersError(f"it has format {body['format']}")
-            users = [_user(each) for each in body["users"]]
-            tokens = [_token(each) for each in body["tokens"]]
+            users = [_user(_Entry(each)) for each in body["users"]]
+            tokens = [_token(_Entry(each)) for each in body["tokens"]]
     except FileNotFoundError:
         return Users()
     except OSError as error:
@@ -156,29 +158,48 @@ def _read(path: Path) -> Users:
     return Users({user.name: user for user in users}, {token.id: token for token in tokens})
 
 
-def _user(entry: dict[str, Any]) -> User:
-    _must(NAME.fullmatch(entry["name"]), "a name is none")
-    _must(type(entry["disabled"]) is bool, "disabled must be true or false")
-    return User(entry["name"], _roles(entry), _text(entry, "password"), entry["disabled"], _text(entry, "serial"))
+class _Entry:
+    """One object of the file; each member is looked at before it is believed. Raises UsersError, and what an object raises
+    that has no such member."""
+
+    def __init__(self, members: JsonObject) -> None:
+        self._members = members
+
+    def text(self, key: str) -> str:
+        return self._of(str, key, "a text")
+
+    def number(self, key: str) -> int:
+        return self._of(int, key, "a whole number")
+
+    def flag(self, key: str) -> bool:
+        return self._of(bool, key, "true or false")
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        found = tuple(self._members[key])
+        _must(all(isinstance(each, str) for each in found), f"{key} must be texts")
+        return found
+
+    def roles(self) -> tuple[str, ...]:
+        found = self.texts("roles")
+        _must(set(found) <= ALL, "a role is none")
+        return found
+
+    def _of(self, kind: type[V], key: str, words: str) -> V:
+        value = self._members[key]
+        if type(value) is not kind:  # true is an int, too
+            raise UsersError(f"{key} must be {words}")
+        return value
 
 
-def _token(entry: dict[str, Any]) -> Token:
-    _must(type(entry["until"]) is int, "until must be a whole number")
-    commands = tuple(entry["commands"])
-    _must(all(isinstance(each, str) for each in commands), "commands must be names")
-    texts = _text(entry, "id"), _text(entry, "user"), _roles(entry), _text(entry, "hash")
-    return Token(*texts, entry["until"], commands)
+def _user(entry: _Entry) -> User:
+    name = entry.text("name")
+    _must(NAME.fullmatch(name), "a name is none")
+    return User(name, entry.roles(), entry.text("password"), entry.flag("disabled"), entry.text("serial"))
 
 
-def _roles(entry: dict[str, Any]) -> tuple[str, ...]:
-    roles = tuple(entry["roles"])
-    _must(set(roles) <= ALL, "a role is none")
-    return roles
-
-
-def _text(entry: dict[str, Any], key: str) -> str:
-    _must(isinstance(entry[key], str), f"{key} must be a text")
-    return str(entry[key])
+def _token(entry: _Entry) -> Token:
+    texts = entry.text("id"), entry.text("user"), entry.roles(), entry.text("hash")
+    return Token(*texts, entry.number("until"), entry.texts("commands"))
 
 
 def _must(holds: Any, otherwise: str) -> None:

@@ -18,7 +18,7 @@ from gateway.config.base import Section
 from gateway.config.model import Config
 from gateway.core.clock import SystemClock
 from gateway.core.errors import LinkError
-from gateway.operate.answers import readings
+from gateway.operate.answers import ReadAnswer, readings
 from gateway.plugin.discovery import Plugins
 from gateway.publish.probe import probe as probe_sink
 
@@ -79,7 +79,7 @@ async def _part(line: asyncio.Task[dict[str, Result]], name: str) -> Result:
     return (await asyncio.shield(line))[name]
 
 
-def _tags(answer: Answer) -> list[dict[str, Any]]:
+def _tags(answer: Answer) -> Sequence[ReadAnswer]:
     return readings(answer.readings) if answer.readings is not None else []
 
 

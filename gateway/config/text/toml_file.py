@@ -1,7 +1,7 @@
 """Reads a TOML file, and says in plain words what is wrong with one that is none."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ _SECRET_KEY = re.compile(r"pass|secret|token|key", re.IGNORECASE)
 _PAIR = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=\s*([^#]*)")
 
 
-def read_toml(path: Path) -> tuple[dict[str, Any], str, bytes]:
+def read_toml(path: Path) -> tuple[Mapping[str, Any], str, bytes]:
     """The table, the text and the bytes of a file. Raises ConfigError when it is missing, unreadable or not TOML."""
     data = read_bytes(path)
     try:

@@ -158,7 +158,7 @@ def _unseen(means: Means, ends: NDArray[np.intp]) -> tuple[Floats, NDArray[np.in
     return np.concatenate(views), np.concatenate(places)
 
 
-def _golden(content: bytes, card: Mapping[str, Any], rows: Floats, ends: NDArray[np.intp]) -> dict[str, Any]:
+def _golden(content: bytes, card: Mapping[str, Any], rows: Floats, ends: NDArray[np.intp]) -> Mapping[str, object]:
     """A window of the training data, its tags moved off in turns up and down, and what the graph says of it."""
     last = int(ends[len(ends) // 2])
     off = 3 * rows.std(axis=0) * (-1.0) ** np.arange(rows.shape[1])
@@ -168,7 +168,7 @@ def _golden(content: bytes, card: Mapping[str, Any], rows: Floats, ends: NDArray
     return {"window": window.tolist(), "score": float(score)}
 
 
-def _card(order: Order, table: Table, found: Cells, tags: Sequence[str], rate: float) -> dict[str, Any]:
+def _card(order: Order, table: Table, found: Cells, tags: Sequence[str], rate: float) -> dict[str, object]:
     rows = found.rows.astype(np.float64)
     cuts = np.quantile(rows, np.arange(1, CUTS + 1) / (CUTS + 1), axis=0)
     return {

@@ -6,10 +6,10 @@ import re
 import resource
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from gateway.detect.models.card import parse_card
 from gateway.detect.models.onnx_file import MAX_SIZE, ModelError, parse_onnx
@@ -38,7 +38,7 @@ def main() -> None:
     sys.stdout.write(json.dumps(_answer(assets)))
 
 
-def _answer(assets: int) -> dict[str, Any]:
+def _answer(assets: int) -> Mapping[str, object]:
     try:
         verdict = judge(sys.stdin.buffer.read(MAX_SIZE + 1), assets)
     except ModelError as error:

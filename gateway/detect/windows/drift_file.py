@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import structlog
 from numpy.lib import format as npy
+from numpy.typing import NDArray
 
 from gateway.core.parsing import doubting
 from gateway.detect.windows.drift import Counts
@@ -77,7 +78,7 @@ def read(directory: Path, model: str, sha256: str) -> Kept | None:
         return None
 
 
-def _arrays(data: bytes) -> dict[str, Any]:
+def _arrays(data: bytes) -> dict[str, NDArray[Any]]:
     """The arrays of an npz file. What they would take is looked at before anything is unpacked: a few kilobytes can claim
     terabytes. Raises an Exception for what is none."""
     with zipfile.ZipFile(io.BytesIO(data)) as whole:

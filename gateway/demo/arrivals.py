@@ -2,21 +2,59 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NotRequired, TypedDict
+
+Value = float | bool | str | None
+
+
+class EventMessage(TypedDict):
+    """An event, as docs/json.md describes it; some of its members."""
+
+    id: str
+    ts: int
+    kind: str
+    state: str
+    message: str
+    contributions: NotRequired[list["PartMessage"]]
+    model: NotRequired[str]
+    """Of the four that follow: all or none."""
+    model_version: str
+    model_sha256: str
+    score: float
+    threshold: float
+
+
+class PartMessage(TypedDict):
+    """What a tag had part in a score."""
+
+    tag: str
+    share: float
+    value: float
+    expected: float
+
+
+class ReadingsMessage(TypedDict):
+    """A message of readings of one device."""
+
+    id: str
+    ts: int
+    values: dict[str, Value]
+    q: NotRequired[dict[str, str]]
+    """Qualities that are not good."""
 
 
 @dataclass
-class Observer:
+class Arrivals:
     """What has arrived at the broker, judged from the messages alone."""
 
     messages: int = 0
     values: int = 0
     repeats: int = 0
-    latest: dict[str, tuple[dict[str, Any], float]] = field(default_factory=dict)
+    latest: dict[str, tuple[dict[str, Value], float]] = field(default_factory=dict)
     """Device → last values by tag, and when they came (monotonic)."""
     units: dict[tuple[str, str], str] = field(default_factory=dict)
     qualities: dict[tuple[str, str], str] = field(default_factory=dict)
-    events: list[dict[str, Any]] = field(default_factory=list)
+    events: list[EventMessage] = field(default_factory=list)
     latencies: dict[str, list[float]] = field(default_factory=dict)
     """Device → seconds from source time to arrival, one per message of readings."""
     first_value: float | None = None
@@ -24,23 +62,24 @@ class Observer:
     _last: dict[str, int] = field(default_factory=dict)
     gaps: int = 0
 
-    def take(self, topic: str, payload: bytes, now: float, wall: float) -> dict[str, Any] | None:
+    def take(self, topic: str, payload: bytes, now: float, wall: float) -> EventMessage | None:
         """One message; returns it if it is an event."""
         device, last = topic.split("/")[-2:]
-        body: dict[str, Any] = json.loads(payload)
+        body = json.loads(payload)
         if last == "_tags":
             self.units |= {(device, tag): said.get("unit", "") for tag, said in body["tags"].items()}
         elif last == "_event":
             if self._is_new(body["id"]):
-                self.events.append(body)
-                return body
+                event: EventMessage = body
+                self.events.append(event)
+                return event
         elif "values" in body and self._is_new(body["id"]):
             self._values(last, body, now, wall)
         elif "id" in body:
             self._is_new(body["id"])  # a receipt at the turn of an hour has a number too
         return None
 
-    def _values(self, device: str, body: dict[str, Any], now: float, wall: float) -> None:
+    def _values(self, device: str, body: ReadingsMessage, now: float, wall: float) -> None:
         self.messages += 1
         self.values += len(body["values"])
         self.first_value = self.first_value or now
@@ -64,14 +103,14 @@ class Observer:
         return True
 
 
-def summary(observer: Observer, seconds: float) -> list[str]:
+def summary(arrived: Arrivals, seconds: float) -> list[str]:
     """What the demonstration has shown, in plain words."""
-    raised = [event for event in observer.events if event.get("state") == "raised"]
+    raised = [event for event in arrived.events if event.get("state") == "raised"]
     return [
-        f"In {seconds:.0f} s {observer.values} values of {len(observer.latest)} devices arrived at the broker"
-        f" in {observer.messages} messages.",
-        f"Numbers missing: {observer.gaps}. Repeated: {observer.repeats}.",
-        *(_lateness(device, sorted(times)) for device, times in sorted(observer.latencies.items())),
+        f"In {seconds:.0f} s {arrived.values} values of {len(arrived.latest)} devices arrived at the broker"
+        f" in {arrived.messages} messages.",
+        f"Numbers missing: {arrived.gaps}. Repeated: {arrived.repeats}.",
+        *(_lateness(device, sorted(times)) for device, times in sorted(arrived.latencies.items())),
         f"Anomaly events raised: {len(raised)}.",
     ]
 
