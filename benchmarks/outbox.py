@@ -57,9 +57,9 @@ def blocks(device: Device, kind: str, count: int) -> list[Readings]:
 async def accepted(outbox: Outbox, rows: int) -> None:
     """Until at most so many readings are under way, so that none is turned away."""
     reader = outbox.reader("waiting")
-    while reader.tracks[Lane.DATA].log.total < rows:
+    while reader.positions[Lane.DATA].log.total < rows:
         await reader.wait()
-        reader._ready.clear()
+        reader.ready.clear()
 
 
 async def append(directory: Path, rows: int, kind: str, records: int) -> str:

@@ -305,7 +305,7 @@ class Housekeeping:
     def save_cursor(self, reader: Reader) -> None:
         """Write down how far this sink has come."""
         reader.changed = False
-        tracks = {lane: track.progress for lane, track in reader.tracks.items()}
-        data = dump_cursor(self._log_id, reader.sink, tracks)
+        cursors = {lane: position.cursor for lane, position in reader.positions.items()}
+        data = dump_cursor(self._log_id, reader.sink, cursors)
         self._cursor_due[reader.sink] = self._clock.boot_ns() + len(data) // _CURSOR_RATE * 1_000_000_000
         self._writer.save(cursor_path(self._directory, reader.sink), data)

@@ -31,7 +31,6 @@ from gateway.outbox.deliver import (
     Readers,
     Replays,
     Unkept,
-    marked,
 )
 from gateway.outbox.format import Numbers, SetAside, all_set_aside, body_of, synced_path
 from gateway.outbox.housekeeping import Housekeeping
@@ -120,15 +119,8 @@ class Outbox:
             tell=self._tell,
             events=self,
         )
-        self.dead = DeadLetters(
-            directory,
-            save=self._writer.save_durably,
-            remove=self._writer.remove,
-            report=self.append_event,
-            wall_ns=clock.wall_ns,
-        )
-        corrected = marked(found.synced.corrected) if substitute_for else found.synced.corrected
-        self._readers = Readers(self._lanes, found, clock, self.dead, corrected)
+        self.dead = DeadLetters(directory, self._writer, clock, self)
+        self._readers = Readers(self._lanes, found, clock, self.dead, in_memory=bool(substitute_for))
         self.receipts = Receipts(
             ReceiptFiles(directory / "receipts", self._writer.save, self._writer.remove),
             clock,
@@ -301,8 +293,8 @@ class Outbox:
     def pending_below(self, sink: str, marks: Mapping[str, int]) -> int:
         """Readings that were appended before these marks and that the sink is not done with. Raises KeyError for a sink
         that is not configured."""
-        tracks = self._readers[sink].tracks
-        return sum(track.progress.pending_below(marks[lane.word]) for lane, track in tracks.items())
+        positions = self._readers[sink].positions
+        return sum(position.cursor.pending_below(marks[lane.word]) for lane, position in positions.items())
 
     def release(self, sink: str) -> None:
         """This sink is no longer configured: it holds nothing back any more. Its cursor stays on disk."""

@@ -136,7 +136,7 @@ class Publisher:
             acknowledged_records=self._tally.records,
             acknowledged_readings=self._tally.readings,
             waiting_after_refusal=self._reader.waiting_after_refusal,
-            barred=self._reader.resting.barred,
+            barred=self._reader.barred,
             refused_for_now=self._tally.refused,
             refused_for_good=self._tally.dead,
             last_refusal=self._tally.refusal,

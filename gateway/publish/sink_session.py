@@ -189,7 +189,6 @@ class SinkSession:
             if self._put_by or self._poison.careful:
                 await self._forward_carefully()
             elif room := self._suspects.limit(self.window.room):
-                self._reader.history_first = False
                 self._hand_over(await self._reader.take(room))
             else:
                 self._room.clear()
@@ -203,8 +202,8 @@ class SinkSession:
         if self._put_by and self._poison.proven:
             self._hand_over([self._put_by.pop(0)])
             return
-        self._reader.history_first = self._turn_of_history = not self._turn_of_history
-        records = await self._reader.take(1)
+        self._turn_of_history = not self._turn_of_history
+        records = await self._reader.take(1, history_first=self._turn_of_history)
         if not records and self._put_by:
             records = [self._put_by.pop(self._least_doubted())]
         elif records and self._must_wait(records[0]):

@@ -87,7 +87,7 @@ async def test_the_disk_is_not_read_while_live_data_waits(log, context):
             await hung.wait()
 
         reader._fetch = no_disk
-        reader.tracks[1].live = outbox._lanes[1].written_seq
+        reader.positions[1].live = outbox._lanes[1].written_seq
         outbox.append(block(device, 100))
         await until(lambda: outbox.status().lanes["data"].accepted == 303)
         async with asyncio.timeout(20):

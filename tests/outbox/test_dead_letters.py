@@ -164,9 +164,9 @@ async def test_an_event_is_kept_like_readings(log, context):
 
 @pytest.mark.parametrize("rows", [0, 5, 9])
 def test_what_is_regained_moves_from_dropped_to_acknowledged(rows):
-    progress = LaneCursor()
-    progress.drop((1, 2), (0, 5), "no")
-    progress.regain(1, rows, "no")
-    balance = progress.balance(5)
+    cursor = LaneCursor()
+    cursor.drop((1, 2), (0, 5), "no")
+    cursor.regain(1, rows, "no")
+    balance = cursor.balance(5)
     assert balance.acknowledged + sum(balance.dropped.values()) == 5
-    assert LaneCursor.load(progress.dump()).balance(5) == balance
+    assert LaneCursor.load(cursor.dump()).balance(5) == balance

@@ -24,7 +24,7 @@ async def test_what_is_kept_in_memory_is_bounded_however_long_no_sink_takes_it(l
             assert lane._tail_bytes <= TAIL_AT_MOST[Lane.DATA]
             held.append(len(lane.tail))
         assert held[-1] == held[-2] < 4000, "the tail is full, and stays so"
-        assert not reader.tracks[Lane.DATA].handed
+        assert not reader.positions[Lane.DATA].handed
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 from gateway.core.event import Event
 from gateway.core.record import Lane, Record
 from gateway.outbox import Outbox, Reader
-from gateway.outbox.deliver import redelivery as resting
+from gateway.outbox.deliver import redelivery
 from gateway.outbox.deliver.redelivery import Redelivery
 from tests.outbox.making import Log, block, spec, until
 
@@ -76,24 +76,24 @@ async def test_a_device_that_is_refused_stops_no_other_and_comes_whole_once_it_i
             await until(lambda: far.has(COUNT, "press-1", "press-3"), 60)
             assert reader.pending["data"] == COUNT
             assert far.refused < COUNT / 4, "it is not asked again and again for each of them"
-            assert reader.resting.barred == ["device press-2"]
-            assert reader.resting.count < 20 + resting.IN_A_ROW
+            assert reader.redelivery.barred == ["device press-2"]
+            assert reader.redelivery.count < 20 + redelivery.IN_A_ROW
             assert reader.status().lanes["data"].under_way <= 2
             far.hated.clear()
             await until(lambda: far.has(COUNT, *NAMES), 60)
             assert reader.pending["data"] == 0
-            assert not reader.resting
-            assert not reader.tracks[1].ahead, "nothing is kept in memory that was read in vain"
+            assert not reader.redelivery
+            assert not reader.positions[1].ahead, "nothing is kept in memory that was read in vain"
         finally:
             serving.cancel()
 
 
-@pytest.mark.parametrize("pause", [resting.FIRST_PAUSE, pytest.param(0.05, marks=pytest.mark.slow), 0.01])
+@pytest.mark.parametrize("pause", [redelivery.FIRST_PAUSE, pytest.param(0.05, marks=pytest.mark.slow), 0.01])
 async def test_more_refused_devices_than_a_window_has_places_stop_no_other(
     log: Log, context: object, monkeypatch: pytest.MonkeyPatch, pause: float
 ) -> None:
     """With short pauses they end amid the first refusals, as on a machine that stands still for a moment."""
-    monkeypatch.setattr(resting, "FIRST_PAUSE", pause)
+    monkeypatch.setattr(redelivery, "FIRST_PAUSE", pause)
     async with log.opened() as outbox:
         reader = outbox.reader("central")
         many = [outbox.bind(spec(f"other-{number}", tags=1), context) for number in range(150)]
@@ -117,7 +117,7 @@ async def test_more_refused_devices_than_a_window_has_places_stop_no_other(
         serving = asyncio.create_task(serve())
         try:
             await until(lambda: sorted(taken) == list(range(30)), 100)
-            assert len(reader.resting.barred) == 150
+            assert len(reader.redelivery.barred) == 150
         finally:
             serving.cancel()
 
@@ -126,8 +126,8 @@ async def test_of_a_device_of_which_half_is_refused_the_other_half_arrives(
     log: Log, context: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More records than may rest are refused for a reason of their own."""
-    monkeypatch.setattr(resting, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(resting, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(redelivery, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(redelivery, "LONGEST_PAUSE", 0.02)
     async with log.opened() as outbox:
         reader = outbox.reader("central")
         device = outbox.bind(spec("press-1", tags=1), context)
@@ -157,8 +157,8 @@ async def test_of_a_device_of_which_half_is_refused_the_other_half_arrives(
 async def test_what_is_refused_again_and_again_rests_longer_and_is_never_lost(
     log: Log, context: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resting, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(resting, "LONGEST_PAUSE", 0.08)
+    monkeypatch.setattr(redelivery, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(redelivery, "LONGEST_PAUSE", 0.08)
     async with log.opened() as outbox:
         reader = outbox.reader("central")
         far = FarSide(reader, *NAMES)
@@ -168,7 +168,7 @@ async def test_what_is_refused_again_and_again_rests_longer_and_is_never_lost(
             pauses = []
 
             def longest() -> bool:
-                pauses.append(reader.resting.pause("device press-1"))
+                pauses.append(reader.redelivery.pause("device press-1"))
                 return pauses[-1] == 0.08
 
             await until(longest)
@@ -183,21 +183,21 @@ async def test_what_is_refused_again_and_again_rests_longer_and_is_never_lost(
 
 async def test_of_what_waits_altogether_one_more_goes_out_after_each_pause() -> None:
     """That one rests for a reason of its own; else a device would wait for ever for a record that is never taken."""
-    track = Mock()
-    about = Redelivery("central", lambda: None)
+    position = Mock()
+    about = Redelivery("central", asyncio.Event())
 
     def record(seq: int) -> Any:
         return SimpleNamespace(about="press-1", seq=seq)
 
-    for seq in range(resting.IN_A_ROW):
-        about.add(track, record(seq), "quota exceeded")
+    for seq in range(redelivery.IN_A_ROW):
+        about.add(position, record(seq), "quota exceeded")
     assert about.barred == ["press-1"]
     for pause in range(2):
-        assert about.keeps(track, record(100 + pause))
+        assert about.keeps(position, record(100 + pause))
         about._end("press-1", about._refused["press-1"])
-        assert track.send_again.call_count == pause + 1, "the oldest of those that rest"
-        assert not about.keeps(track, record(200 + pause)), "and one that is new"
-        assert about.keeps(track, record(300 + pause))
+        assert position.send_again.call_count == pause + 1, "the oldest of those that rest"
+        assert not about.keeps(position, record(200 + pause)), "and one that is new"
+        assert about.keeps(position, record(300 + pause))
     about.forget()
 
 
@@ -208,9 +208,9 @@ async def test_a_link_that_ends_forgets_what_was_refused_on_it(log: Log, context
         await fill(outbox, context, range(50))
         for _ in range(20):
             far.answer(await reader.take(20))
-        assert reader.resting.barred
+        assert reader.redelivery.barred
         reader.rewind()
-        assert not reader.resting
+        assert not reader.redelivery
         far.hated.clear()
         serving = asyncio.create_task(far.serve())
         try:
@@ -250,8 +250,8 @@ class InOrder:
 async def test_in_strict_order_nothing_newer_goes_before_what_was_refused(
     log: Log, context: object, monkeypatch: pytest.MonkeyPatch, window: int
 ) -> None:
-    monkeypatch.setattr(resting, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(resting, "LONGEST_PAUSE", 0.04)
+    monkeypatch.setattr(redelivery, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(redelivery, "LONGEST_PAUSE", 0.04)
     async with log.opened() as outbox:
         device = outbox.bind(spec(tags=1), context)
         for number in range(40):
@@ -277,8 +277,8 @@ async def test_in_strict_order_nothing_newer_goes_before_what_was_refused(
 async def test_what_holds_up_all_in_strict_order_holds_up_no_alarm_and_ends_with_what_is_given_up_or_dead(
     log: Log, context: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resting, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(resting, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(redelivery, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(redelivery, "LONGEST_PAUSE", 0.02)
     async with log.opened() as outbox:
         device = outbox.bind(spec(tags=1), context)
         reader = outbox.reader("central", "strict")

@@ -18,7 +18,6 @@ class MemoryLog:
         self.dead: dict[str, str] = {}
         """Id → reason of the refusal."""
         self._some = asyncio.Event()
-        self.resting = self
         self.waiting_after_refusal = 0
         """Records that were refused for now and wait."""
         self.barred: list[str] = []
@@ -37,7 +36,7 @@ class MemoryLog:
     async def wait(self) -> None:
         await self._some.wait()
 
-    async def take(self, limit: int) -> Sequence[Record]:
+    async def take(self, limit: int, *, history_first: bool = False) -> Sequence[Record]:
         await asyncio.sleep(0)  # as from a disk
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
         self.out |= {record.id: record for record in taken}

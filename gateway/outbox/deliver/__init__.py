@@ -16,7 +16,7 @@ from gateway.outbox.deliver.reader import Order, Reader
 from gateway.outbox.deliver.readers import Readers
 from gateway.outbox.deliver.replay import RATE, Replay
 from gateway.outbox.deliver.replays import Replays
-from gateway.outbox.deliver.unkept import PATIENCE, UNKEPT_AT_MOST, Unkept, marked
+from gateway.outbox.deliver.unkept import PATIENCE, UNKEPT_AT_MOST, Unkept
 
 __all__ = [
     "PATIENCE",
@@ -32,5 +32,4 @@ __all__ = [
     "Replays",
     "Unkept",
     "letters",
-    "marked",
 ]

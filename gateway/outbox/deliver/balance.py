@@ -11,9 +11,9 @@ from gateway.outbox.format import Segment
 class SinkBalance:
     """Over its lanes: accepted = acknowledged + pending + dropped, in readings."""
 
-    def __init__(self, sink: str, tracks: Mapping[Lane, LanePosition], clock: Clock) -> None:
+    def __init__(self, sink: str, positions: Mapping[Lane, LanePosition], clock: Clock) -> None:
         self.sink = sink
-        self.tracks = tracks
+        self.positions = positions
         self.losses: dict[tuple[Lane, str], Loss] = {}
         self.changed = True
         """Whether the cursor on disk is behind."""
@@ -30,9 +30,9 @@ class SinkBalance:
     ) -> None:
         """These numbers and readings (half-open), accepted between these times (0: unknown), will not be delivered to
         this sink."""
-        progress = self.tracks[lane].progress
-        open_before = progress.seqs.missing(*seqs)
-        count = progress.drop(seqs, rows, reason)
+        cursor = self.positions[lane].cursor
+        open_before = cursor.seqs.missing(*seqs)
+        count = cursor.drop(seqs, rows, reason)
         self.changed = True
         if not count or (record is not None and record.kind in (Kind.LOSS, Kind.SKIP)):
             return
@@ -46,10 +46,10 @@ class SinkBalance:
     def give_up(self, segment: Segment, reason: str) -> tuple[int, list[tuple[int, int]]]:
         """This file goes; says how many readings the sink loses by it, and which numbers (half-open)."""
         self.changed = True
-        progress = self.tracks[segment.lane].progress
+        cursor = self.positions[segment.lane].cursor
         seqs = (segment.first, segment.last + 1)
-        lost = progress.seqs.missing(*seqs)
-        return progress.drop(seqs, (segment.start, segment.end), reason), lost
+        lost = cursor.seqs.missing(*seqs)
+        return cursor.drop(seqs, (segment.start, segment.end), reason), lost
 
     def take_losses(self) -> list[Loss]:
         """What was lost since the last call."""
@@ -59,12 +59,12 @@ class SinkBalance:
     @property
     def pending(self) -> dict[str, int]:
         """Readings, per lane, that are accepted and neither acknowledged nor dropped."""
-        return {lane.word: track.progress.pending(track.log.total) for lane, track in self.tracks.items()}
+        return {lane.word: position.cursor.pending(position.log.total) for lane, position in self.positions.items()}
 
     def settled_below(self, lane: Lane) -> int:
         """The least number of the lane that this sink is not done with."""
-        return self.tracks[lane].settled_below
+        return self.positions[lane].settled_below
 
     def is_settled(self, segment: Segment) -> bool:
         """Whether the sink is done with every record of this file."""
-        return self.tracks[segment.lane].progress.seqs.covers(segment.first, segment.last + 1)
+        return self.positions[segment.lane].cursor.seqs.covers(segment.first, segment.last + 1)

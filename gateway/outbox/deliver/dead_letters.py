@@ -3,16 +3,19 @@
 They count as dropped in the sink's balance, and as acknowledged once a later attempt succeeds.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
+from gateway.core.clock import Clock
 from gateway.core.event import Event
 from gateway.core.record import Record
 from gateway.outbox.format import LETTER_AT_MOST, Letter, dump_letter, load_letter
+from gateway.outbox.write import Writer
 from gateway.places.regular import read_regular
 from gateway.status import DeadStatus
 
@@ -22,6 +25,14 @@ AT_MOST = 1000
 """Letters that are kept; of more, the oldest go."""
 BYTES_AT_MOST = 32 * 1024 * 1024
 DIRECTORY = "dead"
+
+
+class EventLog(Protocol):
+    """Where what is to be told goes."""
+
+    def append_event(self, event: Event) -> None:
+        """Take it."""
+        ...
 
 
 @dataclass(slots=True)
@@ -34,23 +45,14 @@ class _Kept:
 class DeadLetters:
     """Those of one log, in a folder of its own. Decided in the event loop, written by the writer's thread."""
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        save: Callable[[Path, bytes], None],
-        remove: Callable[[Sequence[Path]], None],
-        report: Callable[[Event], None],
-        wall_ns: Callable[[], int],
-    ) -> None:
-        """Blocking: looks at what is there."""
+    def __init__(self, directory: Path, writer: Writer, clock: Clock, events: EventLog) -> None:
+        """Blocking: looks at what is there. `events` is told of the first letter of each sink and reason."""
         self.directory = directory / DIRECTORY
         self.given_up = 0
         """Letters that had to make room since the start."""
-        self._save = save
-        self._remove = remove
-        self._report = report
-        self._wall_ns = wall_ns
+        self._writer = writer
+        self._clock = clock
+        self._events = events
         self._reported: set[tuple[str, str]] = set()
         self._kept: dict[str, _Kept] = {}
         with suppress(OSError):
@@ -64,12 +66,12 @@ class DeadLetters:
 
     def add(self, sink: str, record: Record, reason: str) -> None:
         """Keep this record."""
-        letter = Letter(sink, reason, self._wall_ns(), record)
+        letter = Letter(sink, reason, self._clock.wall_ns(), record)
         data = dump_letter(letter)
         self._forget([letter.name])
         self._kept[letter.name] = _Kept(sink, record.id, len(data))
         self._size += len(data)
-        self._save(self.directory / letter.name, data)
+        self._writer.save_durably(self.directory / letter.name, data)
         while len(self._kept) > AT_MOST or self._size > BYTES_AT_MOST:
             self.given_up += 1
             self._drop([next(iter(self._kept))])
@@ -86,7 +88,7 @@ class DeadLetters:
         detail = {"sink": letter.sink, "reason": letter.reason, "record": letter.record.id}
         message = f"Sink {letter.sink} does not take records of {letter.about}: {letter.reason}. They are kept: {look}."
         name = f"dead-{letter.sink}-{letter.record.lane.word}-{letter.record.seq}"
-        self._report(Event(name, "gateway", "dead-letter", "", letter.died_ns, message, "warning", detail))
+        self._events.append_event(Event(name, "gateway", "dead-letter", "", letter.died_ns, message, "warning", detail))
 
     def named(self, ids: Sequence[str], sink: str | None) -> dict[str, str]:
         """Files of the letters with these ids (all, if none are given) and of this sink (any): name → sink."""
@@ -106,7 +108,7 @@ class DeadLetters:
 
     def _drop(self, names: Sequence[str]) -> None:
         self._forget(names)
-        self._remove([self.directory / name for name in names])
+        self._writer.remove([self.directory / name for name in names])
 
     def _forget(self, names: Sequence[str]) -> None:
         for name in names:

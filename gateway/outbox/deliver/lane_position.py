@@ -37,14 +37,14 @@ class Handed:
 class LanePosition:
     """Where a reader stands in one lane."""
 
-    def __init__(self, log: LaneLog, progress: LaneCursor) -> None:
+    def __init__(self, log: LaneLog, cursor: LaneCursor) -> None:
         self.log = log
-        self.progress = progress
+        self.cursor = cursor
         self.handed: dict[int, Handed] = {}
         self.ahead: dict[int, Stored] = {}
         self.live = log.written_seq
         """From here on records go out as they come; what is open before it is history."""
-        self.newest = progress.seqs.end
+        self.newest = cursor.seqs.end
         """One above the greatest number that went out."""
         self._position = 0
         """All below is settled, handed out, or passed over for now."""
@@ -54,13 +54,13 @@ class LanePosition:
 
     def next(self, end: int) -> int | None:
         """A number below `end` that is open and not handed out, of those that are to go once more or, in turn, the least."""
-        while self._again and (self._again[0] in self.progress.seqs or self._again[0] in self.handed):
+        while self._again and (self._again[0] in self.cursor.seqs or self._again[0] in self.handed):
             heappop(self._again)
         if self._again and self._turn_of_again:
             return self._again[0]
-        seq = self.progress.seqs.gap(self._position)
+        seq = self.cursor.seqs.gap(self._position)
         while seq in self.handed:
-            seq = self.progress.seqs.gap(seq + 1)
+            seq = self.cursor.seqs.gap(seq + 1)
         self._position = seq
         if seq < end:
             return seq
@@ -82,11 +82,11 @@ class LanePosition:
     @property
     def settled_below(self) -> int:
         """The least number that the sink is not done with."""
-        return self.progress.seqs.gap(0)
+        return self.cursor.seqs.gap(0)
 
     def status(self) -> BalanceStatus:
         """The balance in readings, how many records are under way, and about when the oldest pending one was accepted."""
-        balance = self.progress.balance(self.log.total)
+        balance = self.cursor.balance(self.log.total)
         return BalanceStatus(**asdict(balance), under_way=len(self.handed), oldest=self._oldest())
 
     def _oldest(self) -> int | None:
@@ -122,7 +122,7 @@ class LanePosition:
     def wants(self, seq: int) -> bool:
         """Whether it is worth keeping, now that it was read from disk."""
         wanted = seq >= self._position or self.is_sent_again(seq)
-        return wanted and seq not in self.progress.seqs and seq not in self.handed
+        return wanted and seq not in self.cursor.seqs and seq not in self.handed
 
     def rewind(self) -> None:
         """All that was handed out and not acknowledged is open again."""
@@ -130,4 +130,4 @@ class LanePosition:
         self.ahead.clear()
         self._again.clear()
         self._position = 0
-        self.newest = self.progress.seqs.end
+        self.newest = self.cursor.seqs.end

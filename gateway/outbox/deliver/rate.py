@@ -1,7 +1,6 @@
 """How many readings of history go out per second."""
 
 import asyncio
-from collections.abc import Callable
 
 _QUANTUM = 0.05
 """Seconds that a wait lasts at least beyond what is needed, so that not each record wakes the loop."""
@@ -34,15 +33,15 @@ class Rate:
 
 
 class Throttle:
-    """Holds something to a rate, by the event loop's clock; `wake` is called when what was held may go on."""
+    """Holds something to a rate, by the event loop's clock; `ready` is set when what was held may go on."""
 
-    def __init__(self, rate: Rate, wake: Callable[[], None]) -> None:
+    def __init__(self, rate: Rate, ready: asyncio.Event) -> None:
         self._rate = rate
-        self._wake = wake
+        self._ready = ready
         self._timer: asyncio.TimerHandle | None = None
 
     def allows(self) -> bool:
-        """Whether a record may pass now; if not, `wake` comes later."""
+        """Whether a record may pass now; if not, `ready` is set later."""
         loop = asyncio.get_running_loop()
         if self._rate.allows(loop.time()):
             return True
@@ -56,4 +55,4 @@ class Throttle:
 
     def _go_on(self) -> None:
         self._timer = None
-        self._wake()
+        self._ready.set()

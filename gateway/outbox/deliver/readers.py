@@ -1,34 +1,32 @@
 """The sinks' places in the log: where a reader begins, and what of its account no file has any more."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from gateway.core.clock import Clock
 from gateway.core.record import Lane, Record
 from gateway.outbox.deliver.dead_letters import DeadLetters
 from gateway.outbox.deliver.lane_position import LanePosition
 from gateway.outbox.deliver.reader import Order, Reader
+from gateway.outbox.deliver.unkept import marked
 from gateway.outbox.format import Gap, LaneCursor, Span, Stored, read_records
 from gateway.outbox.start import State
 from gateway.outbox.write import LaneLog
 
 
 class Readers(Mapping[str, Reader]):
-    """One reader for each sink that is configured, by the sink's name."""
+    """One reader for each sink that is configured, by the sink's name; the `ReaderHost` of them all."""
 
     def __init__(
-        self,
-        lanes: Mapping[Lane, LaneLog],
-        found: State,
-        clock: Clock,
-        dead: DeadLetters,
-        corrected: Callable[[Record], Record],
+        self, lanes: Mapping[Lane, LaneLog], found: State, clock: Clock, dead: DeadLetters, *, in_memory: bool = False
     ) -> None:
+        """`in_memory`: the log is itself in memory, so no record of it is kept."""
+        self.clock = clock
+        self.boot = found.boot
+        self.dead = dead
         self._lanes = lanes
         self._state = found
-        self._clock = clock
-        self._dead = dead
-        self._corrected = corrected
+        self._in_memory = in_memory
         self._readers: dict[str, Reader] = {}
 
     def __getitem__(self, sink: str) -> Reader:
@@ -55,22 +53,13 @@ class Readers(Mapping[str, Reader]):
         if reader is not None:
             if reader.replay is not None:
                 reader.replay.end("its sink was changed or removed")
-            self._state.cursors[sink] = {lane: track.progress for lane, track in reader.tracks.items()}
+            self._state.cursors[sink] = {lane: position.cursor for lane, position in reader.positions.items()}
         return reader
 
     def _begin(self, sink: str, order: Order) -> Reader:
         known = self._state.cursors.get(sink) or {lane: _oldest(log) for lane, log in self._lanes.items()}
-        tracks = {lane: LanePosition(log, known[lane]) for lane, log in self._lanes.items()}
-        reader = Reader(
-            sink,
-            order,
-            tracks,
-            self._fetch,
-            clock=self._clock,
-            boot=self._state.boot,
-            dead=self._dead,
-            corrected=self._corrected,
-        )
+        positions = {lane: LanePosition(log, known[lane]) for lane, log in self._lanes.items()}
+        reader = Reader(sink, order, positions, self)
         for lane in Lane:
             self._align(reader, lane)
         return reader
@@ -85,16 +74,22 @@ class Readers(Mapping[str, Reader]):
         end, end_total = self._state.next_seq[lane], self._state.total[lane]
         if seq <= end:
             reader.lose(lane, (seq, end), (total, end_total), "not on disk", (wall, self._state.loaded_ns))
-        reader.tracks[lane].newest = reader.tracks[lane].progress.seqs.end
+        reader.positions[lane].newest = reader.positions[lane].cursor.seqs.end
 
-    async def _fetch(self, span: Span, limit: int) -> list[Stored | Gap]:
+    async def fetch(self, span: Span, limit: int) -> list[Stored | Gap]:
+        """Records from disk, about so many at the most. Raises OSError."""
         return await asyncio.to_thread(read_records, span, limit, self._state.log_id, self._state.dictionary)
+
+    def corrected(self, record: Record) -> Record:
+        """The record as it is handed out: with right times, and marked where nothing is kept."""
+        right = self._state.synced.corrected(record)
+        return marked(right) if self._in_memory else right
 
 
 def _oldest(lane: LaneLog) -> LaneCursor:
-    progress = LaneCursor()
+    cursor = LaneCursor()
     if lane.segments:
-        progress.begin(lane.segments[0].first, lane.segments[0].start)
+        cursor.begin(lane.segments[0].first, lane.segments[0].start)
     else:
-        progress.begin(lane.written_seq, lane.total)
-    return progress
+        cursor.begin(lane.written_seq, lane.total)
+    return cursor

@@ -8,7 +8,6 @@ In strict order readings are not told apart: whatever is refused holds up all th
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -50,10 +49,10 @@ class _Refused:
 
 
 class Redelivery:
-    """Of one sink and connection; true while there is any. `wake` is called when some are to go out again."""
+    """Of one sink and connection; true while there is any. `ready` is set when some are to go out again."""
 
-    def __init__(self, sink: str, wake: Callable[[], None]) -> None:
-        self._wake = wake
+    def __init__(self, sink: str, ready: asyncio.Event) -> None:
+        self._ready = ready
         self._refused: dict[str, _Refused] = {}
         self._log = log.bind(sink=sink)
 
@@ -74,9 +73,9 @@ class Redelivery:
         """Seconds from a refusal until what rests about this goes out again; 0 where nothing was refused."""
         return self._refused[about].pause if about in self._refused else 0.0
 
-    def add(self, track: LanePosition, record: Record, reason: str) -> None:
+    def add(self, position: LanePosition, record: Record, reason: str) -> None:
         """This one was refused; it is handed out no more until the pause is over."""
-        about, place = record.about, (track, record.seq)
+        about, place = record.about, (position, record.seq)
         refused = self._refused.get(about)
         if refused is None:
             refused = self._refused[about] = _Refused()
@@ -96,12 +95,12 @@ class Redelivery:
             refused.barred = True
             self._log.warning("all about it waits until one is taken", about=about)
 
-    def keeps(self, track: LanePosition, record: Record) -> bool:
+    def keeps(self, position: LanePosition, record: Record) -> bool:
         """Whether this one is not to go out now; then it is passed over, and comes again by itself."""
         refused = self._refused.get(record.about)
         if refused is None:
             return False
-        place = (track, record.seq)
+        place = (position, record.seq)
         if place in refused.resting:
             return True
         if not refused.barred or place in refused.tried:
@@ -112,12 +111,12 @@ class Redelivery:
         _pass_over(refused, *place)
         return True
 
-    def settled(self, track: LanePosition, record: Record, *, taken: bool = True) -> None:
+    def settled(self, position: LanePosition, record: Record, *, taken: bool = True) -> None:
         """The far side took it, or never will."""
         refused = self._refused.get(record.about)
         if refused is None:
             return
-        refused.tried.discard((track, record.seq))
+        refused.tried.discard((position, record.seq))
         if taken:
             refused.in_a_row = 0
         if taken and refused.barred:
@@ -144,13 +143,13 @@ class Redelivery:
         for place in places:
             del refused.resting[place]
             refused.tried.add(place)
-            track, seq = place
-            track.send_again(seq)
+            position, seq = place
+            position.send_again(seq)
         if not refused.barred:
-            for track, seq in refused.passed.items():
-                track.back_to(seq)
+            for position, seq in refused.passed.items():
+                position.back_to(seq)
             refused.passed.clear()
-        self._wake()
+        self._ready.set()
 
     @staticmethod
     def _stop(refused: _Refused) -> None:
@@ -164,17 +163,17 @@ class Redelivery:
         self._refused.clear()
 
 
-def _pass_over(refused: _Refused, track: LanePosition, seq: int) -> None:
-    refused.passed[track] = min(seq, refused.passed.get(track, seq))
+def _pass_over(refused: _Refused, position: LanePosition, seq: int) -> None:
+    refused.passed[position] = min(seq, refused.passed.get(position, seq))
 
 
 class Hold:
     """Of one sink in strict order, and one connection; true while a reading that was refused is not taken. Until then only
-    what was refused goes out again, after pauses. `wake` is called when something may."""
+    what was refused goes out again, after pauses. `ready` is set when something may."""
 
-    def __init__(self, sink: str, track: LanePosition, wake: Callable[[], None]) -> None:
-        self._track = track
-        self._wake = wake
+    def __init__(self, sink: str, position: LanePosition, ready: asyncio.Event) -> None:
+        self._position = position
+        self._ready = ready
         self._refused: set[int] = set()
         self._again: set[int] = set()
         """Those that went out again."""
@@ -183,14 +182,14 @@ class Hold:
         self._log = log.bind(sink=sink)
 
     def __bool__(self) -> bool:
-        if self._refused and all(seq in self._track.progress.seqs for seq in self._refused):
+        if self._refused and all(seq in self._position.cursor.seqs for seq in self._refused):
             self.forget()  # what was refused was given up meanwhile
         return bool(self._refused)
 
     @property
     def count(self) -> int:
         """Records that were refused and wait."""
-        return sum(seq not in self._track.handed for seq in self._refused)
+        return sum(seq not in self._position.handed for seq in self._refused)
 
     def add(self, record: Record, reason: str) -> None:
         """This one was refused; it is handed out no more until the pause is over."""
@@ -205,10 +204,10 @@ class Hold:
         """The pause is over: all that was refused goes out again, in its order."""
         self._timer = None
         for seq in self._refused:
-            if seq not in self._track.handed:
+            if seq not in self._position.handed:
                 self._again.add(seq)
-                self._track.send_again(seq)
-        self._wake()
+                self._position.send_again(seq)
+        self._ready.set()
 
     def settled(self, record: Record) -> None:
         """The far side took it, or never will."""
@@ -217,7 +216,7 @@ class Hold:
             self._again.discard(record.seq)
             if not self._refused:
                 self.forget()
-                self._wake()
+                self._ready.set()
 
     def forget(self) -> None:
         """Nothing holds up anything any more."""

@@ -7,14 +7,14 @@ account does not change by them: only what it is done with already is sent once 
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import structlog
 
 from gateway.core.record import Lane, Record
 from gateway.outbox.deliver.history import Asked, Part, Piece, mark
 from gateway.outbox.deliver.rate import Rate
-from gateway.outbox.format import IntervalSet
 from gateway.status import ReplayStatus
 
 RATE = 20_000
@@ -26,7 +26,17 @@ SHARE = 4
 PAUSE = 1.0
 """Seconds until a file that could not be read, or a record that was refused for now, is tried again."""
 
-Look = Callable[[Part], Awaitable[Piece]]
+
+class ReplaySource(Protocol):
+    """Where a replay gets records from: the log, as one sink has had it."""
+
+    async def look(self, part: Part, asked: Asked) -> Piece:
+        """The next records of a file that are asked for. Raises OSError."""
+        ...
+
+    def had(self, sink: str, record: Record) -> bool:
+        """Whether the sink is done with this record; else it goes out to it by itself."""
+        ...
 
 
 class Replay:
@@ -38,14 +48,12 @@ class Replay:
         asked: Asked,
         parts: Sequence[Part],
         *,
-        look: Look,
-        settled: Mapping[Lane, IntervalSet],
-        wake: Callable[[], None],
+        source: ReplaySource,
+        ready: asyncio.Event,
         ended: Callable[["Replay"], None],
         rate: float | None = RATE,
     ) -> None:
-        """`settled`: the numbers that the sink is done with; `wake` is called when `take` may have something, and `ended`
-        once at the end."""
+        """`ready` is set when `take` may have something; `ended` is called once at the end."""
         self.sink = sink
         self.asked = asked
         self.outcome = ""
@@ -62,9 +70,8 @@ class Replay:
         """When the readings that were acknowledged last had been accepted; events go out before all readings."""
         self._parts = deque(parts)
         self._bytes = sum(part.size for part in parts)
-        self._look = look
-        self._settled = settled
-        self._wake = wake
+        self._source = source
+        self._ready = ready
         self._ended = ended
         self._rate = Rate(rate)
         self._waiting: deque[Record] = deque()
@@ -124,14 +131,14 @@ class Replay:
             self._finish()
         elif not self.outcome:
             self._waiting.append(record)
-            self._later(PAUSE, self._wake)
+            self._later(PAUSE, self._ready.set)
 
     def _answered(self, record: Record) -> bool:
         known = record in self._out
         if known:
             del self._out[record]
             if self._waiting:
-                self._wake()
+                self._ready.set()
         return known
 
     def rewind(self) -> None:
@@ -193,12 +200,12 @@ class Replay:
     async def _read(self) -> None:
         """The next piece, and further ones while they hold nothing that is asked for."""
         while self._parts:
-            piece = await self._look(self._parts[0])
+            piece = await self._source.look(self._parts[0], self.asked)
             self._parts.popleft()
             if piece.rest is not None:
                 self._parts.appendleft(piece.rest)
             self.missing += piece.missing
-            had = [record for record in piece.records if record.seq in self._settled[record.lane]]
+            had = [record for record in piece.records if self._source.had(self.sink, record)]
             self.open += len(piece.records) - len(had)
             self._waiting.extend(map(mark, had))
             if had:
@@ -216,12 +223,12 @@ class Replay:
             self._log.error("a replay has failed", exc_info=error)
             self.end(f"a bug ended it: {type(error).__name__}: {error}")
         else:
-            self._wake()
+            self._ready.set()
             self._finish()
 
     def _go_on(self) -> None:
         self._paced = False
-        self._wake()
+        self._ready.set()
 
     def _later(self, seconds: float, call: Callable[[], None]) -> None:
         def run() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.core.errors import GatewayError
-from gateway.core.record import Lane
+from gateway.core.record import Lane, Record
 from gateway.core.times import rfc3339
 from gateway.outbox.deliver.history import Asked, Part, Piece, look, parts
 from gateway.outbox.deliver.readers import Readers
@@ -59,9 +59,8 @@ class Replays:
             sink,
             asked,
             there,
-            look=lambda part: self._look(part, asked),
-            settled={lane: track.progress.seqs for lane, track in reader.tracks.items()},
-            wake=reader.wake,
+            source=self,
+            ready=reader.ready,
             ended=ended,
             rate=rate,
         )
@@ -72,9 +71,14 @@ class Replays:
         for replay in self:
             replay.end(outcome)
 
-    async def _look(self, part: Part, asked: Asked) -> Piece:
+    async def look(self, part: Part, asked: Asked) -> Piece:
+        """The next records of a file that are asked for, with right times. Raises OSError."""
         piece = await asyncio.to_thread(look, part, asked, self._state.log_id, self._state.dictionary)
         return piece._replace(records=[self._state.synced.corrected(record) for record in piece.records])
+
+    def had(self, sink: str, record: Record) -> bool:
+        """Whether the sink is done with this record."""
+        return record.seq in self._readers[sink].positions[record.lane].cursor.seqs
 
     def _check_devices(self, asked: Asked) -> None:
         known = self._state.dictionary.devices

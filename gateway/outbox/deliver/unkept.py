@@ -6,7 +6,7 @@ the disk comes back in time.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -84,11 +84,6 @@ class Unkept:
         return f"unkept-{self._start}-{self._count}"
 
 
-def marked(corrected: Callable[[Record], Record]) -> Callable[[Record], Record]:
-    """The same correction, for the records of a log that is itself in memory."""
-
-    def as_unkept(record: Record) -> Record:
-        right = corrected(record)
-        return right if right.unkept else replace(right, unkept=str(right.seq))
-
-    return as_unkept
+def marked(record: Record) -> Record:
+    """A record of a log that is itself in memory: not kept."""
+    return record if record.unkept else replace(record, unkept=str(record.seq))

@@ -117,19 +117,19 @@ class LaneCursor:
     @classmethod
     def load(cls, body: dict[str, Any]) -> "LaneCursor":
         """The inverse of `dump`. Raises ValueError for anything that does not balance."""
-        progress = cls()
+        cursor = cls()
         with doubting(ValueError):
-            progress.seqs = _set_of(body["seqs"])
-            progress.rows = _set_of(body["rows"])
-            progress.base = _count_of(body["base"])
-            progress.acknowledged = _count_of(body["acknowledged"])
-            progress.dropped = {str(reason): _count_of(count) for reason, count in body["dropped"].items()}
-            progress.not_ours = _set_of(body.get("not_ours", ()))
-            progress.lost = {str(reason): _set_of(pairs) for reason, pairs in body.get("lost", {}).items()}
-        settled = progress.base + progress.acknowledged + sum(progress.dropped.values())
-        if settled != progress.rows.count or not progress.seqs.covers(0, 1):
+            cursor.seqs = _set_of(body["seqs"])
+            cursor.rows = _set_of(body["rows"])
+            cursor.base = _count_of(body["base"])
+            cursor.acknowledged = _count_of(body["acknowledged"])
+            cursor.dropped = {str(reason): _count_of(count) for reason, count in body["dropped"].items()}
+            cursor.not_ours = _set_of(body.get("not_ours", ()))
+            cursor.lost = {str(reason): _set_of(pairs) for reason, pairs in body.get("lost", {}).items()}
+        settled = cursor.base + cursor.acknowledged + sum(cursor.dropped.values())
+        if settled != cursor.rows.count or not cursor.seqs.covers(0, 1):
             raise ValueError("a cursor that does not balance")
-        return progress
+        return cursor
 
 
 def _count_of(value: Any) -> int:
@@ -159,9 +159,9 @@ def sink_of(path: Path) -> str:
     return unquote(path.stem)
 
 
-def dump_cursor(log_id: str, sink: str, tracks: dict[Lane, LaneCursor]) -> bytes:
+def dump_cursor(log_id: str, sink: str, cursors: dict[Lane, LaneCursor]) -> bytes:
     """Its content."""
-    lanes = {lane.word: track.dump() for lane, track in tracks.items()}
+    lanes = {lane.word: cursor.dump() for lane, cursor in cursors.items()}
     return orjson.dumps({"log": log_id, "sink": sink, "lanes": lanes})
 
 

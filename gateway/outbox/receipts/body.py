@@ -31,11 +31,11 @@ class Standing:
         return not (self.pending or self.dropped or self.before)
 
 
-def standing(progress: LaneCursor, period: Period) -> Standing:
-    """Of a sink with this progress in the data lane."""
+def standing(cursor: LaneCursor, period: Period) -> Standing:
+    """Of a sink with this cursor in the data lane."""
     low, high = period.first, period.end
-    dropped = {reason: ranges for reason, lost in progress.lost.items() if (ranges := _within(lost, low, high))}
-    return Standing(progress.seqs.missing(low, high), dropped, _within(progress.not_ours, low, high))
+    dropped = {reason: ranges for reason, lost in cursor.lost.items() if (ranges := _within(lost, low, high))}
+    return Standing(cursor.seqs.missing(low, high), dropped, _within(cursor.not_ours, low, high))
 
 
 def _within(numbers: IntervalSet, low: int, high: int) -> Ranges:

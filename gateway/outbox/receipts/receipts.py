@@ -266,7 +266,7 @@ class Receipts:
                 return
 
     def _stands(self, period: Period) -> dict[str, Standing]:
-        return {sink: standing(reader.tracks[Lane.DATA].progress, period) for sink, reader in self._readers.items()}
+        return {sink: standing(reader.positions[Lane.DATA].cursor, period) for sink, reader in self._readers.items()}
 
     def _is_due(self, period: Period, done: list[str], sinks: int) -> bool:
         if sinks and len(done) == sinks:
@@ -307,8 +307,8 @@ class Receipts:
         if self._open is not None:
             oldest = min(oldest, self._open.period.first)
         for reader in self._readers.values():
-            reader.tracks[Lane.DATA].progress.forget_lost(oldest)
-            reader.tracks[Lane.ALARM].progress.lost.clear()
+            reader.positions[Lane.DATA].cursor.forget_lost(oldest)
+            reader.positions[Lane.ALARM].cursor.lost.clear()
 
     async def so_far(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """The receipts of hours that touch this time (half-open), oldest first, as they are at this moment: also of the hour

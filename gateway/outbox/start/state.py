@@ -104,9 +104,9 @@ def load(directory: Path, wall_ns: int, boot_ns: int) -> State:
 
 def _go_on(state: State, lane: Lane, before: Numbers | None) -> None:
     segments = state.found.lanes[lane]
-    tracks = [cursor[lane] for cursor in state.cursors.values()]
-    known = max([1, segments[-1].last + 1 if segments else 1, *(track.seqs.end for track in tracks)])
-    total = max([0, segments[-1].end if segments else 0, *(track.rows.end for track in tracks)])
+    cursors = [lanes[lane] for lanes in state.cursors.values()]
+    known = max([1, segments[-1].last + 1 if segments else 1, *(cursor.seqs.end for cursor in cursors)])
+    total = max([0, segments[-1].end if segments else 0, *(cursor.rows.end for cursor in cursors)])
     if before is None:
         is_new = state.numbers.is_new and known == 1
         start = 1 if is_new else known + _FAR
