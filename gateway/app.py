@@ -36,6 +36,7 @@ from gateway.operate.services import Services, ServiceSurroundings
 from gateway.operate.socket import ControlServer
 from gateway.operate.stalls import BEAT
 from gateway.operate.status import StatusCommands
+from gateway.operate.why import Why
 from gateway.operate.writes import Calls, Writes, WriteSurroundings
 from gateway.outbox import Outbox
 from gateway.outbox.substitute import open_outbox
@@ -234,6 +235,7 @@ class Gateway(Parts):
             **self.status.commands(),
             **DeviceCommands(self.live, self.acquirer, self.clock).commands(),
             **AlarmCommands(self.detection, self.acquirer, self.audit).commands(),
+            **Why(self.detection, self.outbox, self.audit).commands(),
             **ModelCommands(self.detection, self.audit).commands(),
             **DeadLetterCommands(self.outbox, self.audit).commands(),
             **history.commands(),

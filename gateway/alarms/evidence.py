@@ -145,6 +145,12 @@ class EvidenceStore:
         except ValueError as error:
             raise GatewayError(f"{found[0]}: cannot be read: {error}") from error
 
+    def newest(self, at_most: int, state: str = "raised") -> Iterator[Kept]:
+        """What was kept last, the newest first; what cannot be read is left out."""
+        for path in sorted(self.directory.glob(f"*.{state}.json"), key=_age)[:at_most]:
+            with suppress(ValueError), doubting(ValueError):
+                yield self._kept(parse_json(_read(path)))
+
     def _kept(self, body: Mapping[str, Any]) -> Kept:
         if body["format"] != FORMAT:
             raise ValueError(f"it has format {body['format']}")
@@ -163,7 +169,19 @@ class EvidenceStore:
             raise ValueError("its scores do not fit its window")
         if not all(isinstance(kept.event.get(name), str) for name in ("model_sha256", "window_sha256")):
             raise ValueError("its event does not say what was scored")
+        if not _is_told(kept.event):
+            raise ValueError("its event is not as the gateway tells one")
         return kept
+
+
+def _is_told(event: Mapping[str, Any]) -> bool:
+    """Whether id, time, words and contributions are what everybody takes them for; a number may be missing, as NaN is."""
+    texts = all(isinstance(event.get(name), str) for name in ("event", "device", "severity", "message"))
+    numbers = [event.get(name) for name in ("score", "threshold")]
+    for part in event.get("contributions", ()):
+        texts = texts and isinstance(part["tag"], str)
+        numbers += [part["share"], part["value"], part["expected"]]
+    return texts and isinstance(event.get("ts"), int) and all(isinstance(each, int | float | None) for each in numbers)
 
 
 def _read(path: Path) -> bytes:

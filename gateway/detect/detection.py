@@ -42,7 +42,9 @@ class Detection:
     ) -> None:
         """Alarms and the windows of events are kept in `directory`; `note` writes into the audit trail."""
         self._note = note
-        self.alarms = Alarms(emit, clock, directory / "alarms.json", EvidenceStore(directory / "events"))
+        self.evidence = EvidenceStore(directory / "events")
+        """What each anomaly was found in."""
+        self.alarms = Alarms(emit, clock, directory / "alarms.json", self.evidence)
         self.conditions = Conditions(self.alarms, emit, clock)
         self.detector: Detector
         self._around = WatchSurroundings(self.alarms, clock, version, plugins)

@@ -12,6 +12,7 @@ import structlog
 from gateway.core.clock import Clock
 from gateway.core.command import Actor
 from gateway.core.text import cleaned
+from gateway.trust import files
 from gateway.trust.audit import AuditError, AuditTrail
 from gateway.trust.chain import DAMAGED, Head
 from gateway.trust.files import is_begun
@@ -79,6 +80,13 @@ class AuditLog:
     def head(self) -> Head:
         """Where the trail ends. Blocking. Raises AuditError."""
         return self._opened().head()
+
+    def tail(self, count: int) -> list[dict[str, Any]]:
+        """The last records, the oldest first; none where they cannot be read. Blocking."""
+        try:
+            return files.tail(self._path, count)
+        except OSError:
+            return []
 
     @property
     def damage(self) -> str:

@@ -50,6 +50,7 @@ TABLE: Mapping[str, Declared] = {
         does="call a method of a device that may be called",
     ),
     "alarms": Declared(at_once=True, does="what is raised, waits to be acknowledged, or is shelved"),
+    "why": Declared({"alarm": _NAME}, does="what led to an alarm, what it was like, and what was done then"),
     "acknowledge": Declared(
         {"alarm": _NAME, "comment": Argument(must.comment, needed=False, default="")}, audited=True, role=OPERATOR,
         does="say of an alarm that it was seen",

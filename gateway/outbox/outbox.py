@@ -34,6 +34,7 @@ from gateway.outbox.deliver import (
 )
 from gateway.outbox.format import Numbers, SetAside, all_set_aside, body_of, synced_path
 from gateway.outbox.housekeeping import Housekeeping
+from gateway.outbox.kept import Kept
 from gateway.outbox.losses import skip_body
 from gateway.outbox.receipts import ReceiptFiles, Receipts
 from gateway.outbox.retention import default_max_size
@@ -129,6 +130,7 @@ class Outbox:
             next_record=lambda: (self._lanes[Lane.DATA].written_seq, self._log_clock.epoch),
         )
         self.replays = Replays(self._lanes, self._readers, found)
+        self.kept = Kept(self._lanes, found)
         self._housekeeping = Housekeeping(
             directory,
             found,

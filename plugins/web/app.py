@@ -14,10 +14,12 @@ from gateway.plugin.openapi import BASE
 from . import metrics
 from .api import Api
 from .config import WebConfig
+from .document import Documents
 from .guard import App, Guard
 from .page import Page
 from .replies import reply
 from .streams import Streams
+from .views import Views
 from .visitors import Visitors
 
 FRESH = 1.0
@@ -30,6 +32,7 @@ def application(config: WebConfig, host: ServiceHost, counts: MutableMapping[str
     streams = Streams(host, visitors)
     looks = Looks(host, counts, visitors)
     api = Api(host, visitors)
+    documents = Documents(host, visitors)
     routes = [
         Route("/healthz", looks.healthz),
         Route("/readyz", looks.readyz),
@@ -37,7 +40,9 @@ def application(config: WebConfig, host: ServiceHost, counts: MutableMapping[str
         Route(f"{BASE}/stream/values", streams.values),
         Route(f"{BASE}/stream/events", streams.events),
         *api.routes(),
-        *Page(host, visitors, api).routes(),
+        *documents.routes(),
+        *Page(host, visitors, api, documents).routes(),
+        *Views(host, visitors, api, documents).routes(),
     ]
     names = config.names if config.host in ("0.0.0.0", "::") else (*config.names, config.host)
     return Guard(Router(routes, redirect_slashes=False), names, counts), streams

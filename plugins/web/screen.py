@@ -100,45 +100,55 @@ def _alarms(view: View) -> Html:
         return joined((tag("h2", word("alarms")), tag("p", word("no alarms"), class_="quiet")))
     order = {"raised": 0, "latched": 1, "cleared": 2}
     listed = sorted(alarms, key=lambda alarm: (bool(alarm["shelved"]), order.get(alarm["state"], 3)))
-    items = (tag("li", *_alarm(view, alarm), class_=f"alarm {_kind(alarm)}") for alarm in listed)
+    items = (
+        tag("li", *alarm_said(word, alarm), *alarm_forms(view, alarm), class_=f"alarm {kind_of(alarm)}")
+        for alarm in listed
+    )
     hint = None if view.can_act else tag("p", word("log in to act"), class_="quiet")
     return joined((tag("h2", word("alarms")), tag("ul", *items), hint))
 
 
-def _kind(alarm: Part) -> str:
+def kind_of(alarm: Part) -> str:
+    """The class of its colour, which never stands alone."""
     if alarm["shelved"]:
         return "quiet"
     return {"raised": SEVERE, "latched": SEVERE, "cleared": "warn"}.get(alarm["state"], "quiet")
 
 
-def _alarm(view: View, alarm: Part) -> Iterator[Html]:
-    word = view.words
-    when = _moment(alarm["raised"]) if alarm["raised"] else ""
-    yield tag("strong", f"{word.state(alarm['state'])} · {alarm['name']}")
+def alarm_said(word: Words, alarm: Part, *, linked: bool = True) -> Iterator[Html]:
+    """How it stands, and what people said of it."""
+    when = moment(alarm["raised"]) if alarm["raised"] else ""
+    name = tag("a", alarm["name"], href=alarm_address(alarm["event"])) if linked and alarm["event"] else alarm["name"]
+    yield tag("strong", f"{word.state(alarm['state'])} · ", name)
     yield tag("span", f" {alarm['severity']} ", when)
     yield tag("p", alarm["message"])
     if said := alarm["acknowledged"]:
         yield tag("p", word("acknowledged by", said["by"]), f" {said['comment']}", class_="quiet")
     if said := alarm["shelved"]:
         yield tag("p", word("shelved by", said["by"], said["reason"]), class_="quiet")
-    if view.can_act and view.session is not None:
-        yield from _forms(word, alarm, view.session)
 
 
-def _forms(word: Words, alarm: Part, session: Session) -> Iterator[Html]:
-    hidden = (
-        tag("input", type="hidden", name="form", value=session.form),
-        tag("input", type="hidden", name="alarm", value=alarm["event"]),
-    )
+def alarm_address(event: str) -> str:
+    """Of its own page."""
+    return f"/alarm?event={_query(event)}"
+
+
+def alarm_forms(view: View, alarm: Part, *, back: bool = False) -> Iterator[Html]:
+    """What can be done with it by who looks. `back`: to its own page, not to the first one."""
+    word, session = view.words, view.session
+    if not view.can_act or session is None:
+        return
+    hidden = [("form", session.form), ("alarm", alarm["event"]), *([("back", "alarm")] if back else [])]
+    fields = [tag("input", type="hidden", name=name, value=value) for name, value in hidden]
     if not alarm["acknowledged"]:
         yield tag(
-            "form", *hidden,
+            "form", *fields,
             tag("label", f"{word('comment')} ", tag("input", name="comment", maxlength=300)),
             tag("button", word("acknowledge")), method="post", action="/acknowledge",
         )  # fmt: skip
     if not alarm["shelved"]:
         yield tag(
-            "form", *hidden,
+            "form", *fields,
             tag("label", f"{word('reason')} ", tag("input", name="reason", maxlength=300, required=True)),
             tag("label", tag("input", name="minutes", type="number", min=1, max=1440, value=60), f" {word('minutes')} "),
             tag("button", word("shelve")), method="post", action="/shelve",
@@ -212,7 +222,8 @@ def _ago(word: Words, seconds: float | None) -> str:
     return word("never") if seconds is None else word("ago", format_duration(seconds))
 
 
-def _moment(milliseconds: int) -> Html:
+def moment(milliseconds: int) -> Html:
+    """Local time of the gateway, with its zone; a script makes it the reader's."""
     at = datetime.fromtimestamp(milliseconds / 1000).astimezone()
     return tag("time", f"{at:%Y-%m-%d %H:%M:%S %Z}", datetime=at.isoformat())
 

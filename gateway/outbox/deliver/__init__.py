@@ -10,7 +10,7 @@ What a far side refuses waits in `redelivery.py`, or is a dead letter (`dead_let
 """
 
 from gateway.outbox.deliver.dead_letters import DeadLetters, letters
-from gateway.outbox.deliver.history import Asked
+from gateway.outbox.deliver.history import Asked, look, parts
 from gateway.outbox.deliver.lane_position import Loss
 from gateway.outbox.deliver.reader import Order, Reader
 from gateway.outbox.deliver.readers import Readers
@@ -32,4 +32,6 @@ __all__ = [
     "Replays",
     "Unkept",
     "letters",
+    "look",
+    "parts",
 ]

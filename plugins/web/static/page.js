@@ -84,5 +84,5 @@ setInterval(() => {
     age.textContent = duration((Date.now() - at) / 1000);
   }
 }, 1000);
-setInterval(renew, 2000);
+if (document.getElementById("headline")) setInterval(renew, 2000);
 local(document);

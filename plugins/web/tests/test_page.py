@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from plugins.web import document
 from plugins.web import page as page_module
 from plugins.web.html import Html, tag
 from plugins.web.tests.browser import Answer, Browser
@@ -175,13 +176,14 @@ def test_every_word_is_there_in_both_languages() -> None:
         assert english.count("{}") == korean.count("{}"), key
         hangul = re.search("[가-힣]", korean)
         assert hangul or key == "other language", key
-    source = "".join(
-        (page_module.STATIC.parent / name).read_text(encoding="utf-8") for name in ("page.py", "screen.py")
-    )
-    asked = set(re.findall(r"\bword\([\"']([^\"']+)[\"']", source))
+    here = document.STATIC.parent
+    files = [*here.glob("*.py"), *(here / "views").glob("*.py")]
+    source = "".join(path.read_text(encoding="utf-8") for path in files)
+    asked = set(re.findall(r"\bword\([\"']([^\"']+)[\"']", source)) | {name for _, name in document.PLACES}
     assert len(asked) > 30
     assert asked - WORDS.keys() == set()
     states = {"up", "down", "faulted", "starting", "stopped", "raised", "latched", "cleared", "normal", "acknowledged"}
+    states.add("did shelve")
     assert WORDS.keys() - asked - states == set(), "nobody says these"
 
 
