@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -44,6 +44,78 @@ _DONE = ("write", "call")
 Event = Mapping[str, Any]
 
 
+class CurveAnswer(TypedDict):
+    """A tag's column of a window."""
+
+    tag: str
+    unit: str
+    values: list[float | None]
+
+
+class WindowAnswer(TypedDict):
+    """What an anomaly was found in; times in milliseconds since 1970."""
+
+    from_ms: int
+    to_ms: int
+    ts: list[int]
+    """Of each row."""
+    tags: list[CurveAnswer]
+    left_out: int
+    """Tags that are not told."""
+
+
+class DoneAnswer(TypedDict):
+    """What somebody did about an alarm."""
+
+    at: int
+    """Milliseconds since 1970."""
+    by: str
+    action: str
+    """As the audit trail calls it."""
+    target: str
+    old: Any
+    new: Any
+    why: str
+
+
+class SimilarAnswer(TypedDict):
+    """An anomaly like another one."""
+
+    event: str
+    ts: int
+    severity: str
+    message: str
+    score: float | None
+    threshold: float | None
+    likeness: float
+    """Cosine between the shares, 0 to 1."""
+    done: list[DoneAnswer]
+
+
+class AroundAnswer(TypedDict):
+    """An event within ten minutes."""
+
+    event: str
+    kind: str
+    state: str
+    device: str
+    ts: int
+    severity: str
+    message: str
+
+
+class WhyAnswer(TypedDict):
+    """All that is kept of an alarm."""
+
+    alarm: AlarmStatus | None
+    """As it stands; None: it is over."""
+    event: Event
+    """As it was told (docs/json.md); empty where nothing is kept of it."""
+    window: WindowAnswer | None
+    similar: list[SimilarAnswer]
+    around: list[AroundAnswer]
+
+
 class Why:
     """Answers `why`."""
 
@@ -56,7 +128,7 @@ class Why:
         """By their names on the socket."""
         return {"why": self.why}
 
-    async def why(self, by: Actor, alarm: str) -> dict[str, Any]:
+    async def why(self, by: Actor, alarm: str) -> WhyAnswer:
         """`alarm`: its name, or the beginning of its event's id, also of one that is over. Raises GatewayError for one of
         which nothing is known."""
         listed = self._detection.alarms.listed()
@@ -81,23 +153,36 @@ class Why:
             "around": list(_around(around, listed, at, str(event.get("event") or (stands.event if stands else "")))),
         }
 
-    def _like(self, kept: Kept) -> list[dict[str, Any]]:
+    def _like(self, kept: Kept) -> list[SimilarAnswer]:
         """The last windows of the same device and model that the same tags stood out in. Blocking."""
         own = _shares(kept.event)
-        found: list[dict[str, Any]] = []
+        found: list[SimilarAnswer] = []
         for each in self._detection.evidence.newest(LOOKED_AT):
             other = each.event
             same = all(other.get(name) == kept.event.get(name) for name in ("device", "model"))
             if not same or other["event"] == kept.event["event"]:
                 continue
             if (likeness := _cosine(own, _shares(other))) >= ALIKE:
-                told = {name: other.get(name) for name in ("event", "ts", "severity", "message", "score", "threshold")}
-                found.append({**told, "likeness": round(likeness, 3)})
+                found.append(_similar(other, likeness))
             if len(found) == SIMILAR:
                 break
         records = self._audit.tail(RECORDS) if found else []
-        device = str(kept.event.get("device", ""))
-        return [{**each, "done": list(_done(records, each, device))} for each in found]
+        for like in found:
+            like["done"] = list(_done(records, like, str(kept.event["device"])))
+        return found
+
+
+def _similar(event: Event, likeness: float) -> SimilarAnswer:
+    return {
+        "event": event["event"],
+        "ts": event["ts"],
+        "severity": event["severity"],
+        "message": event["message"],
+        "score": event.get("score"),
+        "threshold": event.get("threshold"),
+        "likeness": round(likeness, 3),
+        "done": [],
+    }
 
 
 def _kept(store: EvidenceStore, event: str) -> Kept | None:
@@ -107,7 +192,7 @@ def _kept(store: EvidenceStore, event: str) -> Kept | None:
         return None
 
 
-def _window(kept: Kept) -> dict[str, Any] | None:
+def _window(kept: Kept) -> WindowAnswer | None:
     """The curves of the tags with the largest shares; None where nobody can say any more which column is which tag."""
     tags = _tags(kept.model)
     if tags is None or len(tags) != kept.window.shape[1]:
@@ -123,8 +208,8 @@ def _window(kept: Kept) -> dict[str, Any] | None:
     shares = _shares(kept.event)
     foremost = sorted(columns, key=lambda tag: -shares.get(tag, 0.0))[:CURVES]
     return {
-        "from": first,
-        "to": last,
+        "from_ms": first,
+        "to_ms": last,
         "ts": [round(first + step * (row + 1)) for row in range(begin, rows)],
         "tags": [
             {"tag": tag, "unit": units[tag], "values": [_number(value) for value in columns[tag].tolist()]}
@@ -154,16 +239,18 @@ def _cosine(one: Mapping[str, float], other: Mapping[str, float]) -> float:
     return sum(share * other.get(tag, 0.0) for tag, share in one.items()) / scale if scale else 0.0
 
 
-def _done(records: Sequence[Event], like: Event, device: str) -> Iterator[dict[str, Any]]:
+def _done(records: Sequence[Event], like: SimilarAnswer, device: str) -> Iterator[DoneAnswer]:
     """What people did about it: with the alarm itself, and with its device within an hour."""
     for record in records:
-        action, at = record.get("action"), _ms(record.get("ts"))
+        action, at = str(record.get("action")), _ms(record.get("ts"))
         if at is None or not like["ts"] <= at:
             continue
         of_device = str(record.get("target", "")).startswith(f"{device}/") and at <= like["ts"] + THEN_MS
         if (action in _STEPS and record.get("event") == like["event"]) or (action in _DONE and of_device):
-            told = {name: record[name] for name in ("target", "old", "new", "why") if name in record}
-            yield {"at": at, "by": record.get("who", ""), "action": action, **told}
+            yield {
+                "at": at, "by": str(record.get("who", "")), "action": action, "target": str(record.get("target", "")),
+                "old": record.get("old"), "new": record.get("new"), "why": str(record.get("why", "")),
+            }  # fmt: skip
 
 
 def _ms(text: Any) -> int | None:
@@ -173,24 +260,40 @@ def _ms(text: Any) -> int | None:
         return None
 
 
-def _around(events: Sequence[Event], listed: Sequence[AlarmStatus], at: int, own: str) -> Iterator[dict[str, Any]]:
+def _around(events: Sequence[Event], listed: Sequence[AlarmStatus], at: int, own: str) -> Iterator[AroundAnswer]:
     """What was raised or told within ten minutes, in the order of time: each event once, the first of its id."""
-    names = ("event", "kind", "state", "device", "ts", "severity", "message")
     seen = {own}
-    told: list[dict[str, Any]] = [{name: event.get(name) for name in names} for event in events]
-    told += [
-        {
-            "event": each.event, "kind": each.kind, "state": each.state, "device": each.device, "ts": each.raised,
-            "severity": each.severity, "message": each.message,
-        }
-        for each in listed
-    ]  # fmt: skip
-    near = [(each["ts"], each) for each in told if isinstance(each["ts"], int) and isinstance(each["event"], str)]
-    near = [(ts, each) for ts, each in near if abs(ts - at) <= AROUND_MS]
-    for _, each in sorted(near, key=lambda event: event[0]):
-        if (event := str(each["event"])) not in seen and len(seen) <= MANY:
-            seen.add(event)
+    told = [*map(_told, events), *map(_standing, listed)]
+    near = [each for each in told if each["event"] and abs(each["ts"] - at) <= AROUND_MS]
+    for each in sorted(near, key=lambda event: event["ts"]):
+        if each["event"] not in seen and len(seen) <= MANY:
+            seen.add(each["event"])
             yield each
+
+
+def _told(event: Event) -> AroundAnswer:
+    ts = event.get("ts")
+    return {
+        "event": str(event.get("event") or ""),
+        "kind": str(event.get("kind") or ""),
+        "state": str(event.get("state") or ""),
+        "device": str(event.get("device") or ""),
+        "ts": ts if isinstance(ts, int) else 0,
+        "severity": str(event.get("severity") or ""),
+        "message": str(event.get("message") or ""),
+    }
+
+
+def _standing(alarm: AlarmStatus) -> AroundAnswer:
+    return {
+        "event": alarm.event,
+        "kind": alarm.kind,
+        "state": alarm.state,
+        "device": alarm.device,
+        "ts": alarm.raised,
+        "severity": alarm.severity,
+        "message": alarm.message,
+    }
 
 
 def _number(value: float) -> float | None:

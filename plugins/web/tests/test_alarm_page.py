@@ -38,7 +38,7 @@ def anomaly(plant: Plant, event: str, t_ns: int, *foremost: float) -> None:
     found = Event(event, "anomaly", "raised", "oven", t_ns, message, "warning", detail, parts)
     shown = np.array([shares], np.float32)
     evidence = Evidence(model.content, model.sha256, False, window, np.array([2.5], np.float32), shown, None)
-    plant.gateway._detection.evidence.keep(found, evidence)
+    plant.gateway.detection.evidence.keep(found, evidence)
 
 
 async def test_it_shows_what_an_anomaly_was_found_in_and_the_last_ones_like_it(running: Running) -> None:
@@ -48,7 +48,7 @@ async def test_it_shows_what_an_anomaly_was_found_in_and_the_last_ones_like_it(r
         anomaly(plant, "a" * 32, now - 3 * 3_600_000_000_000, 0.8, 0.2)
         anomaly(plant, "b" * 32, now - 2 * 3_600_000_000_000, 0.0, 0.1, 0.9)
         anomaly(plant, "c" * 32, now, 0.79, 0.21)
-        await plant.gateway._audit.record("alarm.acknowledge", "kim", event="a" * 32, why="nozzle cleaned")
+        await plant.gateway.audit.record("alarm.acknowledge", "kim", event="a" * 32, why="nozzle cleaned")
         plant.site.bench.value = 99.0
         await plant.site.answered("alarms", lambda alarms: alarms)
         told = await plant.site.ask("why", alarm="cccc")
@@ -100,7 +100,7 @@ async def test_of_an_alarm_that_is_not_there_it_says_so(running: Running) -> Non
 async def test_what_cannot_be_read_of_what_was_kept_costs_only_itself(running: Running) -> None:
     async with running() as plant:
         now = time.time_ns()
-        folder = plant.gateway._detection.evidence.directory
+        folder = plant.gateway.detection.evidence.directory
         anomaly(plant, "a" * 32, now - 10**9, 1.0)
         anomaly(plant, "b" * 32, now, 1.0)
         (folder / "wild.raised.json").write_text('{"format": 1, "event": []}')
@@ -116,7 +116,7 @@ async def test_what_cannot_be_read_of_what_was_kept_costs_only_itself(running: R
 async def test_a_file_that_somebody_has_made_up_is_not_shown(running: Running) -> None:
     async with running() as plant:
         anomaly(plant, "a" * 32, time.time_ns(), 1.0)
-        path = plant.gateway._detection.evidence.directory / f"{'a' * 32}.raised.json"
+        path = plant.gateway.detection.evidence.directory / f"{'a' * 32}.raised.json"
         whole = json.loads(path.read_text())
         wild: tuple[dict[str, Any], ...] = (
             {"contributions": [{"tag": "x", "share": "<b>"}]}, {"contributions": 5}, {"ts": "now"}, {"message": None},
