@@ -67,7 +67,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 	@echo "Installing the gateway into $(VENV) …"
-	@$(RUN)/$(INSTALL) -e '.[demo]' || { echo $(OFFLINE); exit 1; }
+	@$(RUN)/$(INSTALL) -e '.[demo,web]' || { echo $(OFFLINE); exit 1; }
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml

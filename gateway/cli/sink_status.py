@@ -19,7 +19,7 @@ def sink_lines(sink: dict[str, Any], now: float) -> Iterator[str]:
         plain = promise["encryption"] == "none"
         spoken.append(colour("not encrypted", "yellow") if plain else str(promise["encryption"]))
     yield f"  sink     {sink['name']}: {sentence([sink['plugin'], *spoken, sink['state']])}"
-    yield f"           {sentence([_acknowledged(sink), _waiting(sink, now)])}"
+    yield f"           {sentence([acknowledged(sink), waiting(sink, now)])}"
     if weaker := promise.get("weaker"):
         yield colour(f"           weaker promise: {weaker}", "yellow")
     if exposed := promise.get("exposed"):
@@ -32,7 +32,8 @@ def sink_lines(sink: dict[str, Any], now: float) -> Iterator[str]:
         yield f"           {count(sink['refused_for_now'], 'record')} refused at first and sent again"
 
 
-def _acknowledged(sink: dict[str, Any]) -> str:
+def acknowledged(sink: dict[str, Any]) -> str:
+    """When its far side last said that it has something."""
     age = sink["last_acknowledged_s"]
     if age is None:
         return "nothing acknowledged since the start"
@@ -40,7 +41,8 @@ def _acknowledged(sink: dict[str, Any]) -> str:
     return f"last acknowledgement {when}, {count(sink['acknowledged_readings'], 'reading')} in all"
 
 
-def _waiting(sink: dict[str, Any], now: float) -> str:
+def waiting(sink: dict[str, Any], now: float) -> str:
+    """How much waits for it, since when, and until about when."""
     lanes = sink["outbox"]["lanes"].values()
     pending = sum(lane["pending"] for lane in lanes)
     if not pending:

@@ -11,12 +11,10 @@ from gateway.cli.frame.terminal import colour, count, sentence, table
 from gateway.cli.sink_status import sink_lines
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.text import listed
-from gateway.operate.headline import WAITING, troubles
+from gateway.operate.headline import WAITING, full_in, troubles
 
 SHOWN = 5
 """Devices that one line names."""
-SETTLED = 60.0
-"""Seconds of running after which the growth of the outbox tells how long its room lasts."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +36,7 @@ def lines(answer: dict[str, Any], now: float) -> Iterator[str]:
     yield from _devices(answer["devices"])
     for sink in answer["sinks"]:
         yield from sink_lines(sink, now)
-    yield from _outbox(answer["outbox"], answer["uptime_s"])
+    yield from _outbox(answer)
     yield from _models(answer["models"])
     for watch in answer.get("watches", ()):
         watched = count(len(watch["devices"]), "device")
@@ -99,20 +97,25 @@ def _work(device: dict[str, Any]) -> str:
     return ", ".join(said)
 
 
-def _outbox(outbox: dict[str, Any], uptime: float) -> Iterator[str]:
-    held, bound = outbox["size"], outbox["max_size"]
-    said = [f"{format_size(held)} of {format_size(bound)}", f"{format_size(outbox['free'])} free on the disk"]
-    room = min(bound - held, outbox["free"])
-    spills = outbox.get("mode") == "spill"
+def room(status: dict[str, Any]) -> list[str]:
+    """What the outbox takes, and how long there is room for more."""
+    outbox = status["outbox"]
+    said = [f"{format_size(outbox['size'])} of {format_size(outbox['max_size'])}"]
+    said.append(f"{format_size(outbox['free'])} free on the disk")
+    left = full_in(status)
     if outbox.get("turning_away"):
         said.append("full: what is new is not accepted")
-    elif room <= 0:
+    elif left == 0:
         said.append("full: the oldest is given up")
-    elif uptime >= SETTLED and outbox["written_bytes"] and not spills:
-        seconds = room / (outbox["written_bytes"] / uptime)
-        said.append(f"room for {format_duration(seconds)} without a sink, as it goes now")
-    yield f"  outbox   {sentence(said)}"
-    if spills:
+    elif left is not None:
+        said.append(f"room for {format_duration(left)} without a sink, as it goes now")
+    return said
+
+
+def _outbox(status: dict[str, Any]) -> Iterator[str]:
+    outbox = status["outbox"]
+    yield f"  outbox   {sentence(room(status))}"
+    if outbox.get("mode") == "spill":
         yield f"           mode spill: {outbox['promise']}"
     for directory in outbox["set_aside"]:
         yield f"           {colour('set aside', 'yellow')}, not sent: {directory}; delete it when nobody needs it"

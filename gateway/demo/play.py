@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from gateway.core.errors import GatewayError
+from gateway.demo import broker
 from gateway.demo.arrivals import Arrivals, summary
 from gateway.demo.show import Show
 from gateway.demo.stage import Stage, stage, tell_coater
@@ -42,6 +43,7 @@ class Play:
         async with stage(directory) as running:
             session = await self._watch(running)
             say(f"Broker: {running.broker}. Look for yourself: mosquitto_sub -p {running.ports.mqtt} -v -t '#'")
+            await self._say_where_the_page_is(running)
             while not self._is_over():
                 if running.daemon.returncode is not None:
                     raise GatewayError(f"the gateway ended: {(directory / 'gateway.log').read_text()[-2000:]}")
@@ -56,6 +58,17 @@ class Play:
         if kept:
             say(f"Kept: {running.config}. Go on with: {_command()} check --config {running.config}")
         return self._arrived.values > 0 and not (self._until_shown and not self._raised)
+
+    async def _say_where_the_page_is(self, running: Stage) -> None:
+        if running.ports.page is None:
+            self._show.say("No page: it needs the extra web, pip install 'edge-gateway[web]'.")
+            return
+        try:
+            await broker.listening(running.ports.page)
+        except GatewayError as error:
+            self._show.say(f"The page does not come up: {error}")
+        else:
+            self._show.say(f"Its page, to look at in a browser: http://127.0.0.1:{running.ports.page}/")
 
     async def _watch(self, running: Stage) -> MqttSession:
         session = MqttSession(

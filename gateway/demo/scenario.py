@@ -54,6 +54,13 @@ file = "models/coater.onnx"
 devices = ["coater-*"]
 """
 
+_PAGE = """
+[[service]]
+name = "page"
+plugin = "web"
+port = {page}
+"""
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -62,6 +69,8 @@ class Ports:
     mqtt: int
     coater: int
     bioreactor: int
+    page: int | None = None
+    """None: the gateway has no page."""
 
 
 def write(directory: Path, ports: Ports, python: str, broker: str, protocol: str = "auto") -> Path:
@@ -82,7 +91,8 @@ def write(directory: Path, ports: Ports, python: str, broker: str, protocol: str
             bioreactor=ports.bioreactor,
             coater_tags="\n".join(_modbus_tags()),
             bioreactor_tags="\n".join(_opcua_tags()),
-        ),
+        )
+        + ("" if ports.page is None else _PAGE.format(page=ports.page)),
         encoding="utf-8",
     )
     return path

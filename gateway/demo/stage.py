@@ -10,6 +10,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from gateway.core.errors import GatewayError
@@ -34,7 +35,8 @@ class Stage:
 @asynccontextmanager
 async def stage(directory: Path) -> AsyncIterator[Stage]:
     """Start everything in `directory`, stop it at the end. Raises GatewayError with the reason when a part fails."""
-    ports = Ports(*(_free_port(wanted) for wanted in (1883, 5020, 4840)))
+    page = _free_port(8080) if _page_can_be() else None
+    ports = Ports(_free_port(1883), _free_port(5020), _free_port(4840), page)
     name, broker_command = broker.command(ports.mqtt, directory)
     config = scenario.write(directory, ports, sys.executable, " ".join(broker_command), broker.PROTOCOL[name])
     control = directory / "control.sock"
@@ -85,6 +87,11 @@ async def _stop(process: Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
+
+
+def _page_can_be() -> bool:
+    """Whether the extra `web` is installed; all else works without it."""
+    return all(find_spec(name) for name in ("argon2", "prometheus_client", "starlette", "uvicorn"))
 
 
 def _free_port(wanted: int) -> int:

@@ -14,6 +14,7 @@ COMMANDS = {
     "check": "find every mistake in the configuration; --connect dials devices and brokers",
     "demo": "see it work: simulated devices, a broker, a fault and its explained event",
     "status": "how the running gateway is doing",
+    "top": "the page's first screen in a terminal, refreshing: q ends, arrows scroll",
     "open": "where the gateway's page is, and how to come there from another machine",
     "tags": "last values of all tags, or of one device",
     "read": "read tags from a device now",

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -29,19 +30,30 @@ def joined(lines: Iterable[str]) -> str:
     return "\n".join(line.replace("\n", "\\n") for line in lines)
 
 
+def width(text: str) -> int:
+    """Columns that the text takes on a terminal: two for a wide character, as those of Korean are."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(each) else 1 + (unicodedata.east_asian_width(each) in "WF") for each in text)
+
+
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
     """Lines with aligned columns; those numbered in `right` are set to the right."""
     if not rows:
         return []
     rows = [[shown(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(width(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            _filled(cell, wide, column in right) for column, (cell, wide) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
+
+
+def _filled(cell: str, columns: int, right: bool) -> str:
+    blank = " " * (columns - width(cell))
+    return blank + cell if right else cell + blank
 
 
 def redrawn(lines: Sequence[str], height: int) -> list[str]:
