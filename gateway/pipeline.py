@@ -3,7 +3,7 @@
     devices ─ Acquirer ─ Pipeline ─┬─ observers: live table, detector, receipts, and who comes later
                                    └─ Outbox ─ Publisher… ─ sinks
 
-What acquisition may say stands in `gateway.acquire.source.Road`, which this is.
+What acquisition may say stands in `gateway.acquire.device.Road`, which this is.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from gateway.acquire.source import Road
+from gateway.acquire.device import Road
 from gateway.config.model import DeviceSpec, GatewaySection, place
 from gateway.core.device_event import Told
 from gateway.core.event import Event

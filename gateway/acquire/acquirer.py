@@ -11,10 +11,10 @@ from typing import Any
 import structlog
 
 from gateway.acquire import asked
+from gateway.acquire.device import Road, Source
 from gateway.acquire.dials import Dials
 from gateway.acquire.line import Line, Shared
 from gateway.acquire.slot import Slot
-from gateway.acquire.source import Road, Source
 from gateway.acquire.wheel import Wheel
 from gateway.config.base import DeviceConfig
 from gateway.config.model import DeviceSpec

@@ -12,11 +12,11 @@ from typing import Any
 
 import structlog
 
+from gateway.acquire.device import Road, Scan, Source
 from gateway.acquire.dials import Dials
 from gateway.acquire.driving import OfItself, close, offers, stream
 from gateway.acquire.scan_queue import Call, Request, ScanQueue
 from gateway.acquire.slot import Slot
-from gateway.acquire.source import Road, Scan, Source
 from gateway.acquire.wheel import Turn, Wheel
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock

@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from gateway.acquire.device import Scan, Source
 from gateway.acquire.slot import Slot
-from gateway.acquire.source import Scan, Source
 from gateway.core.errors import LinkError
 from gateway.plugin.driver import Driver
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.config.base import DeviceConfig, TagConfig
+from gateway.config.config_file import Source, key, title
 from gateway.config.kinds import DRIVER, PluginTypes
 from gateway.config.mistakes import MISSING, check, failed
 from gateway.config.model import DeviceSpec
 from gateway.config.plugins import option_types
-from gateway.config.source import Source, key, title
 from gateway.config.tags_csv import Row, read_tags
 from gateway.config.text import Steps
 from gateway.core.errors import ConfigError, PluginError, Problem

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.config.base import Section, SinkConfig, WatchConfig
+from gateway.config.config_file import Source, title
 from gateway.config.devices import read_device
 from gateway.config.kinds import DRIVER, KINDS, PluginKind, PluginTypes
 from gateway.config.mistakes import check, did_you_mean, failed
@@ -28,7 +29,6 @@ from gateway.config.model import (
 from gateway.config.model import place as place_of
 from gateway.config.options import is_single, options, tables
 from gateway.config.plugins import option_types
-from gateway.config.source import Source, title
 from gateway.config.text import Steps
 from gateway.core.context import Context
 from gateway.core.errors import PluginError, Problem

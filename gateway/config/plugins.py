@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.config.config_file import Source
 from gateway.config.kinds import KINDS, PluginKind, PluginTypes
 from gateway.config.mistakes import did_you_mean
-from gateway.config.source import Source
 from gateway.config.text import Steps
 from gateway.core.errors import PluginError
 

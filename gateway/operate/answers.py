@@ -7,7 +7,7 @@ import numpy as np
 import structlog
 
 from gateway.acquire.absurd import doubt
-from gateway.acquire.source import Source
+from gateway.acquire.device import Source
 from gateway.core.clock import Clock
 from gateway.core.live import LiveDevice
 from gateway.core.plain import plain

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.config.config_file import Source
 from gateway.config.kinds import DRIVER, PluginKind
 from gateway.config.load import load, plugin_places, remarks
 from gateway.config.model import Config, GatewaySection
-from gateway.config.source import Source
 from gateway.core.errors import ConfigError, PluginError
 from tests.config.sample_plugins import GOOD, BrokerSink, PlcDevice, PlcTag, SamplePlugins, Tls, look_up
 
