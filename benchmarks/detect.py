@@ -85,10 +85,10 @@ async def measure(assets: int, seconds: int) -> tuple[dict[str, float], ModelSta
 
 async def scoring_alone(assets: int, calls: int) -> float:
     """CPU seconds per call of the session for all assets at once."""
-    from gateway.detect.models import Session, parse_card, read_onnx
+    from gateway.detect.models import ModelSession, parse_card, read_onnx
 
     file = read_onnx(MODEL)
-    session = Session(file, parse_card(file.metadata), assets=assets)
+    session = ModelSession(file, parse_card(file.metadata), assets=assets)
     windows = np.lib.stride_tricks.sliding_window_view(record(5, assets + 7), 8, axis=0).transpose(0, 2, 1)
     ready = np.ascontiguousarray(windows, np.float32)
     begun = time.thread_time()

@@ -29,7 +29,7 @@ from gateway.operate.dead_letters import DeadLetterCommands
 from gateway.operate.devices import DeviceCommands
 from gateway.operate.history import HistoryCommands
 from gateway.operate.models import ModelCommands
-from gateway.operate.parts import Parts
+from gateway.operate.parts import RunningParts
 from gateway.operate.plugins_in_use import PluginsInUse
 from gateway.operate.reload import Reloads
 from gateway.operate.services import Services, ServiceSurroundings
@@ -65,7 +65,7 @@ def look_up(section: GatewaySection) -> Plugins:
     return Plugins(section.plugin_dirs, section.replaces)
 
 
-class Gateway(Parts):
+class Gateway(RunningParts):
     """One gateway, built from a configuration. `run` it once."""
 
     def __init__(self, config: Config, clock: Clock | None = None) -> None:

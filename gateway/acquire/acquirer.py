@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from gateway.acquire import asked
-from gateway.acquire.device import Road, Source
+from gateway.acquire.device import AcquiredDevice, Road
 from gateway.acquire.dials import Dials
 from gateway.acquire.line import Line, Shared
 from gateway.acquire.slot import Slot
@@ -61,7 +61,7 @@ class Acquirer:
         self._changing = asyncio.Lock()
 
     @property
-    def sources(self) -> Iterable[Source]:
+    def sources(self) -> Iterable[AcquiredDevice]:
         """All devices that are being read."""
         return (source for line in self._lines.values() for source in line.sources.values())
 

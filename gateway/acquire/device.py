@@ -88,7 +88,7 @@ class Scan:
 
     __slots__ = ("_names", "_parts", "pending", "period", "skipped", "source", "suspects", "tags")
 
-    def __init__(self, source: "Source", tags: Tags, period: float, suspects: Suspects[str]) -> None:
+    def __init__(self, source: "AcquiredDevice", tags: Tags, period: float, suspects: Suspects[str]) -> None:
         self.source = source
         self.tags = tags
         self.period = period
@@ -114,7 +114,7 @@ class Scan:
         return self._parts.get(wanted) or Tags(self.source.name, [tag for tag in self.tags if tag.name in names])
 
 
-class Source:
+class AcquiredDevice:
     """Conditions what one device answers, knows its health, and marks its values stale."""
 
     def __init__(self, spec: DeviceSpec, road: Road, clock: Clock, line: OfLine) -> None:

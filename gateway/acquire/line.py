@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from gateway.acquire.device import Road, Scan, Source
+from gateway.acquire.device import AcquiredDevice, Road, Scan
 from gateway.acquire.dials import Dials
 from gateway.acquire.driving import OfItself, close, offers, stream
 from gateway.acquire.scan_queue import Call, Request, ScanQueue
@@ -82,7 +82,7 @@ class Line:
         self._first = first
         self.driver_type = driver_type
         self.subscribed = subscribed
-        sources = [Source(spec, shared.road, shared.clock, self) for spec in specs]
+        sources = [AcquiredDevice(spec, shared.road, shared.clock, self) for spec in specs]
         self.sources = {source.name: source for source in sources}
         self.name = sources[0].name
         self._state_dir = shared.state_dir
@@ -150,7 +150,7 @@ class Line:
             if self._kept_process is not None:
                 await self._kept_process.end()
 
-    async def ask(self, source: Source, call: Call, at_once: bool = False) -> Any:
+    async def ask(self, source: AcquiredDevice, call: Call, at_once: bool = False) -> Any:
         """What the driver answers to this call for a person: before the scans that wait, or beside all that is under way
         (`at_once`). Raises DeviceError or LinkError, or what a bug of the driver raises."""
         driver = self.driver
@@ -344,7 +344,7 @@ class Line:
         if self._deaf is not None and not self._deaf.done():
             self._deaf.set_result(None)
 
-    def _turn(self, source: Source, scan: Scan) -> Turn:
+    def _turn(self, source: AcquiredDevice, scan: Scan) -> Turn:
         return self._wheel.add(partial(self._queue.fall_due, scan), scan.period, source.name, source.spec.config.align)
 
     async def _reader(self, driver: Driver[Any, Any]) -> None:
@@ -443,7 +443,7 @@ class Line:
             request.fail(LinkError(f"the line to {request.source.name} was lost"))
 
 
-def _left_out(source: Source) -> list[str]:
+def _left_out(source: AcquiredDevice) -> list[str]:
     """What is to be remarked of it."""
     left_out = source.left_out
     return [

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from gateway.acquire.device import Scan, Source
+from gateway.acquire.device import AcquiredDevice, Scan
 from gateway.acquire.slot import Slot
 from gateway.core.errors import LinkError
 from gateway.plugin.driver import Driver
@@ -16,7 +16,7 @@ Call = Callable[[Driver[Any, Any]], Awaitable[Any]]
 class Request:
     """A read or write that a person asked for; it goes before waiting scans."""
 
-    def __init__(self, source: Source, call: Call) -> None:
+    def __init__(self, source: AcquiredDevice, call: Call) -> None:
         self.source = source
         self.call = call
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -69,7 +69,7 @@ class ScanQueue:
         scan.pending = False
         self._slot.end()
 
-    def drop(self, sources: Iterable[Source], *, lost: bool) -> None:
+    def drop(self, sources: Iterable[AcquiredDevice], *, lost: bool) -> None:
         """The connection is gone: scans fall due anew on the next one. Requests that wait do so for that, unless the line is
         `lost`: then they fail."""
         for scan in (scan for source in sources for scan in source.scans if scan.pending):

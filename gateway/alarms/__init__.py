@@ -11,6 +11,6 @@ What changes is on disk before it is told. An alarm has one id from raise to cle
 from gateway.alarms.alarm import Alarm, Key, Origin
 from gateway.alarms.alarms import Alarms
 from gateway.alarms.conditions import Conditions
-from gateway.alarms.evidence import Evidence, EvidenceStore, Kept, cpu
+from gateway.alarms.evidence import Evidence, EvidenceStore, KeptEvidence, cpu
 
-__all__ = ["Alarm", "Alarms", "Conditions", "Evidence", "EvidenceStore", "Kept", "Key", "Origin", "cpu"]
+__all__ = ["Alarm", "Alarms", "Conditions", "Evidence", "EvidenceStore", "KeptEvidence", "Key", "Origin", "cpu"]

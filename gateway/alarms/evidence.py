@@ -70,7 +70,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptEvidence:
     """What was kept of one event."""
 
     event: Mapping[str, Any]
@@ -132,7 +132,7 @@ class EvidenceStore:
                 if S_ISREG(stat.st_mode):
                     yield stat.st_mtime_ns, path, stat.st_size
 
-    def find(self, event: str, state: str = "raised") -> Kept:
+    def find(self, event: str, state: str = "raised") -> KeptEvidence:
         """What was kept of the event whose id begins so. Raises GatewayError with what there is."""
         found = sorted(self.directory.glob(f"{_safe(event)}*.{state}.json"))
         if len(found) != 1:
@@ -145,18 +145,18 @@ class EvidenceStore:
         except ValueError as error:
             raise GatewayError(f"{found[0]}: cannot be read: {error}") from error
 
-    def newest(self, at_most: int, state: str = "raised") -> Iterator[Kept]:
+    def newest(self, at_most: int, state: str = "raised") -> Iterator[KeptEvidence]:
         """What was kept last, the newest first; what cannot be read is left out."""
         for path in sorted(self.directory.glob(f"*.{state}.json"), key=_age)[:at_most]:
             with suppress(ValueError), doubting(ValueError):
                 yield self._kept(parse_json(_read(path)))
 
-    def _kept(self, body: Mapping[str, Any]) -> Kept:
+    def _kept(self, body: Mapping[str, Any]) -> KeptEvidence:
         if body["format"] != FORMAT:
             raise ValueError(f"it has format {body['format']}")
         rows, tags = body["shape"]
         window = _unpacked(body["window"]).reshape(rows, tags)
-        kept = Kept(
+        kept = KeptEvidence(
             dict(body["event"]),
             self.directory / "models" / f"{_sha256_in(body)}.onnx",
             window,

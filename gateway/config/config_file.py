@@ -15,7 +15,7 @@ from gateway.core.errors import ConfigError, Problem
 M = TypeVar("M", bound=BaseModel)
 
 
-class Source:
+class ConfigFile:
     """Collects the mistakes of one file, and the hashes of all files that it names."""
 
     def __init__(self, path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.config.base import DeviceConfig, TagConfig
-from gateway.config.config_file import Source, key, title
+from gateway.config.config_file import ConfigFile, key, title
 from gateway.config.kinds import DRIVER, PluginTypes
 from gateway.config.mistakes import MISSING, check, failed
 from gateway.config.model import DeviceSpec
@@ -21,7 +21,7 @@ TAG_TABLES = ("tags", "tags_file")
 _LONGEST_NAME = 250
 
 
-def read_device(source: Source, place: Steps, table: Mapping[str, Any], plugins: PluginTypes) -> DeviceSpec | None:
+def read_device(source: ConfigFile, place: Steps, table: Mapping[str, Any], plugins: PluginTypes) -> DeviceSpec | None:
     """A device with its tags; None, with a mistake noted, when the device itself is wrong."""
     where = title("device", place, table)
     found = option_types(DRIVER, source, place, where, table, plugins)
@@ -58,7 +58,7 @@ class _Tags:
     """The tags of one device while they are checked."""
 
     def __init__(
-        self, source: Source, place: Steps, where: str, device_type: type[DeviceConfig], tag_type: type[TagConfig]
+        self, source: ConfigFile, place: Steps, where: str, device_type: type[DeviceConfig], tag_type: type[TagConfig]
     ) -> None:
         self._source = source
         self._place = place

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.config.base import Section, SinkConfig, WatchConfig
-from gateway.config.config_file import Source, title
+from gateway.config.config_file import ConfigFile, title
 from gateway.config.devices import read_device
 from gateway.config.kinds import DRIVER, KINDS, PluginKind, PluginTypes
 from gateway.config.mistakes import check, did_you_mean, failed
@@ -46,7 +46,7 @@ _NO_DEVICE = 'no [[device]]: add one with name = "…", driver = "…" and its t
 def load(path: Path, look_up: LookUp) -> Config:
     """The configuration in a file. Raises ConfigError with every mistake, in the order of the file. A device or sink whose
     plugin does not load is no mistake of the file: it stands in `parked`."""
-    source = Source(path)
+    source = ConfigFile(path)
     _check_top_level(source)
     core = {option.key: option.type for option in options(CoreSections)}
     sections: dict[str, Any] = {key: _single(source, key, type_) for key, type_ in core.items() if is_single(type_)}
@@ -72,10 +72,10 @@ def load(path: Path, look_up: LookUp) -> Config:
 
 def plugin_places(path: Path) -> GatewaySection:
     """Where a configuration has its plugins, however wrong the rest of it is. Raises ConfigError if it is no TOML."""
-    return _plugin_places(Source(path))
+    return _plugin_places(ConfigFile(path))
 
 
-def _plugin_places(source: Source) -> GatewaySection:
+def _plugin_places(source: ConfigFile) -> GatewaySection:
     table = source.table.get("gateway", {})
     wanted = {key: table[key] for key in ("plugin_dirs", "replaces") if isinstance(table, Mapping) and key in table}
     section, _ = check(GatewaySection, {"name": "unknown", **wanted}, source.base)
@@ -131,7 +131,7 @@ def _of_writing(spec: DeviceSpec, writes: bool) -> list[tuple[str, str]]:
     return [(where, "write = true does nothing while [gateway] writes is false")] if names else []
 
 
-def _check_top_level(source: Source) -> None:
+def _check_top_level(source: ConfigFile) -> None:
     single = [option.key for option in options(CoreSections) if is_single(option.type)]
     known = [*single, *_several_times()]
     for key, value in source.table.items():
@@ -152,7 +152,7 @@ def _meant(key: str, value: Any, known: Sequence[str]) -> str:
     return did_you_mean(key, known)
 
 
-def _single(source: Source, key: str, section: type[S]) -> S | None:
+def _single(source: ConfigFile, key: str, section: type[S]) -> S | None:
     """A table that stands once; its defaults when it is not there."""
     table = source.table.get(key, {})
     if not isinstance(table, Mapping):
@@ -163,7 +163,7 @@ def _single(source: Source, key: str, section: type[S]) -> S | None:
     return source.check(section, table, (key,), f"[{key}]")
 
 
-def _many(source: Source, key: str) -> Tables:
+def _many(source: ConfigFile, key: str) -> Tables:
     """The tables of an array, with their places and names that differ."""
     value = source.table.get(key, [])
     tables: Tables
@@ -179,7 +179,7 @@ def _many(source: Source, key: str) -> Tables:
     return tables
 
 
-def _check_unique(source: Source, key: str, tables: Tables) -> None:
+def _check_unique(source: ConfigFile, key: str, tables: Tables) -> None:
     first: dict[str, tuple[str, Steps]] = {}
     for place, table in tables:
         name = table.get("name")
@@ -200,7 +200,7 @@ def _several_times() -> list[str]:
 
 
 def _plugged(
-    source: Source,
+    source: ConfigFile,
     kind: PluginKind,
     written: Tables,
     plugins: PluginTypes,
@@ -225,7 +225,7 @@ def _plugged(
 
 
 def _several(
-    source: Source, key: str, written: Tables, type_: Any, names: Sequence[str], devices: Sequence[DeviceSpec]
+    source: ConfigFile, key: str, written: Tables, type_: Any, names: Sequence[str], devices: Sequence[DeviceSpec]
 ) -> tuple[Any, ...]:
     """Tables of the core's that stand by themselves."""
     (section,) = tables(type_)
@@ -234,7 +234,7 @@ def _several(
 
 
 def _check_identity(
-    source: Source, place: Steps, where: str, sink: SinkConfig, others: Sequence[SinkConfig], gateway: str
+    source: ConfigFile, place: Steps, where: str, sink: SinkConfig, others: Sequence[SinkConfig], gateway: str
 ) -> None:
     try:
         identity = sink.identity(gateway)
@@ -247,7 +247,7 @@ def _check_identity(
 
 
 def _models(
-    source: Source, key: str, written: Tables, type_: Any, names: Sequence[str], devices: Sequence[DeviceSpec]
+    source: ConfigFile, key: str, written: Tables, type_: Any, names: Sequence[str], devices: Sequence[DeviceSpec]
 ) -> tuple[ModelSection, ...]:
     models: dict[str, ModelSection] = {}
     for place, table in written:
@@ -272,7 +272,12 @@ def _content(path: Path) -> bytes | None:
 
 
 def _check_model(
-    source: Source, place: Steps, where: str, model: ModelSection, names: Sequence[str], devices: Sequence[DeviceSpec]
+    source: ConfigFile,
+    place: Steps,
+    where: str,
+    model: ModelSection,
+    names: Sequence[str],
+    devices: Sequence[DeviceSpec],
 ) -> None:
     for spec in _watched(source, place, where, model, names, devices):
         for name, tag in model.tags.items():
@@ -282,7 +287,7 @@ def _check_model(
 
 
 def _alarms(
-    source: Source, key: str, written: Tables, type_: Any, names: Sequence[str], devices: Sequence[DeviceSpec]
+    source: ConfigFile, key: str, written: Tables, type_: Any, names: Sequence[str], devices: Sequence[DeviceSpec]
 ) -> tuple[AlarmSection, ...]:
     alarms = []
     for place, table in written:
@@ -302,7 +307,7 @@ def _alarms(
 
 
 def _watched(
-    source: Source,
+    source: ConfigFile,
     place: Steps,
     where: str,
     section: ModelSection | AlarmSection | WatchConfig,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.config.config_file import Source
+from gateway.config.config_file import ConfigFile
 from gateway.config.kinds import KINDS, PluginKind, PluginTypes
 from gateway.config.mistakes import did_you_mean
 from gateway.config.text import Steps
@@ -11,7 +11,7 @@ from gateway.core.errors import PluginError
 
 
 def option_types(
-    kind: PluginKind, source: Source, place: Steps, where: str, table: Mapping[str, Any], plugins: PluginTypes
+    kind: PluginKind, source: ConfigFile, place: Steps, where: str, table: Mapping[str, Any], plugins: PluginTypes
 ) -> tuple[type[Any], ...] | None:
     """The option types of the plugin that a table names; None, with the mistake noted, when there is no such plugin of this
     kind, or it does not load."""

@@ -1,10 +1,10 @@
 """Scores windows of readings with ONNX models, watches limits, and says what is unusual.
 
-    Readings ─┬▶ Binding ─▶ Grid ─▶ Session ─▶ NofM ──────┬▶ Alarms ─▶ Event
-              │  tags →     windows  scores     raised,    │  who has   in words, with the
-              │  inputs              (ONNX)     cleared    │  seen it   part of each tag
-              ├▶ Slots ──────────▶ Limits ─────────────────┤
-              └▶ Watch of a plugin ────────────────────────┘
+    Readings ─┬▶ Binding ─▶ Grid ─▶ ModelSession ─▶ NofM ───┬▶ Alarms ─▶ Event
+              │  tags →     windows  scores         raised, │  who has   in words, with the
+              │  inputs              (ONNX)         cleared │  seen it   part of each tag
+              ├▶ Slots ──────────▶ Limits ──────────────────┤
+              └▶ Watch of a plugin ─────────────────────────┘
 
 `Detector` feeds a list of `Watcher`s: a `RunningModel` for each `[[model]]`, whose `ModelWatcher` holds the parts of the
 upper row for all devices that the model watches, a `LimitWatch` for each `[[alarm]]`, and a `PluginWatch` for each with

@@ -125,7 +125,7 @@ class Detector:
         told = (watcher.status() for watcher in self._watchers)
         return [each for each in told if isinstance(each, kind)]
 
-    def kept(self) -> list[drift_file.Kept]:
+    def kept(self) -> list[drift_file.KeptDrift]:
         """What is to outlive the gateway."""
         return self.models.kept()
 

@@ -20,7 +20,7 @@ ENOUGH = 0.85
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModelIdentity:
     """Who is speaking: the fields that every event of a model carries."""
 
     model: str
@@ -43,7 +43,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ScoredWindow:
     """One score with what led to it."""
 
     device: str
@@ -70,32 +70,32 @@ def contributions(
     )
 
 
-def raised(source: Source, finding: Finding) -> Event:
+def raised(identity: ModelIdentity, scored: ScoredWindow) -> Event:
     """The begin of an anomaly."""
-    units = {entry.tag: entry.unit for entry in source.card.inputs}
-    told = "; ".join(_tell(part, units[part.tag]) for part in _foremost(finding.contributions))
-    message = f"{finding.device} behaves unusually" + (f": {told}" if told else "")
-    return _anomaly(source, finding, uuid4().hex, "raised", message)
+    units = {entry.tag: entry.unit for entry in identity.card.inputs}
+    told = "; ".join(_tell(part, units[part.tag]) for part in _foremost(scored.contributions))
+    message = f"{scored.device} behaves unusually" + (f": {told}" if told else "")
+    return _anomaly(identity, scored, uuid4().hex, "raised", message)
 
 
-def cleared(source: Source, finding: Finding, event_id: str, since_ns: int) -> Event:
+def cleared(identity: ModelIdentity, scored: ScoredWindow, event_id: str, since_ns: int) -> Event:
     """The end of the anomaly that was raised under this id."""
-    lasted = format_duration(max(0, finding.to_ns - since_ns) / 1e9)
-    return _anomaly(source, finding, event_id, "cleared", f"{finding.device} behaves as usual again, after {lasted}")
+    lasted = format_duration(max(0, scored.to_ns - since_ns) / 1e9)
+    return _anomaly(identity, scored, event_id, "cleared", f"{scored.device} behaves as usual again, after {lasted}")
 
 
-def drifted(source: Source, device: str, t_ns: int, figures: Figures) -> Event:
+def drifted(identity: ModelIdentity, device: str, t_ns: int, figures: Figures) -> Event:
     """What a model sees is no longer what it was trained on."""
-    message = f'{device} has drifted from what model "{source.model}" was trained on: {"; ".join(figures.reasons)}'
+    message = f'{device} has drifted from what model "{identity.model}" was trained on: {"; ".join(figures.reasons)}'
     severity = "warning" if figures.is_far else "advisory"
-    detail = {**source.detail(), "drift": rendered(figures.status())}
+    detail = {**identity.detail(), "drift": rendered(figures.status())}
     return Event(uuid4().hex, "drift", "raised", device, t_ns, message, severity, detail)
 
 
-def settled(source: Source, device: str, t_ns: int, figures: Figures, event_id: str) -> Event:
+def settled(identity: ModelIdentity, device: str, t_ns: int, figures: Figures, event_id: str) -> Event:
     """What a model sees is again as in its training."""
-    message = f'{device} is again as model "{source.model}" was trained'
-    detail = {**source.detail(), "drift": rendered(figures.status())}
+    message = f'{device} is again as model "{identity.model}" was trained'
+    detail = {**identity.detail(), "drift": rendered(figures.status())}
     return Event(event_id, "drift", "cleared", device, t_ns, message, "advisory", detail)
 
 
@@ -120,25 +120,25 @@ def file_changed(model: str, remark: str, t_ns: int, detail: Mapping[str, object
     return Event(uuid4().hex, "model", "file_changed", "", t_ns, message, "warning", {**detail, "reason": remark})
 
 
-def _anomaly(source: Source, finding: Finding, event_id: str, state: str, message: str) -> Event:
+def _anomaly(identity: ModelIdentity, scored: ScoredWindow, event_id: str, state: str, message: str) -> Event:
     detail = {
-        **source.detail(),
-        "score": _short(finding.score),
-        "threshold": source.card.threshold,
-        "window_from": finding.from_ns // 1_000_000,
-        "window_to": finding.to_ns // 1_000_000,
-        "window_sha256": finding.window_sha256,
+        **identity.detail(),
+        "score": _short(scored.score),
+        "threshold": identity.card.threshold,
+        "window_from": scored.from_ns // 1_000_000,
+        "window_to": scored.to_ns // 1_000_000,
+        "window_sha256": scored.window_sha256,
     }
     return Event(
         event_id,
         "anomaly",
         state,
-        finding.device,
-        finding.to_ns,
+        scored.device,
+        scored.to_ns,
         message,
-        source.card.severity,
+        identity.card.severity,
         detail,
-        finding.contributions,
+        scored.contributions,
     )
 
 

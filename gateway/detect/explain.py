@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.alarms import Kept, cpu
+from gateway.alarms import KeptEvidence, cpu
 from gateway.core.errors import GatewayError
 from gateway.detect.models import Card, Floats, graph, open_model
 
@@ -17,7 +17,7 @@ TOLERANCE = 1e-3
 class Explained:
     """What was found then, and what is found now."""
 
-    kept: Kept
+    kept: KeptEvidence
     card: Card
     score: float
     contribution: Floats
@@ -35,7 +35,7 @@ class Explained:
         return self.identical or (bool(self.other) and self.largest_difference <= TOLERANCE)
 
 
-def recompute(kept: Kept) -> Explained:
+def recompute(kept: KeptEvidence) -> Explained:
     """Score the window of an event again. Raises ModelError when its model is no longer there or was changed."""
     opened = open_model(kept.model)
     if opened.file.sha256 != kept.event["model_sha256"]:
@@ -59,7 +59,7 @@ def recompute(kept: Kept) -> Explained:
     )
 
 
-def _differing(kept: Kept) -> list[str]:
+def _differing(kept: KeptEvidence) -> list[str]:
     pairs = (("processor", kept.cpu, cpu()), ("onnxruntime", kept.onnxruntime, graph.version()))
     return [f"{what} {then} then, {now} now" for what, then, now in pairs if then != now]
 

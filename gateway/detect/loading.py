@@ -88,7 +88,7 @@ class Models:
         await self._load(model)
         self._settled()
 
-    def kept(self) -> list[drift_file.Kept]:
+    def kept(self) -> list[drift_file.KeptDrift]:
         """What of the models is to outlive the gateway."""
         return [model.watch.kept() for model in self.all if model.watch]
 
@@ -128,16 +128,16 @@ class Models:
         except Exception as error:  # noqa: BLE001 - the other models go on
             self.fail(model, fault(error))
 
-    def _kept_of(self, name: str, sha256: str) -> drift_file.Kept | None:
+    def _kept_of(self, name: str, sha256: str) -> drift_file.KeptDrift | None:
         return drift_file.read(self._drift_dir, name, sha256) if self._drift_dir else None
 
-    def _start(self, model: RunningModel, opened: OpenModel, kept: drift_file.Kept | None) -> None:
+    def _start(self, model: RunningModel, opened: OpenModel, kept: drift_file.KeptDrift | None) -> None:
         earlier, model.before = model.before, None
         if earlier and earlier.watch and earlier.is_same_as(model, opened.file.sha256):
             model.watch, model.shadow = earlier.watch, earlier.shadow
         else:
             model.watch = self._make_watch(model, opened, self._alarms)
-        model.identity, model.failure = model.watch.source.detail(), ""
+        model.identity, model.failure = model.watch.identity.detail(), ""
         told = {**model.identity, "devices": len(model.devices), "score_ms": round(opened.seconds * 1e3, 3)}
         log.info("model loaded", **told)
         for device, described in [*model.known.values()]:
@@ -148,8 +148,10 @@ class Models:
             model.watch.restore(kept)
 
     def _make_watch(self, model: RunningModel, opened: OpenModel, alarms: Alarms) -> ModelWatcher:
-        source = events.Source(model.name, opened.card, opened.file.sha256, self._version, graph.version(), cpu())
-        return ModelWatcher(source, opened, model.devices, model.section, alarms, self._slow)
+        identity = events.ModelIdentity(
+            model.name, opened.card, opened.file.sha256, self._version, graph.version(), cpu()
+        )
+        return ModelWatcher(identity, opened, model.devices, model.section, alarms, self._slow)
 
     def make_bound_watch(self, model: RunningModel, opened: OpenModel, alarms: Alarms) -> ModelWatcher:
         """A watch for another version, which knows the devices as they are now described."""

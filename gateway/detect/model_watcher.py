@@ -27,7 +27,7 @@ from gateway.detect.windows import (
     Judge,
     Samples,
     Tick,
-    Turn,
+    Transition,
     drift_file,
     is_scored,
 )
@@ -49,7 +49,7 @@ class ModelWatcher:
 
     def __init__(
         self,
-        source: events.Source,
+        identity: events.ModelIdentity,
         opened: OpenModel,
         devices: Sequence[str],
         section: ModelSection,
@@ -58,9 +58,9 @@ class ModelWatcher:
     ) -> None:
         """`opened` for as many devices; `slow`: how many slow models may score at once. What `alarms` knows to be raised
         goes on."""
-        card = source.card
+        card = identity.card
         count = len(devices)
-        self.source = source
+        self.identity = identity
         self.session = opened.session
         self.seconds = opened.seconds
         self.memory = opened.memory
@@ -84,13 +84,13 @@ class ModelWatcher:
         """From now on these hear of what is found; what they know to be raised goes on, and all else is found anew."""
         self._alarms = alarms
         self.judge.n_of_m.active[:] = False
-        for name in alarms.holding("anomaly", self.source.model).keys() & self._row.keys():
+        for name in alarms.holding("anomaly", self.identity.model).keys() & self._row.keys():
             self.judge.n_of_m.active[self._row[name]] = True
 
     def continue_from(self, other: "ModelWatcher") -> None:
         """Take over from another watch, which is not used any more, the windows of the devices that both are bound to in the
         same way. For that, inputs, age limits, period and window must be the same."""
-        if _form(self.source.card) != _form(other.source.card):
+        if _form(self.identity.card) != _form(other.identity.card):
             return
         shared = [
             (row, other._row[name])
@@ -98,17 +98,17 @@ class ModelWatcher:
             if name in other._row and self.binding.slots.same(row, other.binding.slots, other._row[name])
         ]
         mine, theirs = np.array(shared, np.intp).reshape(-1, 2).T
-        same_card = self.source.sha256 == other.source.sha256
+        same_card = self.identity.sha256 == other.identity.sha256
         self.judge.continue_from(other.judge, mine, theirs, same_card)
         if same_card:
             for row, others_row in shared:
                 self._figures[row] = other._figures[others_row]
 
-    def kept(self) -> drift_file.Kept:
+    def kept(self) -> drift_file.KeptDrift:
         """What is to outlive the gateway."""
-        return drift_file.Kept(self.source.model, self.source.sha256, self.devices, self.judge.drift.counts())
+        return drift_file.KeptDrift(self.identity.model, self.identity.sha256, self.devices, self.judge.drift.counts())
 
-    def restore(self, kept: drift_file.Kept) -> None:
+    def restore(self, kept: drift_file.KeptDrift) -> None:
         """Go on with the counts of drift of an earlier gateway, for the devices that are still watched."""
         shared = [(row, kept.devices.index(name)) for name, row in self._row.items() if name in kept.devices]
         mine, theirs = np.array(shared, np.intp).reshape(-1, 2).T
@@ -150,14 +150,14 @@ class ModelWatcher:
 
     def _score_at_once(self, tick: Tick) -> None:
         begun = time.thread_time()  # of the processor: on a busy machine all waits
-        turns = self.judge.verdicts(tick, self.session.score(tick.windows))
-        self._tell([self._explained(turn) for turn in turns])
+        transitions = self.judge.verdicts(tick, self.session.score(tick.windows))
+        self._tell([*map(self._explained, transitions)])
         if time.thread_time() - begun > SLOW_TIMES * INLINE_SECONDS:
             self._inline = False
 
     def key(self, device: str, kind: str = "anomaly") -> Key:
         """Under which a device's alarm is known."""
-        return Key(kind, self.source.model, device)
+        return Key(kind, self.identity.model, device)
 
     @property
     def alarm_keys(self) -> set[Key]:
@@ -180,8 +180,12 @@ class ModelWatcher:
     async def _score_and_tell(self, tick: Tick) -> None:
         stop = self.session.stop
         scores = await in_own_thread(lambda: self.session.score(tick.windows), ANSWER_SECONDS, stop)
-        if turns := self.judge.verdicts(tick, scores):
-            self._tell(await in_own_thread(lambda: [self._explained(turn) for turn in turns], ANSWER_SECONDS, stop))
+        if transitions := self.judge.verdicts(tick, scores):
+            self._tell(
+                await in_own_thread(
+                    lambda: [self._explained(transition) for transition in transitions], ANSWER_SECONDS, stop
+                )
+            )
 
     def _judge_drift(self, row: int, t_ns: int) -> None:
         """Tell that a device's inputs have drifted, or are again as in training."""
@@ -192,9 +196,9 @@ class ModelWatcher:
         key = self.key(device, "drift")
         begun = self._alarms.get(key)
         if figures.reasons and not (begun and begun.active):
-            self._alarms.raised(key, events.drifted(self.source, device, t_ns, figures))
+            self._alarms.raised(key, events.drifted(self.identity, device, t_ns, figures))
         elif not figures.reasons and begun and begun.active:
-            self._alarms.cleared(key, events.settled(self.source, device, t_ns, figures, begun.event))
+            self._alarms.cleared(key, events.settled(self.identity, device, t_ns, figures, begun.event))
 
     def _look_at_drift(self, row: int) -> Figures | None:
         figures = self._figures[row] = self.judge.drift.figures(row)
@@ -202,34 +206,40 @@ class ModelWatcher:
             self.judge.drifted[row] = figures.is_far and self._section.on_drift == "undecided"
         return figures
 
-    def _explained(self, turn: Turn) -> Turn:
+    def _explained(self, transition: Transition) -> Transition:
         """With the contribution of each tag, which a graph without them gives by one score for each."""
-        return turn if turn.scores.contribution is not None else replace(turn, scores=self.session.explain(turn.window))
-
-    def _tell(self, turns: Sequence[Turn]) -> None:
-        for turn in turns:
-            finding, key = self._finding(turn), self.key(self.devices[turn.asset])
-            evidence = self._evidence(turn)
-            if turn.is_raise:
-                self._alarms.raised(key, events.raised(self.source, finding), self._section.latch, evidence)
-            elif begin := self._alarms.get(key):
-                event = events.cleared(self.source, finding, begin.event, begin.raised_ns)
-                self._alarms.cleared(key, event, evidence)
-
-    def _evidence(self, turn: Turn) -> Evidence:
-        file, scores, batched = self._file, turn.scores, self.session.batched
-        return Evidence(
-            file.content, file.sha256, batched, turn.window, scores.score, scores.contribution, scores.expected
+        return (
+            transition
+            if transition.scores.contribution is not None
+            else replace(transition, scores=self.session.explain(transition.window))
         )
 
-    def _finding(self, turn: Turn) -> events.Finding:
-        card, scores = self.source.card, turn.scores
+    def _tell(self, transitions: Sequence[Transition]) -> None:
+        for transition in transitions:
+            scored, key = self._scored_window(transition), self.key(self.devices[transition.asset])
+            evidence = self._evidence(transition)
+            if transition.is_raise:
+                self._alarms.raised(key, events.raised(self.identity, scored), self._section.latch, evidence)
+            elif begin := self._alarms.get(key):
+                event = events.cleared(self.identity, scored, begin.event, begin.raised_ns)
+                self._alarms.cleared(key, event, evidence)
+
+    def _evidence(self, transition: Transition) -> Evidence:
+        file, scores, batched = self._file, transition.scores, self.session.batched
+        return Evidence(
+            file.content, file.sha256, batched, transition.window, scores.score, scores.contribution, scores.expected
+        )
+
+    def _scored_window(self, transition: Transition) -> events.ScoredWindow:
+        card, scores = self.identity.card, transition.scores
         assert scores.contribution is not None
         expected = scores.expected[0] if scores.expected is not None else None
-        parts = events.contributions(card, scores.contribution[0], turn.window[-1], expected)
-        begin = turn.end_ns - card.window * card.period_ms * 1_000_000
-        digest = hashlib.sha256(turn.window.astype("<f4").tobytes()).hexdigest()
-        return events.Finding(self.devices[turn.asset], float(scores.score[0]), begin, turn.end_ns, digest, parts)
+        parts = events.contributions(card, scores.contribution[0], transition.window[-1], expected)
+        begin = transition.end_ns - card.window * card.period_ms * 1_000_000
+        digest = hashlib.sha256(transition.window.astype("<f4").tobytes()).hexdigest()
+        return events.ScoredWindow(
+            self.devices[transition.asset], float(scores.score[0]), begin, transition.end_ns, digest, parts
+        )
 
     def without_number(self) -> list[str]:
         """Devices of which the model last gave no finite score."""
@@ -257,7 +267,7 @@ class ModelWatcher:
             case 0:
                 return "waiting", "" if self.judge.grid.run[row] else "nothing read yet"
             case 1:
-                return "warmup", f"{self.judge.grid.run[row]} of {self.source.card.window} samples"
+                return "warmup", f"{self.judge.grid.run[row]} of {self.identity.card.window} samples"
             case 2 | 3 if self.judge.drifted[row]:
                 figures = self._figures[row]
                 return "degraded", "; ".join(figures.reasons) if figures else ""
@@ -273,12 +283,12 @@ class ModelWatcher:
         return self._named(row, self.judge.grid.codes[row] == AT_LIMIT)
 
     def _outside(self, row: int) -> str:
-        return ", ".join(self.source.card.tags[i] for i in np.flatnonzero(self.judge.outside(row)))
+        return ", ".join(self.identity.card.tags[i] for i in np.flatnonzero(self.judge.outside(row)))
 
     def _named(self, row: int, which: NDArray[np.bool_]) -> str:
         """What is wrong with these inputs, in words."""
         codes = self.judge.grid.codes[row]
-        wrong = [f"{self.source.card.tags[i]} is {REASONS[codes[i]]}" for i in np.flatnonzero(which)]
+        wrong = [f"{self.identity.card.tags[i]} is {REASONS[codes[i]]}" for i in np.flatnonzero(which)]
         return ", ".join(wrong)
 
 

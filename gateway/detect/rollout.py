@@ -155,7 +155,7 @@ class Rollout:
             )
             await self._note("candidate.shadow", "system", **told)
             shadow.watch = self._loading.make_bound_watch(model, opened, quiet)
-            log.info("model runs in shadow", **shadow.watch.source.detail())
+            log.info("model runs in shadow", **shadow.watch.identity.detail())
         model.shadow = shadow
 
     async def check_next(self, model: RunningModel, sha256: str) -> ModelWatcher:
@@ -229,7 +229,7 @@ class Rollout:
         if model.watch:
             model.watch.tell_to(Alarms(lambda event: None, self._clock))
         watch.tell_to(self._alarms)
-        model.watch, model.identity, model.failure, model.remark = watch, watch.source.detail(), "", ""
+        model.watch, model.identity, model.failure, model.remark = watch, watch.identity.detail(), "", ""
         log.info("model exchanged", **model.identity)
 
 

@@ -110,7 +110,7 @@ class RunningModel:
     @property
     def pause(self) -> float:
         """See `Watcher`. Half of its period, so that no cell is closed much after its time."""
-        return self.watch.source.card.period_ms / 2000 if self.watch else 1.0
+        return self.watch.identity.card.period_ms / 2000 if self.watch else 1.0
 
     def is_same_as(self, other: "RunningModel", sha256: str) -> bool:
         """Whether it watches the same devices in the same way, with this version."""
@@ -119,7 +119,7 @@ class RunningModel:
     @property
     def sha256(self) -> str:
         """Of the active version; empty if none runs."""
-        return self.watch.source.sha256 if self.watch else ""
+        return self.watch.identity.sha256 if self.watch else ""
 
     def state(self) -> tuple[str, str]:
         """In the words of `gateway.supervise.Health`, with the reason."""
@@ -151,8 +151,8 @@ class RunningModel:
 
     def _scoring(self, watch: ModelWatcher) -> ScoringStatus:
         return ScoringStatus(
-            version=watch.source.card.version,
-            sha256=watch.source.sha256,
+            version=watch.identity.card.version,
+            sha256=watch.identity.sha256,
             signed_by=watch.signed_by,
             batched=watch.session.batched,
             score_ms=round(watch.seconds * 1e3, 3),

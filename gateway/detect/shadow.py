@@ -77,7 +77,7 @@ class Shadow:
     @property
     def sha256(self) -> str:
         """Of the version that runs; empty if it does not."""
-        return self.watch.source.sha256 if self.watch else ""
+        return self.watch.identity.sha256 if self.watch else ""
 
     def advance(self, active: ModelWatcher, columns: tuple[Any, ...] | None, boot_ns: int, spawn: Spawn) -> None:
         """Score what has become due, and compare; a version that fails ends."""
@@ -100,8 +100,8 @@ class Shadow:
             return ShadowStatus(state="failed" if self.failure else "shadow", reason=self.failure, tried=None)
         unfit = "; ".join(f"{name}: {reason}" for name, reason in self.watch.binding.unfit.items())
         tried = TriedStatus(
-            version=self.watch.source.card.version,
-            sha256=self.watch.source.sha256,
+            version=self.watch.identity.card.version,
+            sha256=self.watch.identity.sha256,
             raised=len(self.raised),
             agreement=self.agreement.status(),
         )

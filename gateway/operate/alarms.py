@@ -1,7 +1,6 @@
 """What people do with alarms, by the control socket; each step is audited."""
 
-from typing import Protocol
-
+from gateway.acquire.acquirer import Acquirer
 from gateway.alarms import Alarm, Origin
 from gateway.core.command import Actor, Body
 from gateway.detect import Detection
@@ -9,19 +8,13 @@ from gateway.operate.audit_log import AuditLog
 from gateway.status import AlarmStatus
 
 
-class Devices(Protocol):
-    """What carries an acknowledgement to a device."""
-
-    async def acknowledge(self, device: str, condition: str, event: str, comment: str) -> None: ...
-
-
 class AlarmCommands:
     """Every answer is the list of alarms as it is then. What cannot be done is refused before it is audited."""
 
-    def __init__(self, detection: Detection, devices: Devices, audit: AuditLog) -> None:
+    def __init__(self, detection: Detection, acquirer: Acquirer, audit: AuditLog) -> None:
         self._alarms = detection.alarms
         self._conditions = detection.conditions
-        self._devices = devices
+        self._acquirer = acquirer
         self._audit = audit
 
     def commands(self) -> dict[str, Body]:
@@ -53,7 +46,7 @@ class AlarmCommands:
         comment = said["why"]
         async with self._audit.audited(by, "alarm.acknowledge", **said, condition=origin.condition):
             with self._conditions.acknowledging(alarm, by.name, comment):
-                await self._devices.acknowledge(alarm.key.device, origin.condition, origin.event, comment)
+                await self._acquirer.acknowledge(alarm.key.device, origin.condition, origin.event, comment)
                 await self._conditions.acknowledged(alarm, by.name, comment)
 
     async def shelve(self, by: Actor, alarm: str, seconds: float, reason: str) -> list[AlarmStatus]:

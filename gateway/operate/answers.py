@@ -7,7 +7,7 @@ import numpy as np
 import structlog
 
 from gateway.acquire.absurd import doubt
-from gateway.acquire.device import Source
+from gateway.acquire.device import AcquiredDevice
 from gateway.core.clock import Clock
 from gateway.core.live import LiveDevice
 from gateway.core.plain import plain
@@ -63,12 +63,14 @@ _logged: set[tuple[str, str]] = set()
 """Devices and reasons whose traceback stands in the log."""
 
 
-def devices(sources: Iterable[Source], said_of: Callable[[str], list[str]] = lambda part: []) -> list[DeviceStatus]:
+def devices(
+    sources: Iterable[AcquiredDevice], said_of: Callable[[str], list[str]] = lambda part: []
+) -> list[DeviceStatus]:
     """State and counters of each device; `said_of` tells what else there is to say of a part, such as "device press-1"."""
     return [_row(source, said_of) for source in sources]
 
 
-def _row(source: Source, said_of: Callable[[str], list[str]]) -> DeviceStatus:
+def _row(source: AcquiredDevice, said_of: Callable[[str], list[str]]) -> DeviceStatus:
     """One device; of a bug over it, the others' are told all the same."""
     try:
         return _told(source, said_of)
@@ -99,7 +101,7 @@ def _row(source: Source, said_of: Callable[[str], list[str]]) -> DeviceStatus:
         )
 
 
-def _told(source: Source, said_of: Callable[[str], list[str]]) -> DeviceStatus:
+def _told(source: AcquiredDevice, said_of: Callable[[str], list[str]]) -> DeviceStatus:
     return DeviceStatus(
         name=source.name,
         driver=source.spec.config.driver,
@@ -122,14 +124,14 @@ def _told(source: Source, said_of: Callable[[str], list[str]]) -> DeviceStatus:
     )
 
 
-def _next_attempt(source: Source) -> float | None:
+def _next_attempt(source: AcquiredDevice) -> float | None:
     """Seconds until a device that does not answer is asked again: by itself, or with its line."""
     waits = [health.next_attempt for health in (source.health, source.line.health)]
     known = [wait for wait in waits if wait is not None]
     return round(max(known), 1) if known and source.health.state != "up" else None
 
 
-def missed(sources: Iterable[Source]) -> dict[str, int]:
+def missed(sources: Iterable[AcquiredDevice]) -> dict[str, int]:
     """Polls of each device that were left out, because the one before was not answered yet."""
     return {source.name: sum(scan.skipped for scan in source.scans) for source in sources}
 

@@ -14,7 +14,7 @@ from gateway.outbox import Outbox
 from gateway.publish import Publishers
 
 
-class Parts(Protocol):
+class RunningParts(Protocol):
     """The parts of the running gateway. All but the configuration outlive each reload."""
 
     config: Config

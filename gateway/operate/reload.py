@@ -17,7 +17,7 @@ from gateway.core.command import Actor
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.text import cleaned
 from gateway.detect.fit import model_problems
-from gateway.operate.parts import Parts
+from gateway.operate.parts import RunningParts
 from gateway.plugin.discovery import Plugins
 from gateway.supervise import Running, contained
 from gateway.supervise.keep_running import told
@@ -30,7 +30,7 @@ NOT_WHILE_RUNNING = ("gateway", "outbox")
 RESTART = "changing this needs a restart (systemctl restart edge-gateway)"
 
 
-class Exchanging(Parts, Protocol):
+class Exchanging(RunningParts, Protocol):
     """The gateway, whose parts can be exchanged."""
 
     async def apply(

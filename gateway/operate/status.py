@@ -5,7 +5,7 @@ from typing import Any
 from gateway import __version__
 from gateway.core.command import Actor, Body
 from gateway.operate import answers
-from gateway.operate.parts import Parts
+from gateway.operate.parts import RunningParts
 from gateway.operate.reload import Reloads
 from gateway.status import (
     AuditStatus,
@@ -21,7 +21,7 @@ from gateway.status import (
 class StatusCommands:
     """Changes nothing."""
 
-    def __init__(self, parts: Parts, reloads: Reloads) -> None:
+    def __init__(self, parts: RunningParts, reloads: Reloads) -> None:
         self._parts = parts
         self._reloads = reloads
         self._started_ns = parts.clock.boot_ns()

@@ -10,8 +10,9 @@ import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypedDict
+from typing import Any, TypedDict
 
+from gateway.acquire.acquirer import Acquirer
 from gateway.config.base import TagConfig
 from gateway.config.mistakes import did_you_mean
 from gateway.core.clock import Clock
@@ -21,23 +22,11 @@ from gateway.core.event import Event
 from gateway.core.live import LiveDevice, LiveTable
 from gateway.core.plain import plain
 from gateway.core.quality import describe
-from gateway.core.readings import Readings
 from gateway.core.tag import Tag
 from gateway.operate.answers import readings
 from gateway.operate.audit_log import AuditLog
 
 Value = float | bool | int | str
-
-
-class Devices(Protocol):
-    """What carries reads, writes and calls to the devices."""
-
-    async def read(self, device: str, names: list[str]) -> Readings: ...
-    async def write(self, tag: Tag, value: Value) -> None: ...
-    def methods(self, device: str) -> Mapping[str, Sequence[str]]: ...
-    async def call(
-        self, device: str, target: str, method: str, arguments: Sequence[Any]
-    ) -> Sequence[tuple[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +36,7 @@ class WriteSurroundings:
     allowed: bool
     """Whether `[gateway] writes` is on."""
     live: LiveTable
-    devices: Devices
+    acquirer: Acquirer
     audit: AuditLog
     emit: Callable[[Event], None]
     clock: Clock
@@ -87,7 +76,7 @@ class Writes:
             said = {"target": str(found), "old": old, "new": wanted, "why": reason}
             async with self._around.audit.audited(by, "write", **said) as outcome:
                 try:
-                    await self._around.devices.write(found, raw)
+                    await self._around.acquirer.write(found, raw)
                 except GatewayError as error:
                     self._tell(by.name, found, {**said, "result": f"failed: {error}"})
                     raise
@@ -131,7 +120,7 @@ class Writes:
 
     async def _read_back(self, tag: Tag, wanted: Value) -> tuple[Any, str]:
         try:
-            (row,) = readings(await self._around.devices.read(tag.device, [tag.name]))
+            (row,) = readings(await self._around.acquirer.read(tag.device, [tag.name]))
         except GatewayError as error:
             return None, f"not confirmed: {error}"
         if not row["good"]:
@@ -177,13 +166,13 @@ class Calls:
     ) -> CallAnswer:
         """Call a method of an object of a device; its results as JSON values. Raises GatewayError for what is refused, or
         fails."""
-        check_allowed(self._around.devices.methods(device), device, target, method)
+        check_allowed(self._around.acquirer.methods(device), device, target, method)
         if not self._around.allowed:
             raise GatewayError("calling is switched off: [gateway] writes = true allows it")
         said = {"target": f"{device}/{target}.{method}", "arguments": list(arguments), "why": reason}
         async with self._alone[device], self._around.audit.audited(by, "call", **said) as outcome:
             try:
-                results = await self._around.devices.call(device, target, method, arguments)
+                results = await self._around.acquirer.call(device, target, method, arguments)
             except GatewayError as error:
                 self._tell(by.name, device, {**said, "result": f"failed: {error}"})
                 raise

@@ -134,7 +134,7 @@ ATTACKS: Mapping[str, Mapping[str, Attack]] = {
 
 
 @dataclass
-class Watch:
+class Watched:
     """What was seen while the body ran."""
 
     grown: int = 0
@@ -146,10 +146,10 @@ class Watch:
 
 
 @contextlib.asynccontextmanager
-async def watching() -> AsyncIterator[Watch]:
+async def watching() -> AsyncIterator[Watched]:
     """Watch memory and the loop while the body runs."""
     loop = asyncio.get_running_loop()
-    watch, before = Watch(), _resident()
+    watch, before = Watched(), _resident()
 
     async def beat() -> None:
         last = time.thread_time()

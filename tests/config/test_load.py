@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.config.config_file import Source
+from gateway.config.config_file import ConfigFile
 from gateway.config.kinds import DRIVER, PluginKind
 from gateway.config.load import load, plugin_places, remarks
 from gateway.config.model import Config, GatewaySection
@@ -49,7 +49,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read(tmp_path: Path) -> Non
     path = tmp_path / "config.toml"
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
     assert load(path, look_up).devices
-    assert Source(path).line(("device", 0)) == 16
+    assert ConfigFile(path).line(("device", 0)) == 16
 
 
 def test_tags_come_from_the_table_and_from_the_file(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from gateway.core.clock import FakeClock
 from gateway.core.event import Event
 from gateway.demo.build_model import FIT_SEEDS, LIMIT_SEEDS, MODEL
 from gateway.demo.coater import TAGS, Coater
-from gateway.detect.events import Source
+from gateway.detect.events import ModelIdentity
 from gateway.detect.model_watcher import ModelWatcher
 from gateway.detect.models.session import open_model
 from gateway.detect.windows.grid import Samples
@@ -24,7 +24,7 @@ def watch_coaters(coaters: list[Coater], seconds: float, scan: float) -> list[Ev
     """Run coaters through the detector's own windows, scores and decisions; each is scanned at a phase of its own."""
     assert not {1000, 1019} & {*FIT_SEEDS, *LIMIT_SEEDS}
     opened = replace(open_model(MODEL), seconds=0.0, explain_seconds=0.0)  # scored at once, however slow the machine is
-    source = Source(opened.card.name, opened.card, opened.file.sha256, "test", "any", "any")
+    source = ModelIdentity(opened.card.name, opened.card, opened.file.sha256, "test", "any", "any")
     events: list[Event] = []
     names = [f"coater-{i}" for i in range(len(coaters))]
     section = ModelSection(file=str(MODEL), devices=("*",))

@@ -5,8 +5,8 @@ import pytest
 from gateway.alarms import alarms
 from gateway.detect import model_watcher
 from gateway.detect.models.card import parse_card
-from gateway.detect.models.session import Session
-from gateway.detect.models.trial import Trial, Verdict
+from gateway.detect.models.session import ModelSession
+from gateway.detect.models.trial import Trial, TrialResult
 from gateway.detect.models.trial_process import measured
 
 
@@ -22,8 +22,8 @@ def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def tried_here() -> Iterator[None]:
     """Models are tried in the process of the tests, which saves a second for each; `test_trial.py` does without this."""
 
-    def run(trial: Trial, file: object, assets: int) -> Verdict:
-        return measured(Session(file, parse_card(file.metadata), assets=assets), assets)
+    def run(trial: Trial, file: object, assets: int) -> TrialResult:
+        return measured(ModelSession(file, parse_card(file.metadata), assets=assets), assets)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trial, "run", run)

@@ -19,7 +19,7 @@ from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.detect import Detector, detector, model_watcher
 from gateway.detect.limit_watch import limit_watches
-from gateway.detect.models.session import Session
+from gateway.detect.models.session import ModelSession
 from gateway.detect.own_thread import in_own_thread
 from gateway.status import ModelStatus, rendered
 from gateway.trust.signature import signature_path
@@ -270,11 +270,11 @@ async def test_every_device_is_judged_by_its_own_values(tmp_path):
 
 def slow(monkeypatch, call):
     """Make every model count as slow, and call `call` before each score."""
-    score = Session.score
+    score = ModelSession.score
     monkeypatch.setattr(model_watcher, "INLINE_SECONDS", 0.0)
-    monkeypatch.setattr(Session, "seconds", lambda self, windows: 1.0)
-    monkeypatch.setattr(Session, "explain_seconds", lambda self: 1.0)
-    monkeypatch.setattr(Session, "score", lambda self, windows: (call(), score(self, windows))[1])
+    monkeypatch.setattr(ModelSession, "seconds", lambda self, windows: 1.0)
+    monkeypatch.setattr(ModelSession, "explain_seconds", lambda self: 1.0)
+    monkeypatch.setattr(ModelSession, "score", lambda self, windows: (call(), score(self, windows))[1])
 
 
 async def test_a_slow_model_scores_in_a_thread_and_skips_ticks_meanwhile(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from gateway.core.clock import FakeClock
 from gateway.core.event import Event
 from gateway.detect import loading, model_watcher, versions
 from gateway.detect.models.onnx_file import ModelError, read_onnx
-from gateway.detect.models.session import Session
+from gateway.detect.models.session import ModelSession
 from gateway.detect.own_thread import hanging, in_own_thread
 from gateway.status import ModelStatus, rendered
 from gateway.testing import eventually
@@ -50,7 +50,7 @@ def wrong(what, raised):
 async def test_a_score_that_raises_costs_its_model(tmp_path, two, raised, inline, monkeypatch):
     monkeypatch.setattr(model_watcher, "INLINE_SECONDS", float("inf") if inline else -1.0)
     async with plant(tmp_path, BOTH, two) as made:
-        monkeypatch.setattr(Session, "score", wrong(Session.score, raised))
+        monkeypatch.setattr(ModelSession, "score", wrong(ModelSession.score, raised))
         made.seconds(5, two)
         await eventually(lambda: made.tick() or made.detector.status(ModelStatus)[0].state == "faulted")
         made.seconds(1, two)
@@ -167,7 +167,7 @@ def test_whatever_a_parser_raises_is_a_model_error(tmp_path, raised, monkeypatch
 
 
 async def test_a_model_that_gives_numbers_no_more_is_told_in_the_first_line(tmp_path, two, monkeypatch):
-    score = Session.score
+    score = ModelSession.score
 
     def mute(self, windows):
         found = score(self, windows)
@@ -178,7 +178,7 @@ async def test_a_model_that_gives_numbers_no_more_is_told_in_the_first_line(tmp_
         made.seconds(6, two)
         assert made.detector.status(ModelStatus)[0].state == "up"
         with monkeypatch.context() as patch:
-            patch.setattr(Session, "score", mute)
+            patch.setattr(ModelSession, "score", mute)
             made.seconds(3, two)
         status = rendered(made.detector.status(ModelStatus))[0]
         assert status["state"] == "faulted"

@@ -145,7 +145,7 @@ async def test_what_never_ran_does_not_become_the_version_before(tmp_path, path)
         found = made.detector.rollout.find("oven")
         with pytest.raises(GatewayError, match="was changed while it runs"):
             await made.detector.rollout.approve(found, found.shadow.sha256)
-        assert found.watch.source.card.version == "2"
+        assert found.watch.identity.card.version == "2"
         assert not versions.previous_of(path).exists()
 
 

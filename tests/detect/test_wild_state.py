@@ -116,7 +116,7 @@ def test_whatever_is_raised_inside_the_readers_is_their_own_error(error, tmp_pat
 
 def drifted(tmp_path: Path) -> Path:
     counts = {"span": np.array(5), "bins": np.zeros((2, 3), np.int64), "step": np.zeros(2, np.int64)}
-    drift_file.write(tmp_path / "drift", [drift_file.Kept("oven", "00", ("a", "b"), counts)])
+    drift_file.write(tmp_path / "drift", [drift_file.KeptDrift("oven", "00", ("a", "b"), counts)])
     return tmp_path / "drift"
 
 

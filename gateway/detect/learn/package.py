@@ -16,7 +16,7 @@ from gateway.detect.learn.cells import Cells, cells
 from gateway.detect.learn.ensemble import FARTHEST, LONG, Floats, Means, fit, raw_score, window_means
 from gateway.detect.learn.ensemble_graph import graph
 from gateway.detect.learn.table import Table
-from gateway.detect.models import CUTS, METADATA_KEY, Persistence, Session, parse_card, parse_onnx, with_metadata
+from gateway.detect.models import CUTS, METADATA_KEY, ModelSession, Persistence, parse_card, parse_onnx, with_metadata
 from gateway.detect.windows import NofM
 
 BLOCKS = 40
@@ -164,7 +164,7 @@ def _golden(content: bytes, card: Mapping[str, Any], rows: Floats, ends: NDArray
     off = 3 * rows.std(axis=0) * (-1.0) ** np.arange(rows.shape[1])
     window = (rows[last + 1 - LONG : last + 1] + off).astype(np.float32)
     file = parse_onnx(Path("model.onnx"), with_metadata(content, METADATA_KEY, json.dumps(card)))
-    score = Session(file, parse_card(file.metadata)).score(window[np.newaxis]).score[0]
+    score = ModelSession(file, parse_card(file.metadata)).score(window[np.newaxis]).score[0]
     return {"window": window.tolist(), "score": float(score)}
 
 

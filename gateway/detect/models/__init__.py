@@ -1,6 +1,6 @@
 """Model files: what one says of itself, whether it is let in, and what it says of windows.
 
-    file ─▶ OnnxFile ─▶ Card ─▶ Trial ─▶ Session ─▶ Scores
+    file ─▶ OnnxFile ─▶ Card ─▶ Trial ─▶ ModelSession ─▶ Scores
             onnx_file.py  card.py  in a process  session.py
             what may be   its      of its own    over graph.py, the one
             in it         promise  trial.py      place that calls onnxruntime
@@ -22,9 +22,9 @@ from gateway.detect.models.onnx_file import MAX_SIZE, ModelError, OnnxFile, pars
 from gateway.detect.models.session import (
     INLINE_SECONDS,
     MEMORY_IN_ALL,
+    ModelSession,
     OpenModel,
     Scores,
-    Session,
     checked_signature,
     open_model,
     read_model,
@@ -44,11 +44,11 @@ __all__ = [
     "Floats",
     "Input",
     "ModelError",
+    "ModelSession",
     "OnnxFile",
     "OpenModel",
     "Persistence",
     "Scores",
-    "Session",
     "Trial",
     "checked_signature",
     "open_model",

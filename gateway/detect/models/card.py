@@ -87,7 +87,7 @@ class Golden:
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
+class GraphSignature:
     """How the graph is spoken to."""
 
     input: str = "window"
@@ -118,7 +118,7 @@ class Card:
     approval: Mapping[str, Any] = field(default_factory=dict)
     intended_use: str = ""
     golden: Golden | None = None
-    graph: Graph = Graph()
+    graph: GraphSignature = GraphSignature()
     budget_ms: int = 0
     """How long scoring all devices may take; 0 for the period."""
     min_duration_ms: int = 0
@@ -262,15 +262,15 @@ def _persistence(card: Fields, key: str) -> Persistence:
     return Persistence(entry.integer("n", 1, of), of)
 
 
-def _graph(card: Fields) -> Graph:
+def _graph(card: Fields) -> GraphSignature:
     entry = Fields(card.table("graph"), "graph: ", card.problems)
-    plain = Graph()
+    plain = GraphSignature()
     names = {
         key: entry.text(key, getattr(plain, key)) for key in ("input", "score", "contribution", "expected", "layout")
     }
     if names["layout"] not in LAYOUTS:
         entry.problems.append(f"graph: layout: must be one of {', '.join(LAYOUTS)}")
-    return Graph(**names, scale=entry.number("scale", 1.0), offset=entry.number("offset", 0.0))
+    return GraphSignature(**names, scale=entry.number("scale", 1.0), offset=entry.number("offset", 0.0))
 
 
 def _golden(card: Fields, shape: tuple[int, int]) -> Golden | None:

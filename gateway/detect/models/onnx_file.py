@@ -15,7 +15,7 @@ from gateway.core.text import cleaned, listed
 from gateway.detect.models.data_sizes import sized_by_data
 from gateway.detect.models.onnx_graph import Functions, Graph, GraphReader, Name
 from gateway.detect.models.operators import ALLOWED, RANDOM
-from gateway.detect.models.protobuf import Reader, Value, field, text
+from gateway.detect.models.protobuf import Value, WireReader, field, text
 from gateway.places.regular import read_regular
 
 MAX_SIZE = 256 * 1024 * 1024
@@ -125,7 +125,7 @@ def parse_onnx(path: Path, content: bytes) -> OnnxFile:
 def _parsed(path: Path, content: bytes) -> OnnxFile:
     metadata: dict[str, str] = {}
     functions: dict[Name, Functions] = {}
-    reader = Reader()
+    reader = WireReader()
     graphs = GraphReader(reader)
     found: list[Graph] = []
     for number, value in reader.fields(memoryview(content)):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.detect.models.protobuf import Reader, integers, text
+from gateway.detect.models.protobuf import WireReader, integers, text
 
 MAX_TEXT = 64
 """Bytes of a text within a graph: equations and labels are short, and a long one could be repeated a million times."""
@@ -93,7 +93,7 @@ class _Attribute:
 class GraphReader:
     """Reads the graphs of one file. Raises ValueError for what is none."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: WireReader) -> None:
         self._fields = reader.fields
         self.external_data = False
         """Whether weights stand in other files."""

@@ -9,7 +9,7 @@ MAX_FIELDS = 200_000
 """Of all messages of one file together, skipped ones apart: more would be read for seconds, in which others wait."""
 
 
-class Reader:
+class WireReader:
     """Reads the messages of one file."""
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """A model that is ready to score: a graph that has passed the checks at load.
 
-`open_model` makes one from a file; it and `Session` need no daemon, so that tools score as the running gateway does.
+`open_model` makes one from a file; it and `ModelSession` need no daemon, so that tools score as the running gateway does.
 """
 
 import time
@@ -62,7 +62,7 @@ class Scores:
         return Scores(self.score[rows], contribution, expected)
 
 
-class Session:
+class ModelSession:
     """Scores windows with one model. `score` and `explain` may be called from any one thread at a time.
 
     What it is given is float32[n, W, T]; a model of pictures would be another class with these methods.
@@ -183,7 +183,7 @@ class OpenModel:
 
     file: OnnxFile
     card: Card
-    session: Session
+    session: ModelSession
     seconds: float
     """What scoring all its assets takes."""
     explain_seconds: float
@@ -191,7 +191,7 @@ class OpenModel:
     signed_by: str = ""
     """The public key whose owner has signed the file; empty when none was asked for."""
     memory: int = 0
-    """See `Verdict`."""
+    """See `TrialResult`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,22 +227,22 @@ def read_model(path: Path, assets: int, keys: Sequence[Path]) -> ReadModel:
 def tried_model(model: ReadModel, assets: int, trial: Trial, most: int = MEMORY_IN_ALL) -> OpenModel:
     """The second half, during which `trial` can be stopped; `most`: bytes that other models leave for it."""
     file, card = model.file, model.card
-    verdict = trial.run(file, assets)
-    if verdict.memory > most:
+    result = trial.run(file, assets)
+    if result.memory > most:
         raise ModelError(
-            f"takes {format_size(verdict.memory)}, and the models that are loaded leave {format_size(max(0, most))} of "
+            f"takes {format_size(result.memory)}, and the models that are loaded leave {format_size(max(0, most))} of "
             f"{format_size(MEMORY_IN_ALL)}: leave one out, or make them smaller"
         )
-    budget, seconds = (card.budget_ms or card.period_ms) / 1000, verdict.seconds
+    budget, seconds = (card.budget_ms or card.period_ms) / 1000, result.seconds
     if seconds > budget:
         per_device = f"{seconds / assets * 1e3:.3g} ms"
-        each = f"{per_device} each" if verdict.sizes[-1] > 1 else f"one by one, {per_device}"
+        each = f"{per_device} each" if result.sizes[-1] > 1 else f"one by one, {per_device}"
         raise ModelError(
             f"takes {seconds * 1e3:.3g} ms to score {assets} devices ({each}), more than its {budget * 1e3:.3g} ms: give it "
             "fewer devices, or a longer period"
         )
-    session = Session(file, card, verdict.sizes)
-    return OpenModel(file, card, session, seconds, verdict.explain_seconds, model.signed_by, verdict.memory)
+    session = ModelSession(file, card, result.sizes)
+    return OpenModel(file, card, session, seconds, result.explain_seconds, model.signed_by, result.memory)
 
 
 def checked_signature(file: OnnxFile, keys: Sequence[Path]) -> str:

@@ -32,7 +32,7 @@ _QUIET = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "ORT_DISABLE_
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TrialResult:
     """What a trial has shown of a good model."""
 
     sizes: tuple[int, ...]
@@ -48,7 +48,7 @@ class Verdict:
 class Trial:
     """One trial. `run` blocks; `stop` may be called from another thread."""
 
-    _known: "OrderedDict[tuple[str, int], Verdict]" = OrderedDict()
+    _known: "OrderedDict[tuple[str, int], TrialResult]" = OrderedDict()
     """What has passed in this process, so that a reload tries nothing again."""
 
     def __init__(self) -> None:
@@ -61,15 +61,15 @@ class Trial:
         """Whether it has passed in this process already."""
         return (file.sha256, assets) in cls._known
 
-    def run(self, file: OnnxFile, assets: int) -> Verdict:
+    def run(self, file: OnnxFile, assets: int) -> TrialResult:
         """Load, check and time it for so many assets. Raises ModelError with the reason when it does not pass."""
         key = file.sha256, assets
-        verdict = self._known.get(key)
-        if verdict is None:
-            verdict = self._known[key] = self._tried(file.content, assets)
+        result = self._known.get(key)
+        if result is None:
+            result = self._known[key] = self._tried(file.content, assets)
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
-        return verdict
+        return result
 
     def stop(self) -> None:
         """End it now; `run` then raises ModelError."""
@@ -78,7 +78,7 @@ class Trial:
             if self._process is not None:
                 self._process.kill()
 
-    def _tried(self, content: bytes, assets: int) -> Verdict:
+    def _tried(self, content: bytes, assets: int) -> TrialResult:
         with self._lock:
             if self._stopped:
                 raise ModelError("was not tried: the gateway stops")
@@ -94,7 +94,7 @@ class Trial:
             process.kill()
             process.wait()
         if answer:
-            return _verdict(answer)
+            return _result(answer)
         if self._stopped:
             raise ModelError("was not tried to the end: the gateway stops")
         raise ModelError(_ended(code))
@@ -122,13 +122,13 @@ def _talk(process: subprocess.Popen[bytes], content: bytes) -> bytes:
         return process.stdout.read(_ANSWER)
 
 
-def _verdict(answer: bytes) -> Verdict:
+def _result(answer: bytes) -> TrialResult:
     with doubting(lambda reason: ModelError(f"cannot be tried: {reason}")):
         body = parse_json(answer)
         if "refused" in body:
             raise ModelError(str(body["refused"]))
         sizes = tuple(map(int, body["sizes"]))
-        return Verdict(sizes, float(body["seconds"]), float(body["explain_seconds"]), int(body["memory"]))
+        return TrialResult(sizes, float(body["seconds"]), float(body["explain_seconds"]), int(body["memory"]))
 
 
 def _ended(code: int) -> str:

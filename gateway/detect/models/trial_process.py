@@ -1,4 +1,4 @@
-"""The process in which a model is tried: the file comes in by stdin, the verdict goes out by stdout, as JSON."""
+"""The process in which a model is tried: the file comes in by stdin, the result goes out by stdout, as JSON."""
 
 import json
 import os
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from gateway.detect.models.card import parse_card
 from gateway.detect.models.onnx_file import MAX_SIZE, ModelError, parse_onnx
-from gateway.detect.models.session import Session
-from gateway.detect.models.trial import ROOM, WALL_SECONDS, Verdict
+from gateway.detect.models.session import ModelSession
+from gateway.detect.models.trial import ROOM, WALL_SECONDS, TrialResult
 
 NICENESS = 10
 NOBODY = 65534
@@ -40,17 +40,17 @@ def main() -> None:
 
 def _answer(assets: int) -> Mapping[str, object]:
     try:
-        verdict = judge(sys.stdin.buffer.read(MAX_SIZE + 1), assets)
+        result = judge(sys.stdin.buffer.read(MAX_SIZE + 1), assets)
     except ModelError as error:
         return {"refused": str(error)}
     except MemoryError:
         return {"refused": "takes more memory than a model may"}
     except Exception as error:  # noqa: BLE001 - whatever it is, this file raised it
         return {"refused": f"cannot be tried: {type(error).__name__}: {error}"}
-    return asdict(verdict)
+    return asdict(result)
 
 
-def judge(content: bytes, assets: int) -> Verdict:
+def judge(content: bytes, assets: int) -> TrialResult:
     """Load, check and time a model. Limits the rights and the memory of this process. Raises ModelError."""
     try:  # now, since their size is not the model's, and nobody may not be allowed to read them
         import numpy.random  # noqa: F401
@@ -64,17 +64,17 @@ def judge(content: bytes, assets: int) -> Verdict:
     _lower(resource.RLIMIT_AS, _in_use() + room)
     before = _resident("VmRSS")
     try:
-        verdict = measured(Session(file, card, assets=assets), assets)
-        return replace(verdict, memory=max(0, _resident("VmHWM") - before - FIRST_SESSION))
+        result = measured(ModelSession(file, card, assets=assets), assets)
+        return replace(result, memory=max(0, _resident("VmHWM") - before - FIRST_SESSION))
     except (ModelError, MemoryError) as error:
         if isinstance(error, MemoryError) or "bad_alloc" in str(error) or "allocate" in str(error):
             raise ModelError(f"takes more memory than a model of its size may, {room // 2**20} MiB") from error
         raise
 
 
-def measured(session: Session, assets: int) -> Verdict:
-    """The verdict on a model that has passed all checks."""
-    return Verdict(session.sizes, session.seconds(assets), session.explain_seconds())
+def measured(session: ModelSession, assets: int) -> TrialResult:
+    """The result on a model that has passed all checks."""
+    return TrialResult(session.sizes, session.seconds(assets), session.explain_seconds())
 
 
 def _become_nobody() -> None:

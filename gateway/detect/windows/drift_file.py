@@ -35,7 +35,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptDrift:
     """What is kept of one model."""
 
     model: str
@@ -49,7 +49,7 @@ class Kept:
         return hashlib.sha256(f"{self.model}\0{self.sha256}".encode()).hexdigest()[:32] + ".npz"
 
 
-def write(directory: Path, kept: Sequence[Kept]) -> None:
+def write(directory: Path, kept: Sequence[KeptDrift]) -> None:
     """Keep these, and what was kept lately. What the disk does not take is told in the log. Blocking."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -60,9 +60,9 @@ def write(directory: Path, kept: Sequence[Kept]) -> None:
         log.error("counts of drift are not kept for the next start", file=error.filename, error=str(error))
 
 
-def read(directory: Path, model: str, sha256: str) -> Kept | None:
+def read(directory: Path, model: str, sha256: str) -> KeptDrift | None:
     """What was kept of this version of a model; None for nothing, or what cannot be read. Blocking."""
-    path = directory / Kept(model, sha256, (), {}).name
+    path = directory / KeptDrift(model, sha256, (), {}).name
     try:
         data = read_regular(path, MAX_BYTES)
         with doubting(ValueError):
@@ -70,7 +70,7 @@ def read(directory: Path, model: str, sha256: str) -> Kept | None:
             devices = counts.pop("devices")
             if devices.ndim != 1 or devices.dtype.kind != "U":
                 raise ValueError("it does not say which devices it is about")
-            return Kept(model, sha256, tuple(devices.tolist()), counts)
+            return KeptDrift(model, sha256, tuple(devices.tolist()), counts)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -102,7 +102,7 @@ def _array(whole: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
     return npy.read_array(file, allow_pickle=False, max_header_size=_HEADER_AT_MOST)
 
 
-def _content(kept: Kept) -> bytes:
+def _content(kept: KeptDrift) -> bytes:
     arrays: dict[str, Any] = {**kept.counts, "devices": np.array(kept.devices, np.str_)}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)

@@ -2,7 +2,7 @@
 
 for closed in judge.grid.advance(samples, boot_ns):
     tick, _ = judge.close(closed)
-    turns = judge.verdicts(tick, session.score(tick.windows))
+    transitions = judge.verdicts(tick, session.score(tick.windows))
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Transition:
     """A raise or a clear, with what led to it."""
 
     asset: int
@@ -117,7 +117,7 @@ class Judge:
         outside: NDArray[np.bool_] = ~np.logical_and.reduce(within, axis=0)
         return outside
 
-    def verdicts(self, tick: Tick, scores: Scores) -> list[Turn]:
+    def verdicts(self, tick: Tick, scores: Scores) -> list[Transition]:
         """Draw the verdicts of one tick. Gives what is raised and what cleared by them."""
         known = np.isfinite(scores.score)
         above = known & (scores.score > self._card.threshold)
@@ -127,7 +127,7 @@ class Judge:
         self.said[tick.assets] = np.select([above, below, known], [ABOVE, NORMAL, OUT_OF_RANGE], NO_NUMBER)
         raised, cleared = self.n_of_m.tick(tick.assets, above, below)
         return [
-            Turn(int(tick.assets[at]), is_raise, int(tick.end_ns[at]), tick.windows[at].copy(), scores.of(at))
+            Transition(int(tick.assets[at]), is_raise, int(tick.end_ns[at]), tick.windows[at].copy(), scores.of(at))
             for is_raise, turned in ((True, raised), (False, cleared))
             for at in turned.tolist()
         ]

@@ -15,7 +15,7 @@ from gateway.detect.learn.report_page import report
 from gateway.detect.learn.table import Table
 from gateway.detect.models.card import parse_card
 from gateway.detect.models.onnx_file import parse_onnx, with_metadata
-from gateway.detect.models.session import Session, open_model
+from gateway.detect.models.session import ModelSession, open_model
 from gateway.detect.windows.offline import label
 from tests.detect.learn.learning import BEGIN, SECOND, TAGS, UNITS, running
 
@@ -111,7 +111,7 @@ def test_the_graph_computes_what_was_fitted(tmp_path):
     file = parse_onnx(tmp_path, content)
     windows = np.stack([rows[end + 1 - LONG : end + 1] for end in ends]).astype(np.float32)
     np.testing.assert_allclose(
-        Session(file, parse_card(file.metadata)).score(windows).score, wanted, rtol=1e-3, atol=1e-4
+        ModelSession(file, parse_card(file.metadata)).score(windows).score, wanted, rtol=1e-3, atol=1e-4
     )
 
 
@@ -119,7 +119,7 @@ def test_the_graph_computes_what_was_fitted(tmp_path):
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=3, max_size=3))
 def test_however_far_off_a_value_is_the_score_is_a_number_and_not_small(learned, row):
     file = parse_onnx("x", learned.content)
-    session = Session(file, parse_card(file.metadata))
+    session = ModelSession(file, parse_card(file.metadata))
     window = np.repeat(np.array(row, np.float32)[np.newaxis], LONG, axis=0)
     score = session.score(window[np.newaxis]).score[0]
     assert np.isfinite(score)

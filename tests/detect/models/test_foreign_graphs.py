@@ -8,7 +8,7 @@ import pytest
 from gateway.detect.models import session as session_module
 from gateway.detect.models.card import parse_card
 from gateway.detect.models.onnx_file import ModelError, read_onnx, with_metadata
-from gateway.detect.models.session import Session, open_model
+from gateway.detect.models.session import ModelSession, open_model
 from tests.detect.graphs import CARD, onnx
 
 WINDOWS = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
@@ -138,7 +138,7 @@ def test_loops_are_refused(tmp_path):
 
 
 def test_a_model_that_cannot_keep_up_with_its_period_is_refused_with_the_figures(tmp_path, monkeypatch):
-    monkeypatch.setattr(Session, "seconds", lambda self, windows: windows * 0.3)
+    monkeypatch.setattr(ModelSession, "seconds", lambda self, windows: windows * 0.3)
     plain(tmp_path / "m.onnx")
     with pytest.raises(
         ModelError, match=r"takes 1.2e\+03 ms to score 4 devices \(300 ms each\), more than its 1e\+03 ms"
@@ -154,7 +154,7 @@ def test_a_model_that_takes_long_to_load_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(session_module, "LOAD_CPU_SECONDS", 0.0)
     file = read_onnx(path)
     with pytest.raises(ModelError, match="s of a core to load"):
-        Session(file, parse_card(file.metadata))
+        ModelSession(file, parse_card(file.metadata))
 
 
 def test_the_last_card_put_into_a_file_holds(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 from gateway.demo.build_model import FIT_SECONDS, FIT_SEEDS, LIMIT_SECONDS, LIMIT_SEEDS, MODEL, build, fit, record
 from gateway.detect.models.card import parse_card
 from gateway.detect.models.onnx_file import ModelError, read_onnx
-from gateway.detect.models.session import Session
+from gateway.detect.models.session import ModelSession
 from tests.detect.graphs import CARD, onnx, save
 
 ROOT = Path(__file__).parents[3]
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 
 def load(path, **changes):
     file = read_onnx(path)
-    return Session(file, parse_card(file.metadata))
+    return ModelSession(file, parse_card(file.metadata))
 
 
 def test_a_good_model_is_loaded_scored_in_one_call_and_gives_contributions(tmp_path):
@@ -127,10 +127,10 @@ from pathlib import Path
 import numpy as np
 from gateway.detect.models.card import parse_card
 from gateway.detect.models.onnx_file import read_onnx
-from gateway.detect.models.session import Session
+from gateway.detect.models.session import ModelSession
 file = read_onnx(Path(sys.argv[1]))
 card = parse_card(file.metadata)
-session = Session(file, card)
+session = ModelSession(file, card)
 for _ in range(50):
     session.score(np.zeros((20, card.window, len(card.inputs)), np.float32))
 time.sleep(1.5)  # long enough for a reporting thread to begin

@@ -14,7 +14,7 @@ from gateway.detect import versions
 from gateway.detect.models import trial
 from gateway.detect.models.card import parse_card
 from gateway.detect.models.onnx_file import ModelError, read_onnx
-from gateway.detect.models.session import Session, open_model
+from gateway.detect.models.session import ModelSession, open_model
 from gateway.detect.models.trial import Trial
 from gateway.detect.models.trial_process import measured
 from gateway.status import ModelStatus, rendered
@@ -105,7 +105,7 @@ def test_a_good_model_is_judged_as_in_this_process(tmp_path):
     path = save(tmp_path / "oven.onnx")
     opened = open_model(path, 100)
     file = read_onnx(path)
-    here = measured(Session(file, parse_card(file.metadata), assets=100), 100)
+    here = measured(ModelSession(file, parse_card(file.metadata), assets=100), 100)
     assert opened.session.sizes == here.sizes == (*range(1, 25), 32, 64, 100)
     assert 0 < opened.seconds < 1
 

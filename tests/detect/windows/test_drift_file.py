@@ -90,7 +90,7 @@ def test_no_change_of_a_file_is_worse_than_no_file(tmp_path_factory, data):
     directory = tmp_path_factory.mktemp("drift")
     counted = Counted()
     counted.hours(1)
-    drift_file.write(directory, [drift_file.Kept("oven", "00", ("a", "b"), counted.drift.counts())])
+    drift_file.write(directory, [drift_file.KeptDrift("oven", "00", ("a", "b"), counted.drift.counts())])
     (path,) = directory.iterdir()
     content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
@@ -118,7 +118,7 @@ def test_counts_of_another_form_or_span_are_not_taken():
 def test_of_many_counts_those_go_that_were_not_used_for_longest_whatever_the_clock_says(tmp_path, monkeypatch):
     monkeypatch.setattr(drift_file, "KEPT_AT_MOST", 2)
     counts = Counted().drift.counts()
-    one, other, third = (drift_file.Kept(name, "00", ("a", "b"), counts) for name in ("one", "other", "third"))
+    one, other, third = (drift_file.KeptDrift(name, "00", ("a", "b"), counts) for name in ("one", "other", "third"))
     for age, kept in ((300, one), (40 * 86_400, other)):
         drift_file.write(tmp_path, [kept])
         os.utime(tmp_path / kept.name, (time.time() - age, time.time() - age))
