@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from gateway.alarms import EvidenceStore, Kept
+from gateway.alarms import EvidenceStore, KeptEvidence
 from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
 from gateway.detect import Detection
@@ -153,7 +153,7 @@ class Why:
             "around": list(_around(around, listed, at, str(event.get("event") or (stands.event if stands else "")))),
         }
 
-    def _like(self, kept: Kept) -> list[SimilarAnswer]:
+    def _like(self, kept: KeptEvidence) -> list[SimilarAnswer]:
         """The last windows of the same device and model that the same tags stood out in. Blocking."""
         own = _shares(kept.event)
         found: list[SimilarAnswer] = []
@@ -185,14 +185,14 @@ def _similar(event: Event, likeness: float) -> SimilarAnswer:
     }
 
 
-def _kept(store: EvidenceStore, event: str) -> Kept | None:
+def _kept(store: EvidenceStore, event: str) -> KeptEvidence | None:
     try:
         return store.find(event) if event else None
     except GatewayError:
         return None
 
 
-def _window(kept: Kept) -> WindowAnswer | None:
+def _window(kept: KeptEvidence) -> WindowAnswer | None:
     """The curves of the tags with the largest shares; None where nobody can say any more which column is which tag."""
     tags = _tags(kept.model)
     if tags is None or len(tags) != kept.window.shape[1]:
