@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 
 from benchmarks.w1 import process  # noqa: E402
-from gateway.cli.frame.client import UnreachableError, call  # noqa: E402
+from gateway.cli.frame.client import NoGatewayError, call  # noqa: E402
 from tests.peers.broker import Broker  # noqa: E402
 
 FEW = 3.0
@@ -75,7 +75,7 @@ def sink(socket: Path) -> dict[str, Any]:
     """What `status` says of the one sink now; empty when the gateway was too busy to answer."""
     try:
         return dict(call(socket, "status")["sinks"][0])
-    except UnreachableError:
+    except NoGatewayError:
         return {}
 
 

@@ -92,7 +92,7 @@ def test_no_name_uses_a_word_that_is_not_ours() -> None:
     assert found == []
 
 
-SHARED = {"Sink", "Suspects", "UnreachableError"}
+SHARED = {"Suspects"}
 """Names of public classes that still mean several things; none is to be added."""
 
 
@@ -106,6 +106,32 @@ def test_a_public_class_has_a_name_of_its_own() -> None:
                 places.setdefault(node.name, set()).add(path.relative_to(ROOT))
     several = {name: sorted(map(str, found)) for name, found in places.items() if len(found) > 1}
     assert {name: found for name, found in several.items() if name not in SHARED} == {}, "find another name"
+
+
+NEIGHBOURS = re.compile(r"\b(?:the next|the other|the following) (?:two|three|four|five|six|seven|eight|nine|ten)\b")
+"""Who puts a function between them makes the sentence wrong."""
+
+
+def docstrings(path: Path) -> Iterator[tuple[int, str]]:
+    """Of a file's module, classes and functions, each with its line."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node)
+            if text:
+                yield node.body[0].lineno, text
+
+
+def test_a_docstring_says_something_and_by_itself() -> None:
+    found = []
+    for path in (path for folder in ("gateway", "plugins") for path in (ROOT / folder).rglob("*.py")):
+        if {"templates", "tests"} & set(path.parts):
+            continue
+        for line, text in docstrings(path):
+            if len(re.findall(r"[\w'-]+", text)) < 3:
+                found.append(f"{path.relative_to(ROOT)}:{line}: fewer than three words: {text}")
+            if counted := NEIGHBOURS.search(text):
+                found.append(f"{path.relative_to(ROOT)}:{line}: counts its neighbours: {counted[0]}")
+    assert found == []
 
 
 def test_the_readmes_configuration_is_15_lines_and_loads(tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def _deadband(config: TagConfig) -> float:
 
 
 def _heartbeat(config: TagConfig) -> int:
-    """In nanoseconds."""
+    """After how long a tag is told though it has not changed, in nanoseconds."""
     if config.heartbeat is None and config.deadband is None:
         return _NEVER
     return int((config.heartbeat or DEFAULT_HEARTBEAT) * 1e9)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from gateway.acquire.driving import close
 from gateway.acquire.probe import unbound
-from gateway.cli.frame.client import AnswerError, UnreachableError, call, socket_path
+from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
 from gateway.cli.frame.places import at_state
 from gateway.cli.frame.terminal import SPREADSHEET, colour, config_path, fail, table
 from gateway.config.kinds import DRIVER
@@ -105,7 +105,7 @@ def _known(args: argparse.Namespace) -> Mapping[str, Any] | None:
         return None
     try:
         answer = call(socket_path(args.socket), "status")
-    except UnreachableError:
+    except NoGatewayError:
         return None
     return next((device["connection"] for device in answer["devices"] if device["name"] == args.device), None)
 
@@ -116,7 +116,7 @@ def _asked(args: argparse.Namespace) -> list[Offer] | None:
         return None
     try:
         answer = call(socket_path(args.socket), "browse", device=args.device)
-    except UnreachableError:
+    except NoGatewayError:
         return None
     return answer and [(offer.pop("address"), Found(**offer)) for offer in answer]
 

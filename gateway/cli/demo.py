@@ -1,4 +1,4 @@
-"""`edge-gateway demo`."""
+"""`edge-gateway demo`: simulated devices, a broker, and the gateway between them."""
 
 import argparse
 import asyncio

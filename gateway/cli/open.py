@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.cli.frame.asking import UNREACHABLE
-from gateway.cli.frame.client import AnswerError, UnreachableError, call, socket_path
+from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
 from gateway.cli.frame.terminal import fail, joined
 from gateway.core.text import shown
 
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         pages = [each for each in call(path, "status").get("services", ()) if each["plugin"] == PLUGIN]
         working = [each for each in pages if each["state"] == "up"]
         addresses = [call(path, f"{each['name']}.address")["address"] for each in working]
-    except UnreachableError as error:
+    except NoGatewayError as error:
         fail(str(error))
         return UNREACHABLE
     except AnswerError as error:

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.acquire.driving import close
 from gateway.acquire.plausible import Ranked, rank, several
 from gateway.acquire.probe import unbound
-from gateway.cli.frame.client import AnswerError, UnreachableError, call, socket_path
+from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
 from gateway.cli.frame.terminal import colour, config_path, fail, joined, number, table
 from gateway.config.load import load
 from gateway.config.mistakes import did_you_mean
@@ -113,7 +113,7 @@ def _asked(args: argparse.Namespace) -> Sequence[Sequence[Guess]] | None:
     """The answer of the running gateway, which reads the device already; None when none is running."""
     try:
         answer = call(socket_path(args.socket), "probe", device=args.device, address=args.address, count=args.count)
-    except UnreachableError:
+    except NoGatewayError:
         return None
     return [[Guess(each["options"], each["value"]) for each in read] for read in answer]
 

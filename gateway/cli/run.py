@@ -1,4 +1,4 @@
-"""`edge-gateway run`."""
+"""`edge-gateway run`: the daemon itself."""
 
 import argparse
 import asyncio

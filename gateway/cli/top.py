@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gateway.cli.frame.asking import UNREACHABLE
-from gateway.cli.frame.client import AnswerError, UnreachableError, call, socket_path
+from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
 from gateway.cli.frame.live import cut, keys, taken_over, wrapped
 from gateway.cli.frame.terminal import colour, count, fail, joined, redrawn, sentence, table
 from gateway.cli.sink_status import acknowledged, waiting
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     asking = _Asking(socket_path(args.socket))
     try:
         status = asking.ask()
-    except UnreachableError as error:
+    except NoGatewayError as error:
         fail(str(error))
         return UNREACHABLE
     except AnswerError as error:
@@ -73,7 +73,7 @@ class _Asking(threading.Thread):
         """Why there is none since."""
 
     def ask(self) -> Status:
-        """Raises UnreachableError or AnswerError."""
+        """Raises NoGatewayError or AnswerError."""
         self.status = call(self._path, "status")
         self.came, self.error = time.monotonic(), ""
         return self.status
@@ -82,7 +82,7 @@ class _Asking(threading.Thread):
         while True:
             try:
                 self.ask()
-            except (UnreachableError, AnswerError) as error:
+            except (NoGatewayError, AnswerError) as error:
                 self.error = str(error)
             time.sleep(EVERY)
 

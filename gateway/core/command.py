@@ -12,7 +12,7 @@ VIEWER, OPERATOR, ENGINEER, QUALITY, ADMIN = "viewer", "operator", "engineer", "
 
 @dataclass(slots=True)
 class Actor:
-    """Who asks."""
+    """Who asks for a command."""
 
     name: str
     """For the audit trail: as the kernel says, or who logged in and as what."""

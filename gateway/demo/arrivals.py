@@ -17,7 +17,7 @@ class EventMessage(TypedDict):
     message: str
     contributions: NotRequired[list["PartMessage"]]
     model: NotRequired[str]
-    """Of the four that follow: all or none."""
+    """What made it, and why: all of what follows, or none."""
     model_version: str
     model_sha256: str
     score: float

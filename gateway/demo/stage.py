@@ -22,7 +22,7 @@ STOP_TIMEOUT = 10.0
 
 @dataclass(frozen=True)
 class Stage:
-    """What runs."""
+    """What runs during a demonstration."""
 
     config: Path
     ports: Ports

@@ -23,7 +23,7 @@ def model_problems(config: Config, by_trial: bool = False) -> list[Problem]:
 
 
 def _problems(model: ModelSection, devices: tuple[DeviceSpec, ...], by_trial: bool) -> Iterator[tuple[str, str]]:
-    """(key, message)"""
+    """Option and what is wrong with it."""
     by_name = {spec.config.name: spec for spec in devices}
     watched = matching(model.devices, [*by_name])
     try:

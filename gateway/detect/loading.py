@@ -79,7 +79,7 @@ class Models:
         self._trying: asyncio.Semaphore = before._trying if before else asyncio.Semaphore(1)
 
     async def load(self) -> None:
-        """Load all."""
+        """Load all models that are configured."""
         await asyncio.gather(*(self._load(model) for model in self.all))
         self._settled()
 

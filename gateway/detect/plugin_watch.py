@@ -116,7 +116,7 @@ class PluginWatch:
 
     @property
     def alarm_keys(self) -> Collection[Key]:
-        """See `Watcher`."""
+        """One for each device (see `Watcher`)."""
         return {self._host.key(device) for device in self.devices}
 
     def restore(self, before: Sequence[Watcher]) -> None:
@@ -126,13 +126,13 @@ class PluginWatch:
                 self._watch, self._host, self.failure = each._watch, each._host, each.failure
 
     def bind(self, device: Device, described: bool) -> None:
-        """See `Watcher`."""
+        """Hand it on to the plugin (see `Watcher`)."""
         self._bound[device.name] = device
         if watch := self._watch:
             self._contained(lambda: watch.bind(device))
 
     def advance(self, fed: Fed, boot_ns: int, spawn: Spawn) -> None:
-        """See `Watcher`."""
+        """Show the plugin what has come (see `Watcher`)."""
         if (watch := self._watch) is None and (watch := self._make()) is None:
             return
         good = True
@@ -168,7 +168,7 @@ class PluginWatch:
         return True
 
     def status(self) -> WatchStatus:
-        """See `Watcher`."""
+        """What the plugin tells, and what went wrong with it."""
         facts: dict[str, object] = {}
         if watch := self._watch:
             self._contained(lambda: facts.update(promise(watch.facts())))

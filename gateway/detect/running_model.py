@@ -70,7 +70,7 @@ class RunningModel:
         self.before = next((each if each.watch else each.before for each in same), None)
 
     def bind(self, device: Device, described: bool) -> None:
-        """See `Watcher`."""
+        """Also for the version in shadow (see `Watcher`)."""
         self.known[device.name] = device, described
         if self.watch:
             unfit = self.watch.binding.unfit
@@ -104,7 +104,7 @@ class RunningModel:
 
     @property
     def alarm_keys(self) -> set[Key]:
-        """See `Watcher`."""
+        """None until it is loaded (see `Watcher`)."""
         return self.watch.alarm_keys if self.watch else set()
 
     @property

@@ -49,7 +49,7 @@ class Agreement:
         return None if by_chance == 1 else ((self.both + self.neither) / total - by_chance) / (1 - by_chance)
 
     def status(self) -> AgreementStatus:
-        """For people."""
+        """The counts for `status`, with kappa."""
         return AgreementStatus(
             looks=self.looks,
             both=self.both,
@@ -95,7 +95,7 @@ class Shadow:
         self.tell_failed(reason)
 
     def status(self) -> ShadowStatus:
-        """For people."""
+        """How it does, for `status`."""
         if self.watch is None:
             return ShadowStatus(state="failed" if self.failure else "shadow", reason=self.failure, tried=None)
         unfit = "; ".join(f"{name}: {reason}" for name, reason in self.watch.binding.unfit.items())

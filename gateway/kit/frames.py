@@ -73,7 +73,7 @@ class Frames:
         self._searched = 0
 
     def __len__(self) -> int:
-        """Bytes."""
+        """How many bytes wait."""
         return len(self.held)
 
     def add(self, data: bytes) -> None:

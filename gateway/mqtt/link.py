@@ -210,7 +210,7 @@ class BrokerLink:
             self._end(LinkError(f"broker {self.options.address} has not answered a ping within {self._keep_alive:g} s"))
 
     def look(self) -> int:
-        """Renew `taken`."""
+        """Ask the kernel how many bytes were `taken`."""
         sock: Any = self.client.socket()
         if sock is not None and (self.client.want_write() or _unacknowledged(sock)):
             self.taken = _bytes_acknowledged(sock)

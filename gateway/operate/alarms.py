@@ -31,7 +31,7 @@ class AlarmCommands:
         return self._alarms.listed()
 
     async def acknowledge(self, by: Actor, alarm: str, comment: str = "") -> list[AlarmStatus]:
-        """Somebody has seen it. Raises GatewayError when there is none such, also the next two."""
+        """Somebody has seen it. Raises GatewayError when there is none such."""
         found = self._alarms.find(alarm)
         self._alarms.check_waits(found)
         said = {"target": found.key.name, "event": found.event, "why": comment}
@@ -50,7 +50,7 @@ class AlarmCommands:
                 await self._conditions.acknowledged(alarm, by.name, comment)
 
     async def shelve(self, by: Actor, alarm: str, seconds: float, reason: str) -> list[AlarmStatus]:
-        """Say nothing of it for a while."""
+        """Say nothing of it for a while. Raises GatewayError when there is none such."""
         found = self._alarms.find(alarm)
         self._alarms.check_shelf(seconds)
         said = {"target": found.key.name, "event": found.event, "why": reason, "seconds": seconds}
@@ -59,7 +59,7 @@ class AlarmCommands:
         return self._alarms.listed()
 
     async def unshelve(self, by: Actor, alarm: str) -> list[AlarmStatus]:
-        """End its shelving."""
+        """End its shelving. Raises GatewayError when there is none such."""
         found = self._alarms.find(alarm)
         self._alarms.check_shelved(found)
         async with self._audit.audited(by, "alarm.unshelve", target=found.key.name, event=found.event):

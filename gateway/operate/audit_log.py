@@ -28,7 +28,7 @@ _REFUSED = 1000
 class AuditLog:
     """The trail, opened when it is first written to: a disk that takes nothing does not keep the gateway from starting.
 
-    What people do is `audited`. Of the other four, each writes one record and returns when it is on disk, a few milliseconds
+    What people do is `audited`. All else writes one record and returns when it is on disk, a few milliseconds
     later; `require` is for what must not happen without its record, and raises AuditError; `record` is for what has happened
     anyway, and writes into the log where the trail takes nothing. With `_now` they block.
     """

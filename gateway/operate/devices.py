@@ -13,7 +13,7 @@ from gateway.operate import answers
 
 
 class DeviceCommands:
-    """Changes nothing."""
+    """All of them look only."""
 
     def __init__(self, live: LiveTable, acquirer: Acquirer, clock: Clock) -> None:
         self._live = live

@@ -28,7 +28,7 @@ class ModelCommands:
         return self._detection.detector.status(ModelStatus)
 
     async def approve(self, by: Actor, model: str, reason: str) -> list[ModelStatus]:
-        """The version in shadow becomes active. Raises GatewayError when there is none such, also the next two."""
+        """The version in shadow becomes active. Raises GatewayError when there is none such."""
         versions = self._detection.detector.rollout
         found = versions.find(model)
         sha256 = found.shadow.sha256 if found.shadow else ""
@@ -43,7 +43,7 @@ class ModelCommands:
         return await self.listed(by)
 
     async def roll_back(self, by: Actor, model: str, reason: str) -> list[ModelStatus]:
-        """The version before becomes active again."""
+        """The version before becomes active again. Raises GatewayError when there is none."""
         versions = self._detection.detector.rollout
         found = versions.find(model)
         opened = await versions.before(found)
@@ -53,7 +53,7 @@ class ModelCommands:
         return await self.listed(by)
 
     async def retire(self, by: Actor, model: str, reason: str) -> list[ModelStatus]:
-        """The version in shadow is put aside."""
+        """The version in shadow is put aside. Raises GatewayError when there is none."""
         versions = self._detection.detector.rollout
         found = versions.find(model)
         if found.shadow is None:

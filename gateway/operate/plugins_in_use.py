@@ -13,7 +13,8 @@ from gateway.plugin.watch import Watch
 
 
 class PluginsInUse:
-    """Parts ask it whenever they make something, so they follow a reload by themselves."""
+    """Parts ask it whenever they make something, so they follow a reload by themselves. What takes a plugin's name raises
+    PluginError for one that is of another kind, or does not load."""
 
     def __init__(self, present: Plugins, directory: Path) -> None:
         """`directory` keeps what is known of stalls."""
@@ -22,7 +23,7 @@ class PluginsInUse:
         self.stalls = StallWatch(directory, self.hash_of, self.of)
 
     def driver(self, name: str) -> type[Driver[Any, Any]]:
-        """The driver of this name. Raises PluginError for one that is none or does not load, as the other three do."""
+        """The driver of this name."""
         return self.present.driver(name)
 
     def sink(self, name: str) -> type[Sink[Any]]:

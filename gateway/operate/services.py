@@ -69,7 +69,7 @@ class Services:
         self._running: Running | None = None
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Keep them running, until cancelled."""
         async with running() as self._running:
             try:
                 for part in self._parts.values():
@@ -102,7 +102,7 @@ class Services:
 
 
 class _Part:
-    """One `[[service]]`."""
+    """One `[[service]]`, with its attempts to run."""
 
     def __init__(self, config: ServiceConfig, around: ServiceSurroundings) -> None:
         self.config = config

@@ -19,7 +19,7 @@ from gateway.status import (
 
 
 class StatusCommands:
-    """Changes nothing."""
+    """Both of them look only."""
 
     def __init__(self, parts: RunningParts, reloads: Reloads) -> None:
         self._parts = parts

@@ -117,7 +117,7 @@ class WhyAnswer(TypedDict):
 
 
 class Why:
-    """Answers `why`."""
+    """Answers `why` from what the parts know."""
 
     def __init__(self, detection: Detection, outbox: Outbox, audit: AuditLog) -> None:
         self._detection = detection

@@ -49,6 +49,6 @@ class Suspects:
         return [record for record in records if self._breaks.get(record.id, 0) >= TRIES] if self._breaks else []
 
     def set_aside(self, record: Record) -> None:
-        """It was."""
+        """It was found, and taken out."""
         del self._breaks[record.id]
         self._alone = max(0, self._alone - 1)

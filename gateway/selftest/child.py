@@ -42,7 +42,7 @@ def told(records: Sequence[Record]) -> dict[str, list[Any]]:
     }
 
 
-class Sink:
+class Consumer:
     """Takes what there is, and acknowledges all but the last."""
 
     def __init__(self, name: str, outbox: Outbox) -> None:
@@ -70,7 +70,7 @@ async def write(directory: Path, number: int, events: int) -> None:
     outbox = open_log(directory)
     run = asyncio.create_task(outbox.run())
     device = bind(outbox)
-    sinks = [Sink(name, outbox) for name in SINKS]
+    sinks = [Consumer(name, outbox) for name in SINKS]
     say(started=outbox.log_id)
     parent = os.getppid()
     while not run.done() and os.getppid() == parent:
@@ -87,7 +87,7 @@ async def write(directory: Path, number: int, events: int) -> None:
 async def drain(directory: Path) -> None:
     """Take and acknowledge all that is left, then tell the balances and end in good order."""
     async with opened(directory) as outbox:
-        sinks = [Sink(name, outbox) for name in SINKS]  # all at once: a sink that is not there holds nothing back
+        sinks = [Consumer(name, outbox) for name in SINKS]  # all at once: a sink that is not there holds nothing back
         say(started=outbox.log_id)
         while waiting := [sink for sink in sinks if any(sink.reader.pending.values())]:
             for sink in waiting:  # for all in turn: receipts come meanwhile

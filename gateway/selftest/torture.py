@@ -32,7 +32,7 @@ class Report:
         return all(check.passed for check in self.checks)
 
     def plain(self) -> Mapping[str, object]:
-        """As JSON."""
+        """The report as JSON values."""
         names = ("name", "passed", "figures", "failed", "failures", "note", "seconds")
         checks = [{name: getattr(check, name) for name in names} for check in self.checks]
         return {"passed": self.passed, "seed": self.seed, **self.facts, "checks": checks}

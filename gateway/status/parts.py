@@ -30,7 +30,7 @@ class ClockStatus:
 
 @dataclass(frozen=True, slots=True)
 class DeviceStatus:
-    """One `[[device]]`."""
+    """How a `[[device]]` stands."""
 
     name: str
     driver: str
@@ -92,7 +92,7 @@ class SinkStatus:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """One `[[service]]`."""
+    """How a `[[service]]` stands."""
 
     name: str
     plugin: str

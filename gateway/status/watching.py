@@ -86,7 +86,7 @@ class ScoringStatus:
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """One `[[model]]`."""
+    """How a `[[model]]` stands."""
 
     name: str
     file: str
@@ -107,7 +107,7 @@ class LimitedStatus:
 
 @dataclass(frozen=True, slots=True)
 class LimitStatus:
-    """One `[[alarm]]`."""
+    """How an `[[alarm]]` stands."""
 
     name: str
     tag: str
@@ -155,7 +155,7 @@ class ShelvedStatus:
 
 @dataclass(frozen=True, slots=True)
 class AlarmStatus:
-    """One alarm."""
+    """An alarm from raise to clear."""
 
     event: str
     """Its id, the same from raise to clear."""

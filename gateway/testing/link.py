@@ -34,7 +34,7 @@ class Link(Protocol):
         ...
 
     async def mend(self) -> None:
-        """Undo `cut`."""
+        """Undo `cut`: the plugin can dial again."""
         ...
 
 

@@ -101,7 +101,7 @@ class FinsUdpFraming(LineFraming[FinsRequest]):
 
 
 class FinsTcpFraming(FinsUdpFraming):
-    """FINS/TCP."""
+    """Frames of FINS/TCP (W421, §7-4)."""
 
     def __init__(self, node: int = 0, source: int = 0) -> None:
         super().__init__(node, source)

@@ -44,7 +44,7 @@ class ModbusRequest:
 
     @property
     def function(self) -> int:
-        """Function code."""
+        """The function code of the request."""
         return self.pdu[0]
 
 

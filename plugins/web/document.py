@@ -27,7 +27,7 @@ PLACES = (("/", "overview"),)
 
 
 class Documents:
-    """Makes them."""
+    """Makes whole HTML documents."""
 
     def __init__(self, host: ServiceHost, visitors: Visitors) -> None:
         self._host = host

@@ -85,7 +85,7 @@ class Guard:
             await problem(500, said, {"connection": "close"})(scope, receive, sent)
 
     def _look(self, scope: Message) -> None:
-        """Raises Refusal."""
+        """Raises Refusal for what is not meant for us."""
         headers = [(name, value.decode("latin-1")) for name, value in scope["headers"]]
         hosts = [value for name, value in headers if name == b"host"]
         if len(hosts) != 1 or not self._is_ours(hosts[0], scope.get("server")):

@@ -24,7 +24,7 @@ ROWS = 200
 
 
 class Page:
-    """Its routes."""
+    """The page's routes and answers."""
 
     def __init__(self, host: ServiceHost, visitors: Visitors, api: Api, documents: Documents) -> None:
         self._host = host

@@ -235,13 +235,13 @@ def test_no_sink_loses_what_another_one_has_while_the_rest_is_drained(tmp_path, 
                 if number % 500 == 499:
                     await outbox.written_out(10)
 
-    async def look_after_every_turn(sink: child.Sink, kept: int) -> bool:
+    async def look_after_every_turn(sink: child.Consumer, kept: int) -> bool:
         found = await turn(sink, kept)
         sink.outbox._tick()
         return found
 
-    turn = child.Sink.turn
-    monkeypatch.setattr(child.Sink, "turn", look_after_every_turn)
+    turn = child.Consumer.turn
+    monkeypatch.setattr(child.Consumer, "turn", look_after_every_turn)
     with silence():
         asyncio.run(leave_a_log())
         asyncio.run(child.drain(tmp_path))
@@ -263,7 +263,7 @@ def test_what_comes_while_the_log_is_drained_is_drained_for_all_sinks(tmp_path, 
                 outbox.append(block(device, number))
             await outbox.written_out(30)
 
-    async def say_more(sink: child.Sink, kept: int) -> bool:
+    async def say_more(sink: child.Consumer, kept: int) -> bool:
         found = await turn(sink, kept)
         if sink.name == SINKS[-1] and not more:
             more.append(True)
@@ -271,8 +271,8 @@ def test_what_comes_while_the_log_is_drained_is_drained_for_all_sinks(tmp_path, 
             await sink.outbox.written_out(30)
         return found
 
-    turn, more = child.Sink.turn, []
-    monkeypatch.setattr(child.Sink, "turn", say_more)
+    turn, more = child.Consumer.turn, []
+    monkeypatch.setattr(child.Consumer, "turn", say_more)
     with silence():
         asyncio.run(leave_a_log())
         asyncio.run(child.drain(tmp_path))

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.acquire.acquirer import by_line
 from gateway.acquire.probe import Answer, probe
-from gateway.cli.frame.client import AnswerError, UnreachableError, call
+from gateway.cli.frame.client import AnswerError, NoGatewayError, call
 from gateway.cli.frame.terminal import number
 from gateway.config.base import Section
 from gateway.config.model import Config
@@ -57,7 +57,7 @@ def asked(config: Config, socket: Path) -> Mapping[str, Result]:
         wanted = {spec.config.name for spec in config.devices}
         devices = [device for device in status["devices"] if device["name"] in wanted]
         return {device["name"]: {**_asked(device, socket), "same_file": same} for device in devices}
-    except (UnreachableError, AnswerError):
+    except (NoGatewayError, AnswerError):
         return {}
 
 

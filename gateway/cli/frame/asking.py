@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gateway.cli.frame.client import AnswerError, UnreachableError, call, socket_path
+from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
 from gateway.cli.frame.terminal import fail, joined
 
 UNREACHABLE = 3
@@ -22,7 +22,7 @@ def ask(
     answer, else 1."""
     try:
         answer = call(socket_path(args.socket), command, **arguments)
-    except UnreachableError as error:
+    except NoGatewayError as error:
         fail(str(error))
         return UNREACHABLE
     except AnswerError as error:

@@ -15,7 +15,7 @@ TIMEOUT = 70.0
 """Seconds without an answer after which a command gives up."""
 
 
-class UnreachableError(Exception):
+class NoGatewayError(Exception):
     """No gateway answers; the text says what to do."""
 
 
@@ -36,7 +36,7 @@ def socket_path(given: str | None = None) -> Path:
 
 
 def call(path: Path, command: str, **arguments: Any) -> Any:
-    """The gateway's answer. Raises UnreachableError or AnswerError."""
+    """The gateway's answer. Raises NoGatewayError or AnswerError."""
     request = json.dumps({"command": command, "arguments": arguments}).encode() + b"\n"
     reply = _reply(path, request)
     if "error" in reply:
@@ -50,22 +50,22 @@ def _reply(path: Path, request: bytes) -> dict[str, Any]:
     try:
         line = _exchange(path, request)
     except TimeoutError:
-        raise UnreachableError(f"the gateway on {path} gave no answer within {TIMEOUT:g} s; see its log") from None
+        raise NoGatewayError(f"the gateway on {path} gave no answer within {TIMEOUT:g} s; see its log") from None
     except PermissionError:
-        raise UnreachableError(
+        raise NoGatewayError(
             f"you may not ask the gateway ({path}).\nJoin its group and log in again:  sudo usermod -aG gateway $USER"
         ) from None
     except OSError as error:
-        raise UnreachableError(
+        raise NoGatewayError(
             f"no gateway answers on {path} ({error.strerror or error}).\n"
             "Is it running?  systemctl status edge-gateway   or   edge-gateway run --config FILE"
         ) from None
     try:
         reply = json.loads(line)
     except ValueError:
-        raise UnreachableError("the gateway closed the connection without an answer; see its log") from None
+        raise NoGatewayError("the gateway closed the connection without an answer; see its log") from None
     if not isinstance(reply, dict) or not reply.keys() & {"result", "error"}:
-        raise UnreachableError(f"what answers on {path} is not this gateway")
+        raise NoGatewayError(f"what answers on {path} is not this gateway")
     return reply
 
 

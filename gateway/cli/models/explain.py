@@ -18,7 +18,7 @@ FOLDER = "events"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which event."""
+    """Which event to explain, and from where."""
     parser.add_argument("event", metavar="EVENT", help="its id, or how it begins")
     parser.add_argument("--cleared", action="store_true", help="the window in which it was cleared, not raised")
     parser.add_argument("--directory", type=Path, metavar="DIR", help="the folder of events, such as a copy of it")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.cli.frame.asking import UNREACHABLE
-from gateway.cli.frame.client import AnswerError, UnreachableError, call, socket_path
+from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
 from gateway.cli.frame.progress import Bar
 from gateway.cli.frame.terminal import colour, count, fail, joined
 from gateway.core.amounts import parse_duration
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Wait; 1 if the time was over first, or readings were dropped meanwhile."""
     try:
         first, last = _wait(args)
-    except UnreachableError as error:
+    except NoGatewayError as error:
         fail(f"{error}\nOnly a running gateway sends: start it, and drain then.")
         return UNREACHABLE
     except AnswerError as error:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.frame.client import AnswerError, UnreachableError, call, socket_path
+from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
 from gateway.cli.frame.places import at_state
 from gateway.cli.frame.progress import Bar
 from gateway.cli.frame.terminal import colour, count, fail, joined, table
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 def _told(args: argparse.Namespace, directory: Path) -> list[dict[str, Any]]:
     told: list[dict[str, Any]] | None = None
     if args.dir is None:
-        with suppress(UnreachableError):
+        with suppress(NoGatewayError):
             told = call(socket_path(args.socket), "receipts", from_ns=args.from_ns, to_ns=args.to_ns)
     if told is None:
         LogFiles(directory)

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.cli.frame import times
 from gateway.cli.frame.asking import UNREACHABLE
-from gateway.cli.frame.client import AnswerError, UnreachableError, call, socket_path
+from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
 from gateway.cli.frame.progress import Bar
 from gateway.cli.frame.terminal import colour, count, fail, joined
 from gateway.core.times import EARLIEST, rfc3339
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     path = socket_path(args.socket)
     try:
         status = _cancel(path, args.sink) if args.cancel else _replay(args, path)
-    except UnreachableError as error:
+    except NoGatewayError as error:
         fail(str(error))
         return UNREACHABLE
     except AnswerError as error:
@@ -90,7 +90,7 @@ def _replay(args: argparse.Namespace, path: Path) -> dict[str, Any]:
 
 
 def _watch(path: Path, status: dict[str, Any]) -> dict[str, Any]:
-    """Until it has ended. Raises UnreachableError when the gateway goes away."""
+    """Until it has ended. Raises NoGatewayError when the gateway goes away."""
     sink, done = status["sink"], 0
     with Bar(f"replaying to {sink}", _STEPS) as bar:
         try:
@@ -100,8 +100,8 @@ def _watch(path: Path, status: dict[str, Any]) -> dict[str, Any]:
                 now = round(status["part"] * _STEPS)
                 bar(now - done)
                 done = now
-        except UnreachableError:
-            raise UnreachableError(_ended_with_it(status)) from None
+        except NoGatewayError:
+            raise NoGatewayError(_ended_with_it(status)) from None
     return status
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.frame.client import UnreachableError, call, socket_path
+from gateway.cli.frame.client import NoGatewayError, call, socket_path
 from gateway.cli.frame.terminal import colour, count, joined, table
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.record import Lane
@@ -29,7 +29,7 @@ def _asked(args: argparse.Namespace) -> dict[str, Any] | None:
         return None
     try:
         answer = call(socket_path(args.socket), "status")
-    except UnreachableError:
+    except NoGatewayError:
         return None
     return {"source": f"gateway {answer['gateway']}", **answer["outbox"]}
 

@@ -29,7 +29,7 @@ Name = tuple[str, str]
 
 @dataclass(slots=True)
 class Node:
-    """One node."""
+    """One operator of a graph."""
 
     name: Name
     inputs: list[str]
@@ -99,7 +99,7 @@ class GraphReader:
         """Whether weights stand in other files."""
 
     def graph(self, message: memoryview) -> Graph:
-        """A GraphProto."""
+        """The graph in a GraphProto."""
         graph = Graph()
         for number, value in self._fields(message):
             match number, value:
@@ -119,7 +119,7 @@ class GraphReader:
         return graph
 
     def function(self, message: memoryview) -> tuple[Name, Graph]:
-        """A FunctionProto."""
+        """Name and body of a FunctionProto."""
         name = domain = ""
         body = Graph()
         for number, value in self._fields(message):

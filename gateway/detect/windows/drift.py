@@ -66,7 +66,7 @@ class Figures:
         return self.psi > FAR
 
     def status(self) -> DriftStatus:
-        """For people."""
+        """The figures for `status` and events, rounded."""
         psi = round(self.psi, 4) if np.isfinite(self.psi) else None
         missing, outside, above = (round(share, 4) for share in (self.missing, self.outside, self.above))
         return DriftStatus(psi=psi, tag=self.tag, missing=missing, outside=outside, above=above)

@@ -60,7 +60,7 @@ _timeouts: WeakKeyDictionary[asyncio.AbstractEventLoop, Timeouts] = WeakKeyDicti
 
 
 def timeouts_of(loop: asyncio.AbstractEventLoop) -> Timeouts:
-    """The loop's."""
+    """Those of an event loop."""
     found = _timeouts.get(loop)
     if found is None:
         found = _timeouts[loop] = Timeouts(loop)

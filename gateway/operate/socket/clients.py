@@ -23,7 +23,7 @@ HELD = 32 * 1024 * 1024
 
 @dataclass(eq=False, slots=True)
 class Client:
-    """A connection."""
+    """A connection that has a place."""
 
     uid: int
     task: asyncio.Task[None]
@@ -36,7 +36,7 @@ class Client:
 
 
 class Clients:
-    """All connections."""
+    """All connections that have a place."""
 
     def __init__(self) -> None:
         self._clients: set[Client] = set()

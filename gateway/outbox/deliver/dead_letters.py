@@ -31,7 +31,7 @@ class EventLog(Protocol):
     """Where what is to be told goes."""
 
     def append_event(self, event: Event) -> None:
-        """Take it."""
+        """Take an event into the log."""
         ...
 
 

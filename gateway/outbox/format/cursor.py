@@ -160,7 +160,7 @@ def sink_of(path: Path) -> str:
 
 
 def dump_cursor(log_id: str, sink: str, cursors: dict[Lane, LaneCursor]) -> bytes:
-    """Its content."""
+    """The content of a cursor's file."""
     lanes = {lane.word: cursor.dump() for lane, cursor in cursors.items()}
     return orjson.dumps({"log": log_id, "sink": sink, "lanes": lanes})
 

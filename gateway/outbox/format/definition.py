@@ -47,7 +47,7 @@ class Definition:
 
     @property
     def text(self) -> bytes:
-        """As JSON."""
+        """The definition as JSON."""
         return unpacked(self.packed)
 
     @property

@@ -30,7 +30,7 @@ far the gateway's clock could be trusted then. Times are those of the log, which
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which readings."""
+    """Which readings are to be written."""
 
     devices: Sequence[str] = ()
     """Names, `*` and `?` allowed; none stands for all."""

@@ -54,7 +54,7 @@ class Tally:
         return bool(self.records or self.read or self.missed or self.not_accepted or self.gaps)
 
     def dump(self) -> dict[str, Any]:
-        """As JSON."""
+        """The tally as JSON values."""
         return {name: getattr(self, name) for name in self.__slots__} | {"hash": self.hash.hex()}
 
     @classmethod
@@ -102,7 +102,7 @@ class Period:
         return self.wall_ns // HOUR_NS * HOUR_NS
 
     def dump(self) -> dict[str, Any]:
-        """As JSON."""
+        """The period as JSON values."""
         return {name: getattr(self, name) for name in self.__slots__} | {
             "tallies": [tally.dump() for tally in self.tallies]
         }

@@ -84,7 +84,7 @@ class Intake:
             self._gathered.append((Kind.READINGS, part, 0 if start else read))
 
     def stamp(self) -> Stamp:
-        """This moment."""
+        """This moment, as records carry it."""
         return self._log_clock.stamp(self._config)
 
     def body(self, kind: Kind, body: Mapping[str, Any]) -> None:

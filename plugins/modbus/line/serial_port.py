@@ -69,7 +69,7 @@ class SerialPort:
             self._loop.remove_reader(self._fd)
 
     def resume_reading(self) -> None:
-        """Undo `pause_reading`."""
+        """Undo `pause_reading`: take in what comes."""
         if self._fd >= 0:
             self._loop.add_reader(self._fd, self._readable)
 

@@ -10,7 +10,7 @@ from ..requests import ModbusRequest, read
 
 
 class ModbusReading(BlockReading[ModbusDevice, ModbusTag]):
-    """One device."""
+    """How one device is read."""
 
     refusals = REFUSALS
 

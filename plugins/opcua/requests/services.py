@@ -110,7 +110,7 @@ async def forget(session: Session, subscription: int, item: int) -> None:
 
 
 async def unsubscribe(session: Session, subscriptions: Sequence[int]) -> None:
-    """Delete subscriptions."""
+    """Delete these subscriptions on the server."""
     request = ua.DeleteSubscriptionsRequest()
     request.Parameters.SubscriptionIds = list(subscriptions)
     with in_words("unsubscribing", session.certificate):

@@ -36,7 +36,7 @@ class Protection:
 
     @property
     def facts(self) -> dict[str, str | float]:
-        """For `status`."""
+        """How the connection is protected, for `status`."""
         days = {f"{whose}_certificate_days": float(days) for whose, days in self.days_left().items()}
         return {"security": self.policy, **({"mode": self.mode} if self.mode else {}), **days}
 

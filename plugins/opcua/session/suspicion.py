@@ -74,7 +74,7 @@ class Suspicion:
 
     @property
     def remarks(self) -> list[str]:
-        """For `status`."""
+        """What is left out and why, for `status`."""
         said = []
         if parked := listed(sorted(self.parked)):
             said.append(

@@ -53,7 +53,7 @@ class EndUnknownError(NotUnderstoodError):
 
 @dataclass(slots=True)
 class Notification:
-    """One message."""
+    """One message of a subscription."""
 
     subscription: int
     sequence: int

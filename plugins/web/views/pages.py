@@ -1,4 +1,4 @@
-"""Their addresses."""
+"""The addresses of the views."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from .alarm import alarm_page
 
 
 class Views:
-    """Their routes."""
+    """The routes of the views."""
 
     def __init__(self, host: ServiceHost, visitors: Visitors, api: Api, documents: Documents) -> None:
         self._host = host
