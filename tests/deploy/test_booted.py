@@ -14,6 +14,7 @@ import pytest
 
 from gateway.demo import scenario
 from gateway.demo.scenario import Ports
+from gateway.operate.logs.messages import MESSAGES
 
 from .booted import Booted, booted
 from .conftest import UNITS
@@ -126,6 +127,26 @@ def test_start_returns_when_the_gateway_is_ready(running: Booted) -> None:
 def test_systemctl_status_says_in_a_sentence_how_it_is(running: Booted) -> None:
     running.until(lambda: "1/1 devices up" in running.property("StatusText"), "the status line")
     running.until(lambda: "central down" in running.run("systemctl status edge-gateway").stdout, "the sink in it")
+
+
+def test_journalctl_explains_what_the_gateway_says(running: Booted) -> None:
+    ask = f"journalctl --no-pager -x -u edge-gateway MESSAGE_ID={MESSAGES['down']}"
+    running.until(lambda: "edge-gateway check --connect" in running.run(ask).stdout, "the catalogue's words")
+    assert "Subject: Something does not answer" in running.run(ask).stdout
+    assert "down" in running.journal("-u edge-gateway GATEWAY_PART='sink central'")
+
+
+LARGE = """
+from gateway.operate.logs.journal import Journal
+assert Journal().send({"event": "large", **{f"text_{number}": "x" * 250_000 for number in range(20)}})
+"""
+
+
+def test_the_journal_takes_a_line_that_is_no_datagram_any_more(running: Booted) -> None:
+    running.run(f"/opt/edge-gateway/bin/python - <<'END'\n{LARGE}END")
+    running.until(
+        lambda: "GATEWAY_TEXT_19" in running.journal("-t edge-gateway --output verbose --all"), "the large line"
+    )
 
 
 def test_it_runs_as_its_own_user_and_writes_only_where_it_may(running: Booted) -> None:

@@ -3,23 +3,21 @@
 import contextlib
 import logging
 import os
-import socket
-import struct
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from types import TracebackType
 from typing import Any, TextIO, cast
 
 import structlog
 
 from gateway.core.text import shown
+from gateway.operate.logs.journal import JOURNAL, Journal, sentence
+from gateway.operate.logs.repeats import Repeats
 
-JOURNAL = "/run/systemd/journal/socket"
 _LINES = ("exception", "stack")
 TRACE = 16_000
 """Characters of a traceback; of a longer one the middle is left out, where a recursion repeats itself."""
-_PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
 def set_up(level: str) -> None:
@@ -27,7 +25,7 @@ def set_up(level: str) -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
     if _stderr_is_journal():
-        shared += [structlog.processors.ExceptionRenderer(_traceback), _to_journal]
+        shared += [structlog.processors.ExceptionRenderer(_traceback), _ToJournal()]
         factory: Any = structlog.ReturnLoggerFactory()
     else:
         stamp = structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S")
@@ -107,42 +105,18 @@ def _stderr_is_journal() -> bool:
     return wanted == f"{stat.st_dev}:{stat.st_ino}"
 
 
-def _to_journal(_: Any, __: str, entry: MutableMapping[str, Any]) -> str:
-    """Sends each line by the journal's own protocol (systemd-journald, "Native Journal Protocol"); to stderr, with the
-    level in front, when that fails."""
-    priority = _PRIORITY.get(entry.get("level", "info"), 6)
-    message = sentence(entry)
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
-            out.sendto(_datagram(message, priority, entry), JOURNAL)
-    except OSError:
-        for line in message.splitlines():
-            _Stderr().write(f"<{priority}>{line}\n")
-    return ""
+class _ToJournal:
+    """The last of the processors: folds repeats, and sends the rest; to stderr, with the level in front, where no journal
+    is."""
 
+    def __init__(self) -> None:
+        self._journal = Journal(JOURNAL)
+        self._repeats = Repeats()
 
-def sentence(entry: Mapping[str, Any]) -> str:
-    """One line for a person, the fields behind the event; a traceback follows on its own lines."""
-    fields = " ".join(f"{name}={_quoted(value)}" for name, value in entry.items() if name not in _NO_FIELDS)
-    text = f"{entry.get('event', '')} {fields}".strip()
-    return f"{text}\n{entry['exception']}" if entry.get("exception") else text
-
-
-_NO_FIELDS = ("event", "level", "exception")
-
-
-def _quoted(value: Any) -> str:
-    text = str(value)
-    return f'"{text}"' if " " in text else text
-
-
-def _datagram(message: str, priority: int, entry: Mapping[str, Any]) -> bytes:
-    fields = {"MESSAGE": message, "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": "edge-gateway"}
-    fields |= {f"GATEWAY_{name.upper()}": str(value) for name, value in entry.items() if name not in _NO_FIELDS}
-    return b"".join(_field(name, value.encode(errors="backslashreplace")) for name, value in fields.items())
-
-
-def _field(name: str, value: bytes) -> bytes:
-    if b"\n" in value:
-        return name.encode() + b"\n" + struct.pack("<Q", len(value)) + value + b"\n"
-    return name.encode() + b"=" + value + b"\n"
+    def __call__(self, _: Any, __: str, entry: MutableMapping[str, Any]) -> str:
+        for each in self._repeats.passed(entry):
+            if not self._journal.send(each):
+                priority = self._journal.priority(each)
+                for line in sentence(each).splitlines():
+                    _Stderr().write(f"<{priority}>{line}\n")
+        return ""
