@@ -74,7 +74,7 @@ async def append(directory: Path, rows: int, kind: str, records: int) -> str:
             block = part[slot % 50]
             outbox.append(block)
             total += len(block)
-        outbox._flush()
+        outbox.flush()
         await accepted(outbox, total - 20 * SLOT * rows)
     await accepted(outbox, total)
     spent = cpu() - before
@@ -97,7 +97,7 @@ async def send(directory: Path, rows: int, order: Order, records: int) -> str:
     for slot in range(records // SLOT):
         for i in range(SLOT):
             outbox.append(made[(slot + i) % 50])
-        outbox._flush()
+        outbox.flush()
         total += SLOT
         await accepted(outbox, total * rows)
         before = time.thread_time()
@@ -125,7 +125,7 @@ async def recover(directory: Path, mib: int) -> str:
     while outbox.size < mib * 2**20:
         for block in made:
             outbox.append(block)
-        outbox._flush()
+        outbox.flush()
         total += 50 * 500
         await accepted(outbox, total)
     times = []

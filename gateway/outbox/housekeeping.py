@@ -3,9 +3,8 @@
 Decided in the event loop, done by the writer's thread.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -19,7 +18,7 @@ from gateway.outbox.losses import loss_body, segment_body
 from gateway.outbox.retention import Policy, data_share, done_with, surplus, yielding
 from gateway.outbox.start import State
 from gateway.outbox.wear import Wear
-from gateway.outbox.write import NO_ROOM, PROMISES, Admission, Ballast, LaneLog, Writer
+from gateway.outbox.write import NO_ROOM, PROMISES, Admission, Ballast, Intake, LaneLog, Writer
 from gateway.status import BallastStatus, RoomStatus
 
 log = structlog.get_logger()
@@ -35,7 +34,7 @@ _BELOW_FLOOR = "the disk's free space is below min_free"
 
 
 class Housekeeping:
-    """Of one log; `append_body` takes what it has to say."""
+    """Of one log; `intake` takes what it has to say."""
 
     def __init__(
         self,
@@ -51,7 +50,7 @@ class Housekeeping:
         lanes: Mapping[Lane, LaneLog],
         readers: Mapping[str, Reader],
         writer: Writer,
-        append_body: Callable[[Kind, Mapping[str, Any]], None],
+        intake: Intake,
     ) -> None:
         self.max_size = max_size
         self.free = free
@@ -73,7 +72,7 @@ class Housekeeping:
         self._lanes = lanes
         self._readers = readers
         self._writer = writer
-        self._append_body = append_body
+        self._intake = intake
         self._earlier = {segment.path for lane in lanes.values() for segment in lane.segments}
         """Files of earlier runs, maybe of another boot."""
         self._cursor_due: dict[str, int] = {}
@@ -157,7 +156,7 @@ class Housekeeping:
     def write_losses(self, *, all_of_them: bool = False) -> None:
         """What sinks have lost since the last time becomes records, and what was turned away, where that is due."""
         for body in self._admission.losses(all_of_them=all_of_them):
-            self._append_body(Kind.LOSS, body)
+            self._intake.body(Kind.LOSS, body)
         for reader in self._readers.values():
             for loss in reader.take_losses():
                 told = (reader.sink, loss.reason)
@@ -166,7 +165,7 @@ class Housekeeping:
                     log.error(
                         "readings will not be delivered", sink=reader.sink, readings=loss.rows, reason=loss.reason
                     )
-                self._append_body(Kind.LOSS, loss_body(loss, reader.sink, self._born_ns))
+                self._intake.body(Kind.LOSS, loss_body(loss, reader.sink, self._born_ns))
 
     def explained(self, error: OSError) -> OSError:
         """What the system says of a disk without inodes misleads: "No space left", with bytes free."""
@@ -267,7 +266,7 @@ class Housekeeping:
             lost, seqs = self._lost_by(segment, reason)
             if lost:
                 log.error("the oldest data is given up", lane=segment.lane.word, reason=reason, readings=lost)
-                self._append_body(Kind.LOSS, segment_body(segment, reason, lost, seqs))
+                self._intake.body(Kind.LOSS, segment_body(segment, reason, lost, seqs))
         self._remove(segments)
 
     def _lost_by(self, segment: Segment, reason: str) -> tuple[dict[str, int], IntervalSet]:

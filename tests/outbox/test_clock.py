@@ -3,6 +3,7 @@
 import csv
 import io
 import random
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ async def test_blocks_of_one_write_are_stamped_with_the_clock_that_they_were_rea
 
 def test_small_corrections_and_suspend_are_no_steps(log):
     """A leap smear moves both clocks alike; suspend is counted by both; a time zone changes no UTC."""
-    stamps = LogClock(log.clock, 1, 0, log.clock.wall - log.clock.boot, ClockCorrections({1: 0}), lambda *_: None)
+    stamps = LogClock(log.clock, 1, 0, log.clock.wall - log.clock.boot, ClockCorrections({1: 0}), Mock())
     for _ in range(100):
         log.clock.step(0.4)
         log.clock.advance(8 * HOUR)

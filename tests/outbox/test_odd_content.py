@@ -267,7 +267,7 @@ async def test_odd_reasons_of_devices_and_far_sides_end_neither_the_house_keepin
         log.clock.advance(3700)
         for _ in range(3):
             outbox._tick()
-            await outbox.receipts.issue()
+            await outbox._issue_receipts()
         await outbox.written_out(5)
         assert all(encoder().messages(record) for record in await take(reader, 3))
     async with log.opened() as outbox:

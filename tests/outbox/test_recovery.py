@@ -116,7 +116,7 @@ async def test_an_unreadable_file_of_any_kind_never_stops_the_start(log, context
     async with log.opened() as outbox:
         outbox.reader("central")
         await fill(outbox, outbox.bind(spec(), context), range(5))
-        outbox._append_body(Kind.EVENT, {"message": "x"})
+        outbox._intake.body(Kind.EVENT, {"message": "x"})
         await until(lambda: outbox.status().lanes["alarm"].accepted)
     for victim in sorted(path for path in log.directory.rglob("*") if path.is_file() and path.name != "log.json"):
         if content is None:

@@ -295,7 +295,7 @@ async def test_when_memory_is_full_too_readings_are_turned_away_and_counted(log,
         for number in range(500):
             outbox.append(block(device, number))
             if number % 20 == 0:
-                outbox._flush()
+                outbox.flush()
         away = outbox.status().room.not_accepted
         assert 0 < away < 1500
         disk.full = False

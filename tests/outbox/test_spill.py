@@ -39,12 +39,12 @@ async def take_data(reader: Reader, count: int) -> list[Record]:
 
 def test_what_every_sink_has_is_forgotten_and_what_is_too_old_is_written():
     spill = Spill(on_disk=0)
-    spill.settled = 1
+    spill.settle(1)
     spill.hold(entries(1, 2), 0.0)
     spill.hold(entries(3, 4), 1.0)
     spill.hold(entries(5, 6), 1.5)
     assert seqs(spill.take(1.9)) == []
-    spill.settled = 3
+    spill.settle(3)
     assert seqs(spill.take(HOLD)) == []
     assert spill.due == 1.0 + HOLD
     assert seqs(spill.take(1.0 + HOLD)) == [3, 4]
@@ -52,17 +52,17 @@ def test_what_every_sink_has_is_forgotten_and_what_is_too_old_is_written():
 
 def test_while_a_sink_is_behind_the_disk_everything_is_written_at_once():
     spill = Spill(on_disk=10)
-    spill.settled = 5
+    spill.settle(5)
     spill.hold(entries(11), 0.0)
     assert seqs(spill.take(0.0)) == [11]
-    spill.settled = 12
+    spill.settle(12)
     spill.hold(entries(12), 0.1)
     assert seqs(spill.take(0.1)) == []
 
 
 def test_memory_is_bounded():
     spill = Spill(on_disk=0)
-    spill.settled = 1
+    spill.settle(1)
     spill.hold(entries(1, size=HELD_AT_MOST), 0.0)
     spill.hold(entries(2), 0.0)
     assert seqs(spill.take(0.0)) == [1]
@@ -128,7 +128,7 @@ async def test_gaps_that_never_came_to_the_disk_are_no_losses_to_anyone(log, con
 async def test_events_are_written_at_once(log, context):
     async with log.opened(mode="spill") as outbox:
         outbox.reader("central")
-        outbox._append_body(Kind.EVENT, {"message": "x"})
+        outbox._intake.body(Kind.EVENT, {"message": "x"})
         await outbox.written_out(20)
         assert log.files("alarm")
         assert "2 s" in outbox.status().room.promise

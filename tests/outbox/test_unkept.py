@@ -12,7 +12,8 @@ from gateway.core.event import Event
 from gateway.core.record import Kind, Lane
 from gateway.outbox import outbox as module
 from gateway.outbox import start, substitute
-from gateway.outbox.deliver.unkept import UNKEPT_AT_MOST
+from gateway.outbox.deliver import unkept as unkept_module
+from gateway.outbox.deliver.unkept_queue import UNKEPT_AT_MOST
 from gateway.outbox.substitute import open_outbox
 from gateway.outbox.write.writer import Writer
 from gateway.status import rendered
@@ -39,7 +40,7 @@ class Disk:
 
 @pytest.fixture
 def disk(monkeypatch) -> Disk:
-    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    monkeypatch.setattr(unkept_module, "PATIENCE", 0.05)
     monkeypatch.setattr(module, "_TICK", 0.02)
     return Disk(monkeypatch)
 
@@ -180,7 +181,7 @@ def test_a_folder_that_this_user_may_not_write_to_still_refuses_the_start(log: L
 
 
 async def test_a_disk_that_hangs_without_an_error_is_one_that_takes_nothing(log: Log, context, monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    monkeypatch.setattr(unkept_module, "PATIENCE", 0.05)
     monkeypatch.setattr(module, "_TICK", 0.02)
     monkeypatch.setattr("gateway.outbox.write.disk.HANGS", 0.1)
     held, real = threading.Event(), os.pwrite

@@ -25,7 +25,7 @@ async def filled(log: Log, context, *, clean: bool = True) -> None:
         async with log.opened() as outbox:
             outbox.reader("central")
             await fill(outbox, outbox.bind(spec(), context), range(start, start + 5))
-            outbox._append_body(Kind.EVENT, {"message": "x"})
+            outbox._intake.body(Kind.EVENT, {"message": "x"})
             await until(lambda outbox=outbox, n=events: outbox.status().lanes["alarm"].accepted == n)
     if not clean:
         async with log.opened() as outbox:

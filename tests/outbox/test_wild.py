@@ -54,7 +54,7 @@ async def make(log: Log) -> wild.Files:
             central.acknowledged(records[3:9])
             log.clock.advance(3600)
             outbox._tick()
-            await outbox.receipts.issue()
+            await outbox._issue_receipts()
             log.clock.advance(60)
             outbox.append(block(device, start + 10))
             outbox.append(block(other, start + 11))

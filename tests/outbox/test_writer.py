@@ -25,7 +25,7 @@ async def test_what_breaks_over_one_thing_that_the_thread_tells_does_not_keep_th
         asyncio.get_running_loop().set_exception_handler(lambda loop, said: reported.append(said["exception"]))
         count, outbox.receipts.written = outbox.receipts.written, lambda *_, **__: 1 / 0
         outbox.append(block(device, 1))
-        await until(lambda: reported and not outbox._admission.queued)
+        await until(lambda: reported and not outbox._disk.admission.queued)
         assert [type(error) for error in reported] == [ZeroDivisionError]
         outbox.receipts.written = count
 

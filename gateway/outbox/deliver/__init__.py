@@ -16,12 +16,10 @@ from gateway.outbox.deliver.reader import Order, Reader
 from gateway.outbox.deliver.readers import Readers
 from gateway.outbox.deliver.replay import RATE, Replay
 from gateway.outbox.deliver.replays import Replays
-from gateway.outbox.deliver.unkept import PATIENCE, UNKEPT_AT_MOST, Unkept
+from gateway.outbox.deliver.unkept import Unkept
 
 __all__ = [
-    "PATIENCE",
     "RATE",
-    "UNKEPT_AT_MOST",
     "Asked",
     "DeadLetters",
     "Loss",

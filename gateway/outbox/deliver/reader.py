@@ -19,7 +19,7 @@ from gateway.outbox.deliver.rate import Rate, Throttle
 from gateway.outbox.deliver.redelivery import Hold, Redelivery
 from gateway.outbox.deliver.replay import Replay
 from gateway.outbox.deliver.revived import Revived
-from gateway.outbox.deliver.unkept import Waiting
+from gateway.outbox.deliver.unkept_queue import UnkeptQueue
 from gateway.outbox.format import Gap, Letter, Span, Stored
 from gateway.outbox.write import LaneLog
 from gateway.status import ReaderStatus
@@ -73,7 +73,7 @@ class Reader(SinkBalance):
         """Bounds history, and nothing else."""
         self.replay: Replay | None = None
         """The last one; it may have ended."""
-        self.unkept = Waiting()
+        self.unkept = UnkeptQueue()
         """What goes out from memory while the disk takes nothing."""
         self._host = host
         self.ready = asyncio.Event()

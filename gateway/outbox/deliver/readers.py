@@ -1,17 +1,21 @@
 """The sinks' places in the log: where a reader begins, and what of its account no file has any more."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+
+import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.record import Lane, Record
 from gateway.outbox.deliver.dead_letters import DeadLetters
 from gateway.outbox.deliver.lane_position import LanePosition
 from gateway.outbox.deliver.reader import Order, Reader
-from gateway.outbox.deliver.unkept import marked
+from gateway.outbox.deliver.unkept_queue import marked
 from gateway.outbox.format import Gap, LaneCursor, Span, Stored, read_records
 from gateway.outbox.start import State
 from gateway.outbox.write import LaneLog
+
+log = structlog.get_logger()
 
 
 class Readers(Mapping[str, Reader]):
@@ -55,6 +59,26 @@ class Readers(Mapping[str, Reader]):
                 reader.replay.end("its sink was changed or removed")
             self._state.cursors[sink] = {lane: position.cursor for lane, position in reader.positions.items()}
         return reader
+
+    def wake(self) -> None:
+        """There is something new for all of them."""
+        for reader in self._readers.values():
+            reader.wake()
+
+    async def revive(self, ids: Sequence[str] = (), sink: str | None = None) -> list[str]:
+        """Send dead letters once more: those with these ids (all, if none are given), of this sink (any). Gives the ids of
+        those that are tried now; a sink that is not configured gets none."""
+        tried = []
+        for name, whose in self.dead.named(ids, sink).items():
+            if whose in self._readers:
+                try:
+                    letter = await asyncio.to_thread(self.dead.read, name)
+                except (OSError, ValueError) as error:
+                    log.warning("a dead letter cannot be read", file=name, error=str(error))
+                    continue
+                self._readers[whose].revive(letter)
+                tried.append(letter.record.id)
+        return tried
 
     def _begin(self, sink: str, order: Order) -> Reader:
         known = self._state.cursors.get(sink) or {lane: _oldest(log) for lane, log in self._lanes.items()}

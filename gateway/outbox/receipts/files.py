@@ -10,7 +10,7 @@ FIRST and START are sequence numbers, 16 hex digits.
 
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import structlog
 from gateway.core.parsing import doubting, parse_json
 from gateway.outbox.receipts.body import read_receipt
 from gateway.outbox.receipts.period import HOUR_NS, RECORDS_AT_MOST, Period
+from gateway.outbox.write import Writer
 from gateway.places.regular import read_regular
 
 log = structlog.get_logger()
@@ -35,14 +36,11 @@ Receipts = list[dict[str, Any]]
 
 
 class ReceiptFiles:
-    """The files of one log. `save` and `remove` are the writer's; everything else here blocks."""
+    """The files of one log. The writer saves and removes them; everything else here blocks."""
 
-    def __init__(
-        self, directory: Path, save: Callable[[Path, bytes], None], remove: Callable[[Sequence[Path]], None]
-    ) -> None:
+    def __init__(self, directory: Path, writer: Writer) -> None:
         self.directory = directory
-        self._save = save
-        self._remove = remove
+        self._writer = writer
         self._final = sorted(directory.glob("*.final"))
         self._indexes: dict[int, list[Path]] = {}
         """Index files of each period that is not final, by its first number."""
@@ -65,22 +63,22 @@ class ReceiptFiles:
         if index:
             path = self.directory / f"{period.first:016x}-{index_from:016x}.index"
             self._indexes.setdefault(period.first, []).append(path)
-            self._save(path, index)
-        self._save(self.directory / "open.json", packed(period, []))
+            self._writer.save(path, index)
+        self._writer.save(self.directory / "open.json", packed(period, []))
 
     def close_open(self) -> None:
         """No period is open any more."""
-        self._remove([self.directory / "open.json"])
+        self._writer.remove([self.directory / "open.json"])
 
     def save_closed(self, period: Period, receipts: Receipts) -> None:
         """A period that has ended, with its last receipts. One that is final needs its index no more, and the oldest final
         ones go."""
         path = _path(self.directory, period)
-        self._save(path, packed(period, receipts))
+        self._writer.save(path, packed(period, receipts))
         if period.final:
             self._final.append(path)
             indexes = self._indexes.pop(period.first, [])
-            self._remove([path.with_suffix(".pending"), *indexes, *self._final[:-KEPT]])
+            self._writer.remove([path.with_suffix(".pending"), *indexes, *self._final[:-KEPT]])
             self._final = self._final[-KEPT:]
 
     def index(self, first: int) -> list[tuple[int, bytes]]:

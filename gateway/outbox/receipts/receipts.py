@@ -17,7 +17,7 @@ import structlog
 from gateway.core.clock import Clock
 from gateway.core.parsing import doubting
 from gateway.core.readings import Readings
-from gateway.core.record import Kind, Lane, Record
+from gateway.core.record import Lane, Record
 from gateway.core.tag import Device
 from gateway.core.text import cleaned
 from gateway.outbox.deliver import Reader
@@ -25,7 +25,7 @@ from gateway.outbox.format import Dictionary, Segment, is_record, read_frames, r
 from gateway.outbox.receipts.body import Index, Standing, bodies, standing
 from gateway.outbox.receipts.files import ReceiptFiles, kept
 from gateway.outbox.receipts.period import HOUR_NS, OpenPeriod, Period, Tally
-from gateway.outbox.write import Entry
+from gateway.outbox.write import Entry, LaneLog, LogClock
 
 log = structlog.get_logger()
 
@@ -38,8 +38,6 @@ AGAIN_AT_MOST = 256 * 1024 * 1024
 _ATTEMPTS, _PAUSE = 40, 0.05
 """How often, and with which pause (s), an index is looked for that the writer still has to put on disk."""
 
-Append = Callable[[Kind, Mapping[str, Any]], None]
-
 
 class Receipts:
     """Of one log. All calls from the event loop, but for `recover`."""
@@ -49,18 +47,17 @@ class Receipts:
         files: ReceiptFiles,
         clock: Clock,
         readers: Mapping[str, Reader],
-        append: Append,
-        *,
-        next_record: Callable[[], tuple[int, int]],
+        lane: LaneLog,
+        log_clock: LogClock,
     ) -> None:
-        """`next_record`: number and epoch that the next record on disk will have."""
+        """`lane`: the data lane, which the receipts are about."""
         self.missed: Callable[[], Mapping[str, int]] = dict
         """Polls left out so far, by device."""
         self._files = files
         self._clock = clock
         self._readers = readers
-        self._append = append
-        self._next_record = next_record
+        self._lane = lane
+        self._log_clock = log_clock
         self._open: OpenPeriod | None = None
         self._closed: list[Period] = []
         self._ended_ns: dict[Period, int] = {}
@@ -188,8 +185,7 @@ class Receipts:
 
     def _now_open(self) -> OpenPeriod:
         if self._open is None:
-            seq, epoch = self._next_record()
-            self._open = self._begun(seq, self._clock.wall_ns(), epoch)
+            self._open = self._begun(self._lane.written_seq, self._clock.wall_ns(), self._log_clock.epoch)
         return self._open
 
     def _begun(self, seq: int, wall_ns: int, epoch: int) -> OpenPeriod:
@@ -210,7 +206,7 @@ class Receipts:
 
     def tick(self, *, queued: bool) -> None:
         """Once a second: an hour may be over. `queued`: records with a number are not on disk yet."""
-        _, epoch = self._next_record()
+        epoch = self._log_clock.epoch
         now = self._clock.wall_ns()
         if self._open is not None and not queued:
             period = self._open.period
@@ -256,14 +252,14 @@ class Receipts:
 
     # What is told
 
-    async def issue(self) -> None:
-        """Once a second: append the receipts of the oldest period for which they are due."""
+    async def issue(self) -> list[dict[str, Any]]:
+        """Once a second: the receipts of the oldest period for which they are due, to be appended."""
         for period in self._closed:
             stands = self._stands(period)
             done = [sink for sink, stand in stands.items() if not stand.pending]
             if self._is_due(period, done, len(stands)):
-                await self._issue(period, stands, done)
-                return
+                return await self._issued(period, stands, done)
+        return []
 
     def _stands(self, period: Period) -> dict[str, Standing]:
         return {sink: standing(reader.positions[Lane.DATA].cursor, period) for sink, reader in self._readers.items()}
@@ -275,18 +271,17 @@ class Receipts:
             return bool({*done} - {*period.done})
         return self._clock.boot_ns() - self._ended_ns.get(period, 0) >= GRACE * 1e9
 
-    async def _issue(self, period: Period, stands: Mapping[str, Standing], done: list[str]) -> None:
+    async def _issued(self, period: Period, stands: Mapping[str, Standing], done: list[str]) -> list[dict[str, Any]]:
         index = None if _plain(stands) else await self._index(period)
         period.revision += 1
         period.done, period.final = done, len(done) == len(stands)
         receipts = bodies(period, stands, index)
-        for body in receipts:
-            self._append(Kind.RECEIPT, body)
         self._files.save_closed(period, receipts)
         if period.final:
             self._closed.remove(period)
             self._ended_ns.pop(period, None)
             self._forget_losses()
+        return receipts
 
     async def _index(self, period: Period) -> Index:
         """From disk, where the writer may not have put all of it yet, and from memory."""
@@ -303,7 +298,7 @@ class Receipts:
 
     def _forget_losses(self) -> None:
         """What is lost of final periods need not be known any more."""
-        oldest = min((period.first for period in self._closed), default=self._next_record()[0])
+        oldest = min((period.first for period in self._closed), default=self._lane.written_seq)
         if self._open is not None:
             oldest = min(oldest, self._open.period.first)
         for reader in self._readers.values():

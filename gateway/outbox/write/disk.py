@@ -3,10 +3,12 @@
 import asyncio
 import errno
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 import structlog
 
+from gateway.core.record import Lane
 from gateway.outbox.write.admission import Admission
 
 log = structlog.get_logger()
@@ -25,21 +27,23 @@ class Disk:
         """Why it takes nothing at the moment; empty while all is well."""
         self.gone = False
         """Whether the trouble is that the log's folder is not there: no waiting makes that better."""
-        self._admission = admission
+        self.admission = admission
         self._progress = self._since = time.monotonic()
         self.failure: BaseException | None = None
         """What the thread died of."""
         self._ended = asyncio.Event()
         self._moved = asyncio.Event()
 
-    def begins(self) -> None:
-        """The thread gets work."""
-        if not self._admission.queued:
+    def begins(self, sizes: Mapping[Lane, int]) -> None:
+        """The thread gets a group of so many bytes."""
+        if not self.admission.queued:
             self._progress = time.monotonic()
+        for lane, size in sizes.items():
+            self.admission.taken(lane, size)
 
     def done(self, size: int, *, all_written: bool) -> None:
         """A group of so many bytes is finished with, and on disk unless the thread gave up."""
-        self._admission.queued -= size
+        self.admission.queued -= size
         self._progress = time.monotonic()
         self._moved.set()
         if self.trouble and all_written:
@@ -48,7 +52,7 @@ class Disk:
 
     def stands(self) -> None:
         """It could be asked, and nothing waits for it: whatever it was is over."""
-        if self.trouble and not self._admission.queued:
+        if self.trouble and not self.admission.queued:
             log.info("the disk takes the outbox again")
             self.trouble, self.gone = "", False
 
@@ -74,7 +78,7 @@ class Disk:
     def late(self) -> float:
         """Seconds for which the thread has not finished a group that it was given; 0 when it has nothing to do. A disk that
         refuses does not count: the thread tries on."""
-        if not self._admission.queued or self.trouble:
+        if not self.admission.queued or self.trouble:
             return 0.0
         return time.monotonic() - self._progress
 
@@ -82,7 +86,7 @@ class Disk:
         """Wait until nothing is on its way to the disk; at most so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while self._admission.queued:
+                while self.admission.queued:
                     self._moved.clear()
                     await self._moved.wait()
 

@@ -5,35 +5,29 @@ alike and is no step; nor is a time zone or daylight saving, which UTC does not 
 count. A leap second that the kernel inserts is a step of one second.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import structlog
 
 from gateway.core.clock import STEP_NS, Clock, ClockState
 from gateway.core.event import Event
 from gateway.outbox.format import ClockCorrections, Stamp
+from gateway.outbox.write.writer import Writer
 
 log = structlog.get_logger()
 
 
 class LogClock:
-    """The clocks of one log. `keep` is told epoch and offset when they must be on disk, at each step, and at the first
-    synchronisation of a boot."""
+    """The clocks of one log. Epoch and offset go to the disk at each step, and at the first synchronisation of a boot."""
 
     def __init__(
-        self,
-        clock: Clock,
-        boot: int,
-        epoch: int,
-        offset: int,
-        synced: ClockCorrections,
-        keep: Callable[[int, int], None],
+        self, clock: Clock, boot: int, epoch: int, offset: int, synced: ClockCorrections, writer: Writer
     ) -> None:
         """`offset` is the last one known in this boot."""
         self._clock = clock
         self._boot = boot
         self._synced = synced
-        self._keep = keep
+        self._writer = writer
         self.epoch = epoch
         """Grows by one at each step, and at each boot."""
         self.offset = offset
@@ -78,7 +72,7 @@ class LogClock:
         if self.state is not was:
             events.append(self._state_event(was))
         if first or abs(step) >= STEP_NS:
-            self._keep(self.epoch, self.offset)
+            self._writer.note_clock(self.epoch, self.offset, self._synced.dump())
         return events
 
     def _step_event(self, seconds: float) -> Event:

@@ -26,7 +26,7 @@ class Spill:
     """What is held of one lane, oldest first."""
 
     def __init__(self, on_disk: int) -> None:
-        self.settled = 0
+        self._settled = 0
         """Every sink is done with lower numbers."""
         self._on_disk = on_disk
         """The greatest number that was written."""
@@ -38,6 +38,10 @@ class Spill:
         self._held.append((now + HOLD, entries))
         self._size += _size(entries)
 
+    def settle(self, below: int) -> None:
+        """Every sink is done with what is below this number: it need not be written."""
+        self._settled = below
+
     @property
     def due(self) -> float | None:
         """When the oldest must be written; None if nothing is held."""
@@ -47,8 +51,8 @@ class Spill:
         """What must be written now, in one group and out of memory; empty if nothing must. What is settled is forgotten."""
         while self._held:
             due, entries = self._held[0]
-            settled = entries[-1].seq < self.settled
-            if not settled and due > now and self._size <= HELD_AT_MOST and self.settled > self._on_disk:
+            settled = entries[-1].seq < self._settled
+            if not settled and due > now and self._size <= HELD_AT_MOST and self._settled > self._on_disk:
                 return ()
             self._held.popleft()
             self._size -= _size(entries)

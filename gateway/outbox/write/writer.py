@@ -1,5 +1,6 @@
 """The one thread that writes: records, commits, removals, cursors. Its jobs come through one queue, in order."""
 
+import asyncio
 import os
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from gateway.core.record import Lane
-from gateway.outbox.format import SLOT_SIZE, Numbers, NumbersFile
+from gateway.outbox.format import SLOT_SIZE, Numbers, NumbersFile, synced_path
 from gateway.outbox.write.ballast import NO_ROOM, Ballast
 from gateway.outbox.write.ground import Ground, Spares
 from gateway.outbox.write.lane_file import Entry, Growth, LaneFile, Renewal
@@ -52,7 +53,7 @@ class Events(Protocol):
     def held(self, lane: Lane, entries: Sequence[Entry]) -> None: ...
     def written(self, lane: Lane, growth: Growth) -> None: ...
     def renewed(self, lane: Lane, renewal: Renewal) -> None: ...
-    def group_done(self, group: Group) -> None: ...
+    def group_done(self, group: Group, all_written: bool) -> None: ...
     def disk_trouble(self, error: OSError, lane: Lane) -> None: ...
     def measured(self, free: int, nodes: int | None) -> None: ...
     def gone(self, paths: Sequence[Path]) -> None: ...
@@ -72,8 +73,6 @@ class Writer(threading.Thread):
         *,
         segment_size: int,
         commit_interval: float,
-        tell: Callable[[Sequence[Callable[[], None]]], None],
-        events: Events,
     ) -> None:
         super().__init__(name="outbox-writer", daemon=True)
         self._directory = directory
@@ -84,8 +83,9 @@ class Writer(threading.Thread):
         self._files = {lane: LaneFile(directory / lane.word, log_id, lane, segment_size) for lane in Lane}
         self._write_at_most = segment_size // 4
         self._interval = commit_interval
-        self._tell = tell
-        self._events = events
+        self._events: Events
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The one that is told; known with the first work."""
         self._news: list[Callable[[], None]] = []
         """What the event loop is to be told: all of a step at once, because waking it costs more than hearing it."""
         self._urgent: deque[Sequence[Entry]] = deque()
@@ -113,8 +113,14 @@ class Writer(threading.Thread):
         """How often something was made durable since the start."""
         return self._small.syncs + sum(file.syncs for file in self._files.values())
 
+    def begin(self, events: Events) -> None:
+        """Start the thread; `events` is told in the event loop that gives it work."""
+        self._events = events
+        self.start()
+
     def write(self, group: Group) -> None:
         """Write these records; `written` and `group_done` tell when."""
+        self._loop = asyncio.get_running_loop()
         if alarms := group.lanes.get(Lane.ALARM):
             self._urgent.append(alarms)
             self._room.set()
@@ -127,7 +133,7 @@ class Writer(threading.Thread):
 
     def _settled(self, below: int) -> None:
         if self._spill is not None:
-            self._spill.settled = below
+            self._spill.settle(below)
 
     def remove(self, paths: Sequence[Path]) -> None:
         """Delete these files, also while a write waits for room."""
@@ -146,17 +152,19 @@ class Writer(threading.Thread):
         self._small.replacing.append((path, data, True))
         self._jobs.put(self._small.replace)
 
-    def note_clock(self, epoch: int, offset: int, path: Path, synced: bytes) -> None:
+    def note_clock(self, epoch: int, offset: int, synced: bytes) -> None:
         """Have epoch and offset of the clock, and the file of synchronised boots, on disk and synced."""
-        self._jobs.put(partial(self._note_clock, epoch, offset, path, synced))
+        self._jobs.put(partial(self._note_clock, epoch, offset, synced))
 
     def measure(self, files: Sequence[Path] = ()) -> None:
         """Tell how much room the disk has, and which of these files, and of those that are being written, are gone; sync
         some small files that wait for it."""
+        self._loop = asyncio.get_running_loop()
         self._jobs.put(partial(self._measure, files))
 
     def stop(self, numbers: Numbers, patience: float) -> None:
         """Finish all jobs, within so many seconds if the disk is in trouble, then end; `numbers` are written last."""
+        self._loop = asyncio.get_running_loop()
         self._give_up_at = time.monotonic() + patience
         self._jobs.put(partial(self._finish, numbers))
 
@@ -175,6 +183,13 @@ class Writer(threading.Thread):
         if self._news:
             news, self._news = self._news, []
             self._tell(news)
+
+    def _tell(self, news: Sequence[Callable[[], None]]) -> None:
+        try:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(_hear, news)
+        except RuntimeError:
+            pass  # the loop is closed: nobody is left to be told
 
     def _step(self) -> None:
         try:
@@ -203,7 +218,7 @@ class Writer(threading.Thread):
                 self._write_lane(Lane.DATA, data)
             else:
                 self._hold(self._spill, data)
-        self._news.append(partial(self._events.group_done, group))
+        self._news.append(partial(self._events.group_done, group, not self.unwritten))
 
     def _hold(self, spill: Spill, entries: Sequence[Entry]) -> None:
         """Readers may have them as soon as their numbers are promised to the disk."""
@@ -286,9 +301,9 @@ class Writer(threading.Thread):
             pause = min(2 * pause, _RETRY[1])
         return None
 
-    def _note_clock(self, epoch: int, offset: int, path: Path, synced: bytes) -> None:
+    def _note_clock(self, epoch: int, offset: int, synced: bytes) -> None:
         self._persist(partial(self._numbers.note_clock, epoch, offset), Lane.ALARM)
-        self._persist(partial(write_whole, path, synced), Lane.ALARM)
+        self._persist(partial(write_whole, synced_path(self._directory), synced), Lane.ALARM)
         self._small.count(SLOT_SIZE + len(synced), 3)
 
     def _measure(self, files: Sequence[Path]) -> None:
@@ -335,6 +350,16 @@ class Writer(threading.Thread):
             self._numbers.write(numbers)
         self._numbers.close()
         self._spares.close()
+
+
+def _hear(news: Sequence[Callable[[], None]]) -> None:
+    """In the event loop."""
+    for heard, call in enumerate(news, 1):
+        try:
+            call()
+        except Exception:  # for the loop to report; the others are to be heard all the same
+            asyncio.get_running_loop().call_soon(_hear, news[heard:])
+            raise
 
 
 def parts(entries: Sequence[Entry], size: int) -> Iterator[Sequence[Entry]]:

@@ -56,7 +56,7 @@ async def write(log: Log) -> None:
         await fill_one(outbox, 5)
         oven = outbox.bind(spec("oven-1", 1), context)
         await fill(outbox, oven, range(1, 6))
-        outbox._append_body(Kind.EVENT, {"device": "oven-1", "message": "too hot"})
+        outbox._intake.body(Kind.EVENT, {"device": "oven-1", "message": "too hot"})
         await until(lambda: outbox.status().lanes["alarm"].accepted == 1)
         reader.acknowledged((await take(reader, 7))[:4])
 
