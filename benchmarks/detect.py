@@ -22,14 +22,15 @@ import structlog
 from gateway.alarms import Alarms
 from gateway.config.model import ModelSection
 from gateway.core.clock import FakeClock
-from gateway.core.event import Event
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.demo.build_model import MODEL, record
 from gateway.demo.coater import TAGS
 from gateway.detect import Detector
 from gateway.detect.own_thread import in_own_thread
+from gateway.detect.watcher import DetectorSurroundings
 from gateway.status import ModelStatus
+from gateway.testing.events import EventList
 
 
 def make_device(number: int) -> Device:
@@ -41,13 +42,12 @@ def make_device(number: int) -> Device:
 
 async def measure(assets: int, seconds: int) -> tuple[dict[str, float], ModelStatus]:
     """CPU seconds by part over `seconds` simulated seconds, and the model's status at the end."""
-    clock, events = FakeClock(), list[Event]()
+    clock, events = FakeClock(), EventList()
     devices = [make_device(number) for number in range(assets)]
     section = ModelSection.model_validate({"file": str(MODEL), "devices": ["coater-*"]})
-    alarms = Alarms(events.append, clock)
-    detector = Detector(
-        [section], devices, emit=events.append, alarms=alarms, clock=clock, version="benchmark", base=Path()
-    )
+    alarms = Alarms(events, clock)
+    around = DetectorSurroundings(events, alarms, clock, "benchmark")
+    detector = Detector(around, [section], devices, base=Path())
     await detector.load()
     rows = record(5, 600)
     quality = np.zeros(len(TAGS), np.uint32)

@@ -102,9 +102,7 @@ class Gateway(RunningParts):
         try:
             self.publishers = Publishers(self._make_publisher, self.outbox.release)
             self.publishers.apply(self.config.sinks)
-            self.detection = Detection(
-                self.outbox.append_event, self.clock, __version__, self._directory, self.plugins, self.audit.record
-            )
+            self.detection = Detection(self.outbox, self.clock, __version__, self._directory, self.plugins, self.audit)
             self._pipeline = Pipeline(self.config.gateway, self.live, self.outbox, self.publishers, self.detection)
             self.acquirer = Acquirer(
                 self._pipeline, self.plugins.driver, self.clock, self._directory, self.plugins.barred_device
@@ -123,7 +121,7 @@ class Gateway(RunningParts):
                     self.outbox.run(),
                     self._watchdog().run(),
                     ClockWatch(self.clock, self.outbox, self.acquirer.wheel, self.audit).run(),
-                    AuditHead(self.audit, self.outbox.append_event, self.clock).run(),
+                    AuditHead(self.audit, self.outbox, self.clock).run(),
                 ),
                 running(self.publishers.run()),
                 _last_words(self.outbox),
@@ -218,7 +216,7 @@ class Gateway(RunningParts):
                 self.clock,
                 self._directory / "services",
                 self.status.now,
-                Logins(self._directory, self.clock, self.audit.record),
+                Logins(self._directory, self.clock, self.audit),
                 self.plugins.service,
                 self.plugins.barred,
             )
@@ -226,7 +224,7 @@ class Gateway(RunningParts):
 
     def _bodies(self, history: HistoryCommands) -> dict[str, Body]:
         around = WriteSurroundings(
-            self.config.gateway.writes, self.live, self.acquirer, self.audit, self.outbox.append_event, self.clock
+            self.config.gateway.writes, self.live, self.acquirer, self.audit, self.outbox, self.clock
         )
         return {
             "reload": self.reloads.reload,

@@ -5,7 +5,7 @@ start what is raised, under the same ids; so the far side may hear a raise twice
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from gateway.config.mistakes import did_you_mean
 from gateway.core.amounts import format_duration
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
-from gateway.core.event import Event
+from gateway.core.event import Event, EventLog
 from gateway.outbox.format import boot_number
 from gateway.status import AlarmStatus
 from gateway.supervise.contained import containing
@@ -48,14 +48,14 @@ class Alarms:
 
     def __init__(
         self,
-        emit: Callable[[Event], None],
+        events: EventLog,
         clock: Clock,
         path: Path | None = None,
         store: EvidenceStore | None = None,
     ) -> None:
         """Reads `path`, where there is one; without, nothing is kept and events are said at once. `store` is where the
         windows of anomalies are kept."""
-        self._emit = emit
+        self._events = events
         self._clock = clock
         self._chatter = Chatter(clock)
         self._path = path
@@ -306,7 +306,7 @@ class Alarms:
         for event in events:
             try:
                 with containing():
-                    self._emit(event)
+                    self._events.append_event(event)
             except Exception as error:
                 log.error("an event is not told", event_id=event.id, state=event.state, exc_info=error)
 

@@ -9,7 +9,7 @@ that has a budget (`device_events.py`).
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from uuid import uuid4
@@ -19,7 +19,7 @@ from gateway.alarms.alarms import Alarms
 from gateway.alarms.device_events import DeviceEvents
 from gateway.core.clock import Clock
 from gateway.core.device_event import Condition, DeviceEvent, Retained, Told
-from gateway.core.event import Event
+from gateway.core.event import Event, EventLog
 
 MOST = 10_000
 """Conditions that are kept as alarms; what devices raise beyond it is said, and not kept."""
@@ -36,9 +36,9 @@ PATIENCE = 5.0
 class Conditions:
     """Takes what devices tell. Only for one thread, the event loop's."""
 
-    def __init__(self, alarms: Alarms, emit: Callable[[Event], None], clock: Clock) -> None:
+    def __init__(self, alarms: Alarms, events: EventLog, clock: Clock) -> None:
         self._alarms = alarms
-        self._events = DeviceEvents(alarms, emit, clock)
+        self._events = DeviceEvents(alarms, events, clock)
         self._clock = clock
         self._news = asyncio.Event()
         self._acknowledging: dict[Key, Said] = {}

@@ -16,7 +16,7 @@ import structlog
 from gateway.alarms.alarm import CONDITION, Alarm, Key
 from gateway.alarms.alarms import Alarms
 from gateway.core.clock import Clock
-from gateway.core.event import Event
+from gateway.core.event import Event, EventLog
 
 BURST = 500
 """Events that a device may tell at once."""
@@ -61,9 +61,9 @@ class _Budget:
 class DeviceEvents:
     """Says what devices tell. Only for one thread, the event loop's."""
 
-    def __init__(self, alarms: Alarms, emit: Callable[[Event], None], clock: Clock) -> None:
+    def __init__(self, alarms: Alarms, events: EventLog, clock: Clock) -> None:
         self._alarms = alarms
-        self._emit = emit
+        self._events = events
         self._clock = clock
         self._budgets: dict[str, _Budget] = {}
         self._open = {alarm.key for alarm in alarms.of_devices() if alarm.active}
@@ -95,7 +95,7 @@ class DeviceEvents:
         """An event that is no alarm's; only made when it is told, for making its id takes most of the time."""
         budget = self._budget(device)
         if budget.take():
-            self._emit(event())
+            self._events.append_event(event())
         else:
             budget.lost += 1
 
@@ -122,7 +122,7 @@ class DeviceEvents:
         log.warning("the device tells much", device=device, reason=why)
         told = {"reason": why, **detail}
         now = self._clock.wall_ns()
-        self._emit(Event(uuid4().hex, "device", state, device, now, f"{device}: {why}", "warning", told))
+        self._events.append_event(Event(uuid4().hex, "device", state, device, now, f"{device}: {why}", "warning", told))
 
     def _budget(self, device: str) -> _Budget:
         if device not in self._budgets:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.core.parsing import JsonObject
 
@@ -58,3 +58,11 @@ class Event:
                 for part in self.contributions
             ]
         return body
+
+
+class EventLog(Protocol):
+    """Where events go that are told to the far side: the outbox."""
+
+    def append_event(self, event: Event) -> None:
+        """Keep it, and send it on."""
+        ...

@@ -10,17 +10,18 @@ from gateway.alarms import Alarms, Conditions, EvidenceStore
 from gateway.config.base import WatchConfig
 from gateway.config.model import AlarmSection, Config, DeviceSpec, ModelSection
 from gateway.core.clock import Clock
-from gateway.core.event import Event
+from gateway.core.event import EventLog
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.detect.detector import Detector
 from gateway.detect.limit_watch import limit_watches
 from gateway.detect.patterns import matching
 from gateway.detect.plugin_watch import WatchPlugins, WatchSurroundings, plugin_watches
-from gateway.detect.rollout import Note, no_note
+from gateway.detect.watcher import DetectorSurroundings
 from gateway.detect.windows import drift_file
 from gateway.status import PartStatus
 from gateway.supervise import Health, Running, keep_running, running
+from gateway.trust.audit import AuditRecords
 
 log = structlog.get_logger()
 
@@ -33,25 +34,22 @@ class Detection:
 
     def __init__(
         self,
-        emit: Callable[[Event], None],
+        events: EventLog,
         clock: Clock,
         version: str,
         directory: Path,
         plugins: WatchPlugins,
-        note: Note = no_note,
+        audit: AuditRecords,
     ) -> None:
-        """Alarms and the windows of events are kept in `directory`; `note` writes into the audit trail."""
-        self._note = note
+        """Alarms, drift and the windows of events are kept in `directory`."""
         self.evidence = EvidenceStore(directory / "events")
         """What each anomaly was found in."""
-        self.alarms = Alarms(emit, clock, directory / "alarms.json", self.evidence)
-        self.conditions = Conditions(self.alarms, emit, clock)
+        self.alarms = Alarms(events, clock, directory / "alarms.json", self.evidence)
+        self.conditions = Conditions(self.alarms, events, clock)
         self.detector: Detector
-        self._around = WatchSurroundings(self.alarms, clock, version, plugins)
         self._drift_dir = directory / "drift"
-        self._emit = emit
-        self._clock = clock
-        self._version = version
+        self._around = DetectorSurroundings(events, self.alarms, clock, version, audit, self._drift_dir)
+        self._of_plugins = WatchSurroundings(self.alarms, clock, version, plugins)
         self._watched: list[tuple[object, ...]] | None = None
         self._running: Running | None = None
         self._task: asyncio.Task[None] | None = None
@@ -123,20 +121,15 @@ class Detection:
             task.cancel()
             await asyncio.wait([task])
         self.detector = Detector(
+            self._around,
             config.models,
             devices,
-            emit=self._emit,
-            alarms=self.alarms,
-            watchers=[
-                *limit_watches(config.alarms, devices, self.alarms, self._clock, self._version),
-                *plugin_watches(config.watches, devices, self._around),
-            ],
-            clock=self._clock,
-            version=self._version,
             base=config.path.parent,
-            note=self._note,
+            watchers=[
+                *limit_watches(config.alarms, devices, self.alarms, self._around.clock, self._around.version),
+                *plugin_watches(config.watches, devices, self._of_plugins),
+            ],
             before=before,
-            drift_dir=self._drift_dir,
         )
         if self._running is not None:
             self._start()

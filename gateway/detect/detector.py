@@ -1,22 +1,19 @@
 """Feeds what watches the devices, lets it tick, and reports on it: models, limits, and whatever else is a `Watcher`."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
 
-from gateway.alarms import Alarms
 from gateway.config.model import ModelSection
-from gateway.core.clock import Clock
-from gateway.core.event import Event
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.detect.fault import fault
 from gateway.detect.loading import Models
-from gateway.detect.rollout import Note, Rollout, no_note
-from gateway.detect.watcher import Fed, Spawn, Watcher
+from gateway.detect.rollout import Rollout
+from gateway.detect.watcher import DetectorSurroundings, Fed, Spawn, Watcher
 from gateway.detect.windows import drift_file
 from gateway.supervise.contained import containing
 
@@ -38,37 +35,26 @@ class Detector:
 
     def __init__(
         self,
+        around: DetectorSurroundings,
         models: Sequence[ModelSection],
         devices: Sequence[Device],
         *,
-        emit: Callable[[Event], None],
-        alarms: Alarms,
-        watchers: Sequence[Watcher] = (),
-        clock: Clock,
-        version: str,
         base: Path,
-        note: Note = no_note,
+        watchers: Sequence[Watcher] = (),
         before: "Detector | None" = None,
-        drift_dir: Path | None = None,
     ) -> None:
-        """`emit` is called in the event loop; `watchers` watch beside the models; `version` is the gateway's; relative model
-        files start at `base`; `note` writes into the audit trail. `before` is not used any more: what stays the same goes on
-        with its windows, versions in shadow, delays and counts. `drift_dir` holds what was counted before the start."""
-        self._alarms = alarms
-        self._clock = clock
+        """Relative model files start at `base`; `watchers` watch beside the models. `before` is not used any more: what stays
+        the same goes on with its windows, versions in shadow, delays and counts."""
+        self._around = around
         self.models: Models = Models(
+            around,
             models,
             [device.name for device in devices],
-            emit=emit,
-            alarms=alarms,
-            clock=clock,
-            version=version,
             base=base,
-            drift_dir=drift_dir,
             before=before.models if before else None,
             settled=self._retain_alarms,
         )
-        self.rollout = Rollout(self.models.all, self.models, alarms, clock, note)
+        self.rollout = Rollout(self.models.all, self.models, around)
         self._watchers: list[Watcher] = [*self.models.all, *watchers]
         self._watched = frozenset(name for watcher in self._watchers for name in watcher.devices)
         self._described: dict[str, Device] = {}
@@ -112,7 +98,7 @@ class Detector:
         """Let all that watches take what has come; what takes long is run by `spawn`."""
         blocks, self._fed = self._fed, []
         self._bind_described(blocks)
-        fed, boot_ns = Fed(blocks), self._clock.boot_ns()
+        fed, boot_ns = Fed(blocks), self._around.clock.boot_ns()
         for watcher in self._watchers:
             try:
                 with containing():
@@ -122,15 +108,18 @@ class Detector:
 
     def status(self, kind: type[S]) -> list[S]:
         """Every watcher that tells of itself in this way, such as `ModelStatus`."""
-        told = (watcher.status() for watcher in self._watchers)
-        return [each for each in told if isinstance(each, kind)]
+        return [each for each in self.statuses() if isinstance(each, kind)]
+
+    def statuses(self) -> list[object]:
+        """Of every watcher; see `gateway.status`."""
+        return [watcher.status() for watcher in self._watchers]
 
     def kept(self) -> list[drift_file.KeptDrift]:
         """What is to outlive the gateway."""
         return self.models.kept()
 
     def _retain_alarms(self) -> None:
-        self._alarms.retain({key for watcher in self._watchers for key in watcher.alarm_keys})
+        self._around.alarms.retain({key for watcher in self._watchers for key in watcher.alarm_keys})
 
     def _bind_described(self, blocks: Sequence[tuple[Readings, int]]) -> None:
         """A device that delivers readings has been described; a new description is a new Device object."""

@@ -9,7 +9,6 @@ import structlog
 
 from gateway.alarms import Alarms, cpu
 from gateway.config.model import ModelSection
-from gateway.core.clock import Clock
 from gateway.core.event import Event
 from gateway.detect import events, versions
 from gateway.detect.fault import fault
@@ -27,6 +26,7 @@ from gateway.detect.models import (
 from gateway.detect.own_thread import hanging, in_own_thread
 from gateway.detect.patterns import matching
 from gateway.detect.running_model import RunningModel
+from gateway.detect.watcher import DetectorSurroundings
 from gateway.detect.windows import drift_file
 from gateway.supervise.contained import contained
 
@@ -46,15 +46,11 @@ class Models:
 
     def __init__(
         self,
+        around: DetectorSurroundings,
         sections: Sequence[ModelSection],
         devices: Sequence[str],
         *,
-        emit: Callable[[Event], None],
-        alarms: Alarms,
-        clock: Clock,
-        version: str,
         base: Path,
-        drift_dir: Path | None,
         before: "Models | None",
         settled: Callable[[], None],
     ) -> None:
@@ -69,11 +65,7 @@ class Models:
             )
             for section in sections
         ]
-        self._emit_out = emit
-        self._alarms = alarms
-        self._clock = clock
-        self._version = version
-        self._drift_dir = drift_dir
+        self._around = around
         self._settled = settled
         self._slow: asyncio.Semaphore = before._slow if before else asyncio.Semaphore(SLOW_AT_ONCE)
         self._trying: asyncio.Semaphore = before._trying if before else asyncio.Semaphore(1)
@@ -129,14 +121,14 @@ class Models:
             self.fail(model, fault(error))
 
     def _kept_of(self, name: str, sha256: str) -> drift_file.KeptDrift | None:
-        return drift_file.read(self._drift_dir, name, sha256) if self._drift_dir else None
+        return drift_file.read(self._around.drift_dir, name, sha256) if self._around.drift_dir else None
 
     def _start(self, model: RunningModel, opened: OpenModel, kept: drift_file.KeptDrift | None) -> None:
         earlier, model.before = model.before, None
         if earlier and earlier.watch and earlier.is_same_as(model, opened.file.sha256):
             model.watch, model.shadow = earlier.watch, earlier.shadow
         else:
-            model.watch = self._make_watch(model, opened, self._alarms)
+            model.watch = self._make_watch(model, opened, self._around.alarms)
         model.identity, model.failure = model.watch.identity.detail(), ""
         told = {**model.identity, "devices": len(model.devices), "score_ms": round(opened.seconds * 1e3, 3)}
         log.info("model loaded", **told)
@@ -149,7 +141,7 @@ class Models:
 
     def _make_watch(self, model: RunningModel, opened: OpenModel, alarms: Alarms) -> ModelWatcher:
         identity = events.ModelIdentity(
-            model.name, opened.card, opened.file.sha256, self._version, graph.version(), cpu()
+            model.name, opened.card, opened.file.sha256, self._around.version, graph.version(), cpu()
         )
         return ModelWatcher(identity, opened, model.devices, model.section, alarms, self._slow)
 
@@ -163,16 +155,16 @@ class Models:
     def fail(self, model: RunningModel, reason: str) -> None:
         """It is put aside, and what it had raised ends."""
         for key in model.alarm_keys:
-            self._alarms.abandon(key)
+            self._around.alarms.abandon(key)
         model.failure, model.watch, model.before = reason, None, None
-        detail = {"file": str(model.section.file), "gateway_version": self._version, **model.identity}
-        self.emit(events.failed(model.name, reason, self._clock.wall_ns(), detail))
+        detail = {"file": str(model.section.file), "gateway_version": self._around.version, **model.identity}
+        self.emit(events.failed(model.name, reason, self._around.clock.wall_ns(), detail))
 
     def tell_unfit(self, model: RunningModel, device: str, reason: str) -> None:
         """It cannot score this device."""
-        self.emit(events.failed(model.name, reason, self._clock.wall_ns(), model.identity, device))
+        self.emit(events.failed(model.name, reason, self._around.clock.wall_ns(), model.identity, device))
 
     def emit(self, event: Event) -> None:
         """Tell it to the plant, and to the log."""
         log.warning("event", kind=event.kind, state=event.state, device=event.device, message=event.message)
-        self._emit_out(event)
+        self._around.events.append_event(event)

@@ -1,22 +1,22 @@
 """How one version of a model follows another while the gateway runs: in shadow, approved, rolled back, or put aside."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
 from gateway.alarms import Alarms
-from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.detect import events, versions
 from gateway.detect.model_watcher import ModelWatcher
 from gateway.detect.models import ModelError, OpenModel
 from gateway.detect.running_model import RunningModel
-from gateway.detect.shadow import Shadow
+from gateway.detect.shadow import Shadow, Unheard
 from gateway.detect.versions import Stamp
+from gateway.detect.watcher import DetectorSurroundings
 from gateway.supervise.contained import contained
 
 VERSION_SECONDS = 2.0
@@ -25,13 +25,6 @@ TROUBLED_SECONDS = 60.0
 """After which files that could not be followed are tried again."""
 
 log = structlog.get_logger()
-
-Note = Callable[..., Awaitable[None]]
-"""Writes into the audit trail: action, who, and further fields; see `gateway.operate.audit_log`."""
-
-
-async def no_note(action: str, who: str, **fields: Any) -> None:
-    """For a detector without an audit trail."""
 
 
 class Loading(Protocol):
@@ -53,14 +46,12 @@ class Loading(Protocol):
 class Rollout:
     """The versions of a detector's models, see `versions`. Only for the event loop's thread."""
 
-    def __init__(
-        self, models: Sequence[RunningModel], loading: Loading, alarms: Alarms, clock: Clock, note: Note
-    ) -> None:
+    def __init__(self, models: Sequence[RunningModel], loading: Loading, around: DetectorSurroundings) -> None:
         self._models = models
         self._loading = loading
-        self._alarms = alarms
-        self._clock = clock
-        self._note = note
+        self._alarms = around.alarms
+        self._clock = around.clock
+        self._audit = around.audit
         self._changing = asyncio.Lock()
         self._resting: dict[Path, float] = {}
         """Until when (monotonic) files that could not be followed are left alone."""
@@ -123,13 +114,15 @@ class Rollout:
             if model.failure and stamp is not None:
                 await self._loading.load_again(model)
                 new, why = model.sha256, model.failure
-                await self._note("active.loaded", "system", target=model.name, new=new, why=why, file_of=who)
+                await self._audit.record("active.loaded", "system", target=model.name, new=new, why=why, file_of=who)
             return
         model.stamp = stamp
         found = await asyncio.to_thread(versions.sha256, model.path)
         model.remark = "" if found == model.sha256 else _remark(model, found)
         if model.remark:
-            await self._note("active.changed", "system", target=model.name, old=model.sha256, new=found, file_of=who)
+            await self._audit.record(
+                "active.changed", "system", target=model.name, old=model.sha256, new=found, file_of=who
+            )
             self._loading.emit(events.file_changed(model.name, model.remark, self._clock.wall_ns(), model.identity))
 
     async def _begin_shadow(self, model: RunningModel, stamp: Stamp) -> None:
@@ -147,14 +140,11 @@ class Rollout:
                 raise ModelError("it is the active version itself: remove it, or put another one there")
             opened = await self._loading.opened(model, path)
         except ModelError as error:
-            await self._note("candidate.failed", "system", why=str(error), **told)
+            await self._audit.record("candidate.failed", "system", why=str(error), **told)
             shadow.fail(str(error))
         else:
-            quiet = Alarms(
-                lambda event: shadow.raised.append(event.device) if event.state == "raised" else None, self._clock
-            )
-            await self._note("candidate.shadow", "system", **told)
-            shadow.watch = self._loading.make_bound_watch(model, opened, quiet)
+            await self._audit.record("candidate.shadow", "system", **told)
+            shadow.watch = self._loading.make_bound_watch(model, opened, Alarms(shadow, self._clock))
             log.info("model runs in shadow", **shadow.watch.identity.detail())
         model.shadow = shadow
 
@@ -227,7 +217,9 @@ class Rollout:
     async def _exchange(self, model: RunningModel, watch: ModelWatcher) -> None:
         model.stamp = await asyncio.to_thread(versions.stamp, model.path)
         if model.watch:
-            model.watch.tell_to(Alarms(lambda event: None, self._clock))
+            # It may be scoring in a thread yet. What it finds then goes to alarms that nobody hears of: the plant's are the
+            # successor's, and one raised now under the old model's name would never be cleared.
+            model.watch.tell_to(Alarms(Unheard(), self._clock))
         watch.tell_to(self._alarms)
         model.watch, model.identity, model.failure, model.remark = watch, watch.identity.detail(), "", ""
         log.info("model exchanged", **model.identity)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.core.event import Event
 from gateway.detect.model_watcher import ModelWatcher
 from gateway.detect.versions import Stamp
 from gateway.detect.watcher import Spawn
@@ -60,6 +61,13 @@ class Agreement:
         )
 
 
+class Unheard:
+    """The event log of alarms that nobody hears of."""
+
+    def append_event(self, event: Event) -> None:
+        pass
+
+
 @dataclass(slots=True)
 class Shadow:
     """A version in shadow, or why it is not."""
@@ -73,6 +81,11 @@ class Shadow:
     agreement: Agreement = field(default_factory=Agreement)
     raised: list[str] = field(default_factory=list)
     """Devices of which it would have raised an anomaly, the oldest first."""
+
+    def append_event(self, event: Event) -> None:
+        """As the event log of its alarms: what it would have raised is counted, and told nobody."""
+        if event.state == "raised":
+            self.raised.append(event.device)
 
     @property
     def sha256(self) -> str:

@@ -1,17 +1,37 @@
 """What the detector feeds: a model, a limit, or another kind of watch over devices."""
 
 from collections.abc import Callable, Collection, Coroutine, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
-from gateway.alarms import Key
+from gateway.alarms import Alarms, Key
+from gateway.core.clock import Clock
+from gateway.core.event import EventLog
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.detect.fault import fault
 from gateway.detect.windows import columns
+from gateway.trust.audit import AuditRecords, Unaudited
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Starts a task that does not outlive the detector."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSurroundings:
+    """What a detector has to do with; the one that follows it has the same."""
+
+    events: EventLog
+    """Called in the event loop."""
+    alarms: Alarms
+    clock: Clock
+    version: str
+    """Of the gateway."""
+    audit: AuditRecords = field(default_factory=Unaudited)
+    drift_dir: Path | None = None
+    """Holds what was counted before the start."""
 
 
 class Fed:

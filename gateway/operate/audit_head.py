@@ -2,10 +2,9 @@
 nobody has changed what stands before it (docs/audit.md)."""
 
 import asyncio
-from collections.abc import Callable
 
 from gateway.core.clock import Clock
-from gateway.core.event import Event
+from gateway.core.event import Event, EventLog
 from gateway.operate.audit_log import AuditLog
 from gateway.trust.audit import AuditError
 
@@ -17,16 +16,16 @@ EVERY = 3600.0
 class AuditHead:
     """Emits the events, until cancelled."""
 
-    def __init__(self, audit: AuditLog, emit: Callable[[Event], None], clock: Clock) -> None:
+    def __init__(self, audit: AuditLog, events: EventLog, clock: Clock) -> None:
         self._audit = audit
-        self._emit = emit
+        self._events = events
         self._clock = clock
 
     async def run(self) -> None:
         """The first one soon, then one an hour."""
         await asyncio.sleep(FIRST)
         while True:
-            self._emit(await self.event())
+            self._events.append_event(await self.event())
             await asyncio.sleep(EVERY)
 
     async def event(self) -> Event:

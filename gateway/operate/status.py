@@ -41,7 +41,7 @@ class StatusCommands:
     def now(self) -> GatewayStatus:
         """The same, where nobody asked."""
         parts = self._parts
-        config, detector, stalls = parts.config, parts.detection.detector, parts.plugins.stalls
+        config, watching, stalls = parts.config, parts.detection.detector.statuses(), parts.plugins.stalls
 
         def said_of(part: str) -> list[str]:
             return [*stalls.said_of(part), *parts.outbox.said_of(part)]
@@ -55,9 +55,9 @@ class StatusCommands:
             devices=answers.devices(parts.acquirer.sources, said_of),
             sinks=parts.publishers.status(),
             outbox=parts.outbox.status(),
-            models=detector.status(ModelStatus),
-            limits=detector.status(LimitStatus),
-            watches=detector.status(WatchStatus),
+            models=[each for each in watching if isinstance(each, ModelStatus)],
+            limits=[each for each in watching if isinstance(each, LimitStatus)],
+            watches=[each for each in watching if isinstance(each, WatchStatus)],
             alarms=parts.detection.alarms.listed(),
             parts=[*parts.detection.parts(), *parts.services.parts()],
             services=parts.services.status(),

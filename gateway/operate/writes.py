@@ -8,7 +8,7 @@ trail cannot be written, nothing is.
 import asyncio
 import math
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -18,7 +18,7 @@ from gateway.config.mistakes import did_you_mean
 from gateway.core.clock import Clock
 from gateway.core.command import Actor
 from gateway.core.errors import GatewayError
-from gateway.core.event import Event
+from gateway.core.event import Event, EventLog
 from gateway.core.live import LiveDevice, LiveTable
 from gateway.core.plain import plain
 from gateway.core.quality import describe
@@ -38,7 +38,7 @@ class WriteSurroundings:
     live: LiveTable
     acquirer: Acquirer
     audit: AuditLog
-    emit: Callable[[Event], None]
+    events: EventLog
     clock: Clock
 
 
@@ -135,7 +135,9 @@ class Writes:
         )
         severity = "info" if said["result"] == "confirmed" else "warning"
         detail = {"tag": tag.name, "who": who, **said}
-        self._around.emit(Event(f"write-{now}", "write", "done", tag.device, now, message, severity, detail))
+        self._around.events.append_event(
+            Event(f"write-{now}", "write", "done", tag.device, now, message, severity, detail)
+        )
 
 
 class ResultAnswer(TypedDict):
@@ -187,7 +189,9 @@ class Calls:
         arguments = ", ".join(map(str, said["arguments"]))
         message = f"{who} called {said['target']}({arguments}): {said['result']}."
         severity = "info" if said["result"] == "done" else "warning"
-        self._around.emit(Event(f"call-{now}", "call", "done", device, now, message, severity, {"who": who, **said}))
+        self._around.events.append_event(
+            Event(f"call-{now}", "call", "done", device, now, message, severity, {"who": who, **said})
+        )
 
 
 def check_allowed(methods: Mapping[str, Sequence[str]], device: str, target: str, method: str) -> None:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
@@ -37,6 +37,21 @@ _RESERVED = {"n", "ts", "tz", "prev", "hash"}
 
 class AuditError(GatewayError):
     """The audit trail cannot be written. What it should have told must not happen then, or must be told elsewhere."""
+
+
+class AuditRecords(Protocol):
+    """Where a part writes what has happened: the gateway's audit log, `gateway.operate.audit_log`."""
+
+    async def record(self, action: str, who: str, **fields: Any) -> None:
+        """Write a record, if that can be."""
+        ...
+
+
+class Unaudited:
+    """For parts that run without a gateway, such as those of a benchmark."""
+
+    async def record(self, action: str, who: str, **fields: Any) -> None:
+        pass
 
 
 class AuditTrail:

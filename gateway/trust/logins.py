@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from gateway.core.command import Actor
 from gateway.core.text import cleaned
 from gateway.plugin.people import LoginError, People, Session
 from gateway.trust.access import including
+from gateway.trust.audit import AuditRecords
 from gateway.trust.passwords import LONGEST, fits, hashed
 from gateway.trust.users import User, UserFile, Users, UsersError, token_shown
 
@@ -36,9 +37,6 @@ MOST = 1000
 EACH = 20
 """Sessions of one user; the oldest goes."""
 WRONG = "name or password is wrong"
-
-Note = Callable[..., Awaitable[None]]
-"""Writes into the audit trail: action, who, further fields."""
 
 log = structlog.get_logger()
 
@@ -62,10 +60,10 @@ class _Open:
 class Logins(People):
     """All that is told of in `gateway.plugin.people`; the times are of the boot clock."""
 
-    def __init__(self, directory: Path, clock: Clock, note: Note) -> None:
+    def __init__(self, directory: Path, clock: Clock, audit: AuditRecords) -> None:
         self._file = UserFile(directory)
         self._clock = clock
-        self._note = note
+        self._audit = audit
         self._open: dict[bytes, _Open] = {}
         self._failures: dict[tuple[str, ...], _Failures] = {}
         self._one_by_one = asyncio.Lock()
@@ -98,12 +96,12 @@ class Logins(People):
             self._failed(who)
             why = "no such user" if user is None else "disabled" if user.disabled else "wrong password"
             told = name if user is not None else "somebody"  # people type their password where the name belongs
-            await self._note("login.refused", told, source=source, why=why)
+            await self._audit.record("login.refused", told, source=source, why=why)
             raise LoginError(WRONG)
         for each in who:
             self._failures.pop(each, None)
         session = self._begin(user, idle)
-        await self._note("login", session.actor.name, source=source)
+        await self._audit.record("login", session.actor.name, source=source)
         return session
 
     def session(self, key: str, *, used: bool = True) -> Session | None:
@@ -127,7 +125,7 @@ class Logins(People):
 
     async def log_out(self, key: str) -> None:
         if (found := self._open.pop(_hash(key), None)) is not None:
-            await self._note("logout", found.session.actor.name)
+            await self._audit.record("logout", found.session.actor.name)
 
     async def machine(self, token: str, source: str) -> Actor:
         users = self._users()
@@ -212,7 +210,7 @@ class Logins(People):
             del self._failures[min(self._failures, key=lambda each: self._failures[each].last)]
         since = known.times if known is not None else 0
         self._failures[key] = _Failures(0, self._now())
-        await self._note("login.refused", who, source=source, why=why, since_last=since)
+        await self._audit.record("login.refused", who, source=source, why=why, since_last=since)
 
     def _now(self) -> float:
         return self._clock.boot_ns() / 1e9

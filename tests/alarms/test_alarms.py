@@ -15,6 +15,7 @@ from gateway.core.clock import FakeClock
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.status import rendered
+from gateway.testing.events import EventList
 
 KEY = Key("alarm", "too hot", "oven-1")
 SEEN = Key("anomaly", "nozzle", "coater-1")
@@ -32,10 +33,10 @@ class Book:
         self.events = []
         self.heard = asyncio.Event()
         self.clock = FakeClock()
-        self.alarms = Alarms(self.hear, self.clock, path)
+        self.alarms = Alarms(self, self.clock, path)
         self.alarms.retain({KEY, SEEN})
 
-    def hear(self, event):
+    def append_event(self, event):
         self.events.append(event)
         self.heard.set()
 
@@ -206,7 +207,8 @@ async def test_what_changes_is_on_disk_before_it_is_said(tmp_path):
     path = tmp_path / "alarms.json"
     book = Book(path)
     on_disk = []
-    book.alarms._emit = lambda event: (on_disk.append(json.loads(path.read_text())["alarms"]), book.hear(event))
+    hear = book.append_event
+    book.append_event = lambda event: (on_disk.append(json.loads(path.read_text())["alarms"]), hear(event))
     running = asyncio.create_task(book.alarms.run())
     book.raise_()
     await until(book, lambda: book.events)
@@ -283,10 +285,10 @@ YEAR = 365 * 86_400.0
 
 def shelved(tmp_path, clock, boot=7, monkeypatch=None):
     """Alarms as after a start in this boot, and what they said."""
-    said = []
+    said = EventList()
     if monkeypatch is not None:
         monkeypatch.setattr("gateway.alarms.alarms.boot_number", lambda: boot)
-    return Alarms(said.append, clock, tmp_path / "alarms.json"), said
+    return Alarms(said, clock, tmp_path / "alarms.json"), said
 
 
 def hot(clock):

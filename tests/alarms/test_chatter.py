@@ -7,6 +7,7 @@ from gateway.alarms.alarms import Alarms
 from gateway.core.clock import FakeClock
 from gateway.core.event import Event
 from gateway.status import rendered
+from gateway.testing.events import EventList
 
 KEY = Key("alarm", "too hot", "oven-1")
 
@@ -28,8 +29,8 @@ def marked(events):
 
 
 def test_the_third_raise_within_a_minute_is_marked_and_told_once():
-    clock, events = FakeClock(), []
-    alarms = Alarms(events.append, clock)
+    clock, events = FakeClock(), EventList()
+    alarms = Alarms(events, clock)
     with capture_logs() as logs:
         come_and_go(alarms, clock, 5, 20)
     assert marked(events) == [False, False, True, True, True]
@@ -38,16 +39,16 @@ def test_the_third_raise_within_a_minute_is_marked_and_told_once():
 
 
 def test_one_that_is_raised_now_and_then_is_not_marked():
-    clock, events = FakeClock(), []
-    alarms = Alarms(events.append, clock)
+    clock, events = FakeClock(), EventList()
+    alarms = Alarms(events, clock)
     come_and_go(alarms, clock, 10, 40)
     assert not any(marked(events))
     assert [alarm["chattering"] for alarm in rendered(alarms.listed())] == [False]
 
 
 def test_after_ten_quiet_minutes_it_is_marked_no_more_and_forgotten():
-    clock, events = FakeClock(), []
-    alarms = Alarms(events.append, clock)
+    clock, events = FakeClock(), EventList()
+    alarms = Alarms(events, clock)
     come_and_go(alarms, clock, 3, 10)
     clock.advance(601)
     alarms._chatter.forget_quiet()

@@ -13,6 +13,7 @@ from gateway.core.clock import FakeClock
 from gateway.core.device_event import Condition, DeviceEvent, Retained
 from gateway.core.errors import GatewayError
 from gateway.status import rendered
+from gateway.testing.events import EventList
 
 HIGH = "ns=2;s=High"
 
@@ -21,10 +22,10 @@ class Plant:
     """Alarms without a file, what devices say of conditions, and the events that come of it."""
 
     def __init__(self, path=None):
-        self.events = []
+        self.events = EventList()
         self.clock = FakeClock()
-        self.alarms = Alarms(self.events.append, self.clock, path)
-        self.conditions = Conditions(self.alarms, self.events.append, self.clock)
+        self.alarms = Alarms(self.events, self.clock, path)
+        self.conditions = Conditions(self.alarms, self.events, self.clock)
         self.number = 0
 
     def say(self, active, acked, *, retained=None, condition=HIGH, name="Boiler.High", event=None, **more):

@@ -15,6 +15,7 @@ from gateway.detect.events import ModelIdentity
 from gateway.detect.model_watcher import ModelWatcher
 from gateway.detect.models.session import open_model
 from gateway.detect.windows.grid import Samples
+from gateway.testing.events import EventList
 
 S = 1_000_000_000
 SEEDS = range(1000, 1020)
@@ -25,10 +26,10 @@ def watch_coaters(coaters: list[Coater], seconds: float, scan: float) -> list[Ev
     assert not {1000, 1019} & {*FIT_SEEDS, *LIMIT_SEEDS}
     opened = replace(open_model(MODEL), seconds=0.0, explain_seconds=0.0)  # scored at once, however slow the machine is
     source = ModelIdentity(opened.card.name, opened.card, opened.file.sha256, "test", "any", "any")
-    events: list[Event] = []
+    events = EventList()
     names = [f"coater-{i}" for i in range(len(coaters))]
     section = ModelSection(file=str(MODEL), devices=("*",))
-    watch = ModelWatcher(source, opened, names, section, Alarms(events.append, FakeClock()))
+    watch = ModelWatcher(source, opened, names, section, Alarms(events, FakeClock()))
     slots = np.arange(len(coaters) * len(TAGS))
     phase = np.repeat(np.arange(len(coaters)) * S // len(coaters), len(TAGS))
     for number in range(1, round(seconds / scan) + 1):

@@ -21,7 +21,9 @@ from gateway.detect import Detector, detector, model_watcher
 from gateway.detect.limit_watch import limit_watches
 from gateway.detect.models.session import ModelSession
 from gateway.detect.own_thread import in_own_thread
+from gateway.detect.watcher import DetectorSurroundings
 from gateway.status import ModelStatus, rendered
+from gateway.testing.events import EventList
 from gateway.trust.signature import signature_path
 from tests.detect.graphs import CARD, save
 
@@ -38,24 +40,25 @@ class Plant:
 
     def __init__(self, models, devices, base):
         self.clock = FakeClock()
-        self.events = []
+        self.events = EventList()
         self.tasks = []
-        self.alarms = Alarms(self.events.append, self.clock)
+        self.alarms = Alarms(self.events, self.clock)
         self.given = [ModelSection(file=file, **more) for file, more in models], devices
         self.base = base
         self.detector = self.make()
 
     def make(self, limits=(), watchers=(), before=None):
         return Detector(
+            self.around,
             *self.given,
-            emit=lambda event: self.events.append(event),
-            alarms=self.alarms,
-            watchers=[*limit_watches(limits, self.given[1], self.alarms, self.clock, "0.1.0"), *watchers],
-            clock=self.clock,
-            version="0.1.0",
             base=self.base,
+            watchers=[*limit_watches(limits, self.given[1], self.alarms, self.clock, "0.1.0"), *watchers],
             before=before,
         )
+
+    @property
+    def around(self):
+        return DetectorSurroundings(self.events, self.alarms, self.clock, "0.1.0")
 
     def seconds(self, count, devices, temp=50.0, flow=10.0, quality=GOOD):
         for _ in range(count):
@@ -343,7 +346,7 @@ async def test_run_loads_and_scores_and_what_is_raised_at_the_stop_is_cleared_af
     one = device()
     made = Plant([("oven.onnx", {"devices": ("oven-1",)})], [one], tmp_path)
     heard = asyncio.Event()
-    made.alarms._emit = lambda event: (made.events.append(event), heard.set())
+    made.events.append_event = lambda event: (made.events.append(event), heard.set())
     running = asyncio.create_task(made.detector.run())
     async with asyncio.timeout(25):
         while not heard.is_set():

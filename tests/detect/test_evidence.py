@@ -25,7 +25,7 @@ class Kept(Plant):
         self.path = path
         self.store = EvidenceStore(path / "events")
         super().__init__([("oven.onnx", {"devices": ("oven-*",)})], [device()], path)
-        self.alarms = Alarms(self.events.append, self.clock, path / "alarms.json", self.store)
+        self.alarms = Alarms(self.events, self.clock, path / "alarms.json", self.store)
         self.detector = self.make()
 
     async def run(self):

@@ -114,14 +114,15 @@ async def test_a_limit_that_raises_costs_no_other(tmp_path, two, raised, monkeyp
 async def test_a_trail_or_a_disk_that_raises_does_not_end_the_watch_on_files(tmp_path, two, raised, monkeypatch):
     seen = []
 
-    async def note(action, who, **told):
-        seen.append((action, told["target"]))
-        if told["target"] == "bad":
-            raise raised("made to")
+    class Audit:
+        async def record(self, action, who, **told):
+            seen.append((action, told["target"]))
+            if told["target"] == "bad":
+                raise raised("made to")
 
     monkeypatch.setattr("gateway.detect.rollout.VERSION_SECONDS", 0.001)
     async with plant(tmp_path, BOTH, two) as made:
-        made.detector.rollout._note = note
+        made.detector.rollout._audit = Audit()
         running = asyncio.create_task(made.detector.rollout.run())
         for name in ("bad", "good"):
             save(versions.next_of(tmp_path / f"{name}.onnx"), card=CARD | {"name": name, "version": "3"})
@@ -191,13 +192,14 @@ async def test_a_model_that_gives_numbers_no_more_is_told_in_the_first_line(tmp_
 async def test_an_event_that_cannot_be_told_costs_no_other(tmp_path, raised):
     told = []
 
-    def emit(event):
-        if event.device == "oven-1":
-            raise raised("made to")
-        told.append(event.device)
+    class Log:
+        def append_event(self, event):
+            if event.device == "oven-1":
+                raise raised("made to")
+            told.append(event.device)
 
     clock = FakeClock()
-    alarms = Alarms(emit, clock, tmp_path / "alarms.json")
+    alarms = Alarms(Log(), clock, tmp_path / "alarms.json")
     running = asyncio.create_task(alarms.run())
     for name, message in (("oven-1", "\ud800"), ("oven-2", "fine")):
         alarms.raised(

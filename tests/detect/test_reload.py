@@ -27,14 +27,11 @@ async def start(tmp_path, devices, sections=None, limits=()):
 
 async def follow(made, devices, sections, limits=(), before=True):
     made.detector = Detector(
+        made.around,
         sections,
         devices,
-        emit=made.events.append,
-        alarms=made.alarms,
-        watchers=limit_watches(limits, devices, made.alarms, made.clock, "0.1.0"),
-        clock=made.clock,
-        version="0.1.0",
         base=made.base,
+        watchers=limit_watches(limits, devices, made.alarms, made.clock, "0.1.0"),
         before=made.detector if before else None,
     )
     await made.detector.load()
@@ -146,8 +143,7 @@ async def test_a_configuration_that_follows_before_the_last_one_was_loaded_loses
     one = device()
     made = await start(tmp_path, [one])
     made.seconds(6, [one])
-    given = {"emit": made.events.append, "alarms": made.alarms, "clock": made.clock, "version": "0.1.0"}
-    made.detector = Detector([model()], [one], base=tmp_path, before=made.detector, **given)  # never loaded
+    made.detector = Detector(made.around, [model()], [one], base=tmp_path, before=made.detector)  # never loaded
     await follow(made, [one], [model()])
     assert made.devices()["oven-1"]["state"] == "running"
 
@@ -156,8 +152,7 @@ async def test_what_came_while_a_configuration_was_being_loaded_is_scored_by_the
     one = device()
     made = await start(tmp_path, [one])
     made.seconds(6, [one])
-    given = {"emit": made.events.append, "alarms": made.alarms, "clock": made.clock, "version": "0.1.0"}
-    made.detector = Detector([model()], [one], base=tmp_path, before=made.detector, **given)  # is being loaded
+    made.detector = Detector(made.around, [model()], [one], base=tmp_path, before=made.detector)  # is being loaded
     made.seconds(6, [one], temp=75.0)
     await follow(made, [one], [model()])
     made.tick()

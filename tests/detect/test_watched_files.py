@@ -190,11 +190,12 @@ async def test_a_model_that_has_failed_can_be_rolled_back(tmp_path, path):
 async def test_each_step_is_noted_with_who_what_and_which_hash(tmp_path, path):
     notes = []
 
-    async def note(action, who, **fields):
-        notes.append((action, who, fields))
+    class Audit:
+        async def record(self, action, who, **fields):
+            notes.append((action, who, fields))
 
     made = Plant(OVENS, [device()], tmp_path)
-    made.detector.rollout._note = note
+    made.detector.rollout._audit = Audit()
     await made.detector.load()
     following = save(versions.next_of(path), card=CARD | {"version": "3"})
     await made.detector.rollout.look()

@@ -20,6 +20,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.detect.windows import drift_file
 from gateway.status import rendered
+from gateway.testing.events import EventList
 from tests.outbox.wild import TEXTS, wild_json
 from tests.places.test_regular import ODD
 
@@ -29,7 +30,7 @@ KEYS = [Key("alarm", "too hot", f"press-{n}") for n in range(3)]
 def raised(path: Path) -> None:
     """Three alarms in the file: one acknowledged, one shelved."""
     clock = FakeClock()
-    alarms = Alarms(lambda _: None, clock, path)
+    alarms = Alarms(EventList(), clock, path)
     for key in KEYS:
         alarms.raised(key, Event(f"e-{key.device}", "alarm", "raised", key.device, clock.wall_ns(), "hot", "alarm"))
     alarms.acknowledge(alarms.get(KEYS[0]), "anna", "seen")
@@ -39,7 +40,8 @@ def raised(path: Path) -> None:
 
 def used(path: Path) -> list[Alarm]:
     """What is known after a start, listed and told as the gateway does."""
-    alarms = Alarms(lambda event: orjson.dumps(event.body()), FakeClock(), path)
+    told = EventList()
+    alarms = Alarms(told, FakeClock(), path)
     known = list(alarms._alarms.values())
     assert orjson.dumps(rendered(alarms.listed()))
     for alarm in alarms._of_before:
@@ -47,6 +49,8 @@ def used(path: Path) -> list[Alarm]:
     alarms._end_shelving()
     alarms.retain([])
     alarms._save_now()
+    for event in told:
+        assert orjson.dumps(event.body())
     return known
 
 
@@ -174,7 +178,8 @@ def kept(tmp_path: Path) -> EvidenceStore:
     store = EvidenceStore(tmp_path / "evidence")
     store.directory.mkdir(exist_ok=True)
     zeros = evidence._packed(np.zeros(2, np.float32))
-    event = {"event": "abcd", "model_sha256": "", "window_sha256": ""}
+    texts = dict.fromkeys(("device", "severity", "message", "model_sha256", "window_sha256"), "")
+    event = {**texts, "event": "abcd", "ts": 1}
     body = {
         "format": 1, "event": event, "model_sha256": "0" * 64, "onnxruntime": "1", "cpu": "x", "batched": False,
         "shape": [3, 2], "window": evidence._packed(np.zeros((3, 2), np.float32)),

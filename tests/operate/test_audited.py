@@ -29,6 +29,7 @@ from gateway.operate.history import HistoryCommands
 from gateway.operate.models import ModelCommands
 from gateway.operate.reload import Planned, Reloads
 from gateway.operate.writes import Calls, Writes, WriteSurroundings
+from gateway.testing.events import EventList
 from gateway.trust.access import ALL
 from gateway.trust.audit import AuditError, AuditTrail, verify
 
@@ -124,9 +125,7 @@ class Plant:
         live = LiveTable()
         self.device = Device("press-1", "lab", Tags("press-1", [tag]))
         live.define(self.device)
-        return WriteSurroundings(True, live, self, self.audit, self.emit, self.clock)  # type: ignore[arg-type]
-
-    def emit(self, event: Event) -> None: ...
+        return WriteSurroundings(True, live, self, self.audit, EventList(), self.clock)  # type: ignore[arg-type]
 
     def methods(self, device: str) -> dict[str, list[str]]:
         return {"Oven": ["Reset"]}
@@ -148,10 +147,13 @@ class Plant:
         self.done.append("acknowledge")
 
     def _detection(self) -> Any:
-        def emit(event: Event) -> None:
-            self.done.append(event.state)
+        states = self.done
 
-        alarms = Alarms(emit, self.clock)
+        class Done:
+            def append_event(self, event: Event) -> None:
+                states.append(event.state)
+
+        alarms = Alarms(Done(), self.clock)
         for name in ("hot", "cold"):
             key = Key("condition" if name == "warm" else "alarm", name, "press-1")
             alarms.raised(key, Event(f"{name}-1", "alarm", "raised", "press-1", 1, name, "alarm"))

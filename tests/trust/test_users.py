@@ -30,9 +30,9 @@ class Desk:
         self.file = UserFile(directory)
         self.clock = FakeClock()
         self.trail: list[tuple[str, str, dict[str, Any]]] = []
-        self.logins = Logins(directory, self.clock, self.note)
+        self.logins = Logins(directory, self.clock, self)
 
-    async def note(self, action: str, who: str, **fields: Any) -> None:
+    async def record(self, action: str, who: str, **fields: Any) -> None:
         self.trail.append((action, who, fields))
 
     def add(self, name: str = "anna", *roles: str) -> None:

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
 from gateway.core.clock import Clock
-from gateway.core.event import Event
+from gateway.core.event import Event, EventLog
 from gateway.core.record import Record
 from gateway.outbox.format import LETTER_AT_MOST, Letter, dump_letter, load_letter
 from gateway.outbox.write import Writer
@@ -25,14 +24,6 @@ AT_MOST = 1000
 """Letters that are kept; of more, the oldest go."""
 BYTES_AT_MOST = 32 * 1024 * 1024
 DIRECTORY = "dead"
-
-
-class EventLog(Protocol):
-    """Where what is to be told goes."""
-
-    def append_event(self, event: Event) -> None:
-        """Take an event into the log."""
-        ...
 
 
 @dataclass(slots=True)

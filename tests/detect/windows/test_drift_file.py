@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,8 +24,8 @@ SPAN = LEAST_TICKS * 2
 
 def detector(plant, devices, before=None):
     sections = [ModelSection(file="oven.onnx", devices=("oven-*",), drift_span=f"{SPAN}s", on_drift="undecided")]
-    given = {"emit": plant.events.append, "alarms": plant.alarms, "clock": plant.clock, "version": "0.1.0"}
-    return Detector(sections, devices, base=plant.base, drift_dir=plant.base / "drift", before=before, **given)
+    around = replace(plant.around, drift_dir=plant.base / "drift")
+    return Detector(around, sections, devices, base=plant.base, before=before)
 
 
 async def drifted(tmp_path):
@@ -43,7 +44,7 @@ async def restarted(plant, devices):
     """As after a new start of the process: only the files are left."""
     clock = FakeClock()
     clock.advance((plant.clock.wall_ns() - clock.wall_ns()) / S)
-    plant.clock, plant.alarms = clock, Alarms(plant.events.append, clock)
+    plant.clock, plant.alarms = clock, Alarms(plant.events, clock)
     plant.detector = detector(plant, devices)
     await plant.detector.load()
     plant.seconds(6, devices, temp=58.5)

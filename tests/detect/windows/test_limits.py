@@ -13,9 +13,11 @@ from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.detect import Detector
 from gateway.detect.limit_watch import limit_watches
+from gateway.detect.watcher import DetectorSurroundings
 from gateway.detect.windows.grid import Samples
 from gateway.detect.windows.limits import Limit, Limits
 from gateway.status import LimitStatus
+from gateway.testing.events import EventList
 
 S = 1_000_000_000
 T0 = 1_800_000_000 * S
@@ -244,8 +246,8 @@ class Plant:
     """Limits of two ovens, in a detector."""
 
     def __init__(self, **section):
-        self.events, self.clock = [], FakeClock()
-        self.alarms = Alarms(self.events.append, self.clock)
+        self.events, self.clock = EventList(), FakeClock()
+        self.alarms = Alarms(self.events, self.clock)
         self.section = AlarmSection(name="too hot", devices=("oven-*",), tag="temp", **section)
         self.ovens = [self.oven(f"oven-{i}", 10 * i) for i in (1, 2)]
         self.detector = self.make()
@@ -258,10 +260,8 @@ class Plant:
 
     def make(self):
         watchers = limit_watches([self.section], self.ovens, self.alarms, self.clock, "0.1.0")
-        return Detector(
-            [], self.ovens, emit=self.events.append, alarms=self.alarms, watchers=watchers, clock=self.clock,
-            version="0.1.0", base=None,
-        )  # fmt: skip
+        around = DetectorSurroundings(self.events, self.alarms, self.clock, "0.1.0")
+        return Detector(around, [], self.ovens, base=None, watchers=watchers)
 
     def feed(self, temp, oven=0):
         self.clock.advance(1)
