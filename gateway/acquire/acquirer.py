@@ -24,7 +24,8 @@ from gateway.core.readings import Readings
 from gateway.core.tag import Tag, Tags
 from gateway.core.text import cleaned
 from gateway.isolation import Starts, placed
-from gateway.plugin.driver import Driver, Found, Guess, subscribes
+from gateway.plugin.driver import Driver, Found, subscribes
+from gateway.plugin.guessing import Guess
 from gateway.supervise import Deadlines, Running, containing, running
 from gateway.supervise.keep_running import told
 

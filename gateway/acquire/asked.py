@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from gateway.acquire.line import Line
 from gateway.acquire.values import as_readings
@@ -10,7 +10,8 @@ from gateway.core.errors import DeviceError
 from gateway.core.readings import Readings
 from gateway.core.tag import Tag, Tags
 from gateway.plugin import checked
-from gateway.plugin.driver import Ability, Found, Guess
+from gateway.plugin.driver import Ability, Found
+from gateway.plugin.guessing import Guess, Guessing
 from gateway.supervise import containing
 
 BROWSE_TIMEOUT = 60.0
@@ -69,7 +70,9 @@ async def guesses(line: Line, device: str, address: str, count: int) -> Sequence
     _require(line, "guesses", f"{device}: its driver has nothing to guess: its devices tell their types")
     source = line.sources[device]
     found: Sequence[Guess] = await line.ask(
-        source, lambda driver: driver.guesses(source.device, address, count), line.driver_type.takes_turns
+        source,
+        lambda driver: cast(Guessing, driver).guesses(source.device, address, count),
+        line.driver_type.takes_turns,
     )
     with containing():
         return checked.guesses(found)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.plugin.driver import Guess
+from gateway.plugin.guessing import Guess
 
 _USUAL = (1e-3, 1e6)
 """Where the numbers of a plant mostly lie."""

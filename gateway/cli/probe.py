@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from gateway.acquire.driving import close
 from gateway.acquire.plausible import Ranked, rank, several
@@ -17,7 +17,8 @@ from gateway.config.model import DeviceSpec, GatewaySection
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.operate.logs import only_errors
 from gateway.plugin.discovery import Plugins
-from gateway.plugin.driver import Driver, Guess
+from gateway.plugin.driver import Driver
+from gateway.plugin.guessing import Guess, Guessing
 from gateway.supervise.keep_running import EXPECTED, told
 
 
@@ -125,7 +126,7 @@ async def _dialled(args: argparse.Namespace) -> Sequence[Sequence[Guess]]:
         async with asyncio.timeout(spec.config.timeout):
             await driver.connect()
         try:
-            return await several(lambda: driver.guesses(driver.devices[0], args.address, args.count))
+            return await several(lambda: cast(Guessing, driver).guesses(driver.devices[0], args.address, args.count))
         finally:
             await close(driver)
     finally:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from gateway.core.tag import Device
 
-Exact = int | str | bytes | list[Any]
-"""A value that a float64 cannot hold: a large integer, a text, raw bytes, an array."""
+Exact = int | str | bytes | list[Any] | dict[str, Any]
+"""A value that a float64 cannot hold: a large integer, a text, raw bytes, an array, a structure by its members' names."""
 
 NO_EXACT: Mapping[int, Exact] = MappingProxyType({})
 

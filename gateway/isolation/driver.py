@@ -17,7 +17,8 @@ from gateway.isolation import wire
 from gateway.isolation.origin import DriverOrigin
 from gateway.isolation.process import AHEAD, POLITE, Process, Starts
 from gateway.isolation.wire import FrameKind
-from gateway.plugin.driver import Driver, Found, Guess, Values, option_types
+from gateway.plugin.driver import Driver, Found, Values, option_types
+from gateway.plugin.guessing import Guess
 from gateway.plugin.hosts import LineHost
 
 R = TypeVar("R")
@@ -348,7 +349,7 @@ def isolated(
     }
     body |= {name: staticmethod(getattr(driver_type, name)) for name in _OF_THE_CLASS}
     for name in _FORWARDED:
-        if getattr(driver_type, name) is not getattr(Driver, name):
+        if getattr(driver_type, name, None) is not getattr(Driver, name, None):
             body[name] = vars(Isolated)[f"_{name}"]
     return type(driver_type.__name__, (Isolated,), body)
 

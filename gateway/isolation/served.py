@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -22,6 +22,7 @@ from gateway.isolation.process import AHEAD
 from gateway.isolation.wire import FrameKind
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver
+from gateway.plugin.guessing import Guessing
 from gateway.plugin.hosts import Memory, OpenLineHost
 from gateway.plugin.sound import sound
 from gateway.supervise import containing
@@ -285,7 +286,8 @@ class Served:
         return [[name, value] for name, value in checked.results(found)]
 
     async def _guesses(self, session: int, device: str, address: str, count: int) -> list[Any]:
-        found = await self._sessions[session].driver.guesses(self._device(session, device), address, count)
+        guessing = cast(Guessing, self._sessions[session].driver)
+        found = await guessing.guesses(self._device(session, device), address, count)
         return [[dict(guess.options), sound(guess.value)] for guess in checked.guesses(found)]
 
     def _device(self, session: int, name: str) -> Device:

@@ -39,7 +39,8 @@ from gateway.core.tag import Device, Tag, Tags
 from gateway.core.text import cleaned, encodable, for_spreadsheet, listed
 from gateway.core.topic import device_topic, own_topic
 from gateway.places.regular import read_regular
-from gateway.plugin.driver import Driver, Found, Guess, Values
+from gateway.plugin.driver import Driver, Found, Values
+from gateway.plugin.guessing import Guess, Guessing
 from gateway.plugin.hosts import Encoder, LineHost, Message, ServiceHost, SinkHost, WatchHost
 from gateway.plugin.people import LoginError, People, Session
 from gateway.plugin.service import Service
@@ -72,6 +73,7 @@ __all__ = [
     "GatewayError",
     "GatewayStatus",
     "Guess",
+    "Guessing",
     "Host",
     "Kind",
     "Lane",

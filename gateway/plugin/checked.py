@@ -19,7 +19,8 @@ from gateway.core.quality import BAD_OUT_OF_RANGE, UNCERTAIN
 from gateway.core.readings import NO_EXACT, Exact, Readings
 from gateway.core.tag import VALUE_TYPES, Device, Tag
 from gateway.core.text import cleaned, encodable
-from gateway.plugin.driver import Found, Guess
+from gateway.plugin.driver import Found
+from gateway.plugin.guessing import Guess
 from gateway.plugin.sound import dumps, sound
 
 TEXT = 1000

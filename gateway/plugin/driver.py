@@ -28,7 +28,8 @@ device gives its own times or qualities."""
 
 
 Ability = Literal["read", "stream", "write", "acknowledge", "call", "browse", "guesses"]
-"""What a driver may be able to do, by the name of the method."""
+"""What a driver may be able to do, by the name of the method. `guesses` stands beside its contract: see
+`gateway.plugin.guessing`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +41,6 @@ class Found:
     description: str = ""
     path: str = field(default="", compare=False)
     """Where `browse` found it, in steps of the device's own names with "/" between them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """One of the things that an address of a device may mean."""
-
-    options: Mapping[str, str | int]
-    """As the config writes a tag that means it, such as {"address": "hr:0", "type": "float32", "order": "CDAB"}."""
-
-    value: Exact | float
 
 
 class Driver(Generic[D, T]):
@@ -195,11 +186,6 @@ class Driver(Generic[D, T]):
         raise NotImplementedError
         yield  # an async generator
 
-    async def guesses(self, device: Device, address: str, count: int) -> Sequence[Guess]:
-        """What `count` places of the device from `address` on may mean, for a protocol that does not tell; the most usual
-        first. Raises DeviceError."""
-        raise NotImplementedError
-
     async def close(self) -> None:
         """Close the line. Must not raise for a line that is already dead."""
 
@@ -229,7 +215,7 @@ def subscribes(driver_type: type[Driver[Any, Any]], config: DeviceConfig) -> boo
 
 def _differs(cls: type[Driver[Any, Any]], base: type, name: str) -> bool:
     """Whether a class has another method of this name than one of its bases; a base that is no driver gives it all it has."""
-    return not issubclass(base, Driver) or getattr(cls, name) is not getattr(base, name)
+    return not issubclass(base, Driver) or getattr(cls, name, None) is not getattr(base, name, None)
 
 
 def option_types(cls: type[Any]) -> tuple[type[Any], ...]:

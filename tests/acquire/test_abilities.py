@@ -12,7 +12,8 @@ from gateway.core.device_event import DeviceEvent
 from gateway.core.errors import GatewayError, LinkError, PluginError
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tags
-from gateway.plugin.driver import Found, Guess, subscribes
+from gateway.plugin.driver import Found, subscribes
+from gateway.plugin.guessing import Guess
 from tests.acquire.plant import FakeDriver, Rig, Subscribing, spec
 
 

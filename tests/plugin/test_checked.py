@@ -13,7 +13,8 @@ from gateway.core.quality import BAD, UNCERTAIN
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.plugin import checked
-from gateway.plugin.driver import Found, Guess
+from gateway.plugin.driver import Found
+from gateway.plugin.guessing import Guess
 
 NOW = 1_800_000_000_000_000_000
 TAGS = Tags("plc", [Tag(number, "plc", f"t{number}") for number in (7, 8, 9)])

@@ -137,9 +137,14 @@ def test_sinks_and_drivers_are_told_apart(directory):
 
 
 def test_nothing_is_imported_until_it_is_asked_for(directory):
-    drop(directory, "loud.py", "raise RuntimeError('imported')")
+    mark = directory / "imported"
+    drop(directory, "loud.py", f"from pathlib import Path\nPath({str(mark)!r}).touch()\n{textwrap.dedent(GOOD)}")
     drop(directory, "good.py", GOOD)
-    Plugins([directory]).driver("good")
+    plugins = Plugins([directory])
+    plugins.driver("good")
+    assert not mark.exists()
+    plugins.driver("loud")
+    assert mark.exists()
 
 
 def test_shipped_drivers_load_without_their_heavy_libraries():

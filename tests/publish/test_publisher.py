@@ -373,10 +373,16 @@ async def test_a_change_while_records_are_being_fetched_is_told_before_them(monk
         assert far.sink.story == ["device coater-1", "device coater-1", "record 1"]
 
 
-async def test_a_change_without_a_connection_is_asked_for_by_the_next_one() -> None:
+async def test_a_change_without_a_connection_is_asked_for_by_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
     far, log = Far(), MemoryLog()
-    subject = build(far, log)
-    subject.device_changed(COATER, False, "no answer")
+    far.refuse_connections = LinkError("closed for the night")
+    async with publishing(far, log) as subject:
+        await eventually(lambda: subject.health.state == "down")
+        subject.device_changed(COATER, False, "no answer")
+        monkeypatch.setitem(STATES, "coater-1", (False, "unplugged since"))
+        far.refuse_connections = None
+        await eventually(lambda: far.sink.told)
+        assert far.sink.told == [("coater-1", False, "unplugged since")]
 
 
 async def test_a_sink_that_breaks_on_a_device_breaks_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gateway.plugin import Device, DeviceConfig, Driver, Found, LinkError, Readings, Tag, TagConfig, Tags, Values
-from gateway.plugin.driver import Guess
+from gateway.plugin.guessing import Guess
 
 
 class Calm:
