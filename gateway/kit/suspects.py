@@ -35,7 +35,8 @@ class Suspects(Generic[K]):
         self._parked: dict[K, str] = {}
         self._dead = True
         """Whether all that was seen fits a device that is not there: then the groups mean nothing."""
-        self._trial_at = 0.0
+        self.trial_at = 0.0
+        """When what is left out is asked for again, at the next call of `portions`."""
         self._whole_at: float | None = None
         """When the groups are asked for at once again; None while it is not known what is to blame."""
         self._pause = _WHOLE_AGAIN
@@ -58,7 +59,7 @@ class Suspects(Generic[K]):
         apart = self._parked.keys() | {key for group in self._groups for key in group}
         groups = [tuple(key for key in group if key in known) for group in self._groups]
         portions = [part for part in (tuple(key for key in wanted if key not in apart), *groups) if part]
-        return portions + [(key,) for key in self._parked if key in known and now >= self._trial_at]
+        return portions + [(key,) for key in self._parked if key in known and now >= self.trial_at]
 
     def answered(self, portion: tuple[K, ...]) -> None:
         """The connection goes on after this was asked for."""
@@ -115,7 +116,7 @@ class Suspects(Generic[K]):
     def _park(self, key: K, why: str, now: float) -> None:
         self._parked.pop(key, None)
         self._parked[key] = why
-        self._trial_at = now + TRIAL
+        self.trial_at = now + TRIAL
 
 
 def _halves(group: tuple[K, ...]) -> list[tuple[K, ...]]:

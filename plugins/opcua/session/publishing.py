@@ -38,6 +38,8 @@ class Publishing:
         """Requests to be kept under way."""
         self._send = send
         self._under_way: dict[asyncio.Future[Any], Acknowledgements] = {}
+        self._doubted: set[asyncio.Future[Any]] = set()
+        """Those under way that may never be answered."""
         self._answers: asyncio.Queue[PublishAnswer] = asyncio.Queue()
         self._acknowledgements: Acknowledgements = []
         self._sent: deque[float] = deque(maxlen=MOST_A_SECOND)
@@ -58,11 +60,16 @@ class Publishing:
         """What the server may not have heard yet."""
         return [each for sent in self._under_way.values() for each in sent] + self._acknowledgements
 
+    def doubt(self) -> None:
+        """Those under way may never be answered, as where a server has lost them: it gets as many others, for it can say
+        nothing without one."""
+        self._doubted = {*self._under_way}
+
     def fill(self) -> None:
         """Send requests until as many as wished are under way."""
         now = asyncio.get_running_loop().time()
         window = 1 if self._large else self.window
-        while len(self._under_way) < window and now >= self.rests_until:
+        while len(self._under_way) - len(self._doubted) < window and now >= self.rests_until:
             if len(self._sent) == MOST_A_SECOND and now - self._sent[0] < 1.0:
                 self.rests_until = self._sent[0] + 1.0
                 return
@@ -75,12 +82,16 @@ class Publishing:
 
     def _arrived(self, sent: float, outcome: asyncio.Future[Any]) -> None:
         acknowledgements = self._under_way.pop(outcome)
+        doubted = outcome in self._doubted
+        self._doubted.discard(outcome)
         if outcome.cancelled():
             return
         if outcome.exception() is None:
             self._large = len(outcome.result()) > LARGE
         else:
             self._acknowledgements = acknowledgements + self._acknowledgements
+            if doubted:  # there were too many; what is wrong beside that is said of the others too
+                return
         self._answers.put_nowait(PublishAnswer(sent, outcome))
 
     @property

@@ -55,6 +55,10 @@ class Suspicion:
         """Names of the tags that are left out of any operation."""
         return {name for suspects in self._of.values() for name in suspects.parked}
 
+    def trial_at(self, name: str) -> float:
+        """Loop time from which a tag that is left out is tried again; infinite for one that is not."""
+        return min((each.trial_at for each in self._of.values() if name in each.parked), default=float("inf"))
+
     @property
     def tells_nothing(self) -> bool:
         """Whether the server is not to be asked about its nodes now."""

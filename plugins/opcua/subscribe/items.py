@@ -57,8 +57,10 @@ class Items:
         """Rows that it has accepted after all: what they are was not told."""
         self._retry_after = FIRST_RETRY
         self._tried_at = float("-inf")
+        self._all_at = float("inf")
+        """Loop time at which all refused ones are to be tried again."""
         self.retry_at = float("inf")
-        """Loop time at which the refused ones are to be tried again."""
+        """The same, or before that the time for those that are left out since the connection would end over them."""
 
     def node(self, row: int) -> ua.NodeId | None:
         """The node of a row's tag; None when the server has no such namespace."""
@@ -148,13 +150,22 @@ class Items:
         """Set refused rows aside until their next try. Those whose reason is new, as bad rows."""
         fresh = {row: code for row, code in refused.items() if self.refused.get(row) != code}
         self.refused |= refused
-        if self.refused:
-            self.retry_at = asyncio.get_running_loop().time() + self._retry_after
+        now = asyncio.get_running_loop().time()
+        if not self.refused:
+            self._all_at, self._retry_after = float("inf"), FIRST_RETRY
+        elif fresh or now >= self._all_at:
+            self._all_at = now + self._retry_after
             self._retry_after = min(2 * self._retry_after, LAST_RETRY, max(SOON, SOON * len(self.refused) / FEW))
-        else:
-            self.retry_at, self._retry_after = float("inf"), FIRST_RETRY
+        # at their own time: asked for a moment before it, they would wait for the next turn of all
+        trials = [self._session.suspicion.trial_at(self._device.tags[row].name) for row in self._left_out()]
+        self.retry_at = min([self._all_at, *(trial for trial in trials if trial > now)])
         self._say_refused(fresh)
         return self._bad_rows(fresh) if fresh else None
+
+    def _left_out(self) -> list[int]:
+        """Refused rows that are not asked for, since the connection would end over them."""
+        names = self._session.suspicion.parked
+        return [row for row in self.refused if self._device.tags[row].name in names] if names else []
 
     def _say_refused(self, refused: Mapping[int, int]) -> None:
         """One line for each reason, with the first tags that it concerns."""
@@ -211,7 +222,8 @@ class Items:
     async def _worth_a_try(self) -> list[int]:
         """The rows to be asked for again; those whose values could not be decoded, if they can when they are read alone."""
         rows = []
-        for row, code in self.refused.items():
+        for row in self.refused if self._tried_at >= self._all_at else self._left_out():
+            code = self.refused[row]
             tags = Tags(self._device.name, [self._device.tags[row]])
             undecodable = code == quality.BAD_DECODING
             if not undecodable or (await ReadPlan(self._session, self._device, tags).read()).quality[0] != code:
@@ -222,7 +234,8 @@ class Items:
         """What is refused is asked for now, unless that was done just before."""
         if self.refused:
             now = asyncio.get_running_loop().time()
-            self.retry_at = min(self.retry_at, max(now, self._tried_at + FIRST_RETRY))
+            self._all_at = min(self._all_at, max(now, self._tried_at + FIRST_RETRY))
+            self.retry_at = min(self.retry_at, self._all_at)
 
     async def retry(self) -> Readings | None:
         """Ask once more for what was refused; the rest of the tags is not touched. What became bad rows."""

@@ -64,6 +64,7 @@ class Silence:
             self.hopeless = True
             self.steps["sessions_given_up"] += 1
             raise LinkError(f"{told}, though it answers and made another subscription: taking a new session")
+        self._session.publishing.doubt()
         try:
             async with asyncio.timeout(max(LEAST_PAUSE, subscription.silence / SILENT_KEEP_ALIVES)):
                 await read(self._session, [(STATE, ua.AttributeIds.Value)])

@@ -43,6 +43,8 @@ class FakeSession:
         """Of subscriptions."""
         self.kept: dict[int, ua.PublishResponse | Exception] = {}
         """Messages that can be asked for again."""
+        self.loses = 0
+        """Publish requests that are never answered, before any other."""
         self.publishing = Publishing(self._publish)
         self.suspicion = Suspicion()
         self.limits = {"read": 1000, "browse": 100, "translate": 1000, "subscribe": 1000}
@@ -104,6 +106,9 @@ class FakeSession:
 
     async def _publish(self, acknowledgements):
         self.acknowledged += [each.SequenceNumber for each in acknowledgements]
+        if self.loses:
+            self.loses -= 1
+            await asyncio.Event().wait()
         answer = await self._answers.get()
         if isinstance(answer, Exception):
             raise answer

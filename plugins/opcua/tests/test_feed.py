@@ -10,8 +10,9 @@ from structlog.testing import capture_logs
 
 from gateway.plugin import LinkError
 from plugins.opcua.config import OpcUaConfig
+from plugins.opcua.session.publishing import Publishing
 from plugins.opcua.session.session import Session
-from plugins.opcua.subscribe import report, subscriptions
+from plugins.opcua.subscribe import items, report, subscriptions
 from plugins.opcua.subscribe.feed import Feed
 from plugins.opcua.subscribe.subscription import keep_alive_count
 
@@ -178,6 +179,21 @@ async def until_lost(feed: Feed) -> str:
 SILENT = {"scan": "20ms", "stale_after": "40ms"}
 
 
+@pytest.mark.parametrize("due", [False, True])
+async def test_a_tag_that_is_left_out_is_asked_for_at_its_own_time_and_only_once_at_it(session, monkeypatch, due):
+    monkeypatch.setattr(items, "FIRST_RETRY", 100.0)
+    suspects = session.suspicion.of("subscribe every 9 s")
+    suspects.ended(("B",), "silence", asyncio.get_running_loop().time(), alive=True, silent=True)
+    if due:  # it is not asked for all the same, as where its namespace is missing
+        suspects.trial_at -= 60.0
+        session.node_id = lambda address: None
+    device = make_device("opc.tcp://plc", ["A", "B"], scan="9s")
+    feed = Feed(session, device, lambda: None, structlog.get_logger())
+    before = asyncio.get_running_loop().time()
+    await feed.start()
+    assert (feed._items.retry_at >= before + 100.0) if due else (feed._items.retry_at == suspects.trial_at)
+
+
 async def test_silence_of_a_server_that_answers_is_broken_by_another_subscription_and_then_by_a_new_session(session):
     feed, _ = await started(session, **SILENT)
     assert "3 keep-alives" in await until_lost(feed)
@@ -195,6 +211,39 @@ async def test_a_message_that_did_not_come_is_asked_for_before_anything_else_is_
         found += await take(feed, 1)
     assert found == [1.0]
     assert feed.steps == {"republished": 1}
+
+
+async def test_a_server_that_has_lost_publish_requests_gets_others_at_the_first_sign_of_it(session):
+    session.kept = {1: notification(1, 1.0)}
+    session.loses = 3
+    session.say(notification(2, 2.0))
+    feed, _ = await started(session, **SILENT)
+    found = []
+    while 2.0 not in found:
+        found += await take(feed, 1)
+    assert found[0] == 1.0
+    assert feed.steps == {"republished": 1}
+
+
+async def test_a_server_may_refuse_the_requests_that_others_were_sent_in_place_of():
+    sent: list[asyncio.Future[bytes]] = []
+
+    async def send(acknowledgements):
+        sent.append(asyncio.get_running_loop().create_future())
+        return await sent[-1]
+
+    publishing = Publishing(send)
+    publishing.window = 1
+    publishing.fill()
+    publishing.doubt()
+    publishing.fill()
+    publishing.fill()
+    await asyncio.sleep(0)
+    assert len(sent) == 2
+    sent[0].set_exception(uaerrors.BadTooManyPublishRequests())
+    sent[1].set_result(b"said")
+    assert (await publishing.next()).outcome.result() == b"said"
+    assert not publishing.answered
 
 
 async def test_a_server_that_does_not_answer_either_is_a_lost_link_whose_session_goes_on(session):
