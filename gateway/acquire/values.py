@@ -81,7 +81,7 @@ def _column(values: Sequence[Any], exact: dict[int, Exact]) -> NDArray[np.float6
             column[row] = value
         elif value is None:
             column[row] = math.nan
-        elif isinstance(value, int | str | bytes | list):
+        elif isinstance(value, int | str | bytes | list | dict):
             column[row] = math.nan
             exact[row] = value
         else:

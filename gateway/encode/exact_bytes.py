@@ -34,7 +34,7 @@ def encode(values: Mapping[int, Exact]) -> bytes:
 
 
 def size_of_plain(values: Mapping[int, Exact]) -> int | None:
-    """About how many bytes they take; None if one of them is of a kind that comes back otherwise, or is an array."""
+    """About how many bytes they take; None if one of them is of a kind that comes back otherwise, or has parts."""
     size = 0
     for value in values.values():
         kind = type(value)
@@ -76,6 +76,11 @@ def _put(parts: list[bytes], value: Any, depth: int) -> None:
         parts.append(b"l" + _LENGTH.pack(len(value)))
         for item in value:
             _put(parts, item, depth - 1)
+    elif isinstance(value, dict) and depth:
+        parts.append(b"m" + _LENGTH.pack(len(value)))
+        for name, part in value.items():
+            _put_bytes(parts, b"", str(name).encode("utf-8", "surrogatepass"))
+            _put(parts, part, depth - 1)
     else:
         _put_bytes(parts, b"s", str(value).encode("utf-8", "surrogatepass"))
 
@@ -98,9 +103,23 @@ def _get(data: bytes, at: int, depth: int) -> tuple[Any, int]:
             item, at = _get(data, at, depth - 1)
             items.append(item)
         return items, at
+    if letter == b"m" and depth:
+        members = {}
+        for _ in range(length):
+            name, at = _name(data, at)
+            members[name], at = _get(data, at, depth - 1)
+        return members, at
     if letter not in (b"i", b"b", b"s") or at + length > len(data):
         raise ValueError(f"no exact value at byte {at}")
     return _leaf(letter, data[at : at + length]), at + length
+
+
+def _name(data: bytes, at: int) -> tuple[str, int]:
+    (length,) = _LENGTH.unpack_from(data, at)
+    at += _LENGTH.size
+    if at + length > len(data):
+        raise ValueError(f"no name of a member at byte {at}")
+    return data[at : at + length].decode("utf-8", "surrogatepass"), at + length
 
 
 def _leaf(letter: bytes, data: bytes) -> int | str | bytes:

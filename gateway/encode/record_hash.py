@@ -217,7 +217,8 @@ def _words(quality: int) -> bytes:
 def _with_exact(
     numbers: NDArray[np.floating[Any]], exact: Mapping[int, Any], quality: NDArray[np.uint32]
 ) -> tuple[NDArray[np.floating[Any]], bytes]:
-    """The numbers with those that are no float64, arrays laid flat and infinity for each text; and the texts' hashes."""
+    """The numbers with those that are no float64, arrays and structures laid flat, infinity for each text; and the hashes of
+    the texts."""
     seen: list[Any] = []
     for row, number in enumerate(numbers.tolist()):
         seen.extend(_leaves(exact[row]) if row in exact and quality[row] < BAD else [number])
@@ -237,6 +238,10 @@ def _leaves(value: Any) -> Iterator[float | str]:
     elif isinstance(value, list | tuple):
         for each in value:
             yield from _leaves(each)
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield str(name)
+            yield from _leaves(part)
     elif value is None:
         yield math.nan
     elif isinstance(value, int | float):

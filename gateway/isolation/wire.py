@@ -111,7 +111,7 @@ def values_body(values: Values, count: int) -> list[bytes]:
 
 
 def _put(column: NDArray[np.float64], exact: dict[int, Any], row: int, value: Any) -> None:
-    if isinstance(value, int | str | bytes | list):
+    if isinstance(value, int | str | bytes | list | dict):
         if checked.exact_value(value)[0] is not None:
             exact[row] = _packed(value)
         return

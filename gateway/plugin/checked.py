@@ -7,6 +7,7 @@ counted against the plugin.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -280,7 +281,7 @@ def _size(value: Any, room: int, depth: int) -> int | None:
     if not isinstance(value, list | tuple | dict) or not depth or len(value) > room:
         return None
     used = 8
-    for part in value.values() if isinstance(value, dict) else value:
+    for part in chain(value, value.values()) if isinstance(value, dict) else value:
         size = _size(part, room - used, depth - 1)
         if size is None or used + size > room:
             return None

@@ -85,12 +85,13 @@ async def test_values_of_every_kind_come_through(line: Line) -> None:
     read = line.driver.read
     assert np.array_equal(np.asarray(await read(line.tags("array", "one", "two"))), [0.0, 1.0, 2.0])
     assert np.array_equal(np.asarray(await read(line.tags("ints", "one"))), [0, 1])
-    names = ("mixed", "one", "two", "array", "ints", "block", "bug", "waits")
+    names = ("mixed", "one", "two", "array", "ints", "block", "bug", "waits", "reads_back")
     tags = line.tags(*names)
     got = as_readings(line.device, tags, await read(tags), 7)
-    assert dict(got.exact) == {0: 2**60, 1: "text \N{REPLACEMENT CHARACTER}", 2: b"\x00\xff", 3: [1, [b"x", None]]}
-    assert got.value.tolist()[5:] == [1.0, 1.5, 2.5] and np.isnan(got.value[4])
-    assert [code >> 30 for code in got.quality.tolist()] == [0, 1, 0, 0, 2, 0, 0, 0]
+    parts = {3: [1, [b"x", None]], 8: {"a": [1]}}
+    assert dict(got.exact) == {0: 2**60, 1: "text \N{REPLACEMENT CHARACTER}", 2: b"\x00\xff", **parts}
+    assert got.value.tolist()[5:8] == [1.0, 1.5, 2.5] and np.isnan(got.value[4])
+    assert [code >> 30 for code in got.quality.tolist()] == [0, 1, 0, 0, 2, 0, 0, 0, 0]
     for _ in range(2):  # the same tags again, and all of the device's
         assert await read(line.device.tags) == pytest.approx(np.arange(len(NAMES)))
 

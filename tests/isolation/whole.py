@@ -81,9 +81,17 @@ class Whole(Driver[WholeDevice, TagConfig]):
             case "ints":
                 return np.arange(len(tags), dtype=np.int32)
             case "mixed":
-                return [2**60, "text \ud800", b"\x00\xff", [1, [b"x", None]], None, True, 1.5, np.float32(2.5)][
-                    : len(tags)
-                ]  # type: ignore[list-item]
+                return [
+                    2**60,
+                    "text \ud800",
+                    b"\x00\xff",
+                    [1, [b"x", None]],
+                    None,
+                    True,
+                    1.5,
+                    np.float32(2.5),
+                    {"a": [1]},
+                ][: len(tags)]  # type: ignore[list-item]
             case "block":
                 return self._block(tags)
             case "secret":

@@ -18,7 +18,14 @@ device = Device("press-1", "fake", Tags("press-1", [Tag(i, "press-1", f"tag{i}")
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 exacts = st.dictionaries(
     st.integers(0, 2**32 - 1),
-    st.integers() | st.text() | st.binary() | st.recursive(st.lists(leaves), st.lists, max_leaves=8),
+    st.integers()
+    | st.text()
+    | st.binary()
+    | st.recursive(
+        st.lists(leaves) | st.dictionaries(st.text(), leaves),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=8,
+    ),
 )
 
 

@@ -83,7 +83,10 @@ def records(draw: st.DrawFn) -> tuple[Record, Device]:
             value[row] = draw(st.integers(-(2**31), 2**31) | st.just(-0.0))
         elif kinds[n] in ("string", "bytes", ""):
             arrays = st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=2), max_size=3)
-            exact[row] = draw({"string": st.text(max_size=5), "bytes": st.binary(max_size=5), "": arrays}[kinds[n]])
+            structures = st.dictionaries(st.text(max_size=2), arrays | st.text(max_size=2) | st.integers(), max_size=3)
+            exact[row] = draw(
+                {"string": st.text(max_size=5), "bytes": st.binary(max_size=5), "": arrays | structures}[kinds[n]]
+            )
             value[row] = np.nan
     quality = np.array([draw(st.sampled_from([0, 0, 0, 0x8031_0000, 0x408F_0020, 64, 4096])) for _ in rows], np.uint32)
     times = np.array([T0 + draw(st.sampled_from([0, 0, -1_500_001, 7])) for _ in rows], np.int64)

@@ -93,7 +93,16 @@ def test_a_time_that_is_none_costs_its_row_its_certainty(none: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "huge", ["x" * 2_000_000, b"x" * 2_000_000, 1 << 2000, [[1.0] * 200_000] * 2, [[[[]]]] * 10**6]
+    "huge",
+    [
+        "x" * 2_000_000,
+        b"x" * 2_000_000,
+        1 << 2000,
+        [[1.0] * 200_000] * 2,
+        [[[[]]]] * 10**6,
+        {"x" * 2_000_000: 1},
+        {"x": b"x" * 2_000_000},
+    ],
 )
 def test_a_value_that_is_too_large_is_bad_alone(huge: Any) -> None:
     found = checked.readings(block(exact={0: "good", 1: huge}), DEVICE, NOW)
