@@ -28,7 +28,7 @@ class SinkCounts:
     _pending: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
     """Boot times, and readings that waited then; of the present connection."""
 
-    def new_connection(self) -> None:
+    def new_session(self) -> None:
         """What was measured on the one before counts no more."""
         self._pending.clear()
 

@@ -24,14 +24,12 @@ class InFlight:
         self._progress_seen = 0
         self._quiet = 0
 
-    @property
-    def on_their_way(self) -> int:
-        """Records that the far side has not answered."""
+    def __len__(self) -> int:
         return len(self._open)
 
     @property
-    def under_way(self) -> list[Record]:
-        """The same, in the order of their handing over."""
+    def records(self) -> list[Record]:
+        """Those that the far side has not answered, in the order of their handing over."""
         return list(self._open)
 
     @property

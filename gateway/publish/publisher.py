@@ -17,9 +17,8 @@ from gateway.outbox import Outbox
 from gateway.plugin.sink import Sink
 from gateway.publish.counts import SinkCounts
 from gateway.publish.host import SinkSurroundings
-from gateway.publish.quarantine import Poison
+from gateway.publish.quarantine import Quarantine
 from gateway.publish.sink_session import SinkSession
-from gateway.publish.suspects import Suspects
 from gateway.status import SinkStatus
 from gateway.supervise import Backoff, Foreign, Health, keep_running
 
@@ -51,10 +50,9 @@ class Publisher:
         self._sink_type = sink_type
         self._reader = outbox.reader(config.name, config.order, config.backfill)
         self._around = replace(around, trouble=lambda: _trouble(outbox), memory={})
-        self._tally = SinkCounts()
-        self._suspects = Suspects()
-        self._poison = Poison()
-        self._connection: SinkSession | None = None
+        self._counts = SinkCounts()
+        self._quarantine = Quarantine()
+        self._session: SinkSession | None = None
         self._missed: dict[str, tuple[Device, bool, str]] = {}
         """The latest of each device while there was no connection, by its name."""
         self._foreign = Foreign(structlog.get_logger().bind(sink=config.name))
@@ -64,8 +62,10 @@ class Publisher:
 
     async def run(self) -> None:
         """Publish until cancelled; then wait shortly for the acknowledgement of what is on its way."""
-        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, hurry=lambda: self._poison.in_a_hurry, most=self._longest_pause)
-        await keep_running(self._session, self.health, backoff)
+        backoff = Backoff(
+            FIRST_PAUSE, LONGEST_PAUSE, hurry=lambda: self._quarantine.in_a_hurry, most=self._longest_pause
+        )
+        await keep_running(self._hold_session, self.health, backoff)
 
     def _longest_pause(self) -> float:
         return LISTENED_FOR if self._unreachable else LONGEST_PAUSE
@@ -73,28 +73,27 @@ class Publisher:
     def device_changed(self, device: Device, online: bool, reason: str) -> None:
         """A device came, went, or has a new description. The next connection asks by itself for those that are there then,
         and is told of those that are not."""
-        if self._connection is not None:
-            self._connection.device_changed(device, online, reason)
+        if self._session is not None:
+            self._session.device_changed(device, online, reason)
         else:
             self._missed[device.name] = (device, online, reason)
 
-    async def _session(self) -> None:
+    async def _hold_session(self) -> None:
         self._foreign.check()
         if why := self._barred():
             raise RefusedError(why)
-        connection = SinkSession(
+        session = SinkSession(
             self._sink_type,
             self.config,
             self._around,
             self._reader,
-            self._tally,
-            self._suspects,
-            self._poison,
+            self._counts,
+            self._quarantine,
             self._foreign,
         )
         self._unreachable = False
         try:
-            await connection.connect()
+            await session.connect()
         except (UnreachableError, OSError):
             self._unreachable = True
             raise
@@ -102,25 +101,25 @@ class Publisher:
             self._unreachable = self._worked and not isinstance(error, RefusedError)
             raise
         self._worked = True
-        self._connection = connection
+        self._session = session
         try:
-            self.health.up(str(connection.promise.get("weaker", "")))
-            self._tell_missed(connection)
-            await connection.run()
+            self.health.up(str(session.promise.get("weaker", "")))
+            self._tell_missed(session)
+            await session.run()
         finally:
-            self._connection = None
-            await connection.close()
+            self._session = None
+            await session.close()
             self._reader.rewind()
 
-    def _tell_missed(self, connection: SinkSession) -> None:
+    def _tell_missed(self, session: SinkSession) -> None:
         missed, self._missed = self._missed, {}
         for name in missed.keys() - {device.name for device in self._around.devices()}:
-            connection.device_changed(*missed[name])
+            session.device_changed(*missed[name])
 
     def status(self) -> SinkStatus:
         """The sink's state, promise, counts since the start, and what the outbox holds for it."""
-        connection = self._connection
-        window = connection.window if connection else None
+        session = self._session
+        in_flight = session.in_flight if session else None
         return SinkStatus(
             name=self.config.name,
             plugin=self.config.plugin,
@@ -128,19 +127,19 @@ class Publisher:
             reason=self.health.reason,
             since_s=round(self.health.age, 1),
             next_attempt_s=_rounded(self.health.next_attempt),
-            promise=dict(connection.promise) if connection else {},
-            window=window.size if window else self.config.window,
-            open=window.on_their_way if window else 0,
-            oldest_open_s=self._seconds_since(window.oldest_ns if window else None),
-            last_acknowledged_s=self._seconds_since(self._tally.acknowledged_ns),
-            acknowledged_records=self._tally.records,
-            acknowledged_readings=self._tally.readings,
+            promise=dict(session.promise) if session else {},
+            window=in_flight.size if in_flight is not None else self.config.window,
+            open=len(in_flight) if in_flight is not None else 0,
+            oldest_open_s=self._seconds_since(in_flight.oldest_ns if in_flight is not None else None),
+            last_acknowledged_s=self._seconds_since(self._counts.acknowledged_ns),
+            acknowledged_records=self._counts.records,
+            acknowledged_readings=self._counts.readings,
             waiting_after_refusal=self._reader.waiting_after_refusal,
             barred=self._reader.barred,
-            refused_for_now=self._tally.refused,
-            refused_for_good=self._tally.dead,
-            last_refusal=self._tally.refusal,
-            drained_in_s=self._tally.drained_in() if connection else None,
+            refused_for_now=self._counts.refused,
+            refused_for_good=self._counts.dead,
+            last_refusal=self._counts.refusal,
+            drained_in_s=self._counts.drained_in() if session else None,
             outbox=self._reader.status(),
         )
 

@@ -1,4 +1,7 @@
-"""Records at which the far side ends the connection must not hold up all the others for ever.
+"""A record over which the sessions of a sink end must not hold up all the others for ever: it is found, and set aside.
+
+Where the plugin breaks on it by a bug, it is one of those that were handed over in that moment: as many go one at a time
+then, until the one is alone. Where the far side ends the connection, nobody says over which record.
 
 MQTT 3.1.1 has no other answer to a message that is too large or not allowed, and some brokers give none with MQTT 5. The end
 of a connection does not tell over which record it came, and each connection begins with other records. So after some ends
@@ -15,8 +18,8 @@ ENDS = 3
 """Connections in a row that must end with the same record, or others of the same device, unanswered before records go one
 at a time. Answers to those before it may be lost with a connection, so it need not be the oldest of all."""
 TRIALS = 3
-"""How often the connection must end over what was alone on its way, each time after another record was taken by itself on
-the same connection: so that no bad link makes a good record look bad."""
+"""How often the plugin must break on what it was given alone; or the connection end over what was alone on its way, each
+time after another record was taken by itself on the same connection: so that no bad link makes a good record look bad."""
 AT_MOST = 20
 """Records in doubt; with more it is the link that is bad."""
 SEARCHED = 20
@@ -25,6 +28,9 @@ QUICK = 20
 """Connections that may follow each other quickly in a search; if it takes more, it is the link that is bad."""
 KEPT_APART_NS = 600_000_000_000
 """How long records like a convicted one (same device, as many readings or more) are not tried, if none such was taken."""
+
+BREAKS = "the sink plugin breaks on this record; its traceback stands further up in the log"
+ENDS_OVER = "the far side ends the connection over records of"
 
 
 @dataclass(slots=True)
@@ -37,10 +43,53 @@ class _Doubt:
     strikes: int = 0
 
 
-class Poison:
-    """Remembers, from one connection to the next, over which records they ended."""
+class _Breaks:
+    """On which records the plugin has broken."""
 
     def __init__(self) -> None:
+        self._held: Sequence[Record] = ()
+        """What it was given, and did not survive yet."""
+        self._times: dict[str, int] = {}
+        """How often it broke on a record alone."""
+        self.alone = 0
+        """How many records go one at a time, so that the next break tells on which it was."""
+
+    def new_session(self) -> None:
+        """What is still held was not survived."""
+        if len(self._held) == 1:
+            (record,) = self._held
+            self._times[record.id] = self._times.get(record.id, 0) + 1
+        self.alone = max(self.alone, len(self._held))
+        self._held = ()
+
+    def handing_over(self, records: Sequence[Record]) -> None:
+        """The plugin is about to get these."""
+        self._held = records
+
+    def survived(self) -> None:
+        """It did not break."""
+        if self.alone:
+            self.alone = max(0, self.alone - len(self._held))
+            for record in self._held:
+                self._times.pop(record.id, None)
+        self._held = ()
+
+    def condemned(self, records: Sequence[Record]) -> list[Record]:
+        """Those of the records that are set aside."""
+        found = [record for record in records if self._times.get(record.id, 0) >= TRIALS] if self._times else []
+        for record in found:
+            del self._times[record.id]
+            self.alone = max(0, self.alone - 1)
+        return found
+
+
+class Quarantine:
+    """Remembers, from one session of a sink to the next, over which records they ended, and says what may go now."""
+
+    def __init__(self) -> None:
+        self._breaks = _Breaks()
+        self._put_by: list[Record] = []
+        """Records in doubt, taken from the outbox and not handed over yet."""
         self._common: frozenset[str] = frozenset()
         """What was unanswered at the last end, and at those before it that are counted: ids, and what they are about."""
         self._ends = 0
@@ -62,8 +111,32 @@ class Poison:
 
     @property
     def careful(self) -> bool:
-        """Whether records must go one at a time."""
-        return self._alone > 0
+        """Whether records must go one at a time, each after the answer to the one before."""
+        return self._alone > 0 or bool(self._put_by)
+
+    @property
+    def holds(self) -> bool:
+        """Whether records wait here that were taken from the outbox."""
+        return bool(self._put_by)
+
+    def at_once(self, room: int) -> int:
+        """How many records may be handed over at once, if there is room for so many."""
+        return min(room, 1) if self._breaks.alone else room
+
+    def next_put_by(self) -> Record | None:
+        """One that was in doubt, now that another was taken."""
+        return self._put_by.pop(0) if self._put_by and self.proven else None
+
+    def may_go(self, records: Sequence[Record], at_most: int) -> Sequence[Record]:
+        """What is to go of what the outbox has given, one record or none: one in doubt is put by (up to `at_most`) until
+        another was taken, or there is no other."""
+        if not records and self._put_by:
+            least = next((n for n, record in enumerate(self._put_by) if record.id not in self._trials), 0)
+            return [self._put_by.pop(least)]
+        if records and not self.proven and self.doubts(records[0]) and len(self._put_by) < at_most:
+            self._put_by += records
+            return []
+        return records
 
     @property
     def suspect(self) -> str:
@@ -73,25 +146,31 @@ class Poison:
 
     def doubts(self, record: Record) -> bool:
         """Whether it should go only after another one has been taken."""
-        return self.doubts_itself(record) or len(self._against(record).ids) > 1
-
-    def doubts_itself(self, record: Record) -> bool:
-        """Whether a connection has ended over this very record."""
-        return record.id in self._trials
+        return record.id in self._trials or len(self._against(record).ids) > 1
 
     def _against(self, record: Record) -> _Doubt:
         doubt = self._subjects.get(record.about)
         return doubt if doubt is not None and record.rows >= doubt.rows else _NONE
 
-    def new_connection(self) -> None:
-        """The next one begins."""
+    def new_session(self) -> None:
+        """The next one begins; what was put by is in the outbox again."""
+        self._breaks.new_session()
+        self._put_by.clear()
         self._hurried = self._hurried + 1 if self.in_a_hurry else max(0, self._hurried - 1)
         self.proven = self._fruitful = False
 
     @property
     def in_a_hurry(self) -> bool:
         """Whether the next connection should come soon: the last one brought records through, or is part of a search."""
-        return (self.careful or self._fruitful) and self._hurried < QUICK
+        return (self._alone > 0 or self._fruitful) and self._hurried < QUICK
+
+    def handing_over(self, records: Sequence[Record]) -> None:
+        """The plugin is about to get these."""
+        self._breaks.handing_over(records)
+
+    def survived(self) -> None:
+        """It did not break on them."""
+        self._breaks.survived()
 
     def fruitful(self) -> None:
         """The connection has carried something, be it no record, or is part of another search."""
@@ -115,7 +194,7 @@ class Poison:
         """The connection has ended with these unanswered, the oldest first."""
         if not under_way:
             return
-        searching = self.careful or bool(self._trials)
+        searching = self._alone > 0 or bool(self._trials)
         if searching and len(under_way) == 1:
             self._strike(under_way[0])
         elif not searching:
@@ -146,11 +225,16 @@ class Poison:
     def _was_there(self, record: Record) -> bool:
         return record.id in self._common
 
-    def hopeless(self, records: Sequence[Record], boot_ns: int) -> list[Record]:
-        """Those of the records that are to be set aside."""
-        if not (self._trials or self._subjects or self._convicted):
-            return []
-        return [record for record in records if self._guilty(record) or self._alike(record, boot_ns)]
+    def condemned(self, records: Sequence[Record], boot_ns: int) -> list[tuple[Record, str]]:
+        """Those of the records that are set aside now, and why."""
+        broken = self._breaks.condemned(records)
+        found = [(record, BREAKS) for record in broken]
+        if self._trials or self._subjects or self._convicted:
+            rest = [record for record in records if record not in broken]
+            for record in [each for each in rest if self._guilty(each) or self._alike(each, boot_ns)]:
+                self._set_aside(record, boot_ns)
+                found.append((record, f"{ENDS_OVER} {record.about}: too large, or not allowed?"))
+        return found
 
     def _guilty(self, record: Record) -> bool:
         return self._trials.get(record.id, 0) >= TRIALS or self._against(record).strikes >= TRIALS
@@ -159,8 +243,8 @@ class Poison:
         rows, until = self._convicted.get(record.about, (0, 0))
         return boot_ns < until and record.rows >= rows
 
-    def set_aside(self, record: Record, boot_ns: int) -> None:
-        """It was. Its like are too for some time, unless such a one was taken; all of the device, if a smaller one than
+    def _set_aside(self, record: Record, boot_ns: int) -> None:
+        """Its like are too for some time, unless such a one was taken; all of the device, if a smaller one than
         before is to blame."""
         guilty, name = self._guilty(record), record.about
         self._trials.pop(record.id, None)

@@ -17,8 +17,7 @@ from gateway.plugin.sink import Sink
 from gateway.publish.counts import SinkCounts
 from gateway.publish.host import Host, SinkSurroundings
 from gateway.publish.in_flight import InFlight
-from gateway.publish.quarantine import Poison
-from gateway.publish.suspects import Suspects
+from gateway.publish.quarantine import ENDS_OVER, Quarantine
 from gateway.supervise import Foreign, containing
 from gateway.supervise.foreign import Opening
 from gateway.supervise.keep_running import EXPECTED, told
@@ -44,23 +43,18 @@ class SinkSession:
         config: SinkConfig,
         around: SinkSurroundings,
         reader: Reader,
-        tally: SinkCounts,
-        suspects: Suspects,
-        poison: Poison,
+        counts: SinkCounts,
+        quarantine: Quarantine,
         foreign: Foreign,
     ) -> None:
         self._foreign = foreign
         self._config = config
         self._around = around
         self._reader = reader
-        self._tally = tally
-        self._suspects = suspects
-        self._suspects.new_connection()
-        self._tally.new_connection()
-        self._poison = poison
-        self._poison.new_connection()
-        self._put_by: list[Record] = []
-        """Records in doubt, taken from the reader and not handed over yet."""
+        self._counts = counts
+        self._counts.new_session()
+        self._quarantine = quarantine
+        self._quarantine.new_session()
         self._turn_of_history = False
         self._ended = False
         self._room = asyncio.Event()
@@ -71,7 +65,7 @@ class SinkSession:
         self._odd = ""
         """Why the sink cannot tell its promise."""
         self._sink = sink_type(config, Host(config.name, around, self))
-        self.window = InFlight(config.window)
+        self.in_flight = InFlight(config.window)
         self.log = structlog.get_logger().bind(sink=config.name)
 
     @property
@@ -89,7 +83,7 @@ class SinkSession:
     @property
     def busy(self) -> bool:
         """Whether anything is on its way, or waits in the outbox."""
-        return self.window.on_their_way > 0 or any(self._reader.pending.values())
+        return bool(self.in_flight) or any(self._reader.pending.values())
 
     async def connect(self) -> None:
         """Open it. Raises what the sink raises."""
@@ -106,7 +100,7 @@ class SinkSession:
     async def run(self) -> None:
         """Tell of every device, then move records until the connection ends, and raise why. At a stop, wait shortly for the
         last answers."""
-        self.window = InFlight(_size(self._sink.window))
+        self.in_flight = InFlight(_size(self._sink.window))
         self._room.set()
         for device in self._around.devices():
             self.device_changed(device, *self._around.device_state(device.name))
@@ -128,13 +122,12 @@ class SinkSession:
     def _suspect_records(self) -> None:
         """The link was lost: note what was on its way. Raises LinkError when that tells why."""
         if self._sink.own_fault:
-            self._poison.fruitful()
+            self._quarantine.fruitful()
             return
-        self._poison.link_lost(self.window.under_way)
-        if self.window.on_their_way and (suspect := self._poison.suspect):
+        self._quarantine.link_lost(self.in_flight.records)
+        if self.in_flight and (suspect := self._quarantine.suspect):
             raise LinkError(
-                f"the far side ends the connection over records of {suspect}: too large, or not allowed?"
-                f" They go alone, and are set aside once that is certain"
+                f"{ENDS_OVER} {suspect}: too large, or not allowed? They go alone, and are set aside once that is certain"
             )
 
     async def close(self) -> None:
@@ -158,21 +151,21 @@ class SinkSession:
         """Called by the sink, through its host."""
         if self._ended:
             return
-        known = self.window.acknowledged(records)
+        known = self.in_flight.acknowledged(records)
         self._reader.acknowledged(known)
-        self._poison.acknowledged(known)
-        self._tally.acknowledged(known, self._around.clock.boot_ns())
+        self._quarantine.acknowledged(known)
+        self._counts.acknowledged(known, self._around.clock.boot_ns())
         self._answered()
 
     def refused(self, record: Record, reason: str, final: bool) -> None:
         """Called by the sink, through its host."""
-        if self._ended or not self.window.refused(record):
+        if self._ended or not self.in_flight.refused(record):
             return
         if final:
             self._dead(record, reason)
         else:
-            self._tally.not_taken(reason, False)
-            self._poison.acknowledged([record])
+            self._counts.not_taken(reason, False)
+            self._quarantine.acknowledged([record])
             self._reader.refused(record, reason, False)
         self._answered()
 
@@ -183,12 +176,12 @@ class SinkSession:
     async def _forward(self) -> None:
         """Hand over what waits in the outbox, as far as the window has room."""
         while True:
-            if not self._put_by:
+            if not self._quarantine.holds:
                 await self._reader.wait()
             await self._room.wait()
-            if self._put_by or self._poison.careful:
+            if self._quarantine.careful:
                 await self._forward_carefully()
-            elif room := self._suspects.limit(self.window.room):
+            elif room := self._quarantine.at_once(self.in_flight.room):
                 self._hand_over(await self._reader.take(room))
             else:
                 self._room.clear()
@@ -196,27 +189,14 @@ class SinkSession:
     async def _forward_carefully(self) -> None:
         """Hand over one record, when none is on its way; one in doubt after another was taken, or when there is no other.
         Live data and history take turns, because what a connection ended over may be in either."""
-        if self.window.on_their_way:
+        if self.in_flight:
             self._room.clear()
-            return
-        if self._put_by and self._poison.proven:
-            self._hand_over([self._put_by.pop(0)])
-            return
-        self._turn_of_history = not self._turn_of_history
-        records = await self._reader.take(1, history_first=self._turn_of_history)
-        if not records and self._put_by:
-            records = [self._put_by.pop(self._least_doubted())]
-        elif records and self._must_wait(records[0]):
-            self._put_by += records
-            return
-        self._hand_over(records)
-
-    def _must_wait(self, record: Record) -> bool:
-        return not self._poison.proven and self._poison.doubts(record) and len(self._put_by) < self.window.size
-
-    def _least_doubted(self) -> int:
-        """The place of a record over which no connection has ended yet, if there is one."""
-        return next((n for n, record in enumerate(self._put_by) if not self._poison.doubts_itself(record)), 0)
+        elif record := self._quarantine.next_put_by():
+            self._hand_over([record])
+        else:
+            self._turn_of_history = not self._turn_of_history
+            records = await self._reader.take(1, history_first=self._turn_of_history)
+            self._hand_over(self._quarantine.may_go(records, self.in_flight.size))
 
     async def _tell(self) -> None:
         while True:
@@ -230,47 +210,37 @@ class SinkSession:
 
     def _hand_over(self, records: Sequence[Record]) -> None:
         self._tell_changes()
-        for record in self._suspects.hopeless(records):
-            records = [other for other in records if other is not record]
-            self._set_aside(record)
         boot_ns = self._around.clock.boot_ns()
-        for record in self._poison.hopeless(records, boot_ns):
+        for record, reason in self._quarantine.condemned(records, boot_ns):
             records = [other for other in records if other is not record]
-            self._poison.set_aside(record, boot_ns)
-            self._dead(
-                record, f"the far side ends the connection over records of {record.about}: too large, or not allowed?"
-            )
+            self._dead(record, reason)
         if not records:
             return
-        self.window.handed_over(records, boot_ns)
-        self._suspects.handing_over(records)
+        self.in_flight.handed_over(records, boot_ns)
+        self._quarantine.handing_over(records)
         try:
             self._sink.send(records)
         except EXPECTED:
-            self._suspects.survived()
+            self._quarantine.survived()
             raise
-        self._suspects.survived()
-
-    def _set_aside(self, record: Record) -> None:
-        self._suspects.set_aside(record)
-        self._dead(record, "the sink plugin breaks on this record; its traceback stands further up in the log")
+        self._quarantine.survived()
 
     def _dead(self, record: Record, reason: str) -> None:
-        self._tally.not_taken(reason, True)
+        self._counts.not_taken(reason, True)
         self._reader.refused(record, reason, True)
 
     async def _watch(self) -> None:
         """Raise LinkError when records are on their way and no answer comes."""
         while True:
             await asyncio.sleep(self._config.ack_timeout / 4)
-            if wrong := self.window.look(self._config.ack_timeout, self._sink.progress):
+            if wrong := self.in_flight.look(self._config.ack_timeout, self._sink.progress):
                 raise LinkError(wrong)
 
     async def _measure(self) -> None:
         """Note how much waits, for a forecast; not in the first moment, in which more goes than later."""
         while True:
             await asyncio.sleep(MEASURE)
-            self._tally.waiting(sum(self._reader.pending.values()), self._around.clock.boot_ns())
+            self._counts.waiting(sum(self._reader.pending.values()), self._around.clock.boot_ns())
 
     async def _flush(self, tasks: list[asyncio.Task[None]]) -> None:
         """Let the parts work on, until all is acknowledged, one of them ends, or the time is over."""

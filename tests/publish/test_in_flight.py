@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.publish.in_flight import OVERTAKEN, QUIET_LOOKS, InFlight
-from gateway.publish.suspects import TRIES, Suspects
 
 from .blocks import record
 
@@ -93,32 +92,6 @@ def test_every_record_is_always_in_exactly_one_place(steps: list[str]) -> None:
             assert window.acknowledged([out[-1]]) if step == "take" else window.refused(out[-1])
             out.pop()
             done += 1
-        assert window.on_their_way == len(out)
+        assert len(window) == len(out)
         assert window.room == size - len(out)
         assert made == len(out) + done
-
-
-def test_after_a_break_records_go_alone_until_the_suspects_are_through() -> None:
-    suspects = Suspects()
-    suspects.handing_over([A, B, C])
-    suspects.new_connection()
-    for suspect in (A, B, C):
-        assert suspects.limit(100) == 1
-        suspects.handing_over([suspect])
-        suspects.survived()
-    assert suspects.limit(100) == 100
-
-
-def test_only_a_record_that_breaks_the_sink_alone_is_hopeless() -> None:
-    suspects = Suspects()
-    for _ in range(TRIES):
-        suspects.handing_over([A, B])
-        suspects.new_connection()
-    assert not suspects.hopeless([A, B])
-    for _ in range(TRIES):
-        assert not suspects.hopeless([A])
-        suspects.handing_over([A])
-        suspects.new_connection()
-    assert suspects.hopeless([B, A]) == [A]
-    suspects.set_aside(A)
-    assert not suspects.hopeless([A])

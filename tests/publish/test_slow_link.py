@@ -79,12 +79,12 @@ def test_bytes_that_are_taken_are_progress_and_none_are_not() -> None:
 
 
 def test_when_all_will_be_sent_is_told_from_how_the_backlog_shrinks() -> None:
-    tally = SinkCounts()
-    tally.waiting(1000, 0)
-    assert tally.drained_in() is None
-    tally.waiting(800, 10**9)
-    assert tally.drained_in() == 4.0
-    tally.waiting(1200, 2 * 10**9)
-    assert tally.drained_in() is None, "it grows"
-    tally.new_connection()
-    assert tally.drained_in() is None
+    counts = SinkCounts()
+    counts.waiting(1000, 0)
+    assert counts.drained_in() is None
+    counts.waiting(800, 10**9)
+    assert counts.drained_in() == 4.0
+    counts.waiting(1200, 2 * 10**9)
+    assert counts.drained_in() is None, "it grows"
+    counts.new_session()
+    assert counts.drained_in() is None
