@@ -12,8 +12,8 @@ of the loop. They lean on private members of paho, listed in HOOKS; `client_type
 Neither keeps anything in paho's queues: messages are handed over only when they may go out at once.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import paho.mqtt
 from paho.mqtt.client import MQTT_ERR_QUEUE_SIZE, Client
@@ -25,6 +25,7 @@ from gateway.core.parsing import doubting
 from gateway.mqtt.incoming import LONGEST_PUBACK, PUBACK, PUBLISH, Incoming
 from gateway.mqtt.options import MqttOptions, Will
 from gateway.mqtt.packets import NotMqttError, Outgoing, PubAck, long_puback, packed_length, packed_topic, read_length
+from gateway.mqtt.unanswered import Unanswered
 from gateway.mqtt.words import FAILURE, NO_SUBSCRIBERS
 
 TESTED = "2.2."
@@ -41,18 +42,49 @@ UNTAKEN = 1000
 _READ_SIZE = 1 << 18
 
 
+class ClientHost(Protocol):
+    """Whose client it is; called by paho, within a call of the client's."""
+
+    def connack(self, client: Any, userdata: Any, flags: Any, code: Any, properties: Any) -> None:
+        """The broker has answered the CONNECT."""
+        ...
+
+    def disconnected(self, client: Any, userdata: Any, flags: Any, code: Any, properties: Any) -> None:
+        """The connection has ended."""
+        ...
+
+    def opened(self, client: Any, userdata: Any, sock: Any) -> None:
+        """The socket is connected; still in the thread that dials."""
+        ...
+
+    def closing(self) -> None:
+        """The socket will be closed."""
+        ...
+
+    def want_write(self, wanted: bool) -> None:
+        """Something waits for the socket to take it, or nothing does any more."""
+        ...
+
+
 class PlainClient(Client):
     """One connection, its packets made and read by paho."""
 
     way = "public"
 
-    def __init__(self, options: MqttOptions, will: Will | None, version: MQTTProtocolVersion) -> None:
+    def __init__(
+        self,
+        options: MqttOptions,
+        will: Will | None,
+        version: MQTTProtocolVersion,
+        host: ClientHost,
+        unanswered: Unanswered,
+    ) -> None:
         super().__init__(
             CallbackAPIVersion.VERSION2, client_id=options.client_id, protocol=version, reconnect_on_failure=False
         )
         self._five = version == MQTTProtocolVersion.MQTTv5
-        self.incoming = Incoming(self._five)
-        self.is_mid_free: Callable[[int], bool] = lambda mid: True
+        self.incoming = Incoming(self._five, unanswered)
+        self._unanswered = unanswered
         self.trouble: OSError | None = None
         """What broke the connection, as far as known."""
         self.accepted: list[int] = []
@@ -77,6 +109,13 @@ class PlainClient(Client):
             self.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         self.on_publish = self._published
         self.on_message = self._message
+        self.on_subscribe = self.on_unsubscribe = unanswered.answered
+        self.on_connect = host.connack
+        self.on_disconnect = host.disconnected
+        self.on_socket_open = host.opened
+        self.on_socket_close = lambda *_: host.closing()
+        self.on_socket_register_write = lambda *_: host.want_write(True)
+        self.on_socket_unregister_write = lambda *_: host.want_write(False)
 
     def dial(self, options: MqttOptions) -> None:
         """Connect and queue the CONNECT. Blocks; raises OSError or ValueError."""
@@ -93,13 +132,22 @@ class PlainClient(Client):
         return info.mid
 
     def subscribe(self, *args: Any, **kwargs: Any) -> Any:
-        self.incoming.subscribed = True
+        self.incoming.expect_messages()
         return super().subscribe(*args, **kwargs)
 
     def ping(self) -> None:
         """Queue a PINGREQ. `incoming.pinged` is true until it is answered."""
-        self.incoming.pinged = True
+        self.incoming.expect_pong()
         self._send_pingreq()
+
+    def close_socket(self) -> None:
+        """Without a good-bye, and without a word to the host."""
+        self.on_socket_close = None
+        self.on_socket_register_write = None
+        self.on_socket_unregister_write = None
+        sock = self.socket()
+        if sock is not None:
+            sock.close()
 
     def receive(self) -> bool:
         """Take in what the socket has, as far as one turn of the loop bears it. Whether there is more to be taken in
@@ -176,8 +224,15 @@ class BatchedClient(PlainClient):
 
     way = "batched"
 
-    def __init__(self, options: MqttOptions, will: Will | None, version: MQTTProtocolVersion) -> None:
-        super().__init__(options, will, version)
+    def __init__(
+        self,
+        options: MqttOptions,
+        will: Will | None,
+        version: MQTTProtocolVersion,
+        host: ClientHost,
+        unanswered: Unanswered,
+    ) -> None:
+        super().__init__(options, will, version, host, unanswered)
         self._mid = 0
 
     def send(self, messages: Sequence[Outgoing]) -> list[int]:
@@ -197,7 +252,7 @@ class BatchedClient(PlainClient):
     def _mid_generate(self) -> int:
         while True:
             self._mid = self._mid % 0xFFFF + 1
-            if self.is_mid_free(self._mid):
+            if self._unanswered.is_free(self._mid):
                 return self._mid
 
     def _take_pubacks(self) -> None:

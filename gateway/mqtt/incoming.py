@@ -6,9 +6,9 @@ of bounded size. Everything else raises NotMqttError, at the latest when its len
 """
 
 import time
-from collections.abc import Callable
 
 from gateway.mqtt.packets import NotMqttError, read_length
+from gateway.mqtt.unanswered import Unanswered
 
 LARGEST_MESSAGE = 1 << 20
 """Bytes of a message that comes in."""
@@ -42,21 +42,27 @@ def _sent(what: str) -> NotMqttError:
 class Incoming:
     """The bytes that came on one connection."""
 
-    def __init__(self, five: bool) -> None:
+    def __init__(self, five: bool, unanswered: Unanswered) -> None:
+        """`five`: MQTT 5 is spoken."""
         self.data = bytearray()
         self.greeted = False
         """Whether the CONNACK has come."""
-        self.subscribed = False
+        self._subscribed = False
         """Whether we have asked for messages."""
         self.pinged = False
         """Whether a ping waits for its answer."""
-        self.is_asked: Callable[[int], bool] = lambda mid: False
-        """Whether a SUBSCRIBE or UNSUBSCRIBE with this packet identifier waits for its answer."""
-        self.is_on_its_way: Callable[[int], bool] = lambda mid: False
-        """Whether a message with this packet identifier waits for its answer."""
+        self._unanswered = unanswered
         self._five = five
         self._unasked = 0
         self._since = time.monotonic()
+
+    def expect_messages(self) -> None:
+        """We have asked for messages."""
+        self._subscribed = True
+
+    def expect_pong(self) -> None:
+        """We have sent a PINGREQ."""
+        self.pinged = True
 
     def next(self) -> bytes:
         """The next whole packet, taken out of the buffer; empty while there is none."""
@@ -104,7 +110,7 @@ class Incoming:
         return _LARGEST[kind]
 
     def _judge_message(self, first: int) -> None:
-        if not self.subscribed:
+        if not self._subscribed:
             raise _sent("a message, though we have subscribed to none")
         if (first >> 1) & 3 > 1:
             raise _sent("a message with QoS 2, which we have not asked for")
@@ -127,9 +133,9 @@ class Incoming:
         if len(body) < 2 or (kind == PUBACK and len(body) > 2 and not self._five):
             raise _sent(f"{_name(kind)} of {len(body)} bytes")
         if kind == PUBACK:
-            if not self.is_on_its_way(mid):
+            if not self._unanswered.is_message(mid):
                 self.unasked(1, "acknowledgements")
-        elif not self.is_asked(mid):
+        elif not self._unanswered.is_question(mid):
             raise _sent(f"{_name(kind)}, though we have not asked for it")
 
 

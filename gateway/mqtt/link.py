@@ -19,6 +19,7 @@ from gateway.mqtt.dialling import in_a_thread
 from gateway.mqtt.options import MqttOptions, Will
 from gateway.mqtt.packets import NotMqttError, Outgoing
 from gateway.mqtt.tls import tls_context
+from gateway.mqtt.unanswered import Unanswered
 from gateway.mqtt.words import FAILURE, disconnected, failed_dial, lost, no_answer, refused_connection
 
 BREATH = 0.01
@@ -53,10 +54,10 @@ class BrokerLink:
         will: Will | None,
         version: str,
         client_type: type[PlainClient],
+        unanswered: Unanswered,
         on_input: Callable[[], None],
     ) -> None:
         self.options = options
-        self.client = client_type(options, will, VERSIONS[version])
         self.ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self.tls = ""
         self.refusal = 0
@@ -75,15 +76,7 @@ class BrokerLink:
         self._breath: asyncio.TimerHandle | None = None
         self._writing = False
         self._writer_set = False
-        self._connect_callbacks()
-
-    def _connect_callbacks(self) -> None:
-        self.client.on_connect = self._connack
-        self.client.on_disconnect = self._disconnected
-        self.client.on_socket_open = self._tune
-        self.client.on_socket_close = lambda *_: self._detach()
-        self.client.on_socket_register_write = lambda *_: self._want_write(True)
-        self.client.on_socket_unregister_write = lambda *_: self._want_write(False)
+        self.client = client_type(options, will, VERSIONS[version], self, unanswered)
 
     async def open(self) -> Welcome:
         """Dial, greet, and wait for the broker's welcome. Raises LinkError in plain words and then leaves nothing open."""
@@ -122,9 +115,10 @@ class BrokerLink:
             self.client.tls_set_context(tls_context(self.options.tls))
         self.client.dial(self.options)
         if self.ended.done():  # given up meanwhile
-            self._close_socket()
+            self.client.close_socket()
 
-    def _tune(self, client: Any, userdata: Any, sock: Any) -> None:
+    def opened(self, client: Any, userdata: Any, sock: Any) -> None:
+        """The socket is connected; still in the thread that dials."""
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self.options.user_timeout * 1000))
 
@@ -159,7 +153,8 @@ class BrokerLink:
         self._guarded(lambda: self.client.disconnect(code))
         self.flush()
 
-    def _want_write(self, wanted: bool) -> None:
+    def want_write(self, wanted: bool) -> None:
+        """paho has something to write, or nothing any more."""
         if not self._writing and self._fd >= 0:
             self._set_writer(wanted)
 
@@ -225,7 +220,8 @@ class BrokerLink:
         except Exception as error:  # noqa: BLE001 -- passed on by `ended`, not swallowed
             self._end(error)
 
-    def _connack(self, client: Any, userdata: Any, flags: Any, code: Any, properties: Any) -> None:
+    def connack(self, client: Any, userdata: Any, flags: Any, code: Any, properties: Any) -> None:
+        """The broker has answered the CONNECT."""
         self._answered = True
         self.refusal = code.value
         if code.value >= FAILURE:
@@ -244,7 +240,8 @@ class BrokerLink:
             self._keep_alive = min(self._keep_alive, wished or self._keep_alive)
             self._welcome.set_result(welcome)
 
-    def _disconnected(self, client: Any, userdata: Any, flags: Any, code: Any, properties: Any) -> None:
+    def disconnected(self, client: Any, userdata: Any, flags: Any, code: Any, properties: Any) -> None:
+        """paho says that the connection has ended."""
         if flags.is_disconnect_packet_from_server:
             self._end(disconnected(self.options, code.value, getattr(properties, "ReasonString", "")))
         else:
@@ -272,22 +269,15 @@ class BrokerLink:
         for timer in (self._tick, self._breath):
             if timer is not None:
                 timer.cancel()
-        self._detach()
-        self._close_socket()
+        self.closing()
+        self.client.close_socket()
 
-    def _detach(self) -> None:
+    def closing(self) -> None:
+        """The socket will be closed: leave the event loop."""
         if self._fd >= 0:
             self._set_writer(False)
             self._loop.remove_reader(self._fd)
             self._fd = -1
-
-    def _close_socket(self) -> None:
-        self.client.on_socket_close = None
-        self.client.on_socket_register_write = None
-        self.client.on_socket_unregister_write = None
-        sock = self.client.socket()
-        if sock is not None:
-            sock.close()
 
 
 def _unacknowledged(sock: socket.socket) -> int:

@@ -1,7 +1,6 @@
 """One session with one broker: what is on its way, what the broker said to it, and why the session ended."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.core.errors import LinkError, RefusedError
 from gateway.mqtt.options import MqttOptions, Will
 from gateway.mqtt.packets import Outgoing, packed_topic
-from gateway.mqtt.questions import Questions
+from gateway.mqtt.unanswered import Unanswered
 from gateway.mqtt.wills import may_be_the_will, wills
 from gateway.mqtt.words import FAILURE, TOO_LARGE, TOPIC_INVALID, NoAnswerError, WrongProtocolError, reason
 
@@ -71,8 +70,7 @@ class MqttSession:
         self._welcome: Welcome
         self._urgent: deque[Outgoing] = deque()
         self._waiting: deque[Outgoing] = deque()
-        self._in_flight: dict[int, tuple[Any, float]] = {}
-        self._questions = Questions()
+        self._unanswered = Unanswered()
         self._settled = asyncio.Event()
 
     async def connect(self) -> None:
@@ -111,12 +109,8 @@ class MqttSession:
         from gateway.mqtt.client import client_type  # here, because paho costs time and memory: only who dials pays
         from gateway.mqtt.link import BrokerLink
 
-        link = BrokerLink(self.options, self.will, version, self._client_type or client_type(), self._input)
-        link.client.is_mid_free = self._is_free
-        link.client.incoming.is_on_its_way = self._in_flight.__contains__
-        link.client.incoming.is_asked = self._questions.__contains__
-        link.client.on_subscribe = link.client.on_unsubscribe = self._questions.answered
-        return link
+        kind = self._client_type or client_type()
+        return BrokerLink(self.options, self.will, version, kind, self._unanswered, self._input)
 
     def _begin(self, version: str) -> None:
         if self._welcome.maximum_qos < 1:
@@ -177,8 +171,7 @@ class MqttSession:
     @property
     def oldest_unacknowledged(self) -> float:
         """Seconds since the oldest unanswered message was sent; 0 when none is on its way."""
-        oldest = next(iter(self._in_flight.values()), None)
-        return 0.0 if oldest is None else time.monotonic() - oldest[1]
+        return self._unanswered.oldest
 
     def publish_many(self, messages: Iterable[Outgoing], *, urgent: bool = False) -> None:
         """Hand over messages without waiting; urgent ones overtake those not sent yet. A message that cannot be sent at
@@ -205,14 +198,12 @@ class MqttSession:
         return None
 
     def _send(self) -> None:
-        room = self.receive_maximum - len(self._in_flight)
+        room = self.receive_maximum - len(self._unanswered)
         if not self._worth_sending(room) or self.is_closed:
             return
         messages = self._next(room)
-        now = time.monotonic()
         self._settled.clear()
-        for mid, message in zip(self._connected.send(messages), messages, strict=True):
-            self._in_flight[mid] = (message[3], now)
+        self._unanswered.sent(self._connected.send(messages), messages)
 
     def _worth_sending(self, room: int) -> bool:
         """Bulk waits until half the window is free, else every acknowledgement would be answered by a write of its own.
@@ -230,9 +221,6 @@ class MqttSession:
             return [(topic, payload, False, token) for topic, payload, _, token in messages]
         return messages
 
-    def _is_free(self, mid: int) -> bool:
-        return mid not in self._in_flight and mid not in self._questions
-
     def _input(self) -> None:
         """Something came in: settle what was answered, and use the room that it made."""
         client = self._connected.client
@@ -243,47 +231,36 @@ class MqttSession:
         if client.accepted or client.answered:
             if client.unheard:
                 self._count_unheard(client.unheard)
-            unasked = len(client.accepted) + len(client.answered) - len(self._in_flight)
-            tokens = self._take_accepted(client.accepted)
+            unasked = len(client.accepted) + len(client.answered) - len(self._unanswered)
+            tokens = self._unanswered.take(client.accepted)
+            client.accepted.clear()
             answered = client.answered[:]
             client.answered.clear()
             for mid, code, text in answered:
                 self._take_answer(mid, code, text, tokens)
-            unasked += len(self._in_flight)
+            unasked += len(self._unanswered)
             self.acknowledged += len(tokens)
             self._send()
             if tokens:
                 self._on_acknowledged(tokens)
-            if not self._in_flight:
+            if not self._unanswered:
                 self._settled.set()
             if unasked:
                 client.incoming.unasked(unasked, "acknowledgements")
 
     def _count_unheard(self, mids: list[int]) -> None:
         for mid in mids:
-            token, _ = self._in_flight.get(mid, (None, 0.0))
-            if token is not None:
+            if (token := self._unanswered.token(mid)) is not None:
                 self.unheard += 1
                 self.last_unheard = token
         mids.clear()
 
-    def _take_accepted(self, mids: list[int]) -> list[Any]:
-        tokens = []
-        for mid in mids:
-            sent = self._in_flight.pop(mid, None)
-            if sent is not None:
-                tokens.append(sent[0])
-        mids.clear()
-        return tokens
-
     def _take_answer(self, mid: int, code: int, text: str, tokens: list[Any]) -> None:
-        sent = self._in_flight.pop(mid, None)
-        if sent is None:
-            return
-        if code >= FAILURE:
-            self._refuse(sent[0], code, reason(code, text))
-        else:
-            tokens.append(sent[0])
+        for token in self._unanswered.take([mid]):
+            if code >= FAILURE:
+                self._refuse(token, code, reason(code, text))
+            else:
+                tokens.append(token)
 
     def _refuse_unsent(self, token: Any, code: int, words: str) -> None:
         if not self.is_closed:
@@ -296,7 +273,7 @@ class MqttSession:
     async def subscribe(self, *filters: str, qos: int = 1) -> None:
         """Subscribe to these topic filters. Raises RefusedError for one that the broker does not grant, LinkError when
         the session ends first."""
-        codes = await self._questions.ask(
+        codes = await self._unanswered.ask(
             self._connected, lambda client: client.subscribe([(topic, qos) for topic in filters])
         )
         for topic, code in zip(filters, codes, strict=False):
@@ -309,10 +286,10 @@ class MqttSession:
         It unsubscribes a filter that was never subscribed; the broker must answer that (MQTT-3.10.4-5), and answers in
         the order of the one stream. Raises LinkError when the session ends first.
         """
-        await self._questions.ask(self._connected, lambda client: client.unsubscribe(_BARRIER_FILTER))
+        await self._unanswered.ask(self._connected, lambda client: client.unsubscribe(_BARRIER_FILTER))
 
     def _abandon(self, ended: asyncio.Future[Exception]) -> None:
-        self._questions.abandon(ended)
+        self._unanswered.abandon(ended)
         self._settled.set()
 
     def forget_waiting(self) -> None:
@@ -330,12 +307,12 @@ class MqttSession:
     @property
     def in_flight(self) -> int:
         """Messages that the broker has not answered; also those at the end of the session."""
-        return len(self._in_flight)
+        return len(self._unanswered)
 
     @property
     def idle(self) -> bool:
         """Whether nothing is on its way, nor waits to be."""
-        return not self._in_flight and not self.waiting
+        return not self._unanswered and not self.waiting
 
     async def settle(self, timeout: float) -> bool:
         """Wait until nothing is on its way; at most `timeout` seconds. Whether it came to that."""
@@ -346,7 +323,7 @@ class MqttSession:
                 await self._settled.wait()
         except TimeoutError:
             return False
-        return not self._in_flight
+        return not self._unanswered
 
     async def disconnect(self, timeout: float = 1.0, *, with_will: bool = False) -> None:
         """Say good-bye, so that the will is not published (with MQTT 5 and `with_will` it is), and close. Never raises

@@ -1,5 +1,7 @@
 """The bytes that we write and read ourselves, against paho's own reading of them."""
 
+from unittest.mock import Mock
+
 import paho.mqtt
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from gateway.mqtt import client
 from gateway.mqtt.client import BatchedClient, PlainClient, client_type
 from gateway.mqtt.options import MqttOptions
 from gateway.mqtt.packets import long_puback, packed_length, packed_topic, read_length
+from gateway.mqtt.unanswered import Unanswered
 from tests.mqtt.fake_broker import puback
 
 
@@ -25,7 +28,7 @@ def test_lengths_are_read_as_they_were_written(length: int) -> None:
 )
 def test_published_packets_are_what_paho_reads(topic: str, payload: bytes, retain: bool) -> None:
     for version in (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311):
-        sending = BatchedClient(MqttOptions("h", 1, "c"), None, version)
+        sending = BatchedClient(MqttOptions("h", 1, "c"), None, version, Mock(), Unanswered())
         sending.on_socket_register_write = lambda *_: None
         mids = sending.send([(topic, payload, retain, None), (topic, b"", False, None)])
         packets = bytes(sending._out_packet[0]["packet"])
