@@ -45,3 +45,12 @@ if ! command -v promtool >/dev/null 2>&1 && [ ! -x .venv/bin/promtool ] && [ -d 
     fi
     rm -rf "$folder"
 fi
+
+# schemathesis, which judges the page's API: in an environment of its own, for it brings twenty packages that nothing else needs.
+schemathesis=4.32.5
+if [ -x .venv/bin/python ] && ! grep -qs "^Version: $schemathesis$" .venv/schemathesis/lib/python3*/site-packages/schemathesis-*/METADATA; then
+    echo "Installing schemathesis for the tests …" >&2
+    { .venv/bin/python -m venv --clear .venv/schemathesis &&
+        .venv/schemathesis/bin/pip install --quiet --disable-pip-version-check "schemathesis==$schemathesis"; } >/dev/null 2>&1 ||
+        echo "WITHOUT schemathesis the test that needs it is SKIPPED. To run it:  pip install schemathesis" >&2
+fi

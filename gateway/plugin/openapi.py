@@ -1,6 +1,7 @@
 """The table of commands as an OpenAPI document (3.1), for whoever writes a client."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NotRequired, TypedDict
 
 from gateway.core.arguments import Argument
@@ -52,10 +53,13 @@ _ANSWERS = {
     "400": "Not understood: an argument is missing, unknown, or of another kind.",
     "401": "A login or a token is needed.",
     "403": "Who asks may not, or the request comes from a page of another site.",
+    "404": "There is no such thing.",
+    "405": "Another method is meant: allow says which.",
     "409": "It cannot be done as things are; detail says why.",
     "413": "The request is too large.",
     "415": "The body is no JSON.",
     "421": "The request is for another host.",
+    "429": "Too many attempts: Retry-After says how long to wait.",
     "500": "A bug; the traceback is in the gateway's log.",
     "503": "Too much at once; try again.",
 }
@@ -72,8 +76,13 @@ def method_of(declared: Declared) -> str:
     return "get" if declared.role == VIEWER and not declared.audited else "post"
 
 
-def document(table: Mapping[str, Declared], gateway: str, version: str) -> Document:
-    """All commands of a table."""
+def document(
+    table: Mapping[str, Declared],
+    gateway: str,
+    version: str,
+    more: Mapping[str, Mapping[str, Operation]] = MappingProxyType({}),
+) -> Document:
+    """All commands of a table, and what else is answered, by path and method."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -83,7 +92,10 @@ def document(table: Mapping[str, Declared], gateway: str, version: str) -> Docum
         },
         "servers": [{"url": BASE}],
         "security": [{"token": []}, {"session": []}, {}],
-        "paths": {f"/{name}": {method_of(declared): _operation(name, declared)} for name, declared in table.items()},
+        "paths": {
+            **{f"/{name}": {method_of(declared): _operation(name, declared)} for name, declared in table.items()},
+            **more,
+        },
         "components": {
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "edge-gateway user token"},
@@ -105,7 +117,9 @@ def document(table: Mapping[str, Declared], gateway: str, version: str) -> Docum
 
 
 def _operation(name: str, declared: Declared) -> Operation:
-    answers: dict[str, Written] = {status: {"$ref": f"#/components/responses/{status}"} for status in _ANSWERS}
+    answers: dict[str, Written] = {
+        status: {"$ref": f"#/components/responses/{status}"} for status in _ANSWERS if status != "429"
+    }
     answers["200"] = {
         "description": "Done.",
         "content": {"application/json": {"schema": {}}, "text/csv": {"schema": {"type": "string"}}},

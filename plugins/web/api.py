@@ -3,7 +3,7 @@
 import asyncio
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
@@ -26,6 +26,7 @@ from gateway.plugin import (
 )
 from gateway.plugin.openapi import BASE, LIMIT, LONGEST, document, from_query, method_of
 
+from . import described
 from .guard import BODY
 from .replies import Refusal, reply
 from .visitors import Visitors, login_needed
@@ -51,24 +52,29 @@ class Api:
         """All of them."""
         return [
             Route(f"{BASE}/openapi.json", self.openapi),
-            Route(f"{BASE}/session", self.session),
-            Route(f"{BASE}/session", self.log_in, methods=["POST"]),
-            Route(f"{BASE}/session", self.log_out, methods=["DELETE"]),
-            Route(f"{BASE}/{{command}}", self.command, methods=["GET", "POST"]),
+            _of_any_method(f"{BASE}/session", self.session),
+            _of_any_method(f"{BASE}/{{command}}", self.command),
         ]
 
     async def openapi(self, request: Request) -> Response:
         await self._visitors.must_be(request)
-        return reply(document(self._host.commands, self._host.gateway, self._host.version))
+        return reply(document(self._host.commands, self._host.gateway, self._host.version, described.PATHS))
 
     async def session(self, request: Request) -> Response:
+        """One's own: ask for it, begin it, end it."""
+        methods = {"GET": self._who, "HEAD": self._who, "POST": self._log_in, "DELETE": self._log_out}
+        if request.method not in methods:
+            raise Refusal(405, "ask for it by GET, log in by POST, log out by DELETE", {"allow": ", ".join(methods)})
+        return await methods[request.method](request)
+
+    async def _who(self, request: Request) -> Response:
         """Who one is, and what a browser has to send with what it asks for."""
         session = self._visitors.session(request)
         actor = await self._visitors.must_be(request)
         form = session.form if session is not None and session.actor is actor else None
         return reply({"name": actor.name, "roles": sorted(actor.roles), "csrf_token": form})
 
-    async def log_in(self, request: Request) -> Response:
+    async def _log_in(self, request: Request) -> Response:
         given = await _json(request)
         name, password = given.get("name"), given.get("password")
         if not isinstance(name, str) or not isinstance(password, str) or len(given) != 2:
@@ -77,7 +83,7 @@ class Api:
         said = {"name": session.actor.name, "roles": sorted(session.actor.roles), "csrf_token": session.form}
         return reply(said, headers={"set-cookie": cookie})
 
-    async def log_out(self, request: Request) -> Response:
+    async def _log_out(self, request: Request) -> Response:
         session = self._visitors.session(request)
         await self._visitors.must_be(request)
         if session is not None:
@@ -90,8 +96,9 @@ class Api:
         declared = self._host.commands.get(name)
         if declared is None:
             raise Refusal(404, "there is no such command: /api/v1/openapi.json lists them")
-        if request.method.lower() != method_of(declared) and not (request.method == "HEAD" and not declared.audited):
-            raise Refusal(405, f"ask for it by {method_of(declared).upper()}", {"allow": method_of(declared).upper()})
+        allowed = ("GET", "HEAD") if method_of(declared) == "get" else ("POST",)
+        if request.method not in allowed:
+            raise Refusal(405, f"ask for it by {allowed[0]}", {"allow": ", ".join(allowed)})
         limit, offset = _number(request, "limit", LIMIT, 1, LONGEST), _number(request, "offset", 0, 0, 10**9)
         arguments = await self._arguments(request, declared)
         answer = await self.ask(actor, name, arguments, at_once=declared.at_once)
@@ -151,6 +158,13 @@ class Api:
         }
         data = await asyncio.to_thread(to_json, body) if len(items) > MANY else to_json(body)
         return Response(data, headers=headers, media_type="application/json")
+
+
+def _of_any_method(path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> Route:
+    """A route whose endpoint says itself which methods are meant: that depends on what is asked for."""
+    route = Route(path, endpoint)
+    route.methods = None  # as Starlette has it for endpoints that are applications
+    return route
 
 
 async def _json(request: Request) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from gateway.core.command import VIEWER, Declared
 from gateway.operate.commands import TABLE
 from gateway.plugin.openapi import method_of
 from gateway.trust.access import ALL, including
+from plugins.web import described
 from plugins.web.guard import BODY
 from plugins.web.tests.browser import Answer, Browser, answer
 from plugins.web.tests.conftest import Running
@@ -244,7 +245,9 @@ async def test_the_wrong_method_names_the_right_one(running: Running) -> None:
         got = await plant.browser().get("/api/v1/reload")
         assert (got.status, got.headers["allow"]) == (405, "POST")
         got = await plant.browser().post("/api/v1/status", {})
-        assert (got.status, got.headers["allow"]) == (405, "GET")
+        assert (got.status, got.headers["allow"]) == (405, "GET, HEAD")
+        got = await plant.browser().ask("OPTIONS", "/api/v1/session")
+        assert (got.status, got.headers["allow"]) == (405, "GET, HEAD, POST, DELETE")
         assert (await plant.browser().ask("PUT", "/api/v1/status")).status == 405
         assert (await plant.browser().get("/api/v1/nothing")).status == 404
 
@@ -253,7 +256,7 @@ async def test_it_says_what_it_can_in_openapi(running: Running) -> None:
     async with running() as plant:
         said = (await plant.browser().get("/api/v1/openapi.json")).json()
         assert said["openapi"] == "3.1.0"
-        assert said["paths"].keys() == {f"/{name}" for name in plant.gateway._commands.table}
+        assert said["paths"].keys() == {f"/{name}" for name in plant.gateway._commands.table} | described.PATHS.keys()
         write = said["paths"]["/write"]["post"]
         schema = write["requestBody"]["content"]["application/json"]["schema"]
         assert schema["required"] == ["device", "tag", "value", "reason"]
