@@ -36,6 +36,7 @@ from gateway.operate.services import Services, ServiceSurroundings
 from gateway.operate.socket import ControlServer
 from gateway.operate.stalls import BEAT
 from gateway.operate.status import StatusCommands
+from gateway.operate.trends import Trends
 from gateway.operate.why import Why
 from gateway.operate.writes import Calls, Writes, WriteSurroundings
 from gateway.outbox import Outbox
@@ -233,6 +234,7 @@ class Gateway(RunningParts):
             **self.status.commands(),
             **DeviceCommands(self.live, self.acquirer, self.clock).commands(),
             **AlarmCommands(self.detection, self.acquirer, self.audit).commands(),
+            **Trends(self.live, self.outbox, self.clock).commands(),
             **Why(self.detection, self.outbox, self.audit).commands(),
             **ModelCommands(self.detection, self.audit).commands(),
             **DeadLetterCommands(self.outbox, self.audit).commands(),

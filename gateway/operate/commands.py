@@ -22,6 +22,7 @@ _REASON = Argument(must.reason)
 _ANY = Argument(must.or_none(must.text), needed=False)
 _IDS = Argument(must.texts, needed=False, default=())
 _TIME = Argument(must.whole())
+_MOMENT = Argument(must.or_none(must.whole()), needed=False)
 
 TABLE: Mapping[str, Declared] = {
     "status": Declared(at_once=True, does="how the gateway is doing"),
@@ -31,6 +32,16 @@ TABLE: Mapping[str, Declared] = {
         does="what each device gave in each hour of a span, and what of it was delivered",
     ),
     "tags": Declared({"device": _ANY}, at_once=True, does="last values of all tags, or of one device"),
+    "history": Declared(
+        {
+            "device": _NAME, "tags": Argument(must.texts), "from_ns": _MOMENT, "to_ns": _MOMENT,
+            "points": Argument(must.whole(2, 20_000), needed=False, default=1000),
+        },
+        does="values of tags over time, thinned to so many points, the least and the greatest kept",
+    ),
+    "events": Declared(
+        {"device": _ANY, "from_ns": _MOMENT, "to_ns": _MOMENT}, does="events of a span of time, of a device or of all"
+    ),
     "read": Declared(
         {"device": _NAME, "tags": Argument(must.texts)}, role=OPERATOR,
         does="read tags from a device now",

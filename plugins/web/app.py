@@ -16,6 +16,7 @@ from .api import Api
 from .config import WebConfig
 from .document import Documents
 from .guard import App, Guard
+from .history import History
 from .page import Page
 from .replies import reply
 from .streams import Streams
@@ -39,6 +40,7 @@ def application(config: WebConfig, host: ServiceHost, counts: MutableMapping[str
         Route("/metrics", looks.metrics),
         Route(f"{BASE}/stream/values", streams.values),
         Route(f"{BASE}/stream/events", streams.events),
+        *History(host, visitors, api).routes(),
         *api.routes(),
         *documents.routes(),
         *Page(host, visitors, api, documents).routes(),

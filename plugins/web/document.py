@@ -17,7 +17,13 @@ from .visitors import Visitors
 from .words import LANGUAGES, Words, language_of
 
 STATIC = Path(__file__).parent / "static"
-KINDS = {"page.css": "text/css", "page.js": "text/javascript"}
+KINDS = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "trend.js": "text/javascript",
+    "uPlot.iife.min.js": "text/javascript",
+    "uPlot.min.css": "text/css",
+}
 FIELDS = 20
 """Of a form."""
 LANGUAGE = "language"

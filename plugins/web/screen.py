@@ -70,7 +70,7 @@ def _leaving(view: View) -> Html:
     rows = [
         (
             tag("th", sink["name"], scope="row"),
-            _state(word, sink),
+            part_state(word, sink),
             _ago(word, sink["last_acknowledged_s"]),
             f"{sum(lane['pending'] for lane in sink['outbox']['lanes'].values()):,}",
             word("history complete in", format_duration(sink["drained_in_s"])) if sink.get("drained_in_s") else "",
@@ -160,11 +160,11 @@ def _devices(view: View) -> Html:
     broken_first = sorted(devices, key=lambda each: (each["state"] == "up", each["good"] == each["tags"]))
     rows = (
         (
-            tag("th", tag("a", each["name"], href=f"/?device={_query(each['name'])}#tags"), scope="row"),
-            _state(word, each),
+            tag("th", tag("a", each["name"], href=device_address(each["name"])), scope="row"),
+            part_state(word, each),
             format_duration(each["since_s"]),
             tag("td", f"{each['good']} / {each['tags']}", class_="warn" if each["good"] < each["tags"] else None),
-            _reason(word, each),
+            part_reason(word, each),
         )
         for each in broken_first
     )
@@ -172,7 +172,8 @@ def _devices(view: View) -> Html:
     return joined((tag("h2", word("devices")), table(heads, rows, word("devices"))))
 
 
-def _reason(word: Words, part: Part) -> str:
+def part_reason(word: Words, part: Part) -> str:
+    """Why it is so, and what comes next."""
     said = [part["reason"], *part.get("remarks", ())]
     if part.get("next_attempt_s") is not None:
         said.append(word("next attempt", format_duration(part["next_attempt_s"])))
@@ -193,9 +194,14 @@ def tags_table(word: Words, rows: Sequence[Part]) -> Html:
 
 
 def _tag_row(row: Part) -> Iterator[Html]:
+    yield tag("th", tag("a", row["device"], href=device_address(row["device"])), scope="row")
+    yield from tag_cells(row)
+
+
+def tag_cells(row: Part) -> Iterator[Html]:
+    """Of a row without its device; a script finds what it renews in them."""
     quiet = None if row["good"] else "stale"
-    yield tag("th", row["device"], scope="row")
-    yield tag("th", row["tag"], scope="row")
+    yield tag("th", tag("a", row["tag"], href=trend_address(row["device"], row["tag"])), scope="row")
     yield tag("td", shown(row["value"]), class_=quiet, data_device=row["device"], data_tag=row["tag"])
     yield tag("td", row["unit"])
     yield tag("td", row["quality"], class_=quiet, data_quality=True)
@@ -212,7 +218,8 @@ def shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)[:200]
 
 
-def _state(word: Words, part: Part) -> Html:
+def part_state(word: Words, part: Part) -> Html:
+    """A cell; a sign stands beside the colour."""
     well = part["state"] == "up"
     sign = tag("span", "✓ " if well else "✗ ", aria_hidden="true")
     return tag("td", sign, word.state(part["state"]), class_="well" if well else SEVERE)
@@ -226,6 +233,16 @@ def moment(milliseconds: int) -> Html:
     """Local time of the gateway, with its zone; a script makes it the reader's."""
     at = datetime.fromtimestamp(milliseconds / 1000).astimezone()
     return tag("time", f"{at:%Y-%m-%d %H:%M:%S %Z}", datetime=at.isoformat())
+
+
+def device_address(name: str) -> str:
+    """Of its own page."""
+    return f"/device?name={_query(name)}"
+
+
+def trend_address(device: str, name: str) -> str:
+    """Of a tag's page."""
+    return f"/trend?device={_query(device)}&tag={_query(name)}"
 
 
 def _query(text: str) -> str:

@@ -128,14 +128,18 @@ def _around(word: Words, events: Sequence[Told]) -> Html:
             tag("th", moment(each["ts"]), scope="row"),
             each["device"] or "",
             tag("td", each["severity"], class_=_severity(each)),
-            tag("td", tag("a", each["message"], href=alarm_address(each["event"])))
-            if each["kind"] in ("anomaly", "drift", "alarm", "condition")
-            else each["message"],
+            tag("td", _message(each), class_="text"),
         )
         for each in events
     )
     said = table(heads, rows, word("around")) if events else tag("p", word("none around"), class_="quiet")
     return joined((tag("h2", word("around")), said))
+
+
+def _message(event: Told) -> object:
+    if event["kind"] in ("anomaly", "drift", "alarm", "condition"):
+        return tag("a", event["message"], href=alarm_address(event["event"]))
+    return event["message"]
 
 
 def _severity(event: Told) -> str:

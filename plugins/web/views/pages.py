@@ -1,5 +1,8 @@
 """The addresses of the views."""
 
+import time
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from starlette.requests import Request
@@ -11,10 +14,15 @@ from gateway.plugin import Actor, ServiceHost, cleaned
 from ..api import Api
 from ..document import Documents, to
 from ..replies import Refusal
-from ..screen import View
+from ..screen import View, device_address
 from ..visitors import Visitors
 from ..words import Words
 from .alarm import alarm_page
+from .device import device_page
+from .trend import POINTS, looked, trend_page
+
+ROWS = 1000
+"""Tags on a device's page."""
 
 
 class Views:
@@ -28,7 +36,7 @@ class Views:
 
     def routes(self) -> list[Route]:
         """All of them."""
-        return [Route("/alarm", self.alarm)]
+        return [Route("/alarm", self.alarm), Route("/device", self.device), Route("/trend", self.trend)]
 
     async def alarm(self, request: Request) -> Response:
         actor = await self._visitors.actor(request)
@@ -43,11 +51,50 @@ class Views:
         body = alarm_page(self._view(request, actor, word), told)
         return self._documents.page(request, word, body, title=_title(told))
 
-    def _view(self, request: Request, actor: Actor, word: Words) -> View:
-        """Without a status: what a page needs beside its own matter."""
+    async def device(self, request: Request) -> Response:
+        actor = await self._visitors.actor(request)
+        if actor is None:
+            return to("/login")
+        word, name = self._documents.words(request), request.query_params.get("name", "")
+        view = self._view(request, actor, word, self._host.status())
+        found = next((each for each in view.status["devices"] if each["name"] == name), None)
+        if found is None:
+            return self._documents.refused(request, word, Refusal(404, word("no device", cleaned(name, 100))))
+        rows = list(islice(await self._ask(actor, "tags", {"device": name}), ROWS))
+        body = device_page(view, found, rows, found["tags"])
+        return self._documents.page(request, word, body, title=cleaned(name, 100))
+
+    async def trend(self, request: Request) -> Response:
+        actor = await self._visitors.actor(request)
+        if actor is None:
+            return to("/login")
+        word = self._documents.words(request)
+        asked = looked(request.query_params, request.query_params.getlist("tag"), time.time_ns() // 1_000_000)
+        if not asked.tags:
+            return to(device_address(asked.device))
+        span = {"device": asked.device, "from_ns": asked.start * 1_000_000, "to_ns": asked.to * 1_000_000}
+        try:
+            series = await self._ask(actor, "history", {**span, "tags": list(asked.tags), "points": POINTS})
+            events = await self._ask(actor, "events", span)
+            rows = await self._ask(actor, "tags", {"device": asked.device})
+        except Refusal as refusal:
+            return self._documents.refused(request, word, refusal)
+        some = [row for row in rows if row["tag"] in asked.tags]
+        body = trend_page(word, asked, series, events, some)
+        return self._documents.page(
+            request, word, body, title=cleaned(f"{asked.device} {', '.join(asked.tags)}", 100),
+            scripts=("page.js", "uPlot.iife.min.js", "trend.js"), styles=("uPlot.min.css", "page.css"),
+        )  # fmt: skip
+
+    async def _ask(self, actor: Actor, command: str, arguments: dict[str, Any]) -> Any:
+        """Raises Refusal."""
+        return await self._api.ask(actor, command, arguments, at_once=self._host.commands[command].at_once)
+
+    def _view(self, request: Request, actor: Actor, word: Words, status: Mapping[str, Any] | None = None) -> View:
+        """What a page needs beside its own matter."""
         session = self._visitors.session(request, used=False)
         needed = self._host.commands["acknowledge"].role
-        return View(word, self._host.gateway, {}, (), session, session is not None and needed in actor.roles)
+        return View(word, self._host.gateway, status or {}, (), session, session is not None and needed in actor.roles)
 
 
 def _title(told: Any) -> str:
