@@ -34,7 +34,7 @@ class History:
         self._api = api
 
     def routes(self) -> list[Route]:
-        """The one."""
+        """Of history alone."""
         return [Route(f"{BASE}/history", self.history)]
 
     async def history(self, request: Request) -> Response:

@@ -87,7 +87,7 @@ class Views:
         )  # fmt: skip
 
     async def _ask(self, actor: Actor, command: str, arguments: dict[str, Any]) -> Any:
-        """Raises Refusal."""
+        """The answer of a command. Raises Refusal."""
         return await self._api.ask(actor, command, arguments, at_once=self._host.commands[command].at_once)
 
     def _view(self, request: Request, actor: Actor, word: Words, status: Mapping[str, Any] | None = None) -> View:
