@@ -15,11 +15,12 @@ import orjson
 from gateway.config.model import GatewaySection
 from gateway.core.clock import SystemClock
 from gateway.core.context import Context
+from gateway.core.live import LiveTable
 from gateway.core.quality import BAD_NO_COMMUNICATION
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
-from gateway.publish import JsonEncoder
+from gateway.publish import JsonEncoder, SinkSurroundings
 
 TYPES = {
     "float64": ("float64",),
@@ -83,10 +84,7 @@ def main() -> None:
             encoder = JsonEncoder(
                 "{site}/{area}/{line}/{device}",
                 False,
-                gateway=GatewaySection(name="gw1"),
-                version="0",
-                clock=SystemClock(),
-                devices=list,
+                SinkSurroundings(GatewaySection(name="gw1"), "0", SystemClock(), LiveTable()),
             )
             ours = cost(lambda: encoder.messages(record))  # noqa: B023
             size = len(encoder.messages(record)[0].payload)

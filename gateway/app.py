@@ -101,7 +101,7 @@ class Gateway(RunningParts):
         stalls = self.plugins.stalls
         stalls.recall()
         try:
-            self.publishers = Publishers(self._make_publisher, self.outbox.release)
+            self.publishers = Publishers(self._make_publisher, self.outbox)
             self.publishers.apply(self.config.sinks)
             self.detection = Detection(self.outbox, self.clock, __version__, self._directory, self.plugins, self.audit)
             self._pipeline = Pipeline(self.config.gateway, self.live, self.outbox, self.publishers, self.detection)

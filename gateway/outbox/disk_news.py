@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from gateway.core.clock import Clock
-from gateway.core.event import Event
+from gateway.core.event import Event, EventLog
 from gateway.core.record import Lane, Record
 from gateway.outbox.deliver import Readers
 from gateway.outbox.housekeeping import Housekeeping
@@ -17,12 +17,8 @@ from gateway.outbox.write import NO_ROOM, Disk, Entry, Group, Growth, LaneLog, R
 log = structlog.get_logger()
 
 
-class Told(Protocol):
+class DiskHost(EventLog, Protocol):
     """The log, as far as it goes on with what is told."""
-
-    def append_event(self, event: Event) -> None:
-        """Take an event of the log's own."""
-        ...
 
     def look_at_disk(self) -> None:
         """See whether the disk takes what it is given."""
@@ -39,7 +35,7 @@ class DiskNews:
         receipts: Receipts,
         disk: Disk,
         housekeeping: Housekeeping,
-        told: Told,
+        host: DiskHost,
         clock: Clock,
     ) -> None:
         self._lanes = lanes
@@ -47,7 +43,7 @@ class DiskNews:
         self._receipts = receipts
         self._disk = disk
         self._housekeeping = housekeeping
-        self._told = told
+        self._host = host
         self._clock = clock
 
     def held(self, lane: Lane, entries: Sequence[Entry]) -> None:
@@ -77,7 +73,7 @@ class DiskNews:
         was_gone = self._disk.gone
         self._disk.refuses(self._housekeeping.explained(error))
         if self._disk.gone and not was_gone:
-            self._told.look_at_disk()
+            self._host.look_at_disk()
         if error.errno in NO_ROOM:
             self._housekeeping.disk_full(lane)
 
@@ -93,7 +89,7 @@ class DiskNews:
         message = (
             f"Somebody has removed files of the outbox while the gateway ran: {names}. What was lost by it is recorded."
         )
-        self._told.append_event(own_event(self._clock, "removed", message, "warning"))
+        self._host.append_event(own_event(self._clock, "removed", message, "warning"))
 
     def ended(self, error: BaseException | None) -> None:
         """The thread has ended."""

@@ -1,7 +1,7 @@
 """Records and descriptions as JSON messages for a broker (docs/json.md)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from gateway.config.model import GatewaySection, own_place
 from gateway.core.clock import Clock
@@ -21,31 +21,47 @@ KEPT_TAGS = 10_000
 newest device's plan always stays."""
 
 
+class EncoderHost(Protocol):
+    """Of what an encoder speaks, beside the records."""
+
+    @property
+    def gateway(self) -> GatewaySection:
+        """The gateway's name and place."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of this software."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """For the times of states."""
+        ...
+
+    def devices(self) -> Sequence[Device]:
+        """Those that are read now."""
+        ...
+
+    def trouble(self) -> str:
+        """Of the gateway itself, for its state; empty while there is none."""
+        ...
+
+
 class JsonEncoder:
     """Implements `gateway.plugin.hosts.Encoder`."""
 
-    def __init__(
-        self,
-        topic: str,
-        per_tag: bool,
-        *,
-        gateway: GatewaySection,
-        version: str,
-        clock: Clock,
-        devices: Callable[[], Sequence[Device]],
-        trouble: Callable[[], str] = lambda: "",
-    ) -> None:
+    def __init__(self, topic: str, per_tag: bool, host: EncoderHost) -> None:
         """`topic` is a template (gateway.core.topic); raises ValueError for a wrong one. `per_tag`: one message per
-        reading, under the topic of the device and the tag. `trouble`: of the gateway itself, for its state."""
+        reading, under the topic of the device and the tag."""
         self._template = check_template(topic)
         self._per_tag = per_tag
-        self._gateway = gateway
-        self._version = version
-        self._clock = clock
-        self._devices = devices
-        self._trouble = trouble
-        self._context = own_place(gateway)
-        self._own_topic = own_topic(topic, self._context, gateway.name)
+        self._gateway = host.gateway
+        self._version = host.version
+        self._clock = host.clock
+        self._host = host
+        self._context = own_place(self._gateway)
+        self._own_topic = own_topic(topic, self._context, self._gateway.name)
         self._blocks: dict[Device, tuple[str, BlockJson]] = {}
 
     def messages(self, record: Record) -> list[Message]:
@@ -83,7 +99,7 @@ class JsonEncoder:
         body: dict[str, Any] = {"online": online, "gateway": self._gateway.name, "version": self._version}
         if online:
             body["ts"] = self._clock.wall_ns() // MILLISECOND
-            if trouble := self._trouble():
+            if trouble := self._host.trouble():
                 body["reason"] = trouble
         return self._message(self._own_topic, "_state", body, self._context)
 
@@ -99,7 +115,7 @@ class JsonEncoder:
         }
         if record.kind is Kind.RECEIPT:
             return self._receipt(body)
-        device = next((each for each in self._devices() if each.name == said.get("device")), None)
+        device = next((each for each in self._host.devices() if each.name == said.get("device")), None)
         if record.kind is not Kind.EVENT:
             return self._message(self._own_topic, f"_{record.kind.name.lower()}", body, self._context)
         if device is not None:
@@ -120,7 +136,7 @@ class JsonEncoder:
     def _block(self, device: Device) -> tuple[str, BlockJson]:
         known = self._blocks.get(device)
         if known is None:
-            if len(self._blocks) >= len(devices := self._devices()):
+            if len(self._blocks) >= len(devices := self._host.devices()):
                 self._forget_others(devices)
             known = self._blocks[device] = (self._topic(device), BlockJson(device))
         return known

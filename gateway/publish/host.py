@@ -109,16 +109,7 @@ class Host:
 
     def encoder(self, topic: str, per_tag: bool) -> JsonEncoder:
         """The shared JSON encoding. Raises ValueError for a wrong topic template."""
-        around = self._around
-        return JsonEncoder(
-            topic,
-            per_tag,
-            gateway=around.gateway,
-            version=around.version,
-            clock=around.clock,
-            devices=around.devices,
-            trouble=around.trouble,
-        )
+        return JsonEncoder(topic, per_tag, self._around)
 
     def devices(self) -> Sequence[Device]:
         """All devices as they are now."""

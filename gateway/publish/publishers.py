@@ -8,6 +8,7 @@ import structlog
 
 from gateway.config.base import SinkConfig
 from gateway.core.tag import Device
+from gateway.outbox import Outbox
 from gateway.publish.publisher import Publisher
 from gateway.status import SinkStatus
 from gateway.supervise import Running, running
@@ -18,10 +19,9 @@ log = structlog.get_logger()
 class Publishers:
     """One publisher for each sink. Sinks can be exchanged while it runs."""
 
-    def __init__(self, make: Callable[[SinkConfig], Publisher], release: Callable[[str], None]) -> None:
-        """`release` is told the name of a sink that is configured no more."""
+    def __init__(self, make: Callable[[SinkConfig], Publisher], outbox: Outbox) -> None:
         self._make = make
-        self._release = release
+        self._outbox = outbox
         self._publishers: dict[str, Publisher] = {}
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._running: Running | None = None
@@ -53,7 +53,7 @@ class Publishers:
             await asyncio.wait(tasks)
         for name in ended:
             del self._publishers[name]
-            self._release(name)
+            self._outbox.release(name)
 
     def tell(self, device: Device, online: bool, reason: str) -> None:
         """A device came, went, or has a new description."""

@@ -20,10 +20,11 @@ import orjson
 from gateway.cli import main
 from gateway.config.model import GatewaySection, OutboxSection
 from gateway.core.clock import FakeClock
+from gateway.core.live import LiveTable
 from gateway.core.record import Record
 from gateway.outbox import Outbox, Reader
 from gateway.outbox.start import state
-from gateway.publish import JsonEncoder
+from gateway.publish import JsonEncoder, SinkSurroundings
 from gateway.status import rendered
 
 LATER = 1_800_100_000_000_000_000
@@ -93,10 +94,7 @@ def messages(record: Record) -> Iterator[str]:
     encoder = JsonEncoder(
         "{site}/{device}",
         False,
-        gateway=GATEWAY,
-        version="0.1.0",
-        clock=FakeClock(LATER),
-        devices=lambda: devices,
+        SinkSurroundings(GATEWAY, "0.1.0", FakeClock(LATER), LiveTable(), lambda: devices),
     )
     for message in encoder.messages(record):
         yield f"{message.topic} {message.payload.decode()}"

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from gateway.config.model import GatewaySection
 from gateway.core.clock import FakeClock
 from gateway.core.context import Context
+from gateway.core.live import LiveTable
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
@@ -31,7 +32,7 @@ from gateway.outbox.format.frames import HEAD_SIZE, scan
 from gateway.outbox.format.segment import HEADER_SIZE
 from gateway.outbox.write.intake import ROWS_AT_MOST
 from gateway.outbox.write.writer import Writer
-from gateway.publish import JsonEncoder
+from gateway.publish import JsonEncoder, SinkSurroundings
 from gateway.status import rendered
 
 from .making import Log, block, fill, spec, take, until
@@ -49,8 +50,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def messages(record: Record, device: Device) -> list[dict[str, Any]]:
     """What a broker gets of it."""
-    gateway = GatewaySection(name="gw")
-    encoder = JsonEncoder("{device}", False, gateway=gateway, version="0", clock=FakeClock(), devices=lambda: [device])
+    around = SinkSurroundings(GatewaySection(name="gw"), "0", FakeClock(), LiveTable(), lambda: [device])
+    encoder = JsonEncoder("{device}", False, around)
     return [json.loads(message.payload) for message in encoder.messages(record)]
 
 

@@ -12,6 +12,7 @@ from gateway.core.clock import FakeClock
 from gateway.core.context import Context
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
+from gateway.core.live import LiveTable
 from gateway.core.record import Kind
 from gateway.outbox.deliver.dead_letters import letters
 from gateway.outbox.inspect.export import Wanted, export_csv
@@ -19,7 +20,7 @@ from gateway.outbox.inspect.log_files import LogFiles
 from gateway.outbox.inspect.receipt_hashes import verify_receipts
 from gateway.outbox.inspect.verification import verify
 from gateway.outbox.receipts.files import kept
-from gateway.publish.encoder import JsonEncoder
+from gateway.publish import JsonEncoder, SinkSurroundings
 from gateway.status import rendered
 from tests.outbox import wild
 from tests.outbox.making import Log, block, spec, take, until
@@ -83,9 +84,7 @@ def test_the_log_that_is_made_wild_has_a_file_of_every_kind(real) -> None:
 
 
 def encoder() -> JsonEncoder:
-    return JsonEncoder(
-        "{device}", False, gateway=GatewaySection(name="gw"), version="0", clock=FakeClock(), devices=list
-    )
+    return JsonEncoder("{device}", False, SinkSurroundings(GatewaySection(name="gw"), "0", FakeClock(), LiveTable()))
 
 
 async def flows(log: Log) -> None:

@@ -8,10 +8,11 @@ import numpy as np
 from gateway.config.model import GatewaySection
 from gateway.core.clock import FakeClock
 from gateway.core.context import Context
+from gateway.core.live import LiveTable
 from gateway.core.readings import Exact, Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
-from gateway.publish.encoder import JsonEncoder
+from gateway.publish import JsonEncoder, SinkSurroundings
 
 T0_MS = 1_800_000_000_000
 GATEWAY = GatewaySection(name="gw1", site="north", area="solids", line="coating")
@@ -53,4 +54,4 @@ def encoder(
 ) -> JsonEncoder:
     """An encoder of gateway gw1 whose clock stands at T0_MS."""
     clock = FakeClock(wall=T0_MS * 1_000_000)
-    return JsonEncoder(topic, per_tag, gateway=GATEWAY, version="0.1.0", clock=clock, devices=lambda: devices)
+    return JsonEncoder(topic, per_tag, SinkSurroundings(GATEWAY, "0.1.0", clock, LiveTable(), lambda: devices))

@@ -14,6 +14,7 @@ from gateway.config.model import GatewaySection
 from gateway.core import quality
 from gateway.core.clock import ClockState, FakeClock
 from gateway.core.event import Contribution, Event
+from gateway.core.live import LiveTable
 from gateway.core.quality import BAD_NO_COMMUNICATION, describe
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
@@ -21,7 +22,7 @@ from gateway.outbox.format.clock_correction import ClockCorrections
 from gateway.outbox.receipts.body import Standing, bodies
 from gateway.outbox.receipts.period import Period, Tally
 from gateway.plugin.hosts import Message
-from gateway.publish import JsonEncoder
+from gateway.publish import JsonEncoder, SinkSurroundings
 from gateway.publish.encoder import RESERVED
 
 from .blocks import PLACE, T0_MS, block
@@ -49,7 +50,7 @@ COATER = Device(
 def encoder(per_tag: bool = False) -> JsonEncoder:
     template = re.findall(r"^    (\{enterprise.*)$", PAGE, re.MULTILINE)[0]
     clock = FakeClock(wall=T0_MS * 1_000_000)
-    return JsonEncoder(template, per_tag, gateway=GATEWAY, version="0.1.0", clock=clock, devices=lambda: [COATER])
+    return JsonEncoder(template, per_tag, SinkSurroundings(GATEWAY, "0.1.0", clock, LiveTable(), lambda: [COATER]))
 
 
 def record(lane: Lane, seq: int, kind: Kind, readings: Any = None, body: Any = None) -> Record:

@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 from gateway.config.model import GatewaySection
 from gateway.core.clock import FakeClock
 from gateway.core.context import Context
+from gateway.core.live import LiveTable
 from gateway.plugin import DeviceConfig, Kind, LinkError, RefusedError, TagConfig
-from gateway.publish.encoder import JsonEncoder
+from gateway.publish import JsonEncoder, SinkSurroundings
 from gateway.testing import FakeSinkHost, bind, build_sink_config, eventually, records
 from plugins.mqtt import MqttSink
 from plugins.mqtt.sink import session_options
@@ -36,9 +37,8 @@ class Host(FakeSinkHost):
 
     def encoder(self, topic: str, per_tag: bool) -> JsonEncoder:
         section = GatewaySection(name="line3-gw1", site="north")
-        return JsonEncoder(
-            topic, per_tag, gateway=section, version="1.2.3", clock=FakeClock(), devices=lambda: self.all_devices
-        )
+        around = SinkSurroundings(section, "1.2.3", FakeClock(), LiveTable(), lambda: self.all_devices)
+        return JsonEncoder(topic, per_tag, around)
 
 
 @pytest.fixture
