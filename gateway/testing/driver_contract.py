@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import warnings
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +20,9 @@ from gateway.isolation import Isolated
 from gateway.plugin.driver import Driver, Found, option_types, subscribes
 from gateway.testing.attack import ATTACKS, Attack
 from gateway.testing.contract import LINK_LOST, Contract
+from gateway.testing.host import FakeLineHost
 from gateway.testing.link import Link, TcpLink
+from gateway.testing.signatures import outdated
 from gateway.testing.waiting import eventually
 
 Value = Exact | float | None
@@ -65,6 +68,16 @@ class DriverContract(Contract):
     def test_the_plan_needs_no_connection(self) -> None:
         plan = self.driver.plan(self.device(1))
         assert all(isinstance(line, str) for line in plan)
+
+    def test_it_hands_its_host_on(self) -> None:
+        host = FakeLineHost()
+        line = self.driver([self.device(1)], host)
+        assert line.host is host, "hand it on, or nobody hears what the driver says: super().__init__(devices, host)"
+
+    def test_what_goes_with_the_next_version_is_told(self) -> None:
+        """As warnings: it works today."""
+        for told in outdated(self.driver):
+            warnings.warn(told, DeprecationWarning, stacklevel=1)
 
     # Reading
 

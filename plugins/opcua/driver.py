@@ -73,8 +73,8 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
 
     async def connect(self) -> None:
         session_type = await self.in_thread(_session_type)
-        await self.in_thread(profile_of, self.config.url, self.state_dir / PROFILES)
-        session = session_type(self.config, await self._identity(), self.state_dir / PKI, self.host.memory)
+        await self.in_thread(profile_of, self.config.url, self.host.state_dir / PROFILES)
+        session = session_type(self.config, await self._identity(), self.host.state_dir / PKI, self.host.memory)
         left = self._worth_a_try()
         password = resolve(self.config.password) if self.config.password else ""
         try:
@@ -112,7 +112,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
             return None
         if self.config.certificate and self.config.private_key:
             return await self.in_thread(read_identity, self.config.certificate, self.config.private_key)
-        return await self.in_thread(own_identity, self.state_dir / PKI / "own")
+        return await self.in_thread(own_identity, self.host.state_dir / PKI / "own")
 
     async def describe(self) -> Mapping[Tag, Found]:
         from .requests.nodes import describe_tags
@@ -145,7 +145,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     async def _subscribe(self) -> AsyncGenerator[Readings, None]:
         from .subscribe.feed import Feed
 
-        feed = Feed(self._open(), self.devices[0], self.alive, self.log, self._events())
+        feed = Feed(self._open(), self.devices[0], self.host.alive, self.log, self._events())
         self._steps = feed.steps
         try:
             await feed.start(self._left)
@@ -166,8 +166,8 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         from .subscribe.events import EventFeed
 
         if self.config.events:
-            return EventFeed(self._open(), self.config, self.tell, self.log)
-        self.tell(Retained(self.config.name, frozenset()))
+            return EventFeed(self._open(), self.config, self.host.tell, self.log)
+        self.host.tell(Retained(self.config.name, frozenset()))
         return None
 
     async def read(self, tags: Tags) -> Readings:
@@ -218,7 +218,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
             await self._keep_profile(self._session)
 
     async def _keep_profile(self, session: "Session") -> None:
-        await self.in_thread(session.profile.keep, self.config.url, self.state_dir / PROFILES)
+        await self.in_thread(session.profile.keep, self.config.url, self.host.state_dir / PROFILES)
 
     def _open(self) -> "Session":
         if self._session is None:

@@ -17,6 +17,7 @@ DIAL = "self._stream = await open_stream(self.config.host, self.config.port, ANS
 CLOSE = "        await self._stream.close()"
 ACKNOWLEDGE = "self.host.acknowledged([self._open.pop(id_)])"
 
+CONNECT = "    async def connect(self) -> None:\n"
 SERVE = "    async def serve(self) -> None:\n"
 
 DRIVERS = {
@@ -58,6 +59,11 @@ DRIVERS = {
         "longest=100",
         "longest=10**9",
         "test_floods_giants_and_drips_cost_the_link_and_nothing_else[floods]",
+    ),
+    "mute": (
+        CONNECT,
+        f"    def __init__(self, devices, host):\n        super().__init__(devices)\n\n{CONNECT}",
+        "test_it_hands_its_host_on",
     ),
     "clinging": (
         CLOSE,
