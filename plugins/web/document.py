@@ -28,7 +28,7 @@ FIELDS = 20
 """Of a form."""
 LANGUAGE = "language"
 """Name of a cookie."""
-PLACES = (("/", "overview"),)
+PLACES = (("/", "overview"), ("/receipts", "receipts"))
 """What the header leads to."""
 
 

@@ -19,6 +19,7 @@ from ..visitors import Visitors
 from ..words import Words
 from .alarm import alarm_page
 from .device import device_page
+from .receipts import day_of, receipts_page
 from .trend import POINTS, looked, trend_page
 
 ROWS = 1000
@@ -36,7 +37,12 @@ class Views:
 
     def routes(self) -> list[Route]:
         """All of them."""
-        return [Route("/alarm", self.alarm), Route("/device", self.device), Route("/trend", self.trend)]
+        return [
+            Route("/alarm", self.alarm),
+            Route("/device", self.device),
+            Route("/trend", self.trend),
+            Route("/receipts", self.receipts),
+        ]
 
     async def alarm(self, request: Request) -> Response:
         actor = await self._visitors.actor(request)
@@ -85,6 +91,20 @@ class Views:
             request, word, body, title=cleaned(f"{asked.device} {', '.join(asked.tags)}", 100),
             scripts=("page.js", "uPlot.iife.min.js", "trend.js"), styles=("uPlot.min.css", "page.css"),
         )  # fmt: skip
+
+    async def receipts(self, request: Request) -> Response:
+        actor = await self._visitors.actor(request)
+        if actor is None:
+            return to("/login")
+        word = self._documents.words(request)
+        day = day_of(request.query_params, time.time_ns() // 1_000_000)
+        span = {"from_ns": day.start * 1_000_000, "to_ns": max(day.end, day.start + 1) * 1_000_000}
+        try:
+            told = await self._ask(actor, "receipts", span)
+        except Refusal as refusal:
+            return self._documents.refused(request, word, refusal)
+        body = receipts_page(word, day, told, [device.name for device in self._host.devices])
+        return self._documents.page(request, word, body, title=word("receipts"))
 
     async def _ask(self, actor: Actor, command: str, arguments: dict[str, Any]) -> Any:
         """The answer of a command. Raises Refusal."""
