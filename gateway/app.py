@@ -180,7 +180,7 @@ class Gateway(RunningParts):
 
     def _watchdog(self) -> Watchdog:
         return Watchdog(
-            {"acquisition": self.acquirer.wheel.late, "outbox": self.outbox.late},
+            {"acquisition": self.acquirer.wheel, "outbox": self.outbox},
             status=lambda: headline.summary(rendered(self.status.now())),
         )
 

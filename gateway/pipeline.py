@@ -141,5 +141,5 @@ class Pipeline(Road):
 
     def _keeping(self, _: str) -> None:
         """The disk begins, or ceases, to take what is read."""
-        for live in self._live:
+        for live in self._live:  # each is told anew: its reason says now, or no more, that nothing is kept
             self._publishers.tell(live.device, *self.state_of(live.device.name))

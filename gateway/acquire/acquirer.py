@@ -53,7 +53,7 @@ class Acquirer:
         self._driver_type = driver_type
         self.wheel = Wheel(clock)
         self._deadlines = Deadlines()
-        slot = Slot(road.settle)
+        slot = Slot(road)
         self._shared = Shared(road, clock, self.wheel, self._deadlines, slot, Dials(), state_dir)
         self._starts = Starts()
         self._lines: dict[Hashable, Line] = {}
@@ -260,4 +260,6 @@ def _refuse(why: str) -> None:
 
 
 def _ids(specs: Sequence[DeviceSpec]) -> set[int]:
+    """By identity, not by value: `config.diff.kept` hands on the very object of what stays the same, and a device whose
+    credentials were renewed is another object that says the same."""
     return {id(spec) for spec in specs}

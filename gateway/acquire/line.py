@@ -223,7 +223,7 @@ class Line:
             raise
         finally:
             self._tally.update(self._of_itself.ask(driver, "counts", checked.counts) or {})
-            self._tally["trials" if self._trial else "drops"] += not _stopping()
+            self._tally["trials" if self._trial else "drops"] += not _stopping()  # one that we close is neither
             self._drop()
             await close(driver, self._log)
 
@@ -241,7 +241,7 @@ class Line:
     def _drop(self) -> None:
         """The connection is gone: values go stale at once, unless it is for a trial and the next is made at once; requests
         under way fail."""
-        self.driver = None
+        self.driver = None  # first: what a read that ends now still brings is of a connection that is over
         stopping = _stopping()
         lost = stopping or not self._trial
         for source in self.sources.values():
@@ -292,7 +292,7 @@ class Line:
             self._silence = None
             self.driver = None
             await self._foreign.end([pump])
-        outcome(pump)
+        outcome(pump)  # raises what ended it
         raise LinkError("the subscription ended")
 
     async def _pump(self, driver: Driver[Any, Any]) -> None:

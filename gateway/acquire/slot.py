@@ -1,13 +1,13 @@
 """All scans of one moment, of whatever line."""
 
-from collections.abc import Callable
+from gateway.acquire.device import Road
 
 
 class Slot:
-    """Counts the scans that are due or under way on all lines, and tells when the last one is answered."""
+    """Counts the scans that are due or under way on all lines, and tells the road when the last one is answered."""
 
-    def __init__(self, settled: Callable[[], None]) -> None:
-        self._settled = settled
+    def __init__(self, road: Road) -> None:
+        self._road = road
         self._open = 0
 
     def begin(self) -> None:
@@ -18,4 +18,4 @@ class Slot:
         """A scan was answered, or given up."""
         self._open -= 1
         if not self._open:
-            self._settled()
+            self._road.settle()

@@ -55,7 +55,7 @@ class Wheel:
             self._put(turn, self._after(self._now(), turn))
             self._arm()
         else:
-            self._slots.setdefault(-1, []).append(turn)
+            self._slots.setdefault(-1, []).append(turn)  # no slot at all: `align` puts it into one when the wheel turns
         return turn
 
     def _phase(self, name: str, period: int) -> int:

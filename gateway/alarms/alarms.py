@@ -4,8 +4,7 @@ What changes is written to a file first and said as an event then. A gateway tha
 start what is raised, under the same ids; so the far side may hear a raise twice, and never misses one.
 """
 
-import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import structlog
 
 from gateway.alarms import alarm_file
 from gateway.alarms.alarm import CONDITION, UNHEARD, Alarm, Key, Said
+from gateway.alarms.announcements import Announcements
 from gateway.alarms.chatter import Chatter
 from gateway.alarms.deadline import Deadline
 from gateway.alarms.evidence import Evidence, EvidenceStore
@@ -25,14 +25,11 @@ from gateway.core.errors import GatewayError
 from gateway.core.event import Event, EventLog
 from gateway.outbox.format import boot_number
 from gateway.status import AlarmStatus
-from gateway.supervise.contained import containing
 
 LOOK_SECONDS = 5.0
 """How often the time of shelved alarms is looked at."""
 KEEP_LEFT_NS = 60_000_000_000
 """How often what is left of shelvings is written down, by the boot clock."""
-PATIENCE = 2.0
-"""Seconds that an event waits for the disk, at most."""
 LONGEST_SHELF = 30 * 86_400.0
 """Seconds; nothing is shelved for ever."""
 SHORTEST_PREFIX = 4
@@ -55,22 +52,15 @@ class Alarms:
     ) -> None:
         """Reads `path`, where there is one; without, nothing is kept and events are said at once. `store` is where the
         windows of anomalies are kept."""
-        self._events = events
         self._clock = clock
         self._chatter = Chatter(clock)
-        self._path = path
         self._alarms: dict[Key, Alarm] = {}
-        self._store = store
-        self._unsaid: list[Event] = []
-        self._unkept: list[tuple[Event, Evidence]] = []
-        self._changed = asyncio.Event()
-        self._unsaved = False
-        self._saving: asyncio.Task[None] | None = None
+        self._announcements = Announcements(events, self._alarms, path, store)
         self._watched: frozenset[Key] = frozenset()
         self._boot = boot_number()
         self._keep_left_ns = clock.boot_ns() + KEEP_LEFT_NS
         if path is not None:
-            self._alarms = {alarm.key: alarm for alarm in alarm_file.read(path)}
+            self._alarms.update((alarm.key, alarm) for alarm in alarm_file.read(path))
         for alarm in self._alarms.values():
             if alarm.shelved_until is not None:  # from now on by the clock of this boot
                 alarm.shelved_until = alarm.shelved_until.kept(clock, self._boot)
@@ -96,7 +86,7 @@ class Alarms:
         alarm.latch = latch
         if alarm.active:
             alarm.condition = True
-            self._note()
+            self._announcements.alarms_changed()
             return
         event = self._with_chatter(key, event)
         alarm.raise_(event)
@@ -111,7 +101,7 @@ class Alarms:
             alarm.clear(event.t_ns)
             self._say(alarm, event, evidence)
         else:
-            self._note()
+            self._announcements.alarms_changed()
 
     def changed(self, alarm: Alarm, event: Event | None) -> None:
         """Keep the alarm as it now is, and say this of it, if anything; for conditions, whose state is the device's to
@@ -240,24 +230,12 @@ class Alarms:
             self._restate(alarm)
         try:
             while True:
-                await self._keep()
-                await self._next_change()
+                await self._announcements.save()
+                await self._announcements.next_change(LOOK_SECONDS)
                 self._end_shelving()
                 self._chatter.forget_quiet()
         finally:
-            if self._saving is not None:
-                await asyncio.wait([self._saving], timeout=PATIENCE)
-            self._save_now()
-
-    async def _next_change(self) -> None:
-        if self._unsaid:
-            return
-        self._changed.clear()
-        try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                await self._changed.wait()
-        except TimeoutError:
-            pass
+            await self._announcements.finish()
 
     def _end_shelving(self) -> None:
         now, boot = self._clock.boot_ns(), self._boot
@@ -268,47 +246,9 @@ class Alarms:
                 self.unshelve(alarm, "system")
             elif until is not None and keep:
                 alarm.shelved_until = until.kept(self._clock, boot)
-                self._unsaved = True
+                self._announcements.save_along()
         if keep:
             self._keep_left_ns = now + KEEP_LEFT_NS
-
-    async def _keep(self) -> None:
-        """Write the file, then say what is unsaid; not later than a disk that hangs may hold it up."""
-        unsaid, self._unsaid = self._unsaid, []
-        try:
-            if self._unsaved and self._path and (self._saving is None or self._saving.done()):
-                self._unsaved = False
-                self._saving = asyncio.create_task(asyncio.to_thread(self._write, *self._to_write()))
-            if self._saving is not None:
-                await asyncio.wait([self._saving], timeout=PATIENCE)
-        finally:
-            self._tell(unsaid)
-
-    def _save_now(self) -> None:
-        if self._unsaved and self._path is not None:
-            self._write(*self._to_write())
-        unsaid, self._unsaid = self._unsaid, []
-        self._tell(unsaid)
-
-    def _to_write(self) -> tuple[bytes, list[tuple[Event, Evidence]]]:
-        unkept, self._unkept = self._unkept, []
-        return alarm_file.content(self._alarms.values()), unkept
-
-    def _write(self, alarms: bytes, unkept: list[tuple[Event, Evidence]]) -> None:
-        """Whatever is raised costs no more than this file."""
-        assert self._path is not None
-        try:
-            alarm_file.write(self._path, alarms, self._store, unkept)
-        except Exception as error:
-            log.error("alarms are not kept for the next start", file=str(self._path), exc_info=error)
-
-    def _tell(self, events: Sequence[Event]) -> None:
-        for event in events:
-            try:
-                with containing():
-                    self._events.append_event(event)
-            except Exception as error:
-                log.error("an event is not told", event_id=event.id, state=event.state, exc_info=error)
 
     def _restate(self, alarm: Alarm) -> None:
         if alarm.active and alarm.shelved is None and not alarm.acknowledged:
@@ -317,24 +257,13 @@ class Alarms:
     def _say(self, alarm: Alarm, event: Event, evidence: Evidence | None = None) -> None:
         if alarm.shelved is not None and event.state in ("raised", "cleared"):
             event = replace(event, severity=UNHEARD, detail={**event.detail, "shelved": True})
-        log.info("event", kind=event.kind, state=event.state, device=event.device, message=event.message)
-        self._unsaid.append(event)
-        if evidence is not None and self._store is not None:
-            self._unkept.append((event, evidence))
+        self._announcements.add(event, evidence)
         self._settle(alarm)
 
     def _settle(self, alarm: Alarm) -> None:
         if alarm.is_over:
             self._alarms.pop(alarm.key, None)
-        self._note()
-
-    def _note(self) -> None:
-        """Something has changed."""
-        if self._path is None:
-            self._save_now()
-        else:
-            self._unsaved = True
-            self._changed.set()
+        self._announcements.alarms_changed()
 
 
 def _of(alarm: Alarm, state: str, t_ns: int, message: str, **detail: Any) -> Event:

@@ -58,6 +58,7 @@ class Detector:
         self._watchers: list[Watcher] = [*self.models.all, *watchers]
         self._watched = frozenset(name for watcher in self._watchers for name in watcher.devices)
         self._described: dict[str, Device] = {}
+        # What came for the one before, and what still comes to it until it is exchanged, is the same list.
         self._fed: list[tuple[Readings, int]] = before._fed if before else []
         if before:
             for watcher in self._watchers:
@@ -80,7 +81,9 @@ class Detector:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.load())
             if not self._watchers:
-                await asyncio.get_running_loop().create_future()
+                await (
+                    asyncio.get_running_loop().create_future()
+                )  # never done: with nothing to watch, not a tick a second
             group.create_task(self.rollout.run())
             while True:
                 try:

@@ -19,9 +19,14 @@ from gateway.detect.models import INLINE_SECONDS, Card, ModelError, OpenModel
 from gateway.detect.own_thread import in_own_thread
 from gateway.detect.watcher import Spawn
 from gateway.detect.windows import (
+    ABOVE,
     AT_LIMIT,
     NO_NUMBER,
+    NORMAL,
+    OUT_OF_RANGE,
     REASONS,
+    WAITING,
+    WARMUP,
     Binding,
     Figures,
     Judge,
@@ -181,11 +186,7 @@ class ModelWatcher:
         stop = self.session.stop
         scores = await in_own_thread(lambda: self.session.score(tick.windows), ANSWER_SECONDS, stop)
         if transitions := self.judge.verdicts(tick, scores):
-            self._tell(
-                await in_own_thread(
-                    lambda: [self._explained(transition) for transition in transitions], ANSWER_SECONDS, stop
-                )
-            )
+            self._tell(await in_own_thread(lambda: [*map(self._explained, transitions)], ANSWER_SECONDS, stop))
 
     def _judge_drift(self, row: int, t_ns: int) -> None:
         """Tell that a device's inputs have drifted, or are again as in training."""
@@ -208,11 +209,9 @@ class ModelWatcher:
 
     def _explained(self, transition: Transition) -> Transition:
         """With the contribution of each tag, which a graph without them gives by one score for each."""
-        return (
-            transition
-            if transition.scores.contribution is not None
-            else replace(transition, scores=self.session.explain(transition.window))
-        )
+        if transition.scores.contribution is not None:
+            return transition
+        return replace(transition, scores=self.session.explain(transition.window))
 
     def _tell(self, transitions: Sequence[Transition]) -> None:
         for transition in transitions:
@@ -263,27 +262,24 @@ class ModelWatcher:
     def _state(self, row: int, name: str) -> tuple[str, str]:
         if name in self.binding.unfit:
             return "failed", self.binding.unfit[name]
-        match int(self.judge.said[row]):
-            case 0:
-                return "waiting", "" if self.judge.grid.run[row] else "nothing read yet"
-            case 1:
-                return "warmup", f"{self.judge.grid.run[row]} of {self.identity.card.window} samples"
-            case 2 | 3 if self.judge.drifted[row]:
-                figures = self._figures[row]
+        judge, said = self.judge, int(self.judge.said[row])
+        if said == WAITING:
+            return "waiting", "" if judge.grid.run[row] else "nothing read yet"
+        if said == WARMUP:
+            return "warmup", f"{judge.grid.run[row]} of {self.identity.card.window} samples"
+        if said in (NORMAL, ABOVE):
+            figures = self._figures[row]
+            if judge.drifted[row]:
                 return "degraded", "; ".join(figures.reasons) if figures else ""
-            case 2 | 3:
-                return "running", ""
-            case 5:
-                return "degraded", self._limited(row) or f"outside the trained range: {self._outside(row)}"
-            case 6:
-                return "degraded", "the model gives no number"
-        return "degraded", self._named(row, ~is_scored(self.judge.grid.codes[row]))
-
-    def _limited(self, row: int) -> str:
-        return self._named(row, self.judge.grid.codes[row] == AT_LIMIT)
-
-    def _outside(self, row: int) -> str:
-        return ", ".join(self.identity.card.tags[i] for i in np.flatnonzero(self.judge.outside(row)))
+            return "running", ""
+        if said == OUT_OF_RANGE:
+            # A value that stands at the end of its tag's range was cut off there: that says more than where it lies.
+            limited = self._named(row, judge.grid.codes[row] == AT_LIMIT)
+            outside = ", ".join(self.identity.card.tags[i] for i in np.flatnonzero(judge.outside(row)))
+            return "degraded", limited or f"outside the trained range: {outside}"
+        if said == NO_NUMBER:
+            return "degraded", "the model gives no number"
+        return "degraded", self._named(row, ~is_scored(judge.grid.codes[row]))
 
     def _named(self, row: int, which: NDArray[np.bool_]) -> str:
         """What is wrong with these inputs, in words."""

@@ -92,7 +92,7 @@ class DriverChild(Receiver):
             return
         _, (setup,) = pickle.loads(frame[wire.BODY :])
         try:
-            self._served = Served(self._set_up(setup), self.send)
+            self._served = Served(self._set_up(setup), self)
         except Exception as error:  # noqa: BLE001 - of the plugin's own loading, too
             self.send(FrameKind.FAILED, number, wire.as_json(failure(error)))
         else:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -39,7 +39,14 @@ OFFERS = 200
 """Places in one part of what is browsed."""
 
 _AT_ONCE = ("introduce", "introduce_tags", "release")
-Send = Callable[..., None]
+
+
+class Outlet(Protocol):
+    """The way to the gateway."""
+
+    def send(self, kind: FrameKind, number: int, *body: bytes) -> None:
+        """Send a frame; from the loop's thread."""
+        ...
 
 
 class DriverSession:
@@ -48,14 +55,14 @@ class DriverSession:
     def __init__(
         self,
         number: int,
-        send: Send,
+        outlet: Outlet,
         driver_type: type[Driver[Any, Any]],
         devices: Sequence[Device],
         state_dir: Path,
         memory: Memory,
     ) -> None:
         self._number = number
-        self._send = send
+        self._outlet = outlet
         self._alive_at = 0.0
         self._looked = 0.0
         self._last: Any = None
@@ -83,7 +90,7 @@ class DriverSession:
             self._say({"what": "not_told", "why": told(error)})
 
     def _say(self, said: Mapping[str, Any]) -> None:
-        self._send(FrameKind.SAID, self._number, wire.as_json(said))
+        self._outlet.send(FrameKind.SAID, self._number, wire.as_json(said))
 
     def look(self, at_once: bool = False) -> None:
         """Tell what the driver says of itself, where that has changed."""
@@ -110,9 +117,9 @@ class DriverSession:
 class Served:
     """Carries out what the gateway asks for, each call in a task of its own, and sends what comes of it."""
 
-    def __init__(self, driver_type: type[Driver[Any, Any]], send: Send) -> None:
+    def __init__(self, driver_type: type[Driver[Any, Any]], outlet: Outlet) -> None:
         self._driver_type = driver_type
-        self._send = send
+        self._outlet = outlet
         self._devices: dict[int, Device] = {}
         self._tags: dict[int, Tags] = {}
         self._sessions: dict[int, DriverSession] = {}
@@ -169,7 +176,7 @@ class Served:
         task.add_done_callback(ended)
 
     def _fail(self, number: int, error: Exception) -> None:
-        self._send(FrameKind.FAILED, number, wire.as_json(failure(error)))
+        self._outlet.send(FrameKind.FAILED, number, wire.as_json(failure(error)))
 
     async def _outcome(self, number: int, session: int, call: Awaitable[None]) -> None:
         """Have the call made, which sends its result; send its error when it raises."""
@@ -186,9 +193,9 @@ class Served:
         values = await opened.driver.read(wanted)
         opened.look()
         if isinstance(values, Readings):
-            self._send(FrameKind.BLOCK, number, *self._block(values))
+            self._outlet.send(FrameKind.BLOCK, number, *self._block(values))
         else:
-            self._send(FrameKind.VALUES, number, *wire.values_body(values, len(wanted)))
+            self._outlet.send(FrameKind.VALUES, number, *wire.values_body(values, len(wanted)))
 
     def _block(self, block: Any) -> list[bytes]:
         device = block.device if isinstance(block, Readings) else None
@@ -201,13 +208,13 @@ class Served:
         answer = await getattr(self, f"_{method}")(session, *args)
         if opened := self._sessions.get(session):
             opened.look()
-        self._send(FrameKind.DONE, number, wire.as_json(answer))
+        self._outlet.send(FrameKind.DONE, number, wire.as_json(answer))
 
     async def _stream(self, number: int, session: DriverSession) -> None:
         async with aclosing(session.driver.stream()) as blocks:  # type: ignore[type-var]
             async for block in blocks:
                 session.look()
-                self._send(FrameKind.BLOCK, number, *self._block(block))
+                self._outlet.send(FrameKind.BLOCK, number, *self._block(block))
                 await self._granted[number].acquire()
 
     async def _browse(self, number: int, session: DriverSession) -> None:
@@ -217,15 +224,15 @@ class Served:
                 named, what = checked.offer(address, found)
                 part.append([named, what.type, what.unit, what.description, what.path])
                 if len(part) >= OFFERS:
-                    self._send(FrameKind.PART, number, wire.as_json(part))
+                    self._outlet.send(FrameKind.PART, number, wire.as_json(part))
                     part = []
                     await self._granted[number].acquire()
-        self._send(FrameKind.PART, number, wire.as_json(part))
+        self._outlet.send(FrameKind.PART, number, wire.as_json(part))
 
     async def _flow(self, number: int, method: str, session: int) -> None:
         flow = self._stream if method == "stream" else self._browse
         await flow(number, self._sessions[session])
-        self._send(FrameKind.DONE, number, b"null")
+        self._outlet.send(FrameKind.DONE, number, b"null")
 
     # What the gateway calls, by name.
 
@@ -254,7 +261,7 @@ class Served:
     async def _open(self, session: int, devices: Sequence[int], secrets: Mapping[str, str], state_dir: Path) -> None:
         adopt(secrets)
         known = [self._devices[number] for number in devices]
-        opened = DriverSession(session, self._send, self._driver_type, known, state_dir, self._memory)
+        opened = DriverSession(session, self._outlet, self._driver_type, known, state_dir, self._memory)
         self._sessions[session] = opened
         await opened.driver.connect()
         opened.open = True

@@ -79,9 +79,7 @@ class BlockDriver(Driver[D, T]):
 
     async def _dial(self) -> None:
         self._line = await self.open()
-        self._line.ids_proven = self.devices[0] in _gave_ids
-        if (last := _last_ids.get(self.devices[0])) is not None:
-            self._line.last_id = last
+        self._line.recall_ids(_last_ids.get(self.devices[0]), self.devices[0] in _gave_ids)
 
     async def _dial_again(self) -> None:
         """After the device has closed an idle connection, which is its manner and no loss."""

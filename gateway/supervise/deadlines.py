@@ -35,7 +35,7 @@ class Deadlines:
         now = asyncio.get_running_loop().time()
         for task, (until, block) in list(self._late.items()):
             if until < now:
-                self._late[task] = (float("inf"), block)
+                self._late[task] = (float("inf"), block)  # kept, since it may leave its block yet; told once
                 block.deaf()
         for task, (until, block) in list(self._until.items()):
             if until < now:

@@ -2,19 +2,25 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import structlog
 
 from gateway.supervise.systemd import listens, notify, watchdog_interval
 
-Progress = Callable[[], float]
-"""Seconds since a part last made progress; 0 while it has nothing to do."""
+
+class Progressing(Protocol):
+    """A part that is watched."""
+
+    def late(self) -> float:
+        """Seconds since it last made progress; 0 while it has nothing to do."""
+        ...
 
 
 class Watchdog:
     """Tells systemd that the gateway lives, for as long as every part makes progress within `limit` seconds."""
 
-    def __init__(self, parts: Mapping[str, Progress], limit: float = 20.0, status: Callable[[], str] = str) -> None:
+    def __init__(self, parts: Mapping[str, Progressing], limit: float = 20.0, status: Callable[[], str] = str) -> None:
         self._parts = parts
         self._limit = limit
         self._status = status
@@ -22,7 +28,7 @@ class Watchdog:
 
     def stuck(self) -> tuple[str, ...]:
         """Names of the parts without progress."""
-        return tuple(name for name, progress in self._parts.items() if progress() > self._limit)
+        return tuple(name for name, part in self._parts.items() if part.late() > self._limit)
 
     async def run(self) -> None:
         """Feed, until cancelled. Without systemd it only watches and logs."""

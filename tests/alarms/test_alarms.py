@@ -327,7 +327,7 @@ def test_shelving_over_a_restart_never_lasts_longer_than_was_left(tmp_path, monk
     alarms, _ = shelved(tmp_path, clock, 7, monkeypatch)
     alarms.raised(KEY, hot(clock))
     alarms.shelve(alarms.get(KEY), "anna", 600.0, "maintenance")
-    alarms._save_now()
+    alarms._announcements.save_now()
     clock = FakeClock(clock.wall + int(wall * 1e9), clock.boot + 10_000_000_000 if boot == 7 else 5_000_000_000)
     alarms, _ = shelved(tmp_path, clock, boot, monkeypatch)
     (listed,) = rendered(alarms.listed())
@@ -342,14 +342,14 @@ def test_many_reboots_with_a_clock_in_the_past_do_not_make_a_shelving_endless(tm
     alarms, _ = shelved(tmp_path, clock, 0, monkeypatch)
     alarms.raised(KEY, hot(clock))
     alarms.shelve(alarms.get(KEY), "anna", 3600.0, "maintenance")
-    alarms._save_now()
+    alarms._announcements.save_now()
     for boot in range(1, 13):
         clock = FakeClock(wall=0, boot=1)
         alarms, _ = shelved(tmp_path, clock, boot, monkeypatch)
         for _ in range(60):
             clock.advance(6)
             alarms._end_shelving()
-            alarms._save_now()
+            alarms._announcements.save_now()
     assert alarms.get(KEY).shelved is None
 
 

@@ -35,7 +35,7 @@ def raised(path: Path) -> None:
         alarms.raised(key, Event(f"e-{key.device}", "alarm", "raised", key.device, clock.wall_ns(), "hot", "alarm"))
     alarms.acknowledge(alarms.get(KEYS[0]), "anna", "seen")
     alarms.shelve(alarms.get(KEYS[1]), "ben", 60, "maintenance")
-    alarms._save_now()
+    alarms._announcements.save_now()
 
 
 def used(path: Path) -> list[Alarm]:
@@ -48,7 +48,7 @@ def used(path: Path) -> list[Alarm]:
         alarms._restate(alarm)
     alarms._end_shelving()
     alarms.retain([])
-    alarms._save_now()
+    alarms._announcements.save_now()
     for event in told:
         assert orjson.dumps(event.body())
     return known

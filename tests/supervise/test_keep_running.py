@@ -1,6 +1,8 @@
 import asyncio
 import gc
 import weakref
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -269,7 +271,8 @@ def test_the_watchdog_is_fed_only_while_all_parts_make_progress(monkeypatch):
     monkeypatch.setenv("NOTIFY_SOCKET", "@systemd")
     monkeypatch.setattr("gateway.supervise.watchdog.notify", lambda **words: sent.append(words))
     ages = {"wheel": 0.0, "outbox": 0.0}
-    watchdog = Watchdog({name: lambda name=name: ages[name] for name in ages}, limit=5, status=lambda: "all well")
+    parts = {name: SimpleNamespace(late=partial(ages.get, name)) for name in ages}
+    watchdog = Watchdog(parts, limit=5, status=lambda: "all well")
     watchdog.feed()
     ages["outbox"] = 6
     with capture_logs() as logs:

@@ -9,7 +9,18 @@ Knows nothing of alarms or events: what a turn is called and who hears of it is 
 from gateway.detect.windows.binding import Binding, Slots, columns
 from gateway.detect.windows.drift import Figures
 from gateway.detect.windows.grid import AT_LIMIT, REASONS, USABLE, Grid, Samples, is_scored
-from gateway.detect.windows.judge import ABOVE, NO_NUMBER, NORMAL, VERDICTS, Judge, Tick, Transition
+from gateway.detect.windows.judge import (
+    ABOVE,
+    NO_NUMBER,
+    NORMAL,
+    OUT_OF_RANGE,
+    VERDICTS,
+    WAITING,
+    WARMUP,
+    Judge,
+    Tick,
+    Transition,
+)
 from gateway.detect.windows.limits import Change, Limit, Limits
 from gateway.detect.windows.n_of_m import NofM
 from gateway.detect.windows.offline import Labels, blocks, label
@@ -19,9 +30,12 @@ __all__ = [
     "AT_LIMIT",
     "NORMAL",
     "NO_NUMBER",
+    "OUT_OF_RANGE",
     "REASONS",
     "USABLE",
     "VERDICTS",
+    "WAITING",
+    "WARMUP",
     "Binding",
     "Change",
     "Figures",

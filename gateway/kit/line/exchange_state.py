@@ -244,23 +244,22 @@ class ExchangeState(Generic[R]):
 
     @property
     def ids_proven(self) -> bool:
-        """Whether the far side gives numbers back; it can be set, where that is known from before."""
+        """Whether the far side gives numbers back."""
         return self._numbers is not None and self._numbers.proven
-
-    @ids_proven.setter
-    def ids_proven(self, proven: bool) -> None:
-        if self._numbers is not None:
-            self._numbers.proven = proven
 
     @property
     def last_id(self) -> int | None:
-        """The transaction id that was given last; it can be set before the first. None where frames carry none."""
+        """The transaction id that was given last. None where frames carry none."""
         return self._numbers.last if self._numbers is not None else None
 
-    @last_id.setter
-    def last_id(self, number: int) -> None:
+    def recall_ids(self, last: int | None, proven: bool) -> None:
+        """What is known of transaction ids from the connection before."""
         if self._numbers is not None:
-            self._numbers.last = number
+            self._numbers.recall(last, proven)
+
+    def rest_until(self, time: float) -> None:
+        """Send nothing before."""
+        self.not_before = time
 
     @property
     def gives_no_ids(self) -> bool:

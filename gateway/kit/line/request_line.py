@@ -76,21 +76,17 @@ class RequestLine(Receiver, Generic[R]):
 
     @property
     def ids_proven(self) -> bool:
-        """Whether the far side gives transaction ids back; it can be set, where that is known from before."""
+        """Whether the far side gives transaction ids back."""
         return self._state.ids_proven
-
-    @ids_proven.setter
-    def ids_proven(self, proven: bool) -> None:
-        self._state.ids_proven = proven
 
     @property
     def last_id(self) -> int | None:
         """The transaction id that was given last, for the next connection to go on from."""
         return self._state.last_id
 
-    @last_id.setter
-    def last_id(self, number: int) -> None:
-        self._state.last_id = number
+    def recall_ids(self, last: int | None, proven: bool) -> None:
+        """Go on from the connection before: the id that it gave last, if known, and whether the far side gave any back."""
+        self._state.recall_ids(last, proven)
 
     @property
     def misfit(self) -> bytes:
@@ -135,7 +131,7 @@ class RequestLine(Receiver, Generic[R]):
 
     def rest(self, seconds: float) -> None:
         """Send nothing for so long."""
-        self._state.not_before = self._loop.time() + seconds
+        self._state.rest_until(self._loop.time() + seconds)
 
     async def close(self) -> None:
         """Close at once, and wait until the socket is gone, since many devices allow few connections."""

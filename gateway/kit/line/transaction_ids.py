@@ -29,6 +29,12 @@ class TransactionIds:
         self.constant: int | None = None
         """What a device that gives no numbers back puts in their place."""
 
+    def recall(self, last: int | None, proven: bool) -> None:
+        """Go on from what is known of the connection before, if anything."""
+        self.proven = proven
+        if last is not None:
+            self.last = last
+
     def next(self, taken: Container[int]) -> int:
         """A number that is neither taken nor owed."""
         number = (self.last + 1) & self._mask
