@@ -7,8 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
-from gateway.alarms import alarm_file, chatter
-from gateway.alarms import alarms as module
+from gateway.alarms import alarm_file, announcements, chatter
 from gateway.alarms.alarm import Alarm, Key, Origin, Said
 from gateway.alarms.alarms import Alarms
 from gateway.core.clock import FakeClock
@@ -218,7 +217,7 @@ async def test_what_changes_is_on_disk_before_it_is_said(tmp_path):
 
 async def test_a_disk_that_hangs_holds_up_no_event(tmp_path, monkeypatch):
     release = threading.Event()
-    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    monkeypatch.setattr(announcements, "PATIENCE", 0.01)
     monkeypatch.setattr(alarm_file, "write_whole", lambda *_: release.wait(20))
     book = Book(tmp_path / "alarms.json")
     running = asyncio.create_task(book.alarms.run())

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.alarms import alarms
+from gateway.alarms import announcements
 from gateway.detect import model_watcher
 from gateway.detect.models.card import parse_card
 from gateway.detect.models.session import ModelSession
@@ -15,7 +15,7 @@ def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """The models here are small: they score at once, however long that takes here, unless the test calls them slow. And an
     event waits for the disk as long as this one takes."""
     monkeypatch.setattr(model_watcher, "INLINE_SECONDS", float("inf"))
-    monkeypatch.setattr(alarms, "PATIENCE", 25.0)
+    monkeypatch.setattr(announcements, "PATIENCE", 25.0)
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ class Kept(Plant):
         self.seconds(6, self.given[1])
         self.seconds(6, self.given[1], temp=65.1234)
         self.seconds(8, self.given[1])
-        self.alarms._save_now()
+        self.alarms._announcements.save_now()
         return self.events
 
 
