@@ -92,10 +92,6 @@ def test_no_name_uses_a_word_that_is_not_ours() -> None:
     assert found == []
 
 
-SHARED = {"Suspects"}
-"""Names of public classes that still mean several things; none is to be added."""
-
-
 def test_a_public_class_has_a_name_of_its_own() -> None:
     places: dict[str, set[Path]] = {}
     for path in (ROOT / "gateway").rglob("*.py"):
@@ -105,7 +101,7 @@ def test_a_public_class_has_a_name_of_its_own() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, set()).add(path.relative_to(ROOT))
     several = {name: sorted(map(str, found)) for name, found in places.items() if len(found) > 1}
-    assert {name: found for name, found in several.items() if name not in SHARED} == {}, "find another name"
+    assert several == {}, "find another name"
 
 
 NEIGHBOURS = re.compile(r"\b(?:the next|the other|the following) (?:two|three|four|five|six|seven|eight|nine|ten)\b")

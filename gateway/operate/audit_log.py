@@ -11,10 +11,11 @@ import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.command import Actor
+from gateway.core.parsing import JsonObject
 from gateway.core.text import cleaned
 from gateway.trust import files
 from gateway.trust.audit import AuditError, AuditTrail
-from gateway.trust.chain import DAMAGED, Head
+from gateway.trust.chain import Head
 from gateway.trust.files import is_begun
 
 log = structlog.get_logger()
@@ -81,7 +82,7 @@ class AuditLog:
         """Where the trail ends. Blocking. Raises AuditError."""
         return self._opened().head()
 
-    def tail(self, count: int) -> list[dict[str, Any]]:
+    def tail(self, count: int) -> list[JsonObject]:
         """The last records, the oldest first; none where they cannot be read. Blocking."""
         try:
             return files.tail(self._path, count)
@@ -99,8 +100,7 @@ class AuditLog:
                 missing = (self._path.parent / "outbox").exists() and not is_begun(self._path)
                 self._trail = AuditTrail(self._path, self._clock)
                 if missing:
-                    self._trail.damage = "there was no audit trail, though this gateway had run here before"
-                    self._trail.write(DAMAGED, "system", why=self._trail.damage)
+                    self._trail.record_damage("there was no audit trail, though this gateway had run here before")
         return self._trail
 
     def record_now(self, action: str, who: str, **fields: Any) -> None:

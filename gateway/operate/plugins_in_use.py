@@ -20,7 +20,7 @@ class PluginsInUse:
         """`directory` keeps what is known of stalls."""
         self.present = present
         """Exchanged by a reload."""
-        self.stalls = StallWatch(directory, self.hash_of, self.of)
+        self.stalls = StallWatch(directory, self)
 
     def driver(self, name: str) -> type[Driver[Any, Any]]:
         """The driver of this name."""

@@ -134,7 +134,7 @@ class _Part:
         if why := self._around.barred(self.health.name, self.config.plugin):
             raise RefusedError(why)
         with ExitStack() as leaving:
-            host = _Host(self.config.name, self._around, self.health.up, leaving)
+            host = _Host(self.config.name, self._around, self.health, leaving)
             with containing():
                 service = self._around.service_type(self.config.plugin)(self.config, host)
                 for name, declared, body in _offered(service.commands()):
@@ -177,12 +177,12 @@ def _offered(commands: Any) -> list[tuple[str, Declared, Body]]:
 class _Host(ServiceHost):
     """What one attempt of a service sees of the gateway. A task that outlives the attempt can change nothing any more."""
 
-    def __init__(self, name: str, around: ServiceSurroundings, up: Callable[[], None], leaving: ExitStack) -> None:
+    def __init__(self, name: str, around: ServiceSurroundings, health: Health, leaving: ExitStack) -> None:
         self.gateway = around.gateway
         self.version = __version__
         self._name = name
         self._around = around
-        self._up = up
+        self._health = health
         self._leaving = leaving
         self._observers = 0
         self._is_over = False
@@ -207,7 +207,7 @@ class _Host(ServiceHost):
 
     def started(self) -> None:
         self._must_go_on()
-        self._up()
+        self._health.up()
 
     def state(self) -> GatewayStatus:
         return self._around.status()

@@ -85,6 +85,11 @@ class AuditTrail:
             self._catch_up(file)
             self._add(file, {"action": action, "who": who, **fields})
 
+    def record_damage(self, why: str) -> None:
+        """What the trail itself does not show, such as that it was removed. Raises AuditError."""
+        self.damage = why
+        self.write(DAMAGED, "system", why=why)
+
     def acknowledge(self, who: str, why: str) -> list[Damage]:
         """Say that somebody has looked at all damage that there is now; `verify` calls it no problem any more. Returns it.
         Blocking: reads the whole trail. Raises AuditError."""

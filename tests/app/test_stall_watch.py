@@ -9,8 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.core.command import Actor
+from gateway.operate.plugins_in_use import PluginsInUse
 from gateway.operate.stalls import stall_watch
 from gateway.operate.stalls.stall_watch import StallWatch
+from gateway.plugin.discovery import Plugins
 from tests.app.plant import Site, device, sink
 
 
@@ -86,7 +88,7 @@ async def test_a_loop_that_only_waits_for_a_processor_is_not_blocked(
         return looks[-1]  # all of the time
 
     monkeypatch.setattr(StallWatch, "_waited", waited)
-    watch = StallWatch(tmp_path, lambda name: "")
+    watch = StallWatch(tmp_path, PluginsInUse(Plugins(), tmp_path))
     with capture_logs() as logs:
         async with watch.running():
             deadline = time.monotonic() + 60

@@ -25,13 +25,14 @@ import asyncio, importlib.util, sys
 from pathlib import Path
 from gateway.operate.stalls import last_stack
 from gateway.operate.stalls import stall_watch
+from tests.operate.test_last_stack import Known
 stall_watch.GRAVE = 0.2
 last_stack.AGAIN = 0.1
 async def main(folder, plugin):
     spec = importlib.util.spec_from_file_location("edge_gateway_plugins.holds", plugin)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    watch = stall_watch.StallWatch(folder, lambda name: "")
+    watch = stall_watch.StallWatch(folder, Known(""))
     async with watch.running():
         for _ in range(5):
             await asyncio.sleep(0.1)
@@ -41,8 +42,22 @@ asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
 """
 
 
+class Known:
+    """One plugin, or none."""
+
+    def __init__(self, hash_: str, file: str = "") -> None:
+        self._hash = hash_
+        self._file = file
+
+    def hash_of(self, name: str) -> str:
+        return self._hash
+
+    def of(self, file: str) -> str:
+        return "holds" if file == self._file else ""
+
+
 def watch(folder: Path, plugin: Path, hash_: str = "1") -> StallWatch:
-    return StallWatch(folder, lambda name: hash_, lambda file: "holds" if file == str(plugin) else "")
+    return StallWatch(folder, Known(hash_, str(plugin)))
 
 
 async def test_a_call_that_kept_pythons_lock_until_the_gateway_was_killed_is_left_alone(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -68,20 +68,28 @@ class _Seen:
     last: float = 0.0
 
 
+class KnownPlugins(Protocol):
+    """What there is to know of plugins."""
+
+    def hash_of(self, name: str) -> str:
+        """Of a plugin's files; empty for one that is not there."""
+        ...
+
+    def of(self, file: str) -> str:
+        """The name of the plugin that a file of code belongs to, or nothing."""
+        ...
+
+
 class StallWatch:
     """`beat` and `running` are for the loop's thread; the looking happens in a thread of its own."""
 
-    def __init__(
-        self, directory: Path, hash_of: Callable[[str], str], plugin_of: Callable[[str], str] = lambda file: ""
-    ) -> None:
-        """Notes are kept in `directory`; `hash_of` gives the hash of a plugin's files by its name, `plugin_of` the name of
-        the plugin that a file belongs to, or nothing."""
+    def __init__(self, directory: Path, plugins: KnownPlugins) -> None:
+        """Notes are kept in `directory`."""
         self._note = directory / "blocked.json"
         self._stack = directory / "blocked.stack"
         self._last_stack = LastStack(self._stack, GRAVE)
-        self._plugin_of = plugin_of
         self._barring = directory / "barred.json"
-        self._hash_of = hash_of
+        self._plugins = plugins
         self._loop_thread = 0
         self._schedule = -1
         """Descriptor of the file that tells of the loop's thread; kept open, since opening it costs more than the look."""
@@ -102,7 +110,7 @@ class StallWatch:
                 self._note.replace(self._barring)
             noted = parse_json(self._barring.read_bytes(), size=64 * 1024)
             plugin, part, at = (str(noted[key]) for key in ("plugin", "part", "at"))
-            unchanged = bool(plugin) and noted["hash"] == self._hash_of(plugin)
+            unchanged = bool(plugin) and noted["hash"] == self._plugins.hash_of(plugin)
             seconds = float(noted["seconds"])
         except FileNotFoundError:
             return
@@ -123,7 +131,7 @@ class StallWatch:
         """The watching thread has written nothing, as when the call that blocked kept Python's lock; its stack may tell.
         Raises OSError."""
         frames = last_stack(self._stack)
-        own = ((self._plugin_of(file), f"{file}:{line}") for file, line, _ in frames)
+        own = ((self._plugins.of(file), f"{file}:{line}") for file, line, _ in frames)
         plugin, at = next((each for each in own if each[0]), ("", ""))
         if plugin:
             self._write(Culprit(plugin, "", at, frames[0][2]), GRAVE)
@@ -246,7 +254,7 @@ class StallWatch:
         try:
             body = {
                 **asdict(who),
-                "hash": self._hash_of(who.plugin) if who.plugin else "",
+                "hash": self._plugins.hash_of(who.plugin) if who.plugin else "",
                 "seconds": round(seconds, 1),
             }
             write_whole(self._note, json.dumps(body).encode())
