@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[3]
 MEMORY = 150
 """MiB beyond the quiet process."""
 GAP = 1.0
-"""Seconds for which nothing else has its turn."""
-STOP = 5.0
-"""Seconds from the wish to end to the end."""
+"""Seconds of CPU time for which nothing else has its turn."""
+STOP = 20.0
+"""Seconds from the wish to end to the end: what was waited for then is some time-outs, and never for ever."""
 
 OFTEN = ["endless-chunks", "publish-of-60000-texts", "odd-values"]
 """One of each kind, for each run of the tests."""
@@ -46,11 +46,10 @@ async def besieged(attack: str, seconds: float, **options) -> dict:
 
 
 def check(cost: dict) -> None:
-    """A machine that is busy with other things may double what is measured here."""
     assert cost["alive"]
     assert not [error for error in cost["errors"] if error.startswith("BUG")]
     assert cost["memory"] < MEMORY
-    assert cost["gap"] < 5 * GAP
+    assert cost["gap"] < 2 * GAP
     assert cost["stop"] < STOP
 
 

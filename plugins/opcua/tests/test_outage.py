@@ -6,7 +6,7 @@ import pytest
 
 from gateway.plugin import quality
 from gateway.testing import eventually
-from plugins.opcua.subscribe import feed, history
+from plugins.opcua.subscribe import feed, history, subscription
 from tests.peers.opcua_servers import OpcUaPeer
 from tests.peers.proxy import FaultProxy
 
@@ -26,8 +26,9 @@ async def link(serve):
 
 
 def counting(proxy: FaultProxy, **options):
-    """A device whose server says every 2 s that it lives, and which is given up after 6 s of silence."""
-    defaults = {"scan": "200ms", "sampling": "0s", "stale_after": "60s", "timeout": "20s"}
+    """A device whose server says every 2 s that it lives, which is given up after 6 s of silence, and of which the server
+    keeps what happens in a minute or two."""
+    defaults = {"scan": "200ms", "sampling": "0s", "stale_after": "60s", "timeout": "20s", "queue_size": 1000}
     return make_device(f"opc.tcp://127.0.0.1:{proxy.port}", ["Count", "Double", "Nothing"], **defaults | options)
 
 
@@ -88,7 +89,8 @@ async def test_outages_one_after_the_other_lose_nothing_and_leave_one_session(li
 
 
 @pytest.mark.slow
-async def test_after_the_session_has_ended_a_new_one_takes_the_subscriptions_over(serve):
+async def test_after_the_session_has_ended_a_new_one_takes_the_subscriptions_over(serve, monkeypatch):
+    monkeypatch.setattr(subscription, "OUTLIVES", 12)  # a minute: a machine may be slow to connect
     peer: OpcUaPeer = await serve("--security", "Basic256Sha256", fresh=True)
     async with FaultProxy("127.0.0.1", peer.port) as proxy:
         device = counting(proxy, security="auto", server_thumbprint=peer.thumbprint, hold="5s")

@@ -38,8 +38,9 @@ async def fresh_link(serve):
 
 
 def counting(proxy: FaultProxy, **options):
-    """A device whose server says every 2 s that it lives, and which is given up after 6 s of silence."""
-    defaults = {"scan": "200ms", "sampling": "0s", "stale_after": "60s", "timeout": "20s"}
+    """A device whose server says every 2 s that it lives, which is given up after 6 s of silence, and of which the server
+    keeps what happens in a minute or two."""
+    defaults = {"scan": "200ms", "sampling": "0s", "stale_after": "60s", "timeout": "20s", "queue_size": 1000}
     return make_device(f"opc.tcp://127.0.0.1:{proxy.port}", ["Count", "Double"], **defaults | options)
 
 
@@ -76,7 +77,7 @@ async def test_a_frozen_link_is_given_up_after_three_keep_alives(fresh_link):
             proxy.freeze()
             await collector.until(lambda: len(collector.lost) > before)
             last_sign, late_before = signs[-1]
-            assert 0.5 < collector.ended_at - last_sign < 1.5 + lateness[0] - late_before
+            assert 0.5 < collector.ended_at - last_sign < 5.0 + lateness[0] - late_before
             assert "keep-alives" in str(collector.lost[before])
             await proxy.restore()
             seen = len(collector.values("Count"))
