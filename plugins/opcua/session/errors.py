@@ -84,7 +84,7 @@ _OF_NODES = {
 _LACKS = {"BadServiceUnsupported", "BadNotImplemented", "BadNotSupported"}
 
 _OF_THE_CONNECTION = (
-    "BadSession", "BadSecureChannel", "BadSecurity", "BadConnection", "BadTcp", "BadServerHalted", "BadShutdown",
+    "BadSession", "BadSecureChannel", "BadSecurityChecks", "BadConnection", "BadServerHalted", "BadShutdown",
     "BadServiceUnsupported", "BadNotImplemented", "BadSubscriptionIdInvalid", "BadNoSubscription", "BadRequestHeaderInvalid",
 )  # fmt: skip
 """How the names of status codes begin which say nothing of what a request asks for."""
@@ -104,6 +104,15 @@ class LacksError(LinkError):
 
 class TooManyError(LinkError):
     """The server has no room for another one."""
+
+
+class EndedError(ConnectionAbortedError):
+    """The connection is at its end, for which this status code is the reason: it says nothing of a single request, and no
+    other one will be answered."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"the connection has ended ({name_of(code)})")
+        self.code = code
 
 
 def name_of(code: int) -> str:
@@ -146,7 +155,7 @@ def in_words(doing: str, certificate: str = "its certificate") -> Iterator[None]
     """Turns what the library raises into LinkError or RefusedError; `doing` says what failed, such as "reading"."""
     try:
         yield
-    except ua.UaStatusCodeError as error:
+    except (ua.UaStatusCodeError, EndedError) as error:
         told = explain(error.code, certificate)
         kind = TooManyError if isinstance(error, BadTooManySubscriptions) else type(told)
         raise kind(f"{doing}: {told}") from error

@@ -20,6 +20,7 @@ from asyncua.ua.uaerrors import BadRequestTooLarge
 from gateway.plugin import cleaned
 
 from ..values.bounds import PARTS, Measured, NotUnderstoodError, decoded
+from .errors import EndedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +225,9 @@ class BoundedProtocol(UASocketProtocol):  # type: ignore[misc]
         self._connection.set_channel(response.Parameters, asked.RequestType, asked.ClientNonce)
 
     def _give_up(self, error: Exception) -> None:
-        if not isinstance(error, ua.UaStatusCodeError | BeyondBoundsError):
+        if isinstance(error, ua.UaStatusCodeError):
+            error = EndedError(int(error.code))
+        elif not isinstance(error, BeyondBoundsError):
             error = BeyondBoundsError(f"the server's answer makes no sense ({type(error).__name__}: {cleaned(error)})")
         self.reason = error.with_traceback(None)  # its frames hold this object, which holds the reason
         self._forget()

@@ -2,8 +2,8 @@
 
     python besieged.py PORT SECONDS '{"acquisition": "poll"}'
 
-gives {"memory": MiB beyond the quiet process, "gap": most seconds of CPU time for which nothing else had its turn, "stop": s from
-the cancellation to the end, "errors": what ended the connections}.
+gives {"memory": MiB beyond the quiet process, "gap": most seconds of CPU time for which nothing else had its turn, "stop": s
+from the cancellation to the end, "errors": what ended the connections}.
 """
 
 import asyncio

@@ -499,7 +499,15 @@ _READ: Mapping[str, Manner] = {
     "has no values where one tag is asked for": _polled(_if_bent(_results(_none)), "bent"),
     **{
         f"refuses reads in which one tag is by {name}": _polled(_if_bent(lambda x, name=name: fault(name)), "bent")
-        for name in ("BadInternalError", "BadNodeIdUnknown", "BadUserAccessDenied", "BadDecodingError", "BadTimeout")
+        for name in (
+            "BadInternalError",
+            "BadNodeIdUnknown",
+            "BadUserAccessDenied",
+            "BadDecodingError",
+            "BadTimeout",
+            "BadTcpServerTooBusy",
+            "BadSecurityModeInsufficient",
+        )
     },
     "is silent about one tag": _polled(_if_bent(_silent), "bent"),
     "breaks answers off in which one tag is": _polled(_if_bent(_half), "bent"),

@@ -2,13 +2,14 @@
 
 import asyncio
 import itertools
+import struct
 from collections import Counter
 
 import pytest
 from asyncua import ua
 from structlog.testing import capture_logs
 
-from gateway.plugin import quality
+from gateway.plugin import LinkError, quality
 from gateway.testing import eventually
 from plugins.opcua import OpcUa
 from plugins.opcua.requests import nodes
@@ -260,6 +261,30 @@ async def test_a_request_that_is_too_large_in_bytes_becomes_smaller_only_itself(
         server.asked.clear()
         await collector.until(lambda: len(server.kinds("ReadRequest")) > 20)
         assert max(len(each.Parameters.NodesToRead) for each in server.kinds("ReadRequest")) == 20
+
+
+@pytest.mark.parametrize("code", ["BadInternalError", "BadTcpServerTooBusy", "BadTcpMessageTooLarge"])
+async def test_an_error_with_which_the_server_ends_the_connection_is_no_tags_trouble(code):
+    """Nothing more comes over it: who looked for the culprit by halves would go on for ever with tags that are all bad."""
+    ends = []
+
+    def read(asked):
+        if not ends:
+            return reading({})(asked)
+        told = struct.pack("<Ii", getattr(ua.StatusCodes, code), -1)
+        server.connections[-1].write(b"ERRF" + struct.pack("<I", 8 + len(told)) + told)
+        return None
+
+    async with (
+        bent(ReadRequest=read) as server,
+        streaming(server.device(4, acquisition="poll", scan="50ms")) as collector,
+    ):
+        await collector.until(lambda: collector.values("T3"))
+        ends.append(True)
+        error = await collector.ended(30)
+    assert isinstance(error, LinkError)
+    assert code in str(error)
+    assert all(status < quality.BAD for _, _, status in collector.rows("T3"))
 
 
 @pytest.mark.parametrize("missing", ["ReadRequest", "CreateMonitoredItemsRequest"])
