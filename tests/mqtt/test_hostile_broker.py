@@ -1,6 +1,7 @@
 """Whoever answers at the broker's port may send what he likes: the connection ends with words, memory stays, others go on."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +19,8 @@ pytestmark = pytest.mark.timeout(120)
 BOTH = pytest.mark.parametrize("client_type", [BatchedClient, PlainClient])
 MEMORY = 150 * 2**20
 GAP = 2.0
-"""Seconds; in quiet it is some milliseconds, and a held loop stands for as long as the attack lasts."""
+"""Seconds of the processor's time, so that a machine that stands still fails nobody; it is some milliseconds, and a held loop
+works for as long as the attack lasts."""
 
 SILENT = {"silence": "not answered", "dripping-welcome": "not answered", "dripping-message": "not answered a ping"}
 HARMLESS = {"good-bye-with-escapes", "refusal-with-escapes", "close"}
@@ -38,12 +40,11 @@ class Beside:
         self.grown = 0
 
     async def watch(self) -> None:
-        clock, before = asyncio.get_running_loop().time, resident()
-        last = clock()
+        before, last = resident(), time.thread_time()
         while True:
             await asyncio.sleep(0.005)
-            self.gap = max(self.gap, clock() - last)
-            last = clock()
+            self.gap = max(self.gap, time.thread_time() - last)
+            last = time.thread_time()
             self.grown = max(self.grown, resident() - before)
 
 
@@ -58,9 +59,11 @@ async def beside() -> AsyncIterator[Beside]:
         await asyncio.wait([task])
 
 
-async def end(port: int, client_type: type[PlainClient], subscribe: bool = False) -> LinkError:
+async def end(
+    port: int, client_type: type[PlainClient], timeout: float = 30.0, *, subscribe: bool = False
+) -> LinkError:
     """Why the session ended, be it before or after the welcome."""
-    noted = noted_session(port, client_type=client_type, timeout=2.0, keep_alive=1.0, protocol="5")
+    noted = noted_session(port, client_type=client_type, timeout=timeout, keep_alive=1.0, protocol="5")
     try:
         await noted.session.connect()
         asking = asyncio.create_task(noted.session.subscribe("#")) if subscribe else None
@@ -83,7 +86,9 @@ async def test_an_attack_ends_the_connection_and_costs_nobody_anything(
 ) -> None:
     with hostile_broker(mode) as port:
         async with beside() as neighbour, asyncio.timeout(60):
-            why = str(await end(port, client_type))
+            why = str(
+                await end(port, client_type, 2.0 if mode == "close" or SILENT.get(mode) == "not answered" else 30.0)
+            )
     assert neighbour.grown < MEMORY
     assert neighbour.gap < GAP
     assert cleaned(why, 1500) == why

@@ -72,7 +72,7 @@ async def test_strict_order_knows_no_rate(log, context):
         assert values(records) == list(range(500))
 
 
-async def test_the_disk_is_not_read_while_live_data_waits(log, context):
+async def test_the_disk_is_not_read_while_live_data_waits(log, context, monkeypatch):
     async with log.opened() as outbox:
         device = outbox.bind(spec(), context)
         reader = outbox.reader("central")
@@ -86,7 +86,7 @@ async def test_the_disk_is_not_read_while_live_data_waits(log, context):
         async def no_disk(span, limit):
             await hung.wait()
 
-        reader._fetch = no_disk
+        monkeypatch.setattr(outbox._readers, "fetch", no_disk)
         reader.positions[1].live = outbox._lanes[1].written_seq
         outbox.append(block(device, 100))
         await until(lambda: outbox.status().lanes["data"].accepted == 303)

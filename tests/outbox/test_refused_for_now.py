@@ -1,6 +1,7 @@
 """One device that a far side refuses for now, for hours: the others go on, and nothing of it is lost."""
 
 import asyncio
+import itertools
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -159,20 +160,24 @@ async def test_what_is_refused_again_and_again_rests_longer_and_is_never_lost(
 ) -> None:
     monkeypatch.setattr(redelivery, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(redelivery, "LONGEST_PAUSE", 0.08)
+    pauses: list[float] = []
+    begin = Redelivery._start
+
+    def start(self: Redelivery, about: str, refused: Any) -> None:
+        begin(self, about, refused)
+        if about == "device press-1":
+            pauses.append(refused.pause)
+
+    monkeypatch.setattr(Redelivery, "_start", start)
     async with log.opened() as outbox:
         reader = outbox.reader("central")
         far = FarSide(reader, *NAMES)
         await fill(outbox, context, range(3))
         serving = asyncio.create_task(far.serve())
         try:
-            pauses = []
-
-            def longest() -> bool:
-                pauses.append(reader.redelivery.pause("device press-1"))
-                return pauses[-1] == 0.08
-
-            await until(longest)
-            assert 0.01 in pauses
+            await until(lambda: 0.08 in pauses)
+            assert pauses[0] == 0.01
+            assert all(after <= 2 * before for before, after in itertools.pairwise(pauses))
             assert reader.pending["data"] == 9
             far.hated.clear()
             await until(lambda: far.has(3, *NAMES))

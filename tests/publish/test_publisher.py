@@ -255,7 +255,9 @@ async def test_connecting_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> N
         assert subject.health.reason == "no connection within 0.05 s"
 
 
-async def test_a_bug_of_the_sink_is_shown_as_such_and_the_next_object_goes_on() -> None:
+async def test_a_bug_of_the_sink_is_shown_as_such_and_the_next_object_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "FIRST_PAUSE", 1.0)  # long enough to be seen before a record is given up
+
     def buggy(sink: FarSink, records: Sequence[Record]) -> None:
         raise KeyError("forgotten")
 
