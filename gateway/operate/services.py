@@ -4,8 +4,9 @@ import asyncio
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -13,7 +14,7 @@ import structlog
 from gateway import __version__
 from gateway.config.base import ServiceConfig
 from gateway.core.clock import Clock
-from gateway.core.command import Actor, Body, Declared
+from gateway.core.command import VIEWER, Actor, Body, Declared
 from gateway.core.errors import GatewayError, PluginError, RefusedError
 from gateway.core.live import LiveTable
 from gateway.core.readings import Readings
@@ -25,10 +26,12 @@ from gateway.operate.commands import Commands
 from gateway.outbox.format import file_name
 from gateway.pipeline import Pipeline
 from gateway.plugin.hosts import EventListener, Observer, ServiceHost
+from gateway.plugin.mounts import PATH, App, Message, Mounted, Receive, Send
 from gateway.plugin.people import People
 from gateway.plugin.service import Service
 from gateway.status import GatewayStatus, PartStatus, ServiceStatus, rendered
 from gateway.supervise import Foreign, Health, Running, containing, keep_running, running
+from gateway.trust.access import ALL
 
 COMMANDS = 100
 """Of a service."""
@@ -58,6 +61,8 @@ class ServiceSurroundings:
     """Of a plugin's name."""
     barred: Callable[[str, str], str]
     """Why a part of a plugin must not be started; empty when it may."""
+    mounted: dict[str, Mounted] = field(default_factory=dict)
+    """What services offer, by path."""
 
 
 class Services:
@@ -134,7 +139,7 @@ class _Part:
         if why := self._around.barred(self.health.name, self.config.plugin):
             raise RefusedError(why)
         with ExitStack() as leaving:
-            host = _Host(self.config.name, self._around, self.health, leaving)
+            host = _Host(self.config.name, self._around, self._foreign, self.health, leaving)
             with containing():
                 service = self._around.service_type(self.config.plugin)(self.config, host)
                 for name, declared, body in _offered(service.commands()):
@@ -177,11 +182,14 @@ def _offered(commands: Any) -> list[tuple[str, Declared, Body]]:
 class _Host(ServiceHost):
     """What one attempt of a service sees of the gateway. A task that outlives the attempt can change nothing any more."""
 
-    def __init__(self, name: str, around: ServiceSurroundings, health: Health, leaving: ExitStack) -> None:
+    def __init__(
+        self, name: str, around: ServiceSurroundings, foreign: Foreign, health: Health, leaving: ExitStack
+    ) -> None:
         self.gateway = around.gateway
         self.version = __version__
         self._name = name
         self._around = around
+        self._foreign = foreign
         self._health = health
         self._leaving = leaving
         self._observers = 0
@@ -243,6 +251,25 @@ class _Host(ServiceHost):
 
     def troubles(self, status: Mapping[str, Any]) -> Sequence[tuple[str, bool]]:
         return [(trouble.text, trouble.severe) for trouble in headline.troubles(status)]
+
+    def mount(self, path: str, app: App, role: str = VIEWER) -> None:
+        self._must_go_on()
+        if not PATH.fullmatch(path):
+            raise PluginError(f"mount(): a path is made of a-z, 0-9 and -, 40 characters at most: {cleaned(path, 100)}")
+        if role not in ALL:
+            raise PluginError(f"mount(): there is no role {cleaned(role, 100)}")
+        if (other := self._around.mounted.get(path)) is not None:
+            raise PluginError(f"mount(): {path} is offered by service {other.service} already")
+
+        async def carried(scope: Message, receive: Receive, send: Send) -> None:
+            await self._foreign.call(lambda: app(scope, receive, send))
+
+        self._around.mounted[path] = Mounted(self._name, carried, role)
+        self._leaving.callback(self._around.mounted.pop, path)
+
+    @property
+    def mounted(self) -> Mapping[str, Mounted]:
+        return MappingProxyType(self._around.mounted)
 
     async def ask(self, by: Actor, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
         self._must_go_on()

@@ -42,6 +42,7 @@ from gateway.places.regular import read_regular
 from gateway.plugin.driver import Driver, Found, Values
 from gateway.plugin.guessing import Guess, Guessing
 from gateway.plugin.hosts import Encoder, LineHost, Message, ServiceHost, SinkHost, WatchHost
+from gateway.plugin.mounts import ACTOR, App, Mounted
 from gateway.plugin.people import LoginError, People, Session
 from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
@@ -50,8 +51,10 @@ from gateway.status import GatewayStatus
 from gateway.supervise.contained import contained
 
 __all__ = [
+    "ACTOR",
     "VIEWER",
     "Actor",
+    "App",
     "Argument",
     "Condition",
     "Context",
@@ -81,6 +84,7 @@ __all__ = [
     "LinkError",
     "LoginError",
     "Message",
+    "Mounted",
     "People",
     "Period",
     "Readings",

@@ -9,13 +9,14 @@ from typing import Any, Protocol
 
 import structlog
 
-from gateway.core.command import Actor, Declared
+from gateway.core.command import VIEWER, Actor, Declared
 from gateway.core.context import Context
 from gateway.core.device_event import Told
 from gateway.core.readings import Readings
 from gateway.core.record import Record
 from gateway.core.tag import Device
 from gateway.places.state_dir import state_dir as by_rule
+from gateway.plugin.mounts import App, Mounted
 from gateway.plugin.people import People
 from gateway.status import GatewayStatus
 
@@ -238,6 +239,16 @@ class ServiceHost(Protocol):
     def troubles(self, status: Mapping[str, Any]) -> Sequence[tuple[str, bool]]:
         """What is not as it should be by a status, the worst first: a sentence that says what to do, and whether data is lost
         or nobody will be told. Nothing: all is well."""
+        ...
+
+    def mount(self, path: str, app: App, role: str = VIEWER) -> None:
+        """Offer an ASGI application as long as the service runs: the page carries it at `/apps/PATH/`, behind its guards and
+        logins, for who has the role. `path`: a to z, 0 to 9 and -. Raises PluginError for one that another has."""
+        ...
+
+    @property
+    def mounted(self) -> Mapping[str, Mounted]:
+        """What services offer now, by path."""
         ...
 
     async def ask(self, by: Actor, command: str, arguments: Mapping[str, Any] | None = None) -> Any:

@@ -6,13 +6,14 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import Mount, Route, Router
 
 from gateway.plugin import ServiceHost
 from gateway.plugin.openapi import BASE
 
 from . import metrics
 from .api import Api
+from .apps import Apps
 from .config import WebConfig
 from .document import Documents
 from .guard import App, Guard
@@ -44,6 +45,7 @@ def application(config: WebConfig, host: ServiceHost, counts: MutableMapping[str
         *api.routes(),
         *documents.routes(),
         *Page(host, visitors, api, documents).routes(),
+        Mount("/apps/{app}", Apps(host, visitors)),
         *Views(host, visitors, api, documents).routes(),
     ]
     names = config.names if config.host in ("0.0.0.0", "::") else (*config.names, config.host)

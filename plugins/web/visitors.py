@@ -45,6 +45,10 @@ class Visitors:
             return session.actor
         return Actor("anybody (viewer)", roles=frozenset((VIEWER,))) if self.may_look else None
 
+    def is_named(self, request: HTTPConnection) -> bool:
+        """Whether who asks says who he is; not whether that is true."""
+        return bool(self._token(request)) or self.session(request, used=False) is not None
+
     async def must_be(self, request: HTTPConnection) -> Actor:
         """The same. Raises Refusal for nobody."""
         actor = await self.actor(request)
