@@ -13,12 +13,15 @@ import ssl
 from collections.abc import Sequence
 from typing import Any
 
+import h11
 import structlog
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from gateway.plugin import RefusedError, Tls, load_certificates, resolve
+
+from .replies import problem
 
 PLACES = 256
 """Connections at a time."""
@@ -84,11 +87,20 @@ class Connection(H11Protocol):
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
+        """What is no HTTP, or has a head beyond `HEAD`; a problem as all others are."""
         self._counts["malformed"] += 1
-        if self.waits:
-            super().send_400_response(msg)
-        else:  # the answer has begun
+        if not self.waits:  # the answer has begun
             self.transport.abort()
+            return
+        said = f"this is no HTTP/1.1, or its address and headers have more than {HEAD} bytes"
+        refused = problem(400, said, {"connection": "close"})
+        for event in (
+            h11.Response(status_code=400, headers=refused.raw_headers),
+            h11.Data(bytes(refused.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     @property
     def is_out(self) -> bool:

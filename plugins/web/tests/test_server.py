@@ -118,6 +118,7 @@ async def test_what_is_no_request_ends_its_connection_alone(running: Running, se
         with suppress(ConnectionError):
             said = await reader.read()
             assert not said or said.split()[1] in (b"400", b"413", b"421")
+            assert not said or b"application/problem+json" in said
         assert (await plant.browser().get("/healthz")).status == 200
         await plant.more_is_read()
 
