@@ -12,8 +12,9 @@ from gateway.config.model import OutboxSection
 from gateway.core.amounts import format_size
 from gateway.core.clock import Clock
 from gateway.core.record import Kind, Lane
+from gateway.outbox.cursor_files import CursorFiles
 from gateway.outbox.deliver import Reader
-from gateway.outbox.format import IntervalSet, Segment, cursor_path, dump_cursor
+from gateway.outbox.format import IntervalSet, Segment
 from gateway.outbox.losses import loss_body, segment_body
 from gateway.outbox.retention import Policy, data_share, done_with, surplus, yielding
 from gateway.outbox.start import State
@@ -23,9 +24,6 @@ from gateway.status import BallastStatus, RoomStatus
 
 log = structlog.get_logger()
 
-_CURSOR_RATE = 4096
-"""Bytes a second, about, that each cursor may cost the disk. It grows with the holes that waiting refusals leave; a loss of
-the hint costs repeats only."""
 _FEW_NODES = 8
 _SOME = 1024 * 1024
 _LOOK_NS = 30_000_000_000
@@ -51,12 +49,12 @@ class Housekeeping:
         readers: Mapping[str, Reader],
         writer: Writer,
         intake: Intake,
+        cursors: CursorFiles,
     ) -> None:
         self.max_size = max_size
         self.free = free
         """Bytes of the disk that were free when it was last asked."""
         self._directory = directory
-        self._log_id = found.log_id
         self._born_ns = found.born_ns
         self._section = section
         self._policies: dict[Lane, Policy] = {
@@ -73,10 +71,9 @@ class Housekeeping:
         self._readers = readers
         self._writer = writer
         self._intake = intake
+        self._cursors = cursors
         self._earlier = {segment.path for lane in lanes.values() for segment in lane.segments}
         """Files of earlier runs, maybe of another boot."""
-        self._cursor_due: dict[str, int] = {}
-        """By sink, when its cursor may be written again; boot clock, ns."""
         self._look_due = 0
         self.nodes: int | None = None
         """Inodes of the disk that were free when it was last asked; None where that has no meaning."""
@@ -108,7 +105,7 @@ class Housekeeping:
             if done:
                 self._remove(done)
         self.tell_settled()
-        self._save_due_cursors()
+        self._cursors.save_due()
         values = sum(lane.total for lane in self._lanes.values()) - self._accepted_before
         self._wear.look(self._writer.written_bytes, self._writer.syncs, values)
         self._writer.measure(self._files_to_look_for())
@@ -137,7 +134,7 @@ class Housekeeping:
     def tell_settled(self) -> None:
         """What every sink is done with need not be written any more. Cursors first: a file says so before memory forgets."""
         if self._spills:
-            self.save_cursors()
+            self._cursors.save()
             self._writer.settled(self._settled_below(Lane.DATA))
 
     def _settled_below(self, lane: Lane) -> int:
@@ -283,28 +280,7 @@ class Housekeeping:
     def _remove(self, segments: list[Segment]) -> None:
         """Cursors first: a file must not be gone while a cursor still wants it."""
         if segments:
-            self.save_cursors()
+            self._cursors.save()
             for segment in segments:
                 self._lanes[segment.lane].segments.remove(segment)
             self._writer.remove([segment.path for segment in segments])
-
-    def _save_due_cursors(self) -> None:
-        """The large ones more rarely."""
-        now = self._clock.boot_ns()
-        for reader in self._readers.values():
-            if reader.changed and now >= self._cursor_due.get(reader.sink, 0):
-                self.save_cursor(reader)
-
-    def save_cursors(self) -> None:
-        """Write down how far each sink has come, where that has changed."""
-        for reader in self._readers.values():
-            if reader.changed:
-                self.save_cursor(reader)
-
-    def save_cursor(self, reader: Reader) -> None:
-        """Write down how far this sink has come."""
-        reader.changed = False
-        cursors = {lane: position.cursor for lane, position in reader.positions.items()}
-        data = dump_cursor(self._log_id, reader.sink, cursors)
-        self._cursor_due[reader.sink] = self._clock.boot_ns() + len(data) // _CURSOR_RATE * 1_000_000_000
-        self._writer.save(cursor_path(self._directory, reader.sink), data)

@@ -21,6 +21,7 @@ from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane
 from gateway.core.tag import Device
 from gateway.outbox import start
+from gateway.outbox.cursor_files import CursorFiles
 from gateway.outbox.deliver import (
     DeadLetters,
     Order,
@@ -113,6 +114,7 @@ class Outbox:
         self._unkept = Unkept(self.log_id, start_id, self._lanes, self._disk, self._readers)
         self.replays = Replays(self._lanes, self._readers, found)
         self.kept = Kept(self._lanes, found)
+        self._cursors = CursorFiles(directory, self.log_id, clock, self._readers, self._writer)
         self._housekeeping = Housekeeping(
             directory,
             found,
@@ -126,6 +128,7 @@ class Outbox:
             readers=self._readers,
             writer=self._writer,
             intake=self._intake,
+            cursors=self._cursors,
         )
         self._disk_news = DiskNews(
             self._lanes, self._readers, self.receipts, self._disk, self._housekeeping, self, clock
@@ -224,7 +227,7 @@ class Outbox:
         """This sink is no longer configured: it holds nothing back any more. Its cursor stays on disk."""
         reader = self._readers.release(sink)
         if reader is not None:
-            self._housekeeping.save_cursor(reader)
+            self._cursors.save_of(reader)
 
     async def run(self) -> None:
         """Keep house until cancelled. Raises only if the writer's thread died of a bug."""
@@ -263,7 +266,7 @@ class Outbox:
         self._housekeeping.write_losses(all_of_them=True)
         self._intake.flush()
         self._housekeeping.tell_settled()
-        self._housekeeping.save_cursors()
+        self._cursors.save()
         await self.written_out(_LAST_RECORDS)
         if not self._lanes[Lane.DATA].queued:
             self.receipts.stop()
