@@ -21,6 +21,7 @@ from gateway.core.text import cleaned
 from gateway.plugin.people import LoginError, People, Session
 from gateway.trust.access import including
 from gateway.trust.audit import AuditRecords
+from gateway.trust.latest import LatestTime
 from gateway.trust.passwords import LONGEST, fits, hashed
 from gateway.trust.users import User, UserFile, Users, UsersError, token_shown
 
@@ -63,6 +64,7 @@ class Logins(People):
     def __init__(self, directory: Path, clock: Clock, audit: AuditRecords) -> None:
         self._file = UserFile(directory)
         self._clock = clock
+        self._latest = LatestTime(directory, clock)
         self._audit = audit
         self._open: dict[bytes, _Open] = {}
         self._failures: dict[tuple[str, ...], _Failures] = {}
@@ -135,7 +137,7 @@ class Logins(People):
             why = "no such token"
         elif user.disabled:
             why = f"its user {user.name} is disabled"
-        elif self._clock.wall_ns() / 1e9 > found.until:
+        elif await self._time() > found.until:
             why = "it has expired"
         else:
             roles = including(user.roles) & including(found.roles)
@@ -143,6 +145,13 @@ class Logins(People):
             return Actor(f"{user.name} (token {found.id}, {', '.join(found.roles)})", roles=roles, commands=commands)
         await self._refused(f"token {found.id}" if found is not None else "token", source, why)
         raise LoginError("the token is not good: it may be wrong, expired, revoked, or its user disabled")
+
+    async def _time(self) -> float:
+        """Seconds since 1970, by which what has expired stays so."""
+        now = self._latest.now()
+        if self._latest.is_worth_keeping:
+            await asyncio.to_thread(self._latest.keep)
+        return now
 
     def _users(self) -> Users:
         """Nobody, where they cannot be read; the log tells why, once."""

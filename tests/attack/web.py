@@ -1,6 +1,7 @@
 """Whoever reaches the page's port."""
 
 import contextlib
+import itertools
 import socket
 import time
 from collections.abc import Callable
@@ -65,6 +66,25 @@ def drips(site: Site) -> None:
 def requests_without_end(site: Site) -> None:
     """Twenty connections with a hundred requests for metrics in one write, again and again, whose answers nobody reads."""
     sending(lambda site: request(site, "/metrics") * 100, 20)(site)
+
+
+@beside(page, seconds=15.0)
+def slow_viewers(site: Site) -> None:
+    """A hundred viewers of all values, half of whom read nothing, half a byte in 0.2 s; and a hundred who are refused."""
+
+    def watch(each: int) -> None:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(("127.0.0.1", site.ports[0]))
+            sock.sendall(request(site, "/api/v1/stream/values"))
+            going = ending()
+            while going():
+                time.sleep(0.2)
+                if each % 2:
+                    sock.recv(1)
+
+    numbers = itertools.count()
+    together(200, lambda: watch(next(numbers)))
 
 
 @beside(page, seconds=6.0)

@@ -201,6 +201,69 @@ async def test_a_token_may_what_its_user_and_it_may_and_ends_with_either(desk: D
     assert desk.trail[-1][2]["why"] == "it has expired"
 
 
+async def test_a_clock_that_is_set_back_does_not_open_what_has_expired(desk: Desk, tmp_path: Path) -> None:
+    desk.add()
+    desk.clock.synced = None
+    with desk.file.changing() as users:
+        token, secret = new_token("anna", ("viewer",), int(desk.clock.wall_ns() / 1e9) + 60, ())
+        users.tokens[token.id] = token
+    desk.clock.advance(30)
+    await desk.logins.machine(secret, "10.0.0.9")
+    desk.clock.step(-86_400)
+    desk.clock.advance(31)
+    with pytest.raises(LoginError):
+        await desk.logins.machine(secret, "10.0.0.9")
+
+
+async def test_an_empty_clock_battery_does_not_open_what_had_expired_before_the_restart(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.add()
+    with desk.file.changing() as users:
+        token, secret = new_token("anna", ("viewer",), int(desk.clock.wall_ns() / 1e9) + 60, ())
+        users.tokens[token.id] = token
+    desk.clock.advance(61)
+    with pytest.raises(LoginError):
+        await desk.logins.machine(secret, "10.0.0.9")
+    desk.clock.wall, desk.clock.boot, desk.clock.synced = (
+        946_684_800 * 10**9,
+        10**9,
+        False,
+    )  # the year 2000, just booted
+    with pytest.raises(LoginError):
+        await Logins(tmp_path, desk.clock, desk).machine(secret, "10.0.0.9")
+
+
+async def test_a_clock_that_was_years_ahead_closes_nothing_once_a_time_service_has_set_it(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.add()
+    with desk.file.changing() as users:
+        token, secret = new_token("anna", ("viewer",), int(desk.clock.wall_ns() / 1e9) + 60, ())
+        users.tokens[token.id] = token
+    desk.clock.synced = False
+    desk.clock.step(10 * 365 * 86_400)
+    later = Logins(tmp_path, desk.clock, desk)
+    with pytest.raises(LoginError):
+        await later.machine(secret, "10.0.0.9")
+    desk.clock.step(-10 * 365 * 86_400)
+    desk.clock.synced = True
+    await later.machine(secret, "10.0.0.9")
+    await Logins(tmp_path, desk.clock, desk).machine(secret, "10.0.0.9")
+
+
+@pytest.mark.parametrize("said", [b"", b"\xff", b"-5", b"1e9", b"9" * 90, b"x" * 1000])
+async def test_a_file_of_the_latest_time_that_says_nothing_closes_nothing(
+    desk: Desk, tmp_path: Path, said: bytes
+) -> None:
+    (tmp_path / "latest-time").write_bytes(said)
+    desk.add()
+    with desk.file.changing() as users:
+        token, secret = new_token("anna", ("viewer",), int(desk.clock.wall_ns() / 1e9) + 60, ())
+        users.tokens[token.id] = token
+    await Logins(tmp_path, desk.clock, desk).machine(secret, "10.0.0.9")
+
+
 async def test_a_token_of_a_disabled_user_is_refused_and_told_once_a_minute(desk: Desk) -> None:
     desk.add()
     with desk.file.changing() as users:
