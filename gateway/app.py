@@ -37,6 +37,7 @@ from gateway.operate.socket import ControlServer
 from gateway.operate.stalls import BEAT
 from gateway.operate.status import StatusCommands
 from gateway.operate.trends import Trends
+from gateway.operate.upkeep import Upkeep
 from gateway.operate.why import Why
 from gateway.operate.writes import Calls, Writes, WriteSurroundings
 from gateway.outbox import Outbox
@@ -235,6 +236,7 @@ class Gateway(RunningParts):
             **DeviceCommands(self.live, self.acquirer, self.clock).commands(),
             **AlarmCommands(self.detection, self.acquirer, self.audit).commands(),
             **Trends(self.live, self.outbox, self.clock).commands(),
+            **Upkeep(self, self.reloads, self._directory).commands(),
             **Why(self.detection, self.outbox, self.audit).commands(),
             **ModelCommands(self.detection, self.audit).commands(),
             **DeadLetterCommands(self.outbox, self.audit).commands(),

@@ -86,6 +86,13 @@ TABLE: Mapping[str, Declared] = {
     ),
     "dead_retry": Declared({"ids": _IDS, "sink": _ANY}, audited=True, role=ENGINEER, does="send dead letters again"),
     "dead_drop": Declared({"ids": _IDS, "sink": _ANY}, audited=True, role=QUALITY, does="throw dead letters away"),
+    "dead_letters": Declared(does="what was refused for good, and is kept"),
+    "plan": Declared(role=ENGINEER, does="what a reload would change, or why it would not be applied"),
+    "audit": Declared(
+        {"count": Argument(must.whole(1, 1000), needed=False, default=50)}, role=QUALITY,
+        does="whether the audit trail is as it was written, and its last records",
+    ),
+    "certificates": Declared(does="certificates of servers, and the gateway's own"),
     "drain": Declared(
         {"sink": _ANY, "marks": Argument(must.or_none(must.counts), needed=False)}, role=OPERATOR,
         does="how far the sinks are with what was accepted until now",

@@ -28,7 +28,7 @@ FIELDS = 20
 """Of a form."""
 LANGUAGE = "language"
 """Name of a cookie."""
-PLACES = (("/", "overview"), ("/receipts", "receipts"))
+PLACES = (("/", "overview"), ("/receipts", "receipts"), ("/system", "system"))
 """What the header leads to."""
 
 

@@ -1,6 +1,6 @@
 """The first screen, top to bottom: is all well; what is broken, and what to do; is data leaving; alarms; devices; tags."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,6 +29,8 @@ class View:
     session: Session | None
     can_act: bool
     """Whether who looks may acknowledge and shelve."""
+    may: Collection[str] = ()
+    """Commands that who looks may ask for."""
 
 
 def parts(view: View) -> dict[str, Html]:
@@ -182,7 +184,7 @@ def part_reason(word: Words, part: Part) -> str:
 
 def _foot(view: View) -> Html:
     word, status = view.words, view.status
-    running = word("running", format_duration(status["uptime_s"]))
+    running = word("running for", format_duration(status["uptime_s"]))
     clock = word("clock", status["clock"]["state"])
     return tag("p", f"{view.gateway} {status['version']} · {running} · {clock}", class_="quiet")
 
@@ -221,7 +223,7 @@ def shown(value: Any) -> str:
 def part_state(word: Words, part: Part) -> Html:
     """A cell; a sign stands beside the colour."""
     well = part["state"] == "up"
-    sign = tag("span", "✓ " if well else "✗ ", aria_hidden="true")
+    sign = tag("span", "✓\N{NO-BREAK SPACE}" if well else "✗\N{NO-BREAK SPACE}", aria_hidden="true")
     return tag("td", sign, word.state(part["state"]), class_="well" if well else SEVERE)
 
 

@@ -11,6 +11,7 @@ from plugins.web.html import Html, tag
 from plugins.web.tests.browser import Answer, Browser
 from plugins.web.tests.conftest import Plant, Running
 from plugins.web.tests.people import PASSWORD, add
+from plugins.web.views.upkeep import MATTERS
 from plugins.web.words import WORDS, Words, language_of
 from tests.app.plant import device
 
@@ -183,6 +184,8 @@ def test_every_word_is_there_in_both_languages() -> None:
     assert len(asked) > 30
     assert asked - WORDS.keys() == set()
     states = {"up", "down", "faulted", "starting", "stopped", "raised", "latched", "cleared", "normal", "acknowledged"}
+    states |= {"running", "warmup", "degraded", "failed"}
+    states |= {"own", "trusted", "rejected", *MATTERS}
     states |= {"did shelve", "15m", "1h", "8h", "1d", "7d", "30d"}
     assert WORDS.keys() - asked - states == set(), "nobody says these"
 

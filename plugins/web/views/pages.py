@@ -12,11 +12,13 @@ from starlette.routing import Route
 from gateway.plugin import Actor, ServiceHost, cleaned
 
 from ..api import Api
-from ..document import Documents, to
+from ..document import Documents, filled_in, to
+from ..html import Html
 from ..replies import Refusal
 from ..screen import View, device_address
 from ..visitors import Visitors
 from ..words import Words
+from . import upkeep
 from .alarm import alarm_page
 from .device import device_page
 from .receipts import day_of, receipts_page
@@ -42,6 +44,8 @@ class Views:
             Route("/device", self.device),
             Route("/trend", self.trend),
             Route("/receipts", self.receipts),
+            Route("/system", self.system),
+            Route("/do/{command}", self.do, methods=["POST"]),
         ]
 
     async def alarm(self, request: Request) -> Response:
@@ -106,6 +110,56 @@ class Views:
         body = receipts_page(word, day, told, [device.name for device in self._host.devices])
         return self._documents.page(request, word, body, title=word("receipts"))
 
+    async def system(self, request: Request) -> Response:
+        actor = await self._visitors.actor(request)
+        if actor is None:
+            return to("/login")
+        word, matter = self._documents.words(request), request.query_params.get("show", upkeep.MATTERS[0])
+        matter = matter if matter in upkeep.MATTERS else upkeep.MATTERS[0]
+        view = self._view(request, actor, word, self._host.status())
+        try:
+            said = await self._matter(view, actor, matter)
+        except Refusal as refusal:
+            return self._documents.refused(request, word, refusal)
+        return self._documents.page(request, word, upkeep.upkeep_page(view, matter, said), title=word(matter))
+
+    async def _matter(self, view: View, actor: Actor, matter: str) -> Html:
+        """What it shows. Raises Refusal where a command does not answer."""
+        match matter:
+            case "dead letters":
+                return upkeep.dead_letters(view, await self._ask(actor, "dead_letters", {}))
+            case "configuration":
+                return upkeep.configuration(view, await self._ask(actor, "plan", {}) if "plan" in view.may else None)
+            case "audit trail":
+                return upkeep.audit_trail(view, await self._ask(actor, "audit", {}) if "audit" in view.may else None)
+            case "certificates":
+                return upkeep.certificates(view, await self._ask(actor, "certificates", {}))
+            case "plugins":
+                return upkeep.plugins(view)
+        return upkeep.models(view, await self._ask(actor, "models", {}))
+
+    async def do(self, request: Request) -> Response:
+        """What a form of those pages asks for."""
+        form, command = await filled_in(request), request.path_params["command"]
+        actor = await self._visitors.actor(request, form=form.get("form", ""))
+        if actor is None:
+            return to("/login")
+        word = self._documents.words(request)
+        if command not in upkeep.FORMS:
+            raise Refusal(404, "there is no such form")
+        arguments: dict[str, Any] = {name: form.get(name, "") for name in upkeep.FORMS[command]}
+        if "ids" in arguments:
+            arguments["ids"] = [arguments["ids"]]
+        try:
+            answer = await self._ask(actor, command, arguments)
+        except Refusal as refusal:
+            return self._documents.refused(request, word, refusal)
+        if command == "reload":
+            view = self._view(request, actor, word, self._host.status())
+            said = upkeep.upkeep_page(view, "configuration", upkeep.applied(view, answer))
+            return self._documents.page(request, word, said, title=word("configuration"), scripts=())
+        return to(upkeep.address("models" if "model" in arguments else "dead letters"))
+
     async def _ask(self, actor: Actor, command: str, arguments: dict[str, Any]) -> Any:
         """The answer of a command. Raises Refusal."""
         return await self._api.ask(actor, command, arguments, at_once=self._host.commands[command].at_once)
@@ -114,7 +168,14 @@ class Views:
         """What a page needs beside its own matter."""
         session = self._visitors.session(request, used=False)
         needed = self._host.commands["acknowledge"].role
-        return View(word, self._host.gateway, status or {}, (), session, session is not None and needed in actor.roles)
+        may = {
+            name
+            for name, declared in self._host.commands.items()
+            if session is not None and declared.role in actor.roles
+        }
+        return View(
+            word, self._host.gateway, status or {}, (), session, needed in actor.roles and session is not None, may
+        )
 
 
 def _title(told: Any) -> str:
