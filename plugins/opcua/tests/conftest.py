@@ -114,7 +114,7 @@ class Collector:
     def adopt(self, driver: OpcUa) -> None:
         """Go on with this driver."""
         self.driver = driver
-        driver.tell = self._hear
+        driver.host.tell = self._hear
 
     def _hear(self, told: Told) -> None:
         self.told.append(told)

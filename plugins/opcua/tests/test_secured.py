@@ -197,7 +197,7 @@ async def test_a_connection_without_protection_is_named_by_status_and_check(serv
 async def test_certificates_lie_in_the_gateways_own_folder(serve, tmp_path):
     peer = await serve("--security", "Basic256Sha256")
     driver = OpcUa([make_device(peer.url, ["Double"], security="auto")])
-    driver.state_dir = tmp_path / "elsewhere"
+    driver.host.state_dir = tmp_path / "elsewhere"
     with pytest.raises(RefusedError, match="not known"):
         await driver.connect()
     driver.release()
