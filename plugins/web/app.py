@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 
-from gateway.plugin import ServiceHost
+from gateway.plugin import GatewayStatus, ServiceHost
 from gateway.plugin.openapi import BASE
 
 from . import metrics
@@ -69,7 +69,7 @@ class Looks:
     async def readyz(self, request: Request) -> Response:
         """Whether the gateway does its work: what is read is kept. A device or a broker that is away is what it is there
         for."""
-        disk = (await self._status())["outbox"]["disk"]
+        disk = (await self._status()).outbox.disk
         ready = disk == "ok"
         return reply(
             {"ready": ready, "reason": "" if ready else "the outbox's disk takes nothing"}, 200 if ready else 503
@@ -79,8 +79,8 @@ class Looks:
         await self._visitors.must_be(request)
         return Response(await self._metrics(), media_type=metrics.TYPE)
 
-    async def _look(self) -> Mapping[str, Any]:
-        return self._host.status()
+    async def _look(self) -> GatewayStatus:
+        return self._host.state()
 
     async def _render(self) -> bytes:
         return await asyncio.to_thread(metrics.render, await self._status(), dict(self._counts))

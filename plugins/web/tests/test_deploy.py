@@ -17,7 +17,7 @@ NAME = re.compile(r"\b(?:edge_gateway|process)_\w+")
 async def test_rules_and_dashboard_ask_for_metrics_that_there_are(running: Running) -> None:
     async with running() as plant:
         await plant.more_is_read()
-        told = render(await plant.site.ask("status"), {}).decode()
+        told = render(plant.gateway.status.now(), {}).decode()
     known = set(re.findall(r"^# TYPE (\w+)", told, re.MULTILINE))
     asked = NAME.findall(RULES.read_text()) + NAME.findall(DASHBOARD.read_text())
     assert len(set(asked)) > 25

@@ -2,11 +2,11 @@
 
 import subprocess
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.plugin import GatewayStatus
 from plugins.web.metrics import MANY, render
 from plugins.web.tests.conftest import Running
 
@@ -54,28 +54,28 @@ async def test_metrics_follow_what_is_read(running: Running) -> None:
         assert "temp" not in text, "tags are no labels"
 
 
-async def a_status(running: Running) -> dict[str, Any]:
+async def a_status(running: Running) -> GatewayStatus:
     async with running() as plant:
         await plant.more_is_read()
-        return await plant.site.ask("status")  # type: ignore[no-any-return]
+        return plant.gateway.status.now()
 
 
 async def test_the_number_of_series_is_bounded_and_says_what_is_left_out(running: Running) -> None:
     status = await a_status(running)
-    (oven,) = status["devices"]
+    (oven,) = status.devices
     few = render(status, {}).decode().count("\n")
-    status["devices"] = [{**oven, "name": f"oven-{number}"} for number in range(2_000)]
-    many = render(status, {}).decode()
+    ovens = [replace(oven, name=f"oven-{number}") for number in range(2_000)]
+    many = render(replace(status, devices=ovens), {}).decode()
     assert many.count("\n") - few < 10 * MANY
     assert f'edge_gateway_parts_left_out{{kind="device"}} {2_000 - MANY}.0' in many
 
 
 async def test_odd_names_are_labels_that_prometheus_reads(running: Running) -> None:
     status = await a_status(running)
-    status["devices"][0]["name"] = 'a "quoted" \\ name\nof two lines, \N{DEGREE SIGN}C'
-    told = render(status, {"answered 404": 3}).decode()
+    odd = replace(status.devices[0], name='a "quoted" \\ name\nof two lines, \N{DEGREE SIGN}C')
+    told = render(replace(status, devices=[odd]), {"answered 404": 3}).decode()
     (family,) = (each for each in text_string_to_metric_families(told) if each.name == "edge_gateway_device_up")
-    assert family.samples[0].labels["device"] == status["devices"][0]["name"]
+    assert family.samples[0].labels["device"] == odd.name
     assert 'edge_gateway_web_refused_total{why="answered 404"} 3.0' in told
 
 
