@@ -19,7 +19,7 @@ from .session.profile import profile_of
 
 if TYPE_CHECKING:
     from .session.certificate import ApplicationIdentity
-    from .session.session import Session
+    from .session.session import OpcUaSession
     from .subscribe.events import EventFeed
     from .subscribe.subscription import Left
 
@@ -37,7 +37,7 @@ EXPIRES_SOON = 30
 class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     """One session with an OPC UA server, whose subscriptions report changed values."""
 
-    _session: "Session | None" = None
+    _session: "OpcUaSession | None" = None
     _steps: Mapping[str, int] = {}
     """What was done about silence, by kind; of the feed, which goes on counting."""
     _left: "Left | None" = None
@@ -217,10 +217,10 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
             await self._session.close(goodbye=self._left is None)
             await self._keep_profile(self._session)
 
-    async def _keep_profile(self, session: "Session") -> None:
+    async def _keep_profile(self, session: "OpcUaSession") -> None:
         await self.in_thread(session.profile.keep, self.config.url, self.host.state_dir / PROFILES)
 
-    def _open(self) -> "Session":
+    def _open(self) -> "OpcUaSession":
         if self._session is None:
             raise LinkError("not connected")
         return self._session
@@ -260,7 +260,7 @@ def _span(values: Sequence[float]) -> str:
     return f"{least:g}" if least == most else f"{least:g} to {most:g}"
 
 
-def _session_type() -> "type[Session]":
-    from .session.session import Session
+def _session_type() -> "type[OpcUaSession]":
+    from .session.session import OpcUaSession
 
-    return Session
+    return OpcUaSession

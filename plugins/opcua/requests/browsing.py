@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from asyncua import ua
 
 from ..session.errors import TOO_MUCH, agreeing, in_words
-from ..session.session import Session
+from ..session.session import OpcUaSession
 
 PAGE = 1000
 """References of one node in one answer."""
@@ -29,7 +29,7 @@ class Ends:
 
 
 async def references(
-    session: Session,
+    session: OpcUaSession,
     nodes: Sequence[ua.NodeId],
     kind: ua.NodeId,
     classes: ua.NodeClass = ua.NodeClass.Unspecified,
@@ -63,7 +63,7 @@ async def references(
 
 
 async def browse(
-    session: Session,
+    session: OpcUaSession,
     node: ua.NodeId,
     kind: ua.NodeId,
     classes: ua.NodeClass,
@@ -74,7 +74,7 @@ async def browse(
     return found.references
 
 
-async def _all_pages(session: Session, first: Sequence[ua.BrowseResult]) -> list[Ends]:
+async def _all_pages(session: OpcUaSession, first: Sequence[ua.BrowseResult]) -> list[Ends]:
     ends = [Ends() for _ in first]
     empty = [0] * len(first)
     pages = list(enumerate(first))
@@ -98,7 +98,7 @@ async def _all_pages(session: Session, first: Sequence[ua.BrowseResult]) -> list
     return ends
 
 
-async def _next(session: Session, points: Sequence[bytes], *, release: bool = False) -> Sequence[ua.BrowseResult]:
+async def _next(session: OpcUaSession, points: Sequence[bytes], *, release: bool = False) -> Sequence[ua.BrowseResult]:
     request = ua.BrowseNextRequest()
     request.Parameters.ReleaseContinuationPoints = release  # the library's default would release
     request.Parameters.ContinuationPoints = list(points)

@@ -8,7 +8,7 @@ from asyncua import ua
 from gateway.plugin import Device, LinkError, listed
 
 from ..address import parse_address
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from .nodes import describe_tags
 from .services import unhurried
 
@@ -23,7 +23,7 @@ SHOWN = 5
 class NodeChanges:
     """Signs that tags of one device are described otherwise now."""
 
-    def __init__(self, session: Session, device: Device, rows: set[int]) -> None:
+    def __init__(self, session: OpcUaSession, device: Device, rows: set[int]) -> None:
         """`rows`: those of tags that are to be asked for; whoever sees a sign adds to it."""
         self._session = session
         self._device = device

@@ -6,7 +6,7 @@ from asyncua import ua
 
 from gateway.plugin import cleaned
 
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from ..values.structures import BUILT_IN, STANDARD, Types
 from .browsing import references
 from .services import read
@@ -26,7 +26,7 @@ _STRUCTURE = ua.NodeId(ua.ObjectIds.Structure)
 _ENUMERATION = ua.NodeId(ua.ObjectIds.Enumeration)
 
 
-async def learn(session: Session, data_types: Iterable[ua.NodeId]) -> None:
+async def learn(session: OpcUaSession, data_types: Iterable[ua.NodeId]) -> None:
     """Add to the session's types those that these data types are made of. What the server does not tell stays unknown."""
     types = session.types
     wanted = _unknown(types, data_types)
@@ -63,7 +63,7 @@ def _unknown(types: Types, data_types: Iterable[ua.NodeId]) -> list[ua.NodeId]:
     return [each for each in dict.fromkeys(data_types) if not any(each in some for some in known)]
 
 
-async def _learn_subtypes(session: Session, data_types: Sequence[ua.NodeId]) -> None:
+async def _learn_subtypes(session: OpcUaSession, data_types: Sequence[ua.NodeId]) -> None:
     """Types without a definition are other names of the types above them, apart from structures; those above which stands
     Enumeration tell their names by a property."""
     above = {each: each for each in data_types}
@@ -82,7 +82,7 @@ async def _learn_subtypes(session: Session, data_types: Sequence[ua.NodeId]) -> 
     await _learn_names(session, [each for each, top in above.items() if top == _ENUMERATION])
 
 
-async def _learn_names(session: Session, enumerations: Sequence[ua.NodeId]) -> None:
+async def _learn_names(session: OpcUaSession, enumerations: Sequence[ua.NodeId]) -> None:
     properties = await _references(session, enumerations, _HAS_PROPERTY)
     for data_type, found in zip(enumerations, properties, strict=True):
         nodes = [each.NodeId for each in found if each.BrowseName.Name in ("EnumStrings", "EnumValues")]
@@ -98,7 +98,7 @@ async def _learn_names(session: Session, enumerations: Sequence[ua.NodeId]) -> N
         session.types.enumerations[data_type] = names
 
 
-async def data_types_of(session: Session, encodings: Sequence[ua.NodeId]) -> list[ua.NodeId]:
+async def data_types_of(session: OpcUaSession, encodings: Sequence[ua.NodeId]) -> list[ua.NodeId]:
     """The data types of structures, by what stands before their bytes; those that the server knows."""
     found = await _references(session, encodings, _HAS_ENCODING, inverse=True)
     for encoding, above in zip(encodings, found, strict=True):
@@ -108,7 +108,7 @@ async def data_types_of(session: Session, encodings: Sequence[ua.NodeId]) -> lis
 
 
 async def _references(
-    session: Session, nodes: Sequence[ua.NodeId], kind: ua.NodeId, *, inverse: bool = False
+    session: OpcUaSession, nodes: Sequence[ua.NodeId], kind: ua.NodeId, *, inverse: bool = False
 ) -> list[list[ua.ReferenceDescription]]:
     """The nodes at the other ends of these references, for each node."""
     direction = ua.BrowseDirection.Inverse if inverse else ua.BrowseDirection.Forward

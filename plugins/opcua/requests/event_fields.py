@@ -12,7 +12,7 @@ from asyncua import ua
 from gateway.plugin import Condition, DeviceEvent, cleaned
 
 from ..session.errors import name_of
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from ..values.blocks import nanoseconds
 
 _FIELDS = {
@@ -119,7 +119,9 @@ def fields_of(values: Sequence[ua.Variant]) -> EventFields:
     )
 
 
-def as_event(session: Session, device: str, fields: EventFields, now_ns: int, *, restated: bool = False) -> DeviceEvent:
+def as_event(
+    session: OpcUaSession, device: str, fields: EventFields, now_ns: int, *, restated: bool = False
+) -> DeviceEvent:
     """What the gateway is told. `now_ns` stands in where the server gives no time; `restated`: the server says once more what
     it retains."""
     condition = _condition(session, fields)
@@ -144,7 +146,7 @@ def as_event(session: Session, device: str, fields: EventFields, now_ns: int, *,
     )
 
 
-def _condition(session: Session, fields: EventFields) -> Condition | None:
+def _condition(session: OpcUaSession, fields: EventFields) -> Condition | None:
     node = fields.node("")
     if node is None or not fields.text("ConditionName"):
         return None
@@ -160,7 +162,7 @@ def _condition(session: Session, fields: EventFields) -> Condition | None:
     return Condition(identity, name, active, acked, retained)
 
 
-def _address(session: Session, node: ua.NodeId) -> str:
+def _address(session: OpcUaSession, node: ua.NodeId) -> str:
     """A node id as text. One that is no text, or longer than the standard allows, does not lead back to the node."""
     return cleaned(session.address(node), LONGEST_ADDRESS)
 
@@ -186,7 +188,7 @@ def _type_name(kind: ua.NodeId | None) -> str:
     return str(ua.ObjectIdNames.get(kind.Identifier, ""))
 
 
-def _detail(session: Session, fields: EventFields, severity: int) -> dict[str, Any]:
+def _detail(session: OpcUaSession, fields: EventFields, severity: int) -> dict[str, Any]:
     """The device's own words, those that it gives."""
     kind, source = fields.event_type, fields.node("SourceNode")
     quality = fields.values.get("Quality")

@@ -11,7 +11,7 @@ from gateway.plugin import DeviceError, LinkError
 
 from ..address import Address, parse_address
 from ..session.errors import in_words, name_of
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from ..values.plain import as_exact, one
 from ..values.structures import Types
 from .browsing import browse
@@ -48,7 +48,7 @@ _NOT_CALLED = {
 }
 
 
-async def acknowledge(session: Session, condition: str, event: str, comment: str) -> None:
+async def acknowledge(session: OpcUaSession, condition: str, event: str, comment: str) -> None:
     """Acknowledge a condition at the event of this id, in hex. Raises DeviceError with the server's reason."""
     node = session.node_id(parse_address(node_of(condition)))
     if node is None:
@@ -63,7 +63,7 @@ async def acknowledge(session: Session, condition: str, event: str, comment: str
 
 
 async def call_method(
-    session: Session, target: Address, method: str, arguments: Sequence[Any]
+    session: OpcUaSession, target: Address, method: str, arguments: Sequence[Any]
 ) -> Sequence[tuple[str, Any]]:
     """Call a method, given by its name or node id, with JSON values. Returns name and JSON value of each result. Raises
     DeviceError with the reason."""
@@ -85,7 +85,7 @@ async def call_method(
     return [(names[row] if row < len(names) else f"result {row + 1}", value) for row, value in enumerate(values)]
 
 
-async def _method(session: Session, target: ua.NodeId, method: str) -> ua.NodeId:
+async def _method(session: OpcUaSession, target: ua.NodeId, method: str) -> ua.NodeId:
     if "=" in method:
         node = session.node_id(parse_address(method))
         if node is None:
@@ -99,7 +99,7 @@ async def _method(session: Session, target: ua.NodeId, method: str) -> ua.NodeId
     raise DeviceError(f'the object has no method "{method}"; it has: {names}')
 
 
-async def _signature(session: Session, method: ua.NodeId) -> tuple[list[Argument], list[Argument]]:
+async def _signature(session: OpcUaSession, method: ua.NodeId) -> tuple[list[Argument], list[Argument]]:
     """What a method wants, and what it gives."""
     found = await browse(session, method, _HAS_PROPERTY, ua.NodeClass.Variable)
     properties = {str(reference.BrowseName.Name): reference.NodeId for reference in found}
@@ -115,7 +115,7 @@ def _arguments(answer: ua.DataValue) -> list[Argument]:
 
 
 async def _variants(
-    session: Session, method: str, wanted: Sequence[Argument], arguments: Sequence[Any]
+    session: OpcUaSession, method: str, wanted: Sequence[Argument], arguments: Sequence[Any]
 ) -> list[ua.Variant]:
     kinds = [await _kind(session, argument.DataType) for argument in wanted]
     if len(arguments) != len(wanted):
@@ -145,7 +145,7 @@ def _in_words(argument: Argument, kind: ua.VariantType) -> str:
     return f"{argument.Name} ({'a list of ' if argument.ValueRank >= 1 else ''}{kind.name})"
 
 
-async def _kind(session: Session, data_type: ua.NodeId) -> ua.VariantType:
+async def _kind(session: OpcUaSession, data_type: ua.NodeId) -> ua.VariantType:
     """The built-in type of a data type, found on the way up to it."""
     for _ in range(_DEEPEST):
         if data_type.NamespaceIndex == 0 and data_type.Identifier == _ENUMERATION:

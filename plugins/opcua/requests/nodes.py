@@ -13,7 +13,7 @@ from gateway.plugin import Found, LinkError, Tag, cleaned, encodable
 from ..address import parse_member
 from ..config import NodeConfig
 from ..session.errors import LacksError, in_words, name_of
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from ..values.kinds import TEXTS
 from ..values.plain import TYPES, plain, type_of, type_of_member
 from ..values.structures import Types
@@ -54,7 +54,7 @@ _described: dict[str, dict[str, Found]] = {}
 """URL → address → what was told of it, by such a server."""
 
 
-async def describe_tags(session: Session, tags: Sequence[Tag], *, anew: bool = False) -> Mapping[Tag, Found]:
+async def describe_tags(session: OpcUaSession, tags: Sequence[Tag], *, anew: bool = False) -> Mapping[Tag, Found]:
     """Type, unit and description of the tags whose nodes the server knows; of a slow server, as many as it tells in time, and
     what it has told at earlier connects, unless all of it is to be asked for anew."""
     session.tells_no_more |= session.suspicion.tells_nothing
@@ -62,7 +62,7 @@ async def describe_tags(session: Session, tags: Sequence[Tag], *, anew: bool = F
         return await _describe_tags(session, tags, anew)
 
 
-async def _describe_tags(session: Session, tags: Sequence[Tag], anew: bool) -> Mapping[Tag, Found]:
+async def _describe_tags(session: OpcUaSession, tags: Sequence[Tag], anew: bool) -> Mapping[Tag, Found]:
     before = _described.get(session.config.url, {})
     if anew:
         told_before = {_key(tag) for tag in tags}
@@ -101,7 +101,7 @@ def _key(tag: Tag) -> str:
 
 
 async def describe_nodes(
-    session: Session, nodes: Sequence[ua.NodeId], tags: Sequence[NodeConfig] = (), *, agreed: bool = False
+    session: OpcUaSession, nodes: Sequence[ua.NodeId], tags: Sequence[NodeConfig] = (), *, agreed: bool = False
 ) -> list[Found | None]:
     """What is known of each node, or of the part that its tag takes, an array's type being empty; None for one that has no
     value that a tag can have, and, where that is to be `agreed`, for one whose value is a text though its type is declared as
@@ -131,7 +131,7 @@ async def describe_nodes(
     return found
 
 
-async def _or_without(session: Session, ask: Callable[[], Awaitable[T]], instead: T) -> T:
+async def _or_without(session: OpcUaSession, ask: Callable[[], Awaitable[T]], instead: T) -> T:
     """What a server tells of its nodes, or what stands for it where that makes no sense, is refused or does not come: nodes
     can be read without it. Raises LinkError where the server answers nothing else either."""
     if session.tells_no_more:
@@ -157,7 +157,7 @@ def _node_id(answer: ua.DataValue) -> ua.NodeId:
     return told if isinstance(told, ua.NodeId) else ua.NodeId()
 
 
-async def _learn_types(session: Session, values: Sequence[ua.DataValue], declared: Sequence[ua.NodeId]) -> None:
+async def _learn_types(session: OpcUaSession, values: Sequence[ua.DataValue], declared: Sequence[ua.NodeId]) -> None:
     await learn(session, [each for each in declared if not each.is_null()])
     unknown = {each.TypeId for value in values for each in _bodies(value) if each.TypeId not in session.types.encodings}
     await learn(session, await data_types_of(session, [each for each in unknown if not each.is_null()]))
@@ -223,7 +223,7 @@ def _text(answer: ua.DataValue) -> str:
     return cleaned(plain(answer.Value) or "") if good else ""
 
 
-async def _units(session: Session, nodes: Sequence[ua.NodeId]) -> list[str]:
+async def _units(session: OpcUaSession, nodes: Sequence[ua.NodeId]) -> list[str]:
     """The engineering units' display names; empty where a node has none."""
 
     async def call(chunk: Sequence[ua.NodeId]) -> Sequence[ua.BrowsePathResult]:
@@ -247,7 +247,7 @@ async def _units(session: Session, nodes: Sequence[ua.NodeId]) -> list[str]:
 
 
 async def browse_variables(
-    session: Session, miss: Callable[[str], None] = lambda what: None
+    session: OpcUaSession, miss: Callable[[str], None] = lambda what: None
 ) -> AsyncGenerator[tuple[str, Found], None]:
     """All variables below Objects, the server's own left out: address with namespace URI, and what is known of it. `miss` is
     told, at the end, of what is missing."""
@@ -280,7 +280,7 @@ def _parts(nodes: Sequence[ua.NodeId]) -> Iterator[Sequence[ua.NodeId]]:
 
 
 async def _fresh(
-    session: Session, nodes: Sequence[ua.NodeId], paths: dict[ua.NodeId, str], missing: Counter[str]
+    session: OpcUaSession, nodes: Sequence[ua.NodeId], paths: dict[ua.NodeId, str], missing: Counter[str]
 ) -> list[ua.ReferenceDescription]:
     """What is below these nodes and not known yet; `paths` learns where it is."""
     fresh = []
@@ -301,7 +301,7 @@ def _step(child: ua.ReferenceDescription) -> str:
 
 
 async def _children(
-    session: Session, nodes: Sequence[ua.NodeId], missing: Counter[str]
+    session: OpcUaSession, nodes: Sequence[ua.NodeId], missing: Counter[str]
 ) -> list[tuple[ua.NodeId, ua.ReferenceDescription]]:
     """Objects and variables one step below, each with the node above it; properties are left out."""
     classes = ua.NodeClass.Object | ua.NodeClass.Variable

@@ -11,7 +11,7 @@ from asyncua import ua
 from gateway.plugin import Device, Readings, Tags
 
 from ..config import OpcUaConfig
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from .changes import NodeChanges
 from .reading import ReadPlan, Say
 from .services import read
@@ -23,7 +23,7 @@ NAMES_EVERY = 10.0
 
 
 async def poll(
-    session: Session, device: Device, say: Say = lambda row, what, raw: None
+    session: OpcUaSession, device: Device, say: Say = lambda row, what, raw: None
 ) -> AsyncGenerator[Readings, None]:
     """All tags of each scan, as often as it says; a poll that is late leaves out those it has missed. `say` is told of tags,
     by row of their device, whose values cannot be tags. Raises LinkError where the server says otherwise than before of
@@ -77,7 +77,7 @@ class _Scan:
         return rows
 
 
-def _scans(session: Session, device: Device) -> list[_Scan]:
+def _scans(session: OpcUaSession, device: Device) -> list[_Scan]:
     config: OpcUaConfig = device.config
     by_period: dict[float, list[int]] = {}
     for row, tag in enumerate(device.tags):
@@ -89,7 +89,7 @@ def _scans(session: Session, device: Device) -> list[_Scan]:
     ]
 
 
-async def _learn_names(session: Session, scans: Sequence[_Scan]) -> bool:
+async def _learn_names(session: OpcUaSession, scans: Sequence[_Scan]) -> bool:
     """Ask for the namespaces once more; whether some are still lacking."""
     await session.learn_namespaces()
     for scan in scans:

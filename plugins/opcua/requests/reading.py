@@ -19,7 +19,7 @@ from gateway.plugin import Device, LinkError, Readings, Tags, doubting, quality
 
 from ..address import parse_address
 from ..session.errors import SIZES, TOO_MUCH, in_few_words, in_words, of_what_was_asked
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from ..session.suspicion import WHY
 from ..values.blocks import Block, empty_block, joined
 from ..values.bounds import CountError, NotUnderstoodError, after_header
@@ -65,7 +65,7 @@ class _Parked:
 class ReadPlan:
     """How to read the values of some tags."""
 
-    def __init__(self, session: Session, device: Device, tags: Tags, operation: str = "read") -> None:
+    def __init__(self, session: OpcUaSession, device: Device, tags: Tags, operation: str = "read") -> None:
         """`operation`: under which it is remembered over what the connection ends (`session/suspicion.py`)."""
         self._session = session
         self._device = device

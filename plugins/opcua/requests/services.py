@@ -18,7 +18,7 @@ from gateway.plugin import Tag, doubting
 
 from ..address import parse_address
 from ..session.errors import TOO_MUCH, agreeing, in_words, of_what_was_asked
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from ..values.bounds import LARGE, CountError, Measured, NotUnderstoodError, after_header, decoded
 from ..values.bulk_decoder import LARGEST_VALUE
 from ..values.extent import data_value_end
@@ -42,12 +42,12 @@ async def unhurried(items: Iterable[T]) -> AsyncGenerator[T, None]:
             await asyncio.sleep(0)
 
 
-async def nodes_of(session: Session, tags: Iterable[Tag]) -> list[ua.NodeId | None]:
+async def nodes_of(session: OpcUaSession, tags: Iterable[Tag]) -> list[ua.NodeId | None]:
     """The node of each tag; None where the server has no such namespace."""
     return [session.node_id(parse_address(tag.config.address)) async for tag in unhurried(tags)]
 
 
-async def read(session: Session, wanted: Sequence[Wanted]) -> list[ua.DataValue]:
+async def read(session: OpcUaSession, wanted: Sequence[Wanted]) -> list[ua.DataValue]:
     """Attributes of nodes, in order; BadDecodingError for one that cannot be decoded, and the server's word on one that
     makes it refuse whole requests."""
 
@@ -100,7 +100,7 @@ def _value(data: bytes, start: int, end: int) -> ua.DataValue:
         return UNDECODABLE
 
 
-async def forget(session: Session, subscription: int, item: int) -> None:
+async def forget(session: OpcUaSession, subscription: int, item: int) -> None:
     """Delete an item of a subscription."""
     request = ua.DeleteMonitoredItemsRequest()
     request.Parameters.SubscriptionId = subscription
@@ -109,7 +109,7 @@ async def forget(session: Session, subscription: int, item: int) -> None:
         await session.request(request, ua.DeleteMonitoredItemsResponse)
 
 
-async def unsubscribe(session: Session, subscriptions: Sequence[int]) -> None:
+async def unsubscribe(session: OpcUaSession, subscriptions: Sequence[int]) -> None:
     """Delete these subscriptions on the server."""
     request = ua.DeleteSubscriptionsRequest()
     request.Parameters.SubscriptionIds = list(subscriptions)
@@ -117,7 +117,7 @@ async def unsubscribe(session: Session, subscriptions: Sequence[int]) -> None:
         await session.request(request, ua.DeleteSubscriptionsResponse)
 
 
-async def take_over(session: Session, subscriptions: Sequence[int]) -> list[int]:
+async def take_over(session: OpcUaSession, subscriptions: Sequence[int]) -> list[int]:
     """Those of the subscriptions that the server still has, now of this session."""
     with in_words("taking subscriptions over", session.certificate):
         results = await (_confirm if session.continued else _transfer)(session, list(subscriptions))
@@ -125,7 +125,7 @@ async def take_over(session: Session, subscriptions: Sequence[int]) -> list[int]
     return [each for each, status in zip(subscriptions, results, strict=True) if status.is_good()]
 
 
-async def _confirm(session: Session, subscriptions: list[int]) -> Sequence[ua.StatusCode]:
+async def _confirm(session: OpcUaSession, subscriptions: list[int]) -> Sequence[ua.StatusCode]:
     request = ua.SetPublishingModeRequest()
     request.Parameters.PublishingEnabled = True
     request.Parameters.SubscriptionIds = subscriptions
@@ -137,7 +137,7 @@ async def _confirm(session: Session, subscriptions: list[int]) -> Sequence[ua.St
         return [ua.StatusCode(ua.StatusCodes.BadNotSupported)] * len(subscriptions)
 
 
-async def _transfer(session: Session, subscriptions: list[int]) -> Sequence[ua.StatusCode]:
+async def _transfer(session: OpcUaSession, subscriptions: list[int]) -> Sequence[ua.StatusCode]:
     request = ua.TransferSubscriptionsRequest()
     request.Parameters.SubscriptionIds = subscriptions
     request.Parameters.SendInitialValues = False
@@ -148,7 +148,7 @@ async def _transfer(session: Session, subscriptions: list[int]) -> Sequence[ua.S
     return [result.StatusCode for result in response.Parameters.Results]
 
 
-async def republish(session: Session, subscription: int, sequence: int) -> Notification | None:
+async def republish(session: OpcUaSession, subscription: int, sequence: int) -> Notification | None:
     """A message that was sent but never arrived; None when the server no longer has it."""
     request = ua.RepublishRequest()
     request.Parameters = ua.RepublishParameters(subscription, sequence)
@@ -171,7 +171,7 @@ async def republish(session: Session, subscription: int, sequence: int) -> Notif
 
 
 async def call(
-    session: Session, target: ua.NodeId, method: ua.NodeId, arguments: Sequence[ua.Variant]
+    session: OpcUaSession, target: ua.NodeId, method: ua.NodeId, arguments: Sequence[ua.Variant]
 ) -> ua.CallMethodResult:
     """Call a method of an object. Raises the library's errors, for `in_words`."""
     request = ua.CallRequest()

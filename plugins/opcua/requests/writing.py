@@ -10,7 +10,7 @@ from gateway.plugin import DeviceError, Tag
 from ..address import parse_address
 from ..config import NodeConfig
 from ..session.errors import in_words, name_of
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from .services import read
 
 Value = float | bool | int | str
@@ -34,7 +34,7 @@ _REASONS = {
 }
 
 
-async def write_tag(session: Session, tag: Tag, value: Value) -> None:
+async def write_tag(session: OpcUaSession, tag: Tag, value: Value) -> None:
     """Write a value. Raises DeviceError, with the reason, when the value does not fit or the server refuses it."""
     node = session.node_id(parse_address(tag.config.address))
     if node is None:
@@ -61,7 +61,7 @@ def _said(data: ua.DataValue) -> str:
     return name_of(int(data.StatusCode.value)) if data.StatusCode is not None else "no value"
 
 
-async def _write(session: Session, node: ua.NodeId, variant: ua.Variant, part: str | None) -> ua.StatusCode:
+async def _write(session: OpcUaSession, node: ua.NodeId, variant: ua.Variant, part: str | None) -> ua.StatusCode:
     request = ua.WriteRequest()
     data = ua.DataValue(variant, StatusCode=None)
     request.Parameters.NodesToWrite = [ua.WriteValue(node, ua.AttributeIds.Value, part, data)]

@@ -79,7 +79,7 @@ class Ticket:
     granted: float
 
 
-class Session:
+class OpcUaSession:
     """An activated session. All errors of its methods are LinkError or RefusedError."""
 
     def __init__(

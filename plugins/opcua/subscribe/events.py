@@ -35,7 +35,7 @@ from ..requests.event_fields import (
 )
 from ..requests.services import call, unsubscribe
 from ..session.errors import in_few_words, in_words, name_of
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from ..values.notification import Notification
 from .making import Wishes, make
 from .subscription import Subscription, say_revised, subscribe
@@ -64,7 +64,7 @@ class EventFeed:
 
     def __init__(
         self,
-        session: Session,
+        session: OpcUaSession,
         config: OpcUaConfig,
         tell: Callable[[Told], None],
         log: structlog.stdlib.BoundLogger,

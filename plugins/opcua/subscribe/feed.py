@@ -24,7 +24,7 @@ from ..remarks import Remarks
 from ..requests.services import read, take_over, unsubscribe
 from ..session.errors import in_words
 from ..session.publishing import PublishAnswer
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from ..values.notification import Notification, decode_publish
 from .events import EventFeed
 from .history import since_last
@@ -47,7 +47,7 @@ class Feed:
 
     def __init__(
         self,
-        session: Session,
+        session: OpcUaSession,
         device: Device,
         alive: Callable[[], None],
         log: structlog.stdlib.BoundLogger,

@@ -12,7 +12,7 @@ from gateway.plugin import Device, Readings
 
 from ..requests.services import read
 from ..session.errors import LacksError, agreeing, in_words
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from ..values.blocks import as_block, nanoseconds
 from .report import ValueReport
 
@@ -26,7 +26,7 @@ _RECORDED = 0x04
 
 
 async def since(
-    session: Session, nodes: Mapping[int, ua.NodeId], after: Mapping[int, int], ranges: Mapping[int, str | None]
+    session: OpcUaSession, nodes: Mapping[int, ua.NodeId], after: Mapping[int, int], ranges: Mapping[int, str | None]
 ) -> AsyncGenerator[tuple[int, list[ua.DataValue]], None]:
     """For each row whose node the server records: its values, or the wished part of each, after a source time (ns since
     1970), in order, in one or more portions; an empty one at last where it had more than is taken. A server without history
@@ -43,7 +43,7 @@ async def since(
 
 
 async def since_last(
-    session: Session,
+    session: OpcUaSession,
     device: Device,
     nodes: Mapping[int, ua.NodeId],
     report: ValueReport,
@@ -59,14 +59,14 @@ async def since_last(
             log.warning("the server's history has more than is read", tag=device.tags[row].name, read=MOST_VALUES)
 
 
-async def _recorded(session: Session, nodes: Mapping[int, ua.NodeId]) -> list[int]:
+async def _recorded(session: OpcUaSession, nodes: Mapping[int, ua.NodeId]) -> list[int]:
     levels = await read(session, [(node, ua.AttributeIds.AccessLevel) for node in nodes.values()])
     told = [level.Value.Value if level.Value is not None else None for level in levels]
     return [row for row, level in zip(nodes, told, strict=True) if isinstance(level, int) and level & _RECORDED]
 
 
 async def _values(
-    session: Session, node: ua.NodeId, after_ns: int, part: str | None
+    session: OpcUaSession, node: ua.NodeId, after_ns: int, part: str | None
 ) -> AsyncGenerator[list[ua.DataValue], None]:
     request = ua.HistoryReadRequest()
     details = ua.ReadRawModifiedDetails(IsReadModified=False, NumValuesPerNode=VALUES_AT_ONCE, ReturnBounds=False)

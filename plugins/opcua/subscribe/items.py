@@ -18,7 +18,7 @@ from ..remarks import Remarks
 from ..requests.reading import ReadPlan
 from ..requests.services import forget, nodes_of
 from ..session.errors import in_few_words, name_of
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from ..session.suspicion import WHY
 from .making import make
 from .quiet import Quiet
@@ -37,7 +37,7 @@ class Items:
     """Items by the row of their tag in the device, which is also the handle under which their values come."""
 
     def __init__(
-        self, session: Session, device: Device, remark: Remarks, log: structlog.stdlib.BoundLogger, quiet: Quiet
+        self, session: OpcUaSession, device: Device, remark: Remarks, log: structlog.stdlib.BoundLogger, quiet: Quiet
     ) -> None:
         self._quiet = quiet
         self._session = session

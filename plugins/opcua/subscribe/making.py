@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from gateway.plugin import doubting
 
 from ..session.errors import TOO_MUCH, in_words, of_what_was_asked
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from ..values.bounds import CountError, NotUnderstoodError, after_header
 from ..values.extent import extension_object_end
 
@@ -95,14 +95,14 @@ class Made:
     queue: NDArray[np.uint32]
 
 
-async def make(session: Session, subscription: int, wishes: Wishes) -> Made:
+async def make(session: OpcUaSession, subscription: int, wishes: Wishes) -> Made:
     """Add items to a subscription; status `FULL` for those that it has no room for, whether the server says so of each or
     refuses the request."""
     return await _Making(session, subscription, wishes).run()
 
 
 class _Making:
-    def __init__(self, session: Session, subscription: int, wishes: Wishes) -> None:
+    def __init__(self, session: OpcUaSession, subscription: int, wishes: Wishes) -> None:
         self._session, self._subscription, self._wishes = session, subscription, wishes
         count = len(wishes.nodes)
         self._made = Made(

@@ -14,7 +14,7 @@ from ..requests.changes import NodeChanges
 from ..requests.reading import ReadPlan
 from ..requests.services import republish
 from ..session.errors import in_few_words, in_words
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from ..values.bulk_decoder import Decoder
 from ..values.notification import EndUnknownError, Notification
 from .events import EventFeed
@@ -34,7 +34,7 @@ class Messages:
 
     def __init__(
         self,
-        session: Session,
+        session: OpcUaSession,
         device: Device,
         items: Items,
         report: ValueReport,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gateway.plugin import Device, Readings, Tags, quality
 
 from ..requests.reading import ReadPlan
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from ..values.blocks import Block
 
 LOOK_EVERY = 2.5
@@ -29,7 +29,7 @@ AT_A_TIME = 500
 class Quiet:
     """When each tag was heard of, by its row in the device, and with which value."""
 
-    def __init__(self, session: Session, device: Device) -> None:
+    def __init__(self, session: OpcUaSession, device: Device) -> None:
         self._session, self._device = session, device
         count = len(device.tags)
         self._value = np.full(count, np.nan)

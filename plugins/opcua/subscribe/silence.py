@@ -10,7 +10,7 @@ from asyncua import ua
 from gateway.plugin import LinkError
 
 from ..requests.services import read
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from .events import EventFeed
 from .items import Items
 from .messages import Chore, Messages
@@ -26,7 +26,7 @@ class Silence:
 
     def __init__(
         self,
-        session: Session,
+        session: OpcUaSession,
         subscriptions: Subscriptions,
         items: Items,
         messages: Messages,

@@ -13,7 +13,7 @@ from gateway.plugin import Tags, quality
 
 from ..config import NodeConfig, OpcUaConfig
 from ..session.errors import in_words
-from ..session.session import Session, Ticket
+from ..session.session import OpcUaSession, Ticket
 from .making import Made, Wishes
 
 SILENT_KEEP_ALIVES = 3
@@ -87,7 +87,7 @@ def keep_alive_count(scan: float, stale_after: float | None) -> int:
 
 
 async def subscribe(
-    session: Session, config: OpcUaConfig, scan: float, log: structlog.stdlib.BoundLogger
+    session: OpcUaSession, config: OpcUaConfig, scan: float, log: structlog.stdlib.BoundLogger
 ) -> Subscription:
     """A new subscription, as the server grants it."""
     count = keep_alive_count(scan, config.stale_after)

@@ -8,7 +8,7 @@ import structlog
 from ..config import OpcUaConfig
 from ..requests.services import unsubscribe
 from ..session.errors import TooManyError
-from ..session.session import Session
+from ..session.session import OpcUaSession
 from .items import Items
 from .making import FULL
 from .subscription import SILENT_KEEP_ALIVES, Subscription, subscribe
@@ -29,7 +29,9 @@ ASK_AFTER = 10.0
 class Subscriptions:
     """Those of one session that are alive."""
 
-    def __init__(self, session: Session, config: OpcUaConfig, items: Items, log: structlog.stdlib.BoundLogger) -> None:
+    def __init__(
+        self, session: OpcUaSession, config: OpcUaConfig, items: Items, log: structlog.stdlib.BoundLogger
+    ) -> None:
         self._session = session
         self._config = config
         self._items = items

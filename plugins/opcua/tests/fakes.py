@@ -19,7 +19,7 @@ from plugins.opcua.values.structures import NO_TYPES
 
 
 class FakeSession:
-    """Stands in for `Session`: accepts every item, and answers publish requests with what the test lets it say."""
+    """Stands in for `OpcUaSession`: accepts every item, and answers publish requests with what the test lets it say."""
 
     certificate = "own.der"
     renew_at = float("inf")

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from gateway.plugin import LinkError
 from plugins.opcua.config import OpcUaConfig
 from plugins.opcua.session.publishing import Publishing
-from plugins.opcua.session.session import Session
+from plugins.opcua.session.session import OpcUaSession
 from plugins.opcua.subscribe import items, report, subscriptions
 from plugins.opcua.subscribe.feed import Feed
 from plugins.opcua.subscribe.subscription import keep_alive_count
@@ -268,7 +268,7 @@ def test_two_keep_alives_come_before_the_tags_would_go_stale(scan, stale_after, 
 
 async def test_requests_that_are_too_large_are_halved_until_they_fit():
     config = OpcUaConfig.model_validate({"name": "plc", "driver": "opcua", "url": "opc.tcp://plc", "security": "none"})
-    session = Session(config, None)
+    session = OpcUaSession(config, None)
     sizes = []
 
     async def call(chunk):

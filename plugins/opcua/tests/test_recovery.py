@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from gateway.plugin import LinkError, quality
 from gateway.testing import eventually
 from plugins.opcua.session import session as session_module
-from plugins.opcua.session.session import Session
+from plugins.opcua.session.session import OpcUaSession
 from plugins.opcua.subscribe import items as items_module
 from tests.peers.opcua_servers import OpcUaPeer
 from tests.peers.proxy import FaultProxy, half
@@ -167,13 +167,13 @@ async def test_the_channel_is_renewed_without_a_gap(serve, monkeypatch):
     monkeypatch.setattr(session_module, "RENEW_AT", 0.75 / 60)
     peer: OpcUaPeer = await serve("--security", "Basic256Sha256")
     renewals = []
-    renew = Session.renew
+    renew = OpcUaSession.renew
 
     async def counted(session):
         await renew(session)
         renewals.append(session)
 
-    monkeypatch.setattr(Session, "renew", counted)
+    monkeypatch.setattr(OpcUaSession, "renew", counted)
     options = {"security": "auto", "server_thumbprint": peer.thumbprint, "sampling": "0s"}
     async with streaming(make_device(peer.url, ["Count"], **options)) as collector:
         await collector.until(lambda: len(renewals) >= 2, within=40)
@@ -205,7 +205,7 @@ def test_a_connect_given_up_at_any_moment_is_no_bug_on_uvloop():
     uvloop = pytest.importorskip("uvloop", reason="pip install uvloop")
 
     async def give_up_after(seconds: float, port: int) -> None:
-        session = Session(make_device(f"opc.tcp://127.0.0.1:{port}", ["Count"], timeout="60s").config, None)
+        session = OpcUaSession(make_device(f"opc.tcp://127.0.0.1:{port}", ["Count"], timeout="60s").config, None)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(seconds):
                 await session.open("")
