@@ -8,6 +8,9 @@ from .guard import SAFE, Message, Receive, Send
 from .replies import Refusal
 from .visitors import Visitors, login_needed
 
+SECRET = (b"authorization", b"cookie", b"x-csrf-token")
+"""Headers that an application does not get: with them it could ask for more than `ACTOR` is handed on for."""
+
 
 class Apps:
     """An ASGI application that looks who asks, and hands on."""
@@ -32,4 +35,5 @@ class Apps:
                 if self._visitors.is_named(request)
                 else login_needed()
             )
-        await found.app({**scope, ACTOR: actor}, receive, send)
+        headers = [(name, value) for name, value in scope["headers"] if name not in SECRET]
+        await found.app({**scope, "headers": headers, ACTOR: actor}, receive, send)

@@ -25,6 +25,7 @@ class Greeting(Service[GreetingConfig]):
 
     async def page(self, scope, receive, send):
         by = scope[ACTOR]
+        assert not {name for name, _ in scope["headers"]} & {b"authorization", b"cookie", b"x-csrf-token"}
         if scope["path"].endswith("/fails"):
             raise SystemExit("a bug of the plugin")
         if scope["path"].endswith("/reload"):
