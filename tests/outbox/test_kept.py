@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from gateway.core.record import Lane
 from gateway.core.tag import Device
 from gateway.outbox import Outbox
 from gateway.outbox.inspect import LogFiles
-from gateway.outbox.kept import Series, thinning
+from gateway.outbox.kept import Series, series, thinning
 from gateway.outbox.kept import log as kept_log
 
 SECTION = OutboxSection.model_validate({"max_size": "1 GiB", "min_free": "0 B", "segment_size": "64 KiB", "keep": "9d"})
@@ -176,6 +178,24 @@ async def test_too_many_at_once_are_refused(tmp_path: Path, monkeypatch: pytest.
             await outbox.kept.series("oven", ["a"], 0, 1, 10)
         assert (await one)["a"].readings == 0
         await outbox.kept.series("oven", ["a"], 0, 1, 10)
+
+
+async def test_a_look_that_takes_long_leaves_the_road_its_share_and_is_broken_off_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    clock = FakeClock()
+    async with running(tmp_path, clock) as outbox:
+        begin = clock.wall_ns()
+        outbox.append(block(bound(outbox, "oven"), begin, random.Random(1)))
+        await outbox.written_out(30)
+        monkeypatch.setattr(series, "time", SimpleNamespace(monotonic=time.monotonic, sleep=slept.append))
+        monkeypatch.setattr(series, "SHORT", 0.0)
+        await outbox.kept.series("oven", NAMES, begin - 10**9, begin + 1, 10)
+        assert len(slept) == 1
+        monkeypatch.setattr(series, "LONGEST_LOOK", 0.0)
+        with pytest.raises(GatewayError, match="ask for a shorter span"):
+            await outbox.kept.series("oven", NAMES, begin - 10**9, begin + 1, 10)
 
 
 def test_thinning_in_portions_is_thinning_at_once() -> None:

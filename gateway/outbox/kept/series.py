@@ -7,6 +7,7 @@ together with all that are laid out alike. Blocking: called in a thread.
 
 import os
 import struct
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.core.errors import GatewayError
 from gateway.core.quality import BAD, STALE
 from gateway.core.record import Kind, Lane
 from gateway.encode import columns
@@ -47,6 +49,8 @@ _HEAD = np.dtype(
 _HEAD_BYTES = np.r_[4:8, 24:32, 40:44, 56:64, 68:72]
 """What is wanted of a header, and where it stands in it, as `format/frames.py` packs it."""
 _CRC_AT = HEAD_SIZE - 4
+SHORT, LONGEST_LOOK = 1.0, 30.0
+"""Seconds after which a look rests as long as it works, as the road needs Python too; and after which it is broken off."""
 FINE = 512
 """Points of a tag that are remembered of a file."""
 REMEMBERED = 4000
@@ -89,16 +93,26 @@ class SeriesReader:
 
     def read(self, segments: Sequence[Segment], wanted: Query) -> None:
         """Fill the series with what these files hold. A file that is gone, and a record that is damaged, are passed over.
-        Raises OSError when the disk does not read."""
+        Raises OSError when the disk does not read, and GatewayError when it takes too long."""
+        begun = before = time.monotonic()
+        for _ in self._portions(segments, wanted):
+            now = time.monotonic()
+            if now - begun > LONGEST_LOOK:
+                raise GatewayError(f"this takes longer than {LONGEST_LOOK:g} s: ask for a shorter span of time")
+            if now - begun > SHORT:
+                time.sleep(now - before)
+            before = time.monotonic()
+
+    def _portions(self, segments: Sequence[Segment], wanted: Query) -> Iterator[None]:
         for segment in segments:
             if segment.wall_from <= wanted.to_ns + LATE_NS and segment.wall_to >= wanted.from_ns - EARLY_NS:
                 with suppress(FileNotFoundError):
                     if segment.footer and _is_coarse(segment, wanted):
-                        self._add_known(segment, wanted)
+                        yield from self._add_known(segment, wanted)
                     else:
-                        _read_segment(segment, wanted, self._dictionary)
+                        yield from _read_segment(segment, wanted, self._dictionary)
 
-    def _add_known(self, segment: Segment, wanted: Query) -> None:
+    def _add_known(self, segment: Segment, wanted: Query) -> Iterator[None]:
         new = {
             tag: Series(segment.wall_from - LATE_NS, segment.wall_to + EARLY_NS, FINE)
             for tag in wanted.series
@@ -106,7 +120,7 @@ class SeriesReader:
         }
         if new:
             whole = Query(wanted.device, new, segment.wall_from - LATE_NS, segment.wall_to + EARLY_NS)
-            _read_segment(segment, whole, self._dictionary)
+            yield from _read_segment(segment, whole, self._dictionary)
         for tag, series in wanted.series.items():
             key = segment.path, wanted.device, tag
             known = self._known[key] = new[tag] if tag in new else self._known.pop(key)
@@ -125,7 +139,8 @@ def _is_coarse(segment: Segment, wanted: Query) -> bool:
     return whole and (wanted.to_ns - wanted.from_ns) / buckets >= span / (FINE // 2)
 
 
-def _read_segment(segment: Segment, wanted: Query, dictionary: Dictionary) -> None:
+def _read_segment(segment: Segment, wanted: Query, dictionary: Dictionary) -> Iterator[None]:
+    """In portions."""
     sources: dict[int, _Source | None] = {}
     file = open_regular(segment.path)
     try:
@@ -150,6 +165,7 @@ def _read_segment(segment: Segment, wanted: Query, dictionary: Dictionary) -> No
             _decode(np.frombuffer(data, np.uint8), heads[rows], places[rows], sources, wanted)
             if int(heads["wall_ns"].min()) > wanted.to_ns + LATE_NS:
                 return
+            yield
     finally:
         os.close(file)
 
