@@ -290,7 +290,7 @@ async def test_every_value_is_accounted_for(tmp_path: Path) -> None:
             lambda status: all(each["state"] == "down" for each in status["devices"]), "all devices are lost"
         )
         await plant.nothing_waits()
-        status = await plant.daemon.status()
+        status = await plant.daemon.delivered()
         assert await plant.daemon.stop() == 0
         await eventually(
             lambda: plant.values() >= status["outbox"]["lanes"]["data"]["accepted"],

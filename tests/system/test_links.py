@@ -71,7 +71,7 @@ class Line:
             "all is delivered",
             2 * NOTICED,
         )
-        self.status = await self.daemon.status()
+        self.status = await self.daemon.delivered()  # also that the devices' last values are stale
         assert await self.daemon.stop() == 0
 
     async def judge(self, what: str) -> None:

@@ -140,7 +140,7 @@ def _is_coarse(segment: Segment, wanted: Query) -> bool:
 
 
 def _read_segment(segment: Segment, wanted: Query, dictionary: Dictionary) -> Iterator[None]:
-    """In portions."""
+    """Yields after each portion, so that the look can rest."""
     sources: dict[int, _Source | None] = {}
     file = open_regular(segment.path)
     try:
