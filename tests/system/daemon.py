@@ -154,8 +154,8 @@ class Daemon:
         raise AssertionError(f"not within {timeout:g} s: {what}\n{json.dumps(status, indent=1)}\n{self.log[-3000:]}")
 
     async def delivered(self) -> Status:
-        """Wait until the sinks have all that was read until now, and return the status. `pending` and `queued` do not know of what
-        was read in the last milliseconds; `drain` writes that out before it counts."""
+        """Wait until the sinks have all that was read until now, and return the status. `pending` and `queued` do not know of
+        what was read in the last milliseconds; `drain` writes that out before it counts."""
         done = await self.ask("outbox", "drain", "--timeout", f"{PATIENCE - 10:g}s")
         assert done.code == 0, done
         return await self.status()
