@@ -7,6 +7,7 @@ together with all that are laid out alike. Blocking: called in a thread.
 
 import os
 import struct
+import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,18 +91,20 @@ class SeriesReader:
         self._dictionary = dictionary
         self._known: dict[tuple[Path, str, str], Series] = {}
         """By file, device and tag; the one last that was used last."""
+        self._alone = threading.Lock()  # a look goes on in its thread when who asked is gone, and another may ask
 
     def read(self, segments: Sequence[Segment], wanted: Query) -> None:
         """Fill the series with what these files hold. A file that is gone, and a record that is damaged, are passed over.
         Raises OSError when the disk does not read, and GatewayError when it takes too long."""
-        begun = before = time.monotonic()
-        for _ in self._portions(segments, wanted):
-            now = time.monotonic()
-            if now - begun > LONGEST_LOOK:
-                raise GatewayError(f"this takes longer than {LONGEST_LOOK:g} s: ask for a shorter span of time")
-            if now - begun > SHORT:
-                time.sleep(now - before)
-            before = time.monotonic()
+        with self._alone:
+            begun = before = time.monotonic()
+            for _ in self._portions(segments, wanted):
+                now = time.monotonic()
+                if now - begun > LONGEST_LOOK:
+                    raise GatewayError(f"this takes longer than {LONGEST_LOOK:g} s: ask for a shorter span of time")
+                if now - begun > SHORT:
+                    time.sleep(now - before)
+                before = time.monotonic()
 
     def _portions(self, segments: Sequence[Segment], wanted: Query) -> Iterator[None]:
         for segment in segments:
