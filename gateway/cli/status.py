@@ -11,7 +11,8 @@ from gateway.cli.frame.terminal import colour, count, sentence, table
 from gateway.cli.sink_status import sink_lines
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.text import listed
-from gateway.operate.headline import WAITING, full_in, troubles
+from gateway.operate.headline import WAITING, troubles
+from gateway.status import full_in
 
 SHOWN = 5
 """Devices that one line names."""

@@ -16,7 +16,8 @@ from gateway.cli.frame.terminal import colour, count, fail, joined, redrawn, sen
 from gateway.cli.sink_status import acknowledged, waiting
 from gateway.cli.status import room
 from gateway.core.amounts import format_duration
-from gateway.operate.headline import Trouble, full_in, troubles
+from gateway.operate.headline import Trouble, troubles
+from gateway.status import full_in
 
 EVERY = 1.0
 """Seconds between two looks."""

@@ -13,8 +13,6 @@ QUIET = 60.0
 """Seconds for which a sink that is up, and has something to send, may acknowledge nothing."""
 FEW_INODES = 8
 """With fewer, a disk soon has no room for a new file, whatever it has for bytes."""
-SETTLED = 60.0
-"""Seconds of running after which the growth of the outbox tells how long its room lasts."""
 WAITING = ("raised", "latched", "cleared")
 """States of an alarm that waits for a person."""
 
@@ -60,17 +58,6 @@ def summary(status: Part) -> str:
     wrong = list(troubles(status))
     head = f"{_things(len(wrong))} to look at (edge-gateway status): {wrong[0].text}" if wrong else "all is well"
     return f"{', '.join(said)}; {head}"
-
-
-def full_in(status: Part) -> float | None:
-    """Seconds until the outbox is full if nothing leaves, as it goes now; 0 when it is, None while nobody can know."""
-    outbox = status["outbox"]
-    room = min(outbox["max_size"] - outbox["size"], outbox["free"] - outbox.get("min_free", 0))
-    if room <= 0 or outbox.get("turning_away"):
-        return 0.0
-    if status["uptime_s"] < SETTLED or not outbox["written_bytes"] or outbox.get("mode") == "spill":
-        return None
-    return float(room / (outbox["written_bytes"] / status["uptime_s"]))
 
 
 def _things(number: int) -> str:

@@ -47,7 +47,7 @@ from gateway.plugin.people import LoginError, People, Session
 from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
 from gateway.plugin.watch import Watch
-from gateway.status import GatewayStatus
+from gateway.status import GatewayStatus, full_in
 from gateway.supervise.contained import contained
 
 __all__ = [
@@ -125,6 +125,7 @@ __all__ = [
     "for_spreadsheet",
     "format_duration",
     "format_size",
+    "full_in",
     "listed",
     "load_certificates",
     "model_validator",

@@ -4,6 +4,8 @@
                    ├─ outbox: lanes, readers, replays, dead letters (log.py)
                    └─ models, limits, alarms (watching.py)
 
+`full_in` (room.py) tells how long the outbox has room.
+
 Each part tells its own; metrics and pages walk the whole. A field may be added, never renamed or taken away.
 """
 
@@ -35,6 +37,7 @@ from gateway.status.parts import (
     StallStatus,
 )
 from gateway.status.rendering import rendered
+from gateway.status.room import full_in
 from gateway.status.watching import (
     AcknowledgedStatus,
     AgreementStatus,
@@ -88,5 +91,6 @@ __all__ = [
     "WatchStatus",
     "WatchedStatus",
     "WearStatus",
+    "full_in",
     "rendered",
 ]

@@ -6,13 +6,11 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from gateway.plugin import Session, format_duration, format_size
+from gateway.plugin import Session, format_duration, format_size, full_in
 
 from .html import Html, joined, table, tag
 from .words import Words
 
-SETTLED = 60.0
-"""Seconds of running after which the growth of the outbox tells how long its room lasts."""
 SEVERE = "severe"
 
 Part = Mapping[str, Any]
@@ -87,12 +85,8 @@ def _leaving(view: View) -> Html:
 def _room(word: Words, status: Part) -> str:
     outbox = status["outbox"]
     used = word("used of", format_size(outbox["size"]), format_size(outbox["max_size"]))
-    room = min(outbox["max_size"] - outbox["size"], outbox["free"] - outbox.get("min_free", 0))
-    rate = outbox["written_bytes"] / status["uptime_s"] if status["uptime_s"] >= SETTLED else 0
-    if room <= 0 or outbox.get("turning_away"):
-        lasts = word("full")
-    else:
-        lasts = word("full in", format_duration(room / rate)) if rate else word("no forecast")
+    left = full_in(status)
+    lasts = word("no forecast") if left is None else word("full in", format_duration(left)) if left else word("full")
     return f"{word('outbox')}: {used}, {lasts}"
 
 

@@ -11,7 +11,7 @@ from gateway.core.quality import BAD_NO_COMMUNICATION
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.operate import answers, headline
-from gateway.status import rendered
+from gateway.status import full_in, rendered
 
 TAGS = [
     Tag(1, "press-1", "oil", "float32", "°C"),
@@ -85,3 +85,24 @@ def test_a_device_whose_state_cannot_be_told_hides_no_other() -> None:
 def status(device: dict[str, Any]) -> dict[str, Any]:
     outbox = {"disk": "ok", "free": 1, "not_accepted": 0, "recovered": {"damaged": [], "unreadable": []}}
     return {"outbox": outbox, "parked": [], "devices": [device], "sinks": [], "models": [], "limits": [], "alarms": []}
+
+
+@pytest.mark.parametrize(
+    ("outbox", "uptime_s", "seconds"),
+    [
+        ({}, 100.0, 30.0),
+        ({"free": 500, "min_free": 200}, 100.0, 30.0),
+        ({"size": 900}, 100.0, 10.0),
+        ({"size": 1000}, 100.0, 0.0),
+        ({"turning_away": True}, 100.0, 0.0),
+        ({"free": 200, "min_free": 200}, 10.0, 0.0),
+        ({}, 59.0, None),
+        ({"written_bytes": 0}, 100.0, None),
+        ({"mode": "spill"}, 100.0, None),
+    ],
+)
+def test_how_long_the_outbox_has_room_is_told_where_it_can_be_known(
+    outbox: dict[str, object], uptime_s: float, seconds: float | None
+) -> None:
+    before = {"size": 0, "max_size": 1000, "free": 300, "written_bytes": 1000}
+    assert full_in({"outbox": before | outbox, "uptime_s": uptime_s}) == seconds
