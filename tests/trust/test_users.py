@@ -39,6 +39,13 @@ class Desk:
         with self.file.changing() as users:
             users.users[name] = changed(User(name, roles or ("engineer",), HASH))
 
+    def token(self) -> str:
+        """A viewer's token of anna's, for a minute; its secret."""
+        with self.file.changing() as users:
+            token, secret = new_token("anna", ("viewer",), int(self.clock.wall_ns() / 1e9) + 60, ())
+            users.tokens[token.id] = token
+        return secret
+
     async def log_in(self, name: str = "anna", password: str = GOOD, source: str = "10.0.0.9") -> Any:
         return await self.logins.log_in(name, password, source, 600.0)
 
@@ -204,9 +211,7 @@ async def test_a_token_may_what_its_user_and_it_may_and_ends_with_either(desk: D
 async def test_a_clock_that_is_set_back_does_not_open_what_has_expired(desk: Desk, tmp_path: Path) -> None:
     desk.add()
     desk.clock.synced = None
-    with desk.file.changing() as users:
-        token, secret = new_token("anna", ("viewer",), int(desk.clock.wall_ns() / 1e9) + 60, ())
-        users.tokens[token.id] = token
+    secret = desk.token()
     desk.clock.advance(30)
     await desk.logins.machine(secret, "10.0.0.9")
     desk.clock.step(-86_400)
@@ -219,9 +224,7 @@ async def test_an_empty_clock_battery_does_not_open_what_had_expired_before_the_
     desk: Desk, tmp_path: Path
 ) -> None:
     desk.add()
-    with desk.file.changing() as users:
-        token, secret = new_token("anna", ("viewer",), int(desk.clock.wall_ns() / 1e9) + 60, ())
-        users.tokens[token.id] = token
+    secret = desk.token()
     desk.clock.advance(61)
     with pytest.raises(LoginError):
         await desk.logins.machine(secret, "10.0.0.9")
@@ -238,9 +241,7 @@ async def test_a_clock_that_was_years_ahead_closes_nothing_once_a_time_service_h
     desk: Desk, tmp_path: Path
 ) -> None:
     desk.add()
-    with desk.file.changing() as users:
-        token, secret = new_token("anna", ("viewer",), int(desk.clock.wall_ns() / 1e9) + 60, ())
-        users.tokens[token.id] = token
+    secret = desk.token()
     desk.clock.synced = False
     desk.clock.step(10 * 365 * 86_400)
     later = Logins(tmp_path, desk.clock, desk)
@@ -258,9 +259,7 @@ async def test_a_file_of_the_latest_time_that_says_nothing_closes_nothing(
 ) -> None:
     (tmp_path / "latest-time").write_bytes(said)
     desk.add()
-    with desk.file.changing() as users:
-        token, secret = new_token("anna", ("viewer",), int(desk.clock.wall_ns() / 1e9) + 60, ())
-        users.tokens[token.id] = token
+    secret = desk.token()
     await Logins(tmp_path, desk.clock, desk).machine(secret, "10.0.0.9")
 
 
