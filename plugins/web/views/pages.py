@@ -1,7 +1,7 @@
 """The addresses of the views."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -27,6 +27,9 @@ from .trend import POINTS, looked, trend_page
 ROWS = 1000
 """Tags on a device's page."""
 
+Show = Callable[[Request, Actor, Words], Awaitable[Response]]
+"""A page for who asks, in the visitor's language. Raises Refusal."""
+
 
 class Views:
     """The routes of the views."""
@@ -40,55 +43,56 @@ class Views:
     def routes(self) -> list[Route]:
         """All of them."""
         return [
-            Route("/alarm", self.alarm),
-            Route("/device", self.device),
-            Route("/trend", self.trend),
-            Route("/receipts", self.receipts),
-            Route("/system", self.system),
+            Route("/alarm", self._for_visitors(self.alarm)),
+            Route("/device", self._for_visitors(self.device)),
+            Route("/trend", self._for_visitors(self.trend)),
+            Route("/receipts", self._for_visitors(self.receipts)),
+            Route("/system", self._for_visitors(self.system)),
             Route("/do/{command}", self.do, methods=["POST"]),
         ]
 
-    async def alarm(self, request: Request) -> Response:
-        actor = await self._visitors.actor(request)
-        if actor is None:
-            return to("/login")
-        word = self._documents.words(request)
+    def _for_visitors(self, show: Show) -> Callable[[Request], Awaitable[Response]]:
+        """Who may not look comes to the login, and what is refused is said on a page."""
+
+        async def answer(request: Request) -> Response:
+            actor = await self._visitors.actor(request)
+            if actor is None:
+                return to("/login")
+            word = self._documents.words(request)
+            try:
+                return await show(request, actor, word)
+            except Refusal as refusal:
+                return self._documents.refused(request, word, refusal)
+
+        return answer
+
+    async def alarm(self, request: Request, actor: Actor, word: Words) -> Response:
         event = request.query_params.get("event", "")[:1000]
         try:
             told = await self._api.ask(actor, "why", {"alarm": event}, at_once=False)
         except Refusal as refusal:
-            return self._documents.refused(request, word, Refusal(404, str(refusal)))
+            raise Refusal(404, str(refusal)) from None
         body = alarm_page(self._view(request, actor, word), told)
         return self._documents.page(request, word, body, title=_title(told))
 
-    async def device(self, request: Request) -> Response:
-        actor = await self._visitors.actor(request)
-        if actor is None:
-            return to("/login")
-        word, name = self._documents.words(request), request.query_params.get("name", "")
+    async def device(self, request: Request, actor: Actor, word: Words) -> Response:
+        name = request.query_params.get("name", "")
         view = self._view(request, actor, word, self._host.status())
         found = next((each for each in view.status["devices"] if each["name"] == name), None)
         if found is None:
-            return self._documents.refused(request, word, Refusal(404, word("no device", cleaned(name, 100))))
+            raise Refusal(404, word("no device", cleaned(name, 100)))
         rows = list(islice(await self._ask(actor, "tags", {"device": name}), ROWS))
         body = device_page(view, found, rows, found["tags"])
         return self._documents.page(request, word, body, title=cleaned(name, 100))
 
-    async def trend(self, request: Request) -> Response:
-        actor = await self._visitors.actor(request)
-        if actor is None:
-            return to("/login")
-        word = self._documents.words(request)
+    async def trend(self, request: Request, actor: Actor, word: Words) -> Response:
         asked = looked(request.query_params, request.query_params.getlist("tag"), time.time_ns() // 1_000_000)
         if not asked.tags:
             return to(device_address(asked.device))
         span = {"device": asked.device, "from_ns": asked.start * 1_000_000, "to_ns": asked.to * 1_000_000}
-        try:
-            series = await self._ask(actor, "history", {**span, "tags": list(asked.tags), "points": POINTS})
-            events = await self._ask(actor, "events", span)
-            rows = await self._ask(actor, "tags", {"device": asked.device})
-        except Refusal as refusal:
-            return self._documents.refused(request, word, refusal)
+        series = await self._ask(actor, "history", {**span, "tags": list(asked.tags), "points": POINTS})
+        events = await self._ask(actor, "events", span)
+        rows = await self._ask(actor, "tags", {"device": asked.device})
         some = [row for row in rows if row["tag"] in asked.tags]
         body = trend_page(word, asked, series, events, some)
         return self._documents.page(
@@ -96,31 +100,18 @@ class Views:
             scripts=("page.js", "uPlot.iife.min.js", "trend.js"), styles=("uPlot.min.css", "page.css"),
         )  # fmt: skip
 
-    async def receipts(self, request: Request) -> Response:
-        actor = await self._visitors.actor(request)
-        if actor is None:
-            return to("/login")
-        word = self._documents.words(request)
+    async def receipts(self, request: Request, actor: Actor, word: Words) -> Response:
         day = day_of(request.query_params, time.time_ns() // 1_000_000)
         span = {"from_ns": day.start * 1_000_000, "to_ns": max(day.end, day.start + 1) * 1_000_000}
-        try:
-            told = await self._ask(actor, "receipts", span)
-        except Refusal as refusal:
-            return self._documents.refused(request, word, refusal)
+        told = await self._ask(actor, "receipts", span)
         body = receipts_page(word, day, told, [device.name for device in self._host.devices])
         return self._documents.page(request, word, body, title=word("receipts"))
 
-    async def system(self, request: Request) -> Response:
-        actor = await self._visitors.actor(request)
-        if actor is None:
-            return to("/login")
-        word, matter = self._documents.words(request), request.query_params.get("show", upkeep.MATTERS[0])
+    async def system(self, request: Request, actor: Actor, word: Words) -> Response:
+        matter = request.query_params.get("show", upkeep.MATTERS[0])
         matter = matter if matter in upkeep.MATTERS else upkeep.MATTERS[0]
         view = self._view(request, actor, word, self._host.status())
-        try:
-            said = await self._matter(view, actor, matter)
-        except Refusal as refusal:
-            return self._documents.refused(request, word, refusal)
+        said = await self._matter(view, actor, matter)
         return self._documents.page(request, word, upkeep.upkeep_page(view, matter, said), title=word(matter))
 
     async def _matter(self, view: View, actor: Actor, matter: str) -> Html:
