@@ -223,17 +223,8 @@ class BatchedClient(PlainClient):
     """One connection; publishes and acknowledgements in bulk."""
 
     way = "batched"
-
-    def __init__(
-        self,
-        options: MqttOptions,
-        will: Will | None,
-        version: MQTTProtocolVersion,
-        host: ClientHost,
-        unanswered: Unanswered,
-    ) -> None:
-        super().__init__(options, will, version, host, unanswered)
-        self._mid = 0
+    _mid = 0
+    """The last message id that was given."""
 
     def send(self, messages: Sequence[Outgoing]) -> list[int]:
         properties = b"\0" if self._five else b""

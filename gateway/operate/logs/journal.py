@@ -61,10 +61,6 @@ class Journal:
                 return False
             return True
 
-    def priority(self, entry: Mapping[str, Any]) -> int:
-        """As syslog(3) counts it."""
-        return _PRIORITY.get(entry.get("level", "info"), 6)
-
     def _keep(self, data: bytes) -> None:
         if self._size + len(data) > KEPT:
             self._lost += 1
@@ -125,6 +121,11 @@ class Journal:
             os.close(file)
 
 
+def priority(entry: Mapping[str, Any]) -> int:
+    """As syslog(3) counts it."""
+    return _PRIORITY.get(entry.get("level", "info"), 6)
+
+
 def sentence(entry: Mapping[str, Any]) -> str:
     """One line for a person, the fields behind the event; a traceback follows on its own lines."""
     fields = " ".join(f"{name}={_quoted(value)}" for name, value in entry.items() if name not in NO_FIELDS)
@@ -140,8 +141,7 @@ def _quoted(value: Any) -> str:
 def datagram(entry: Mapping[str, Any]) -> bytes:
     """A line as the journal takes it: message, priority, id of the message where it has one, and all fields of the line, with
     GATEWAY_ in front."""
-    priority = _PRIORITY.get(entry.get("level", "info"), 6)
-    fields = {"MESSAGE": sentence(entry), "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": "edge-gateway"}
+    fields = {"MESSAGE": sentence(entry), "PRIORITY": str(priority(entry)), "SYSLOG_IDENTIFIER": "edge-gateway"}
     if known := message_id(str(entry.get("event", ""))):
         fields["MESSAGE_ID"] = known
     fields |= {_name(name): str(value) for name, value in entry.items() if name not in NO_FIELDS}

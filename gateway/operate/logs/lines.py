@@ -12,7 +12,7 @@ from typing import Any, TextIO, cast
 import structlog
 
 from gateway.core.text import shown
-from gateway.operate.logs.journal import JOURNAL, Journal, sentence
+from gateway.operate.logs.journal import JOURNAL, Journal, priority, sentence
 from gateway.operate.logs.repeats import Repeats
 
 _LINES = ("exception", "stack")
@@ -116,7 +116,6 @@ class _ToJournal:
     def __call__(self, _: Any, __: str, entry: MutableMapping[str, Any]) -> str:
         for each in self._repeats.passed(entry):
             if not self._journal.send(each):
-                priority = self._journal.priority(each)
                 for line in sentence(each).splitlines():
-                    _Stderr().write(f"<{priority}>{line}\n")
+                    _Stderr().write(f"<{priority(each)}>{line}\n")
         return ""
