@@ -31,14 +31,12 @@ from gateway.operate.history import HistoryCommands
 from gateway.operate.models import ModelCommands
 from gateway.operate.parts import RunningParts
 from gateway.operate.plugins_in_use import PluginsInUse
+from gateway.operate.queries import Trends, Upkeep, Why
 from gateway.operate.reload import Reloads
 from gateway.operate.services import Services, ServiceSurroundings
 from gateway.operate.socket import ControlServer
 from gateway.operate.stalls import BEAT
 from gateway.operate.status import StatusCommands
-from gateway.operate.trends import Trends
-from gateway.operate.upkeep import Upkeep
-from gateway.operate.why import Why
 from gateway.operate.writes import Calls, Writes, WriteSurroundings
 from gateway.outbox import Outbox
 from gateway.outbox.substitute import open_outbox
