@@ -81,9 +81,8 @@ class Detector:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.load())
             if not self._watchers:
-                await (
-                    asyncio.get_running_loop().create_future()
-                )  # never done: with nothing to watch, not a tick a second
+                never = asyncio.get_running_loop().create_future()
+                await never  # with nothing to watch, not a tick a second
             group.create_task(self.rollout.run())
             while True:
                 try:
