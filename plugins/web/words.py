@@ -16,7 +16,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "used of": ("{} of {} used", "{} / {} 사용"),
     "full in": ("full in {} if nothing leaves", "전송되지 않으면 {} 후 가득 참"),
     "full": ("full: the oldest is given up", "가득 참: 가장 오래된 데이터부터 삭제됨"),
-    "no forecast": ("how long it lasts is known after a minute", "소진 예상은 1분 후 표시됩니다"),
+    "no forecast": ("how long it lasts is not known", "소진 예상 시점을 알 수 없습니다"),
     "history complete in": ("history complete in {}", "이력 전송 완료까지 {}"),
     "devices": ("Devices", "장치"),
     "device": ("Device", "장치"),
