@@ -1,6 +1,6 @@
 # make demo and make test are all that a new machine needs; everything else is for developers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-pure test-servers test-system quick attack figures lint docs wheel clean
+.PHONY: help demo test test-all test-pure test-servers test-system quick attack figures lint docs wheel deb lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -58,6 +58,12 @@ docs: $(VENV)/.dev ## write config.example.toml and the reference pages anew
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(RUN)/python -m pip wheel --no-deps -w dist .
+
+deb: $(VENV)/.dev ## build the packages for Debian 12, 13 and Ubuntu 24.04, amd64 and arm64, into dist/ (ARGS="--for debian-12 --arch amd64")
+	$(RUN)/python deploy/package/build.py $(ARGS)
+
+lock: $(VENV)/.dev ## choose anew which versions of Python packages the packages hold: deploy/package/requirements.txt
+	$(RUN)/python deploy/package/build.py --lock
 
 clean: ## remove what make has made
 	rm -rf $(VENV) dist build

@@ -1,11 +1,9 @@
-"""The service in a really booted systemd, installed as INSTALL.md says."""
+"""The service in a really booted systemd, installed from its package."""
 
 import json
 import re
 import shutil
-import subprocess
-import sys
-import sysconfig
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,10 @@ from gateway.demo.scenario import Ports
 from gateway.operate.logs.messages import MESSAGES
 
 from .booted import Booted, booted
-from .conftest import UNITS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-PYTHON = "/usr/bin/python3"
+PYTHON = "/usr/lib/edge-gateway/bin/python3"
 CONFIG = """\
 [gateway]
 name = "line3-gw1"
@@ -45,51 +42,23 @@ QUICK = "[Service]\nWatchdogSec=5s\nTimeoutAbortSec=2s\n"
 
 
 @pytest.fixture(scope="module")
-def system(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
-    """Booted, with the service installed and started."""
-    _skip_unless_debians_python_can_use_our_packages()
+def system(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
+    """Booted, with the package installed, set up and started."""
     base = tmp_path_factory.mktemp("booted")
-    _stage(base / "stage", wheel)
-    with booted(base / "run", base / "stage") as system:
-        for command in _install_notes():
-            system.run(command)
-        _write(system, CONFIG)
-        system.run("systemctl enable --now edge-gateway")
-        yield system
-
-
-def _skip_unless_debians_python_can_use_our_packages() -> None:
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if not Path(PYTHON).exists():
-        pytest.skip("the service runs on the distribution's Python: apt-get install python3")
-    asked = [PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-    theirs = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
-    if theirs != version:
-        pytest.skip(f"{PYTHON} is {theirs}, the tests run on {version}: make clean test-all PYTHON={PYTHON}")
-
-
-def _stage(stage: Path, wheel: Path) -> None:
-    ours = stage / "srv/wheels"
-    ours.mkdir(parents=True)
-    shutil.copy(wheel, ours)
-    leave_out = shutil.ignore_patterns("__pycache__", "_edge_gateway.pth", "edge_gateway-*", "mypy*", "hypothesis*")
-    shutil.copytree(sysconfig.get_path("purelib"), stage / "srv/site-packages", ignore=leave_out, symlinks=True)
-    config = stage / "etc/edge-gateway"
+    config = base / "stage/srv/demo"
     config.mkdir(parents=True)
+    shutil.copy(deb, base / "stage/srv")
     scenario.write(config, Ports(1883, 5020, 4840), PYTHON, "mosquitto")
-    (config / "config.toml").rename(config / "demo.toml")
-
-
-def _install_notes() -> Iterator[str]:
-    """The indented blocks of INSTALL.md up to the one that starts the service; packages come from this machine."""
-    blocks = re.findall(r"(?:^ {4}.*\n)+", (UNITS / "INSTALL.md").read_text(), re.MULTILINE)
-    site = "$(echo /opt/edge-gateway/lib/python3*/site-packages)"
-    pip = "/opt/edge-gateway/bin/python -m pip install --quiet --no-index --no-deps"
-    for block in blocks[:2]:
-        block = block.replace("-m venv", "-m venv --without-pip").replace("python3 -m venv", f"{PYTHON} -m venv")
-        yield re.sub(
-            r"/opt/edge-gateway/bin/pip install.*", f"cp -a /srv/site-packages/. {site}\n{pip} /srv/wheels/*.whl", block
-        )
+    with booted(base / "run", base / "stage") as system:
+        began = time.monotonic()
+        told = system.run(f"apt-get install --yes /srv/{deb.name} 2>&1").stdout
+        assert "sudo edge-gateway setup" in told, "what a technician does next"
+        assert system.property("ActiveState") == "inactive"
+        system.run("cp /srv/demo/config.toml /etc/edge-gateway/demo.toml; cp -r /srv/demo/models /etc/edge-gateway")
+        _write(system, CONFIG)
+        system.run("systemctl start edge-gateway")
+        print(f"from apt-get install to active: {time.monotonic() - began:.1f} s")
+        yield system
 
 
 @pytest.fixture
@@ -143,7 +112,7 @@ assert Journal().send({"event": "large", **{f"text_{number}": "x" * 250_000 for 
 
 
 def test_the_journal_takes_a_line_that_is_no_datagram_any_more(running: Booted) -> None:
-    running.run(f"/opt/edge-gateway/bin/python - <<'END'\n{LARGE}END")
+    running.run(f"/usr/lib/edge-gateway/bin/python3 - <<'END'\n{LARGE}END")
     running.until(
         lambda: "GATEWAY_TEXT_19" in running.journal("-t edge-gateway --output verbose --all"), "the large line"
     )
@@ -212,7 +181,7 @@ def test_root_the_group_and_the_service_are_one_gateway_before_and_after_the_fir
     for command in OFFLINE:
         running.run(f"edge-gateway {command}", check=False)
         assert running.run(foreign).stdout == "", command
-    as_service = "runuser -u gateway -- /opt/edge-gateway/bin/python -c"
+    as_service = "runuser -u gateway -- /usr/lib/edge-gateway/bin/python3 -c"
     thumbprint = running.run(f"{as_service} '{CERTIFICATE}'").stdout.strip()
     assert (
         "you may not" in running.run(f"runuser -u tech -- edge-gateway trust accept {thumbprint}", check=False).stderr
@@ -391,7 +360,7 @@ def test_all_of_it_works_behind_the_units_fences_without_a_warning(running: Boot
     """Modbus, OPC UA, a model, a broker and a subscriber: the demonstration's, served from outside the unit."""
     if running.run("command -v mosquitto && command -v mosquitto_sub", check=False).returncode:
         pytest.skip("needs a broker and a subscriber: apt-get install mosquitto mosquitto-clients")
-    python = "systemd-run --collect --quiet /opt/edge-gateway/bin/python -m gateway.demo"
+    python = "systemd-run --collect --quiet /usr/lib/edge-gateway/bin/python3 -m gateway.demo"
     running.run(f"{python}.serve_coater --port 5020; {python}.serve_bioreactor --port 4840")
     running.run("systemd-run --collect --quiet $(command -v mosquitto) -p 1883")
     listening = " && ".join(f"ss -Htln 'sport = {port}' | grep -q ." for port in (1883, 5020, 4840))
