@@ -20,13 +20,14 @@ from gateway.acquire.probe import unbound
 from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
 from gateway.cli.frame.places import at_state
 from gateway.cli.frame.terminal import SPREADSHEET, colour, config_path, fail, table
+from gateway.cli.frame.toml_text import quoted
 from gateway.config.kinds import DRIVER
 from gateway.config.load import load
 from gateway.config.mistakes import check, did_you_mean
 from gateway.config.model import DeviceSpec, GatewaySection
 from gateway.config.secrets import remember
 from gateway.core.errors import ConfigError, GatewayError
-from gateway.core.text import encodable, for_spreadsheet, shown
+from gateway.core.text import for_spreadsheet, shown
 from gateway.operate.logs import only_errors
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Driver, Found
@@ -227,14 +228,8 @@ def _toml(offers: Sequence[Offer]) -> Iterator[str]:
     yield "[device.tags]"
     for name, (address, found) in zip(names(offers), offers, strict=True):
         options = {"address": address, "unit": found.unit, "description": found.description}
-        told = ", ".join(f"{key} = {_quoted(value)}" for key, value in options.items() if value)
-        yield f"{_quoted(name)} = {{ {told} }}  # {found.type or 'array'}"
-
-
-def _quoted(text: str) -> str:
-    """As a TOML string; JSON's escapes are TOML's too."""
-    quoted = json.dumps(encodable(text), ensure_ascii=False)
-    return "".join(char if shown(char) == char else f"\\U{ord(char):08x}" for char in quoted)
+        told = ", ".join(f"{key} = {quoted(value)}" for key, value in options.items() if value)
+        yield f"{quoted(name)} = {{ {told} }}  # {found.type or 'array'}"
 
 
 def names(offers: Sequence[Offer]) -> list[str]:

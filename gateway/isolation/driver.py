@@ -348,6 +348,8 @@ def isolated(
         "can": driver_type.can,
     }
     body |= {name: staticmethod(getattr(driver_type, name)) for name in _OF_THE_CLASS}
+    if "discover" in driver_type.can:
+        body["discover"] = staticmethod(driver_type.discover)  # type: ignore[attr-defined]
     for name in _FORWARDED:
         if getattr(driver_type, name, None) is not getattr(Driver, name, None):
             body[name] = vars(Isolated)[f"_{name}"]

@@ -40,6 +40,7 @@ from gateway.core.text import cleaned, encodable, for_spreadsheet, listed
 from gateway.core.topic import device_topic, own_topic
 from gateway.places.regular import read_regular
 from gateway.plugin.driver import Driver, Found, Values
+from gateway.plugin.finding import Discovered, Finding, Search
 from gateway.plugin.guessing import Guess, Guessing
 from gateway.plugin.hosts import Encoder, LineHost, Message, ServiceHost, SinkHost, WatchHost
 from gateway.plugin.mounts import ACTOR, App, Mounted
@@ -64,12 +65,14 @@ __all__ = [
     "DeviceConfig",
     "DeviceError",
     "DeviceEvent",
+    "Discovered",
     "Driver",
     "Duration",
     "Encoder",
     "Exact",
     "Field",
     "FilePath",
+    "Finding",
     "ForbiddenError",
     "ForeseenError",
     "Found",
@@ -92,6 +95,7 @@ __all__ = [
     "RefusedError",
     "RequestError",
     "Retained",
+    "Search",
     "Secret",
     "Section",
     "Service",

@@ -27,9 +27,9 @@ Values = Sequence[Exact | float | bool | None] | NDArray[np.float64] | Readings
 device gives its own times or qualities."""
 
 
-Ability = Literal["read", "stream", "write", "acknowledge", "call", "browse", "guesses"]
-"""What a driver may be able to do, by the name of the method. `guesses` stands beside its contract: see
-`gateway.plugin.guessing`."""
+Ability = Literal["read", "stream", "write", "acknowledge", "call", "browse", "guesses", "discover"]
+"""What a driver may be able to do, by the name of the method. `guesses` and `discover` stand beside its contract: see
+`gateway.plugin.guessing` and `gateway.plugin.finding`."""
 
 
 @dataclass(frozen=True, slots=True)

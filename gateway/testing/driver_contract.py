@@ -6,7 +6,7 @@ import gc
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from gateway.core.readings import Exact, Readings
 from gateway.core.tag import VALUE_TYPES, Device, Tag, Tags
 from gateway.isolation import Isolated
 from gateway.plugin.driver import Driver, Found, option_types, subscribes
+from gateway.plugin.finding import Discovered, Finding, Search
 from gateway.testing.attack import ATTACKS, Attack
 from gateway.testing.contract import LINK_LOST, Contract
 from gateway.testing.host import FakeLineHost
@@ -275,6 +276,23 @@ class DriverContract(Contract):
             assert isinstance(found, Found)
             await offers.aclose()  # type: ignore[attr-defined]
 
+    @pytest.mark.asyncio
+    async def test_what_it_discovers_is_a_device_of_the_configuration(self, link: Link) -> None:
+        """Where its own server listens it finds something that the configuration takes, and where nobody does it finds
+        nothing and raises nothing."""
+        if "discover" not in self.driver.can or not isinstance(link, TcpLink):
+            pytest.skip("this driver does not discover, or not over TCP")
+        device_type, tag_type = option_types(self.driver)
+        async with self._nothing_left(link):
+            found = await self._in_time(_discovered(self.driver, link.port))
+            assert found, "discover() finds nothing where the server of this test listens"
+        for each in found:
+            device_type.model_validate({"name": "found", "driver": "found", **each.options})
+            for options in each.tags.values():
+                tag_type.model_validate(dict(options))
+        await link.cut()
+        assert not await self._in_time(_discovered(self.driver, link.port))
+
     # How the suite works
 
     @contextlib.asynccontextmanager
@@ -322,6 +340,16 @@ class DriverContract(Contract):
         while not _streams(line):
             await line.read(line.devices[0].tags)
             await asyncio.sleep(0.01)
+
+
+async def _discovered(driver: type[Driver[Any, Any]], port: int) -> list[Discovered]:
+    async def turn() -> None:
+        """Go on at once."""
+
+    finding = cast(type[Finding], driver)
+    return [
+        each async for each in finding.discover(Search(turn, host="127.0.0.1", ports=(port,), units=(1,), timeout=5))
+    ]
 
 
 def _streams(line: Driver[Any, Any]) -> bool:

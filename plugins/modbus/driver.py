@@ -1,13 +1,14 @@
 """The driver: what is Modbus' own of it. Reading in blocks is `gateway.kit.BlockDriver`."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
 
 from gateway.kit import BlockDriver
 from gateway.kit.line import AskingPace, RequestLine
-from gateway.plugin import Device, DeviceError, Guess, Tag
+from gateway.plugin import Device, DeviceError, Discovered, Guess, Search, Tag
 
 from .address import parse_address
 from .config import ModbusDevice, ModbusTag
+from .finding import find
 from .guessing import guesses_of
 from .line.transports import open_modbus
 from .plan.doubts import doubts
@@ -72,3 +73,7 @@ class Modbus(BlockDriver[ModbusDevice, ModbusTag]):
             raise DeviceError(f"count: from {address} on a request reads 1 to {options.max_registers} registers")
         request = read(options.unit, at.area, at.offset, count, any_unit=options.any_unit)
         return list(guesses_of(at, await self.ask(request, options)))
+
+    @classmethod
+    def discover(cls, search: Search) -> AsyncIterator[Discovered]:
+        return find(search)

@@ -23,7 +23,7 @@ class ModbusRequest:
     """What a right answer has behind its unit, before the payload."""
 
     size: int = 0
-    """Bytes of a right answer's payload."""
+    """Bytes of a right answer's payload; -1 where it may have any number."""
 
     any_unit: bool = False
     """Take the answer also under another unit id."""
@@ -55,6 +55,12 @@ def read(
     size = area.size(count)
     pdu = struct.pack(">BHH", area.function, start, count)
     return ModbusRequest(unit, pdu, bytes((area.function, size)), size, any_unit, padded)
+
+
+def identify(unit: int) -> ModbusRequest:
+    """Ask for the unit's basic names (function 43/14, read device identification). The payload is conformity, "more follows",
+    the next object, how many there are, and of each its id, its length and its text."""
+    return ModbusRequest(unit, bytes((43, 14, 1, 0)), bytes((43, 14, 1)), -1)
 
 
 def write_coil(unit: int, at: int, on: bool) -> ModbusRequest:
@@ -99,6 +105,8 @@ def answer_in(request: ModbusRequest, body: bytes) -> Answer | None:
     end = begin + request.size
     if body[1:begin] == request.head and (len(body) == end or (request.padded and len(body) > end)):
         return body[begin:end]
+    if request.size < 0 and body[1:begin] == request.head:
+        return body[begin:]
     if function == request.function | _REFUSED:
         return body[2] if len(body) == 3 or (request.padded and len(body) > 3) else MISFIT
     return MISFIT if function == request.function else None

@@ -10,10 +10,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from gateway.plugin import Device, Driver, Found, LinkError, Readings, Retained, Tag, Tags, resolve
+from gateway.plugin import Device, Discovered, Driver, Found, LinkError, Readings, Retained, Search, Tag, Tags, resolve
 
 from .address import parse_address
 from .config import NodeConfig, OpcUaConfig
+from .finding import find
 from .remarks import Remarks
 from .session.profile import profile_of
 
@@ -51,6 +52,10 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
             scans.setdefault(tag.config.scan or config.scan, []).append(tag.config)
         say = _poll_plan if config.acquisition == "poll" else _subscription_plan
         return [*(say(config, scan, tags) for scan, tags in sorted(scans.items())), *_beside_values(config)]
+
+    @classmethod
+    def discover(cls, search: Search) -> AsyncIterator[Discovered]:
+        return find(search)
 
     @classmethod
     def doubts(cls, devices: Sequence[Device]) -> list[str]:

@@ -12,12 +12,14 @@ from gateway.plugin import (
     DeviceConfig,
     DeviceError,
     DeviceEvent,
+    Discovered,
     Driver,
     Found,
     Guess,
     LinkError,
     Readings,
     Retained,
+    Search,
     Secret,
     Tag,
     TagConfig,
@@ -150,6 +152,11 @@ class Whole(Driver[WholeDevice, TagConfig]):
 
     async def guesses(self, device: Device, address: str, count: int) -> Sequence[Guess]:
         return [Guess({"address": address, "count": count}, 2**50)]
+
+    @classmethod
+    async def discover(cls, search: Search) -> AsyncIterator[Discovered]:
+        await search.turn()
+        yield Discovered({"name": search.host})
 
     async def close(self) -> None:
         self.log.info("closed in good order", reads=self._reads)

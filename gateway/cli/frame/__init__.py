@@ -19,6 +19,7 @@ COMMANDS = {
     "tags": "last values of all tags, or of one device",
     "read": "read tags from a device now",
     "probe": "what registers of a device may mean, under every type and byte order",
+    "discover": "what devices answer on a range of addresses, as tables for the configuration; asks before it begins",
     "browse": "what a device offers, as a list or as tags for the configuration",
     "write": "write a value to a tag that may be written",
     "call": "call a method of a device that may be called",

@@ -38,7 +38,7 @@ class LineRequest(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes of data in a right answer."""
+        """Bytes of data in a right answer; -1 where it may have any number."""
         ...
 
 

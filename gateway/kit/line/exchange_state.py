@@ -164,7 +164,7 @@ class ExchangeState(Generic[R]):
             answer = self._framing.answer(request, frame)
         except (LookupError, ValueError, struct.error):
             return MISFIT
-        return MISFIT if type(answer) is bytes and len(answer) != request.size else answer
+        return MISFIT if type(answer) is bytes and len(answer) != request.size >= 0 else answer
 
     def _answered(self, number: int, answer: Answer, now: float) -> None:
         exchange, index, sent, left = self.open.pop(number)

@@ -68,6 +68,8 @@ class RtuFraming(LineFraming[ModbusRequest]):
             size = 5 + data[2]
             # Another master's request passes by too.
             return 8 if size != len(data) >= 8 and crc16(data[:6]) == data[6:8] else size
+        if function == _IDENTIFICATION:
+            return _identification_size(data)
         if function not in _ECHOED:
             raise ValueError(f"the answer is no Modbus RTU (function {function})")
         return _ECHOED[function]
@@ -128,6 +130,20 @@ def lrc(data: bytes) -> bytes:
     return bytes((-sum(data) & 0xFF,))
 
 
+def _identification_size(data: bytes | bytearray) -> int:
+    """Whole size of a unit's names, whose objects each tell their own; 0 while that is not there yet."""
+    at = 8
+    if len(data) < at:
+        return 0
+    for _ in range(data[at - 1]):
+        if len(data) < at + 2:
+            return 0
+        at += 2 + data[at + 1]
+    if at + 2 > RtuFraming.longest:
+        raise ValueError("the answer is no Modbus RTU (names that are longer than a frame)")
+    return at + 2
+
+
 def _crc_entry(value: int) -> int:
     for _ in range(8):
         value = value >> 1 ^ (0xA001 if value & 1 else 0)
@@ -136,5 +152,6 @@ def _crc_entry(value: int) -> int:
 
 _CRC = tuple(_crc_entry(value) for value in range(256))
 
+_IDENTIFICATION = 43
 _ECHOED = {5: 8, 6: 8, 8: 8, 15: 8, 16: 8, 22: 10}
 """Whole size of the answer to functions that do not read."""

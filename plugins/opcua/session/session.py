@@ -145,7 +145,7 @@ class OpcUaSession:
         client.secure_channel_timeout = int(CHANNEL_LIFETIME * 1000)
         if self.identity:
             client.application_uri = self.identity.uri
-        client.uaclient._make_protocol = partial(_bounded, client.uaclient)
+        client.uaclient._make_protocol = partial(bounded, client.uaclient)
         return client
 
     async def open(self, password: str, ticket: Ticket | None = None) -> None:
@@ -372,7 +372,7 @@ def _ask_for(nodes: Sequence[ua.NodeId]) -> ua.ReadRequest:
     return request
 
 
-def _bounded(uaclient: Any) -> BoundedProtocol:
+def bounded(uaclient: Any) -> BoundedProtocol:
     """In place of the library's own `UaClient._make_protocol`."""
     protocol = BoundedProtocol(uaclient._timeout, uaclient.security_policy)
     protocol.on_connection_lost = uaclient._on_transport_lost
