@@ -151,3 +151,6 @@ def _alarms(limits: list[dict[str, Any]], alarms: list[dict[str, Any]]) -> Itera
 def _config(config: dict[str, Any]) -> Iterator[str]:
     loaded = datetime.fromtimestamp(config["loaded"] / 1000).strftime("%Y-%m-%d %H:%M")
     yield f"  config   {config['path']} ({config['hash']}), loaded {loaded}"
+    yield from (f"           {path}" for path in config.get("files", ()))
+    if off := config.get("disabled"):
+        yield f"  disabled {listed(off, 2 * SHOWN)}"

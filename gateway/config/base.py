@@ -140,6 +140,9 @@ class DeviceConfig(Section):
     driver: str = Field(examples=["modbus"])
     """The driver plugin: the name of its file or folder."""
 
+    enabled: bool = True
+    """false: checked, and shown as disabled, and nothing is done with it."""
+
     scan: Period = 1.0
     """Poll period; for subscriptions the publishing interval."""
 
@@ -190,6 +193,9 @@ class SinkConfig(Section):
     plugin: str = Field(examples=["mqtt"])
     """The sink plugin: the name of its file or folder."""
 
+    enabled: bool = True
+    """false: checked, and shown as disabled, and nothing is done with it."""
+
     window: int = Field(default=200, ge=1, le=10_000)
     """Records on their way without acknowledgement, at most."""
 
@@ -236,6 +242,9 @@ class ServiceConfig(Section):
     plugin: str = Field(examples=["web"])
     """The service plugin: the name of its file or folder."""
 
+    enabled: bool = True
+    """false: checked, and shown as disabled, and nothing is done with it."""
+
 
 class WatchConfig(Section):
     """What every `[[alarm]]` with `plugin` can say; a watch plugin's own options derive from it."""
@@ -245,6 +254,9 @@ class WatchConfig(Section):
 
     plugin: str = Field(examples=["noisy"])
     """The watch plugin: the name of its file or folder."""
+
+    enabled: bool = True
+    """false: checked, and shown as disabled, and nothing is done with it."""
 
     devices: tuple[str, ...] = Field(strict=False, min_length=1, examples=[["pump-*"]])
     """Names of devices, `*` and `?` allowed; each has an alarm of its own."""

@@ -1,43 +1,73 @@
-"""A configuration file while it is checked: its tables, where they stand, and what is wrong with them."""
+"""A configuration while it is checked: its tables, where they stand, and what is wrong with them."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from gateway.config.base import TagConfig
+from gateway.config.merged import Merged, Spot
 from gateway.config.mistakes import check
-from gateway.config.text import Lines, Steps, read_toml
+from gateway.config.options import anchored
+from gateway.config.text import Steps
 from gateway.core.errors import ConfigError, Problem
 
 M = TypeVar("M", bound=BaseModel)
 
+COLUMNS = "the first row"
+"""What stands where a column is missing."""
+_NO_COLUMN = 'the column "{0}" is missing in the first row; or write {0} = … for all in the [[device]]'
+
 
 class ConfigFile:
-    """Collects the mistakes of one file, and the hashes of all files that it names."""
+    """Collects the mistakes of a configuration, and the hashes of all files that it names."""
 
-    def __init__(self, path: Path) -> None:
-        """Reads the file. Raises ConfigError when it is no TOML."""
+    def __init__(self, path: Path, several: Collection[str] = ()) -> None:
+        """Reads the file, and those in `conf.d` beside it; `several`: the tables that can stand several times. Raises
+        ConfigError when one is no TOML."""
         self.path = path
         self.base = path.absolute().parent
-        self.table, text, data = read_toml(path)
+        self._merged = Merged(path, several)
+        self.table = self._merged.table
         self.files: dict[Path, str] = {}
-        self.hashed(path.absolute(), data)
-        self._lines = Lines(text)
+        for read, data in self._merged.read.items():
+            self.hashed(read, data)
         self.parked: list[Problem] = []
+        self.noted: list[Problem] = []
+        """What is allowed, and yet hardly meant."""
         self.tags: dict[tuple[type[TagConfig], str], TagConfig] = {}
         """Tags by what was written: devices of one kind share them."""
-        self._found: list[tuple[int, int, Problem]] = []
+        self._found: list[tuple[tuple[int, ...], int, Problem]] = []
+        self._told: set[Problem] = set()
+        for spot, where, message in self._merged.problems:
+            self._note(spot, Problem(str(spot.file.path), spot.line, where, message))
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """The files themselves, the main one first; without those that they name."""
+        return tuple(self._merged.read)
+
+    def spot(self, place: Steps) -> Spot:
+        """Where a table or key was written."""
+        return self._merged.spot(place)
+
+    def replace(self, key: str, entries: Sequence[tuple[Mapping[str, Any], Mapping[Steps, Spot]]]) -> None:
+        """Have other tables in place of those of an array, each with the spots of what is in it, and its own at ()."""
+        self._merged.replace(key, entries)
 
     def line(self, place: Steps) -> int:
-        """Where a table or key stands."""
-        return self._lines[place]
+        """The line where a table or key stands, in its file."""
+        return self.spot(place).line
 
     def shown(self, place: Steps) -> str:
         """The same with the file's name, for people."""
-        return f"{self.path}:{self.line(place)}"
+        return str(self.spot(place))
+
+    def base_of(self, place: Steps) -> Path:
+        """Where a relative path starts that stands at this place: the folder of the file it is written in."""
+        return self.spot(place).file.base
 
     def hashed(self, path: Path, data: bytes | None) -> None:
         """Take a file into the hash of the configuration; None for one that is not there."""
@@ -49,22 +79,48 @@ class ConfigFile:
 
     def park(self, place: Steps, where: str, message: str) -> None:
         """Note that a table names a plugin that does not load: the rest of the file is none the worse for it."""
-        self.parked.append(Problem(str(self.path), self.line(place), where, message))
+        spot = self.spot(place)
+        self.parked.append(Problem(str(spot.file.path), spot.line, where, message))
 
     def wrong(self, place: Steps, where: str, message: str) -> None:
-        """Note a mistake at a table or key."""
-        self.wrong_below(place, [Problem(str(self.path), self.line(place), where, message)])
+        """Note a mistake at a table or key. What many devices have from one template is told once, of that."""
+        spot = self.spot(place)
+        if spot.called == COLUMNS:
+            where, message = "", _NO_COLUMN.format(place[-1])
+        elif spot.called:
+            where = spot.called + where.removeprefix(self._title(place))
+        problem = Problem(str(spot.file.path), spot.line, where, message)
+        if not (spot.called and problem in self._told):
+            self._note(spot, problem)
 
     def wrong_below(self, place: Steps, problems: Iterable[Problem]) -> None:
         """Note mistakes in a file that is named at this place."""
+        spot = self.spot(place)
         for problem in problems:
-            self._found.append((self.line(place), len(self._found), problem))
+            if not (spot.called and problem in self._told):
+                self._note(spot, problem)
+
+    def _note(self, spot: Spot, problem: Problem) -> None:
+        self._told.add(problem)
+        below = () if problem.file == str(spot.file.path) else (problem.line,)
+        self._found.append(((*spot.file.order, spot.line, *below), len(self._found), problem))
+
+    def _title(self, place: Steps) -> str:
+        key, at = place[0], place[1] if len(place) > 1 else 0
+        tables = self.table.get(str(key))
+        if isinstance(tables, list) and isinstance(at, int) and at < len(tables):
+            return title(str(key), (key, at), tables[at])
+        return f"[{key}]"
 
     def check(
         self, model: type[M], table: Mapping[str, Any], place: Steps, where: str, also: Collection[str] = ()
     ) -> M | None:
         """The table as its declared type; None, with its mistakes noted, when it is wrong."""
-        checked, mistakes = check(model, table, self.base, also)
+        base = self.base_of(place)
+        names = table if self._merged.apart else ()
+        if elsewhere := {name: other for name in names if (other := self.base_of((*place, name))) != base}:
+            table = {**table, **{name: anchored(model, name, table[name], other) for name, other in elsewhere.items()}}
+        checked, mistakes = check(model, table, base, also)
         for mistake in mistakes:
             self.wrong(
                 (*place, *mistake.path), ": ".join(part for part in (where, key(mistake.path)) if part), mistake.message
@@ -72,9 +128,9 @@ class ConfigFile:
         return checked
 
     def raise_if_wrong(self) -> None:
-        """Raises ConfigError with all mistakes, in the order of the file, and what would be parked among them."""
+        """Raises ConfigError with all mistakes, in the order of the files, and what would be parked among them."""
         if self._found:
-            parked = [(problem.line, len(self._found), problem) for problem in self.parked]
+            parked = [((0, problem.line), len(self._found), problem) for problem in self.parked]
             raise ConfigError(
                 [problem for _, _, problem in sorted([*self._found, *parked], key=lambda found: found[:2])]
             )

@@ -1,6 +1,7 @@
 """Checks the `[[device]]` tables and their tags, written inline or in a tag file."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from gateway.config.base import DeviceConfig, TagConfig
@@ -10,6 +11,7 @@ from gateway.config.mistakes import MISSING, check, failed
 from gateway.config.model import DeviceSpec
 from gateway.config.plugins import option_types
 from gateway.config.tags_csv import Row, read_tags
+from gateway.config.templates import ROWS, TEMPLATE
 from gateway.config.text import Steps
 from gateway.core.errors import ConfigError, PluginError, Problem
 from gateway.core.tag import VALUE_TYPES
@@ -24,6 +26,8 @@ _LONGEST_NAME = 250
 def read_device(source: ConfigFile, place: Steps, table: Mapping[str, Any], plugins: PluginTypes) -> DeviceSpec | None:
     """A device with its tags; None, with a mistake noted, when the device itself is wrong."""
     where = title("device", place, table)
+    if TEMPLATE in table or ROWS in table:  # what they are of was not found, and that is told
+        return None
     found = option_types(DRIVER, source, place, where, table, plugins)
     if found is None:
         return None
@@ -109,7 +113,8 @@ class _Tags:
         if not isinstance(name, str) or not name:
             self._source.wrong(place, where, 'write a path in quotes, such as "press-1.csv"')
             return
-        path, shown = self._source.base / name, str(self._source.path.parent / name)
+        spot = self._source.spot(place)
+        path, shown = spot.file.base / name, str(spot.file.path.parent / name)
         try:
             rows, problems, data = read_tags(path, shown, self._tag_type)
         except ConfigError as error:
@@ -118,16 +123,18 @@ class _Tags:
         self._source.hashed(path, data)
         if not rows and not problems:
             self._source.wrong(place, where, f"{name} names no tag")
-        problems += [problem for row in rows for problem in self._row(row, shown)]
+        problems += [problem for row in rows for problem in self._row(row, shown, path)]
         self._source.wrong_below(place, sorted(problems, key=lambda problem: problem.line))
 
     def _at_key(self, problem: Problem, place: Steps, where: str, name: str) -> Problem:
         """A file that cannot be opened is a mistake of the key that names it."""
         if problem.line:
             return problem
-        return Problem(str(self._source.path), self._source.line(place), where, f"{name}: {problem.message}")
+        spot = self._source.spot(place)
+        said = spot.called + where.removeprefix(self._where) if spot.called else where
+        return Problem(str(spot.file.path), spot.line, said, f"{name}: {problem.message}")
 
-    def _row(self, row: Row, shown: str) -> list[Problem]:
+    def _row(self, row: Row, shown: str, path: Path) -> list[Problem]:
         where = f'tag "{row.name}"'
         if row.name in self._seen:
             line = self._seen[row.name]
@@ -137,7 +144,7 @@ class _Tags:
         self._seen[row.name] = row.line
         written = self._tag_type, repr(row.options)
         known = self._source.tags.get(written)
-        tag, mistakes = (known, []) if known else check(self._tag_type, row.options, self._source.base)
+        tag, mistakes = (known, []) if known else check(self._tag_type, row.options, path.parent)
         if tag:
             self.good[row.name] = self._source.tags[written] = tag
         found = [Problem(shown, row.line, where, _wrong_name(row.name))] if _wrong_name(row.name) else []

@@ -1,7 +1,7 @@
 """What differs between two configurations, for a reload that restarts only what changed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from gateway.config.kinds import DRIVER, KINDS
@@ -33,15 +33,21 @@ class Diff:
     parts: Mapping[str, Changes]
     """What changed, by the name of a table that stands several times."""
 
+    files: Changes = Changes()
+    """Of the folder `conf.d`; a changed one may still mean the same."""
+
+    switched: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Of a table that came or went only by its `enabled`: its kind and name, and "enabled" or "disabled"."""
+
     def __bool__(self) -> bool:
         return bool(self.lines())
 
     def lines(self) -> list[str]:
         """The difference for a person, one line for each thing."""
         lines = [f"[{table}] {key} changed" for table, keys in self.keys.items() for key in keys]
-        for table, changes in self.parts.items():
+        for table, changes in {"file": self.files, **self.parts}.items():
             for word in ("added", "removed", "changed"):
-                lines += [f"{table} {name} {word}" for name in getattr(changes, word)]
+                lines += [f"{table} {name} {self.switched.get((table, name), word)}" for name in getattr(changes, word)]
         return lines
 
 
@@ -54,7 +60,14 @@ def diff(old: Config, new: Config) -> Diff:
     return Diff(
         {key: _keys(dict(getattr(old, key)), dict(getattr(new, key))) for key, single in core.items() if single},
         {table: _changes(_by_name(old, table), _by_name(new, table)) for table in several},
+        _changes(_drop_ins(old), _drop_ins(new)),
+        dict.fromkeys(old.disabled, "enabled") | dict.fromkeys(new.disabled, "disabled"),
     )
+
+
+def _drop_ins(config: Config) -> Mapping[str, str]:
+    """The files beside the main one, with their hashes."""
+    return {f"{path.parent.name}/{path.name}": config.files[path] for path in config.parts[1:]}
 
 
 def _by_name(config: Config, table: str) -> Mapping[str, object]:

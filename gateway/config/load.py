@@ -4,7 +4,7 @@ Each table is checked alone against its own declaration: the gateway's for `[gat
 plugin's for a `[[device]]`, its tags and a `[[sink]]`. Only when all are right is a Config made.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -27,12 +27,14 @@ from gateway.config.model import (
     own_place,
 )
 from gateway.config.model import place as place_of
-from gateway.config.options import is_single, options, tables
+from gateway.config.options import anchored, is_single, options, tables
 from gateway.config.plugins import option_types
+from gateway.config.templates import TEMPLATES, expand
 from gateway.config.text import Steps
 from gateway.core.context import Context
 from gateway.core.errors import PluginError, Problem
 from gateway.core.text import cleaned, folded
+from gateway.places.drop_ins import FOLDER, overlooked
 from gateway.places.regular import read_regular
 
 S = TypeVar("S", bound=Section)
@@ -46,12 +48,13 @@ _NO_DEVICE = 'no [[device]]: add one with name = "…", driver = "…" and its t
 def load(path: Path, look_up: LookUp) -> Config:
     """The configuration in a file. Raises ConfigError with every mistake, in the order of the file. A device or sink whose
     plugin does not load is no mistake of the file: it stands in `parked`."""
-    source = ConfigFile(path)
+    source = opened(path)
     _check_top_level(source)
     core = {option.key: option.type for option in options(CoreSections)}
     sections: dict[str, Any] = {key: _single(source, key, type_) for key, type_ in core.items() if is_single(type_)}
     gateway = sections["gateway"]
     plugins = look_up(gateway or _plugin_places(source))
+    expand(source, plugins)
     several = {key: _many(source, key) for key in _several_times()}
     device_tables = several[DRIVER.table]
     devices = [spec for place, table in device_tables if (spec := read_device(source, place, table, plugins))]
@@ -67,17 +70,73 @@ def load(path: Path, look_up: LookUp) -> Config:
             read: Callable[..., tuple[Any, ...]] = _WITH_CHECKS.get(key, _several)
             sections[f"{key}s"] = read(source, key, several[key], type_, names, devices)
     source.raise_if_wrong()
-    return Config(path, source.hash(), **sections, parked=tuple(source.parked), files=source.files)
+    off = _switched_off(sections)
+    return Config(
+        path,
+        source.hash(),
+        **sections,
+        parked=tuple(source.parked),
+        files=source.files,
+        parts=source.parts,
+        disabled=off,
+        spots=_spots(source, several["model"]),
+        noted=tuple(_noted(source)),
+    )
+
+
+def _switched_off(sections: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Takes out what is disabled; returns the table and the name of each."""
+    tables = {kind.field: kind.table for kind in KINDS} | {"models": "model", "alarms": "alarm"}
+    off = []
+    for field, table in tables.items():
+        parts: list[tuple[Any, Any]] = [
+            (part, part.config if isinstance(part, DeviceSpec) else part) for part in sections[field]
+        ]
+        sections[field] = tuple(part for part, options in parts if options.enabled)
+        off += [(table, str(options.name or options.file)) for _, options in parts if not options.enabled]
+    return tuple(off)
+
+
+def _spots(source: ConfigFile, models: Tables) -> dict[tuple[str, str], tuple[str, int]]:
+    """Where the options of models stand of which more is known later: by the model's name, or its file."""
+    return {
+        (str(table.get("name") or source.base_of((*place, "file")) / str(table["file"])), key): (
+            str(spot.file.path),
+            spot.line,
+        )
+        for place, table in models
+        for key in ("file", "devices")
+        if (spot := source.spot((*place, key)))
+    }
+
+
+def _noted(source: ConfigFile) -> Iterator[Problem]:
+    for name in overlooked(source.path):
+        yield Problem(
+            str(source.path.parent / FOLDER / name),
+            0,
+            "",
+            "is not read: only names that end in .toml are, in small letters",
+        )
+    yield from source.noted
+
+
+def opened(path: Path) -> ConfigFile:
+    """A configuration, read and not checked yet. Raises ConfigError if it is no TOML."""
+    return ConfigFile(path, _several_times())
 
 
 def plugin_places(path: Path) -> GatewaySection:
     """Where a configuration has its plugins, however wrong the rest of it is. Raises ConfigError if it is no TOML."""
-    return _plugin_places(ConfigFile(path))
+    return _plugin_places(opened(path))
 
 
 def _plugin_places(source: ConfigFile) -> GatewaySection:
     table = source.table.get("gateway", {})
     wanted = {key: table[key] for key in ("plugin_dirs", "replaces") if isinstance(table, Mapping) and key in table}
+    wanted = {
+        key: anchored(GatewaySection, key, each, source.base_of(("gateway", key))) for key, each in wanted.items()
+    }
     section, _ = check(GatewaySection, {"name": "unknown", **wanted}, source.base)
     return section or GatewaySection(name="unknown")
 
@@ -94,7 +153,7 @@ def remarks(config: Config) -> list[Problem]:
     places = {spec.config.name: place_of(config.gateway, spec.config) for spec in config.devices}
     for sink in config.sinks:
         found += [(f'sink "{sink.name}"', remark) for remark in _of_sink(sink, config, places)]
-    return [Problem(str(config.path), 0, where, message) for where, message in found]
+    return [*config.noted, *(Problem(str(config.path), 0, where, message) for where, message in found)]
 
 
 def _of_sink(sink: SinkConfig, config: Config, places: Mapping[str, Context]) -> list[str]:
@@ -133,7 +192,7 @@ def _of_writing(spec: DeviceSpec, writes: bool) -> list[tuple[str, str]]:
 
 def _check_top_level(source: ConfigFile) -> None:
     single = [option.key for option in options(CoreSections) if is_single(option.type)]
-    known = [*single, *_several_times()]
+    known = [*single, *_several_times(), TEMPLATES]
     for key, value in source.table.items():
         if key not in known:
             kind = "table" if isinstance(value, Mapping | list) else "key"
@@ -166,15 +225,10 @@ def _single(source: ConfigFile, key: str, section: type[S]) -> S | None:
 def _many(source: ConfigFile, key: str) -> Tables:
     """The tables of an array, with their places and names that differ."""
     value = source.table.get(key, [])
-    tables: Tables
-    if isinstance(value, Mapping):
-        source.wrong((key,), f"[{key}]", f"there can be several: write [[{key}]], in two pairs of brackets")
-        tables = [((key,), value)]
-    else:
-        entries = value if isinstance(value, list) else [value]
-        tables = [((key, index), entry) for index, entry in enumerate(entries) if isinstance(entry, Mapping)]
-        if len(tables) < len(entries):
-            source.wrong((key,), key, f"write each {key} as a table of its own, under [[{key}]]")
+    entries = value if isinstance(value, list) else [value]
+    tables: Tables = [((key, index), entry) for index, entry in enumerate(entries) if isinstance(entry, Mapping)]
+    if len(tables) < len(entries):
+        source.wrong((key,), key, f"write each {key} as a table of its own, under [[{key}]]")
     _check_unique(source, key, tables)
     return tables
 
@@ -240,8 +294,8 @@ def _check_identity(
         identity = sink.identity(gateway)
     except BaseException as error:
         raise failed(type(sink), error) from error
-    for other in others:
-        if identity and other.identity(gateway) == identity:
+    for other in others if sink.enabled else ():
+        if identity and other.enabled and other.identity(gateway) == identity:
             message = f'it uses {identity}, as sink "{other.name}" does: each would push the other out; set another one'
             source.wrong(place, where, message)
 

@@ -146,6 +146,9 @@ class ModelSection(Section):
     name: str | None = Field(default=None, examples=["coater-nozzle"])
     """Name in events and commands. Default: the name on the card."""
 
+    enabled: bool = True
+    """false: checked, and shown as disabled, and nothing is done with it."""
+
     tags: Mapping[str, str] = Field(default_factory=dict)
     """Input of the model = tag of the device, where the names differ."""
 
@@ -169,6 +172,9 @@ class AlarmSection(Section):
 
     name: Name = Field(examples=["inlet too hot"])
     """What is wrong when it is raised; unique in this gateway."""
+
+    enabled: bool = True
+    """false: checked, and shown as disabled, and nothing is done with it."""
 
     devices: tuple[str, ...] = Field(strict=False, min_length=1, examples=[["coater-*"]])
     """Names of devices, `*` and `?` allowed; each has an alarm of its own."""
@@ -275,6 +281,18 @@ class Config:
 
     files: Mapping[Path, str] = field(default_factory=dict)
     """SHA-256, in hex, of every file that was read; empty for a model file that is not there."""
+
+    parts: tuple[Path, ...] = ()
+    """The files of the configuration itself: the main one, then those of `conf.d`. Absolute."""
+
+    disabled: tuple[tuple[str, str], ...] = ()
+    """What stands there with enabled = false: the table, and its name."""
+
+    spots: Mapping[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+    """File and line of the options of models, by the model's name, or its file, and the key."""
+
+    noted: tuple[Problem, ...] = ()
+    """What is allowed in its files, and yet hardly meant."""
 
     @property
     def short_hash(self) -> str:

@@ -4,6 +4,8 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
@@ -142,3 +144,28 @@ def is_by_name(hint: Any) -> bool:
     """Whether it is a table whose keys are names that the user gives."""
     origin = get_origin(hint)
     return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+@cache
+def _hints(model: type[BaseModel]) -> Mapping[str, Any]:
+    return typing.get_type_hints(model, include_extras=True)
+
+
+def anchored(model: type[BaseModel], key: str, value: Any, base: Path) -> Any:
+    """What was written for a key of a table, with the relative paths in it made absolute from `base`."""
+    return _anchored(_hints(model).get(key), value, base)
+
+
+def _anchored(hint: Any, value: Any, base: Path) -> Any:
+    if isinstance(value, str):
+        return str(base / value) if value and _holds_path(hint) else value
+    if isinstance(value, list):
+        return [_anchored(hint, each, base) for each in value]
+    if isinstance(value, Mapping):
+        known = {name: each for table in tables(hint) for name, each in _hints(table).items()}
+        return {name: _anchored(known.get(name), each, base) for name, each in value.items()}
+    return value
+
+
+def _holds_path(hint: Any) -> bool:
+    return hint == FilePath or any(_holds_path(arg) for arg in get_args(hint))

@@ -36,7 +36,10 @@ _SAMPLES = (
     ("table", {"name": "value"}),
 )
 _TAG_FILE = "A CSV file: one row a tag, the columns name and its options."
+_ROWS = "A CSV file: one row a device, the columns name and its options. All of them have what stands in this table."
 _TAG_TABLES = (
+    Option("template", str, False, None, "text", "The [template.NAME] that has the rest of its options.", "meter"),
+    Option("devices_file", str, False, None, "path", _ROWS, "meters.csv"),
     Option("tags", dict, False, None, "table", "The tags by name, each a table of the options below.", {"name": {}}),
     Option("tags_file", str, False, None, "path", _TAG_FILE, "press-1.csv"),
 )

@@ -14,6 +14,7 @@ from gateway.config.devices import TAG_TABLES
 from gateway.config.kinds import DRIVER, KINDS, PluginKind, PluginTypes
 from gateway.config.model import CoreSections
 from gateway.config.options import is_single, options, tables
+from gateway.config.templates import ROWS, TEMPLATE, TEMPLATES
 from gateway.core.errors import PluginError
 
 Schema = dict[str, Any]
@@ -33,29 +34,50 @@ def schema(plugins: PluginTypes) -> Schema:
         elif choices:
             core = sections[kind.table]["items"]
             sections[kind.table]["items"] = {"if": {"required": [kind.key]}, "then": plugged, "else": core}
-    sections[DRIVER.table]["minItems"] = 1
+    sections[TEMPLATES] = {
+        "type": "object",
+        "description": "What alike devices have in common, by a name that they give as their template.",
+        "additionalProperties": _template(sections[DRIVER.table]["items"]),
+    }
+    # Nothing is required here: [gateway] and each [[device]] may stand in another file of conf.d.
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "Configuration of edge-gateway",
+        "title": "Configuration of edge-gateway, or of a file in its conf.d",
         "type": "object",
         "properties": sections,
-        "required": ["gateway", "device"],
         "additionalProperties": False,
         "definitions": definitions,
     }
 
 
+def _template(device: Schema) -> Schema:
+    """A device's table in which anything may be missing: the keys that its driver knows, for those that name one."""
+    return {"type": "object", "properties": device["properties"]}
+
+
+def _filled_elsewhere(definition: Schema) -> None:
+    """A device's options may come from a template, or from the rows of a file."""
+    needed = definition.pop("required", [])
+    definition["properties"] |= {
+        TEMPLATE: {"type": "string", "description": "The [template.NAME] that has the rest of its options."},
+        ROWS: {"type": "string", "description": "A CSV file with devices: one row a device, the columns its options."},
+    }
+    definition |= {"if": {"anyOf": [{"required": [TEMPLATE]}, {"required": [ROWS]}]}, "then": {}}
+    definition["else"] = {"required": needed}
+
+
 def _one_of(key: str, choices: Mapping[str, str], definitions: Schema) -> Schema:
     """A table whose key names the definition that holds for it."""
+    named = {"required": [key]}
     return {
         "type": "object",
-        "required": [key],
+        **({"anyOf": [named, {"required": [TEMPLATE]}]} if key == DRIVER.key else named),
         "properties": {
             **_in_common(choices.values(), definitions),
             key: {"type": "string", "enum": list(choices) or [""]},
         },
         "allOf": [
-            {"if": {"properties": {key: {"enum": [name]}}}, "then": {"$ref": f"#/definitions/{definition}"}}
+            {"if": {**named, "properties": {key: {"enum": [name]}}}, "then": {"$ref": f"#/definitions/{definition}"}}
             for name, definition in choices.items()
         ]
         or [{}],
@@ -95,6 +117,7 @@ def _plugged(kind: PluginKind, name: str, types: tuple[type[Any], ...], definiti
     _define(defined, table, definitions)
     for tag in tags:
         inline, file = TAG_TABLES
+        _filled_elsewhere(definitions[defined])
         definitions[defined]["properties"] |= {
             inline: {"type": "object", "description": "The tags by name.", "additionalProperties": tag},
             file: {"type": "string", "description": "A CSV file with tags: one row a tag, the columns its options."},

@@ -1,7 +1,7 @@
-"""Tags from a CSV file, as spreadsheets write it: one row a tag, the columns named as the tag's options."""
+"""Tags, or devices, from a CSV file, as spreadsheets write it: one row each, the columns named as its options."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One tag: its line in the file, its name, and its options as TOML would give them."""
+    """One tag or device: its line in the file, its name, and its options as TOML would give them."""
 
     line: int
     name: str
@@ -29,26 +29,39 @@ class Row:
 
 
 def read_tags(path: Path, shown: str, model: type[BaseModel]) -> tuple[list[Row], list[Problem], bytes]:
-    """The rows of a tag file, what is wrong with it, and its bytes. `shown` is the file's name in problems, `model` the
-    driver's TagConfig, whose options are the columns. Raises ConfigError when the file cannot be read at all."""
+    """The tags of a file, see `read_rows`; `model` is the driver's TagConfig."""
+    needed = [key for key, field in model.model_fields.items() if field.is_required()]
+    return read_rows(path, shown, model, "tag", needed)
+
+
+def read_rows(
+    path: Path, shown: str, model: type[BaseModel], what: str, needed: Collection[str], without: Collection[str] = ()
+) -> tuple[list[Row], list[Problem], bytes]:
+    """The rows of a file, what is wrong with it, and its bytes. `shown` is the file's name in problems, `model` the driver's
+    TagConfig or DeviceConfig, whose options are the columns; `what`, a tag or a device, a row is; `needed`: columns that it
+    must have beside the name; `without`: options that are none. Raises ConfigError when the file cannot be read at all."""
     data = read_bytes(path)
     try:
         with doubting(lambda reason: SheetError(0, f"is not a CSV table: {reason}")):
             sheet = read_sheet(data)
     except SheetError as error:
         raise ConfigError([Problem(shown, error.line, "", str(error))]) from None
-    table = _Table(shown, model, sheet)
+    kinds = {key: types for key, types in _kinds(model).items() if key not in without}
+    table = _Table(shown, kinds, sheet, what, needed)
     return list(table.rows()), table.problems, data
 
 
 class _Table:
     """Reads the rows, and collects what is wrong."""
 
-    def __init__(self, shown: str, model: type[BaseModel], sheet: Sheet) -> None:
+    def __init__(
+        self, shown: str, kinds: Mapping[str, set[str]], sheet: Sheet, what: str, needed: Collection[str]
+    ) -> None:
         self._sheet = sheet
         self._shown = shown
-        self._kinds = _kinds(model)
-        self._needed = [key for key, field in model.model_fields.items() if field.is_required()]
+        self._what = what
+        self._kinds = kinds
+        self._needed = needed
         self.problems: list[Problem] = []
         self.line = sheet.line
         """Where the row begins that is read or checked."""
@@ -83,7 +96,7 @@ class _Table:
     def _row(self, header: list[str], cells: Sequence[str]) -> Row | None:
         named = dict(zip(header, cells, strict=False))
         name = named.pop("name", "")
-        where = f'tag "{name}"' if name else ""
+        where = f'{self._what} "{name}"' if name else ""
         broken = [cell for cell in cells if shows_error(cell)]
         if broken:
             advice = (

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from gateway.config.model import Config, DeviceSpec, ModelSection
-from gateway.config.text import Lines, read_toml
 from gateway.core.errors import Problem
 from gateway.detect.models import Card, ModelError, checked_signature, open_model, parse_card, read_onnx
 from gateway.detect.patterns import matching
@@ -14,10 +13,13 @@ def model_problems(config: Config, by_trial: bool = False) -> list[Problem]:
     files without running anything, unless they are tried too, see `trial`, which takes a second for each."""
     if not config.models:
         return []
-    lines = Lines(read_toml(config.path)[1])
     return [
-        Problem(str(config.path), lines["model", place, key], f"model {model.file.name}: {key}", message)
-        for place, model in enumerate(config.models)
+        Problem(
+            *config.spots.get((model.name or str(model.file), key), (str(config.path), 0)),
+            f"model {model.file.name}: {key}",
+            message,
+        )
+        for model in config.models
         for key, message in _problems(model, config.devices, by_trial)
     ]
 

@@ -1,10 +1,11 @@
 """How the parts of the gateway stand, and all of it. Ages and spans in seconds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.status.log import OutboxStatus, ReaderStatus
+from gateway.status.rendering import IF_ANY
 from gateway.status.watching import AlarmStatus, LimitStatus, ModelStatus, WatchStatus
 
 
@@ -16,6 +17,10 @@ class ConfigStatus:
     hash: str
     loaded: int
     """When it was loaded, milliseconds since 1970."""
+    files: Sequence[str] | None = field(default=None, metadata=IF_ANY)
+    """Those of `conf.d` beside it, if there are any."""
+    disabled: Sequence[str] | None = field(default=None, metadata=IF_ANY)
+    """What stands there with enabled = false, if anything does, as in "device press-2"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "drop": ("Throw away", "폐기"),
     "configuration": ("Configuration", "구성"),
     "loaded": ("Loaded", "적용 시각"),
+    "disabled": ("Disabled", "사용 안 함"),
     "its clock of": ("Clock", "시계"),
     "set times": ("set {} times", "{}회 조정됨"),
     "log in for plan": (

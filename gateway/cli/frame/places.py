@@ -10,6 +10,7 @@ import tomli
 
 from gateway.cli.frame.terminal import config_path
 from gateway.core.parsing import doubting
+from gateway.places.drop_ins import drop_ins
 from gateway.places.owner import as_owner
 from gateway.places.regular import read_regular
 from gateway.places.state_dir import SERVICE
@@ -38,12 +39,23 @@ def at_state(config: str | None, given: Path | None = None) -> Iterator[Path]:
 
 def state_dir(config: Path) -> Path:
     """Where the gateway that this file describes keeps its outbox and audit trail; of the service, if it cannot be told."""
-    section = _section(config)
-    told, name = section.get("state_dir"), section.get("name")
+    told = name = None
+    for file in _files(config):
+        section = _section(file)
+        name = section.get("name", name)
+        if "state_dir" in section:
+            told = file.absolute().parent / str(section["state_dir"])
     if told is None and name is None and not os.environ.get("STATE_DIRECTORY"):
         return SERVICE
-    found = by_rule(config, None if told is None else config.absolute().parent / str(told), str(name or ""))
+    found = by_rule(config, told, str(name or ""))
     return found if told is not None or found.is_dir() or not SERVICE.is_dir() else SERVICE
+
+
+def _files(config: Path) -> list[Path]:
+    """The configuration, and what is read with it."""
+    with suppress(OSError):
+        return [config, *drop_ins(config)]
+    return [config]
 
 
 def _section(config: Path) -> dict[str, Any]:

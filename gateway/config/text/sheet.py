@@ -1,8 +1,9 @@
 """Tables as spreadsheet programs write them: the one reader for tags and for learning data.
 
-Understood are UTF-8, UTF-16 and Windows-1252; commas, semicolons and tabs between cells; German Excel's decimal comma, dates
-such as 25.10.2026, and the empty columns and rows that it leaves. What can be read in two ways is refused in words, and so is
-a cell in which the spreadsheet itself shows an error: nothing is guessed, and no row is left out but empty ones and comments.
+Understood are UTF-8, UTF-16, Windows-1252 and the Korean cp949; commas, semicolons and tabs between cells; German Excel's
+decimal comma, dates such as 25.10.2026, and the empty columns and rows that it leaves. What can be read in two ways is
+refused in words, and so is a cell in which the spreadsheet itself shows an error: nothing is guessed, and no row is left out
+but empty ones and comments.
 """
 
 import codecs
@@ -23,6 +24,7 @@ _GERMAN = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d*),\d*([eE][-+]?\d+)?", re.ASCI
 _FRACTION = re.compile("[.eE]")
 _ERROR = re.compile(r"#(N/A|N/V|NV|[A-ZÄÖÜ]{2,}(/0)?[?!]?|[A-ZÄÖÜ]+/0[!?])$|#{3,}$")
 _DAY = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T](\d{1,2}):(\d{2})(?::(\d{2})([.,]\d{1,9})?)?)?", re.ASCII)
+_SYLLABLE = re.compile(rb"[\xb0-\xc8][\xa1-\xfe]")
 _SLASHES = re.compile(r"\d{1,4}/\d{1,2}/\d{2,4}\b", re.ASCII)
 
 
@@ -108,7 +110,7 @@ def _has_point(cell: str) -> bool:
 
 def _text(data: bytes) -> str:
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    encodings = ["utf-16"] if wide else ["utf-8-sig", "cp1252"]
+    encodings = ["utf-16"] if wide else ["utf-8-sig", "cp949" if _is_korean(data) else "cp1252"]
     line = 1
     for encoding in encodings:
         try:
@@ -116,6 +118,17 @@ def _text(data: bytes) -> str:
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
     raise SheetError(line, 'is not UTF-8 (nor Windows-1252): save it as "CSV UTF-8"')
+
+
+def _is_korean(data: bytes) -> bool:
+    """Whether it is what Korean Windows writes (cp949): in Western text there is hardly ever a syllable of KS X 1001, two
+    bytes far up in the table, and never nothing else."""
+    try:
+        text = data.decode("cp949")
+    except UnicodeDecodeError:
+        return False
+    foreign = [char for char in text if not char.isascii()]
+    return _SYLLABLE.search(data) is not None and all("가" <= char <= "힣" or not char.isalpha() for char in foreign)
 
 
 def _is_comment(cell: str) -> bool:

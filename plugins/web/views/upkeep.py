@@ -130,7 +130,11 @@ def configuration(view: View, plan: Told | None) -> Html:
     """The file, its mistakes, and what a reload would change."""
     word, config = view.words, view.status["config"]
     rows = (
-        tag("tr", tag("th", word("file"), scope="row"), tag("td", config["path"])),
+        *(
+            tag("tr", tag("th", word("file"), scope="row"), tag("td", path))
+            for path in (config["path"], *config.get("files", ()))
+        ),
+        *(tag("tr", tag("th", word("disabled"), scope="row"), tag("td", name)) for name in config.get("disabled", ())),
         tag("tr", tag("th", word("loaded"), scope="row"), tag("td", moment(config["loaded"]), f" · {config['hash']}")),
         tag("tr", tag("th", word("its clock of"), scope="row"), tag("td", _clock(word, view.status))),
     )
