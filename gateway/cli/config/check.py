@@ -13,7 +13,7 @@ from gateway.acquire.probe import unbound
 from gateway.cli.config.outbox_room import room
 from gateway.cli.frame.client import socket_path
 from gateway.cli.frame.places import state_dir
-from gateway.cli.frame.terminal import config_path, joined
+from gateway.cli.frame.terminal import config_path, fail, joined
 from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig
 from gateway.config.load import load, remarks
 from gateway.config.mistakes import did_you_mean
@@ -28,8 +28,10 @@ from gateway.core.text import cleaned
 from gateway.detect.fit import model_problems
 from gateway.isolation import refusal
 from gateway.operate.logs import only_errors
+from gateway.places.drop_ins import FOLDER
 from gateway.places.owner import as_owner
 from gateway.places.readable import unreadable_by_owner
+from gateway.places.state_dir import CONFIG
 from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import subscribes
 from gateway.supervise import containing
@@ -39,16 +41,34 @@ from gateway.trust.access import SINK, sinks, unknown
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own options."""
+    parser.add_argument("file", nargs="?", metavar="FILE", help="the configuration, in place of --config FILE")
     parser.add_argument("--connect", action="store_true", help="dial every device and destination, changing nothing")
+    parser.add_argument(
+        "--format", choices=("text", "json", "github"), default="text",
+        help="json: as --json; github: mistakes and warnings as annotations of a workflow (::error file=…)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    return check(config_path(args.config), args.json, socket_path(args.socket) if args.connect else None)
+    """0: it can be run; 1: it cannot, or with --connect something does not answer."""
+    path = _whole(config_path(args.file or args.config))
+    as_json = args.json or args.format == "json"
+    connect = socket_path(args.socket) if args.connect else None
+    return check(path, as_json, connect, annotated=args.format == "github" and not as_json)
 
 
-def check(path: Path, as_json: bool = False, connect: Path | None = None) -> int:
+def _whole(path: Path) -> Path:
+    """Of a file in conf.d, the configuration that it is a part of."""
+    main = path.absolute().parent.parent / CONFIG.name
+    if path.absolute().parent.name != FOLDER or not main.is_file():
+        return path
+    fail(f"{path} is a part of {main}, which is checked as a whole")
+    return main
+
+
+def check(path: Path, as_json: bool = False, connect: Path | None = None, annotated: bool = False) -> int:
     """Prints the summary and returns 0, or prints all problems and returns 1. `connect`: dial too, or ask the gateway whose
-    control socket this is."""
+    control socket this is. `annotated`: problems and warnings as GitHub's workflow commands."""
     looked_up: list[Plugins] = []
 
     def look_up(section: GatewaySection) -> Plugins:
@@ -58,7 +78,10 @@ def check(path: Path, as_json: bool = False, connect: Path | None = None) -> int
     try:
         config = load(path, look_up)
     except ConfigError as error:
-        print(json.dumps(_failed(error.problems)) if as_json else _failed_text(error.problems))
+        if annotated:
+            print(joined(_annotation("error", each) for each in error.problems))
+        else:
+            print(json.dumps(_failed(error.problems)) if as_json else _failed_text(error.problems))
         return 1
     left_out = [*config.parked, *model_problems(config, by_trial=True), *unreadable(config)]
     left_out += _not_to_be_isolated(config, looked_up[0])
@@ -71,6 +94,10 @@ def check(path: Path, as_json: bool = False, connect: Path | None = None) -> int
         summary["ok"] &= all(result["ok"] for result in summary["connections"])
     if as_json:
         print(json.dumps(summary, ensure_ascii=False))
+    elif annotated:
+        told = [_annotation("error", each) for each in left_out]
+        told += [_annotation("warning", Problem(**each)) for each in summary["warnings"]]
+        print("".join(f"{line}\n" for line in told), end="")
     elif left_out:
         print(_failed_text(left_out))
     return 0 if summary["ok"] else 1
@@ -140,6 +167,8 @@ def summarise(config: Config, plugins: Plugins, left_out: Sequence[Problem]) -> 
         "models": [{"file": str(model.file), "devices": list(model.devices)} for model in config.models],
         "outbox": room(config, state_dir(config.path) / "outbox"),
         "clock": SystemClock().synchronised(),
+        "files": [str(path) for path in config.parts],
+        "disabled": [" ".join(part) for part in config.disabled],
         "parked_plugins": plugins.parked(),
         "warnings": [_entry(warning) for warning in warnings],
     }
@@ -163,6 +192,8 @@ def text(summary: dict[str, Any]) -> list[str]:
     if not summary["clock"]:
         known = "is not synchronised" if summary["clock"] is not None else "may or may not be synchronised"
         lines.append(f"  clock   of this machine {known}: is there a time service (NTP)? timedatectl tells")
+    lines += [f"  file    {path}" for path in summary["files"][1:]]
+    lines += [f"  off     {part} (enabled = false)" for part in summary["disabled"]]
     lines += [f"  parked  {error}" for error in summary["parked_plugins"]]
     for warning in summary["warnings"]:
         lines.append("  warning " + ": ".join(part for part in (warning["where"], warning["message"]) if part))
@@ -233,7 +264,10 @@ def _said(ask: Callable[[], Iterable[str]], what: str) -> list[str]:
 def unreadable(config: Config) -> Sequence[Problem]:
     """What the service's user may not read, where root asks who may read all."""
     file = str(config.path)
-    named = [("", config.path), *((f"[gateway] {key}", path) for key, path in _paths(config.gateway))]
+    named = [
+        *(("", path) for path in config.parts),
+        *((f"[gateway] {key}", path) for key, path in _paths(config.gateway)),
+    ]
     named += [
         (f'device "{spec.config.name}": {key}', path) for spec in config.devices for key, path in _paths(spec.config)
     ]
@@ -305,6 +339,18 @@ def _missing_secrets(config: Config) -> Sequence[Problem]:
             if said:
                 problems.append(Problem(str(config.path), 0, f"{where}: {key}", said))
     return problems
+
+
+def _annotation(level: str, problem: Problem) -> str:
+    """As a runner of GitHub's shows it at the line (workflow commands): what would end a property or the line is escaped."""
+    text = ": ".join(part for part in (problem.where, problem.message) if part)
+    file = _escaped(problem.file).replace(":", "%3A").replace(",", "%2C")
+    at = f",line={problem.line}" if problem.line else ""
+    return f"::{level} file={file}{at}::{_escaped(text)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _failed(problems: Sequence[Problem]) -> dict[str, Any]:

@@ -3,6 +3,7 @@ room are what commands share: asking the gateway, printing, where things are."""
 
 import argparse
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -31,6 +32,7 @@ COMMANDS = {
     "outbox": "the store-and-forward log: status, verify, peek, export, drain, replay, dead letters",
     "receipts": "what each device gave in each hour, and what of it was delivered; --verify checks the hashes",
     "trust": "whose certificates are accepted: list, accept THUMBPRINT, revoke THUMBPRINT",
+    "secret": "passwords and keys that the configuration refers to: set NAME, list, remove NAME",
     "user": "who may log in at the page: add, password, role, disable, list; tokens for machines",
     "audit": "show the audit trail, or verify its chain",
     "selftest": "try on this machine and disk that the log loses nothing, and report",
@@ -46,6 +48,7 @@ ROOMS = {
     "receipts": "outbox",
     "reload": "config",
     "schema": "config",
+    "secret": "config",
 }
 """Commands that stand in a room, beside others of their trade; the module of any other has its name."""
 
@@ -64,6 +67,38 @@ class Parser(argparse.ArgumentParser):
         command, self.command = self.command, ""
         if command:
             module_of(command).arguments(self)
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """As argparse does; of an option that there is not, the nearest of the command's own is told."""
+        known, rest = self.parse_known_args(args, namespace)
+        if rest:
+            self._of(known).error(f"unrecognized arguments: {' '.join(rest)}{self._of(known).nearest(rest[0])}")
+        return known
+
+    def _of(self, known: argparse.Namespace) -> "Parser":
+        """The parser of the command that was given, or of its verb."""
+        command = vars(known).get("command")
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                chosen = command if action.dest == "command" else vars(known).get(action.dest)
+                return action.choices[chosen]._of(known) if chosen in action.choices else self
+        return self
+
+    def nearest(self, word: str) -> str:
+        """`; did you mean --connect?` for an option that is misspelt; empty where none is near."""
+        options = [string for action in self._actions for string in action.option_strings]
+        return _meant(word.partition("=")[0], options) if word.startswith("-") else ""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            choices = [str(choice) for choice in action.choices or () if choice not in HIDDEN]
+            near = _meant(str(value), choices)
+            if not near:
+                raise
+            what = "command" if action.dest == "command" else action.metavar or action.dest
+            raise argparse.ArgumentError(None, f"there is no {str(what).lower()} {value!r}{near}") from error
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -104,6 +139,11 @@ def shared() -> Parser:
     options.add_argument("--config", metavar="FILE", help="the configuration (default: /etc/edge-gateway/config.toml)")
     options.add_argument("--socket", metavar="PATH", help="control socket of the gateway to ask")
     return options
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    near = get_close_matches(word, known, 1, 0.6)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _sentence(text: str) -> str:

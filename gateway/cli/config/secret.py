@@ -1,0 +1,221 @@
+"""`edge-gateway secret`: puts the passwords where the configuration says that they are, without showing them to anybody.
+
+A secret is read from a prompt or the standard input, never from the command line, which every user can read (ps). Where the
+service's unit takes encrypted credentials (LoadCredentialEncrypted= of a folder) it is encrypted by systemd-creds for this
+machine; else it is a file of root's that nobody else can read.
+"""
+
+import argparse
+import getpass
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.cli.frame import shared
+from gateway.cli.frame.terminal import colour, config_path, fail, joined, table
+from gateway.config.config_file import title
+from gateway.config.load import opened
+from gateway.config.secrets import CREDENTIALS
+from gateway.core.errors import ConfigError, GatewayError
+from gateway.places.durable import sync_path
+
+UNIT = "edge-gateway.service"
+ID = "gw"
+"""The unit's name for its folder of credentials: systemd gives each file in it as ID_NAME."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_LONGEST = 64 * 1024
+_SECONDS = 20
+"""For systemctl and systemd-creds, which may wait for a TPM."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What to do, and with which one."""
+    actions = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    setting = actions.add_parser("set", parents=[shared()], help="a new one, or another value; asked for, or by stdin")
+    listing = actions.add_parser("list", parents=[shared()], help="which there are, and which the configuration lacks")
+    ending = actions.add_parser("remove", parents=[shared()], help="delete it")
+    for action in (setting, ending):
+        action.add_argument("name", metavar="NAME", help='as in { credential = "NAME" }')
+    for action in (setting, listing, ending):
+        action.add_argument("--dir", type=Path, metavar="DIR", help=f"where they are (default: {CREDENTIALS})")
+
+
+def run(args: argparse.Namespace) -> int:
+    """1 when it cannot be done, or the list lacks one that the configuration names."""
+    place = Store(args.dir or CREDENTIALS, False) if args.dir else store()
+    try:
+        if args.what == "list":
+            return _list(place, args)
+        if not _NAME.fullmatch(args.name):
+            raise GatewayError(
+                "a name has letters, digits, dots, hyphens and underscores, and begins with a letter or digit"
+            )
+        return _set(place, args) if args.what == "set" else _remove(place, args)
+    except GatewayError as error:
+        fail(str(error))
+    except PermissionError:
+        fail(f"only root may look into {place.folder}: sudo edge-gateway secret {args.what}")
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
+    return 1
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where the service takes its credentials from."""
+
+    folder: Path
+    encrypted: bool
+
+
+def store() -> Store:
+    """The folder that the unit names for encrypted ones, if it does, else the one of plain files."""
+    said = _said_by("systemctl", "show", UNIT, "--property=LoadCredentialEncrypted", "--value")
+    for entry in said.split():
+        name, _, folder = entry.partition(":")
+        if name == ID and folder.startswith("/"):
+            return Store(Path(folder), True)
+    return Store(CREDENTIALS, False)
+
+
+def _said_by(*command: str) -> str:
+    with suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True).stdout
+    return ""
+
+
+def _set(place: Store, args: argparse.Namespace) -> int:
+    place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = place.folder / args.name
+    if not os.access(place.folder, os.W_OK):
+        raise PermissionError
+    known = path.exists()
+    data = _typed(args.name).encode()
+    if place.encrypted:
+        data = _encrypted(args.name, data)
+    _write(path, data)
+    used = references(config_path(args.config)).get(args.name, [])
+    print(f"{args.name} {'has another value' if known else 'is set'}{', encrypted for this machine' * place.encrypted}")
+    print(joined([f"used by {', '.join(used)}" if used else _unused(args.name), _when(place)]))
+    return 0
+
+
+def _unused(name: str) -> str:
+    return f'the configuration does not name it yet: write {{ credential = "{name}" }}'
+
+
+def _when(place: Store) -> str:
+    if place.folder == CREDENTIALS or place.encrypted:
+        return "the service reads it when it starts: sudo systemctl restart edge-gateway"
+    return "a gateway that was started by hand reads it at the next connection: edge-gateway reload"
+
+
+def _typed(name: str) -> str:
+    if sys.stdin is None or not sys.stdin.isatty():
+        text = (sys.stdin.read(_LONGEST + 1) if sys.stdin else "").removesuffix("\n").removesuffix("\r")
+    else:
+        text = getpass.getpass(f"{name}: ")
+        if getpass.getpass("Once more: ") != text:
+            raise GatewayError("these were two different ones; nothing was changed")
+    if not text:
+        raise GatewayError("nothing was given; nothing was changed")
+    if len(text) > _LONGEST or not text.isprintable():
+        raise GatewayError("a secret is one line of visible characters; nothing was changed")
+    return text
+
+
+def _encrypted(name: str, data: bytes) -> bytes:
+    """As LoadCredentialEncrypted= of a folder wants it: with the name under which systemd gives it, or it fails (243)."""
+    command = ("systemd-creds", "encrypt", f"--name={ID}_{name}", "-", "-")
+    try:
+        return subprocess.run(command, input=data, capture_output=True, timeout=_SECONDS, check=True).stdout
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip().split("\n")[-1]
+        raise GatewayError(f"systemd-creds cannot encrypt it: {said}; nothing was changed") from None
+    except subprocess.TimeoutExpired:
+        raise GatewayError(f"systemd-creds did not answer within {_SECONDS} s; nothing was changed") from None
+    except OSError as error:
+        raise GatewayError(f"{UNIT} takes encrypted credentials, and systemd-creds: {error.strerror}") from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """The old or the new one is there, never half of it, and never for others to read."""
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    sync_path(path.parent)
+
+
+def _remove(place: Store, args: argparse.Namespace) -> int:
+    try:
+        (place.folder / args.name).unlink()
+    except FileNotFoundError:
+        raise GatewayError(f'there is no "{args.name}" in {place.folder}: edge-gateway secret list') from None
+    print(f"{args.name} is deleted; the service keeps what it has read until it is restarted")
+    if used := references(config_path(args.config)).get(args.name, []):
+        fail(f"{', '.join(used)} still names it, and cannot log in without it")
+    return 0
+
+
+def _list(place: Store, args: argparse.Namespace) -> int:
+    used = references(config_path(args.config))
+    entries = [*_entries(place, used)]
+    if args.json:
+        print(json.dumps(entries, indent=1))
+    elif not entries:
+        print(f"none in {place.folder}, and the configuration names none")
+    else:
+        rows = [("NAME", "STATE", "USED BY"), *((e["name"], e["state"], ", ".join(e["used_by"])) for e in entries)]
+        head, *lines = table(rows)
+        print(joined([colour(head, "bold"), *lines]))
+    return 1 if any(each["state"] == "missing" for each in entries) else 0
+
+
+def _entries(place: Store, used: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
+    there = {path.name: path for path in place.folder.iterdir()} if place.folder.is_dir() else {}
+    for name in sorted({*(name for name in there if not name.startswith(".")), *used}):
+        yield {"name": name, "state": _state(place, there.get(name)), "used_by": used.get(name, [])}
+
+
+def _state(place: Store, path: Path | None) -> str:
+    if path is None:
+        return "missing"
+    if place.encrypted:
+        return "encrypted"
+    return "every user can read it" if path.stat().st_mode & stat.S_IROTH else "set"
+
+
+def references(config: Path) -> Mapping[str, list[str]]:
+    """The credentials that a configuration names, and where: also of one with mistakes, if it is TOML."""
+    found: dict[str, list[str]] = {}
+    with suppress(ConfigError):
+        for kind, value in opened(config).table.items():
+            for place, entry in enumerate(value) if isinstance(value, list) else [(0, value)]:
+                where = title(kind, (kind, place), entry) if isinstance(entry, Mapping) else kind
+                for name in _named(entry):
+                    if where not in found.setdefault(name, []):
+                        found[name].append(where)
+    return found
+
+
+def _named(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        if set(value) == {"credential"} and isinstance(value["credential"], str):
+            yield value["credential"]
+        for each in value.values():
+            yield from _named(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _named(each)
