@@ -35,18 +35,22 @@ COMMANDS = {
     "secret": "passwords and keys that the configuration refers to: set NAME, list, remove NAME",
     "user": "who may log in at the page: add, password, role, disable, list; tokens for machines",
     "audit": "show the audit trail, or verify its chain",
+    "backup": "all that makes this gateway, in one file; its secrets encrypted, and only if asked",
+    "restore": "put a backup in its place, on this machine or another one, once all of it is verified",
     "selftest": "try on this machine and disk that the log loses nothing, and report",
     "plugin": "list the plugins, or start a new one",
     "schema": "print the JSON Schema of the configuration, for editors",
 }
 HIDDEN = {"docs": "write config.example.toml and the reference pages anew; for developers"}
 ROOMS = {
+    "backup": "moving",
     "check": "config",
     "docs": "config",
     "explain": "models",
     "learn": "models",
     "receipts": "outbox",
     "reload": "config",
+    "restore": "moving",
     "schema": "config",
     "secret": "config",
 }

@@ -30,6 +30,7 @@ from gateway.outbox.format.frames import (
     scan,
 )
 from gateway.outbox.format.identity import (
+    LOG_ID,
     SLOT_SIZE,
     Numbers,
     NumbersFile,
@@ -66,6 +67,7 @@ __all__ = [
     "INDEX_STEP",
     "JSON",
     "LETTER_AT_MOST",
+    "LOG_ID",
     "MAGIC_BYTES",
     "PAYLOAD_AT_MOST",
     "SEGMENT_AT_MOST",
