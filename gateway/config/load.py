@@ -48,7 +48,11 @@ _NO_DEVICE = 'no [[device]]: add one with name = "…", driver = "…" and its t
 def load(path: Path, look_up: LookUp) -> Config:
     """The configuration in a file. Raises ConfigError with every mistake, in the order of the file. A device or sink whose
     plugin does not load is no mistake of the file: it stands in `parked`."""
-    source = opened(path)
+    return checked(opened(path), look_up)
+
+
+def checked(source: ConfigFile, look_up: LookUp) -> Config:
+    """The same of one that is read already, which then knows where each value was written."""
     _check_top_level(source)
     core = {option.key: option.type for option in options(CoreSections)}
     sections: dict[str, Any] = {key: _single(source, key, type_) for key, type_ in core.items() if is_single(type_)}
@@ -72,7 +76,7 @@ def load(path: Path, look_up: LookUp) -> Config:
     source.raise_if_wrong()
     off = _switched_off(sections)
     return Config(
-        path,
+        source.path,
         source.hash(),
         **sections,
         parked=tuple(source.parked),

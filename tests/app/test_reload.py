@@ -433,3 +433,22 @@ async def test_an_event_overtakes_the_backlog(site: Site) -> None:
         before = [topic for topic, _ in site.far.story[:place] if topic == "north/oven"]
         assert len(before) <= 1, "at most the one record that the window holds"
         await site.until(lambda: len(site.far.records) > 20)
+
+
+async def test_what_a_file_of_conf_d_adds_is_read_and_what_it_disables_is_not_forgotten(site: Site) -> None:
+    site.write(sink(), device("oven"))
+    async with site.running():
+        await site.heard("north/oven")
+        (site.config.parent / "conf.d").mkdir(mode=0o755)
+        (site.config.parent / "conf.d/press.toml").write_text(device("press"))
+        assert (await site.ask("plan"))["changes"] == ["file conf.d/press.toml added", "device press added"]
+        await site.ask("reload")
+        await site.heard("north/press")
+        off = device("press").replace("[[device]]", "[[device]]\nenabled = false")
+        (site.config.parent / "conf.d/press.toml").write_text(off)
+        answer = await site.ask("reload")
+        assert answer["changes"] == ["file conf.d/press.toml changed", "device press disabled"]
+        status = await site.ask("status")
+    assert [each["name"] for each in status["devices"]] == ["oven"]
+    assert status["config"]["disabled"] == ["device press"]
+    assert status["config"]["files"] == [str(site.config.parent / "conf.d/press.toml")]

@@ -125,3 +125,26 @@ def test_check_says_how_long_the_outbox_lasts_without_a_sink(config: Path, capsy
 def test_a_disk_with_less_room_than_the_bound_is_said() -> None:
     outbox = {"max_size": 2**26, "usable": 2**22, "lasts_s": 3600, "keep_s": 0}
     assert _room(outbox) == "may take 64.0 MiB, but the disk has room for 4.0 MiB: without a sink it lasts 1 h at least"
+
+
+def test_the_file_can_be_named_and_its_mistakes_told_as_annotations(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(config), "--format", "github"]) == 0
+    assert "::warning file=" in capsys.readouterr().out
+    config.write_text(CONFIG.replace("host =", "hots =").replace("press-1", "50%"))
+    assert main(["check", str(config), "--format", "github"]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert f'::error file={config},line=14::device "50%25": hots: unknown key, did you mean "host"?' in told
+    assert all(line.startswith("::error file=") for line in told)
+    assert main(["check", str(config), "--format", "json"]) == 1
+    assert json.loads(capsys.readouterr().out)["ok"] is False
+
+
+def test_a_file_of_conf_d_is_checked_with_the_whole(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (config.parent / "conf.d").mkdir(mode=0o755)
+    (config.parent / "conf.d/a.toml").write_text("[outbox]\nkep = 1\n")
+    assert main(["check", str(config.parent / "conf.d/a.toml")]) == 1
+    told = capsys.readouterr()
+    assert "is a part of" in told.err
+    assert 'a.toml:2: [outbox]: kep: unknown key, did you mean "keep"?' in told.out

@@ -13,6 +13,7 @@ from gateway import __version__
 COMMANDS = {
     "run": "run the gateway in the foreground, as the service does",
     "check": "find every mistake in the configuration; --connect dials devices and brokers",
+    "config": "what the configuration says, with the origin of each value; what differs from what runs",
     "demo": "see it work: simulated devices, a broker, a fault and its explained event",
     "status": "how the running gateway is doing",
     "top": "the page's first screen in a terminal, refreshing: q ends, arrows scroll",
@@ -45,6 +46,7 @@ HIDDEN = {"docs": "write config.example.toml and the reference pages anew; for d
 ROOMS = {
     "backup": "moving",
     "check": "config",
+    "config": "config",
     "docs": "config",
     "explain": "models",
     "learn": "models",
