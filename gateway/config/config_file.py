@@ -1,6 +1,7 @@
 """A configuration while it is checked: its tables, where they stand, and what is wrong with them."""
 
 import hashlib
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,13 +10,15 @@ from pydantic import BaseModel
 
 from gateway.config.base import TagConfig
 from gateway.config.merged import Merged, Spot
-from gateway.config.mistakes import check
+from gateway.config.mistakes import MISSING, check
 from gateway.config.options import anchored
 from gateway.config.text import Steps
 from gateway.core.errors import ConfigError, Problem
 
 M = TypeVar("M", bound=BaseModel)
 
+_HEAD = re.compile(r"\s*\[{1,2}\s*[^.\]]+\]")
+"""The first line of a table that stands in no other."""
 COLUMNS = "the first row"
 """What stands where a column is missing."""
 _NO_COLUMN = 'the column "{0}" is missing in the first row; or write {0} = … for all in the [[device]]'
@@ -35,14 +38,24 @@ class ConfigFile:
         for read, data in self._merged.read.items():
             self.hashed(read, data)
         self.parked: list[Problem] = []
+        self.wrong_tags: set[tuple[str, str]] = set()
+        """Devices and their tags that are written there, and are wrong; "*" for all of them."""
         self.noted: list[Problem] = []
         """What is allowed, and yet hardly meant."""
         self.tags: dict[tuple[type[TagConfig], str], TagConfig] = {}
         """Tags by what was written: devices of one kind share them."""
         self._found: list[tuple[tuple[int, ...], int, Problem]] = []
         self._told: set[Problem] = set()
+        self._broken = [
+            (each, _block(self._merged.read[Path(each.file).absolute()], each.line)) for each in self._merged.mistaken
+        ]
         for spot, where, message in self._merged.problems:
             self._note(spot, Problem(str(spot.file.path), spot.line, where, message))
+
+    @property
+    def is_in_part(self) -> bool:
+        """Whether lines were left out that are no TOML, so that what is not there may stand in one of them."""
+        return bool(self._broken)
 
     @property
     def parts(self) -> tuple[Path, ...]:
@@ -85,8 +98,10 @@ class ConfigFile:
     def wrong(self, place: Steps, where: str, message: str) -> None:
         """Note a mistake at a table or key. What many devices have from one template is told once, of that."""
         spot = self.spot(place)
-        if spot.called == COLUMNS:
+        if spot.called == COLUMNS and message == MISSING:
             where, message = "", _NO_COLUMN.format(place[-1])
+        elif spot.called == COLUMNS:
+            spot = self.spot(place[:2])
         elif spot.called:
             where = spot.called + where.removeprefix(self._title(place))
         problem = Problem(str(spot.file.path), spot.line, where, message)
@@ -127,13 +142,42 @@ class ConfigFile:
             )
         return checked
 
+    def is_wrong_tag(self, device: str, tag: str) -> bool:
+        """Whether a tag is written there, though wrong, or may be."""
+        return self.is_in_part or bool({(device, tag), (device, "*")} & self.wrong_tags)
+
     def raise_if_wrong(self) -> None:
         """Raises ConfigError with all mistakes, in the order of the files, and what would be parked among them."""
+        if self._broken:
+            raise ConfigError(self._with_grammar())
         if self._found:
             parked = [((0, problem.line), len(self._found), problem) for problem in self.parked]
             raise ConfigError(
                 [problem for _, _, problem in sorted([*self._found, *parked], key=lambda found: found[:2])]
             )
+
+    def _with_grammar(self) -> list[Problem]:
+        """The mistakes of grammar, and of the others those that they cannot have brought about: in other tables of the file,
+        and not that something is missing."""
+        told = [((self._number(problem), problem.line), problem) for problem, _ in self._broken]
+        if not any("plugin_dirs" in problem.message for problem, _ in self._broken):
+            told += [
+                ((found[0], found[1]), problem)
+                for found, _, problem in self._found
+                if problem.line
+                and not any(problem.file == each.file and problem.line in block for each, block in self._broken)
+            ]
+        return [problem for _, problem in sorted(told, key=lambda each: each[0])]
+
+    def _number(self, problem: Problem) -> int:
+        return list(self._merged.read).index(Path(problem.file).absolute())
+
+
+def _block(data: bytes, line: int) -> range:
+    """The lines of the table, with those within it, in which this line stands."""
+    heads = [number for number, text in enumerate(data.decode().split("\n"), 1) if _HEAD.match(text)]
+    begin = max((number for number in heads if number < line), default=0)
+    return range(begin, min((number for number in heads if number > line), default=len(data)))
 
 
 def key(path: Steps) -> str:

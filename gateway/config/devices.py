@@ -69,11 +69,13 @@ class _Tags:
         self._where = where
         self._device_type = device_type
         self._tag_type = tag_type
+        self._device = ""
         self._seen: dict[str, int] = {}
         """Names that are taken: the line in the tag file, 0 for those that stand in the configuration itself."""
         self.good: dict[str, TagConfig] = {}
 
     def read(self, table: Mapping[str, Any]) -> None:
+        self._device = str(table.get("name"))
         if not any(table.get(name) for name in TAG_TABLES):
             message = 'has no tags: write them under [device.tags], or name a tags_file = "….csv"'
             self._source.wrong(self._place, self._where, message)
@@ -94,6 +96,7 @@ class _Tags:
         self._seen[name] = 0
         if not isinstance(options, Mapping):
             self._source.wrong(place, where, self._no_tag(name))
+            self._source.wrong_tags.add((self._device, name))
             return
         if message := _wrong_name(name):
             self._source.wrong(place, where, message)
@@ -101,6 +104,8 @@ class _Tags:
         tag = self._source.tags.get(written) or self._source.check(self._tag_type, options, place, where)
         if tag:
             self.good[name] = self._source.tags[written] = tag
+        else:
+            self._source.wrong_tags.add((self._device, name))
 
     def _no_tag(self, name: str) -> str:
         if name in self._device_type.model_fields:
@@ -118,11 +123,14 @@ class _Tags:
         try:
             rows, problems, data = read_tags(path, shown, self._tag_type)
         except ConfigError as error:
+            self._source.wrong_tags.add((self._device, "*"))
             self._source.wrong_below(place, [self._at_key(problem, place, where, name) for problem in error.problems])
             return
         self._source.hashed(path, data)
         if not rows and not problems:
             self._source.wrong(place, where, f"{name} names no tag")
+        if problems:
+            self._source.wrong_tags.add((self._device, "*"))
         problems += [problem for row in rows for problem in self._row(row, shown, path)]
         self._source.wrong_below(place, sorted(problems, key=lambda problem: problem.line))
 
@@ -147,6 +155,8 @@ class _Tags:
         tag, mistakes = (known, []) if known else check(self._tag_type, row.options, path.parent)
         if tag:
             self.good[row.name] = self._source.tags[written] = tag
+        else:
+            self._source.wrong_tags.add((self._device, row.name))
         found = [Problem(shown, row.line, where, _wrong_name(row.name))] if _wrong_name(row.name) else []
         for mistake in mistakes:
             column, message = key(mistake.path[:1]), mistake.message

@@ -33,7 +33,7 @@ from gateway.config.templates import TEMPLATES, expand
 from gateway.config.text import Steps
 from gateway.core.context import Context
 from gateway.core.errors import PluginError, Problem
-from gateway.core.text import cleaned, folded
+from gateway.core.text import cleaned, folded, hidden_in
 from gateway.places.drop_ins import FOLDER, overlooked
 from gateway.places.regular import read_regular
 
@@ -339,7 +339,7 @@ def _check_model(
 ) -> None:
     for spec in _watched(source, place, where, model, names, devices):
         for name, tag in model.tags.items():
-            if tag not in spec.tags:
+            if tag not in spec.tags and not source.is_wrong_tag(spec.config.name, tag):
                 message = f'device "{spec.config.name}" has no tag "{tag}"{did_you_mean(tag, spec.tags)}'
                 source.wrong((*place, "tags", name), f"{where}: tags.{name}", message)
 
@@ -355,6 +355,8 @@ def _alarms(
             continue
         alarms.append(alarm)
         for spec in _watched(source, place, where, alarm, names, devices):
+            if source.is_wrong_tag(spec.config.name, alarm.tag):
+                continue
             if alarm.tag not in spec.tags:
                 message = f'device "{spec.config.name}" has no tag "{alarm.tag}"{did_you_mean(alarm.tag, spec.tags)}'
                 source.wrong((*place, "tag"), f"{where}: tag", message)
@@ -374,10 +376,18 @@ def _watched(
 ) -> list[DeviceSpec]:
     """The devices that a table's patterns describe; a pattern that describes none is noted."""
     for index, pattern in enumerate(section.devices):
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not source.is_in_part and not any(fnmatchcase(_visible(name), pattern) for name in names):
             near = did_you_mean(pattern, names)
             source.wrong((*place, "devices", index), f"{where}: devices", f'no device is named "{pattern}"{near}')
-    return [spec for spec in devices if any(fnmatchcase(spec.config.name, pattern) for pattern in section.devices)]
+    by_name = {spec.config.name: spec for spec in reversed(devices)}  # of two of one name, which is told, the first
+    return [spec for name, spec in by_name.items() if any(fnmatchcase(name, pattern) for pattern in section.devices)][
+        ::-1
+    ]
+
+
+def _visible(name: str) -> str:
+    """A name without what nobody sees in it, which is a mistake of its own."""
+    return name if name.isascii() else "".join(char for char in name if not hidden_in(char))
 
 
 _WITH_CHECKS: Mapping[str, Callable[..., tuple[Any, ...]]] = {"model": _models, "alarm": _alarms}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway.config.text import Lines, Steps, read_toml
+from gateway.config.text import Lines, Steps, read_in_part
 from gateway.core.errors import ConfigError, Problem
 from gateway.places.drop_ins import FOLDER, drop_ins, refusal
 
@@ -69,10 +69,12 @@ class Merged:
         """What does not go together: where, what stands there, and what is wrong with it."""
         self.read: dict[Path, bytes] = {}
         """Absolute paths of the files, and their bytes."""
+        self.mistaken: list[Problem] = []
+        """What is against TOML's grammar; the tables are those of the other lines."""
         self._several = several
         self._moved = False
         self._spots: dict[Steps, Spot] = {}
-        self.files = [written for written, table in _all(path, self.read) if self._add(written, table)]
+        self.files = [written for written, table in _all(path, self.read, self.mistaken) if self._add(written, table)]
 
     @property
     def main(self) -> Written:
@@ -154,22 +156,25 @@ def _is_tables(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, Mapping) for each in value)
 
 
-def _all(path: Path, read: dict[Path, bytes]) -> Iterator[tuple[Written, Mapping[str, Any]]]:
+def _all(path: Path, read: dict[Path, bytes], mistaken: list[Problem]) -> Iterator[tuple[Written, Mapping[str, Any]]]:
     """The files in the order in which they are read. Raises ConfigError when all were looked at."""
     problems: list[Problem] = []
     found = []
-    for number, each in enumerate([path, *_drop_ins(path, problems)]):
+    files = [path, *_drop_ins(path, problems)]
+    order = {str(each): number for number, each in enumerate([path.parent / FOLDER, *files])}
+    for number, each in enumerate(files):
         try:
-            table, text, data = read_toml(each)
+            table, text, data, wrong = read_in_part(each)
         except ConfigError as error:
             if not number and not error.problems[0].line:  # no such file: what lies beside it says nothing then
                 raise
             problems += error.problems
             continue
         read[each.absolute()] = data
+        mistaken += wrong
         found.append((Written(each, Lines(text), (number,)), table))
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(sorted([*mistaken, *problems], key=lambda problem: order[problem.file]))
     yield from found
 
 

@@ -81,6 +81,7 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     """`, did you mean "host"?` when one of the known words is near, else all of them."""
     folded = {name.casefold().replace("-", "_"): name for name in known}
     near = difflib.get_close_matches(word.casefold().replace("-", "_"), folded, 1, 0.6)
+    near = near or [name for name in folded if len(name) > 1 and word.casefold().startswith(name)]  # as cafile for ca
     if near:
         return f', did you mean "{folded[near[0]]}"?'
     return f"; known: {', '.join(known)}" if known else ""
@@ -161,6 +162,8 @@ def _say(model: type[BaseModel], path: Steps, error: ErrorDetails, also: Collect
 
 def _choice(expected: str, value: Any) -> str:
     choices = re.findall(r"'([^']*)'", expected)
+    if isinstance(value, int | float) and str(value) in choices:
+        return f'write it in quotes: "{value}"'
     if not isinstance(value, str) or not choices:
         return f"must be one of {expected}, not {_shown('', value)}"
     near = did_you_mean(value, choices)

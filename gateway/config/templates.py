@@ -135,16 +135,11 @@ def _rows(source: ConfigFile, place: Steps, shared: _Device, plugins: PluginType
     if not rows and not problems:
         source.wrong((*place, ROWS), f"{where}: {ROWS}", f"{name} names no device")
     source.wrong_below((*place, ROWS), problems)
-    columns = rows[0].columns if rows else types[0].model_fields
-    missing = [
-        each
-        for each, option in types[0].model_fields.items()
-        if option.is_required() and each not in (*said, *columns, "name")
-    ]
+    columns = (*rows[0].columns, "name") if rows else types[0].model_fields
     spots = dict(shared.spots)
     for each in said:
         spots.setdefault((each,), Spot.of(source.spot((*place, each)), f"devices of {name}"))
-    for each in missing:
+    for each in types[0].model_fields.keys() - {*said, *columns}:
         spots[each,] = Spot(file, (1,), COLUMNS)
     return [_of_row(file, row, said, spots) for row in rows]
 
@@ -165,6 +160,10 @@ def _of_row(file: Written, row: Row, said: Table, spots: Mapping[Steps, Spot]) -
 def _unused(source: ConfigFile, name: str, table: Table, plugins: PluginTypes) -> None:
     """Looks at it all the same, as far as it goes: what it lacks may stand in the device that will use it."""
     place, where = (TEMPLATES, name), f'template "{name}"'
+
+    def tag_key(at: Steps) -> str:
+        return f'tag "{at[1]}": {key(at[2:])}' if at[0] == "tags" else key(at)
+
     spot = source.spot(place)
     source.noted.append(Problem(str(spot.file.path), spot.line, where, "no device uses it"))
     types = option_types(DRIVER, source, place, where, table, plugins) if DRIVER.key in table else None
@@ -182,4 +181,4 @@ def _unused(source: ConfigFile, name: str, table: Table, plugins: PluginTypes) -
         for mistake in mistakes:
             if mistake.message != MISSING:
                 at = (*path, *mistake.path)
-                source.wrong((*place, *at), f"{where}: {key(at)}", mistake.message)
+                source.wrong((*place, *at), f"{where}: {tag_key(at)}", mistake.message)

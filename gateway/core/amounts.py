@@ -9,6 +9,7 @@ _SIZE = {
 }  # fmt: skip
 _LARGEST = 2.0**60
 """Seconds and bytes; more is a slip of the finger, and what calculates with it must not overflow."""
+_COMMA = re.compile(r"\s*(\d+),(\d+)\s*([A-Za-zµ]+)\s*")
 _AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]+)\s*")
 
 
@@ -25,6 +26,8 @@ def parse_size(text: str) -> int:
 def _parse(text: str, units: dict[str, float] | dict[str, int], expected: str) -> float:
     match = _AMOUNT.fullmatch(text)
     unit = match and units.get(match[2])
+    if (comma := _COMMA.fullmatch(text)) and comma[3] in units:
+        raise ValueError(f'write a decimal point: "{comma[1]}.{comma[2]}{comma[3]}"')
     if not match or unit is None:
         raise ValueError(f"write {expected}, not {text!r}")
     amount = float(match[1]) * unit

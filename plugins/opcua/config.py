@@ -112,12 +112,18 @@ class OpcUaConfig(DeviceConfig):
     @field_validator("url")
     @classmethod
     def _url(cls, url: str) -> str:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            parts.port  # noqa: B018 - reading it raises for a wrong one
+        except ValueError as error:
+            if url.count(":") > 2 and "[" not in url:
+                raise ValueError('an IPv6 address stands in brackets: "opc.tcp://[fe80::30]:4840"') from error
+            raise
         if parts.scheme != "opc.tcp" or not parts.hostname:
             raise ValueError(f'write opc.tcp://HOST:PORT, such as "opc.tcp://192.168.10.30:4840", not {url!r}')
         if parts.username is not None:
             raise ValueError("write the user into user and the password into password, not into the URL")
-        if parts.port is not None:  # reading it raises ValueError for a wrong one
+        if parts.port is not None:
             return url
         return parts._replace(netloc=f"{parts.netloc}:4840").geturl()
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from gateway.config.base import Secret
+from gateway.config.base import Secret, Section
 from gateway.config.config_file import ConfigFile
 from gateway.config.kinds import DRIVER, KINDS
 from gateway.config.model import Config, CoreSections
@@ -75,13 +73,13 @@ def _written(source: ConfigFile, place: Steps) -> bool:
     return True
 
 
-def _values(source: ConfigFile, table: str, place: Steps, section: BaseModel, config: Config) -> Iterator[Value]:
+def _values(source: ConfigFile, table: str, place: Steps, section: Section, config: Config) -> Iterator[Value]:
     said = section.model_dump(mode="json")
     for key, given in section:
         here = (*place, key)
         if isinstance(given, Secret):
             yield _secret(source, table, here, key, given)
-        elif isinstance(given, BaseModel):
+        elif isinstance(given, Section):
             inner = _values(source, table, here, given, config)
             yield from (Value(table, f"{key}.{each.key}", *_rest(each)) for each in inner)
         elif _written(source, here):
@@ -119,7 +117,7 @@ def _secret(source: ConfigFile, table: str, place: Steps, key: str, secret: Secr
     )
 
 
-def _tag(source: ConfigFile, table: str, place: Steps, name: str, tag: BaseModel) -> Iterator[Value]:
+def _tag(source: ConfigFile, table: str, place: Steps, name: str, tag: Section) -> Iterator[Value]:
     """What it says; of a file of tags no line is known here."""
     inline = (*place, "tags", name)
     defaults: Mapping[str, Any] = {key: field.default for key, field in type(tag).model_fields.items()}
