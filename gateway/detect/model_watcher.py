@@ -259,6 +259,10 @@ class ModelWatcher:
             drift=figures.status() if (figures := self._figures[row]) else None,
         )
 
+    def scores(self, name: str) -> tuple[list[int], list[float]]:
+        """Of one device: see `ScoreTrend.of`."""
+        return self.judge.trend.of(self._row[name])
+
     def _state(self, row: int, name: str) -> tuple[str, str]:
         if name in self.binding.unfit:
             return "failed", self.binding.unfit[name]

@@ -72,6 +72,7 @@ TABLE: Mapping[str, Declared] = {
     ),
     "unshelve": Declared({"alarm": _NAME}, audited=True, role=OPERATOR, does="make an alarm heard again"),
     "models": Declared(at_once=True, does="which models score, and how"),
+    "scores": Declared({"model": _NAME, "device": _ANY}, does="how a model has scored its devices over the last day"),
     "model_approve": Declared(
         {"model": _NAME, "reason": _REASON}, audited=True, role=QUALITY,
         does="let a version of a model watch",

@@ -1,5 +1,8 @@
 """What people ask of the models and do with their versions, by the control socket; each step is audited before it is done."""
 
+from typing import TypedDict
+
+from gateway.config.mistakes import did_you_mean
 from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
 from gateway.detect import Detection
@@ -7,8 +10,20 @@ from gateway.operate.audit_log import AuditLog
 from gateway.status import ModelStatus, rendered
 
 
+class ScoresAnswer(TypedDict):
+    """How a model has scored one device over the last day, at most; `ts` and `scores` belong together."""
+
+    device: str
+    threshold: float
+    """A score above it is unusual."""
+    ts: list[int]
+    """When each step of two minutes began, milliseconds since 1970, ascending."""
+    scores: list[float]
+    """The greatest in each."""
+
+
 class ModelCommands:
-    """Every answer is the list of models as it is then."""
+    """Every answer but that of `scores` is the list of models as it is then."""
 
     def __init__(self, detection: Detection, audit: AuditLog) -> None:
         self._detection = detection
@@ -18,6 +33,7 @@ class ModelCommands:
         """By their names on the socket."""
         return {
             "models": self.listed,
+            "scores": self.scores,
             "model_approve": self.approve,
             "model_rollback": self.roll_back,
             "model_retire": self.retire,
@@ -26,6 +42,18 @@ class ModelCommands:
     async def listed(self, by: Actor) -> list[ModelStatus]:
         """Every model with what it says of each device, and its version in shadow."""
         return self._detection.detector.status(ModelStatus)
+
+    async def scores(self, by: Actor, model: str, device: str | None = None) -> list[ScoresAnswer]:
+        """Of all its devices, or of one, since the gateway started, or the version became active. Raises GatewayError for a
+        model that does not run, and a device that it does not watch."""
+        watch = self._detection.detector.rollout.find(model).watch
+        if watch is None:
+            raise GatewayError(f'model "{model}" has failed, and does not score')
+        if device is not None and device not in watch.devices:
+            raise GatewayError(f'model "{model}" does not watch "{device}"{did_you_mean(device, watch.devices)}')
+        threshold = watch.identity.card.threshold
+        told = ((each, *watch.scores(each)) for each in watch.devices if device in (None, each))
+        return [{"device": each, "threshold": threshold, "ts": ts, "scores": scores} for each, ts, scores in told]
 
     async def approve(self, by: Actor, model: str, reason: str) -> list[ModelStatus]:
         """The version in shadow becomes active. Raises GatewayError when there is none such."""

@@ -14,6 +14,7 @@ from gateway.detect.models import Card, Floats, Scores
 from gateway.detect.windows.drift import Drift
 from gateway.detect.windows.grid import USABLE, Closed, Grid, Rows, Times, is_scored
 from gateway.detect.windows.n_of_m import NofM
+from gateway.detect.windows.score_trend import ScoreTrend
 
 RANGE_MARGIN = 0.1
 """How far beyond its trained range a value may lie and still be called normal, as a share of the range."""
@@ -62,6 +63,7 @@ class Judge:
         self.said = np.full(assets, WAITING, np.uint8)
         """See VERDICTS."""
         self.score = np.full(assets, np.nan)
+        self.trend = ScoreTrend(assets)
         self._card = card
         low, high = (np.array([getattr(entry, end) for entry in card.inputs]) for end in ("min", "max"))
         margin = RANGE_MARGIN * (high - low)
@@ -80,12 +82,14 @@ class Judge:
             return
         self.n_of_m.continue_from(other.n_of_m, mine, theirs)
         self.drift.continue_from(other.drift, mine, theirs)
+        self.trend.continue_from(other.trend, mine, theirs)
         for name in ("drifted", "said", "score", "_inside_run"):
             getattr(self, name)[mine] = getattr(other, name)[theirs]
 
     def forget(self, asset: int) -> None:
         """Begin anew with this asset, whose inputs are other tags now."""
         self.grid.forget(np.array([asset]))
+        self.trend.forget(asset)
         self.said[asset], self.score[asset] = WAITING, np.nan
 
     def close(self, closed: Closed) -> tuple[Tick, Rows]:
@@ -124,6 +128,7 @@ class Judge:
         below = known & ~above & tick.inside & ~self.drifted[tick.assets]
         self.drift.above(tick.assets[above])
         self.score[tick.assets] = scores.score
+        self.trend.take(tick.assets, tick.end_ns, scores.score)
         self.said[tick.assets] = np.select([above, below, known], [ABOVE, NORMAL, OUT_OF_RANGE], NO_NUMBER)
         raised, cleared = self.n_of_m.tick(tick.assets, above, below)
         return [
