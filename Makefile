@@ -22,8 +22,8 @@ test: $(VENV)/.dev ## check style and types, and run the tests, JOBS=4 at once (
 	@sh .ci/tools.sh
 	$(PYTEST) --numprocesses=$(JOBS) --dist=loadfile -m "not slow"
 
-test-all: $(VENV)/.dev ## the tests that need long runs, a booted systemd, or mounts
-	@sh .ci/tools.sh
+test-all: $(VENV)/.dev ## the tests that need long runs, a browser, a booted systemd, or mounts
+	@sh .ci/tools.sh all
 	$(PYTEST) -m slow
 
 test-pure: $(VENV)/.dev ## of make test, the lane without servers, on all cores

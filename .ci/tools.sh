@@ -11,6 +11,8 @@ need mosquitto_sub mosquitto-clients
 ls /usr/lib/*/libmodbus.so.5 >/dev/null 2>&1 || missing="$missing libmodbus5"
 need node nodejs
 need npm npm
+# A browser is 80 MB, and only slow tests want one: `make test-all` asks for it.
+[ "${1-}" != all ] || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || need chromium chromium
 
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "Installing$missing for the tests …" >&2
@@ -31,6 +33,14 @@ if command -v npm >/dev/null 2>&1 && ! grep -qs "\"version\": \"$wanted\"" "$nod
     echo "Installing node-opcua for the tests …" >&2
     (cd "$node" && npm ci --no-progress >/dev/null 2>&1) ||
         echo "WITHOUT node-opcua the tests that need it are SKIPPED. To see why:  cd $node && npm ci" >&2
+fi
+
+axe=plugins/web/tests/axe # axe-core, which judges whether everybody can use the page
+wanted=$(sed -n 's/.*"axe-core": "\(.*\)".*/\1/p' "$axe/package.json")
+if command -v npm >/dev/null 2>&1 && ! grep -qs "\"version\": \"$wanted\"" "$axe/node_modules/axe-core/package.json"; then
+    echo "Installing axe-core for the tests …" >&2
+    (cd "$axe" && npm ci --no-progress >/dev/null 2>&1) ||
+        echo "WITHOUT axe-core the test that needs it is SKIPPED. To see why:  cd $axe && npm ci" >&2
 fi
 
 # promtool, Prometheus' checker of metrics and rules: taken out of Debian's package, for that one would start a server.

@@ -90,7 +90,7 @@ def _not_up(kind: str, part: Part) -> Trouble:
     since = f" for {format_duration(part['since_s'])}" if part.get("since_s") is not None else ""
     reason = f": {part['reason']}" if part["reason"] else ""
     soon = part.get("next_attempt_s")
-    again = f"; next attempt in {format_duration(soon)}" if soon is not None else ""
+    again = "" if soon is None else f"; next attempt in {format_duration(soon)}" if soon >= 0.1 else "; trying now"
     return Trouble(f"{kind} {part['name']} {part['state']}{since}{reason}{again}")
 
 

@@ -116,8 +116,9 @@ class Documents:
         if session is not None:
             hidden = tag("input", type="hidden", name="form", value=session.form)
             who = tag(
-                "form", hidden, session.actor.name, tag("button", word("log out")), method="post", action="/logout"
-            )
+                "form", hidden, tag("span", session.actor.name.partition(" (")[0], title=session.actor.name),
+                tag("button", word("log out")), method="post", action="/logout",
+            )  # fmt: skip
         else:
             who = tag("a", word("log in"), href="/login")
         there = here if request.method == "GET" else "/"

@@ -35,15 +35,22 @@ def text(value: object) -> str:
     return escape(encodable(str(value)), quote=True)
 
 
-def table(heads: Iterable[str], rows: Iterable[Iterable[object]], label: str) -> Html:
-    """With a row of headings; each row's cells may be elements `td` of their own."""
+def table(heads: Iterable[str], rows: Iterable[Iterable[object]], label: str, *, stacked: str = "") -> Html:
+    """With a row of headings; each row's cells may be elements `td` of their own. `stacked`: the class of a
+    table whose cells stand below each other on a phone."""
+    heads = tuple(heads)
     head = tag("tr", *(tag("th", each, scope="col") for each in heads))
-    body = (tag("tr", *(cell if _is_cell(cell) else tag("td", cell) for cell in row)) for row in rows)
+    body = (tag("tr", *(_cell(cell, heads[at] if stacked else "") for at, cell in enumerate(row))) for row in rows)
     return tag(
         "div", tag("table", tag("thead", head), tag("tbody", *body), aria_label=label),
-        class_="wide", tabindex=0, role="region", aria_label=label,
+        class_=f"wide stack {stacked}" if stacked else "wide", tabindex=0, role="region", aria_label=label,
     )  # fmt: skip
 
 
-def _is_cell(cell: object) -> bool:
-    return isinstance(cell, Html) and cell.startswith(("<td", "<th"))
+def _cell(cell: object, head: str) -> Html:
+    """`head`: what a number is of, where its column has no heading."""
+    if not (isinstance(cell, Html) and cell.startswith(("<td", "<th"))):
+        return tag("td", cell)
+    if head and cell.startswith('<td class="number'):
+        return Html(f'<td data-label="{text(head)}"{cell[3:]}')
+    return cell

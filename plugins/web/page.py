@@ -15,7 +15,7 @@ from .api import Api
 from .document import Documents, filled_in, to
 from .html import Html, joined, tag
 from .replies import Refusal, reply
-from .screen import View, alarm_address, parts, tags_table
+from .screen import View, alarm_address, overview, parts, tags_table
 from .visitors import Visitors
 from .words import Words
 
@@ -50,9 +50,7 @@ class Page:
             return to("/login")
         word = self._documents.words(request)
         view = await self._view(request, actor, word)
-        body = [tag("div", html, id=name) for name, html in parts(view).items() if name != "foot"]
-        body += [await self._tags(request, actor, word), tag("footer", parts(view)["foot"], id="foot")]
-        return self._documents.page(request, word, joined(body))
+        return self._documents.page(request, word, overview(parts(view), await self._tags(request, actor, word)))
 
     async def parts(self, request: Request) -> Response:
         """What changes, for the page's own script; that it asks keeps no login going."""
@@ -122,7 +120,9 @@ class Page:
         some = found[start : start + ROWS]
         rows = await self._rows(actor, some)
         field = tag("input", name="q", value=search, type="search", placeholder=word("search hint"))
-        form = tag("form", tag("label", f"{word('search')} ", field), tag("button", word("search")), action="/#tags")
+        form = tag(
+            "form", tag("label", word("search"), field, class_="grow"), tag("button", word("search")), action="/#tags"
+        )
         count = tag("p", word("shown of", len(some), len(found)), class_="quiet")
         more = None
         if start + ROWS < len(found):
@@ -151,12 +151,12 @@ class Page:
         known = self._visitors.people.are_known()
         form = tag(
             "form",
-            tag("label", f"{word('name')} ", tag("input", name="name", autocomplete="username", required=True)),
+            tag("label", word("name"), tag("input", name="name", autocomplete="username", required=True)),
             tag(
-                "label", f"{word('password')} ",
+                "label", word("password"),
                 tag("input", name="password", type="password", autocomplete="current-password", required=True),
             ),
-            tag("button", word("log in")), method="post", action="/login",
+            tag("button", word("log in")), method="post", action="/login", class_="ask",
         )  # fmt: skip
         said = (
             tag("h2", word("log in")),

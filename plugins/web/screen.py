@@ -1,5 +1,6 @@
 """The first screen, top to bottom: is all well; what is broken, and what to do; is data leaving; alarms; devices; tags."""
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,15 +44,39 @@ def parts(view: View) -> dict[str, Html]:
     }
 
 
+def overview(said: Mapping[str, Html], tags: Html) -> Html:
+    """All of it: below the one sentence two columns, where there is room."""
+    place = {name: tag("div", html, id=name) for name, html in said.items()}
+    left = tag("div", *(place[name] for name in ("wrong", "leaving", "alarms")), class_="side")
+    right = tag("div", place["devices"], tags, class_="side")
+    headline = tag("div", said["headline"], id="headline", role="status")
+    foot = tag("footer", said["foot"], id="foot")
+    return joined((headline, tag("div", left, right, class_="overview"), foot))
+
+
 def _headline(view: View) -> Html:
     word, wrong = view.words, view.troubles
-    if not wrong:
-        return tag("p", tag("span", "✓", aria_hidden="true"), f" {word('all is well')}", class_="well")
     severe = any(severe for _, severe in wrong)
-    return tag(
-        "p", tag("span", "✗" if severe else "!", aria_hidden="true"), f" {word('to look at', len(wrong))}",
-        class_=SEVERE if severe else "warn",
-    )  # fmt: skip
+    kind, sign = (SEVERE, "✗") if severe else ("warn", "!") if wrong else ("well", "✓")
+    said = (
+        word("to look at", len(wrong)) if len(wrong) > 1 else word("one to look at") if wrong else word("all is well")
+    )
+    state = tag("p", tag("span", sign, aria_hidden="true"), f" {said}", class_="state")
+    return tag("div", state, tag("p", " · ".join(_counts(view))), class_=kind)
+
+
+def _counts(view: View) -> Iterator[str]:
+    """How many of what are up, and what waits: the first thing that one asks next."""
+    word, status = view.words, view.status
+    for key, parts_ in (("devices up", status["devices"]), ("sinks up", status["sinks"])):
+        yield word(key, sum(each["state"] == "up" for each in parts_), len(parts_))
+    yield word("n waiting", f"{sum(map(_pending, status['sinks'])):,}")
+    if raised := sum(not alarm["shelved"] and alarm["state"] != "cleared" for alarm in status["alarms"]):
+        yield word("n alarms", raised)
+
+
+def _pending(sink: Part) -> int:
+    return sum(lane["pending"] for lane in sink["outbox"]["lanes"].values())
 
 
 def _wrong(view: View) -> Html:
@@ -59,9 +84,12 @@ def _wrong(view: View) -> Html:
         return Html("")
     word = view.words
     rows = (
-        tag("li", tag("strong", f"{word('serious')}: ") if severe else None, text, class_=SEVERE if severe else "warn")
+        tag(
+            "li", tag("strong", f"{word('serious')}: ") if severe else None, tag("span", text, class_="what"),
+            class_=SEVERE if severe else "warn",
+        )
         for text, severe in view.troubles
-    )
+    )  # fmt: skip
     return joined((tag("h2", word("what is wrong")), tag("ul", *rows)))
 
 
@@ -72,21 +100,35 @@ def _leaving(view: View) -> Html:
             tag("th", sink["name"], scope="row"),
             part_state(word, sink),
             _ago(word, sink["last_acknowledged_s"]),
-            f"{sum(lane['pending'] for lane in sink['outbox']['lanes'].values()):,}",
-            word("history complete in", format_duration(sink["drained_in_s"])) if sink.get("drained_in_s") else "",
+            tag("td", f"{_pending(sink):,}", class_="number"),
+            _leaves(word, sink),
         )
         for sink in status["sinks"]
     ]
-    heads = (word("destination"), word("state"), word("last acknowledged"), word("waiting"), "")
-    said = table(heads, rows, word("is data leaving")) if rows else None
+    heads = (word("destination"), word("state"), word("last acknowledged"), word("waiting"), word("remark"))
+    said = (
+        table(heads, rows, word("is data leaving"), stacked="sinks")
+        if rows
+        else tag("p", word("no sinks"), class_="quiet")
+    )
     return joined((tag("h2", word("is data leaving")), said, tag("p", _room(word, status))))
+
+
+def _leaves(word: Words, sink: Part) -> Html:
+    """When what waits will have left; where nothing leaves, why."""
+    if sink["state"] != "up":
+        return tag("td", part_reason(word, sink), class_="whole")
+    if not sink.get("drained_in_s"):
+        return tag("td", "")
+    done = time.time() + sink["drained_in_s"]
+    return tag("td", f"{word('history complete at')} ", clock(round(done * 1000)), class_="whole")
 
 
 def _room(word: Words, status: Part) -> str:
     outbox = status["outbox"]
     used = word("used of", format_size(outbox["size"]), format_size(outbox["max_size"]))
     left = full_in(status)
-    lasts = word("no forecast") if left is None else word("full in", format_duration(left)) if left else word("full")
+    lasts = word("no forecast") if left is None else word("full in", lasting(left)) if left else word("full")
     return f"{word('outbox')}: {used}, {lasts}"
 
 
@@ -116,7 +158,7 @@ def alarm_said(word: Words, alarm: Part, *, linked: bool = True) -> Iterator[Htm
     when = moment(alarm["raised"]) if alarm["raised"] else ""
     name = tag("a", alarm["name"], href=alarm_address(alarm["event"])) if linked and alarm["event"] else alarm["name"]
     yield tag("strong", f"{word.state(alarm['state'])} · ", name)
-    yield tag("span", f" {alarm['severity']} ", when)
+    yield tag("span", f" {word.severity(alarm['severity'])} ", when)
     yield tag("p", alarm["message"])
     if said := alarm["acknowledged"]:
         yield tag("p", word("acknowledged by", said["by"]), f" {said['comment']}", class_="quiet")
@@ -137,72 +179,89 @@ def alarm_forms(view: View, alarm: Part, *, back: bool = False) -> Iterator[Html
     hidden = [("form", session.form), ("alarm", alarm["event"]), *([("back", "alarm")] if back else [])]
     fields = [tag("input", type="hidden", name=name, value=value) for name, value in hidden]
     if not alarm["acknowledged"]:
+        comment = tag("input", name="comment", maxlength=300)
         yield tag(
-            "form", *fields,
-            tag("label", f"{word('comment')} ", tag("input", name="comment", maxlength=300)),
+            "form", *fields, tag("label", word("comment"), comment, class_="grow"),
             tag("button", word("acknowledge")), method="post", action="/acknowledge",
         )  # fmt: skip
     if not alarm["shelved"]:
-        yield tag(
-            "form", *fields,
-            tag("label", f"{word('reason')} ", tag("input", name="reason", maxlength=300, required=True)),
-            tag("label", tag("input", name="minutes", type="number", min=1, max=1440, value=60), f" {word('minutes')} "),
+        reason = tag("input", name="reason", maxlength=300, required=True)
+        minutes = tag("input", name="minutes", type="number", min=1, max=1440, value=60)
+        form = tag(
+            "form", *fields, tag("label", word("reason"), reason, class_="grow"), tag("label", word("minutes"), minutes),
             tag("button", word("shelve")), method="post", action="/shelve",
         )  # fmt: skip
+        yield tag("details", tag("summary", word("shelve")), form)
 
 
 def _devices(view: View) -> Html:
     word, devices = view.words, view.status["devices"]
+    if not devices:
+        return joined((tag("h2", word("devices")), tag("p", word("no devices"), class_="quiet")))
     broken_first = sorted(devices, key=lambda each: (each["state"] == "up", each["good"] == each["tags"]))
     rows = (
         (
             tag("th", tag("a", each["name"], href=device_address(each["name"])), scope="row"),
             part_state(word, each),
-            format_duration(each["since_s"]),
-            tag("td", f"{each['good']} / {each['tags']}", class_="warn" if each["good"] < each["tags"] else None),
-            part_reason(word, each),
+            tag("td", lasting(each["since_s"]), class_="number"),
+            tag("td", f"{each['good']:,} / {each['tags']:,}", class_=_short(each)),
+            tag("td", part_reason(word, each), class_="whole"),
         )
         for each in broken_first
     )
     heads = (word("device"), word("state"), word("since"), word("good tags"), word("reason"))
-    return joined((tag("h2", word("devices")), table(heads, rows, word("devices"))))
+    return joined((tag("h2", word("devices")), table(heads, rows, word("devices"), stacked="devices")))
+
+
+def _short(device: Part) -> str:
+    return "number warn" if device["good"] < device["tags"] else "number"
+
+
+def lasting(seconds: float) -> str:
+    """A duration that one looks at: no fractions, which would flicker."""
+    return f"{seconds:.0f} s" if seconds < 10 else format_duration(seconds)
 
 
 def part_reason(word: Words, part: Part) -> str:
     """Why it is so, and what comes next."""
     said = [part["reason"], *part.get("remarks", ())]
-    if part.get("next_attempt_s") is not None:
-        said.append(word("next attempt", format_duration(part["next_attempt_s"])))
+    if (soon := part.get("next_attempt_s")) is not None:
+        said.append(word("next attempt", lasting(soon)) if soon >= 0.5 else word("trying now"))
     return "; ".join(each for each in said if each)
 
 
 def _foot(view: View) -> Html:
     word, status = view.words, view.status
-    running = word("running for", format_duration(status["uptime_s"]))
+    running = word("running for", lasting(status["uptime_s"]))
     clock = word("clock", status["clock"]["state"])
     return tag("p", f"{view.gateway} {status['version']} · {running} · {clock}", class_="quiet")
 
 
-def tags_table(word: Words, rows: Sequence[Part]) -> Html:
-    """Last values; what is not good, or old, is grey and says so."""
-    heads = (word("device"), word("tag"), word("value"), "", word("quality"), word("age"))
-    return table(heads, (_tag_row(row) for row in rows), word("tags"))
+def tags_table(word: Words, rows: Sequence[Part], writable: Collection[str] = ()) -> Html:
+    """Last values; what is not good, or old, is grey and says so. `writable`: tags with a way to the form that writes."""
+    heads = (word("device"), word("tag"), word("value"), word("quality"), word("age"))
+    return table(heads, (_tag_row(word, row, writable) for row in rows), word("tags"), stacked="tags")
 
 
-def _tag_row(row: Part) -> Iterator[Html]:
-    yield tag("th", tag("a", row["device"], href=device_address(row["device"])), scope="row")
-    yield from tag_cells(row)
+def _tag_row(word: Words, row: Part, writable: Collection[str]) -> Iterator[Html]:
+    yield tag("th", tag("a", row["device"], href=device_address(row["device"])), scope="row", class_="of")
+    yield from tag_cells(word, row, writable)
 
 
-def tag_cells(row: Part) -> Iterator[Html]:
+def tag_cells(word: Words, row: Part, writable: Collection[str] = ()) -> Iterator[Html]:
     """Of a row without its device; a script finds what it renews in them."""
     quiet = None if row["good"] else "stale"
-    yield tag("th", tag("a", row["tag"], href=trend_address(row["device"], row["tag"])), scope="row")
-    yield tag("td", shown(row["value"]), class_=quiet, data_device=row["device"], data_tag=row["tag"])
-    yield tag("td", row["unit"])
+    name = tag("a", row["tag"], href=trend_address(row["device"], row["tag"]))
+    write = None
+    if row["tag"] in writable:
+        said = f"{word('write')}: {row['tag']}"
+        write = tag("a", word("write"), href=write_address(row["device"], row["tag"]), aria_label=said, class_="do")
+    yield tag("th", name, write, scope="row")
+    value = tag("span", shown(row["value"]), class_=quiet, data_device=row["device"], data_tag=row["tag"])
+    yield tag("td", value, tag("span", f" {row['unit']}", class_="unit") if row["unit"] else None, class_="number")
     yield tag("td", row["quality"], class_=quiet, data_quality=True)
-    age = "" if row["age_s"] is None else format_duration(row["age_s"])
-    yield tag("td", age, data_age="" if row["age_s"] is None else row["age_s"])
+    age = "" if row["age_s"] is None else lasting(row["age_s"])
+    yield tag("td", age, data_age="" if row["age_s"] is None else f"{row['age_s']:.1f}")
 
 
 def shown(value: Any) -> str:
@@ -222,13 +281,19 @@ def part_state(word: Words, part: Part) -> Html:
 
 
 def _ago(word: Words, seconds: float | None) -> str:
-    return word("never") if seconds is None else word("ago", format_duration(seconds))
+    return word("never") if seconds is None else word("just now") if seconds < 1 else word("ago", lasting(seconds))
 
 
 def moment(milliseconds: int) -> Html:
     """Local time of the gateway, with its zone; a script makes it the reader's."""
     at = datetime.fromtimestamp(milliseconds / 1000).astimezone()
     return tag("time", f"{at:%Y-%m-%d %H:%M:%S %Z}", datetime=at.isoformat())
+
+
+def clock(milliseconds: int) -> Html:
+    """The time of day alone, for what is of about today."""
+    at = datetime.fromtimestamp(milliseconds / 1000).astimezone()
+    return tag("time", f"{at:%H:%M:%S %Z}", datetime=at.isoformat(), data_clock=True)
 
 
 def device_address(name: str) -> str:
@@ -239,6 +304,11 @@ def device_address(name: str) -> str:
 def trend_address(device: str, name: str) -> str:
     """Of a tag's page."""
     return f"/trend?device={_query(device)}&tag={_query(name)}"
+
+
+def write_address(device: str, name: str) -> str:
+    """Of the form that writes to it."""
+    return f"/write?device={_query(device)}&tag={_query(name)}"
 
 
 def _query(text: str) -> str:

@@ -21,8 +21,8 @@ from .visitors import Visitors, login_needed
 
 EVERY = 1.0
 """Seconds between two looks at the values."""
-ALIVE = 15.0
-"""Seconds after which a stream without news shows that it lives."""
+ALIVE = 2.0
+"""Seconds after which a stream without news shows that it lives: a page whose stream is cut says so soon."""
 VIEWERS = 100
 RING = 4 * 1024 * 1024
 """Bytes of portions that are kept for who is late."""
@@ -35,13 +35,13 @@ class Ring:
 
     def __init__(self, bound: int = RING) -> None:
         self._bound = bound
-        self._portions: deque[tuple[int, str, bytes]] = deque()
+        self._portions: deque[tuple[int, str | None, bytes]] = deque()
         self._size = 0
         self.next = 0
         self._news: asyncio.Future[None] | None = None
 
-    def add(self, about: str, event: str, value: Any) -> None:
-        """`about`: the device that it is of."""
+    def add(self, about: str | None, event: str, value: Any) -> None:
+        """`about`: the device that it is of; None: whoever looks should know."""
         portion = encoded(event, value, self.next)
         self._portions.append((self.next, about, portion))
         self.next += 1
@@ -57,9 +57,9 @@ class Ring:
         return self._portions[0][0] if self._portions else self.next
 
     def since(self, number: int, about: str) -> Iterable[bytes]:
-        """Portions from `number` on; of all devices, where `about` is empty."""
+        """Portions from `number` on: of all devices, where `about` is empty, and what is for all."""
         for at, device, portion in self._portions:
-            if at >= number and about in ("", device):
+            if at >= number and (about in ("", device) or device is None):
                 yield portion
 
     async def news(self) -> None:
@@ -85,7 +85,13 @@ class Streams:
         self._before: dict[str, Readings] = {}
         self._viewers = 0
         self._looked_at = asyncio.Event()
-        host.listen(lambda event: self._events.add(str(event.get("device", "")), "event", event))
+        self._is_news = False
+        """Whether something was told since the last look."""
+        host.listen(self._told)
+
+    def _told(self, event: Mapping[str, Any]) -> None:
+        self._events.add(str(event.get("device", "")), "event", event)
+        self._is_news = True
 
     async def run(self) -> None:
         """Look at the values as long as anybody looks at them, until cancelled."""
@@ -138,7 +144,7 @@ class Streams:
                         yield portion
                 now, portions = ring.next, b"".join(ring.since(at, about))
                 at = now
-                yield portions or b": alive\n\n"
+                yield portions or b"event: alive\ndata: {}\n\n"
                 if ring.next == at:
                     await ring.news()
         finally:
@@ -170,6 +176,9 @@ class Streams:
         for name in self._before.keys() - there:
             del self._before[name]
             self._values.add(name, "gone", {"device": name})
+        if self._is_news:
+            self._values.add(None, "news", {})
+            self._is_news = False
 
 
 def _changed(before: Readings, now: Readings) -> Any:

@@ -2,7 +2,18 @@
 
 WORDS: dict[str, tuple[str, str]] = {
     "all is well": ("All is well", "모두 정상입니다"),
-    "to look at": ("{} to look at", "확인할 항목 {}건"),
+    "to look at": ("{} things to look at", "확인할 항목 {}건"),
+    "one to look at": ("One thing to look at", "확인할 항목 1건"),
+    "devices up": ("{} of {} devices up", "장치 {}/{} 정상"),
+    "sinks up": ("{} of {} destinations up", "전송 대상 {}/{} 정상"),
+    "n waiting": ("{} waiting", "대기 {}"),
+    "n alarms": ("{} alarms", "알람 {}건"),
+    "no devices": ("No device is configured.", "구성된 장치가 없습니다."),
+    "no sinks": ("No destination is configured: nothing leaves.", "구성된 전송 대상이 없어 전송되지 않습니다."),
+    "remark": ("Remark", "비고"),
+    "kind": ("Kind", "종류"),
+    "to do": ("To do", "조치"),
+    "just now": ("just now", "방금"),
     "serious": ("serious", "심각"),
     "what is wrong": ("What is not as it should be", "문제 항목"),
     "is data leaving": ("Is data leaving?", "데이터 전송 상태"),
@@ -17,13 +28,14 @@ WORDS: dict[str, tuple[str, str]] = {
     "full in": ("full in {} if nothing leaves", "전송되지 않으면 {} 후 가득 참"),
     "full": ("full: the oldest is given up", "가득 참: 가장 오래된 데이터부터 삭제됨"),
     "no forecast": ("how long it lasts is not known", "소진 예상 시점을 알 수 없습니다"),
-    "history complete in": ("history complete in {}", "이력 전송 완료까지 {}"),
+    "history complete at": ("history complete at", "이력 전송 완료 예정"),
     "devices": ("Devices", "장치"),
     "device": ("Device", "장치"),
     "since": ("Since", "지속 시간"),
     "good tags": ("Good tags", "정상 태그"),
     "reason": ("Reason", "원인"),
     "next attempt": ("next attempt in {}", "{} 후 재시도"),
+    "trying now": ("trying now", "재시도 중"),
     "tags": ("Tags", "태그"),
     "tag": ("Tag", "태그"),
     "value": ("Value", "값"),
@@ -91,6 +103,30 @@ WORDS: dict[str, tuple[str, str]] = {
     "now": ("Now", "현재값"),
     "events": ("Events", "이벤트"),
     "no events": ("No events in this time.", "이 기간에 이벤트가 없습니다."),
+    "write": ("Write", "쓰기"),
+    "no tag": ('There is no tag "{}".', '태그 "{}"이(가) 없습니다.'),
+    "not writable": (
+        "This tag may not be written: only one with write = true, min, max and max_rate in the configuration may.",
+        "이 태그에는 쓸 수 없습니다. 구성에서 write = true 와 min, max, max_rate 를 지정한 태그에만 쓸 수 있습니다.",
+    ),
+    "log in to write": ("Log in as an engineer to write.", "값을 쓰려면 엔지니어로 로그인하십시오."),
+    "new value": ("New value", "새 값"),
+    "last read": ("Last read", "마지막 값"),
+    "limits": ("Limits", "허용 범위"),
+    "at most": ("At most", "최대 횟수"),
+    "times in": ("{} times in {}", "{1} 동안 {0}회"),
+    "go on": ("Go on", "계속"),
+    "write it of": ("Write {} to {}?", "{1}에 {0}을(를) 쓰시겠습니까?"),
+    "write it": ("Write it to the device", "장치에 쓰기"),
+    "no, back": ("No, back", "취소하고 돌아가기"),
+    "no value": ('"{}" is no value for this tag.', '"{}"은(는) 이 태그에 쓸 수 있는 값이 아닙니다.'),
+    "confirmed": ("Confirmed: the device took it", "확인됨: 장치에 적용되었습니다"),
+    "differs": ("It was read back as another value", "다시 읽은 값이 쓴 값과 다릅니다"),
+    "before": ("Before", "이전 값"),
+    "written": ("Written", "쓴 값"),
+    "read back": ("Read back", "다시 읽은 값"),
+    "is audited": ("It is in the audit trail.", "감사 기록에 남았습니다."),
+    "write again": ("Write another value", "다른 값 쓰기"),
     "no device": ('There is no device "{}".', '장치 "{}"이(가) 없습니다.'),
     "driver": ("Driver", "드라이버"),
     "polls": ("Polls", "폴링"),
@@ -165,6 +201,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "approve": ("Approve the next version", "다음 버전 승인"),
     "retire": ("Put the next version aside", "다음 버전 폐기"),
     "score": ("Score", "점수"),
+    "score trend": ("Scores of the last day", "최근 24시간 점수"),
+    "score steps": (
+        "The greatest score of each two minutes, against the limit; since the start or the last version.",
+        "2분 간격 최고 점수와 한계값. 시작 또는 마지막 버전 이후의 값입니다.",
+    ),
     "drift": ("Drift", "드리프트"),
     "drift of": ("PSI {} ({}), {} % outside", "PSI {} ({}), 범위 밖 {} %"),
     "dead letters": ("Dead letters", "배달 불가 데이터"),
@@ -260,6 +301,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "latched": ("latched", "래치"),
     "cleared": ("cleared, waits", "해제, 확인 대기"),
     "normal": ("normal", "정상"),
+    "severity info": ("info", "정보"),
+    "severity warning": ("warning", "경고"),
+    "severity alarm": ("alarm", "알람"),
     "acknowledged": ("acknowledged", "확인됨"),
 }
 """Each with the English and the Korean text."""
@@ -281,6 +325,11 @@ class Words:
     def state(self, state: str) -> str:
         """A state in words; one that this page does not know, as it is."""
         return self(state) if state in WORDS else state
+
+    def severity(self, severity: str) -> str:
+        """Of an event, in words; one that this page does not know, as it is."""
+        key = f"severity {severity}"
+        return self(key) if key in WORDS else severity
 
 
 def language_of(accepted: str) -> str:

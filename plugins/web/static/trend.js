@@ -30,7 +30,7 @@
     const { ctx, bbox } = u;
     ctx.save();
     ctx.lineWidth = 2 * devicePixelRatio;
-      ctx.setLineDash([]);
+    ctx.setLineDash([]);
     for (const [ts, kind] of told.events) {
       const x = Math.round(u.valToPos(ts / 1000, "x", true));
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
@@ -47,6 +47,15 @@
     ctx.restore();
   }
 
+  const DATE = "\n{YYYY}-{MM}-{DD}";
+  const CLOCK = [ // of uPlot's axis: from how many seconds on, what, and what stands below at a new year, day, minute
+    [31536000, "{YYYY}", null, null, null, null, null, null, 1],
+    [86400, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
+    [60, "{HH}:{mm}", DATE, null, DATE, null, null, null, 1],
+    [1, "{HH}:{mm}:{ss}", DATE, null, DATE, null, null, null, 1],
+    [0.001, ":{ss}.{fff}", `${DATE} {HH}:{mm}`, null, `${DATE} {HH}:{mm}`, null, "\n{HH}:{mm}", null, 1],
+  ];
+
   function options() {
     const units = [...new Set(series.map((each) => each.unit))];
     const axis = { stroke: colour("--ink"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
@@ -55,7 +64,7 @@
       height: Math.max(280, Math.min(520, innerHeight * 0.5)),
       scales: { x: { time: true } },
       axes: [
-        axis,
+        { ...axis, values: CLOCK, space: 70 },
         ...units.slice(0, 2).map((unit, at) => ({
           ...axis,
           scale: unit || "–",
@@ -66,7 +75,7 @@
         })),
       ],
       series: [
-        { label: told.time, value: (u, at) => (at === null ? "–" : new Date(at * 1000).toLocaleString([], { timeZoneName: "short" })) },
+        { label: told.time, value: (u, at) => (at === null ? "–" : new Date(at * 1000).toLocaleString("sv-SE", { timeZoneName: "short" })) },
         ...series.map((each, at) => ({
           label: each.unit ? `${each.tag} (${each.unit})` : each.tag,
           scale: each.unit || "–",
@@ -118,8 +127,8 @@
     }
   }
 
-  function arrived(event) {
-    const said = JSON.parse(event.data);
+  function arrived({ detail: said }) {
+    if (said.device !== told.device) return;
     for (const each of series) {
       const got = said.tags[each.tag];
       if (!got || (each.ts.length && got[2] <= each.ts[each.ts.length - 1])) continue;
@@ -141,7 +150,6 @@
 
   document.getElementById("whole").addEventListener("click", () => zoom(...whole));
   zoom(...whole).then(() => {
-    if (!told.live) return;
-    new EventSource(`/api/v1/stream/values?device=${encodeURIComponent(told.device)}`).addEventListener("values", arrived);
+    if (told.live) document.addEventListener("values", arrived);
   });
 }

@@ -46,7 +46,7 @@ async def listening(browser: Browser, path: str, **headers: str) -> AsyncIterato
             text += part.decode()
             *whole, text = text.split("\n\n")
             for each in whole:
-                if "event: " in each:
+                if "event: " in each and "event: alive" not in each and "event: news" not in each:
                     yield Heard(each)
 
     async with browser.connected() as (reader, writer):

@@ -109,6 +109,7 @@ async def test_dead_letters_are_listed_sent_again_and_thrown_away(running: Runni
 @pytest.mark.parametrize("shadow", [None, {"state": "failed", "reason": "broken"}])
 def test_a_model_that_is_not_loaded_is_shown_all_the_same(shadow: Any) -> None:
     from plugins.web.screen import View
+    from plugins.web.views.models import models_page
     from plugins.web.words import Words
 
     drift = {"psi": 0.31, "tag": "temp", "missing": 0, "outside": 0.25, "above": 0}
@@ -121,6 +122,6 @@ def test_a_model_that_is_not_loaded_is_shown_all_the_same(shadow: Any) -> None:
         "reason": "no <file>",
         "shadow": shadow,
     }
-    told = upkeep.models(View(Words("en"), "g", {}, (), None, False), [model])
+    told = models_page(View(Words("en"), "g", {}, (), None, False), [model], {}, [], 0)
     assert "no &lt;file&gt;" in told
     assert "PSI 0.31 (temp), 25 % outside" in told

@@ -30,7 +30,7 @@ def _head(view: View, told: Told) -> Html:
     if alarm is None:
         message = (
             tag("strong", f"{word('over')} · {event.get('device', '')}"),
-            tag("span", f" {event.get('severity', '')} ", moment(event["ts"])),
+            tag("span", f" {word.severity(event.get('severity', ''))} ", moment(event["ts"])),
             tag("p", event.get("message", "")),
         )
         return joined((tag("h2", word("alarm")), tag("div", *message, class_="alarm quiet")))
@@ -65,7 +65,7 @@ def _why(word: Words, event: Told) -> Html:
         (
             tag("h2", word("why")),
             tag("p", " · ".join(facts)),
-            table(heads, rows, word("why")),
+            table(heads, rows, word("why"), stacked="rows"),
             tag("p", word("no proof", str(event.get("event", ""))[:8]), class_="quiet"),
         )
     )
@@ -127,12 +127,14 @@ def _around(word: Words, events: Sequence[Told]) -> Html:
         (
             tag("th", moment(each["ts"]), scope="row"),
             each["device"] or "",
-            tag("td", each["severity"], class_=_severity(each)),
+            tag("td", word.severity(each["severity"]), class_=_severity(each)),
             tag("td", _message(each), class_="text"),
         )
         for each in events
     )
-    said = table(heads, rows, word("around")) if events else tag("p", word("none around"), class_="quiet")
+    said = (
+        table(heads, rows, word("around"), stacked="rows") if events else tag("p", word("none around"), class_="quiet")
+    )
     return joined((tag("h2", word("around")), said))
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from ..html import Html, joined, tag
-from ..screen import moment, shown
+from ..screen import clock, moment, shown
 
 WIDTH, HEIGHT = 600.0, 120.0
 """Of the drawing, in its own units; it is as wide as there is room."""
 EDGE = 4.0
 """Free above and below the curve."""
+DAY_MS = 86_400_000
 Values = Sequence[float | None]
 
 
@@ -16,7 +17,7 @@ def curve(
     ts: Sequence[int],
     values: Values,
     *,
-    label: str,
+    label: str | Html,
     said: str,
     level: float | None = None,
     span: tuple[int, int] | None = None,
@@ -35,7 +36,8 @@ def curve(
         "svg", *lines, *_marks(marks, first, last), drawn, viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}", preserveAspectRatio="none",
         role="img", aria_label=said,
     )  # fmt: skip
-    ends = tag("p", moment(first), tag("span", "…"), moment(last), class_="axis")
+    said_at = clock if last - first < DAY_MS else moment
+    ends = tag("p", said_at(first), tag("span", "…"), said_at(last), class_="axis")
     scale = tag("p", tag("span", shown(high)), tag("span", shown(low)), class_="scale", aria_hidden="true")
     return tag("figure", tag("figcaption", label), tag("div", scale, picture, class_="plot"), ends)
 

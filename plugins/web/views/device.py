@@ -1,19 +1,17 @@
 """A device's own page: how it stands, what its driver says of the connection, its tags, and its alarms."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway.plugin import format_duration
-
 from ..html import Html, joined, table, tag
-from ..screen import View, alarm_forms, alarm_said, kind_of, part_reason, part_state, shown, tag_cells
+from ..screen import View, alarm_forms, alarm_said, kind_of, lasting, part_reason, part_state, shown, tag_cells
 from ..words import Words
 
 Told = Mapping[str, Any]
 
 
-def device_page(view: View, device: Told, rows: Sequence[Told], total: int) -> Html:
-    """All of it; `rows` are its tags as `tags` answers, of `total`."""
+def device_page(view: View, device: Told, rows: Sequence[Told], total: int, writable: Collection[str]) -> Html:
+    """All of it; `rows` are its tags as `tags` answers, of `total`; `writable`: those that who looks may write to."""
     word = view.words
     alarms = [alarm for alarm in view.status["alarms"] if alarm["device"] == device["name"]]
     return joined(
@@ -22,7 +20,7 @@ def device_page(view: View, device: Told, rows: Sequence[Told], total: int) -> H
             _facts(word, device),
             tag("h2", word("alarms")) if alarms else None,
             tag("ul", *(_alarm(view, each) for each in alarms)) if alarms else None,
-            _tags(word, device["name"], rows, total),
+            _tags(word, device["name"], rows, total, writable),
         )
     )
 
@@ -39,7 +37,7 @@ def _facts(word: Words, device: Told) -> Html:
 
 def _said(word: Words, device: Told) -> Iterator[tuple[str, Html]]:
     yield word("state"), part_state(word, device)
-    yield word("since"), tag("td", format_duration(device["since_s"]))
+    yield word("since"), tag("td", lasting(device["since_s"]))
     if reason := part_reason(word, device):
         yield word("reason"), tag("td", reason)
     yield word("driver"), tag("td", device["driver"])
@@ -58,12 +56,12 @@ def _said(word: Words, device: Told) -> Iterator[tuple[str, Html]]:
         yield word("process"), tag("td", ", ".join(f"{name} {value:,}" for name, value in process.items()))
 
 
-def _tags(word: Words, device: str, rows: Sequence[Told], total: int) -> Html:
+def _tags(word: Words, device: str, rows: Sequence[Told], total: int, writable: Collection[str]) -> Html:
     """With boxes to choose which to see over time."""
-    heads = (word("show"), word("tag"), word("value"), "", word("quality"), word("age"))
-    cells = ((tag("td", _box(word, row["tag"])), *tag_cells(row)) for row in rows)
+    heads = (word("show"), word("tag"), word("value"), word("quality"), word("age"))
+    cells = ((tag("td", _box(word, row["tag"]), class_="pick"), *tag_cells(word, row, writable)) for row in rows)
     chosen = tag(
-        "form", tag("input", type="hidden", name="device", value=device), table(heads, cells, word("tags")),
+        "form", tag("input", type="hidden", name="device", value=device), table(heads, cells, word("tags"), stacked="tags"),
         tag("p", tag("button", word("show trend"))), action="/trend",
     )  # fmt: skip
     count = tag("p", word("shown of", len(rows), total), class_="quiet")
@@ -71,4 +69,5 @@ def _tags(word: Words, device: str, rows: Sequence[Told], total: int) -> Html:
 
 
 def _box(word: Words, name: str) -> Html:
-    return tag("input", type="checkbox", name="tag", value=name, aria_label=f"{word('show')}: {name}")
+    box = tag("input", type="checkbox", name="tag", value=name, aria_label=f"{word('show')}: {name}")
+    return tag("label", box, class_="box")

@@ -1,7 +1,8 @@
 """The addresses of the views."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -9,26 +10,31 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.plugin import Actor, ServiceHost, cleaned
+from gateway.plugin import Actor, ServiceHost, Tag, cleaned
 
 from ..api import Api
 from ..document import Documents, filled_in, to
 from ..html import Html
 from ..replies import Refusal
 from ..screen import View, device_address
-from ..visitors import Visitors
+from ..visitors import Visitors, login_needed
 from ..words import Words
 from . import upkeep
 from .alarm import alarm_page
 from .device import device_page
+from .models import models_page
 from .receipts import day_of, receipts_page
 from .trend import POINTS, looked, trend_page
+from .write import Target, answer_page, form_page, question_page, writable
 
+DAY_NS = 86_400_000_000_000
 ROWS = 1000
 """Tags on a device's page."""
 
 Show = Callable[[Request, Actor, Words], Awaitable[Response]]
 """A page for who asks, in the visitor's language. Raises Refusal."""
+Done = Callable[[Request, Actor, Words, Mapping[str, str]], Awaitable[Response]]
+"""The same, of what a form brought."""
 
 
 class Views:
@@ -48,7 +54,9 @@ class Views:
             Route("/trend", self._for_visitors(self.trend)),
             Route("/receipts", self._for_visitors(self.receipts)),
             Route("/system", self._for_visitors(self.system)),
-            Route("/do/{command}", self.do, methods=["POST"]),
+            Route("/write", self._for_visitors(self.write)),
+            Route("/write", self._for_forms(self.written), methods=["POST"]),
+            Route("/do/{command}", self._for_forms(self.do), methods=["POST"]),
         ]
 
     def _for_visitors(self, show: Show) -> Callable[[Request], Awaitable[Response]]:
@@ -61,6 +69,22 @@ class Views:
             word = self._documents.words(request)
             try:
                 return await show(request, actor, word)
+            except Refusal as refusal:
+                return self._documents.refused(request, word, refusal)
+
+        return answer
+
+    def _for_forms(self, done: Done) -> Callable[[Request], Awaitable[Response]]:
+        """The same for a form that comes from one of our own pages."""
+
+        async def answer(request: Request) -> Response:
+            form = await filled_in(request)
+            actor = await self._visitors.actor(request, form=form.get("form", ""))
+            if actor is None:
+                return to("/login")
+            word = self._documents.words(request)
+            try:
+                return await done(request, actor, word, form)
             except Refusal as refusal:
                 return self._documents.refused(request, word, refusal)
 
@@ -82,7 +106,7 @@ class Views:
         if found is None:
             raise Refusal(404, word("no device", cleaned(name, 100)))
         rows = list(islice(await self._ask(actor, "tags", {"device": name}), ROWS))
-        body = device_page(view, found, rows, found["tags"])
+        body = device_page(view, found, rows, found["tags"], self._writable(view, name))
         return self._documents.page(request, word, body, title=cleaned(name, 100))
 
     async def trend(self, request: Request, actor: Actor, word: Words) -> Response:
@@ -94,7 +118,8 @@ class Views:
         events = await self._ask(actor, "events", span)
         rows = await self._ask(actor, "tags", {"device": asked.device})
         some = [row for row in rows if row["tag"] in asked.tags]
-        body = trend_page(word, asked, series, events, some)
+        writable = self._writable(self._view(request, actor, word), asked.device)
+        body = trend_page(word, asked, series, events, some, writable)
         return self._documents.page(
             request, word, body, title=cleaned(f"{asked.device} {', '.join(asked.tags)}", 100),
             scripts=("page.js", "uPlot.iife.min.js", "trend.js"), styles=("uPlot.min.css", "page.css"),
@@ -127,24 +152,67 @@ class Views:
                 return upkeep.certificates(view, await self._ask(actor, "certificates", {}))
             case "plugins":
                 return upkeep.plugins(view)
-        return upkeep.models(view, await self._ask(actor, "models", {}))
+        return await self._models(view, actor)
 
-    async def do(self, request: Request) -> Response:
-        """What a form of those pages asks for."""
-        form, command = await filled_in(request), request.path_params["command"]
-        actor = await self._visitors.actor(request, form=form.get("form", ""))
-        if actor is None:
-            return to("/login")
-        word = self._documents.words(request)
+    async def _models(self, view: View, actor: Actor) -> Html:
+        """With the scores of each that runs."""
+        told, now = await self._ask(actor, "models", {}), time.time_ns()
+        scores: dict[str, Any] = {}
+        for model in told:
+            if model["state"] == "up":
+                with suppress(Refusal):  # it has just failed
+                    scores[model["name"]] = await self._ask(actor, "scores", {"model": model["name"]})
+        events = await self._ask(actor, "events", {"from_ns": now - DAY_NS}) if scores else []
+        return models_page(view, told, scores, events, now // 1_000_000)
+
+    async def write(self, request: Request, actor: Actor, word: Words) -> Response:
+        """The form that writes to a tag."""
+        target = await self._target(actor, word, request.query_params)
+        body = form_page(self._view(request, actor, word), target)
+        return self._documents.page(request, word, body, title=word("write"))
+
+    async def written(self, request: Request, actor: Actor, word: Words, form: Mapping[str, str]) -> Response:
+        """The question, once the form is filled in, and what came of it, once that is said yes to."""
+        view, target = self._view(request, actor, word), await self._target(actor, word, form)
+        if view.session is None:
+            raise login_needed()
+        try:
+            value = target.value(form.get("value", ""))
+        except ValueError:
+            raise Refusal(400, word("no value", cleaned(form.get("value", ""), 100))) from None
+        reason = form.get("reason", "")
+        if form.get("step") == "ask":
+            said = question_page(view, target, value, reason)
+        else:
+            wanted = {"device": target.device, "tag": target.tag.name, "value": value, "reason": reason}
+            said = answer_page(view, target, await self._ask(actor, "write", wanted))
+        return self._documents.page(request, word, said, title=word("write"))
+
+    async def _target(self, actor: Actor, word: Words, asked: Mapping[str, str]) -> Target:
+        """Raises Refusal for a tag that there is not."""
+        device, name = asked.get("device", ""), asked.get("tag", "")
+        found = next((each for each in self._tags(device) if each.name == name), None)
+        if found is None:
+            raise Refusal(404, word("no tag", cleaned(f"{device}/{name}", 100)))
+        rows = await self._ask(actor, "tags", {"device": device})
+        return Target(found, next((row for row in rows if row["tag"] == name), None))
+
+    def _tags(self, device: str) -> Sequence[Tag]:
+        return next((each.tags for each in self._host.devices if each.name == device), ())
+
+    def _writable(self, view: View, device: str) -> set[str]:
+        """Tags that who looks may write to."""
+        return {each.name for each in self._tags(device) if writable(each)} if "write" in view.may else set()
+
+    async def do(self, request: Request, actor: Actor, word: Words, form: Mapping[str, str]) -> Response:
+        """What a form of the upkeep's pages asks for."""
+        command = request.path_params["command"]
         if command not in upkeep.FORMS:
             raise Refusal(404, "there is no such form")
         arguments: dict[str, Any] = {name: form.get(name, "") for name in upkeep.FORMS[command]}
         if "ids" in arguments:
             arguments["ids"] = [arguments["ids"]]
-        try:
-            answer = await self._ask(actor, command, arguments)
-        except Refusal as refusal:
-            return self._documents.refused(request, word, refusal)
+        answer = await self._ask(actor, command, arguments)
         if command == "reload":
             view = self._view(request, actor, word, self._host.status())
             said = upkeep.upkeep_page(view, "configuration", upkeep.applied(view, answer))

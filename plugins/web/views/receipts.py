@@ -132,11 +132,11 @@ def _ways(word: Words, day: Day) -> Html:
     later = tag("a", f"{word('day after')} →", href=day.address(days=1))
     choose = tag(
         "form", tag("input", type="hidden", name="device", value=day.device) if day.device else None,
-        tag("label", f"{word('day')} ", tag("input", type="date", name="day", value=day.date.isoformat())),
-        tag("button", word("show")), action="/receipts",
+        tag("label", word("day"), tag("input", type="date", name="day", value=day.date.isoformat())),
+        tag("button", word("show")), action="/receipts", class_="act",
     )  # fmt: skip
     every = tag("a", word("all devices"), href=day.address(device="")) if day.device else None
-    return tag("nav", earlier, later, every, choose, class_="ways", aria_label=word("day"))
+    return joined((tag("nav", earlier, later, every, class_="ways", aria_label=word("day")), choose))
 
 
 def _verdict(word: Words, told: Sequence[Account]) -> Html:
@@ -185,7 +185,7 @@ def _devices(word: Words, day: Day, told: Sequence[Account]) -> Html:
         )
         for each in told
     )
-    return table(heads, rows, word("receipts")) if told else Html("")
+    return table(heads, rows, word("receipts"), stacked="rows") if told else Html("")
 
 
 def _by_sink(counts: Mapping[str, int]) -> str:
@@ -221,7 +221,7 @@ def _gaps(word: Words, told: Sequence[Account]) -> Html:
         )
         for device, start, end, reason in every[:GAPS]
     )
-    return joined((tag("h2", word("not read")), table(heads, rows, word("not read"))))
+    return joined((tag("h2", word("not read")), table(heads, rows, word("not read"), stacked="rows")))
 
 
 def _hours(word: Words, account: Account) -> Html:
@@ -246,7 +246,7 @@ def _hours(word: Words, account: Account) -> Html:
         )
         for each in account.receipts
     )
-    return joined((tag("h2", word("hours")), table(heads, rows, word("hours"))))
+    return joined((tag("h2", word("hours")), table(heads, rows, word("hours"), stacked="rows")))
 
 
 def _state(word: Words, receipt: Receipt) -> Iterator[str]:

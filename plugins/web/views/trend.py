@@ -1,7 +1,7 @@
 """Values over time: curves drawn by the server, which a script makes one chart that can be zoomed and is live."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -58,9 +58,14 @@ def looked(query: Mapping[str, str], tags: Sequence[str], now: int) -> Looked:
 
 
 def trend_page(
-    word: Words, asked: Looked, series: Sequence[Told], events: Sequence[Told], rows: Sequence[Told]
+    word: Words,
+    asked: Looked,
+    series: Sequence[Told],
+    events: Sequence[Told],
+    rows: Sequence[Told],
+    writable: Collection[str] = (),
 ) -> Html:
-    """All of it, from the answers of `history`, `events` and `tags`."""
+    """All of it, from the answers of `history`, `events` and `tags`; `writable`: tags that who looks may write to."""
     marked = [event for event in events if isinstance(event.get("ts"), int)][-MARKS:]
     return joined(
         (
@@ -71,7 +76,7 @@ def trend_page(
             _curves(word, asked, series, marked),
             tag("p", _count(word, series), class_="quiet"),
             _events(word, marked),
-            tag("section", tag("h2", word("now")), tags_table(word, rows)),
+            tag("section", tag("h2", word("now")), tags_table(word, rows, writable)),
         )
     )
 
@@ -132,12 +137,12 @@ def _events(word: Words, events: Sequence[Told]) -> Html:
     rows = (
         (
             tag("th", moment(event["ts"]), scope="row"),
-            tag("td", event.get("severity", ""), class_=_severity(event)),
+            tag("td", word.severity(str(event.get("severity", ""))), class_=_severity(event)),
             tag("td", _message(event), class_="text"),
         )
         for event in reversed(events)
     )
-    said = table(heads, rows, word("events")) if events else tag("p", word("no events"), class_="quiet")
+    said = table(heads, rows, word("events"), stacked="rows") if events else tag("p", word("no events"), class_="quiet")
     return tag("section", tag("h2", word("events")), said)
 
 

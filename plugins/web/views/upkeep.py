@@ -7,7 +7,7 @@ from typing import Any
 from gateway.plugin import format_duration
 
 from ..html import Html, joined, table, tag
-from ..screen import View, moment, part_state, shown
+from ..screen import View, moment, part_state
 from ..words import Words
 
 MATTERS = ("models", "dead letters", "configuration", "audit trail", "certificates", "plugins")
@@ -40,64 +40,18 @@ def address(matter: str) -> str:
     return f"/system?show={matter.replace(' ', '+')}"
 
 
-def models(view: View, told: Sequence[Told]) -> Html:
-    """How each scores, and its versions with what may be done."""
-    word = view.words
-    if not told:
-        return tag("p", word("no models"), class_="quiet")
-    return joined([_model(view, each) for each in told])
-
-
-def _model(view: View, model: Told) -> Html:
-    word = view.words
-    facts = [(word("state"), part_state(word, model)), (word("file"), tag("td", model["file"]))]
-    if model["reason"]:
-        facts.append((word("reason"), tag("td", model["reason"], class_="warn")))
-    if "version" in model:
-        facts.append((word("version"), tag("td", f"{model['version']} · SHA-256 {model['sha256']}")))
-        facts.append((word("signed by"), tag("td", model["signed_by"] or "–")))
-        facts.append((word("takes"), tag("td", f"{model['score_ms']:.3g} ms")))
-    if shadow := model.get("shadow"):
-        facts += list(_shadow(word, shadow))
-    rows = (tag("tr", tag("th", name, scope="row"), cell) for name, cell in facts)
-    buttons = [("model_rollback", word("roll back"))]
-    if model.get("shadow"):
-        buttons = [("model_approve", word("approve")), *buttons, ("model_retire", word("retire"))]
-    hidden = {"model": model["name"]}
-    forms = (_form(view, command, label, hidden, why=True) for command, label in buttons)
+def form_for(view: View, command: str, label: str, hidden: Mapping[str, str], *, why: bool = False) -> Html | None:
+    """A button for who may; nobody else sees it."""
+    session = view.session
+    if session is None or command not in view.may:
+        return None
+    fields = (tag("input", type="hidden", name=name, value=value) for name, value in hidden.items())
+    reason = tag("input", name="reason", maxlength=300, required=True)
     return tag(
-        "section", tag("h3", model["name"]), tag("table", tag("tbody", *rows), class_="facts", aria_label=model["name"]),
-        _watched(word, model.get("devices", ())), *forms,
+        "form", tag("input", type="hidden", name="form", value=session.form), *fields,
+        tag("label", view.words("reason"), reason, class_="grow") if why else None, tag("button", label),
+        method="post", action=f"/do/{command}", class_="act",
     )  # fmt: skip
-
-
-def _shadow(word: Words, shadow: Told) -> Iterator[tuple[str, Html]]:
-    yield word("next version"), tag("td", f"{shadow.get('version', '')} · {shadow['state']} {shadow['reason']}")
-    if agreement := shadow.get("agreement"):
-        kappa = "–" if agreement["kappa"] is None else f"{agreement['kappa']:.3f}"
-        both = agreement["both"] + agreement["neither"]
-        yield word("agreement"), tag("td", word("agreement of", both, agreement["looks"], kappa))
-
-
-def _watched(word: Words, devices: Sequence[Told]) -> Html:
-    heads = (word("device"), word("state"), word("score"), word("drift"), word("reason"))
-    rows = (
-        (
-            tag("th", each["device"], scope="row"),
-            word.state(each["state"]),
-            tag("td", shown(each["score"]), class_="number"),
-            _drift(word, each["drift"]),
-            each["reason"],
-        )
-        for each in devices
-    )
-    return table(heads, rows, word("devices")) if devices else Html("")
-
-
-def _drift(word: Words, drift: Told | None) -> str:
-    if drift is None or drift["psi"] is None:
-        return "–"
-    return word("drift of", shown(drift["psi"]), drift["tag"], f"{100 * drift['outside']:.0f}")
 
 
 def dead_letters(view: View, told: Sequence[Told]) -> Html:
@@ -105,7 +59,7 @@ def dead_letters(view: View, told: Sequence[Told]) -> Html:
     word = view.words
     if not told:
         return tag("p", word("no dead letters"), class_="quiet")
-    heads = (word("time"), word("destination"), word("device"), word("readings"), word("reason"), "")
+    heads = (word("time"), word("destination"), word("device"), word("readings"), word("reason"), word("to do"))
     rows = (
         (
             tag("th", moment(each["died"]) if each["died"] else "?", scope="row"),
@@ -117,13 +71,13 @@ def dead_letters(view: View, told: Sequence[Told]) -> Html:
         )
         for each in told[:500]
     )
-    return table(heads, rows, word("dead letters"))
+    return table(heads, rows, word("dead letters"), stacked="rows")
 
 
 def _letter_forms(view: View, letter: str) -> Iterator[Html | None]:
     word = view.words
-    yield _form(view, "dead_retry", word("send again"), {"ids": letter})
-    yield _form(view, "dead_drop", word("drop"), {"ids": letter})
+    yield form_for(view, "dead_retry", word("send again"), {"ids": letter})
+    yield form_for(view, "dead_drop", word("drop"), {"ids": letter})
 
 
 def configuration(view: View, plan: Told | None) -> Html:
@@ -145,7 +99,7 @@ def configuration(view: View, plan: Told | None) -> Html:
         said += [tag("h3", word("mistakes")), _listed(plan["problems"], "severe")]
     elif plan["changes"]:
         said += [tag("h3", word("would change")), _listed(plan["changes"], "quiet")]
-        said += [form] if (form := _form(view, "reload", word("apply"), {})) else []
+        said += [form] if (form := form_for(view, "reload", word("apply"), {})) else []
     else:
         said.append(tag("p", word("no change"), class_="well"))
     return joined(said)
@@ -178,11 +132,16 @@ def audit_trail(view: View, told: Told | None) -> Html:
         tag("p", "✓ ", word("trail sound", f"{told['records']:,}"), class_="well") if told["ok"]
         else tag("p", "✗ ", word("trail damaged"), f" {told['problem']}", class_="severe")
     )  # fmt: skip
-    heads = (word("number"), word("time"), word("who"), word("what"), "")
+    heads = (word("number"), word("time"), word("who"), word("what"), word("remark"))
     rows = (_record(word, record) for record in reversed(told["tail"]))
     known = _listed(told["acknowledged"], "quiet") if told["acknowledged"] else None
     return joined(
-        (state, tag("p", "SHA-256 ", tag("code", told["hash"])), known, table(heads, rows, word("audit trail")))
+        (
+            state,
+            tag("p", "SHA-256 ", tag("code", told["hash"])),
+            known,
+            table(heads, rows, word("audit trail"), stacked="rows"),
+        )
     )
 
 
@@ -230,7 +189,7 @@ def plugins(view: View) -> Html:
         *((word("service"), each, each["plugin"]) for each in status["services"]),
         *((word("alarm"), each, each["plugin"]) for each in status["watches"]),
     ]
-    heads = (word("plugin"), "", word("name"), word("state"), word("since"), word("reason"))
+    heads = (word("plugin"), word("kind"), word("name"), word("state"), word("since"), word("reason"))
     rows = (
         (
             tag("th", plugin, scope="row"),
@@ -243,18 +202,4 @@ def plugins(view: View) -> Html:
         for kind, part, plugin in sorted(parts, key=lambda each: each[2])
     )
     parked = [tag("h3", word("left out")), _listed(status["parked"], "severe")] if status["parked"] else []
-    return joined((table(heads, rows, word("plugins")), *parked))
-
-
-def _form(view: View, command: str, label: str, hidden: Mapping[str, str], *, why: bool = False) -> Html | None:
-    """A button for who may; nobody else sees it."""
-    session = view.session
-    if session is None or command not in view.may:
-        return None
-    fields = (tag("input", type="hidden", name=name, value=value) for name, value in hidden.items())
-    reason = tag("input", name="reason", maxlength=300, required=True)
-    return tag(
-        "form", tag("input", type="hidden", name="form", value=session.form), *fields,
-        tag("label", f"{view.words('reason')} ", reason) if why else None, tag("button", label),
-        method="post", action=f"/do/{command}", class_="act",
-    )  # fmt: skip
+    return joined((table(heads, rows, word("plugins"), stacked="rows"), *parked))
