@@ -27,13 +27,16 @@ fi
 [ -z "$missing" ] ||
     echo "WITHOUT$missing the tests that need them are SKIPPED. To run them:  sudo apt-get install$missing" >&2
 
-node=tests/peers/opcua # node-opcua, a server in JavaScript: here, so that no test waits for it
-wanted=$(sed -n 's/.*"node-opcua": "\(.*\)".*/\1/p' "$node/package.json")
-if command -v npm >/dev/null 2>&1 && ! grep -qs "\"version\": \"$wanted\"" "$node/node_modules/node-opcua/package.json"; then
-    echo "Installing node-opcua for the tests …" >&2
-    (cd "$node" && npm ci --no-progress >/dev/null 2>&1) ||
-        echo "WITHOUT node-opcua the tests that need it are SKIPPED. To see why:  cd $node && npm ci" >&2
-fi
+# Servers in JavaScript, not our own code: node-opcua, and an OpenID provider. Here, so that no test waits for them.
+for peer in opcua:node-opcua oidc:oidc-provider; do
+    folder=tests/peers/${peer%%:*} package=${peer#*:}
+    wanted=$(sed -n "s/.*\"$package\": \"\(.*\)\".*/\1/p" "$folder/package.json")
+    if command -v npm >/dev/null 2>&1 && ! grep -qs "\"version\": \"$wanted\"" "$folder/node_modules/$package/package.json"; then
+        echo "Installing $package for the tests …" >&2
+        (cd "$folder" && npm ci --no-progress >/dev/null 2>&1) ||
+            echo "WITHOUT $package the tests that need it are SKIPPED. To see why:  cd $folder && npm ci" >&2
+    fi
+done
 
 axe=plugins/web/tests/axe # axe-core, which judges whether everybody can use the page
 wanted=$(sed -n 's/.*"axe-core": "\(.*\)".*/\1/p' "$axe/package.json")

@@ -38,13 +38,14 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
 from gateway.core.text import cleaned, encodable, for_spreadsheet, listed
 from gateway.core.topic import device_topic, own_topic
+from gateway.places.durable import write_whole
 from gateway.places.regular import read_regular
 from gateway.plugin.driver import Driver, Found, Values
 from gateway.plugin.finding import Discovered, Finding, Search
 from gateway.plugin.guessing import Guess, Guessing
 from gateway.plugin.hosts import Encoder, LineHost, Message, ServiceHost, SinkHost, WatchHost
 from gateway.plugin.mounts import ACTOR, App, Mounted
-from gateway.plugin.people import LoginError, People, Session
+from gateway.plugin.people import LoginError, People, Session, Vouched
 from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
 from gateway.plugin.watch import Watch
@@ -116,6 +117,7 @@ __all__ = [
     "ValidationInfo",
     "ValueType",
     "Values",
+    "Vouched",
     "Watch",
     "WatchConfig",
     "WatchHost",
@@ -140,4 +142,5 @@ __all__ = [
     "read_regular",
     "resolve",
     "to_json",
+    "write_whole",
 ]

@@ -30,8 +30,21 @@ class Session:
     """For what is done in it, with all that the roles include."""
 
 
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """Somebody who has no password here: a provider of logins says who he is."""
+
+    name: str
+    """For people; two may have the same."""
+    subject: str
+    """What the provider calls him for good."""
+    provider: str
+    roles: tuple[str, ...]
+
+
 class People(Protocol):
-    """Users with passwords, and machines with tokens: `edge-gateway user`. What they try is in the audit trail."""
+    """Users with passwords, machines with tokens: `edge-gateway user`; and whom others vouch for. What they try is in the
+    audit trail."""
 
     def are_known(self) -> bool:
         """Whether anybody could log in."""
@@ -52,4 +65,20 @@ class People(Protocol):
 
     async def machine(self, token: str, source: str) -> Actor:
         """Who shows a token. Raises LoginError."""
+        ...
+
+    async def let_in(self, who: Vouched, source: str, idle: float) -> Session:
+        """Begin a session of somebody whom the service itself has found out about by his provider."""
+        ...
+
+    def must_not_wait(self, provider: str, source: str) -> None:
+        """Raises LoginError for an address from which too many logins by that provider have failed."""
+        ...
+
+    async def not_let_in(self, who: str, provider: str, source: str, why: str) -> None:
+        """Record that such a login has failed, and count it. `who`: as far as that is proven."""
+        ...
+
+    def end(self, provider: str) -> None:
+        """End the sessions of all whom it vouched for."""
         ...

@@ -29,3 +29,9 @@ class Service(Generic[V]):
     def commands(self) -> Mapping[str, tuple[Declared, Body]]:
         """Commands of its own, while `run` runs: "count" of service "totals" is asked for as "totals.count"."""
         return {}
+
+    @classmethod
+    async def check(cls, config: V) -> str:
+        """For `edge-gateway check --connect`, without a gateway: ask whom this service depends on elsewhere, changing
+        nothing. Returns what was found, in words; empty where there is nobody to ask. Raises what `run` would."""
+        return ""

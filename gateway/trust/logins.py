@@ -12,21 +12,23 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.command import Actor
 from gateway.core.text import cleaned
-from gateway.plugin.people import LoginError, People, Session
+from gateway.plugin.people import LoginError, People, Session, Vouched
 from gateway.trust.access import including
 from gateway.trust.audit import AuditRecords
 from gateway.trust.latest import LatestTime
 from gateway.trust.passwords import LONGEST, fits, hashed
 from gateway.trust.users import User, UserFile, Users, UsersError, token_shown
 
-FREE = {True: 5, False: 20}
-"""Attempts that may fail before one has to wait: of a name from an address, and of all names from it."""
+FREE = {1: 20, 2: 5, 3: 5}
+"""Attempts that may fail before one has to wait: of all names from an address, of one name from it, of a provider's logins
+from it."""
 LONGEST_WAIT = 300.0
 FORGOTTEN = 3600.0
 """Seconds without an attempt after which failures are forgotten."""
@@ -53,6 +55,9 @@ class _Failures:
 class _Open:
     session: Session
     serial: str
+    """Of the user as he was then."""
+    provider: str
+    """Who vouches for him; empty: he is a user of ours."""
     idle: float
     began: float
     used: float
@@ -102,7 +107,8 @@ class Logins(People):
             raise LoginError(WRONG)
         for each in who:
             self._failures.pop(each, None)
-        session = self._begin(user, idle)
+        actor = Actor(f"{user.name} ({', '.join(user.roles)})", roles=including(user.roles))
+        session = self._begin(user.name, user.roles, actor, idle, serial=user.serial)
         await self._audit.record("login", session.actor.name, source=source)
         return session
 
@@ -111,19 +117,39 @@ class Logins(People):
         if found is None:
             return None
         now = self._now()
-        user = self._users().users.get(found.session.user)
-        if (
-            user is None
-            or user.disabled
-            or user.serial != found.serial
-            or now > found.used + found.idle
-            or now > found.began + LONGEST_SESSION
-        ):
+        is_over = now > found.used + found.idle or now > found.began + LONGEST_SESSION
+        if is_over or not self._stands(found):
             del self._open[_hash(key)]
             return None
         if used:
             found.used = now
         return found.session
+
+    def _stands(self, open_: _Open) -> bool:
+        """Whether he is who he was when he logged in. Of whom a provider vouches for, nobody here knows more than then."""
+        if open_.provider:
+            return True
+        user = self._users().users.get(open_.session.user)
+        return user is not None and not user.disabled and user.serial == open_.serial
+
+    async def let_in(self, who: Vouched, source: str, idle: float) -> Session:
+        self._failures.pop(("provider", who.provider, source), None)
+        by = urlsplit(who.provider).hostname or who.provider
+        actor = Actor(f"{who.name} ({by}, {', '.join(who.roles)})", roles=including(who.roles))
+        session = self._begin(f"{who.provider} {who.subject}", who.roles, actor, idle, provider=who.provider)
+        await self._audit.record("login", actor.name, source=source, provider=who.provider, subject=who.subject)
+        return session
+
+    def must_not_wait(self, provider: str, source: str) -> None:
+        self._must_not_wait([("provider", provider, source)])
+
+    async def not_let_in(self, who: str, provider: str, source: str, why: str) -> None:
+        self._failed([("provider", provider, source)])
+        await self._refused(who, source, why, provider=provider)
+
+    def end(self, provider: str) -> None:
+        for key in [key for key, each in self._open.items() if each.provider == provider]:
+            del self._open[key]
 
     async def log_out(self, key: str) -> None:
         if (found := self._open.pop(_hash(key), None)) is not None:
@@ -164,15 +190,16 @@ class Logins(People):
         self._told = why
         return users
 
-    def _begin(self, user: User, idle: float) -> Session:
-        actor = Actor(f"{user.name} ({', '.join(user.roles)})", roles=including(user.roles))
-        session = Session(secrets.token_urlsafe(32), secrets.token_urlsafe(32), user.name, user.roles, actor)
-        own = [key for key, each in self._open.items() if each.session.user == user.name]
+    def _begin(
+        self, user: str, roles: tuple[str, ...], actor: Actor, idle: float, *, serial: str = "", provider: str = ""
+    ) -> Session:
+        session = Session(secrets.token_urlsafe(32), secrets.token_urlsafe(32), user, roles, actor)
+        own = [key for key, each in self._open.items() if each.session.user == user]
         if len(own) >= EACH:
             del self._open[own[0]]
         if len(self._open) >= MOST:
             del self._open[min(self._open, key=lambda key: self._open[key].used)]
-        self._open[_hash(session.key)] = _Open(session, user.serial, idle, self._now(), self._now())
+        self._open[_hash(session.key)] = _Open(session, serial, provider, idle, self._now(), self._now())
         return session
 
     def _fits(self, user: User | None, password: str) -> bool:
@@ -204,11 +231,11 @@ class Logins(People):
                 del self._failures[min(self._failures, key=lambda key: self._failures[key].last)]
             found = self._failures.setdefault(each, _Failures())
             found.times, found.last = found.times + 1, now
-            over = found.times - FREE[len(each) == 2]
+            over = found.times - FREE[len(each)]
             if over >= 0:
                 found.until = now + min(LONGEST_WAIT, 2.0 ** min(over, 20))
 
-    async def _refused(self, who: str, source: str, why: str) -> None:
+    async def _refused(self, who: str, source: str, why: str, **more: str) -> None:
         """Into the trail, of one source and reason once a minute."""
         key = "told", source, why
         known = self._failures.get(key)
@@ -219,7 +246,7 @@ class Logins(People):
             del self._failures[min(self._failures, key=lambda each: self._failures[each].last)]
         since = known.times if known is not None else 0
         self._failures[key] = _Failures(0, self._now())
-        await self._audit.record("login.refused", who, source=source, why=why, since_last=since)
+        await self._audit.record("login.refused", who, source=source, why=why, since_last=since, **more)
 
     def _now(self) -> float:
         return self._clock.boot_ns() / 1e9

@@ -18,6 +18,7 @@ from .config import WebConfig
 from .document import Documents
 from .guard import App, Guard
 from .history import History
+from .login import LoginPage
 from .page import Page
 from .replies import reply
 from .streams import Streams
@@ -44,12 +45,22 @@ def application(config: WebConfig, host: ServiceHost, counts: MutableMapping[str
         *History(host, visitors, api).routes(),
         *api.routes(),
         *documents.routes(),
+        *_logins(config, host, visitors, documents),
         *Page(host, visitors, api, documents).routes(),
         Mount("/apps/{app}", Apps(host, visitors)),
         *Views(host, visitors, api, documents).routes(),
     ]
     names = config.names if config.host in ("0.0.0.0", "::") else (*config.names, config.host)
     return Guard(Router(routes, redirect_slashes=False), names, counts), streams
+
+
+def _logins(config: WebConfig, host: ServiceHost, visitors: Visitors, documents: Documents) -> list[Route]:
+    if config.oidc is None:
+        return LoginPage(visitors, documents).routes()
+    from .oidc.login import OidcLogin
+
+    page = LoginPage(visitors, documents, config.oidc.issuer)
+    return [*page.routes(), *OidcLogin(config.oidc, host.state_dir, visitors, page).routes()]
 
 
 class Looks:

@@ -1,8 +1,9 @@
 """What the configuration says of the page. Imports no web library, so that checking is fast."""
 
-from ipaddress import ip_address
-
 from gateway.plugin import Duration, Field, Host, ServiceConfig, Tls, model_validator
+
+from .addresses import is_loopback
+from .oidc.config import OidcConfig
 
 
 class WebConfig(ServiceConfig):
@@ -27,6 +28,10 @@ class WebConfig(ServiceConfig):
     session_idle: Duration = Field(default=1800.0, ge=60, le=86_400)
     """A login ends after this long without a request; streams do not count."""
 
+    oidc: OidcConfig | None = None
+    """A provider of logins (OpenID Connect), whose people may log in beside the page's own users, such as { issuer =
+    "https://login.plant.example/realms/plant", client_id = "edge-gateway", roles = { "plant-engineers" = "engineer" } }."""
+
     @model_validator(mode="after")
     def _protected(self) -> "WebConfig":
         if not is_loopback(self.host) and self.tls is None:
@@ -45,11 +50,3 @@ class WebConfig(ServiceConfig):
     def is_local(self) -> bool:
         """Whether only this machine can ask."""
         return is_loopback(self.host) and not self.names
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"

@@ -1,4 +1,4 @@
-"""The first page, logins, and forms of alarms: HTML from the server, which works without JavaScript, and is live with it."""
+"""The first page, and forms of alarms: HTML from the server, which works without JavaScript, and is live with it."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -37,9 +37,6 @@ class Page:
         return [
             Route("/", self.first),
             Route("/parts", self.parts),
-            Route("/login", self.login),
-            Route("/login", self.log_in, methods=["POST"]),
-            Route("/logout", self.log_out, methods=["POST"]),
             Route("/acknowledge", self.acknowledge, methods=["POST"]),
             Route("/shelve", self.shelve, methods=["POST"]),
         ]
@@ -58,24 +55,6 @@ class Page:
         if actor is None:
             raise Refusal(401, "the login is over")
         return reply(parts(await self._view(request, actor, self._documents.words(request))))
-
-    async def login(self, request: Request) -> Response:
-        return self._login_page(request, "")
-
-    async def log_in(self, request: Request) -> Response:
-        form = await filled_in(request)
-        try:
-            _, cookie = await self._visitors.log_in(request, form.get("name", ""), form.get("password", ""))
-        except Refusal as refusal:
-            return self._login_page(request, str(refusal), refusal.status, refusal.headers)
-        return to("/", {"set-cookie": cookie})
-
-    async def log_out(self, request: Request) -> Response:
-        form = await filled_in(request)
-        session = self._visitors.session(request)
-        if session is not None and form.get("form") == session.form:
-            await self._visitors.people.log_out(session.key)
-        return to("/", {"set-cookie": self._visitors.forgotten(request)})
 
     async def acknowledge(self, request: Request) -> Response:
         return await self._done(request, "acknowledge", ("alarm", "comment"))
@@ -143,26 +122,3 @@ class Page:
                 continue
             rows += [row for row in islice(told, 100_000) if row["tag"] in names]
         return rows
-
-    def _login_page(
-        self, request: Request, why: str, status: int = 200, headers: dict[str, str] | None = None
-    ) -> Response:
-        word = self._documents.words(request)
-        known = self._visitors.people.are_known()
-        form = tag(
-            "form",
-            tag("label", word("name"), tag("input", name="name", autocomplete="username", required=True)),
-            tag(
-                "label", word("password"),
-                tag("input", name="password", type="password", autocomplete="current-password", required=True),
-            ),
-            tag("button", word("log in")), method="post", action="/login", class_="ask",
-        )  # fmt: skip
-        said = (
-            tag("h2", word("log in")),
-            tag("p", why, class_="severe", role="alert") if why else None,
-            form if known else tag("p", word("no users")),
-        )
-        answer = self._documents.page(request, word, joined(said), title=word("log in"), status=status, scripts=())
-        answer.headers.update(headers or {})
-        return answer

@@ -5,11 +5,13 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from gateway.plugin import Actor, Declared, LinkError, RefusedError, Service
 
 from .config import WebConfig
+from .oidc.config import CALLBACK
 
 BACKLOG = 128
 """Connections that the kernel keeps until they are accepted."""
@@ -51,6 +53,18 @@ class Web(Service[WebConfig]):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await server.close()
+            if self.config.oidc:  # what comes next may know another provider, or give other roles
+                self.host.people.end(self.config.oidc.issuer)
+
+    @classmethod
+    async def check(cls, config: WebConfig) -> str:
+        if config.oidc is None:
+            return ""
+        from .oidc.provider import Oidc
+
+        return await Oidc(config.oidc, Path()).check(
+            config.oidc.redirect_uri or f"http://localhost:{config.port}{CALLBACK}"
+        )
 
     async def _listen(self) -> list[socket.socket]:
         config = self.config

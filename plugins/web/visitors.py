@@ -5,7 +5,7 @@ from http.cookies import CookieError, SimpleCookie
 
 from starlette.requests import HTTPConnection
 
-from gateway.plugin import VIEWER, Actor, LoginError, People, Session
+from gateway.plugin import VIEWER, Actor, LoginError, People, Session, Vouched
 
 from .config import WebConfig
 from .guard import SAFE
@@ -58,12 +58,8 @@ class Visitors:
 
     def session(self, request: HTTPConnection, *, used: bool = True) -> Session | None:
         """The login that is going on."""
-        try:
-            cookies = SimpleCookie(request.headers.get("cookie", "")[:4096])
-        except CookieError:
-            return None
-        found = cookies.get(self.cookie(request))
-        return self.people.session(found.value, used=used) if found is not None else None
+        found = cookie_of(request, self.cookie(request))
+        return self.people.session(found, used=used) if found is not None else None
 
     def cookie(self, request: HTTPConnection) -> str:
         """Its name: browsers keep those of all ports of a machine in one jar."""
@@ -78,7 +74,15 @@ class Visitors:
             if error.wait:
                 raise Refusal(429, str(error), {"retry-after": str(math.ceil(error.wait))}) from None
             raise Refusal(401, str(error)) from None
-        return session, f"{self.cookie(request)}={session.key}{self._attributes(request)}"
+        return session, self.remembered(request, session)
+
+    async def let_in(self, request: HTTPConnection, who: Vouched) -> str:
+        """The Set-Cookie of somebody whom a provider vouches for."""
+        return self.remembered(request, await self.people.let_in(who, source(request), self._config.session_idle))
+
+    def remembered(self, request: HTTPConnection, session: Session) -> str:
+        """The Set-Cookie of a login."""
+        return f"{self.cookie(request)}={session.key}{self._attributes(request)}"
 
     def forgotten(self, request: HTTPConnection) -> str:
         """The Set-Cookie that ends it."""
@@ -90,6 +94,15 @@ class Visitors:
     def _token(self, request: HTTPConnection) -> str:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         return token.strip()[:200] if scheme.lower() == "bearer" else ""
+
+
+def cookie_of(request: HTTPConnection, name: str) -> str | None:
+    """What the browser keeps under this name."""
+    try:
+        found = SimpleCookie(request.headers.get("cookie", "")[:4096]).get(name)
+    except CookieError:
+        return None
+    return found.value if found is not None else None
 
 
 def login_needed() -> Refusal:

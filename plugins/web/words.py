@@ -59,6 +59,8 @@ WORDS: dict[str, tuple[str, str]] = {
         "확인 또는 보류하려면 운전원으로 로그인하십시오.",
     ),
     "log in": ("Log in", "로그인"),
+    "log in by": ("Log in by {}", "{} 계정으로 로그인"),
+    "logged in": ("You are logged in: go on", "로그인되었습니다: 계속"),
     "log out": ("Log out", "로그아웃"),
     "name": ("Name", "이름"),
     "password": ("Password", "비밀번호"),

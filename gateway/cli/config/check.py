@@ -14,7 +14,7 @@ from gateway.cli.config.outbox_room import room
 from gateway.cli.frame.client import socket_path
 from gateway.cli.frame.places import state_dir
 from gateway.cli.frame.terminal import config_path, fail, joined
-from gateway.config.base import DeviceConfig, Secret, Section, SinkConfig
+from gateway.config.base import DeviceConfig, Secret, Section, ServiceConfig, SinkConfig
 from gateway.config.load import load, remarks
 from gateway.config.mistakes import did_you_mean
 from gateway.config.model import Config, DeviceSpec, GatewaySection
@@ -112,8 +112,8 @@ def _connected(config: Config, plugins: Plugins, socket: Path, quiet: bool) -> l
         return asyncio.run(_connect(config, plugins, socket, place, quiet))
 
 
-def _parts(config: Config) -> list[DeviceConfig | SinkConfig]:
-    return [*(spec.config for spec in config.devices), *config.sinks]
+def _parts(config: Config) -> list[DeviceConfig | SinkConfig | ServiceConfig]:
+    return [*(spec.config for spec in config.devices), *config.sinks, *config.services]
 
 
 async def _connect(config: Config, plugins: Plugins, socket: Path, place: Path, quiet: bool) -> list[dict[str, Any]]:

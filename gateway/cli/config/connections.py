@@ -1,4 +1,5 @@
-"""`check --connect`: whether every device and every destination answers. Nothing is written, sent or kept.
+"""`check --connect`: whether every device and every destination answers, and whom services depend on. Nothing is written,
+sent or kept.
 
 Devices that the running gateway reads are not dialled: many take few connections, and a second client would throw the
 gateway off. It is asked instead.
@@ -10,28 +11,36 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from gateway.acquire.acquirer import by_line
 from gateway.acquire.probe import Answer, probe
 from gateway.cli.frame.client import AnswerError, NoGatewayError, call
 from gateway.cli.frame.terminal import number
-from gateway.config.base import Section
+from gateway.config.base import Section, ServiceConfig
 from gateway.config.model import Config
 from gateway.core.clock import SystemClock
-from gateway.core.errors import LinkError
+from gateway.core.errors import GatewayError, LinkError
+from gateway.core.text import cleaned
 from gateway.operate.answers import ReadAnswer, readings
 from gateway.plugin.discovery import Plugins
 from gateway.publish.probe import probe as probe_sink
+from gateway.supervise import Foreign
+from gateway.supervise.keep_running import told
 
 AT_ONCE = 32
 SHOWN_BAD = 8
+SERVICE = 60.0
+"""Seconds for whom a service depends on."""
 
 Result = dict[str, Any]
-"""name, kind (device or sink), address, by (gateway or dialled), ok, reason, and of a device its tags; as JSON. What the
-gateway said has same_file: whether it has loaded this very configuration."""
+"""name, kind (device, sink or service), address, by (gateway or dialled), ok, reason, and of a device its tags; as JSON.
+What the gateway said has same_file: whether it has loaded this very configuration."""
 
 
 async def results(config: Config, plugins: Plugins, socket: Path, state_dir: Path) -> AsyncIterator[Result]:
-    """One for each device and sink, in the order of the file, as soon as it and those before it are known."""
+    """One for each device and sink, and for each service that depends on somebody, in the order of the file, as soon as it
+    and those before it are known."""
     read = await asyncio.to_thread(asked, config, socket)
     dialling = asyncio.Semaphore(AT_ONCE)
     devices: dict[str, asyncio.Future[Result]] = {}
@@ -45,6 +54,9 @@ async def results(config: Config, plugins: Plugins, socket: Path, state_dir: Pat
         yield {"name": name, "kind": "device", "address": address(spec.config), **found}
     for task in sinks:
         yield await task
+    for service in config.services:
+        if (result := await _service(service, plugins)) is not None:
+            yield result
 
 
 def asked(config: Config, socket: Path) -> Mapping[str, Result]:
@@ -101,6 +113,23 @@ async def _sink(config: Config, sink: Any, plugins: Plugins) -> Result:
     return {**result, "ok": True, "reason": "", "found": found, "seconds": round(time.monotonic() - begin, 3)}
 
 
+async def _service(service: ServiceConfig, plugins: Plugins) -> Result | None:
+    """None where it depends on nobody."""
+    begin = time.monotonic()
+    result = {"name": service.name, "kind": "service", "address": address(service), "by": "dialled"}
+    try:
+        async with asyncio.timeout(SERVICE):
+            found = await Foreign(structlog.get_logger()).call(lambda: plugins.service(service.plugin).check(service))
+    except TimeoutError:
+        return {**result, "ok": False, "reason": f"no answer within {SERVICE:g} s"}
+    except Exception as error:  # noqa: BLE001 - a service can raise anything, and the person is to see it
+        said = cleaned(error) if isinstance(error, GatewayError | OSError) else f"{cleaned(told(error))} (a bug)"
+        return {**result, "ok": False, "reason": said}
+    if not found:
+        return None
+    return {**result, "ok": True, "reason": "", "found": cleaned(found), "seconds": round(time.monotonic() - begin, 3)}
+
+
 def address(options: Section) -> str:
     """Where it is reached, as far as its options say."""
     known = dict(options)
@@ -112,17 +141,17 @@ def lines(result: Result, widths: tuple[int, int]) -> list[str]:
     """A result for a person: one line, and one for each tag that cannot be read."""
     verdict = "ok  " if result["ok"] else "FAIL"
     said = _value(result) if result["ok"] else result["reason"]
-    head = f"  {result['kind']:6}  {result['name']:{widths[0]}}  {result['address']:{widths[1]}}  {verdict}  {said}"
+    head = f"  {result['kind']:7}  {result['name']:{widths[0]}}  {result['address']:{widths[1]}}  {verdict}  {said}"
     bad = [tag for tag in result.get("tags", ()) if tag["quality"].startswith("bad")]
-    below = [f"{'':10}{tag['tag']}: {tag['quality']}" for tag in bad[:SHOWN_BAD]]
+    below = [f"{'':11}{tag['tag']}: {tag['quality']}" for tag in bad[:SHOWN_BAD]]
     if len(bad) > SHOWN_BAD:
-        below.append(f"{'':10}and {len(bad) - SHOWN_BAD} more")
+        below.append(f"{'':11}and {len(bad) - SHOWN_BAD} more")
     return [head.rstrip(), *below]
 
 
 def _value(result: Result) -> str:
     """What shows that it works: a value of a device; what a destination said."""
-    if result["kind"] == "sink":
+    if result["kind"] != "device":
         return ", ".join(part for part in (result["found"], f"{result['seconds'] * 1000:.0f} ms") if part)
     known = [tag for tag in result["tags"] if tag["value"] is not None]
     if not known:
