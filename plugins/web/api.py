@@ -27,7 +27,7 @@ from gateway.plugin import (
 from gateway.plugin.openapi import BASE, LIMIT, LONGEST, document, from_query, method_of
 
 from . import described
-from .guard import BODY
+from .guard import BODY, SAFE
 from .replies import Refusal, reply
 from .visitors import Visitors, login_needed
 
@@ -51,12 +51,14 @@ class Api:
     def routes(self) -> list[Route]:
         """All of them."""
         return [
-            Route(f"{BASE}/openapi.json", self.openapi),
+            _of_any_method(f"{BASE}/openapi.json", self.openapi),
             _of_any_method(f"{BASE}/session", self.session),
             _of_any_method(f"{BASE}/{{command}}", self.command),
         ]
 
     async def openapi(self, request: Request) -> Response:
+        if request.method not in SAFE:
+            raise Refusal(405, "ask for it by GET", {"allow": ", ".join(SAFE)})
         await self._visitors.must_be(request)
         return reply(document(self._host.commands, self._host.gateway, self._host.version, described.PATHS))
 

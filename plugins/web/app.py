@@ -87,7 +87,7 @@ class Looks:
         )
 
     async def metrics(self, request: Request) -> Response:
-        await self._visitors.must_be(request)
+        await self._visitors.must_be(request, "status")
         return Response(await self._metrics(), media_type=metrics.TYPE)
 
     async def _look(self) -> GatewayStatus:

@@ -13,10 +13,10 @@ from gateway.plugin import Actor, GatewayError, ServiceHost, cleaned
 
 from .api import Api
 from .document import Documents, filled_in, to
-from .html import Html, joined, tag
+from .html import Html, tag
 from .replies import Refusal, reply
 from .screen import View, alarm_address, overview, parts, tags_table
-from .visitors import Visitors
+from .visitors import Visitors, must_cover
 from .words import Words
 
 ROWS = 200
@@ -45,6 +45,7 @@ class Page:
         actor = await self._visitors.actor(request)
         if actor is None:
             return to("/login")
+        must_cover(actor, "status")
         word = self._documents.words(request)
         view = await self._view(request, actor, word)
         return self._documents.page(request, word, overview(parts(view), await self._tags(request, actor, word)))
@@ -54,6 +55,7 @@ class Page:
         actor = await self._visitors.actor(request, used=False)
         if actor is None:
             raise Refusal(401, "the login is over")
+        must_cover(actor, "status")
         return reply(parts(await self._view(request, actor, self._documents.words(request))))
 
     async def acknowledge(self, request: Request) -> Response:

@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from gateway.plugin import Readings, ServiceHost, plain, quality, to_json
 
 from .replies import Refusal
-from .visitors import Visitors, login_needed
+from .visitors import Visitors
 
 EVERY = 1.0
 """Seconds between two looks at the values."""
@@ -63,7 +63,7 @@ class Ring:
                 yield portion
 
     async def news(self) -> None:
-        """Wait until there is more, or for as long as a stream may be silent."""
+        """Wait until there is more, or it is time to look who is there, and to show that it lives."""
         if self._news is None or self._news.done():
             self._news = asyncio.get_running_loop().create_future()
         await asyncio.wait([self._news], timeout=ALIVE)
@@ -114,20 +114,21 @@ class Streams:
                 if device in ("", each.name):
                     yield encoded("values", _told(self._host.values(each.name)), self._values.next - 1)
 
-        return await self._stream(request, self._values, device, whole)
+        return await self._stream(request, "tags", self._values, device, whole)
 
     async def events(self, request: Request) -> Response:
         def gap() -> Iterator[bytes]:
             """What was before is not here any more: ask for the alarms."""
             yield encoded("gap", {}, self._events.next - 1)
 
-        return await self._stream(request, self._events, request.query_params.get("device", ""), gap)
+        return await self._stream(request, "events", self._events, request.query_params.get("device", ""), gap)
 
-    async def _stream(self, request: Request, ring: Ring, about: str, whole: Any) -> Response:
-        if await self._visitors.actor(request) is None:
-            raise login_needed()
+    async def _stream(self, request: Request, like: str, ring: Ring, about: str, whole: Any) -> Response:
+        await self._visitors.must_be(request, like)
         if self._viewers >= VIEWERS:
             raise Refusal(503, f"{VIEWERS} streams are open already", {"retry-after": "10"})
+        if request.method == "HEAD":  # a stream has no end, and this one would have no reader
+            return Response(media_type="text/event-stream")
         feed = self._feed(request, ring, about, whole)
         return StreamingResponse(feed, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 

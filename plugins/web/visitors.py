@@ -49,11 +49,14 @@ class Visitors:
         """Whether who asks says who he is; not whether that is true."""
         return bool(self._token(request)) or self.session(request, used=False) is not None
 
-    async def must_be(self, request: HTTPConnection) -> Actor:
-        """The same. Raises Refusal for nobody."""
+    async def must_be(self, request: HTTPConnection, like: str = "") -> Actor:
+        """The same. Raises Refusal for nobody; `like`: also for a token that may ask for some commands alone, and not for
+        this one, which tells the same."""
         actor = await self.actor(request)
         if actor is None:
             raise login_needed()
+        if like:
+            must_cover(actor, like)
         return actor
 
     def session(self, request: HTTPConnection, *, used: bool = True) -> Session | None:
@@ -103,6 +106,12 @@ def cookie_of(request: HTTPConnection, name: str) -> str | None:
     except CookieError:
         return None
     return found.value if found is not None else None
+
+
+def must_cover(actor: Actor, command: str) -> None:
+    """Raises Refusal for a token that was made for other commands."""
+    if actor.commands is not None and command not in actor.commands:
+        raise Refusal(403, f"this token may ask for nothing but: {', '.join(sorted(actor.commands))}")
 
 
 def login_needed() -> Refusal:

@@ -73,7 +73,7 @@ class OidcLogin:
         """By their state; the oldest first."""
 
     def routes(self) -> list[Route]:
-        """Of both."""
+        """Where it begins, and where it comes back."""
         return [Route(BEGIN, self.begin), Route(CALLBACK, self.back)]
 
     async def begin(self, request: Request) -> Response:

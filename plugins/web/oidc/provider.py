@@ -95,7 +95,7 @@ class Oidc:
         return await asyncio.to_thread(self._kept, await self._said())
 
     async def _said(self) -> dict[str, Any]:
-        """Both documents."""
+        """Both documents, as they came."""
         context = await self.context()
         _, said = await ask(f"{self.config.issuer.rstrip('/')}/.well-known/openid-configuration", context)
         _, keys = await ask(_address(said, "jwks_uri"), context)
@@ -215,7 +215,7 @@ def _trusting(ca: Path | None) -> ssl.SSLContext:
 
 
 def _looked_at(documents: Any, issuer: str) -> Provider:
-    """Raises ProviderError."""
+    """Both documents, believed. Raises ProviderError for what cannot be meant."""
     with doubting(lambda reason: ProviderError(f"the login provider says of itself what cannot be meant: {reason}")):
         if documents["issuer"] != issuer:
             raise ProviderError("what is kept of a login provider is another one's")

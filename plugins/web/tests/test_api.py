@@ -215,6 +215,10 @@ async def test_a_token_may_only_what_it_was_made_for(running: Running) -> None:
         assert (await plant.browser().get("/api/v1/status", **headers)).status == 200
         got = await plant.browser().get("/api/v1/tags", **headers)
         assert (got.status, "nothing but: status" in got.detail) == (403, True)
+        assert (await plant.browser().get("/metrics", **headers)).status == 200
+        other = {"authorization": f"Bearer {token(plant, 'anna', 'engineer', only=('tags',))}"}
+        for path in ("/", "/parts", "/metrics", "/system", "/device?name=oven", "/api/v1/stream/events"):
+            assert (await plant.browser().get(path, **other)).status == 403, path
         assert (await plant.browser().post("/api/v1/reload", {}, **headers)).status == 403
 
 

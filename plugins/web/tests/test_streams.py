@@ -3,18 +3,22 @@
 import asyncio
 import gc
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gateway.core.event import Event
+from gateway.plugin import Vouched
+from gateway.trust.access import ALL
+from gateway.trust.users import UserFile
 from plugins.web import streams
 from plugins.web.server import Connection
 from plugins.web.tests.browser import Browser, answer, begun, chunks
 from plugins.web.tests.conftest import Plant, Running
-from plugins.web.tests.people import add, change, logged_in
+from plugins.web.tests.people import add, change, logged_in, token
 from tests.app.plant import device
 
 
@@ -112,17 +116,105 @@ async def test_events_are_heard_and_what_was_missed_is_told(running: Running) ->
             assert (await anext(heard)).data["event"] == "e2"
 
 
-async def test_a_stream_ends_with_the_login_that_opened_it(running: Running) -> None:
+Ending = Callable[[Plant, Browser], Awaitable[object]]
+
+
+async def _disabled(plant: Plant, _: Browser) -> None:
+    change(plant, "anna", disabled=True)
+
+
+async def _other_role(plant: Plant, _: Browser) -> None:
+    change(plant, "anna", roles=("operator",))
+
+
+async def _log_out(_: Plant, browser: Browser) -> None:
+    assert (await browser.ask("DELETE", "/api/v1/session", x_csrf_token=browser.form)).status == 200
+
+
+async def _idle(plant: Plant, _: Browser) -> None:
+    for each in _logins(plant)._open.values():
+        each.used -= 1801.0
+
+
+async def _twelve_hours(plant: Plant, _: Browser) -> None:
+    for each in _logins(plant)._open.values():
+        each.began -= 12 * 3600.0 + 1
+
+
+async def _end_of_provider(plant: Plant, _: Browser) -> None:
+    _logins(plant).end("https://login.example")
+
+
+def _logins(plant: Plant) -> Any:
+    return plant.gateway.services._around.people
+
+
+@pytest.mark.parametrize("stream", ["values", "events"])
+@pytest.mark.parametrize(
+    "ends", [_disabled, _other_role, _log_out, _idle, _twelve_hours], ids=lambda each: each.__name__
+)
+async def test_a_stream_ends_with_the_login_that_opened_it(running: Running, ends: Ending, stream: str) -> None:
+    """Also one without news: nothing happens in `events`."""
     async with running("login_to_look = true") as plant:
         add(plant, "anna", "viewer")
         browser = await logged_in(plant, "anna")
-        async with listening(browser, "values") as heard:
+        async with listening(browser, stream) as heard:
             await anext(heard)
-            change(plant, "anna", disabled=True)
+            await ends(plant, browser)
             async for _ in heard:
                 pass
         assert (await plant.browser().get("/api/v1/stream/values")).status == 401
         assert (await plant.browser().get("/api/v1/stream/events")).status == 401
+
+
+async def test_a_stream_ends_with_the_login_that_a_provider_vouched_for(running: Running) -> None:
+    async with running("login_to_look = true") as plant:
+        browser = plant.browser()
+        who = Vouched("anna", "4711", "https://login.example", ("viewer",))
+        browser.cookies[f"session-{browser.port}"] = (await _logins(plant).let_in(who, "127.0.0.1", 1800.0)).key
+        async with listening(browser, "events") as heard:
+            await anext(heard)
+            await _end_of_provider(plant, browser)
+            async for _ in heard:
+                pass
+
+
+@pytest.mark.parametrize("why", ["revoked", "expired", "disabled"])
+async def test_a_stream_ends_with_its_token(running: Running, why: str) -> None:
+    async with running("login_to_look = true") as plant:
+        add(plant, "anna", "viewer")
+        secret = token(plant, "anna", "viewer")
+        async with listening(plant.browser(), "events", authorization=f"Bearer {secret}") as heard:
+            await anext(heard)
+            if why == "disabled":
+                change(plant, "anna", disabled=True)
+            with UserFile(plant.site.path / "state").changing() as users:
+                for name, each in list(users.tokens.items()):
+                    if why == "revoked":
+                        del users.tokens[name]
+                    elif why == "expired":
+                        users.tokens[name] = replace(each, until=1)
+            async for _ in heard:
+                pass
+        refused = [line for line in plant.site.audit() if line["action"] == "login.refused"]
+        assert len(refused) == 1
+
+
+async def test_who_may_look_at_a_stream(running: Running) -> None:
+    """As at anything else: a token that is limited to commands may not, nor may one that is none."""
+    async with running("login_to_look = true") as plant:
+        add(plant, "anna", "viewer")
+        for stream in ("values", "events"):
+            path = f"/api/v1/stream/{stream}"
+            assert (await plant.browser().get(path)).status == 401
+            assert (await plant.browser().get(path, authorization="Bearer egw_x_y")).status == 401
+            only = token(plant, "anna", "viewer", only=("status",))
+            assert (await plant.browser().get(path, authorization=f"Bearer {only}")).status == 403
+            for role in sorted(ALL):
+                add(plant, role, role)
+                secret = token(plant, role, role)
+                async with listening(plant.browser(), stream, authorization=f"Bearer {secret}") as heard:
+                    await anext(heard)
 
 
 async def test_a_hundred_who_do_not_read_cost_next_to_nothing(

@@ -17,7 +17,7 @@ from ..document import Documents, filled_in, to
 from ..html import Html
 from ..replies import Refusal
 from ..screen import View, device_address
-from ..visitors import Visitors, login_needed
+from ..visitors import Visitors, login_needed, must_cover
 from ..words import Words
 from . import upkeep
 from .alarm import alarm_page
@@ -68,6 +68,7 @@ class Views:
                 return to("/login")
             word = self._documents.words(request)
             try:
+                must_cover(actor, "status")
                 return await show(request, actor, word)
             except Refusal as refusal:
                 return self._documents.refused(request, word, refusal)
