@@ -54,10 +54,14 @@ class Views:
             Route("/trend", self._for_visitors(self.trend)),
             Route("/receipts", self._for_visitors(self.receipts)),
             Route("/system", self._for_visitors(self.system)),
-            Route("/write", self._for_visitors(self.write)),
-            Route("/write", self._for_forms(self.written), methods=["POST"]),
+            Route("/write", self._write, methods=["GET", "POST"]),
             Route("/do/{command}", self._for_forms(self.do), methods=["POST"]),
         ]
+
+    async def _write(self, request: Request) -> Response:
+        """One route for both, or a refused method would be told half of what there is."""
+        answer = self._for_forms(self.written) if request.method == "POST" else self._for_visitors(self.write)
+        return await answer(request)
 
     def _for_visitors(self, show: Show) -> Callable[[Request], Awaitable[Response]]:
         """Who may not look comes to the login, and what is refused is said on a page."""
