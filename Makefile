@@ -1,6 +1,6 @@
 # make demo and make test are all that a new machine needs; everything else is for developers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-pure test-servers test-system quick attack figures lint docs wheel deb lock clean
+.PHONY: help demo test test-all test-pure test-servers test-system quick attack figures lint docs wheel deb bundle lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -61,6 +61,9 @@ wheel: $(VENV)/.dev ## build the wheel into dist/
 
 deb: $(VENV)/.dev ## build the packages for Debian 12, 13 and Ubuntu 24.04, amd64 and arm64, into dist/ (ARGS="--for debian-12 --arch amd64")
 	$(RUN)/python deploy/package/build.py $(ARGS)
+
+bundle: $(VENV)/.dev ## wheels and a script for other distributions, installed without a net, into dist/
+	$(RUN)/python deploy/package/build.py --bundle $(ARGS)
 
 lock: $(VENV)/.dev ## choose anew which versions of Python packages the packages hold: deploy/package/requirements.txt
 	$(RUN)/python deploy/package/build.py --lock

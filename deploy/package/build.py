@@ -15,6 +15,7 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 
+import bundle
 import contents
 import notices
 import prune
@@ -227,6 +228,7 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=CHECKOUT / "build/package", help="a folder to work in, emptied first"
     )
+    parser.add_argument("--bundle", action="store_true", help="build no packages but bundles, for other distributions")
     parser.add_argument("--lock", action="store_true", help="build nothing; choose the versions of what is inside anew")
     args = parser.parse_args()
     if args.lock:
@@ -235,7 +237,9 @@ def main() -> None:
     dated, work = epoch(), args.work.absolute()
     shutil.rmtree(work, ignore_errors=True)
     wheel = own_wheel(work / "wheel", dated)
-    for distribution in args.distributions or PYTHONS:
+    for architecture in (args.arch or MACHINES) if args.bundle else ():
+        print(bundle.bundle(MACHINES[architecture], version(), args.out, work, LOCKED, wheel, uv, dated))
+    for distribution in () if args.bundle else (args.distributions or PYTHONS):
         for architecture in args.arch or MACHINES:
             target = Target(distribution, architecture)
             root = work / f"{distribution}-{architecture}"

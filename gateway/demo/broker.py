@@ -30,9 +30,7 @@ def command(port: int, directory: Path) -> tuple[str, list[str]]:
         return "mosquitto", [mosquitto, "-c", str(config)]
     if find_spec("amqtt"):
         return "amqtt", [sys.executable, "-m", "gateway.demo.serve_broker", "--port", str(port)]
-    raise GatewayError(
-        "the demo needs a broker: apt-get install mosquitto, or pip install 'edge-gateway[demo]' for one in Python"
-    )
+    raise GatewayError("the demo needs a broker: apt-get install mosquitto, or pip install amqtt for one in Python")
 
 
 async def listening(port: int, within: float = 10.0) -> None:

@@ -61,7 +61,9 @@ class Play:
 
     async def _say_where_the_page_is(self, running: Stage) -> None:
         if running.ports.page is None:
-            self._show.say("No page: it needs the extra web, pip install 'edge-gateway[web]'.")
+            self._show.say(
+                "No page: its libraries are not installed (argon2-cffi, prometheus-client, starlette, uvicorn)."
+            )
             return
         try:
             await broker.listening(running.ports.page)

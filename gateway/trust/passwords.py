@@ -60,6 +60,5 @@ def _library() -> Any:
         return importlib.import_module("argon2")
     except ModuleNotFoundError as error:
         raise GatewayError(
-            f"users need a library that is not installed ({error.name}): "
-            f"{sys.executable} -m pip install 'edge-gateway[web]'"
+            f"users need a library that is not installed ({error.name}): {sys.executable} -m pip install argon2-cffi"
         ) from error

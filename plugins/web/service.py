@@ -34,7 +34,7 @@ class Web(Service[WebConfig]):
         except ModuleNotFoundError as error:
             raise RefusedError(
                 f"the page needs a library that is not installed ({error.name}): "
-                f"{sys.executable} -m pip install 'edge-gateway[web]'"
+                f"{sys.executable} -m pip install argon2-cffi prometheus-client starlette uvicorn"
             ) from error
         context = await asyncio.to_thread(tls_context, self.config.tls) if self.config.tls else None
         sockets = await self._listen()

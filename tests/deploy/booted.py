@@ -47,6 +47,10 @@ class Booted:
             pytest.fail(f"{command}\nexit code {ran.returncode}\n{ran.stdout}{ran.stderr}")
         return ran
 
+    def bring(self, file: Path, to: str) -> None:
+        """Copy a file of this machine into the system."""
+        shutil.copyfile(file, Path(f"/proc/{self._pid}/root{to}"))
+
     def property(self, name: str, unit: str = "edge-gateway") -> str:
         """A property of a unit, as `systemctl show` has it."""
         return self.run(f"systemctl show --value --property {name} {unit}").stdout.strip()

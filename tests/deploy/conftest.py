@@ -5,9 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from gateway.demo import scenario
+from gateway.demo.scenario import Ports
+
+from .booted import Booted, booted
+from .service import CONFIG, PYTHON, write
 
 CHECKOUT = Path(__file__).parents[2]
 UNITS = CHECKOUT / "deploy" / "systemd"
@@ -79,3 +87,32 @@ def _digest() -> str:
         if path.is_file() and not {"__pycache__", "node_modules", "tests"} & set(path.parts[len(CHECKOUT.parts) :]):
             digest.update(f"{path.relative_to(CHECKOUT)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:32]
+
+
+@pytest.fixture(scope="package")
+def system(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
+    """Booted, with the package installed, set up and started."""
+    base = tmp_path_factory.mktemp("booted")
+    config = base / "stage/srv/demo"
+    config.mkdir(parents=True)
+    shutil.copy(deb, base / "stage/srv")
+    scenario.write(config, Ports(1883, 5020, 4840), PYTHON, "mosquitto")
+    with booted(base / "run", base / "stage") as system:
+        began = time.monotonic()
+        told = system.run(f"apt-get install --yes /srv/{deb.name} 2>&1").stdout
+        assert "sudo edge-gateway setup" in told, "what a technician does next"
+        assert system.property("ActiveState") == "inactive"
+        system.run("cp /srv/demo/config.toml /etc/edge-gateway/demo.toml; cp -r /srv/demo/models /etc/edge-gateway")
+        write(system, CONFIG)
+        system.run("systemctl start edge-gateway")
+        print(f"from apt-get install to active: {time.monotonic() - began:.1f} s")
+        yield system
+
+
+@pytest.fixture
+def running(system: Booted) -> Iterator[Booted]:
+    """The service, started and with its first configuration, whatever a test before has done."""
+    write(system, CONFIG)
+    system.run("systemctl reset-failed edge-gateway; systemctl restart edge-gateway")
+    yield system
+    write(system, CONFIG)

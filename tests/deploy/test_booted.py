@@ -2,72 +2,21 @@
 
 import json
 import re
-import shutil
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.demo import scenario
-from gateway.demo.scenario import Ports
 from gateway.operate.logs.messages import MESSAGES
 
-from .booted import Booted, booted
+from .booted import Booted
+from .service import CONFIG, pid, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-PYTHON = "/usr/lib/edge-gateway/bin/python3"
-CONFIG = """\
-[gateway]
-name = "line3-gw1"
-
-[[sink]]
-name = "central"
-plugin = "mqtt"
-host = "127.0.0.1"
-port = 9
-
-[[device]]
-name = "mixer-1"
-driver = "simulated"
-scan = "500ms"
-[device.tags]
-temperature = { wave = "sine", mean = 60, amplitude = 5, period = "2min" }
-"""
 DROPIN = "/etc/systemd/system/edge-gateway.service.d/quick.conf"
 QUICK = "[Service]\nWatchdogSec=5s\nTimeoutAbortSec=2s\n"
 """So that the watchdog's test need not wait for half a minute. The others leave a busy machine the unit's own time."""
-
-
-@pytest.fixture(scope="module")
-def system(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
-    """Booted, with the package installed, set up and started."""
-    base = tmp_path_factory.mktemp("booted")
-    config = base / "stage/srv/demo"
-    config.mkdir(parents=True)
-    shutil.copy(deb, base / "stage/srv")
-    scenario.write(config, Ports(1883, 5020, 4840), PYTHON, "mosquitto")
-    with booted(base / "run", base / "stage") as system:
-        began = time.monotonic()
-        told = system.run(f"apt-get install --yes /srv/{deb.name} 2>&1").stdout
-        assert "sudo edge-gateway setup" in told, "what a technician does next"
-        assert system.property("ActiveState") == "inactive"
-        system.run("cp /srv/demo/config.toml /etc/edge-gateway/demo.toml; cp -r /srv/demo/models /etc/edge-gateway")
-        _write(system, CONFIG)
-        system.run("systemctl start edge-gateway")
-        print(f"from apt-get install to active: {time.monotonic() - began:.1f} s")
-        yield system
-
-
-@pytest.fixture
-def running(system: Booted) -> Iterator[Booted]:
-    """The service, started and with its first configuration, whatever a test before has done."""
-    _write(system, CONFIG)
-    system.run("systemctl reset-failed edge-gateway; systemctl restart edge-gateway")
-    yield system
-    _write(system, CONFIG)
 
 
 @pytest.fixture
@@ -77,14 +26,6 @@ def watched(running: Booted) -> Iterator[Booted]:
     running.run("systemctl daemon-reload; systemctl restart edge-gateway")
     yield running
     running.run(f"rm {DROPIN}; systemctl daemon-reload")
-
-
-def _write(system: Booted, config: str) -> None:
-    system.run(f"cat >/etc/edge-gateway/config.toml <<'END'\n{config}END")
-
-
-def _pid(system: Booted) -> str:
-    return system.property("MainPID")
 
 
 def test_start_returns_when_the_gateway_is_ready(running: Booted) -> None:
@@ -119,7 +60,7 @@ def test_the_journal_takes_a_line_that_is_no_datagram_any_more(running: Booted) 
 
 
 def test_it_runs_as_its_own_user_and_writes_only_where_it_may(running: Booted) -> None:
-    assert running.run(f"stat -c %U /proc/{_pid(running)}").stdout.strip() == "gateway"
+    assert running.run(f"stat -c %U /proc/{pid(running)}").stdout.strip() == "gateway"
     assert running.run("stat -c '%U %a' /run/edge-gateway/control.sock").stdout.strip() == "gateway 660"
     running.run("test -f /var/lib/edge-gateway/audit.jsonl")
     running.run("edge-gateway audit verify /var/lib/edge-gateway")
@@ -142,10 +83,10 @@ def test_a_member_of_the_group_is_an_operator_until_the_configuration_says_other
 
     assert "reload needs the role engineer; tech has: operator, viewer" in by_tech("reload")
     assert "no alarm" in by_tech("alarms shelve nothing/at-all --for 1h --reason test")
-    _write(running, f'{CONFIG}\n[access]\nengineer = ["tech"]\nothers = "viewer"\n')
+    write(running, f'{CONFIG}\n[access]\nengineer = ["tech"]\nothers = "viewer"\n')
     running.run("systemctl reload edge-gateway")
     assert by_tech("reload") == ""
-    _write(running, CONFIG)
+    write(running, CONFIG)
     running.run("systemctl reload edge-gateway")
     records = [json.loads(line) for line in running.run("edge-gateway audit show --json").stdout.splitlines()]
     refused = next(record for record in records if record["action"] == "access.refused")
@@ -215,20 +156,20 @@ def test_check_by_root_says_what_the_service_may_not_read(running: Booted) -> No
 
 
 def test_a_killed_gateway_is_started_again(running: Booted) -> None:
-    before = _pid(running)
+    before = pid(running)
     running.run(f"kill -9 {before}")
     running.until(
-        lambda: running.property("ActiveState") == "active" and _pid(running) not in ("0", before), "a new process"
+        lambda: running.property("ActiveState") == "active" and pid(running) not in ("0", before), "a new process"
     )
     assert running.property("NRestarts") == "1"
 
 
 def test_a_stopped_process_is_ended_by_the_watchdog_and_started_again(watched: Booted) -> None:
     watched.until(lambda: bool(watched.property("StatusText")), "the first sign of life")
-    before = _pid(watched)
+    before = pid(watched)
     watched.run(f"kill -STOP {before}")
     watched.until(
-        lambda: watched.property("ActiveState") == "active" and _pid(watched) not in ("0", before), "a new process"
+        lambda: watched.property("ActiveState") == "active" and pid(watched) not in ("0", before), "a new process"
     )
     watched.until(lambda: "Watchdog timeout" in watched.journal(), "word of the watchdog")
 
@@ -254,10 +195,10 @@ def _mixer_2(system: Booted) -> dict[str, Any]:
 
 
 def test_a_driver_in_a_process_of_its_own_works_behind_the_units_fences_and_costs_no_restart(running: Booted) -> None:
-    _write(running, CONFIG + ISOLATED)
+    write(running, CONFIG + ISOLATED)
     running.run("systemctl restart edge-gateway")
     running.until(lambda: _mixer_2(running)["state"] == "up", "the device is up")
-    gateway, process = _pid(running), _mixer_2(running)["process"]
+    gateway, process = pid(running), _mixer_2(running)["process"]
     fences = running.run(f"cat /proc/{process['pid']}/status; grep data /proc/{process['pid']}/limits").stdout
     assert re.search(r"Seccomp:\s+2", fences) and re.search(r"NoNewPrivs:\s+1", fences)
     assert str(512 * 1024 * 1024) in fences
@@ -265,7 +206,7 @@ def test_a_driver_in_a_process_of_its_own_works_behind_the_units_fences_and_cost
     running.until(lambda: "signal 11 (SIGSEGV)" in running.journal(), "word of its end")
     running.until(lambda: (_mixer_2(running)["process"] or {}).get("starts") == 2, "a new process")
     running.until(lambda: _mixer_2(running)["state"] == "up", "the device is up again")
-    assert (_pid(running), running.property("NRestarts")) == (gateway, "0")
+    assert (pid(running), running.property("NRestarts")) == (gateway, "0")
     run = running.property("InvocationID")
     running.run("systemctl stop edge-gateway")
     assert running.property("Result") == "success"
@@ -275,7 +216,6 @@ def test_a_driver_in_a_process_of_its_own_works_behind_the_units_fences_and_cost
 
 
 BLOCKS = """
-import time
 from gateway.plugin import DeviceConfig, Driver, TagConfig
 
 class Blocks(Driver[DeviceConfig, TagConfig]):
@@ -293,7 +233,7 @@ def test_what_blocked_the_gateway_until_the_watchdog_killed_it_is_left_alone(wat
     watched.run(f"sed -i s/WatchdogSec=.*/WatchdogSec=16s/ {DROPIN}; systemctl daemon-reload; mkdir -p {folder}")
     watched.run(f"cat >{folder}/blocks.py <<'END'\n{BLOCKS.format(call=CALLS[how])}END")
     plugins = CONFIG.replace('name = "line3-gw1"', f'name = "line3-gw1"\nplugin_dirs = ["{folder}"]', 1)
-    _write(
+    write(
         watched,
         plugins
         + ISOLATED.replace('"simulated"', '"blocks"')
@@ -308,24 +248,24 @@ def test_what_blocked_the_gateway_until_the_watchdog_killed_it_is_left_alone(wat
 
 
 def test_a_bad_reload_fails_says_why_and_leaves_the_gateway_running(running: Booted) -> None:
-    before = _pid(running)
-    _write(running, CONFIG.replace("scan =", "scna ="))
+    before = pid(running)
+    write(running, CONFIG.replace("scan =", "scna ="))
     assert running.run("systemctl reload edge-gateway", check=False).returncode != 0
     assert running.property("ActiveState") == "active"
-    assert _pid(running) == before
+    assert pid(running) == before
     running.until(lambda: 'did you mean "scan"?' in running.journal(), "the mistake in the journal")
 
 
 def test_a_good_reload_applies_the_change_without_a_restart(running: Booted) -> None:
-    before = _pid(running)
-    _write(running, CONFIG.replace('"mixer-1"', '"mixer-2"'))
+    before = pid(running)
+    write(running, CONFIG.replace('"mixer-1"', '"mixer-2"'))
     running.run("systemctl reload edge-gateway")
-    assert _pid(running) == before
+    assert pid(running) == before
     assert "mixer-2" in running.run("edge-gateway status", check=False).stdout
 
 
 def test_a_bad_configuration_stops_it_once_with_exit_code_78(running: Booted) -> None:
-    _write(running, CONFIG.replace("scan =", "scna ="))
+    write(running, CONFIG.replace("scan =", "scna ="))
     running.run("systemctl restart edge-gateway", check=False)
     running.until(lambda: running.property("ActiveState") == "failed", "the failed state")
     assert running.property("ExecMainStatus") == "78"
@@ -366,7 +306,7 @@ def test_all_of_it_works_behind_the_units_fences_without_a_warning(running: Boot
     listening = " && ".join(f"ss -Htln 'sport = {port}' | grep -q ." for port in (1883, 5020, 4840))
     running.until(lambda: not running.run(listening, check=False).returncode, "servers that listen")
     running.run("systemd-run --collect --quiet $(command -v mosquitto_sub) -p 1883 -t '#'")
-    _write(running, running.run("grep -v state_dir /etc/edge-gateway/demo.toml").stdout)
+    write(running, running.run("grep -v state_dir /etc/edge-gateway/demo.toml").stdout)
     running.run("systemctl restart edge-gateway")
 
     def is_well() -> bool:

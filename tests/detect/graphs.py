@@ -32,7 +32,7 @@ _written = itertools.count(1)
 
 
 def onnx() -> Any:
-    return pytest.importorskip("onnx", reason="needs the package onnx: pip install 'edge-gateway[models]'")
+    return pytest.importorskip("onnx", reason="needs the package onnx: pip install onnx")
 
 
 def write(path: Path, content: bytes) -> None:

@@ -15,7 +15,8 @@ esac
 
 [ "$1" = purge ] || exit 0
 rm -rf /usr/lib/edge-gateway /etc/edge-gateway /var/cache/edge-gateway /run/edge-gateway \
-    /etc/systemd/system/edge-gateway.service.d
+    /etc/systemd/system/edge-gateway.service.d /etc/systemd/system/edge-gateway-upgrade.service \
+    /etc/systemd/system/multi-user.target.wants/edge-gateway-upgrade.service
 if [ "$EDGE_GATEWAY_PURGE" = everything ]; then
     rm -rf "$state"
 fi

@@ -38,9 +38,9 @@ COMMANDS = {
     "audit": "show the audit trail, or verify its chain",
     "backup": "all that makes this gateway, in one file; its secrets encrypted, and only if asked",
     "restore": "put a backup in its place, on this machine or another one, once all of it is verified",
-    "support-bundle": "what somebody who helps needs to know, in one file, without secrets and names of people",
     "selftest": "try on this machine and disk that the log loses nothing, and report",
     "plugin": "list the plugins, or start a new one",
+    "upgrade": "install another version, watch it, and bring the old one back if it is not as good",
     "schema": "print the JSON Schema of the configuration, for editors",
 }
 HIDDEN = {"docs": "write config.example.toml and the reference pages anew; for developers"}
@@ -55,7 +55,6 @@ ROOMS = {
     "reload": "config",
     "restore": "moving",
     "schema": "config",
-    "support-bundle": "moving",
     "secret": "config",
 }
 """Commands that stand in a room, beside others of their trade; the module of any other has its name."""
@@ -136,8 +135,8 @@ def command_line() -> Parser:
 
 def module_of(command: str) -> ModuleType:
     """The module of a command, imported."""
-    name = command.replace("-", "_")
-    return import_module(f"gateway.cli.{ROOMS[command]}.{name}" if command in ROOMS else f"gateway.cli.{name}")
+    within = f"{ROOMS[command]}.{command}" if command in ROOMS else command
+    return import_module(f"gateway.cli.{within}")
 
 
 def shared() -> Parser:

@@ -22,7 +22,7 @@ from gateway.places.owner import as_owner
 
 Export = Callable[[LogFiles, Wanted, BinaryIO, Callable[[int], None]], Exported]
 
-PYARROW = "pip install 'edge-gateway[parquet]' into the gateway's environment"
+PYARROW = "pip install pyarrow into the gateway's environment (docs/install.md)"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -139,7 +139,7 @@ def _parquet(path: Path) -> Columns:
         from pyarrow import ArrowException, parquet, timestamp, types
     except ImportError as error:
         raise GatewayError(
-            f"Parquet needs a library that is not installed ({error}): pip install 'edge-gateway[parquet]' into the "
+            f"Parquet needs a library that is not installed ({error}): pip install pyarrow into the "
             "gateway's environment, or take CSV"
         ) from error
     os.close(open_regular(path))

@@ -156,7 +156,7 @@ def test_an_export_of_the_outbox_is_learned_from_too(tmp_path: Path) -> None:
 
 
 def test_parquet_is_learned_from_as_csv_is(tmp_path: Path) -> None:
-    pa = pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'edge-gateway[parquet]'")
+    pa = pytest.importorskip("pyarrow", reason="needs pyarrow: pip install pyarrow")
     from pyarrow import parquet
 
     from gateway.detect.learn.sources import read_file

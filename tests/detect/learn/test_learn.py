@@ -50,7 +50,7 @@ def test_a_learned_model_passes_the_gateways_own_checks_and_scores_in_batches(op
 
 
 def test_the_onnx_package_finds_no_fault_with_the_file(learned):
-    onnx = pytest.importorskip("onnx", reason="needs the package onnx: pip install 'edge-gateway[models]'")
+    onnx = pytest.importorskip("onnx", reason="needs the package onnx: pip install onnx")
     model = onnx.load_from_string(learned.content)
     onnx.checker.check_model(model, full_check=True)
     assert json.loads({entry.key: entry.value for entry in model.metadata_props}["card"])["name"] == "mixer"

@@ -35,7 +35,7 @@ def test_any_csv_is_a_table_or_a_mistake(tmp_path_factory, rows, delimiter, devi
 @given(st.binary(max_size=200), st.sampled_from(["csv", "parquet"]))
 def test_any_bytes_are_a_table_or_a_mistake(tmp_path_factory, content, kind):
     if kind == "parquet":
-        pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'edge-gateway[parquet]'")
+        pytest.importorskip("pyarrow", reason="needs pyarrow: pip install pyarrow")
     path = tmp_path_factory.getbasetemp() / f"any.{kind}"
     path.write_bytes(content)
     with suppress(GatewayError):
