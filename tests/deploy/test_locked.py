@@ -1,0 +1,25 @@
+"""What the packages hold is what the gateway says it needs."""
+
+import re
+import tomllib
+
+from packaging.requirements import Requirement
+
+from .conftest import CHECKOUT
+
+
+def test_every_package_that_we_need_is_locked_in_a_version_that_we_bear() -> None:
+    """Whoever adds a dependency: make lock."""
+
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    locked = dict(
+        re.findall(r"^([\w.-]+)==(\S+)", (CHECKOUT / "deploy/package/requirements.txt").read_text(), re.MULTILINE)
+    )
+    for text in [*project["dependencies"], *project["optional-dependencies"]["web"]]:
+        wanted = Requirement(text)
+        assert wanted.specifier.contains(locked.get(wanted.name.lower(), "0")), f"{text}: run  make lock"
+
+
+def test_no_tool_of_developers_is_locked() -> None:
+    text = (CHECKOUT / "deploy/package/requirements.txt").read_text()
+    assert not re.findall(r"^(?:pytest|hypothesis|mypy|ruff)", text, re.MULTILINE)
