@@ -1,6 +1,6 @@
 # make demo and make test are all that a new machine needs; everything else is for developers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-pure test-servers test-system quick attack figures lint docs wheel deb bundle lock clean
+.PHONY: help demo test test-all test-pure test-servers test-system coverage quick attack figures lint docs wheel deb bundle lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 INSTALL := python -m pip install --quiet --disable-pip-version-check
 OFFLINE := "pip could not fetch the packages. Without internet: export PIP_FIND_LINKS=FOLDER-OF-WHEELS PIP_NO_INDEX=1, or name your mirror in PIP_INDEX_URL."
 # Most tests wait for servers most of the time, so more of them run at once than there are cores (conftest.py says which).
-# The slow ones judge memory and gaps, or wait for time-outs of minutes, and run one after the other.
+# So do the slow ones, which wait for time-outs of minutes, but for those that judge memory and gaps: they run alone, at the end.
 JOBS ?= 4
 PYTEST := $(RUN)/python -m pytest
 
@@ -22,9 +22,10 @@ test: $(VENV)/.dev ## check style and types, and run the tests, JOBS=4 at once (
 	@sh .ci/tools.sh
 	$(PYTEST) --numprocesses=$(JOBS) --dist=loadfile -m "not slow"
 
-test-all: $(VENV)/.dev ## the tests that need long runs, a browser, a booted systemd, or mounts
+test-all: $(VENV)/.dev ## long runs, a browser, a booted systemd, mounts: JOBS=4 at once; then those that must run alone
 	@sh .ci/tools.sh all
-	$(PYTEST) -m slow
+	$(PYTEST) --numprocesses=$(JOBS) --dist=loadfile -m "slow and not alone"; first=$$?; \
+	$(PYTEST) -m "slow and alone" && exit $$first
 
 test-pure: $(VENV)/.dev ## of make test, the lane without servers, on all cores
 	$(PYTEST) --numprocesses=auto --dist=loadfile -m "not (slow or servers or system)"
@@ -36,6 +37,12 @@ test-servers: $(VENV)/.dev ## of make test, the lane with servers, devices and b
 test-system: $(VENV)/.dev ## of make test, the lane with the daemon as a process
 	@sh .ci/tools.sh
 	$(PYTEST) --numprocesses=$(JOBS) --dist=loadfile -m "system and not slow"
+
+coverage: $(VENV)/.dev ## of make test, how much of the code it runs, also in the processes that it starts (twice the time)
+	@sh .ci/tools.sh
+	@rm -f .coverage .coverage.*
+	$(RUN)/python -m coverage run -m pytest --numprocesses=$(JOBS) --dist=loadfile -m "not slow"
+	@$(RUN)/python -m coverage combine --quiet && $(RUN)/python -m coverage report
 
 quick: $(VENV)/.dev ## style and types, and the pure tests of what was changed since main, in a minute
 	@$(RUN)/python .ci/quick.py
@@ -69,7 +76,7 @@ lock: $(VENV)/.dev ## choose anew which versions of Python packages the packages
 	$(RUN)/python deploy/package/build.py --lock
 
 clean: ## remove what make has made
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) dist build .coverage .coverage.*
 
 $(VENV)/bin/python:
 	@sh .ci/venv.sh $(PYTHON) $(VENV)

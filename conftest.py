@@ -9,7 +9,8 @@ import os
 import random
 import re
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from types import CodeType
 from typing import Any
 
@@ -42,6 +43,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None  # as the command line says
     config.option.loadscopereorder = False  # but as below
     return ByFileAndServer(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Pytest keeps the tests as it has rewritten them also where no bytecode is to be written (PYTHONDONTWRITEBYTECODE): to
+    rewrite all of them takes each process some seconds. What the tests start does as it is told."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+    try:
+        return (yield)
+    finally:
+        sys.dont_write_bytecode = before
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
@@ -78,6 +90,7 @@ def _names(code: CodeType) -> Iterator[str]:
 
 _LONG = (
     "plugins/opcua/",
+    "tests/deploy/test_booted.py",
     "tests/selftest/",
     "tests/system/test_account.py",
     "tests/system/test_demo.py",

@@ -34,6 +34,7 @@ GROSS = 32 * 1024 * 1024
 
 @pytest.mark.system
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 async def test_no_attack_takes_more_than_it_may(tmp_path: Path) -> None:
     attacks = load()
@@ -49,6 +50,7 @@ async def test_no_attack_takes_more_than_it_may(tmp_path: Path) -> None:
 
 @pytest.mark.system
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 async def test_memory_does_not_grow_by_much_with_the_attacks(tmp_path: Path) -> None:
     """In a minute caches still fill, so only a gross leak is seen; `make attack SOAK=30min` judges the slope."""

@@ -17,6 +17,12 @@ COUNT = 12
 SOON = 15.0
 
 
+@pytest.fixture(autouse=True)
+def _probes_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a second, so that of SOON the most is left to a busy machine; the tests of the plan judge the pause itself."""
+    monkeypatch.setattr("gateway.kit.blocks.plan.PROBE_AFTER", 1.0)
+
+
 class Road:
     """Reads a device as a line does: a new driver after each loss, with a pause, and notes what was good."""
 
