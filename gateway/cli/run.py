@@ -70,14 +70,17 @@ def run(args: argparse.Namespace) -> int:
         stop = asyncio.Event()
         gateway = Gateway(config)
         loop = asyncio.get_running_loop()
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signum, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, gateway.reload_soon)
+        # Not by add_signal_handler: at its end the loop gives each signal back to its default, and one that comes then would
+        # end us as killed.
+        calls = {signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: gateway.reload_soon}
+        for signum, call in calls.items():
+            signal.signal(signum, lambda *_, call=call: loop.call_soon_threadsafe(call))
+            signal.siginterrupt(signum, False)
         try:
             await gateway.run(stop, socket_path(args.socket), _settle)
-        finally:  # at its end the loop would give it back to its default, and one that comes then end us as killed
-            loop.remove_signal_handler(signal.SIGHUP)
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        finally:
+            for signum in calls:
+                signal.signal(signum, signal.SIG_IGN)
 
     code, loop = 0, EventLoop()
     try:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.peers.broker import wait_until
 
 STUCK = """
@@ -43,6 +45,8 @@ import time
 from gateway.outbox import Outbox
 def broken(self): raise ZeroDivisionError("in the core")
 Outbox._tick = broken
+"""
+MAIN = """
 from gateway.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -92,21 +96,22 @@ def test_the_hang_up_signal_reloads(tmp_path: Path) -> None:
         assert process.wait(60) == 0
 
 
-def test_hang_ups_while_it_stops_do_not_end_it_as_killed(tmp_path: Path) -> None:
-    with gateway(tmp_path, "simulated") as process:
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_signals_while_it_stops_do_not_end_it_as_killed(tmp_path: Path, loop: str) -> None:
+    python = () if loop == "uvloop" else ("-c", f"import sys; sys.modules['uvloop'] = None\n{MAIN}")
+    with gateway(tmp_path, "simulated", *python) as process:
         wait_until(lambda: "up device=oven" in log_of(tmp_path), "the device is up", 60)
         process.send_signal(signal.SIGTERM)
-
-        def ended() -> bool:
-            process.send_signal(signal.SIGHUP)
-            return process.poll() is not None
-
-        wait_until(ended, "it has stopped", 60)
+        while process.poll() is None:
+            for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+                process.send_signal(signum)
+            time.sleep(0.001)
         assert process.returncode == 0
+    assert "Traceback" not in log_of(tmp_path)
 
 
 def test_a_bug_of_the_gateway_ends_it_with_1_a_traceback_and_a_plain_word(tmp_path: Path) -> None:
-    with gateway(tmp_path, "simulated", "-c", BUG) as process:
+    with gateway(tmp_path, "simulated", "-c", BUG + MAIN) as process:
         assert process.wait(60) == 1
     told = log_of(tmp_path)
     assert "Traceback" in told
