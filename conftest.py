@@ -31,13 +31,13 @@ for processor in structlog.get_config()["processors"]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Which tests go to one process: those of a file. Those of OPC UA go to two, for each kind of server one, so that each
-    server is started once. What takes longest comes first, because the last ones that run are what the others wait for."""
+    server is started once; those of deploy/ to one, for they build a package. What takes longest comes first, because the last ones that run are what the others wait for."""
     from xdist.scheduler import LoadFileScheduling
 
     class ByFileAndServer(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            kind = re.search(r"^plugins/opcua/.*\[(node-opcua|asyncua)\b", nodeid)
-            return kind[1] if kind else str(super()._split_scope(nodeid))
+            shared = re.search(r"^plugins/opcua/.*\[(node-opcua|asyncua)\b|^(tests/deploy)/", nodeid)
+            return shared[1] or shared[2] if shared else str(super()._split_scope(nodeid))
 
     if config.option.dist != "loadfile":
         return None  # as the command line says
@@ -90,7 +90,7 @@ def _names(code: CodeType) -> Iterator[str]:
 
 _LONG = (
     "plugins/opcua/",
-    "tests/deploy/test_booted.py",
+    "tests/deploy/",
     "tests/selftest/",
     "tests/system/test_account.py",
     "tests/system/test_demo.py",
