@@ -31,7 +31,8 @@ for processor in structlog.get_config()["processors"]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Which tests go to one process: those of a file. Those of OPC UA go to two, for each kind of server one, so that each
-    server is started once; those of deploy/ to one, for they build a package. What takes longest comes first, because the last ones that run are what the others wait for."""
+    server is started once; those of deploy/ to one, for they build a package. What takes longest comes first, because the
+    last ones that run are what the others wait for."""
     from xdist.scheduler import LoadFileScheduling
 
     class ByFileAndServer(LoadFileScheduling):
