@@ -41,6 +41,7 @@ COMMANDS = {
     "selftest": "try on this machine and disk that the log loses nothing, and report",
     "plugin": "list the plugins, or start a new one",
     "upgrade": "install another version, watch it, and bring the old one back if it is not as good",
+    "help": "the documentation in the terminal: a topic, a command, or what an error means",
     "schema": "print the JSON Schema of the configuration, for editors",
 }
 HIDDEN = {"docs": "write config.example.toml and the reference pages anew; for developers"}
@@ -50,6 +51,7 @@ ROOMS = {
     "config": "config",
     "docs": "config",
     "explain": "models",
+    "help": "pages",
     "learn": "models",
     "receipts": "outbox",
     "reload": "config",

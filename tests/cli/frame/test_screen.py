@@ -36,12 +36,14 @@ ASKING = {
     "model_retire": "models retire m --reason x", "reload": "reload", "receipts": "receipts",
     "browse": "browse oven-1", "probe": "probe oven-1 hr:0", "dead_retry": "outbox dead retry --all",
     "dead_drop": "outbox dead drop --all", "drain": "outbox drain", "replay": "outbox replay --sink s --from 2026-11-22",
+    "plan": "config diff",
 }  # fmt: skip
 MORE = {
     "browse": [{"address": "text", "path": "text", "type": "text", "unit": "text", "description": "text"}],
     "probe": [[{"options": {"type": "text", "order": "text"}, "value": "number"}] * 2] * 3,
     "dead_retry": {"retried": ["text"]},
     "dead_drop": {"dropped": "number"},
+    "plan": {"applicable": "truth", "changes": ["text"], "problems": ["text"]},
 }
 
 

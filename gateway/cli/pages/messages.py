@@ -1,0 +1,152 @@
+"""What the program can say when something is wrong, read off its source, and the paragraph of docs/troubleshooting.md that
+explains each of it.
+
+Below a heading of that page stand, as comments, which messages it is about: the files they are in, the class of error, or
+words of theirs; the closest one counts.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import gateway
+from gateway.plugin.discovery import shipped_plugins
+
+_TELLING = {"fail", "wrong", "_wrong", "park", "Problem", "Mistake", "_refusal"}
+"""Functions beside the classes of errors that are given what a person is told."""
+_LOGGED = {"warning", "error", "critical"}
+_RULE = re.compile(r"^<!-- for: (\S+)(?: ([\w*]+))?(?: /(.+)/)? -->$", re.MULTILINE)
+_GAP = "…"
+"""In place of what is only known when it happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """A text, where it stands, and what is called with it."""
+
+    text: str
+    file: str
+    """From the root, as gateway/config/load.py."""
+    line: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A chapter of the page, and the rules of which messages it is about: files, class of error, words."""
+
+    title: str
+    body: str
+    rules: Sequence[tuple[str, str, str]]
+
+    @property
+    def anchor(self) -> str:
+        """As the page's links name it."""
+        return re.sub(r"[^\w-]", "", self.title.lower().replace(" ", "-"))
+
+
+def paragraphs(page: str) -> list[Paragraph]:
+    """The chapters of the page that are about messages."""
+    found = []
+    for part in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        title, _, body = part.partition("\n")
+        rules = _RULE.findall(body)
+        if rules:
+            found.append(Paragraph(title.strip(), re.sub(r"^<!--.*-->\n", "", body, flags=re.MULTILINE).strip(), rules))
+    return found
+
+
+def paragraph_of(message: Saying, among: Sequence[Paragraph]) -> Paragraph | None:
+    """The one whose rule is the closest: that names the very file, else words, else the class, else the longest path."""
+    best, closest = None, (False, False, False, -1)
+    for each in among:
+        for files, by, words in each.rules:
+            rank = ("*" not in files, bool(words), by not in ("", "*"), len(files))
+            if rank > closest and _fits(message, files, by, words):
+                best, closest = each, rank
+    return best
+
+
+def _fits(message: Saying, files: str, by: str, words: str) -> bool:
+    return (
+        fnmatchcase(message.file, files)
+        and by in ("", "*", message.by)
+        and (not words or re.search(words, message.text) is not None)
+    )
+
+
+def messages() -> Iterator[Saying]:
+    """All of them."""
+    package, plugins = Path(gateway.__file__).parent, shipped_plugins()
+    for folder, name in ((package, "gateway"), (plugins, "plugins")):
+        for path in sorted(folder.rglob("*.py")):
+            inner = f"{name}/{path.relative_to(folder).as_posix()}"
+            if re.search(r"/(tests|templates|cases|_plugins)/|^gateway/testing/", inner):
+                continue
+            yield from _in_file(inner, path.read_text(encoding="utf-8"))
+
+
+def _in_file(inner: str, source: str) -> Iterator[Saying]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and (by := _called(node)):
+            for argument in node.args:
+                text = _text(argument)
+                if len(re.findall(r"[A-Za-z]{2,}", text)) >= 2:
+                    yield Saying(text, inner, node.lineno, by)
+                    if by not in ("wrong", "_wrong", "Problem", "park"):
+                        break
+
+
+def _called(node: ast.Call) -> str:
+    """The name of an error's class or of a function that tells; empty for any other."""
+    name = (
+        node.func.id
+        if isinstance(node.func, ast.Name)
+        else node.func.attr
+        if isinstance(node.func, ast.Attribute)
+        else ""
+    )
+    if name in _LOGGED:
+        of_log = (
+            isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id == "log"
+        )
+        return name if of_log else ""
+    return name if name in _TELLING or (name.endswith("Error") and name[:1].isupper()) else ""
+
+
+def _text(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(each) if isinstance(each, ast.Constant) else _GAP for each in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return (_text(node.left) or _GAP) + (_text(node.right) or _GAP)
+    if isinstance(node, ast.IfExp):
+        return _text(node.body) or _text(node.orelse)
+    return ""
+
+
+def likest(said: str, among: Iterable[Saying]) -> Saying | None:
+    """The message that a text is, or holds: most of whose fixed words stand in it. None where no message is like it."""
+    wanted = _words(said)
+    best, most = None, 0.0
+    for message in among:
+        own = _words(message.text)
+        common = len(own & wanted)
+        share = common * common / (len(own) or 1) / (len(wanted) or 1)
+        if common >= min(2, len(wanted)) and common / (len(own) or 1) >= 0.5 and share > most:
+            best, most = message, share
+    return best
+
+
+def _words(text: str) -> set[str]:
+    return {
+        word
+        for word in re.findall(r"[a-z]{3,}", text.lower())
+        if word not in ("the", "and", "not", "for", "with", "has")
+    }
