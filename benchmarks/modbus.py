@@ -34,7 +34,7 @@ from gateway.core.tag import Device, Tag, Tags
 from gateway.operate.logs import set_up
 from gateway.plugin import Found
 from gateway.supervise import Health, running
-from gateway.testing import build_device
+from gateway.testing import OneDriver, build_device
 from plugins.modbus.config import ModbusDevice, ModbusTag
 from plugins.modbus.driver import Modbus
 
@@ -147,7 +147,7 @@ async def acquire_ours(ports: list[int], scan: float, seconds: float, dead: int 
     """CPU seconds per million values; `dead` units more are configured behind the first device's connection, which nobody
     answers for."""
     road = road or Road()
-    acquirer = Acquirer(road, lambda _: Modbus, SystemClock())
+    acquirer = Acquirer(road, OneDriver(Modbus), SystemClock())
     tags = {name: ModbusTag.model_validate({**tag, "deadband": 0.5}) for name, tag in MIXED.items()}
     options = {"driver": "modbus", "scan": f"{scan:g}s"}
     alive = [{"name": f"plc-{port}", "host": "127.0.0.1", "port": port} for port in ports]
@@ -173,7 +173,7 @@ async def others(ports: list[int], scan: float, seconds: float, dead: int) -> st
 async def writes(ports: list[int], scan: float, count: int) -> list[float]:
     """Seconds from the call to the device's confirmation, of writes while all devices are polled; sorted."""
     road = Road()
-    acquirer = Acquirer(road, lambda _: Modbus, SystemClock())
+    acquirer = Acquirer(road, OneDriver(Modbus), SystemClock())
     tags = {name: ModbusTag.model_validate(tag) for name, tag in MIXED.items()}
     tags["setpoint"] = ModbusTag(address="hr:1500", type="float32")
     options = {"driver": "modbus", "scan": f"{scan:g}s", "host": "127.0.0.1"}

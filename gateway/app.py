@@ -104,9 +104,7 @@ class Gateway(RunningParts):
             self.publishers.apply(self.config.sinks)
             self.detection = Detection(self.outbox, self.clock, __version__, self._directory, self.plugins, self.audit)
             self._pipeline = Pipeline(self.config.gateway, self.live, self.outbox, self.publishers, self.detection)
-            self.acquirer = Acquirer(
-                self._pipeline, self.plugins.driver, self.clock, self._directory, self.plugins.barred_device
-            )
+            self.acquirer = Acquirer(self._pipeline, self.plugins, self.clock, self._directory)
             self.acquirer.wheel.add(stalls.beat, BEAT, "", align=True)
             self.outbox.receipts.missed = lambda: answers.missed(self.acquirer.sources)
             await self.acquirer.apply(self.config.devices, park=True)

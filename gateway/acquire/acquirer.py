@@ -1,12 +1,12 @@
 """All lines together."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -34,23 +34,28 @@ LOOK_EVERY = 1.0
 
 log = structlog.get_logger()
 
-DriverTypes = Callable[[str], type[Driver[Any, Any]]]
+
+class DriverTypes(Protocol):
+    """Who knows the drivers by their names."""
+
+    def driver(self, name: str) -> type[Driver[Any, Any]]:
+        """The driver of this name. Raises PluginError where there is none that loads."""
+        ...
+
+
+class Drivers(DriverTypes, Protocol):
+    """The same of a gateway that runs. It is asked whenever one is made, so it may change its mind."""
+
+    def barred_device(self, device: DeviceConfig) -> str:
+        """Why a device is not to be dialled; empty when it may be."""
+        ...
 
 
 class Acquirer:
     """Reads all devices. Lines can be exchanged while it runs."""
 
-    def __init__(
-        self,
-        road: Road,
-        driver_type: DriverTypes,
-        clock: Clock,
-        state_dir: Path | None = None,
-        barred: Callable[[DeviceConfig], str] = lambda device: "",
-    ) -> None:
-        """`barred` says why a device is not to be dialled; it is asked before each dialling."""
-        self._barred = barred
-        self._driver_type = driver_type
+    def __init__(self, road: Road, drivers: Drivers, clock: Clock, state_dir: Path | None = None) -> None:
+        self._drivers = drivers
         self.wheel = Wheel(clock)
         self._deadlines = Deadlines()
         slot = Slot(road)
@@ -88,10 +93,10 @@ class Acquirer:
     async def retire(self, specs: Sequence[DeviceSpec], *, park: bool = False) -> None:
         """Close the lines that have no place, or other devices, when exactly these are to be read. Raises as `apply`."""
         async with self._changing:
-            await self._retire(by_line(specs, self._driver_type, park=park))
+            await self._retire(by_line(specs, self._drivers, park=park))
 
     async def _apply(self, specs: Sequence[DeviceSpec], park: bool) -> None:
-        wanted = by_line(specs, self._driver_type, park=park)
+        wanted = by_line(specs, self._drivers, park=park)
         await self._retire(wanted)
         for key, members in wanted.items():
             if key not in self._lines:
@@ -112,7 +117,7 @@ class Acquirer:
 
     def _place_anew(self, spec: DeviceSpec) -> None:
         """Ask once more for the line of a device that was parked. Raises what the plugin raises."""
-        _key(spec, self._driver_type)
+        _key(spec, self._drivers)
         if self._running is not None:
             self._running.start_aside(self._join_lines(), f"placing {spec.config.name}")
         raise LinkError("its plugin tells its line now")
@@ -164,7 +169,7 @@ class Acquirer:
         raise GatewayError(f'no device "{device}"; there are: {", ".join(source.name for source in self.sources)}')
 
     def _line(self, key: Hashable, specs: Sequence[DeviceSpec]) -> Line:
-        driver_type = self._driver_type(specs[0].config.driver)
+        driver_type = self._drivers.driver(specs[0].config.driver)
         parked = isinstance(key, _Parked)
         subscribed = not parked and subscribes(driver_type, specs[0].config)
         first = partial(self._place_anew, specs[0]) if parked else partial(self._refuse_barred, specs)
@@ -176,7 +181,7 @@ class Acquirer:
 
     def _refuse_barred(self, specs: Sequence[DeviceSpec]) -> None:
         for spec in specs:
-            if why := self._barred(spec.config):
+            if why := self._drivers.barred_device(spec.config):
                 raise RefusedError(why)
 
     def _start(self, key: Hashable) -> None:
@@ -226,14 +231,14 @@ class _Parked:
 
 
 def by_line(
-    specs: Sequence[DeviceSpec], driver_type: DriverTypes, *, park: bool = False
+    specs: Sequence[DeviceSpec], drivers: DriverTypes, *, park: bool = False
 ) -> Mapping[Hashable, list[DeviceSpec]]:
     """The devices of each line. Raises PluginError for a device whose plugin cannot tell its line; with `park` it gets one
     of its own."""
     lines: dict[Hashable, list[DeviceSpec]] = {}
     for spec in specs:
         try:
-            key = _key(spec, driver_type)
+            key = _key(spec, drivers)
         except Exception as error:
             if not park:
                 raise
@@ -245,10 +250,10 @@ def by_line(
     return lines
 
 
-def _key(spec: DeviceSpec, driver_type: DriverTypes) -> Hashable:
+def _key(spec: DeviceSpec, drivers: DriverTypes) -> Hashable:
     """What the devices of one line have in common. Raises what the plugin raises."""
     with containing():
-        type_ = driver_type(spec.config.driver)
+        type_ = drivers.driver(spec.config.driver)
         key = type_.line_key(spec.config)
         hash(key)
         subscribes(type_, spec.config)

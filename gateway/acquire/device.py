@@ -237,6 +237,10 @@ class AcquiredDevice:
         self.health.tries_again_in(pause)
         self.go_stale()
 
+    def rest_no_more(self) -> None:
+        """It is read over a new connection: what was wrong over the last one is no reason to wait."""
+        self.rest_until = 0.0
+
     def go_stale(self) -> None:
         """Nothing confirms the last values any more: say so, once, with their old source times."""
         if not self._fresh:

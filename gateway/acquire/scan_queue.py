@@ -21,10 +21,19 @@ class Request:
         self.call = call
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
+    def succeed(self, answer: Any) -> None:
+        """Tell who asks, unless nobody waits any more."""
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
     def fail(self, error: Exception) -> None:
         """Tell who asks, unless there was an answer before."""
         if not self.answer.done():
             self.answer.set_exception(error)
+
+    def fail_lost(self) -> None:
+        """There will be no answer, where there was none before."""
+        self.fail(LinkError(f"the line to {self.source.name} was lost"))
 
 
 class ScanQueue:
@@ -75,8 +84,7 @@ class ScanQueue:
         for scan in (scan for source in sources for scan in source.scans if scan.pending):
             self.end(scan)
         while lost and self._asked:
-            request = self._asked.popleft()
-            request.fail(LinkError(f"the line to {request.source.name} was lost"))
+            self._asked.popleft().fail_lost()
         self._due.clear()
         self._idle.clear()
 

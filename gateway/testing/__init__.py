@@ -15,7 +15,7 @@ pytest.register_assert_rewrite(
 from gateway.core.clock import FakeClock  # noqa: E402
 from gateway.plugin.loading import load_plugin  # noqa: E402
 from gateway.testing.cases import check_case, planned  # noqa: E402
-from gateway.testing.devices import bind, build_device, build_sink_config, records  # noqa: E402
+from gateway.testing.devices import OneDriver, bind, build_device, build_sink_config, records  # noqa: E402
 from gateway.testing.driver_contract import DriverContract  # noqa: E402
 from gateway.testing.host import FakeLineHost, FakeSinkHost, PlainEncoder  # noqa: E402
 from gateway.testing.link import Link, NoLink, TcpLink  # noqa: E402
@@ -29,6 +29,7 @@ __all__ = [
     "FakeSinkHost",
     "Link",
     "NoLink",
+    "OneDriver",
     "PlainEncoder",
     "SinkContract",
     "TcpLink",

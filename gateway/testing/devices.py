@@ -1,6 +1,7 @@
 """Devices, tags and records without an outbox."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,21 @@ from gateway.plugin.driver import Driver, option_types
 from gateway.plugin.sink import Sink
 
 _T0 = 1_800_000_000_000_000_000
+
+
+@dataclass(frozen=True)
+class OneDriver:
+    """The drivers of a gateway that has only this one, under whatever name, and bars no device."""
+
+    only: type[Driver[Any, Any]]
+
+    def driver(self, name: str) -> type[Driver[Any, Any]]:
+        """The one."""
+        return self.only
+
+    def barred_device(self, device: DeviceConfig) -> str:
+        """None is."""
+        return ""
 
 
 def bind(

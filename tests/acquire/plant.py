@@ -14,6 +14,7 @@ from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.plugin.driver import Driver, Found
 from gateway.supervise import running
+from gateway.testing import OneDriver
 
 
 class Bus(DeviceConfig):
@@ -128,7 +129,7 @@ class Rig:
     def __init__(self, plant, driver=FakeDriver):
         self.road = Road()
         kind = type("Driver", (driver,), {"plant": plant})
-        self.acquirer = Acquirer(self.road, lambda _: kind, SystemClock())
+        self.acquirer = Acquirer(self.road, OneDriver(kind), SystemClock())
 
     async def run(self, *specs):
         await self.acquirer.apply(specs)

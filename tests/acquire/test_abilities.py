@@ -181,7 +181,7 @@ async def test_a_device_is_browsed_and_its_connection_told_by_the_driver_that_is
     answering = asyncio.Event()
     plant.on_connect = answering.wait
     rig = Rig(plant, Telling)
-    rig.acquirer = Acquirer(rig.road, rig.acquirer._driver_type, SystemClock(), Path("kept"))
+    rig.acquirer = Acquirer(rig.road, rig.acquirer._drivers, SystemClock(), Path("kept"))
     async with await rig.run(spec()):
         (source,) = rig.acquirer.sources
         assert await rig.acquirer.browse("plc") is None

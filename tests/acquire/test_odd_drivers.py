@@ -14,6 +14,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.quality import UNCERTAIN
 from gateway.core.readings import Readings
 from gateway.supervise import deadlines, foreign
+from gateway.testing import eventually
 from tests.acquire.plant import FakeDriver, Rig, Subscribing, spec
 
 
@@ -243,3 +244,29 @@ async def test_lines_that_dial_for_long_give_their_place_to_others(monkeypatch):
         for _ in range(AT_ONCE):
             await dials._places.acquire()
     assert dials._places.locked(), "each place was given back once"
+
+
+async def test_a_call_of_an_earlier_connection_that_is_given_up_late_does_not_end_the_one_that_follows(
+    plant, impatient
+):
+    deaf = Deaf()
+
+    async def on_read(tags):
+        return await deaf() if plant.connects == 1 else [1.0, 1.0]
+
+    plant.on_read = on_read
+    rig = Rig(plant)
+    try:
+        async with await rig.run(spec()):
+            (source,) = rig.acquirer.sources
+            until = rig.acquirer._deadlines._until
+            await eventually(lambda: deaf.calls > 0)
+            ((task, (_, left)),) = until.items()
+            until[task] = (0.0, left)  # its time is over
+            await rig.road.until(lambda: source.polls > 2)
+            left.deaf()  # as a sweep does of one that was cancelled later than the first
+            polls = source.polls
+            await eventually(lambda: source.polls > polls + 5)
+            assert plant.connects == 2
+    finally:
+        deaf.let_go.set()

@@ -145,3 +145,16 @@ async def test_what_a_person_asks_for_while_a_line_is_dialled_for_a_trial_is_ans
                 await asyncio.sleep(0)
     assert answers
     assert all(each == [1.0] for each in answers)
+
+
+async def test_a_device_that_is_barred_while_its_line_tries_what_it_left_out_is_dialled_no_more(plant, monkeypatch):
+    monkeypatch.setattr(suspects, "TRIAL", 0.1)
+    hangs_up_over(plant, {"t4"}, LinkError("reset by peer"))
+    rig = Rig(plant)
+    why: list[str] = []
+    monkeypatch.setattr(type(rig.acquirer._drivers), "barred_device", lambda *_: "".join(why))
+    async with await rig.run(spec(tags=TAGS)):
+        await rig.road.until(lambda: good(rig) == set(TAGS) - {"t4"})
+        why.append("it has blocked the gateway")
+        await rig.road.until(lambda: rig.road.states[-1] == ("plc", "down", "it has blocked the gateway"))
+        assert not good(rig)

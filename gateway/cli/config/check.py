@@ -214,7 +214,7 @@ def _room(outbox: dict[str, Any]) -> str:
 def _doubts(config: Config, plugins: Plugins) -> Sequence[Problem]:
     """What drivers say of lines that several devices share, or that are slow."""
     try:
-        lines = by_line(config.devices, plugins.driver).values()
+        lines = by_line(config.devices, plugins).values()
     except Exception as error:  # noqa: BLE001 - a plugin's
         return [
             Problem(str(config.path), 0, "", f"a plugin cannot tell the line of a device: {cleaned(in_words(error))}")

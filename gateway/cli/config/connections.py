@@ -44,7 +44,7 @@ async def results(config: Config, plugins: Plugins, socket: Path, state_dir: Pat
     read = await asyncio.to_thread(asked, config, socket)
     dialling = asyncio.Semaphore(AT_ONCE)
     devices: dict[str, asyncio.Future[Result]] = {}
-    for specs in by_line([spec for spec in config.devices if spec.config.name not in read], plugins.driver).values():
+    for specs in by_line([spec for spec in config.devices if spec.config.name not in read], plugins).values():
         line = asyncio.create_task(_dial(specs, plugins, dialling, state_dir))
         devices |= {spec.config.name: asyncio.create_task(_part(line, spec.config.name)) for spec in specs}
     sinks = [asyncio.create_task(_sink(config, sink, plugins)) for sink in config.sinks]

@@ -15,7 +15,7 @@ from gateway.kit.blocks import BlockDecoder, ValuePlace
 from gateway.kit.line import DamagedError, LineFraming
 from gateway.plugin import Device, LinkError, Readings
 from gateway.supervise import backoff, running
-from gateway.testing import eventually
+from gateway.testing import OneDriver, eventually
 from plugins.modbus.address import COILS, HOLDING_REGISTERS
 from plugins.modbus.driver import Modbus
 from plugins.modbus.line.framing import AsciiFraming, RtuFraming, TcpFraming
@@ -64,7 +64,7 @@ async def test_after_every_fault_the_device_is_read_again_and_nothing_wrong_was_
     async with FaultProxy("127.0.0.1", port) as proxy:
         device = make_device(TAGS, port=proxy.port, scan="20ms", timeout="500ms", max_in_flight=in_flight)
         road = Road(device)
-        acquirer = Acquirer(road, lambda _: Modbus, SystemClock())
+        acquirer = Acquirer(road, OneDriver(Modbus), SystemClock())
         await acquirer.apply([DeviceSpec(device.config, {tag.name: tag.config for tag in device.tags})])
         async with running(acquirer.run()):
             for fault in [

@@ -7,7 +7,7 @@ from gateway.config.model import DeviceSpec
 from gateway.core.clock import SystemClock
 from gateway.plugin import quality
 from gateway.supervise import running
-from gateway.testing import eventually
+from gateway.testing import OneDriver, eventually
 from plugins.modbus.config import ModbusDevice, ModbusTag
 from plugins.modbus.driver import Modbus
 from plugins.modbus.tests.bent import BENT, HANGS_UP, Bent, Manner
@@ -40,7 +40,7 @@ async def campaign(manner: Manner) -> None:
         config = ModbusDevice.model_validate({"name": "plc", "driver": "modbus"} | options)
         tags = {f"w{n}": ModbusTag.model_validate({"address": f"hr:{n}", "type": "uint16"}) for n in range(COUNT)}
         road = Line()
-        acquirer = Acquirer(road, lambda _: Modbus, SystemClock())
+        acquirer = Acquirer(road, OneDriver(Modbus), SystemClock())
         await acquirer.apply([DeviceSpec(config, tags)])
         async with running(acquirer.run()):
             await eventually(lambda: road.good() == every)

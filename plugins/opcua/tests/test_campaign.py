@@ -15,7 +15,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.live import LiveTable
 from gateway.plugin import Device, LinkError, Readings, Tag, Tags
 from gateway.supervise import running
-from gateway.testing import eventually
+from gateway.testing import OneDriver, eventually
 from plugins.opcua import OpcUa
 from plugins.opcua.config import NodeConfig, OpcUaConfig
 from tests.peers.opcua_servers import OpcUaPeer, require_node_opcua
@@ -166,7 +166,7 @@ async def campaign(port: int, manner: Manner, control: Control) -> tuple[set[str
     """What was wrongly good, neighbours lost in the end, and seconds from the repair until all was good."""
     every, road = set(range(COUNT)), Road(control.slack)
     async with BendingProxy(port) as proxy:
-        acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
+        acquirer = Acquirer(road, OneDriver(OpcUa), SystemClock())
         await acquirer.apply([spec_at(proxy.port, dict(manner.options))])
         async with running(acquirer.run()):
             watching = asyncio.ensure_future(road.watch())

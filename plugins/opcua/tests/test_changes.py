@@ -10,7 +10,7 @@ from gateway.acquire.acquirer import Acquirer
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import SystemClock
 from gateway.supervise import running
-from gateway.testing import eventually
+from gateway.testing import OneDriver, eventually
 from plugins.opcua import OpcUa
 from plugins.opcua.config import NodeConfig, OpcUaConfig
 from plugins.opcua.requests import changes, polling
@@ -39,7 +39,7 @@ def spec(port: int, *names: str, **more) -> DeviceSpec:
 async def test_a_node_that_appears_after_the_connect_gets_its_values_and_its_type(serve, acquisition):
     peer, road = await serve(fresh=True), Road()
     name = f"Late{time.time_ns()}"
-    acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
+    acquirer = Acquirer(road, OneDriver(OpcUa), SystemClock())
     await acquirer.apply([spec(peer.port, "Double", name, acquisition=acquisition)])
     async with running(acquirer.run()):
         await eventually(lambda: road.live["plc"].quality[0] == 0)
@@ -72,7 +72,7 @@ async def test_a_server_that_says_that_a_unit_has_changed_is_asked_for_it_once()
 
     road = Road()
     async with bent(ReadRequest=read, PublishRequest=publish) as server:
-        acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
+        acquirer = Acquirer(road, OneDriver(OpcUa), SystemClock())
         await acquirer.apply([spec(server.port, "T0", "T1")])
         async with running(acquirer.run()):
             await eventually(lambda: road.live["plc"].device.tags[0].type == "float64")
@@ -160,7 +160,7 @@ class Plant:
 async def test_a_polled_node_that_is_of_another_type_when_it_comes_back_is_asked_what_it_is():
     plant, road = Plant(), Road()
     async with plant.serve() as server:
-        acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
+        acquirer = Acquirer(road, OneDriver(OpcUa), SystemClock())
         await acquirer.apply([spec(server.port, "T0", "T1", acquisition="poll")])
         async with running(acquirer.run()):
             await eventually(lambda: road.live["plc"].device.tags[1].type == "float64")
@@ -178,7 +178,7 @@ async def test_a_polled_value_of_another_kind_is_a_new_type_only_where_the_serve
     plant, road = Plant(), Road()
     plant.declared = ua.NodeId(ua.ObjectIds.Double)
     async with plant.serve() as server:
-        acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
+        acquirer = Acquirer(road, OneDriver(OpcUa), SystemClock())
         await acquirer.apply([spec(server.port, "T0", acquisition="poll")])
         async with running(acquirer.run()):
             await eventually(lambda: road.live["plc"].device.tags[0].type == "float64")
@@ -197,7 +197,7 @@ async def test_a_polled_server_is_asked_for_the_namespaces_that_it_lacked(monkey
     plant, road = Plant(), Road()
     late, plant.names = plant.names, plant.names[:2]
     async with plant.serve() as server:
-        acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
+        acquirer = Acquirer(road, OneDriver(OpcUa), SystemClock())
         await acquirer.apply([spec(server.port, "T0", acquisition="poll")])
         async with running(acquirer.run()):
             await eventually(lambda: road.live["plc"].quality[0] >= 0x8000_0000)
@@ -212,7 +212,7 @@ async def test_a_server_that_tells_of_new_nodes_is_asked_at_once_for_those_that_
     plant, road = Plant(), Road()
     plant.known.remove("T1")
     async with plant.serve() as server:
-        acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
+        acquirer = Acquirer(road, OneDriver(OpcUa), SystemClock())
         await acquirer.apply([spec(server.port, "T0", "T1", events=True)])
         async with running(acquirer.run()):
             await eventually(lambda: road.live["plc"].quality[0] == 0 and road.live["plc"].quality[1] >= 0x8000_0000)
@@ -225,7 +225,7 @@ async def test_a_server_that_tells_of_new_nodes_is_asked_at_once_for_those_that_
 async def test_a_server_that_tells_what_means_something_else_now_is_asked_for_that_alone():
     plant, road = Plant(), Road()
     async with plant.serve() as server:
-        acquirer = Acquirer(road, lambda _: OpcUa, SystemClock())
+        acquirer = Acquirer(road, OneDriver(OpcUa), SystemClock())
         await acquirer.apply([spec(server.port, "T0", "T1", events=True)])
         async with running(acquirer.run()):
             await eventually(lambda: road.live["plc"].device.tags[1].type == "float64")
