@@ -19,7 +19,7 @@ from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
 from gateway.core.live import LiveTable
 from gateway.detect import Detection
-from gateway.operate import answers, headline
+from gateway.operate import headline
 from gateway.operate.alarms import AlarmCommands
 from gateway.operate.audit_head import AuditHead
 from gateway.operate.audit_log import AuditLog
@@ -106,7 +106,7 @@ class Gateway(RunningParts):
             self._pipeline = Pipeline(self.config.gateway, self.live, self.outbox, self.publishers, self.detection)
             self.acquirer = Acquirer(self._pipeline, self.plugins, self.clock, self._directory)
             self.acquirer.wheel.add(stalls.beat, BEAT, "", align=True)
-            self.outbox.receipts.missed = lambda: answers.missed(self.acquirer.sources)
+            self.outbox.receipts.count_missed(self.acquirer)
             await self.acquirer.apply(self.config.devices, park=True)
             await self._follow()
             self.status = StatusCommands(self, self.reloads)
@@ -254,7 +254,8 @@ class Gateway(RunningParts):
             plugins.watch(watch.plugin)
         running = [source.spec for source in self.acquirer.sources]
         specs = kept([spec for spec in running if f"device {spec.config.name}" not in renewed], config.devices)
-        self.config, self.plugins.present = config, plugins
+        self.config = config
+        self.plugins.use(plugins)
         await self.acquirer.retire(specs, park=park)
         await self.publishers.retire([sink for sink in config.sinks if f"sink {sink.name}" not in renewed])
         self.outbox.configured(config.hash)

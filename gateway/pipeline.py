@@ -19,7 +19,7 @@ from gateway.core.live import LiveDevice, LiveTable
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.detect import Detection
-from gateway.outbox import Outbox
+from gateway.outbox import Outbox, OutboxListener
 from gateway.plugin.driver import Found
 from gateway.plugin.hosts import EventListener, Observer
 from gateway.publish import Publishers
@@ -31,7 +31,7 @@ UNREAD = (False, "not read yet")
 """State of a device before its first answer."""
 
 
-class Pipeline(Road):
+class Pipeline(Road, OutboxListener):
     """Joins acquisition with all that wants to know of it."""
 
     def __init__(
@@ -46,8 +46,7 @@ class Pipeline(Road):
         self._states: dict[str, tuple[bool, str]] = {}
         self._observers: tuple[Observer, ...] = (live.update, detection.seen, outbox.receipts.seen)
         self._listeners: tuple[EventListener, ...] = ()
-        outbox.keeping = self._keeping
-        outbox.heard = self._heard
+        outbox.listen(self)
 
     def observe(self, name: str, observer: Observer) -> Callable[[], None]:
         """Let it see what comes from now on, behind the gateway's own parts, until the returned function is called. One that
@@ -84,10 +83,6 @@ class Pipeline(Road):
         self._listeners += (watched,)
         return leave
 
-    def _heard(self, event: Mapping[str, Any]) -> None:
-        for listener in self._listeners:
-            listener(event)
-
     # What acquisition says.
 
     def bind(self, spec: DeviceSpec, found: Mapping[str, Found]) -> Device:
@@ -122,6 +117,16 @@ class Pipeline(Road):
         if health.state != "stopped":
             self._outbox.receipts.device_changed(device, online, health.reason)
 
+    # What the outbox says.
+
+    def heard(self, event: Mapping[str, Any]) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+    def keeping(self, why_not: str) -> None:
+        for live in self._live:  # each is told anew: its reason says now, or no more, that nothing is kept
+            self._publishers.tell(live.device, *self.state_of(live.device.name))
+
     # What others ask.
 
     def state_of(self, device: str) -> tuple[bool, str]:
@@ -138,8 +143,3 @@ class Pipeline(Road):
             self._states.pop(device.name, None)
             self._outbox.receipts.removed(device.name)
             self._publishers.tell(device, False, "removed from the configuration")
-
-    def _keeping(self, _: str) -> None:
-        """The disk begins, or ceases, to take what is read."""
-        for live in self._live:  # each is told anew: its reason says now, or no more, that nothing is kept
-            self._publishers.tell(live.device, *self.state_of(live.device.name))

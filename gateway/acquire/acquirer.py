@@ -71,6 +71,10 @@ class Acquirer:
         """All devices that are being read."""
         return (source for line in self._lines.values() for source in line.sources.values())
 
+    def missed(self) -> Mapping[str, int]:
+        """Polls of each device that were left out, because the one before was not answered yet."""
+        return {source.name: sum(scan.skipped for scan in source.scans) for source in self.sources}
+
     async def run(self) -> None:
         """Read, until cancelled."""
         self.wheel.add(self._deadlines.sweep, SWEEP_EVERY, "", align=True)

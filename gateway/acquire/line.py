@@ -168,7 +168,7 @@ class Line:
                 host = OpenLineHost(self, self.name, self._state_dir, self._memory)
                 connection = self._connection = self._made(host)
                 try:
-                    await self._over(connection)
+                    await self._read_over(connection)
                 except Exception:
                     in_vain = 0 if connection.answered else in_vain + 1
                     if not connection.foreseen or in_vain > IN_VAIN:
@@ -186,7 +186,7 @@ class Line:
             return Subscription(driver, self.sources, self.health, self._foreign)
         return Polling(driver, self.sources, self.health, self._foreign, self._queue, self._wheel, self._deadlines)
 
-    async def _over(self, connection: Connection) -> None:
+    async def _read_over(self, connection: Connection) -> None:
         driver = connection.driver
         try:
             if isinstance(driver, Isolated):

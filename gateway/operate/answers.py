@@ -131,11 +131,6 @@ def _next_attempt(source: AcquiredDevice) -> float | None:
     return round(max(known), 1) if known and source.health.state != "up" else None
 
 
-def missed(sources: Iterable[AcquiredDevice]) -> dict[str, int]:
-    """Polls of each device that were left out, because the one before was not answered yet."""
-    return {source.name: sum(scan.skipped for scan in source.scans) for source in sources}
-
-
 def tags(live: LiveDevice, clock: Clock) -> list[TagAnswer]:
     """The last value of each tag of a device, with its age since the device last confirmed it."""
     now, boot = clock.wall_ns(), clock.boot_ns()

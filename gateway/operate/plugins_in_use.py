@@ -19,8 +19,11 @@ class PluginsInUse:
     def __init__(self, present: Plugins, directory: Path) -> None:
         """`directory` keeps what is known of stalls."""
         self.present = present
-        """Exchanged by a reload."""
         self.stalls = StallWatch(directory, self)
+
+    def use(self, present: Plugins) -> None:
+        """These are those of the configuration that runs from now on."""
+        self.present = present
 
     def driver(self, name: str) -> type[Driver[Any, Any]]:
         """The driver of this name."""

@@ -42,7 +42,7 @@ class CursorFiles:
 
     def save_of(self, reader: Reader) -> None:
         """That of one sink."""
-        reader.changed = False
+        reader.saved()
         cursors = {lane: position.cursor for lane, position in reader.positions.items()}
         data = dump_cursor(self._log_id, reader.sink, cursors)
         self._due[reader.sink] = self._clock.boot_ns() + len(data) // _CURSOR_RATE * 1_000_000_000

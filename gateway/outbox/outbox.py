@@ -7,9 +7,9 @@ encoded, and handed to the writer's thread as one group; the thread tells when i
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -62,6 +62,18 @@ _TICK = 1.0
 _PATIENCE = 5.0
 
 
+class OutboxListener(Protocol):
+    """Who hears what the log has to tell beside records."""
+
+    def heard(self, event: Mapping[str, Any]) -> None:
+        """An event, as it is published."""
+        ...
+
+    def keeping(self, why_not: str) -> None:
+        """From now on what is appended is kept on no disk, and why; or, when empty, it is."""
+        ...
+
+
 class Outbox:
     """One log: `open`, then `bind` devices and take `reader`s, `append` while `run` runs, and `close`."""
 
@@ -80,10 +92,7 @@ class Outbox:
         self._disk = Disk(Admission(clock))
         self._substitute = substitute_for
         """Why this log is in memory, in the place of one on a disk; empty for all others."""
-        self.keeping: Callable[[str], None] = lambda _: None
-        """Told `not_kept` when it changes."""
-        self.heard: Callable[[Mapping[str, Any]], None] = lambda _: None
-        """Called with each event, as it is published."""
+        self._listener: OutboxListener | None = None
         own = sum(lane.size for lane in self._lanes.values())
         free = _free(directory)
         max_size = section.max_size or default_max_size(free, own)
@@ -153,6 +162,10 @@ class Outbox:
         outbox._writer.begin(outbox._disk_news)
         return outbox
 
+    def listen(self, listener: OutboxListener) -> None:
+        """Tell this one, from now on, what the log has to tell beside records."""
+        self._listener = listener
+
     def configured(self, config_hash: str) -> None:
         """From now on records carry this configuration's hash."""
         self._intake.configured(config_hash)
@@ -182,7 +195,8 @@ class Outbox:
     def append_event(self, event: Event) -> None:
         """Take an event into the alarm lane; written and committed at once."""
         body = body_of(event)
-        self.heard(body)
+        if self._listener is not None:
+            self._listener.heard(body)
         if Lane.ALARM in self._unkept.stuck:
             self._unkept.event(body, self._intake.stamp())
         self._intake.event(body)
@@ -253,7 +267,8 @@ class Outbox:
         """See whether it takes what it is given; what it does not take is sent from memory."""
         if change := self._unkept.look():
             self.append_event(own_event(self._clock, *change))
-            self.keeping(self.not_kept)
+            if self._listener is not None:
+                self._listener.keeping(self.not_kept)
 
     @property
     def not_kept(self) -> str:

@@ -8,6 +8,7 @@ import shutil
 import struct
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,17 @@ from gateway.publish import JsonEncoder, SinkSurroundings
 from gateway.status import rendered
 
 from .making import Log, block, fill, spec, take, until
+
+
+@dataclass
+class Polls:
+    """Devices that were polled too late so often."""
+
+    missed_by: dict[str, int]
+
+    def missed(self) -> Mapping[str, int]:
+        return dict(self.missed_by)
+
 
 PAGE = (Path(__file__).parents[2] / "docs/consumer.md").read_text(encoding="utf-8")
 HOUR = 3600
@@ -301,7 +313,7 @@ async def test_it_says_when_a_device_was_away_and_what_was_missed(log: Log, cont
     async with log.opened() as outbox:
         device, reader = outbox.bind(spec("press"), context), outbox.reader("central")
         polls = {"press": 4}
-        outbox.receipts.missed = lambda: dict(polls)
+        outbox.receipts.count_missed(Polls(polls))
         await fill(outbox, device, range(1))
         start = log.clock.wall // 10**6
         outbox.receipts.device_changed(device, False, "no answer within 3 s")

@@ -21,6 +21,16 @@ from tests.outbox.making import Log, block, fill, spec, take, until, values
 from tests.outbox.test_wild import encoder
 
 
+class Listening:
+    """Keeps what the log says of the disk."""
+
+    def __init__(self, told: list[str]) -> None:
+        self.keeping = told.append
+
+    def heard(self, event: object) -> None:
+        """Of no interest here."""
+
+
 class Disk:
     """Refuses every write while it is broken."""
 
@@ -62,7 +72,7 @@ async def test_what_is_read_while_the_disk_takes_nothing_goes_out_marked_and_is_
 ):
     told = []
     async with log.opened() as outbox:
-        outbox.keeping = told.append
+        outbox.listen(Listening(told))
         device, reader = outbox.bind(spec(), context), outbox.reader("central")
         await fill(outbox, device, range(3))
         reader.acknowledged(await take(reader, 3))

@@ -42,8 +42,9 @@ class Run:
 
     def stop(self) -> None:
         """End the call that runs in another thread, at its next node."""
-        if self._options is not None:
-            self._options.terminate = True
+        options = self._options  # the other thread exchanges them
+        if options is not None:
+            options.terminate = True
 
 
 def load_graph(file: OnnxFile, card: Card) -> Run:

@@ -155,7 +155,7 @@ class ExchangeState(Generic[R]):
         if answer == MISFIT:
             self.misfit = frame
         if self._numbers is not None:
-            self._numbers.proven = True
+            self._numbers.prove()
         self._answered(number, answer, now)
 
     def _answer(self, request: R, frame: bytes) -> Answer | None:
@@ -228,7 +228,8 @@ class ExchangeState(Generic[R]):
         """Nothing better came than the answer that is held."""
         assert self.held is not None
         assert self._numbers is not None
-        asked, self._numbers.constant, answer, _ = self.held
+        asked, number, answer, _ = self.held
+        self._numbers.expect(number)
         self.held = None
         if asked in self.open:
             self._answered(asked, answer, now)

@@ -19,7 +19,7 @@ class Patience:
     def __init__(self) -> None:
         self._mute: set[Hashable] = set()
         self._slowest = 0.0
-        self.reads = 0
+        self._reads = 0
         """Given up one after the other since the last byte was received."""
 
     def of(self, unit: Hashable, pace: AskingPace) -> float:
@@ -40,6 +40,10 @@ class Patience:
         """Whether it did not answer last time."""
         return unit in self._mute
 
+    def heard(self) -> None:
+        """Some byte was received."""
+        self._reads = 0
+
     def answered(self, unit: Hashable, after: float) -> None:
         """The unit has answered, after so many seconds."""
         if after > self._slowest:
@@ -54,5 +58,5 @@ class Patience:
     def given_up(self, unit: Hashable) -> bool:
         """The unit answered nothing of a read. Returns whether the whole line seems dead."""
         self._mute.add(unit)
-        self.reads += 1
-        return self.reads >= MAX_SILENT
+        self._reads += 1
+        return self._reads >= MAX_SILENT

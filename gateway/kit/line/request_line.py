@@ -70,6 +70,10 @@ class RequestLine(Receiver, Generic[R]):
         """What went wrong and was made good: retries, damaged, late and stray answers."""
         return self._state.counts
 
+    def stands_between(self, local_host: str, peer_host: str) -> None:
+        """The addresses of both ends, which UDP alone has to be told."""
+        self.local_host, self.peer_host = local_host, peer_host
+
     def brief(self, pace: AskingPace) -> AskingPace:
         """How to ask for what did not answer last time."""
         return self._patience.brief(pace)
@@ -156,7 +160,7 @@ class RequestLine(Receiver, Generic[R]):
         self.flow = None if self._datagrams else self._transport
 
     def data_received(self, data: bytes) -> None:
-        self._patience.reads = 0
+        self._patience.heard()
         self._heard = True
         self._rested = 0.0
         if self._quiet is not None:
@@ -316,7 +320,7 @@ async def open_line(
         )
     except (OSError, UnicodeError) as error:
         raise LinkError(f"cannot reach {host}:{port}: {error}") from error
-    line.local_host, line.peer_host = (transport.get_extra_info(name)[0] for name in ("sockname", "peername"))
+    line.stands_between(*(transport.get_extra_info(name)[0] for name in ("sockname", "peername")))
     line.connection_made(_DatagramSocket(transport))  # type: ignore[arg-type]  # what a line uses of one
 
 

@@ -35,6 +35,14 @@ class TransactionIds:
         if last is not None:
             self.last = last
 
+    def prove(self) -> None:
+        """An answer has carried its request's number."""
+        self.proven = True
+
+    def expect(self, constant: int) -> None:
+        """The device puts this in the place of all numbers."""
+        self.constant = constant
+
     def next(self, taken: Container[int]) -> int:
         """A number that is neither taken nor owed."""
         number = (self.last + 1) & self._mask

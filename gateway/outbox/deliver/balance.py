@@ -19,6 +19,10 @@ class SinkBalance:
         """Whether the cursor on disk is behind."""
         self._clock = clock
 
+    def saved(self) -> None:
+        """The cursor goes to the disk as it is now."""
+        self.changed = False
+
     def lose(
         self,
         lane: Lane,

@@ -7,9 +7,9 @@ the disk is full, and takes no numbers of the lane that the receipts are about.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import structlog
@@ -39,6 +39,14 @@ _ATTEMPTS, _PAUSE = 40, 0.05
 """How often, and with which pause (s), an index is looked for that the writer still has to put on disk."""
 
 
+class Polls(Protocol):
+    """Who knows how devices are polled."""
+
+    def missed(self) -> Mapping[str, int]:
+        """Polls of each device that were left out since the start."""
+        ...
+
+
 class Receipts:
     """Of one log. All calls from the event loop, but for `recover`."""
 
@@ -51,8 +59,7 @@ class Receipts:
         log_clock: LogClock,
     ) -> None:
         """`lane`: the data lane, which the receipts are about."""
-        self.missed: Callable[[], Mapping[str, int]] = dict
-        """Polls left out so far, by device."""
+        self._polls: Polls | None = None
         self._files = files
         self._clock = clock
         self._readers = readers
@@ -131,6 +138,10 @@ class Receipts:
         self._close(self._open.period.wall_to_ns)
 
     # While running
+
+    def count_missed(self, polls: Polls) -> None:
+        """From now on, ask this one how many polls were left out."""
+        self._polls = polls
 
     def read(self, device: Device, readings: int) -> None:
         """The device's driver has delivered so many. They count to the period of the device's next record."""
@@ -241,7 +252,7 @@ class Receipts:
         period = ending.period
         for device, reason, since in self._away.values():
             ending.tally(device).gaps.append([reason, max(since, period.wall_ns), None])
-        missed = self.missed()
+        missed = self._polls.missed() if self._polls is not None else {}
         for tally in period.tallies:
             before = self._missed_before.get(tally.device, 0)
             count = missed.get(tally.device, 0)
