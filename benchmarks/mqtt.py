@@ -19,7 +19,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from gateway.mqtt import MqttOptions, MqttSession
-from gateway.mqtt.client import BatchedClient, PlainClient
+from gateway.mqtt.paho_client import BatchedClient, PlainClient
 from tests.peers.broker import Broker
 
 WINDOWS = (20, 200)

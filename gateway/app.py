@@ -29,10 +29,10 @@ from gateway.operate.dead_letters import DeadLetterCommands
 from gateway.operate.devices import DeviceCommands
 from gateway.operate.history import HistoryCommands
 from gateway.operate.models import ModelCommands
-from gateway.operate.parts import RunningParts
 from gateway.operate.plugins_in_use import PluginsInUse
 from gateway.operate.queries import Trends, Upkeep, Why
 from gateway.operate.reload import Reloads
+from gateway.operate.running_parts import RunningParts
 from gateway.operate.services import Services, ServiceSurroundings
 from gateway.operate.socket import ControlServer
 from gateway.operate.stalls import BEAT

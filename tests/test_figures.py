@@ -35,10 +35,11 @@ def test_every_figure_is_that_of_the_tree_it_is_told_of(tmp_path: Path) -> None:
     for number in range(21):
         put(tmp_path, f"gateway/outbox/part_{number}.py")
     put(tmp_path, "gateway/publish/part_1.py", "class Sink:\n    pass\n")
+    put(tmp_path, "gateway/cli/part_2.py")
     put(tmp_path, "plugins/mqtt/sink.py", "class Sink:\n" + "".join(f"    def f{i}(self): ...\n" for i in range(16)))
     put(tmp_path, "plugins/mqtt/tests/test_sink.py", "class Sink:\n    pass\n")
     found = figures(tmp_path)
-    assert [*found.values()] == ["1 (21)", "24 (17)", "1", "1", "2", "1", "1", "1", "3", "2 (3)", "36"]
+    assert [*found.values()] == ["1 (21)", "25 (17)", "1", "1 (2)", "2", "1", "1", "1", "3", "2 (3)", "36"]
 
 
 def test_an_empty_tree_has_no_gateway_and_is_counted_all_the_same(tmp_path: Path) -> None:

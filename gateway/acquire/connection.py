@@ -11,8 +11,8 @@ from gateway.plugin.driver import Driver, Found
 from gateway.supervise import Foreign, Health
 
 
-class Connection:
-    """Made before it is dialled, and gone with its end. It is either `Polling` or a `Subscription`."""
+class LineConnection:
+    """Made before it is dialled, and gone with its end. It is either `Polling` or `Subscribing`."""
 
     def __init__(
         self, driver: Driver[Any, Any], sources: Mapping[str, AcquiredDevice], health: Health, foreign: Foreign

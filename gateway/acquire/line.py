@@ -11,14 +11,14 @@ from typing import Any
 
 import structlog
 
-from gateway.acquire.connection import Connection
+from gateway.acquire.connection import LineConnection
 from gateway.acquire.device import AcquiredDevice, Road
 from gateway.acquire.dials import Dials
 from gateway.acquire.driving import OfItself, close, offers
 from gateway.acquire.polling import Polling
 from gateway.acquire.scan_queue import Call, Request, ScanQueue
 from gateway.acquire.slot import Slot
-from gateway.acquire.subscription import Subscription
+from gateway.acquire.subscribing import Subscribing
 from gateway.acquire.wheel import Wheel
 from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
@@ -89,7 +89,7 @@ class Line:
         self._timeout = sources[0].spec.config.timeout
         self._queue = ScanQueue(shared.slot)
         """It outlives connections: what people ask waits for the next one, where that comes at once."""
-        self._connection: Connection | None = None
+        self._connection: LineConnection | None = None
         self._tally: Counter[str] = Counter()
         # A line of one device has that device's health; a shared one has its own beside theirs.
         self.shared = len(sources) > 1
@@ -180,13 +180,13 @@ class Line:
         finally:
             self._drop(lost=True)  # also when it ends between two connections
 
-    def _made(self, host: LineHost) -> Connection:
+    def _made(self, host: LineHost) -> LineConnection:
         driver = self.driver_type([source.device for source in self.sources.values()], host)
         if self.subscribed:
-            return Subscription(driver, self.sources, self.health, self._foreign)
+            return Subscribing(driver, self.sources, self.health, self._foreign)
         return Polling(driver, self.sources, self.health, self._foreign, self._queue, self._wheel, self._deadlines)
 
-    async def _read_over(self, connection: Connection) -> None:
+    async def _read_over(self, connection: LineConnection) -> None:
         driver = connection.driver
         try:
             if isinstance(driver, Isolated):
@@ -200,7 +200,7 @@ class Line:
             raise
 
     @asynccontextmanager
-    async def _dialled(self, connection: Connection) -> AsyncIterator[None]:
+    async def _dialled(self, connection: LineConnection) -> AsyncIterator[None]:
         driver = connection.driver
         opening = Opening(lambda: driver.connect(), lambda: close(driver, self._log))
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from gateway.acquire.connection import Connection
+from gateway.acquire.connection import LineConnection
 from gateway.acquire.device import AcquiredDevice, Scan
 from gateway.acquire.scan_queue import Request, ScanQueue
 from gateway.acquire.wheel import Turn, Wheel
@@ -21,7 +21,7 @@ from gateway.supervise.foreign import outcome
 from gateway.supervise.keep_running import EXPECTED, told
 
 
-class Polling(Connection):
+class Polling(LineConnection):
     """Reads scans as they fall due, and does what people ask before those that wait; as much at once as the driver bears."""
 
     def __init__(

@@ -13,9 +13,9 @@ from gateway.core.arguments import reason
 from gateway.core.clock import SystemClock
 from gateway.core.errors import GatewayError
 from gateway.places.person import person
-from gateway.trust import files
+from gateway.trust import audit_files
 from gateway.trust.audit import AuditTrail, TrailReport, verify
-from gateway.trust.files import tail
+from gateway.trust.audit_files import tail
 
 FILE = "audit.jsonl"
 _OWN = ("n", "ts", "tz", "prev", "hash", "action", "who")
@@ -62,7 +62,7 @@ def _verify(path: Path, as_json: bool) -> int:
 
 
 def _acknowledge(path: Path, why: str, as_json: bool) -> int:
-    if not files.is_begun(path):
+    if not audit_files.is_begun(path):
         raise FileNotFoundError(2, "there is no audit trail", str(path))
     damages = AuditTrail(path, SystemClock()).acknowledge(person(), why)
     if as_json:

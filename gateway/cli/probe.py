@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from gateway.acquire.driving import close
 from gateway.acquire.plausible import Ranked, rank, several
-from gateway.acquire.probe import unbound
+from gateway.acquire.probe_devices import unbound
 from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
 from gateway.cli.frame.terminal import colour, config_path, fail, joined, number, table
 from gateway.config.load import load

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.cli.frame.asking import UNREACHABLE
 from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
-from gateway.cli.frame.live import cut, keys, taken_over, wrapped
+from gateway.cli.frame.live_screen import cut, keys, taken_over, wrapped
 from gateway.cli.frame.terminal import colour, count, fail, joined, redrawn, sentence, table
 from gateway.cli.sink_status import acknowledged, waiting
 from gateway.cli.status import room

@@ -11,7 +11,7 @@ from gateway.config.model import ModelSection
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
 from gateway.detect.fault import fault
-from gateway.detect.loading import Models
+from gateway.detect.model_loading import Models
 from gateway.detect.rollout import Rollout
 from gateway.detect.watcher import DetectorSurroundings, Fed, Spawn, Watcher
 from gateway.detect.windows import drift_file

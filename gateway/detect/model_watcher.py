@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gateway.alarms import Alarms, Evidence, Key
 from gateway.config.model import ModelSection
 from gateway.core.tag import Device
-from gateway.detect import events
+from gateway.detect import event_words
 from gateway.detect.fault import fault
 from gateway.detect.models import INLINE_SECONDS, Card, ModelError, OpenModel
 from gateway.detect.own_thread import in_own_thread
@@ -54,7 +54,7 @@ class ModelWatcher:
 
     def __init__(
         self,
-        identity: events.ModelIdentity,
+        identity: event_words.ModelIdentity,
         opened: OpenModel,
         devices: Sequence[str],
         section: ModelSection,
@@ -197,9 +197,9 @@ class ModelWatcher:
         key = self.key(device, "drift")
         begun = self._alarms.get(key)
         if figures.reasons and not (begun and begun.active):
-            self._alarms.raised(key, events.drifted(self.identity, device, t_ns, figures))
+            self._alarms.raised(key, event_words.drifted(self.identity, device, t_ns, figures))
         elif not figures.reasons and begun and begun.active:
-            self._alarms.cleared(key, events.settled(self.identity, device, t_ns, figures, begun.event))
+            self._alarms.cleared(key, event_words.settled(self.identity, device, t_ns, figures, begun.event))
 
     def _look_at_drift(self, row: int) -> Figures | None:
         figures = self._figures[row] = self.judge.drift.figures(row)
@@ -218,9 +218,9 @@ class ModelWatcher:
             scored, key = self._scored_window(transition), self.key(self.devices[transition.asset])
             evidence = self._evidence(transition)
             if transition.is_raise:
-                self._alarms.raised(key, events.raised(self.identity, scored), self._section.latch, evidence)
+                self._alarms.raised(key, event_words.raised(self.identity, scored), self._section.latch, evidence)
             elif begin := self._alarms.get(key):
-                event = events.cleared(self.identity, scored, begin.event, begin.raised_ns)
+                event = event_words.cleared(self.identity, scored, begin.event, begin.raised_ns)
                 self._alarms.cleared(key, event, evidence)
 
     def _evidence(self, transition: Transition) -> Evidence:
@@ -229,14 +229,14 @@ class ModelWatcher:
             file.content, file.sha256, batched, transition.window, scores.score, scores.contribution, scores.expected
         )
 
-    def _scored_window(self, transition: Transition) -> events.ScoredWindow:
+    def _scored_window(self, transition: Transition) -> event_words.ScoredWindow:
         card, scores = self.identity.card, transition.scores
         assert scores.contribution is not None
         expected = scores.expected[0] if scores.expected is not None else None
-        parts = events.contributions(card, scores.contribution[0], transition.window[-1], expected)
+        parts = event_words.contributions(card, scores.contribution[0], transition.window[-1], expected)
         begin = transition.end_ns - card.window * card.period_ms * 1_000_000
         digest = hashlib.sha256(transition.window.astype("<f4").tobytes()).hexdigest()
-        return events.ScoredWindow(
+        return event_words.ScoredWindow(
             self.devices[transition.asset], float(scores.score[0]), begin, transition.end_ns, digest, parts
         )
 

@@ -10,7 +10,7 @@ import structlog
 from gateway.alarms import Alarms
 from gateway.core.errors import GatewayError
 from gateway.core.event import Event
-from gateway.detect import events, versions
+from gateway.detect import event_words, versions
 from gateway.detect.model_watcher import ModelWatcher
 from gateway.detect.models import ModelError, OpenModel
 from gateway.detect.running_model import RunningModel
@@ -123,7 +123,9 @@ class Rollout:
             await self._audit.record(
                 "active.changed", "system", target=model.name, old=model.sha256, new=found, file_of=who
             )
-            self._loading.emit(events.file_changed(model.name, model.remark, self._clock.wall_ns(), model.identity))
+            self._loading.emit(
+                event_words.file_changed(model.name, model.remark, self._clock.wall_ns(), model.identity)
+            )
 
     async def _begin_shadow(self, model: RunningModel, stamp: Stamp) -> None:
         path = versions.next_of(model.path)
@@ -132,7 +134,7 @@ class Rollout:
 
         def tell_failed(reason: str) -> None:
             now = self._clock.wall_ns()
-            self._loading.emit(events.next_failed(model.name, path.name, sha256, reason, now, model.identity))
+            self._loading.emit(event_words.next_failed(model.name, path.name, sha256, reason, now, model.identity))
 
         shadow = Shadow(stamp, tell_failed)
         try:

@@ -14,11 +14,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import LinkError
-from gateway.mqtt.client import PlainClient
-from gateway.mqtt.dialling import in_a_thread
-from gateway.mqtt.options import MqttOptions, Will
+from gateway.mqtt.broker_dialling import in_a_thread
+from gateway.mqtt.broker_options import MqttOptions, Will
+from gateway.mqtt.broker_tls import tls_context
 from gateway.mqtt.packets import NotMqttError, Outgoing
-from gateway.mqtt.tls import tls_context
+from gateway.mqtt.paho_client import PlainClient
 from gateway.mqtt.unanswered import Unanswered
 from gateway.mqtt.words import FAILURE, disconnected, failed_dial, lost, no_answer, refused_connection
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gateway.core.errors import LinkError
-from gateway.mqtt.options import Will
+from gateway.mqtt.broker_options import Will
 from gateway.mqtt.words import NOT_AUTHORISED, TOO_LARGE, TOPIC_INVALID, NoAnswerError
 
 _DOUBTED = {0x80, 0x82, 0x83, NOT_AUTHORISED, TOPIC_INVALID, TOO_LARGE, 0x99, 0x9A, 0x9B}

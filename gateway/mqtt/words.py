@@ -6,7 +6,7 @@ import ssl
 
 from gateway.core.errors import LinkError, RefusedError, UnreachableError
 from gateway.core.text import cleaned
-from gateway.mqtt.options import MqttOptions
+from gateway.mqtt.broker_options import MqttOptions
 
 NO_SUBSCRIBERS = 0x10
 FAILURE = 0x80

@@ -13,10 +13,10 @@ from gateway.core.clock import Clock
 from gateway.core.command import Actor
 from gateway.core.parsing import JsonObject
 from gateway.core.text import cleaned
-from gateway.trust import files
+from gateway.trust import audit_files
 from gateway.trust.audit import AuditError, AuditTrail
+from gateway.trust.audit_files import is_begun
 from gateway.trust.chain import Head
-from gateway.trust.files import is_begun
 
 log = structlog.get_logger()
 
@@ -85,7 +85,7 @@ class AuditLog:
     def tail(self, count: int) -> list[JsonObject]:
         """The last records, the oldest first; none where they cannot be read. Blocking."""
         try:
-            return files.tail(self._path, count)
+            return audit_files.tail(self._path, count)
         except OSError:
             return []
 

@@ -9,7 +9,7 @@ from gateway.core.clock import Clock
 from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
 from gateway.core.live import LiveDevice, LiveTable
-from gateway.operate import answers
+from gateway.operate import device_answers
 
 
 class DeviceCommands:
@@ -24,20 +24,20 @@ class DeviceCommands:
         """By their names on the socket."""
         return {"tags": self.tags, "read": self.read, "probe": self.probe, "browse": self.browse}
 
-    async def tags(self, by: Actor, device: str | None = None) -> Iterator[answers.TagAnswer]:
+    async def tags(self, by: Actor, device: str | None = None) -> Iterator[device_answers.TagAnswer]:
         """Last values of all tags, or of one device's."""
         chosen = [self._device(device)] if device is not None else list(self._live)
-        return (row for live in chosen for row in answers.tags(live, self._clock))
+        return (row for live in chosen for row in device_answers.tags(live, self._clock))
 
-    async def read(self, by: Actor, device: str, tags: Sequence[str]) -> list[answers.ReadAnswer]:
+    async def read(self, by: Actor, device: str, tags: Sequence[str]) -> list[device_answers.ReadAnswer]:
         """Read tags of a device now."""
         known = {tag.name for tag in self._device(device).device.tags}
         for tag in tags:
             if tag not in known:
                 raise GatewayError(f'device "{device}" has no tag "{tag}"; it has: {", ".join(sorted(known))}')
-        return answers.readings(await self._acquirer.read(device, tags))
+        return device_answers.readings(await self._acquirer.read(device, tags))
 
-    async def probe(self, by: Actor, device: str, address: str, count: int) -> list[list[answers.GuessAnswer]]:
+    async def probe(self, by: Actor, device: str, address: str, count: int) -> list[list[device_answers.GuessAnswer]]:
         """What stands at an address under every type and order, several times."""
         reads = await several(lambda: self._acquirer.guesses(device, address, count))
         return [[{"options": dict(guess.options), "value": guess.value} for guess in read] for read in reads]

@@ -17,11 +17,11 @@ from gateway.core.command import Actor
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.text import cleaned
 from gateway.detect.fit import model_problems
-from gateway.operate.parts import RunningParts
+from gateway.operate.running_parts import RunningParts
 from gateway.plugin.discovery import Plugins
 from gateway.supervise import Running, contained
 from gateway.supervise.keep_running import told
-from gateway.trust.versions import versions
+from gateway.trust.software_versions import versions
 
 log = structlog.get_logger()
 

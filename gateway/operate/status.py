@@ -4,9 +4,9 @@ from typing import Any
 
 from gateway import __version__
 from gateway.core.command import Actor, Body
-from gateway.operate import answers
-from gateway.operate.parts import RunningParts
+from gateway.operate import device_answers
 from gateway.operate.reload import Reloads
+from gateway.operate.running_parts import RunningParts
 from gateway.status import (
     AuditStatus,
     ClockStatus,
@@ -58,7 +58,7 @@ class StatusCommands:
                 disabled=[" ".join(part) for part in config.disabled] or None,
             ),
             clock=ClockStatus(parts.outbox.clock_state.words, parts.outbox.epoch),
-            devices=answers.devices(parts.acquirer.sources, said_of),
+            devices=device_answers.devices(parts.acquirer.sources, said_of),
             sinks=parts.publishers.status(),
             outbox=parts.outbox.status(),
             models=[each for each in watching if isinstance(each, ModelStatus)],

@@ -23,8 +23,8 @@ from gateway.core.live import LiveDevice, LiveTable
 from gateway.core.plain import plain
 from gateway.core.quality import describe
 from gateway.core.tag import Tag
-from gateway.operate.answers import readings
 from gateway.operate.audit_log import AuditLog
+from gateway.operate.device_answers import readings
 
 Value = float | bool | int | str
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway import __version__
 from gateway.core.amounts import format_duration, format_size
-from gateway.trust.versions import versions
+from gateway.trust.software_versions import versions
 
 _SYNCS = 50
 

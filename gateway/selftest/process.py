@@ -57,7 +57,7 @@ class SaidLine(TypedDict, total=False):
     accounts: AccountsSaid
 
 
-CHILD = [sys.executable, "-m", "gateway.selftest.child"]
+CHILD = [sys.executable, "-m", "gateway.selftest.tortured"]
 STARTED = 300.0
 """Seconds that a child has for what it is to do before it is killed, also on a machine that is busy with other things."""
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.acquire.probe import unbound
+from gateway.acquire.probe_devices import unbound
 from gateway.config.kinds import DRIVER, PluginKind
 from gateway.config.load import load
 from gateway.core.errors import ConfigError

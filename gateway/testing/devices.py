@@ -24,11 +24,11 @@ class OneDriver:
     only: type[Driver[Any, Any]]
 
     def driver(self, name: str) -> type[Driver[Any, Any]]:
-        """The one."""
+        """That one, whatever it is called."""
         return self.only
 
     def barred_device(self, device: DeviceConfig) -> str:
-        """None is."""
+        """Nothing bars it."""
         return ""
 
 

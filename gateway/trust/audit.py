@@ -24,7 +24,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.parsing import doubting
 from gateway.places.regular import open_regular
-from gateway.trust import files
+from gateway.trust import audit_files
 from gateway.trust.chain import ACKNOWLEDGED, DAMAGED, START, BrokenRecordError, Head, read, seal
 from gateway.trust.verify import MOST, Damage, TrailReport, verify
 
@@ -134,8 +134,8 @@ class AuditTrail:
 
     def _is_acknowledged(self) -> bool:
         """Whether another process has written so since this object wrote."""
-        for part in reversed(files.parts(self.path)):
-            for line in files.lines_backwards(part):
+        for part in reversed(audit_files.parts(self.path)):
+            for line in audit_files.lines_backwards(part):
                 with suppress(BrokenRecordError):
                     record = read(line)
                     if record["n"] <= self._end.n or record["action"] == ACKNOWLEDGED:
@@ -147,26 +147,26 @@ class AuditTrail:
             line, end = seal({**_now(self._clock), **fields}, self._end)
         if file.size and file.size + len(line) > self._part_size:
             self._begin_part(file)
-        new = files.prepare_head(self.path, end)  # first what takes room: a full disk refuses the whole
+        new = audit_files.prepare_head(self.path, end)  # first what takes room: a full disk refuses the whole
         file.append(line)
         self._end, self._seen = end, (file.inode, file.size)
-        files.move_head(self.path, new)
+        audit_files.move_head(self.path, new)
 
     def _begin_part(self, file: "_File") -> None:
-        first = files.first_number(self.path) or self._end.n
-        file.begin_anew(files.older_part(self.path, first))
+        first = audit_files.first_number(self.path) or self._end.n
+        file.begin_anew(audit_files.older_part(self.path, first))
 
     def _catch_up(self, file: "_File") -> None:
         """Learn where the chain ends, if this object was not the last that wrote; note what is wrong with it."""
         if self._seen == (file.inode, file.size):
             return
-        if not file.size and not files.is_begun(self.path):
-            files.move_head(self.path, files.prepare_head(self.path, START))
+        if not file.size and not audit_files.is_begun(self.path):
+            audit_files.move_head(self.path, audit_files.prepare_head(self.path, START))
         torn = file.tear_off()
         if self._seen is not None and self.damage and self._is_acknowledged():
             self.damage = ""
-        found = files.last_record(files.parts(self.path)) or START
-        anchor = files.read_head(self.path)
+        found = audit_files.last_record(audit_files.parts(self.path)) or START
+        anchor = audit_files.read_head(self.path)
         self._end = found
         damage = _damage(found, anchor)
         if anchor is not None and damage:
@@ -175,7 +175,7 @@ class AuditTrail:
             self._add(file, {"action": DAMAGED, "who": "system", "why": damage})
             self.damage = damage
         if torn:
-            aside = files.set_aside(self.path, self._end.n + 1, torn)
+            aside = audit_files.set_aside(self.path, self._end.n + 1, torn)
             what = {"target": aside.name, "bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
             why = "the last line was written only in part, as a power cut leaves it"
             self._add(file, {"action": "audit.sealed", "who": "system", "why": why, **what})
@@ -239,11 +239,11 @@ class _File:
                 os.ftruncate(self._descriptor, before)
             raise
         if not before:
-            files.sync_directory(self.path.parent)
+            audit_files.sync_directory(self.path.parent)
 
     def tear_off(self) -> bytes:
         """Remove what stands behind the last whole line, and return it."""
-        torn = files.after_last_line(self.path)
+        torn = audit_files.after_last_line(self.path)
         if torn:
             os.ftruncate(self._descriptor, self.size - len(torn))
         return torn

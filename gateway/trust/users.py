@@ -20,7 +20,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.parsing import JsonObject, doubting, parse_json
 from gateway.places.regular import read_regular
 from gateway.trust.access import ALL
-from gateway.trust.files import sync_directory
+from gateway.trust.audit_files import sync_directory
 
 V = TypeVar("V")
 

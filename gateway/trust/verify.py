@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.errors import Problem
-from gateway.trust import files
+from gateway.trust import audit_files
 from gateway.trust.chain import ACKNOWLEDGED, DAMAGED, LONGEST, START, BrokenRecordError, Head, follow, read
 
 TRIES = 100
@@ -75,20 +75,20 @@ def verify(path: Path) -> TrailReport:
     Raises OSError when it cannot be read, FileNotFoundError when there is none.
     """
     for _ in range(TRIES):
-        parts = files.parts(path)
-        if not parts and files.read_head(path) is None:
+        parts = audit_files.parts(path)
+        if not parts and audit_files.read_head(path) is None:
             raise FileNotFoundError(2, "there is no audit trail", str(path))
         try:
             report = _verify(path, parts)
         except FileNotFoundError:
             continue  # renamed as a new part was begun
-        if parts == files.parts(path):  # else a new part was begun meanwhile
+        if parts == audit_files.parts(path):  # else a new part was begun meanwhile
             return report
     raise FileNotFoundError(2, "files of the trail come and go, or a link leads nowhere", str(path))
 
 
 def _verify(path: Path, parts: list[Path]) -> TrailReport:
-    anchor = files.read_head(path)  # before the records: it may fall behind them, but never runs ahead
+    anchor = audit_files.read_head(path)  # before the records: it may fall behind them, but never runs ahead
     walk = _Walk(anchor)
     torn = 0
     for file, number, line in _lines(parts):
@@ -189,7 +189,7 @@ def _at_the_end(path: Path, end: Head, anchor: Head | None) -> Problem | None:
 
 def _lines(parts: list[Path]) -> Iterator[tuple[Path, int, bytes]]:
     for part in parts:
-        with files.opened(part) as file:
+        with audit_files.opened(part) as file:
             number = 0
             while line := file.readline(LONGEST + 1):
                 number += 1

@@ -17,7 +17,7 @@ class Both(Subscribing):
 
 
 async def test_a_subscription_delivers_and_its_silence_is_torn_down(plant, monkeypatch):
-    monkeypatch.setattr("gateway.acquire.subscription.silent_after", lambda config: 0.1)
+    monkeypatch.setattr("gateway.acquire.subscribing.silent_after", lambda config: 0.1)
     rig = Rig(plant, Subscribing)
 
     async def on_stream(driver):
@@ -34,7 +34,7 @@ async def test_a_subscription_delivers_and_its_silence_is_torn_down(plant, monke
 
 
 async def test_a_sign_of_life_keeps_a_quiet_subscription_up(plant, monkeypatch):
-    monkeypatch.setattr("gateway.acquire.subscription.silent_after", lambda config: 3000.0)
+    monkeypatch.setattr("gateway.acquire.subscribing.silent_after", lambda config: 3000.0)
     loop, ahead = asyncio.get_running_loop(), 0.0
     now = loop.time
     monkeypatch.setattr(loop, "time", lambda: now() + ahead)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from gateway.cli import main
-from gateway.cli.frame.live import cut, wrapped
+from gateway.cli.frame.live_screen import cut, wrapped
 from gateway.cli.frame.terminal import table, width
 from gateway.cli.top import body, head
 

@@ -11,7 +11,7 @@ from gateway.core.clock import FakeClock
 from gateway.core.event import Event
 from gateway.demo.build_model import FIT_SEEDS, LIMIT_SEEDS, MODEL
 from gateway.demo.coater import TAGS, Coater
-from gateway.detect.events import ModelIdentity
+from gateway.detect.event_words import ModelIdentity
 from gateway.detect.model_watcher import ModelWatcher
 from gateway.detect.models.session import open_model
 from gateway.detect.windows.grid import Samples

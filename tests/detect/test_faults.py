@@ -11,7 +11,7 @@ from gateway.alarms.alarms import Alarms
 from gateway.config.model import AlarmSection
 from gateway.core.clock import FakeClock
 from gateway.core.event import Event
-from gateway.detect import loading, model_watcher, versions
+from gateway.detect import model_loading, model_watcher, versions
 from gateway.detect.models.onnx_file import ModelError, read_onnx
 from gateway.detect.models.session import ModelSession
 from gateway.detect.own_thread import hanging, in_own_thread
@@ -61,14 +61,14 @@ async def test_a_score_that_raises_costs_its_model(tmp_path, two, raised, inline
 
 @every
 async def test_a_load_that_raises_costs_its_model(tmp_path, two, raised, monkeypatch):
-    real = loading.read_model
+    real = model_loading.read_model
 
     def read(path, *given):
         if path.stem == "bad":
             raise raised("made to")
         return real(path, *given)
 
-    monkeypatch.setattr(loading, "read_model", read)
+    monkeypatch.setattr(model_loading, "read_model", read)
     async with plant(tmp_path, BOTH, two) as made:
         assert [model["state"] for model in rendered(made.detector.status(ModelStatus))] == ["faulted", "up"]
 
@@ -76,14 +76,14 @@ async def test_a_load_that_raises_costs_its_model(tmp_path, two, raised, monkeyp
 async def test_while_one_is_loaded_the_others_score_and_it_misses_nothing(tmp_path, two, monkeypatch):
     from threading import Event as Gate
 
-    gate, real = Gate(), loading.read_model
+    gate, real = Gate(), model_loading.read_model
 
     def read(path, *given):
         if path.stem == "bad":
             gate.wait(60)
         return real(path, *given)
 
-    monkeypatch.setattr(loading, "read_model", read)
+    monkeypatch.setattr(model_loading, "read_model", read)
     made = Plant([(file, more) for file, more in BOTH], two, tmp_path)
     being_loaded = asyncio.create_task(made.detector.load())
     await eventually(lambda: rendered(made.detector.status(ModelStatus))[1]["state"] == "up")
@@ -146,10 +146,10 @@ async def test_calls_that_nobody_waits_for_are_counted_asked_to_end_and_bounded(
 
     ends, asked = Event(), []
     before = hanging()
-    for _ in range(loading.MOST_HANGING):
+    for _ in range(model_loading.MOST_HANGING):
         with pytest.raises(TimeoutError):
             await in_own_thread(ends.wait, 0.001, lambda: asked.append(1))
-    assert (hanging() - before, len(asked)) == (loading.MOST_HANGING, loading.MOST_HANGING)
+    assert (hanging() - before, len(asked)) == (model_loading.MOST_HANGING, model_loading.MOST_HANGING)
     async with plant(tmp_path, BOTH, two) as made:
         assert "calls of models hang; restart" in made.detector.status(ModelStatus)[0].reason
     ends.set()

@@ -14,7 +14,7 @@ from gateway.acquire.values import as_readings
 from gateway.core.errors import DeviceError, LinkError, PluginError
 from gateway.core.tag import Tags
 from gateway.isolation import Isolated, Process, isolated, refusal
-from gateway.isolation.driver import MEMORY
+from gateway.isolation.isolated_driver import MEMORY
 from gateway.isolation.origin import DriverOrigin
 from gateway.plugin.driver import Ability, Driver
 from gateway.testing import FakeLineHost, build_device, eventually, load_plugin

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import LinkError, RefusedError
 from gateway.mqtt import is_final
-from gateway.mqtt.client import BatchedClient, PlainClient
+from gateway.mqtt.paho_client import BatchedClient, PlainClient
 from tests.mqtt.fake_broker import (
     CONNECT,
     PUBLISH,

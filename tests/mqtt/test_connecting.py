@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import LinkError, RefusedError
-from gateway.mqtt import TlsOptions, Will, dialling
-from gateway.mqtt.client import BatchedClient, PlainClient
+from gateway.mqtt import TlsOptions, Will, broker_dialling
+from gateway.mqtt.paho_client import BatchedClient, PlainClient
 from tests.mqtt.fake_broker import CONNECT, WELCOME_5, WELCOME_311, Packet, fake_broker, packet
 from tests.mqtt.noted import connected, noted_session
 from tests.peers.broker import Broker, Subscriber, free_port, wait_until
@@ -310,7 +310,7 @@ async def test_a_name_in_the_subject_alone_is_no_name(tmp_path: Path, authority:
 async def test_threads_that_hang_in_a_dial_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
     monkeypatch.setattr(PlainClient, "dial", lambda *_: gate.wait(100))
-    for _ in range(dialling.AT_ONCE):
+    for _ in range(broker_dialling.AT_ONCE):
         assert "dialling has not ended within 0.04 s" in str(await refusal(1, host="slow", timeout=0.01))
     assert "4 attempts to dial slow:1 hang" in str(await refusal(1, host="slow", timeout=0.01))
     gate.set()

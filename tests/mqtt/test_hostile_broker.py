@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.errors import LinkError
 from gateway.core.text import cleaned
-from gateway.mqtt.client import BatchedClient, PlainClient
+from gateway.mqtt.paho_client import BatchedClient, PlainClient
 from tests.mqtt.noted import noted_session
 from tests.peers.hostile_broker import AFTER, INSTEAD, hostile_broker
 

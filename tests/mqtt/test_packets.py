@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from paho.mqtt import _packet
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from gateway.mqtt import client
-from gateway.mqtt.client import BatchedClient, PlainClient, client_type
-from gateway.mqtt.options import MqttOptions
+from gateway.mqtt import paho_client
+from gateway.mqtt.broker_options import MqttOptions
 from gateway.mqtt.packets import long_puback, packed_length, packed_topic, read_length
+from gateway.mqtt.paho_client import BatchedClient, PlainClient, client_type
 from gateway.mqtt.unanswered import Unanswered
 from tests.mqtt.fake_broker import puback
 
@@ -72,5 +72,5 @@ def test_another_paho_is_used_by_its_public_api(monkeypatch) -> None:  # type: i
 
 
 def test_a_paho_without_our_hooks_is_used_by_its_public_api(monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(client, "HOOKS", (*client.HOOKS, "_gone"))
+    monkeypatch.setattr(paho_client, "HOOKS", (*paho_client.HOOKS, "_gone"))
     assert client_type() is PlainClient

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.errors import LinkError
 from gateway.mqtt import Will
-from gateway.mqtt.client import BatchedClient, PlainClient
+from gateway.mqtt.paho_client import BatchedClient, PlainClient
 from tests.mqtt.noted import connected, noted_session
 from tests.peers.broker import Broker, Subscriber, wait_until
 from tests.peers.proxy import FaultProxy

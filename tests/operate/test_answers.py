@@ -10,7 +10,7 @@ from gateway.core.live import LiveTable
 from gateway.core.quality import BAD_NO_COMMUNICATION
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
-from gateway.operate import answers, headline
+from gateway.operate import device_answers, headline
 from gateway.status import full_in, rendered
 
 TAGS = [
@@ -36,8 +36,8 @@ DEVICE = Device("press-1", "modbus", Tags("press-1", TAGS))
     ],
 )
 def test_values_are_told_as_json_has_them(value: Any, type_: str, told: Any) -> None:
-    assert answers.plain(value, type_) == told
-    assert type(answers.plain(value, type_)) is type(told)
+    assert device_answers.plain(value, type_) == told
+    assert type(device_answers.plain(value, type_)) is type(told)
 
 
 def test_tags_tell_value_quality_and_ages() -> None:
@@ -53,14 +53,14 @@ def test_tags_tell_value_quality_and_ages() -> None:
     )
     live.update(block, clock.boot_ns())
     clock.advance(2.5)
-    oil, count, name = answers.tags(device, clock)
+    oil, count, name = device_answers.tags(device, clock)
     assert (oil["value"], oil["unit"], oil["good"], oil["age_s"], oil["source_age_s"]) == (54.2, "°C", True, 2.5, 2.5)
     assert (count["value"], count["good"]) == (None, False)
     assert (name["value"], name["quality"]) == ("idle", "good")
 
 
 def test_a_tag_never_read_has_no_age() -> None:
-    told = answers.tags(LiveTable().define(DEVICE), FakeClock())
+    told = device_answers.tags(LiveTable().define(DEVICE), FakeClock())
     assert [(row["value"], row["age_s"], row["ts"]) for row in told] == [(None, None, None)] * 3
 
 
@@ -75,7 +75,7 @@ class Broken:
 
 
 def test_a_device_whose_state_cannot_be_told_hides_no_other() -> None:
-    found = answers.devices([Broken(), Broken()])  # type: ignore[list-item]
+    found = device_answers.devices([Broken(), Broken()])  # type: ignore[list-item]
     assert [each.name for each in found] == ["odd", "odd"]
     assert found[0].state == "faulted"
     assert found[0].reason == "its state cannot be told: KeyError: 'a bug'"

@@ -23,7 +23,7 @@ from gateway.core.tag import Device
 from gateway.outbox import Outbox
 from gateway.outbox.inspect import LogFiles
 from gateway.outbox.kept import Series, series, thinning
-from gateway.outbox.kept import log as kept_log
+from gateway.outbox.kept import own_log as kept_log
 
 SECTION = OutboxSection.model_validate({"max_size": "1 GiB", "min_free": "0 B", "segment_size": "64 KiB", "keep": "9d"})
 NAMES = [f"tag{number}" for number in range(5)]

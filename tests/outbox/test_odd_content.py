@@ -15,12 +15,12 @@ from gateway.encode import columns
 from gateway.encode import exact_bytes as exact
 from gateway.outbox.format import clock_correction as synced
 from gateway.outbox.format import cursor as progress
-from gateway.outbox.format import dead_letter, definition, dictionary, identity, reading
+from gateway.outbox.format import dead_letter, definition, dictionary, identity, record_reading
 from gateway.outbox.format.bodies import BODY_AT_MOST, encoded
 from gateway.outbox.format.frames import HEAD_SIZE, frame, peek, scan
-from gateway.outbox.format.reading import read_body
+from gateway.outbox.format.record_reading import read_body
 from gateway.outbox.format.segment import HEADER_SIZE
-from gateway.outbox.receipts import files as receipts_files
+from gateway.outbox.receipts import receipt_files as receipts_files
 from gateway.outbox.start import recovery
 from gateway.outbox.start.recovery import recover
 from gateway.plugin.driver import Found
@@ -171,7 +171,7 @@ def read_frame(real: Path) -> None:
     at, head = next((at, head) for at, head in scan(data, HEADER_SIZE) if head.kind == Kind.READINGS)
     known = dictionary.Dictionary()
     known.load((real / "tags").read_bytes())
-    reading.read_record(head, memoryview(data)[at + HEAD_SIZE : at + head.size], real, "x" * 16, known)
+    record_reading.read_record(head, memoryview(data)[at + HEAD_SIZE : at + head.size], real, "x" * 16, known)
 
 
 def learned(real: Path) -> None:
@@ -183,14 +183,14 @@ PARSERS = {
     "cursor": (progress, "parse_json", lambda real: progress.read_cursor(a(real, "cursors/*.json"), "x")),
     "definition": (definition.orjson, "loads", learned),
     "dead letter": (dead_letter, "parse_json", lambda real: dead_letter.load_letter(a(real, "dead/*").read_bytes())),
-    "frame": (reading.columns, "decode", read_frame),
+    "frame": (record_reading.columns, "decode", read_frame),
     "body": (
-        reading,
+        record_reading,
         "check_body",
-        lambda real: reading.read_record(head_of_event(), memoryview(b"{}"), real, "x", None),
+        lambda real: record_reading.read_record(head_of_event(), memoryview(b"{}"), real, "x", None),
     ),
     "exact": (exact, "_get", lambda real: exact.decode(b"\1\0\0\0\0\0\0\0N")),
-    "column": (reading.columns.np, "frombuffer", read_frame),
+    "column": (record_reading.columns.np, "frombuffer", read_frame),
 }
 
 

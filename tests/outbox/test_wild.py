@@ -19,7 +19,7 @@ from gateway.outbox.inspect.export import Wanted, export_csv
 from gateway.outbox.inspect.log_files import LogFiles
 from gateway.outbox.inspect.receipt_hashes import verify_receipts
 from gateway.outbox.inspect.verification import verify
-from gateway.outbox.receipts.files import kept
+from gateway.outbox.receipts.receipt_files import kept
 from gateway.publish import JsonEncoder, SinkSurroundings
 from gateway.status import rendered
 from tests.outbox import wild

@@ -16,7 +16,7 @@ from gateway.outbox.deliver import reader
 from gateway.outbox.format import identity, scanning
 from gateway.outbox.start import state
 from gateway.publish.in_flight import InFlight
-from gateway.selftest import child, damage, frozen
+from gateway.selftest import damage, frozen, tortured
 from gateway.selftest.before import Before, prepare, valued
 from gateway.selftest.check import Check
 from gateway.selftest.damage import FLIPS, GONE, torn
@@ -223,7 +223,7 @@ def test_runs_hold_what_each_number_names():
 def test_no_sink_loses_what_another_one_has_while_the_rest_is_drained(tmp_path, monkeypatch):
     """The log's upkeep removes what all sinks have; the examiner must be there with all of them."""
     told: dict[str, object] = {}
-    monkeypatch.setattr(child, "say", told.update)
+    monkeypatch.setattr(tortured, "say", told.update)
 
     async def leave_a_log() -> None:
         async with opened(tmp_path) as outbox:
@@ -235,16 +235,16 @@ def test_no_sink_loses_what_another_one_has_while_the_rest_is_drained(tmp_path, 
                 if number % 500 == 499:
                     await outbox.written_out(10)
 
-    async def look_after_every_turn(sink: child.Consumer, kept: int) -> bool:
+    async def look_after_every_turn(sink: tortured.Consumer, kept: int) -> bool:
         found = await turn(sink, kept)
         sink.outbox._tick()
         return found
 
-    turn = child.Consumer.turn
-    monkeypatch.setattr(child.Consumer, "turn", look_after_every_turn)
+    turn = tortured.Consumer.turn
+    monkeypatch.setattr(tortured.Consumer, "turn", look_after_every_turn)
     with silence():
         asyncio.run(leave_a_log())
-        asyncio.run(child.drain(tmp_path))
+        asyncio.run(tortured.drain(tmp_path))
     data = [told["balances"][sink]["data"] for sink in SINKS]
     assert [(lane["acknowledged"], lane["dropped"]) for lane in data] == [(3000 * ROWS, {})] * 2
 
@@ -252,7 +252,7 @@ def test_no_sink_loses_what_another_one_has_while_the_rest_is_drained(tmp_path, 
 def test_what_comes_while_the_log_is_drained_is_drained_for_all_sinks(tmp_path, monkeypatch):
     """Receipts are issued meanwhile: when one sink has all, another one may get more."""
     told: dict[str, object] = {}
-    monkeypatch.setattr(child, "say", told.update)
+    monkeypatch.setattr(tortured, "say", told.update)
 
     async def leave_a_log() -> None:
         async with opened(tmp_path) as outbox:
@@ -263,7 +263,7 @@ def test_what_comes_while_the_log_is_drained_is_drained_for_all_sinks(tmp_path, 
                 outbox.append(block(device, number))
             await outbox.written_out(30)
 
-    async def say_more(sink: child.Consumer, kept: int) -> bool:
+    async def say_more(sink: tortured.Consumer, kept: int) -> bool:
         found = await turn(sink, kept)
         if sink.name == SINKS[-1] and not more:
             more.append(True)
@@ -271,9 +271,9 @@ def test_what_comes_while_the_log_is_drained_is_drained_for_all_sinks(tmp_path, 
             await sink.outbox.written_out(30)
         return found
 
-    turn, more = child.Consumer.turn, []
-    monkeypatch.setattr(child.Consumer, "turn", say_more)
+    turn, more = tortured.Consumer.turn, []
+    monkeypatch.setattr(tortured.Consumer, "turn", say_more)
     with silence():
         asyncio.run(leave_a_log())
-        asyncio.run(child.drain(tmp_path))
+        asyncio.run(tortured.drain(tmp_path))
     assert [told["balances"][sink]["alarm"]["pending"] for sink in SINKS] == [0, 0]

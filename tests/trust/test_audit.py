@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import gateway
 from gateway.core.clock import FakeClock, SystemClock
-from gateway.trust import files
+from gateway.trust import audit_files
 from gateway.trust.audit import AuditError, AuditTrail, verify
 from gateway.trust.chain import read
 
@@ -37,7 +37,7 @@ def written(path, count=5, **options):
 
 
 def records(path):
-    return [read(line) for part in files.parts(path) for line in part.read_bytes().splitlines(keepends=True)]
+    return [read(line) for part in audit_files.parts(path) for line in part.read_bytes().splitlines(keepends=True)]
 
 
 def test_a_record_says_what_who_when_and_where_it_stands(path, monkeypatch):
@@ -341,7 +341,7 @@ def test_kill_9_at_any_moment_loses_no_record_that_was_written(path):
         verdict = verify(path)
         assert verdict.ok, verdict.problem
         assert safe <= verdict.records <= safe + 5
-    assert len(files.parts(path)) > 1
+    assert len(audit_files.parts(path)) > 1
 
 
 def test_a_full_disk_is_an_error_and_the_trail_stays_sound(path):
@@ -373,7 +373,7 @@ def test_a_directory_that_is_not_there_is_an_error(tmp_path):
 
 def test_older_parts_stay_in_the_chain(path):
     written(path, 20, part_size=1000)
-    parts = files.parts(path)
+    parts = audit_files.parts(path)
     assert len(parts) > 3
     assert all(part.stat().st_size <= 1000 for part in parts)
     assert verify(path).records == 20
@@ -385,19 +385,19 @@ def test_older_parts_stay_in_the_chain(path):
 
 def test_the_last_records_are_told_oldest_first_over_the_parts_and_a_broken_line_in_its_place(path):
     written(path, 20, part_size=1000)
-    last = files.parts(path)[-1]
+    last = audit_files.parts(path)[-1]
     assert len(last.read_bytes().splitlines()) < 4, "they reach into an older part"
-    assert [record["n"] for record in files.tail(path, 4)] == [17, 18, 19, 20]
-    assert [record["n"] for record in files.tail(path, 100)] == [*range(1, 21)]
+    assert [record["n"] for record in audit_files.tail(path, 4)] == [17, 18, 19, 20]
+    assert [record["n"] for record in audit_files.tail(path, 100)] == [*range(1, 21)]
     last.write_bytes(last.read_bytes()[:-1] + b"}\n")
-    told = files.tail(path, 2)
+    told = audit_files.tail(path, 2)
     assert told[0]["n"] == 19
     assert "broken" in told[1]
 
 
 def test_a_stop_between_two_parts_harms_nothing(path):
     written(path, 4)
-    path.rename(files.older_part(path, 1))
+    path.rename(audit_files.older_part(path, 1))
     AuditTrail(path, FakeClock()).write("x", "kim")
     assert verify(path).records == 5
     assert verify(path).ok
@@ -445,7 +445,7 @@ def test_the_documented_check_agrees(path, tmp_path):
     assert "was changed" in check()
     path.write_bytes(b"")
     assert "missing at the end" in check()
-    first = files.parts(path)[0]
+    first = audit_files.parts(path)[0]
     first.write_bytes(b"".join(first.read_bytes().splitlines(keepends=True)[1:]))
     assert "is missing" in check()
 
@@ -509,7 +509,7 @@ def test_what_is_no_regular_file_is_an_error_and_never_damage(path, name):
 def test_an_anchor_that_may_not_be_read_is_an_error_and_never_damage(path, monkeypatch):
     written(path)
     monkeypatch.setattr(
-        files, "read_regular", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
+        audit_files, "read_regular", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
     )
     with pytest.raises(AuditError, match="Permission denied"):
         AuditTrail(path, FakeClock()).write("x", "kim")
@@ -566,7 +566,9 @@ def test_fields_without_end_are_cut_and_the_record_stays_sound(path):
 
 def test_a_disk_that_takes_no_anchor_takes_no_record(path, monkeypatch):
     trail = written(path)
-    monkeypatch.setattr(files, "prepare_head", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        audit_files, "prepare_head", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(AuditError, match="No space left"):
         trail.write("x", "kim")
     monkeypatch.undo()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.acquire.acquirer import by_line
-from gateway.acquire.probe import unbound
+from gateway.acquire.probe_devices import unbound
 from gateway.cli.config.outbox_room import room
 from gateway.cli.frame.client import socket_path
 from gateway.cli.frame.places import state_dir

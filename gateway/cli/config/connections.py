@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from gateway.acquire.acquirer import by_line
-from gateway.acquire.probe import Answer, probe
+from gateway.acquire.probe_devices import Answer, probe
 from gateway.cli.frame.client import AnswerError, NoGatewayError, call
 from gateway.cli.frame.terminal import number
 from gateway.config.base import Section, ServiceConfig
@@ -22,9 +22,9 @@ from gateway.config.model import Config
 from gateway.core.clock import SystemClock
 from gateway.core.errors import GatewayError, LinkError
 from gateway.core.text import cleaned
-from gateway.operate.answers import ReadAnswer, readings
+from gateway.operate.device_answers import ReadAnswer, readings
 from gateway.plugin.discovery import Plugins
-from gateway.publish.probe import probe as probe_sink
+from gateway.publish.probe_sinks import probe as probe_sink
 from gateway.supervise import Foreign
 from gateway.supervise.keep_running import told
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli.frame import times
+from gateway.cli.frame import time_arguments
 from gateway.cli.frame.places import at_state
 from gateway.cli.frame.progress import Bar
 from gateway.cli.frame.terminal import colour, config_path, count, fail, joined
@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Which data, and where the model goes."""
     parser.add_argument("--device", metavar="NAME", help="the device, as it is called in the outbox or the file")
     parser.add_argument("--data", type=Path, metavar="FILE", help="CSV or Parquet instead of the outbox")
-    times.span(parser, "source time of normal running")
+    time_arguments.span(parser, "source time of normal running")
     parser.add_argument("-o", dest="out", type=Path, required=True, metavar="FILE", help="the model, such as oven.onnx")
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="the test report (default: beside the model, .html)"
@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Learn, write model and report; 1 if it cannot be done, 2 for wrong usage."""
-    if not times.is_span(args):
+    if not time_arguments.is_span(args):
         return 2
     if args.data is None and args.device is None:
         fail("say from what to learn:  --device NAME  (from the outbox) or  --data FILE")

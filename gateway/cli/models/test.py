@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.cli.frame import times
+from gateway.cli.frame import time_arguments
 from gateway.cli.frame.terminal import colour, count, joined, table
 from gateway.core.amounts import format_duration
 from gateway.core.errors import GatewayError
@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="the .onnx file")
     parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV or Parquet, as learn takes it")
     parser.add_argument("--device", metavar="NAME", help="whose readings, where the data has several devices")
-    times.span(parser, "source time")
+    time_arguments.span(parser, "source time")
     parser.add_argument("--truth", metavar="COLUMN", help="a column that is 1 where the row is known to be faulty")
     parser.add_argument(
         "-o", dest="out", type=Path, metavar="FILE", help="write time, score, verdict and alarm of each row as CSV"
@@ -51,7 +51,7 @@ class Anomaly:
 
 def run(args: argparse.Namespace) -> int:
     """Label and tell; 2 for wrong usage."""
-    if not times.is_span(args):
+    if not time_arguments.is_span(args):
         return 2
     from gateway.detect.learn import read_file
     from gateway.detect.models import open_model

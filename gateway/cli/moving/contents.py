@@ -18,7 +18,7 @@ from gateway.outbox.format import LaneCursor
 from gateway.outbox.inspect import LogFiles
 from gateway.places.regular import open_regular
 from gateway.plugin.discovery import Plugins
-from gateway.trust.files import read_head
+from gateway.trust.audit_files import read_head
 
 SECRET = 64 * 1024 * 1024
 """Bytes of all secrets together, at most."""

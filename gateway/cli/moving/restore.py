@@ -37,7 +37,7 @@ from gateway.places.regular import read_regular
 from gateway.places.state_dir import state_dir as by_rule
 from gateway.supervise.owned import owned
 from gateway.trust.audit import AuditTrail
-from gateway.trust.files import is_begun
+from gateway.trust.audit_files import is_begun
 
 _KEPT_FREE = 64 * 1024 * 1024
 _LONGEST_CONFIG = 16 * 1024 * 1024

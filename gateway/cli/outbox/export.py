@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.cli.frame import times
+from gateway.cli.frame import time_arguments
 from gateway.cli.frame.progress import Bar
 from gateway.cli.frame.terminal import SPREADSHEET, count, fail, joined
 from gateway.core.record import Lane
@@ -28,7 +28,7 @@ PYARROW = "pip install pyarrow into the gateway's environment (docs/install.md)"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which readings, and where to."""
     parser.add_argument("--format", choices=["csv", "parquet"], default="csv", help="the kind of file (default: csv)")
-    times.span(parser, "source time")
+    time_arguments.span(parser, "source time")
     parser.add_argument(
         "--device",
         action="append",
@@ -44,7 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, log: LogFiles) -> int:
     """Export; 1 if readings that should stand in the log cannot be read, 2 for wrong usage."""
-    if not times.is_span(args):
+    if not time_arguments.is_span(args):
         return 2
     if args.out == Path("-"):
         args.out = None

@@ -13,7 +13,7 @@ from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_p
 from gateway.cli.frame.places import at_state
 from gateway.cli.frame.progress import Bar
 from gateway.cli.frame.terminal import colour, count, fail, joined, table
-from gateway.cli.frame.times import is_span, span
+from gateway.cli.frame.time_arguments import is_span, span
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
 from gateway.core.times import rfc3339

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.frame import times
+from gateway.cli.frame import time_arguments
 from gateway.cli.frame.asking import UNREACHABLE
 from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
 from gateway.cli.frame.progress import Bar
@@ -22,7 +22,7 @@ _STEPS = 10_000
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What to send where, and how fast."""
     parser.add_argument("--sink", required=True, metavar="NAME", help="to which sink")
-    times.span(parser, "acceptance by the gateway")
+    time_arguments.span(parser, "acceptance by the gateway")
     parser.add_argument(
         "--device",
         action="append",
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.cancel and args.from_ns == EARLIEST:
         fail('say from when on:  --from "2h ago"  or  --from 2026-11-22T02:33:00Z')
         return 2
-    if not times.is_span(args):
+    if not time_arguments.is_span(args):
         return 2
     path = socket_path(args.socket)
     try:

@@ -8,11 +8,11 @@ from typing import Any, TypedDict
 from gateway.core.command import Actor, Body
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.text import cleaned
-from gateway.operate.parts import RunningParts
 from gateway.operate.reload import Reloads
+from gateway.operate.running_parts import RunningParts
 from gateway.outbox.deliver import letters
 from gateway.supervise import contained
-from gateway.trust import files
+from gateway.trust import audit_files
 from gateway.trust.audit import verify
 from gateway.trust.certificates import certificates
 
@@ -140,7 +140,7 @@ class Upkeep:
             "hash": report.end.hash,
             "problem": str(report.problem) if report.problem else "",
             "acknowledged": [f"{each.problem}: {each.who}: {each.why}" for each in report.acknowledged],
-            "tail": list(files.tail(path, count)),
+            "tail": list(audit_files.tail(path, count)),
         }
 
     async def certificates(self, by: Actor) -> list[CertificateAnswer]:

@@ -1,6 +1,6 @@
 """What stands on disk, byte for byte (docs/format.md), and how it is read back.
 
-    segment.py     a file of records; `frames.py`: the frame of one; `scanning.py`, `reading.py`: frames and records back
+    segment.py     a file of records; `frames.py`: the frame of one; `scanning.py`, `record_reading.py`: both back
     dictionary.py  which tag a number means
     identity.py    who a log is, and which numbers it gave out
     cursor.py      how far a sink has come, as sets of numbers (`intervals.py`)
@@ -42,7 +42,7 @@ from gateway.outbox.format.identity import (
     read_numbers,
 )
 from gateway.outbox.format.intervals import IntervalSet
-from gateway.outbox.format.reading import Gap, Span, Stored, read_record, read_records
+from gateway.outbox.format.record_reading import Gap, Span, Stored, read_record, read_records
 from gateway.outbox.format.scanning import SEGMENT_AT_MOST, definitions_of, read_frames
 from gateway.outbox.format.segment import (
     HEADER_SIZE,

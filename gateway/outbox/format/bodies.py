@@ -10,7 +10,7 @@ from gateway.core.event import Event
 from gateway.core.parsing import parse_json
 from gateway.core.record import Kind
 from gateway.core.text import LONGEST, cleaned, encodable
-from gateway.outbox.format.reading import check_body
+from gateway.outbox.format.record_reading import check_body
 
 BODY_AT_MOST = 4 * 1024 * 1024
 """Bytes of one."""

@@ -22,7 +22,7 @@ from gateway.outbox.format.definition import read_definition
 from gateway.outbox.format.dictionary import Dictionary
 from gateway.outbox.format.frames import FARTHEST, PAYLOAD_AT_MOST, ROWS_AT_MOST
 from gateway.outbox.format.identity import LOG_ID
-from gateway.outbox.format.reading import check_body
+from gateway.outbox.format.record_reading import check_body
 
 LETTER_AT_MOST = 2 * PAYLOAD_AT_MOST
 """Bytes of a letter's file."""

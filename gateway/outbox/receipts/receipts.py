@@ -23,8 +23,8 @@ from gateway.core.text import cleaned
 from gateway.outbox.deliver import Reader
 from gateway.outbox.format import Dictionary, Segment, is_record, read_frames, read_record
 from gateway.outbox.receipts.body import Index, Standing, bodies, standing
-from gateway.outbox.receipts.files import ReceiptFiles, kept
 from gateway.outbox.receipts.period import HOUR_NS, OpenPeriod, Period, Tally
+from gateway.outbox.receipts.receipt_files import ReceiptFiles, kept
 from gateway.outbox.write import Entry, LaneLog, LogClock
 
 log = structlog.get_logger()

@@ -22,7 +22,7 @@ from gateway.outbox.format import identify
 from gateway.outbox.inspect import LogFiles, verify
 from gateway.supervise.owned import owned
 from gateway.trust.audit import verify as verify_trail
-from gateway.trust.files import tail as last_records
+from gateway.trust.audit_files import tail as last_records
 from tests.cli.moving.conftest import SECRETS, fill_log
 from tests.outbox.making import Log, fill, spec
 

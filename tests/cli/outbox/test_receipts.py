@@ -13,7 +13,7 @@ from gateway.core.context import Context
 from gateway.outbox import outbox as outbox_module
 from gateway.outbox.format.frames import HEAD_SIZE, scan
 from gateway.outbox.format.segment import HEADER_SIZE
-from gateway.outbox.receipts.files import load, packed
+from gateway.outbox.receipts.receipt_files import load, packed
 from tests.outbox.making import Log, fill, spec, take, until
 
 HOUR = 3600

@@ -115,7 +115,7 @@ async def test_models_have_only_so_much_memory_together(tmp_path, monkeypatch):
     names = [f"oven-{number}.onnx" for number in range(3)]
     for name, content in zip(names, large, strict=True):
         (tmp_path / name).write_bytes(content)
-    monkeypatch.setattr("gateway.detect.loading.MEMORY_IN_ALL", 150 * 2**20)
+    monkeypatch.setattr("gateway.detect.model_loading.MEMORY_IN_ALL", 150 * 2**20)
     async with plant(tmp_path, [(name, {"devices": ("oven-*",)}) for name in names], [device()]) as made:
         states = [(model["state"], model["reason"]) for model in rendered(made.detector.status(ModelStatus))]
     assert sorted(state for state, _ in states) == ["faulted", "up", "up"]

@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.errors import LinkError, RefusedError
-from gateway.mqtt.options import MqttOptions, Will
+from gateway.mqtt.broker_options import MqttOptions, Will
 from gateway.mqtt.packets import Outgoing, packed_topic
 from gateway.mqtt.unanswered import Unanswered
 from gateway.mqtt.wills import may_be_the_will, wills
 from gateway.mqtt.words import FAILURE, TOO_LARGE, TOPIC_INVALID, NoAnswerError, WrongProtocolError, reason
 
 if TYPE_CHECKING:
-    from gateway.mqtt.client import PlainClient
     from gateway.mqtt.link import BrokerLink, Welcome
+    from gateway.mqtt.paho_client import PlainClient
 
 WEAKER_311 = (
     "the broker speaks only MQTT 3.1.1: it gives no reasons, so a message that it throws away looks delivered,"
@@ -106,8 +106,8 @@ class MqttSession:
         raise refused
 
     def _new_link(self, version: str) -> "BrokerLink":
-        from gateway.mqtt.client import client_type  # here, because paho costs time and memory: only who dials pays
-        from gateway.mqtt.link import BrokerLink
+        from gateway.mqtt.link import BrokerLink  # here, because paho costs time and memory: only who dials pays
+        from gateway.mqtt.paho_client import client_type
 
         kind = self._client_type or client_type()
         return BrokerLink(self.options, self.will, version, kind, self._unanswered, self._input)

@@ -4,7 +4,7 @@ import ssl
 from typing import Any
 
 from gateway.config.tls import load_certificates
-from gateway.mqtt.options import TlsOptions
+from gateway.mqtt.broker_options import TlsOptions
 
 
 class _BrokerContext(ssl.SSLContext):

@@ -22,8 +22,8 @@ from paho.mqtt.packettypes import PacketTypes
 
 from gateway.core.errors import RefusedError
 from gateway.core.parsing import doubting
+from gateway.mqtt.broker_options import MqttOptions, Will
 from gateway.mqtt.incoming import LONGEST_PUBACK, PUBACK, PUBLISH, Incoming
-from gateway.mqtt.options import MqttOptions, Will
 from gateway.mqtt.packets import NotMqttError, Outgoing, PubAck, long_puback, packed_length, packed_topic, read_length
 from gateway.mqtt.unanswered import Unanswered
 from gateway.mqtt.words import FAILURE, NO_SUBSCRIBERS

@@ -10,7 +10,7 @@ import structlog
 from gateway.alarms import Alarms, cpu
 from gateway.config.model import ModelSection
 from gateway.core.event import Event
-from gateway.detect import events, versions
+from gateway.detect import event_words, versions
 from gateway.detect.fault import fault
 from gateway.detect.model_watcher import ModelWatcher
 from gateway.detect.models import (
@@ -140,7 +140,7 @@ class Models:
             model.watch.restore(kept)
 
     def _make_watch(self, model: RunningModel, opened: OpenModel, alarms: Alarms) -> ModelWatcher:
-        identity = events.ModelIdentity(
+        identity = event_words.ModelIdentity(
             model.name, opened.card, opened.file.sha256, self._around.version, graph.version(), cpu()
         )
         return ModelWatcher(identity, opened, model.devices, model.section, alarms, self._slow)
@@ -158,11 +158,11 @@ class Models:
             self._around.alarms.abandon(key)
         model.failure, model.watch, model.before = reason, None, None
         detail = {"file": str(model.section.file), "gateway_version": self._around.version, **model.identity}
-        self.emit(events.failed(model.name, reason, self._around.clock.wall_ns(), detail))
+        self.emit(event_words.failed(model.name, reason, self._around.clock.wall_ns(), detail))
 
     def tell_unfit(self, model: RunningModel, device: str, reason: str) -> None:
         """It cannot score this device."""
-        self.emit(events.failed(model.name, reason, self._around.clock.wall_ns(), model.identity, device))
+        self.emit(event_words.failed(model.name, reason, self._around.clock.wall_ns(), model.identity, device))
 
     def emit(self, event: Event) -> None:
         """Tell it to the plant, and to the log."""

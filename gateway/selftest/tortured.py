@@ -1,9 +1,9 @@
 """The process that is tortured; prints, one JSON object a line, what it knows, always before it acts on it.
 
-python -m gateway.selftest.child write DIRECTORY FIRST_NUMBER FIRST_EVENT
-python -m gateway.selftest.child drain DIRECTORY
-python -m gateway.selftest.child quota DIRECTORY RECORDS
-python -m gateway.selftest.child full DIRECTORY RECORDS
+python -m gateway.selftest.tortured write DIRECTORY FIRST_NUMBER FIRST_EVENT
+python -m gateway.selftest.tortured drain DIRECTORY
+python -m gateway.selftest.tortured quota DIRECTORY RECORDS
+python -m gateway.selftest.tortured full DIRECTORY RECORDS
 """
 
 import asyncio

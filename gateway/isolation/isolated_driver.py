@@ -14,8 +14,8 @@ from gateway.core.parsing import JsonObject, doubting
 from gateway.core.tag import Device, Tag, Tags
 from gateway.core.text import cleaned
 from gateway.isolation import wire
+from gateway.isolation.driver_process import AHEAD, POLITE, Process, Starts
 from gateway.isolation.origin import DriverOrigin
-from gateway.isolation.process import AHEAD, POLITE, Process, Starts
 from gateway.isolation.wire import FrameKind
 from gateway.plugin.driver import Driver, Found, Values, option_types
 from gateway.plugin.guessing import Guess

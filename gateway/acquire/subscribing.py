@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import aclosing
 
-from gateway.acquire.connection import Connection
+from gateway.acquire.connection import LineConnection
 from gateway.acquire.driving import stream
 from gateway.config.base import DeviceConfig
 from gateway.core.errors import LinkError, PluginError
@@ -23,7 +23,7 @@ def silent_after(config: DeviceConfig) -> float:
     return config.max_silence or max(30.0, SILENCE * config.scan)
 
 
-class Subscription(Connection):
+class Subscribing(LineConnection):
     """Takes what the driver's stream brings, until it ends or has nothing to say for too long."""
 
     _silence: asyncio.Timeout | None = None
