@@ -6,21 +6,19 @@ import signal
 import socket
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import structlog
 
 import gateway
-from gateway.core.amounts import format_duration
 from gateway.core.errors import LinkError, RefusedError
 from gateway.core.parsing import doubting
 from gateway.core.text import cleaned
 from gateway.isolation import wire
-from gateway.isolation.failures import raised
+from gateway.isolation.calls import OpenCalls
 from gateway.isolation.origin import DriverOrigin, Setup
 from gateway.isolation.output import Output, Records
 from gateway.isolation.wire import FrameKind
@@ -28,14 +26,10 @@ from gateway.kit import Receiver
 
 START = 60.0
 """Seconds that a process may take until it has loaded the plugin; many may start at once on a small machine."""
-ACKNOWLEDGE = 1.0
-"""Seconds within which a call must end when it is cancelled."""
 _STACK = 0.4
 """Seconds for the process to leave its stack, before it is killed."""
 POLITE = 2.0
 """Seconds for the process to end when nobody wants it any more."""
-AHEAD = 16
-"""Parts of a stream that may be under way."""
 _NOT_PASSED_ON = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM", "INVOCATION_ID")
 _QUIET = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
 
@@ -45,39 +39,6 @@ class Starts(asyncio.Semaphore):
 
     def __init__(self) -> None:
         super().__init__(max(1, (os.cpu_count() or 1) - 1))
-
-
-class Inflow:
-    """Parts of a stream that have come and were not taken yet."""
-
-    def __init__(self) -> None:
-        self._parts: deque[bytes] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._error: Exception | None = None
-
-    def came(self, part: bytes) -> bool:
-        """One more; false when more have come than were asked for."""
-        self._parts.append(part)
-        self._wake()
-        return len(self._parts) <= 2 * AHEAD
-
-    def fail(self, error: Exception) -> None:
-        """No more will come."""
-        self._error = self._error or error
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def next(self) -> bytes:
-        """The next part. Raises what ended the stream."""
-        while not self._parts:
-            if self._error is not None:
-                raise self._error
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        return self._parts.popleft()
 
 
 class _Link(Receiver):
@@ -124,8 +85,10 @@ class Process:
         self._popen: subprocess.Popen[bytes] | None = None
         self._gone: asyncio.Future[None] | None = None
         self._link: _Link | None = None
-        self._number = 0
-        self._open: dict[int, asyncio.Future[bytes] | Inflow] = {}
+        self.calls = OpenCalls(self)
+        """What is asked of it."""
+        self.is_loaded = False
+        """Whether it has loaded the plugin."""
         self._why = ""
         self._epitaph = ""
         self.hear: dict[int, Callable[[bytes], None]] = {}
@@ -169,8 +132,8 @@ class Process:
         setup = Setup(sys.path, self._origin, self._memory, structlog.get_logger().get_effective_level())
         try:
             async with asyncio.timeout(START):
-                version = await self.call("setup", setup)
-                self._loaded = True
+                version = await self.calls.call("setup", setup)
+                self.is_loaded = True
         except TimeoutError:
             await self.put_down(f"was not ready within {START:g} s")
             raise LinkError(self.epitaph()) from None
@@ -206,7 +169,7 @@ class Process:
             os.close(its_out)
         self._popen, self._gone = popen, loop.create_future()
         self._why = self._epitaph = ""
-        self._loaded = False
+        self.is_loaded = False
         self.born += 1
         self._output = Output(out, self._origin.places, self._log)
         self._pidfd = os.pidfd_open(popen.pid)
@@ -238,9 +201,7 @@ class Process:
         if self._link is not None:
             self._link.end()
             self._link = None
-        for waiting in [*self._open.values()]:
-            _fail(waiting, LinkError(self._epitaph))
-        self._open.clear()
+        self.calls.fail(LinkError(self._epitaph))
         self._gone.set_result(None)
 
     def _kill(self, popen: "subprocess.Popen[bytes]") -> None:
@@ -267,7 +228,7 @@ class Process:
         if popen is None or gone is None:
             return
         self._why = self._why or _UNWANTED
-        if (transport := self._transport) is not None:
+        if (transport := self.transport) is not None:
             transport.close()
         try:
             await asyncio.wait([gone], timeout=POLITE)
@@ -284,86 +245,15 @@ class Process:
             popen.wait()
             self._reap()
 
-    # Asking it.
-
     @property
-    def _transport(self) -> asyncio.Transport | None:
+    def transport(self) -> asyncio.Transport | None:
+        """To it; None while it does not run."""
         return self._link.transport if self._link is not None else None
 
-    async def call(self, method: str, *args: Any) -> Any:
-        """What a method of the child answers, as JSON. Raises what it raises, and LinkError when the process ends."""
-        return wire.said(await self.ask(FrameKind.CALL, _pickled(method, args)))
-
-    def notify(self, method: str, *args: Any) -> None:
-        """Call a method whose answer nobody waits for."""
-        self._send(wire.frame(FrameKind.CALL, 0, _pickled(method, args)))
-
-    async def ask(self, kind: FrameKind, body: bytes) -> bytes:
-        """The frame that answers a request. Raises as `call`."""
-        loop = asyncio.get_running_loop()
-        number = self._begin()
-        answer = self._open[number] = loop.create_future()
-        begun = loop.time()
-        try:
-            self._send(wire.frame(kind, number, body))
-            data: bytes = await answer
-        except asyncio.CancelledError:
-            await self._take_back(number, begun)
-            raise
-        finally:
-            self._open.pop(number, None)
-        if data[8] == FrameKind.FAILED:
-            raise self._raised(data)
-        return data
-
-    def inflow(self, method: str, *args: Any) -> tuple[int, Inflow]:
-        """Begin a stream; `more` asks for parts beyond the first AHEAD, `end_inflow` ends it."""
-        number = self._begin()
-        inflow = self._open[number] = Inflow()
-        self._send(wire.frame(FrameKind.CALL, number, _pickled(method, args)))
-        return number, inflow
-
-    def more(self, number: int, count: int) -> None:
-        """So many parts were taken."""
-        self._send(wire.frame(FrameKind.MORE, number, wire.NUMBER.pack(count)))
-
-    async def end_inflow(self, number: int) -> None:
-        """Nobody takes the parts of this stream any more."""
-        if self._open.pop(number, None) is not None:
-            await self._take_back(number, asyncio.get_running_loop().time())
-
-    async def _take_back(self, number: int, begun: float) -> None:
-        """Cancel a call, and end the process if the call does not end."""
-        loop = asyncio.get_running_loop()
-        if self._transport is None or not self._loaded:
-            return
-        ended = self._open[number] = loop.create_future()
-        try:
-            self._send(wire.frame(FrameKind.CANCEL, number))
-            await asyncio.wait([ended], timeout=ACKNOWLEDGE)
-            if not ended.done():
-                await self.put_down(f"did not answer for {format_duration(round(loop.time() - begun, 1))}")
-        finally:
-            self._open.pop(number, None)
-            if ended.done() and not ended.cancelled():
-                ended.exception()
-
-    def _begin(self) -> int:
-        if self._transport is None:
-            raise LinkError(self._epitaph or "its process does not run")
-        self._number = self._number % 0xFFFF_FFFF + 1
-        return self._number
-
-    def _send(self, data: bytes) -> None:
-        if (transport := self._transport) is not None:
-            transport.write(data)
-
-    def _raised(self, data: bytes) -> Exception:
-        try:
-            return raised(wire.said(data))
-        except ValueError as error:
-            self.refuse(str(error))
-            return LinkError("its process says what cannot be understood")
+    @property
+    def why_gone(self) -> str:
+        """Why it does not run, in words."""
+        return self._epitaph or "its process does not run"
 
     # What it sends.
 
@@ -376,11 +266,7 @@ class Process:
             elif hear := self.hear.get(number):
                 hear(frame)
             return
-        waiting = self._open.get(number)
-        if isinstance(waiting, Inflow):
-            self._flowed(waiting, kind, number, frame)
-        elif waiting is not None and not waiting.done():
-            waiting.set_result(frame)
+        self.calls.answered(kind, number, frame)
 
     def _record(self, frame: bytes) -> None:
         try:
@@ -388,14 +274,6 @@ class Process:
                 self._records.take(wire.said(frame))
         except ValueError as error:
             self.refuse(str(error))
-
-    def _flowed(self, inflow: Inflow, kind: int, number: int, frame: bytes) -> None:
-        if kind in (FrameKind.BLOCK, FrameKind.PART):
-            if not inflow.came(frame):
-                self.refuse("more than it was asked for")
-            return
-        del self._open[number]
-        inflow.fail(self._raised(frame) if kind == FrameKind.FAILED else StopAsyncIteration())
 
     def refuse(self, reason: str) -> None:
         """What it sends cannot be understood: nothing of it is believed any more."""
@@ -407,19 +285,6 @@ class Process:
 
 
 _UNWANTED = "was ended, since nobody wants it"
-
-
-def _pickled(method: str, args: tuple[Any, ...]) -> bytes:
-    import pickle
-
-    return pickle.dumps((method, args), 5)
-
-
-def _fail(waiting: asyncio.Future[bytes] | Inflow, error: Exception) -> None:
-    if isinstance(waiting, Inflow):
-        waiting.fail(error)
-    elif not waiting.done():
-        waiting.set_exception(error)
 
 
 def _ended(code: int) -> str:

@@ -14,7 +14,8 @@ from gateway.core.parsing import JsonObject, doubting
 from gateway.core.tag import Device, Tag, Tags
 from gateway.core.text import cleaned
 from gateway.isolation import wire
-from gateway.isolation.driver_process import AHEAD, POLITE, Process, Starts
+from gateway.isolation.calls import AHEAD
+from gateway.isolation.driver_process import POLITE, Process, Starts
 from gateway.isolation.origin import DriverOrigin
 from gateway.isolation.wire import FrameKind
 from gateway.plugin.driver import Driver, Found, Values, option_types
@@ -80,7 +81,7 @@ class Isolated(Driver[Any, Any]):
         self._process.hear[self._session] = self._heard
         await self._introduce()
         try:
-            await self._process.call("open", self._session, self._numbers(), secrets, self.host.state_dir)
+            await self._process.calls.call("open", self._session, self._numbers(), secrets, self.host.state_dir)
         except asyncio.CancelledError:
             await self.close()  # it may be open by now
             raise
@@ -89,7 +90,7 @@ class Isolated(Driver[Any, Any]):
         """Ends the process when it does not close in time."""
         try:
             async with asyncio.timeout(POLITE):
-                await self._process.call("close", self._session)
+                await self._process.calls.call("close", self._session)
         except TimeoutError:
             await self._process.put_down(f"did not close the connection within {POLITE:g} s")
         except LinkError:
@@ -98,7 +99,7 @@ class Isolated(Driver[Any, Any]):
 
     def release(self) -> None:
         self._process.hear.pop(self._session, None)
-        self._process.notify("release", self._session)
+        self._process.calls.notify("release", self._session)
         if self.kept is None:
             self._process.abandon()
         super().release()
@@ -109,7 +110,7 @@ class Isolated(Driver[Any, Any]):
         number = self._books.tags.get(tags)
         if number is None or self._books.born != self._process.born:
             number = self._introduce_tags(tags)
-        data = await self._process.ask(FrameKind.READ, wire.READ.pack(self._session, number))
+        data = await self._process.calls.ask(FrameKind.READ, wire.READ.pack(self._session, number))
         with self._understood():
             if data[8] == FrameKind.BLOCK:
                 return wire.block_of(data, self._books.devices)
@@ -117,7 +118,7 @@ class Isolated(Driver[Any, Any]):
 
     async def _stream(self) -> AsyncIterator[Values]:
         await self._introduce()
-        number, inflow = self._process.inflow("stream", self._session)
+        number, inflow = self._process.calls.inflow("stream", self._session)
         try:
             taken = 0
             while True:
@@ -127,14 +128,14 @@ class Isolated(Driver[Any, Any]):
                 yield block
                 taken += 1
                 if not taken % (AHEAD // 2):
-                    self._process.more(number, AHEAD // 2)
+                    self._process.calls.more(number, AHEAD // 2)
         except StopAsyncIteration:
             return
         finally:
-            await self._process.end_inflow(number)
+            await self._process.calls.end_inflow(number)
 
     async def _browse(self) -> AsyncIterator[tuple[str, Found]]:
-        number, inflow = self._process.inflow("browse", self._session)
+        number, inflow = self._process.calls.inflow("browse", self._session)
         try:
             while True:
                 data = await inflow.next()
@@ -142,14 +143,14 @@ class Isolated(Driver[Any, Any]):
                     offers = [(str(address), Found(*what)) for address, *what in wire.rows(wire.said(data), 5)]
                 for offer in offers:
                     yield offer
-                self._process.more(number, 1)
+                self._process.calls.more(number, 1)
         except StopAsyncIteration:
             return
         finally:
-            await self._process.end_inflow(number)
+            await self._process.calls.end_inflow(number)
 
     async def _describe(self) -> Mapping[Tag, Found]:
-        answer = await self._process.call("describe", self._session)
+        answer = await self._process.calls.call("describe", self._session)
         tags = {(tag.device, tag.name): tag for device in self.devices for tag in device.tags}
         with self._understood():
             return {
@@ -179,7 +180,7 @@ class Isolated(Driver[Any, Any]):
     async def _asked(self, method: str, *args: Any) -> Any:
         if self._given is not self.devices:
             await self._introduce()
-        return await self._process.call(method, self._session, *args)
+        return await self._process.calls.call(method, self._session, *args)
 
     def _understood(self) -> "doubting_process":
         return doubting_process(self._process)
@@ -205,7 +206,7 @@ class Isolated(Driver[Any, Any]):
         for number, device in new:
             books.add(number, device)
         gone = books.keep(devices)
-        self._process.notify("introduce", self._session, self._numbers(), pickled, gone)
+        self._process.calls.notify("introduce", self._session, self._numbers(), pickled, gone)
         self._given = devices
 
     def _introduce_tags(self, tags: Tags) -> int:
@@ -215,7 +216,7 @@ class Isolated(Driver[Any, Any]):
             raise LinkError("its process was started anew")
         number, gone = books.add_tags(tags)
         names = None if tags is device.tags else [tag.name for tag in tags]
-        self._process.notify("introduce_tags", number, books.numbers[device], names, gone)
+        self._process.calls.notify("introduce_tags", number, books.numbers[device], names, gone)
         return number
 
     # What it says unasked.

@@ -17,7 +17,7 @@ from gateway.core.errors import LinkError, PluginError
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.isolation import wire
-from gateway.isolation.driver_process import AHEAD
+from gateway.isolation.calls import AHEAD
 from gateway.isolation.failures import failure
 from gateway.isolation.wire import FrameKind
 from gateway.plugin import checked
