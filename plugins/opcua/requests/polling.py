@@ -1,4 +1,10 @@
-"""Reads the tags at their scans, for servers whose subscriptions are missing, few, or not to be trusted."""
+"""Reads the tags at their scans, for servers whose subscriptions are missing, few, or not to be trusted.
+
+This is a stream, and not on the gateway's tick wheel as other polls are: one read may take several time-outs, since it
+divides itself to find the node that spoils it; between reads the session is renewed, kept alive and asked what has
+changed, each of which may end the connection; and what the server keeps of the session is handed on when one does
+(`driver.py`, `Left`).
+"""
 
 import asyncio
 import heapq
