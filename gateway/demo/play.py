@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import math
+import os
 import shutil
 import sys
 import time
+import webbrowser
 from pathlib import Path
 
 from gateway.core.errors import GatewayError
 from gateway.demo import broker
 from gateway.demo.arrivals import Arrivals, summary
+from gateway.demo.desktop import is_desktop
 from gateway.demo.show import Show
 from gateway.demo.stage import Stage, stage, tell_coater
 from gateway.mqtt import MqttOptions, MqttSession
@@ -70,7 +73,9 @@ class Play:
         except GatewayError as error:
             self._show.say(f"The page does not come up: {error}")
         else:
-            self._show.say(f"Its page, to look at in a browser: http://127.0.0.1:{running.ports.page}/")
+            address = f"http://127.0.0.1:{running.ports.page}/"
+            opened = is_desktop(os.environ, self._show.live) and await asyncio.to_thread(webbrowser.open, address)
+            self._show.say(f"Its page {'is opened' if opened else 'to look at'} in a browser: {address}")
 
     async def _watch(self, running: Stage) -> MqttSession:
         session = MqttSession(

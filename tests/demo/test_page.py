@@ -7,6 +7,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.demo import scenario, stage
+from gateway.demo.desktop import is_desktop
 from gateway.demo.scenario import Ports
 
 
@@ -23,3 +24,21 @@ def test_the_page_is_left_out_where_a_library_of_it_is_missing(monkeypatch: pyte
     assert stage._page_can_be()
     monkeypatch.setattr(stage, "find_spec", lambda name: None if name == "uvicorn" else object())
     assert not stage._page_can_be()
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_terminal", "opens"),
+    [
+        ({"DISPLAY": ":0"}, True, True),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, True, True),
+        ({"DISPLAY": ":0"}, False, False),
+        ({}, True, False),
+        ({"DISPLAY": ""}, True, False),
+        ({"DISPLAY": "localhost:10.0", "SSH_CONNECTION": "10.0.0.1 5 10.0.0.2 22"}, True, False),
+        ({"DISPLAY": ":99", "CI": "true"}, True, False),
+    ],
+)
+def test_a_browser_is_opened_only_for_who_sits_before_the_screen(
+    environment: dict[str, str], is_terminal: bool, opens: bool
+) -> None:
+    assert is_desktop(environment, is_terminal) is opens

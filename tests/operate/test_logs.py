@@ -17,6 +17,7 @@ import structlog
 
 from gateway.operate import logs
 from gateway.operate.logs import lines
+from gateway.operate.logs import repeats as repeats_module
 from gateway.operate.logs.journal import KEPT, Journal
 from gateway.operate.logs.messages import MESSAGES, message_id
 from gateway.operate.logs.repeats import FREE, MANY, SPAN, Repeats
@@ -55,6 +56,21 @@ def fields(datagram: bytes) -> dict[str, str]:
             assert stream.read(1) == b"\n"
         found[name.decode()] = value.decode()
     return found
+
+
+def test_what_was_held_back_is_told_though_no_further_line_comes(
+    journal: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeats_module, "SPAN", 0.3)
+    logs.set_up("info")
+    for _ in range(FREE + 7):
+        structlog.get_logger().warning("the broker is away", sink="central")
+    told = 0
+    while told < FREE + 7:
+        said = fields(journal.recv(65_536))
+        assert said["GATEWAY_SINK"] == "central"
+        told += int(said.get("GATEWAY_REPEATED", 1))
+    assert told == FREE + 7
 
 
 def test_the_journal_gets_a_sentence_and_fields_to_search_by(journal: socket.socket) -> None:

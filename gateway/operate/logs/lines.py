@@ -4,14 +4,16 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 import traceback
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, TextIO, cast
 
 import structlog
 
 from gateway.core.text import shown
+from gateway.operate.logs import repeats
 from gateway.operate.logs.journal import JOURNAL, Journal, priority, sentence
 from gateway.operate.logs.repeats import Repeats
 
@@ -107,15 +109,33 @@ def _stderr_is_journal() -> bool:
 
 class _ToJournal:
     """The last of the processors: folds repeats, and sends the rest; to stderr, with the level in front, where no journal
-    is."""
+    is. What was held back is told with the next line, or a minute later where none comes."""
 
     def __init__(self) -> None:
         self._journal = Journal(JOURNAL)
         self._repeats = Repeats()
+        self._is_awaited = threading.Lock()
+        """Held while a timer runs."""
 
     def __call__(self, _: Any, __: str, entry: MutableMapping[str, Any]) -> str:
         for each in self._repeats.passed(entry):
-            if not self._journal.send(each):
-                for line in sentence(each).splitlines():
-                    _Stderr().write(f"<{priority(each)}>{line}\n")
+            self._send(each)
+        self._come_back()
         return ""
+
+    def _send(self, entry: Mapping[str, Any]) -> None:
+        if not self._journal.send(entry):
+            for line in sentence(entry).splitlines():
+                _Stderr().write(f"<{priority(entry)}>{line}\n")
+
+    def _come_back(self) -> None:
+        if self._repeats.holds and self._is_awaited.acquire(blocking=False):
+            timer = threading.Timer(repeats.SPAN, self._tell)
+            timer.daemon = True
+            timer.start()
+
+    def _tell(self) -> None:
+        self._is_awaited.release()
+        for each in self._repeats.over():
+            self._send(each)
+        self._come_back()

@@ -39,7 +39,7 @@ class Repeats:
         key = repr(sorted((name, str(value)) for name, value in entry.items() if name != "exception"))
         with self._lock:
             now = self._clock()
-            told = [_folded(seen) for seen in self._over(now) if seen.held]
+            told = self.over()
             seen = self._seen.setdefault(key, _Seen(entry, now))
             seen.times += 1
             if seen.times <= FREE:
@@ -50,13 +50,21 @@ class Repeats:
                 told.append(_folded(first))
             return told
 
-    def _over(self, now: float) -> list[_Seen]:
-        """Those that began a span ago; they stand in the order in which they began."""
-        over = []
-        while self._seen and (first := next(iter(self._seen.items())))[1].since + SPAN <= now:
-            del self._seen[first[0]]
-            over.append(first[1])
-        return over
+    @property
+    def holds(self) -> bool:
+        """Whether something is held back."""
+        with self._lock:
+            return any(seen.held for seen in self._seen.values())
+
+    def over(self) -> list[Entry]:
+        """What was held back and whose span is over: lines stand in the order in which their spans began."""
+        told, now = [], self._clock()
+        with self._lock:
+            while self._seen and (first := next(iter(self._seen.items())))[1].since + SPAN <= now:
+                del self._seen[first[0]]
+                if first[1].held:
+                    told.append(_folded(first[1]))
+        return told
 
 
 def _folded(seen: _Seen) -> Entry:
