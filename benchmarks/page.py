@@ -3,7 +3,8 @@
     python -m benchmarks.page [SECONDS]
 
 Each viewer does what the page's own script does: a stream of all values, and `/parts` every two seconds. Prints the CPU time
-that the gateway's process takes, in per cent of a core, and the difference.
+that the gateway's process takes, in per cent of a core, and the difference; where Chromium is, when views are first painted;
+then its memory and CPU time with a hundred who open a stream and read nothing, and what a viewer beside them hears.
 """
 
 import asyncio
@@ -14,8 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from plugins.web.tests.chromium import MISSING, browsing, chromium
+
 DEVICES, TAGS, VIEWERS = 5, 200, 3
 TURNS = 4
+SLOW = 100
 
 
 def configuration(folder: Path) -> Path:
@@ -88,6 +92,55 @@ async def measure(seconds: float, pid: int, port: int) -> None:
     print(f"the page costs {differences[len(differences) // 2]:.2f} % of a core (median of {TURNS}; target 2 %)")
 
 
+def memory(pid: int) -> float:
+    """MB that a process has resident."""
+    said = Path(f"/proc/{pid}/status").read_text()
+    return int(said.partition("VmRSS:")[2].split()[0]) / 1000
+
+
+async def slow(seconds: float, pid: int, port: int) -> None:
+    """As many as there may be who take nothing, and one who does, who comes first."""
+    counts, before = [0, 0], memory(pid)
+    reads = asyncio.create_task(viewer(port, counts))
+    await asyncio.sleep(2)
+    alone = await turn(pid, seconds, port, 0)
+    opened = []
+    for _ in range(SLOW - 1):
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)  # of which nothing is read
+        writer.write(b"GET /api/v1/stream/values HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        opened.append(writer)
+    await asyncio.sleep(2)
+    heard = counts[0]
+    used, _ = await turn(pid, seconds, port, 0)
+    rate = (counts[0] - heard) / 1000 / (seconds + 2)
+    print(f"one viewer {alone[0]:.2f} %, with {SLOW - 1} who read nothing {used:.2f} %", end="   ")
+    print(f"memory {before:.0f} MB, then {memory(pid):.0f} MB; who reads hears {rate:.0f} kB/s")
+    for writer in opened:
+        writer.transport.abort()
+    reads.cancel()
+    await asyncio.gather(reads, return_exceptions=True)
+
+
+async def painted(port: int) -> None:
+    """When the browser has painted something, by its own clock: of three loads the median, without its cache."""
+    path = chromium()
+    if path is None:
+        print(MISSING)
+        return
+    script = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+    async with browsing(path) as browser, browser.tab() as tab:
+        await tab.looks(1440, 900)
+        await tab.call("Network.setCacheDisabled", cacheDisabled=True)
+        for view in ("", "device?name=device-0", "trend?device=device-0&tag=tag-1", "receipts", "system"):
+            times = []
+            for _ in range(3):
+                tab.clear()
+                await tab.goto(f"http://127.0.0.1:{port}/{view}")
+                await tab.until(f"{script} !== undefined")
+                times.append(await tab.run(script))
+            print(f"/{view}: first paint {sorted(times)[1]:.0f} ms, {tab.size / 1000:.0f} kB (target 300 ms, 200 kB)")
+
+
 def main(seconds: float, folder: Path) -> None:
     """Start the gateway, measure, end it."""
     socket = folder / "control.sock"
@@ -101,7 +154,10 @@ def main(seconds: float, folder: Path) -> None:
             where = [*command, "open", "--json", "--socket", str(socket)]
             said = subprocess.run(where, capture_output=True, text=True, check=False).stdout
         time.sleep(3)
-        asyncio.run(measure(seconds, gateway.pid, int(json.loads(said)[0].rstrip("/").rpartition(":")[2])))
+        port = int(json.loads(said)[0].rstrip("/").rpartition(":")[2])
+        asyncio.run(measure(seconds, gateway.pid, port))
+        asyncio.run(painted(port))
+        asyncio.run(slow(seconds, gateway.pid, port))
     finally:
         gateway.terminate()
         gateway.wait(30)

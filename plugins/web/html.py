@@ -5,6 +5,9 @@ from html import escape
 
 from gateway.plugin import encodable
 
+LABELLED = ("rows", "sinks", "devices")
+"""Kinds of tables whose cells carry the headings of their columns, for a phone; what a tag's cells are one sees."""
+
 
 class Html(str):
     """Text that is HTML already."""
@@ -39,8 +42,9 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[object]], label: str, *,
     """With a row of headings; each row's cells may be elements `td` of their own. `stacked`: the class of a
     table whose cells stand below each other on a phone."""
     heads = tuple(heads)
+    said = heads if stacked in LABELLED else ("",) * len(heads)
     head = tag("tr", *(tag("th", each, scope="col") for each in heads))
-    body = (tag("tr", *(_cell(cell, heads[at] if stacked else "") for at, cell in enumerate(row))) for row in rows)
+    body = (tag("tr", *(_cell(cell, each) for cell, each in zip(row, said, strict=True))) for row in rows)
     return tag(
         "div", tag("table", tag("thead", head), tag("tbody", *body), aria_label=label),
         class_=f"wide stack {stacked}" if stacked else "wide", tabindex=0, role="region", aria_label=label,
@@ -48,9 +52,7 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[object]], label: str, *,
 
 
 def _cell(cell: object, head: str) -> Html:
-    """`head`: what a number is of, where its column has no heading."""
+    """`head`: what it is of, where its column has no heading."""
     if not (isinstance(cell, Html) and cell.startswith(("<td", "<th"))):
-        return tag("td", cell)
-    if head and cell.startswith('<td class="number'):
-        return Html(f'<td data-label="{text(head)}"{cell[3:]}')
-    return cell
+        return tag("td", cell, data_label=head or None)
+    return Html(f'<td data-label="{text(head)}"{cell[3:]}') if head and cell.startswith("<td") else cell

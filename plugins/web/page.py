@@ -102,9 +102,13 @@ class Page:
         rows = await self._rows(actor, some)
         field = tag("input", name="q", value=search, type="search", placeholder=word("search hint"))
         form = tag(
-            "form", tag("label", word("search"), field, class_="grow"), tag("button", word("search")), action="/#tags"
+            "form",
+            tag("label", word("search"), field, class_="grow"),
+            tag("button", word("search")),
+            action="/#tags",
+            class_="act",
         )
-        count = tag("p", word("shown of", len(some), len(found)), class_="quiet")
+        count = tag("p", word("shown of", f"{len(some):,}", f"{len(found):,}"), class_="quiet")
         more = None
         if start + ROWS < len(found):
             query = urlencode({"q": search, "device": only, "from": start + ROWS})

@@ -69,7 +69,8 @@ def _counts(view: View) -> Iterator[str]:
     """How many of what are up, and what waits: the first thing that one asks next."""
     word, status = view.words, view.status
     for key, parts_ in (("devices up", status["devices"]), ("sinks up", status["sinks"])):
-        yield word(key, sum(each["state"] == "up" for each in parts_), len(parts_))
+        if parts_:
+            yield word(key, sum(each["state"] == "up" for each in parts_), len(parts_))
     yield word("n waiting", f"{sum(map(_pending, status['sinks'])):,}")
     if raised := sum(not alarm["shelved"] and alarm["state"] != "cleared" for alarm in status["alarms"]):
         yield word("n alarms", raised)

@@ -50,6 +50,32 @@ async def test_a_version_is_approved_and_rolled_back_by_people_with_reasons(site
     assert told[0]["agreement"]["kappa"] is None
 
 
+async def test_the_scores_of_each_device_are_told_against_the_limit(site: Site) -> None:
+    save(site.path / "oven.onnx")
+    site.write(device("oven-1", tags=TAGS), device("oven-2", tags=TAGS), sink(), MODEL)
+    async with site.running():
+        await site.answered("models", lambda models: all(_is_scored(each) for each in models))
+        told = await site.ask("scores", model="oven")
+        assert [each["device"] for each in told] == ["oven-1", "oven-2"]
+        for each in told:
+            assert each["threshold"] == CARD["threshold"]
+            assert len(each["ts"]) == len(each["scores"]) >= 1
+            assert each["ts"] == sorted(each["ts"])
+        (one,) = await site.ask("scores", model="oven", device="oven-2")
+        assert one["device"] == "oven-2"
+        for wrong, said in (
+            ({"model": "none"}, 'no model "none"'),
+            ({"model": "oven", "device": "x"}, "does not watch"),
+        ):
+            with pytest.raises(AssertionError, match=said):
+                await site.ask("scores", **wrong)
+
+
+def _is_scored(model: Any) -> bool:
+    devices = model.get("devices", ())
+    return bool(devices) and all(each["score"] is not None for each in devices)
+
+
 async def test_an_approved_version_is_the_active_one_after_a_restart(site: Site, monkeypatch: Any) -> None:
     monkeypatch.setattr(rollout, "VERSION_SECONDS", 0.05)
     path = save(site.path / "oven.onnx")

@@ -118,10 +118,8 @@ class Tab:
                 self.complaints.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
             case "Network.requestWillBeSent":
                 self.requests.append(params["request"]["url"])
-            case "Network.dataReceived":
-                self.size += params["encodedDataLength"]
-            case "Network.responseReceivedExtraInfo":
-                self.size += len(params.get("headersText", ""))
+            case "Network.loadingFinished":
+                self.size += round(params["encodedDataLength"])
             case "Page.loadEventFired":
                 self._loaded.set()
 

@@ -268,6 +268,20 @@ async def test_a_stop_does_not_wait_for_streams(running: Running) -> None:
     writer.transport.abort()
 
 
+async def test_a_stream_beats_when_nothing_else_comes_and_says_when_something_was_told(running: Running) -> None:
+    async with running() as plant, plant.browser().connected() as (reader, writer):
+        writer.write(plant.browser().request("GET", "/api/v1/stream/events"))
+        while b"event: alive" not in await reader.readline():
+            pass
+    async with running() as plant, plant.browser().connected() as (reader, writer):
+        writer.write(plant.browser().request("GET", "/api/v1/stream/values?device=oven"))
+        while b"event: values" not in await reader.readline():
+            pass
+        plant.gateway.outbox.append_event(Event("e1", "test", "raised", "oven", 0, "told"))
+        while b"event: news" not in await reader.readline():
+            pass
+
+
 async def test_a_device_that_there_is_not_is_told(running: Running) -> None:
     async with running() as plant, plant.browser().connected() as (reader, writer):
         writer.write(plant.browser().request("GET", "/api/v1/stream/values?device=none"))

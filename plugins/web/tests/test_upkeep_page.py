@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from gateway import demo
+from plugins.web.screen import View
 from plugins.web.tests.conftest import Running
 from plugins.web.tests.people import add
 from plugins.web.tests.test_page import form_of, logged_in, send, text
 from plugins.web.views import upkeep
+from plugins.web.views.models import models_page
+from plugins.web.words import Words
 from tests.app.plant import device
 
 MODEL = Path(demo.__file__).parent / "models" / "coater.onnx"
@@ -108,10 +111,6 @@ async def test_dead_letters_are_listed_sent_again_and_thrown_away(running: Runni
 
 @pytest.mark.parametrize("shadow", [None, {"state": "failed", "reason": "broken"}])
 def test_a_model_that_is_not_loaded_is_shown_all_the_same(shadow: Any) -> None:
-    from plugins.web.screen import View
-    from plugins.web.views.models import models_page
-    from plugins.web.words import Words
-
     drift = {"psi": 0.31, "tag": "temp", "missing": 0, "outside": 0.25, "above": 0}
     watched = {"device": "oven", "state": "running", "reason": "", "score": 0.5, "event": None, "drift": drift}
     model = {
@@ -125,3 +124,27 @@ def test_a_model_that_is_not_loaded_is_shown_all_the_same(shadow: Any) -> None:
     told = models_page(View(Words("en"), "g", {}, (), None, False), [model], {}, [], 0)
     assert "no &lt;file&gt;" in told
     assert "PSI 0.31 (temp), 25 % outside" in told
+
+
+def test_scores_are_drawn_against_the_limit_with_holes_and_events() -> None:
+    minute = 60_000
+    ts = [0, 2 * minute, 30 * minute]
+    scores = {"m": [{"device": "oven", "threshold": 1.0, "ts": ts, "scores": [0.25, 2.5, 0.125]}]}
+    watched = {"device": "oven", "state": "running", "reason": "", "score": 0.125, "event": None, "drift": None}
+    model = {"devices": [watched], "name": "m", "file": "m.onnx", "state": "up", "reason": ""}
+    event = {
+        "kind": "anomaly",
+        "model": "m",
+        "device": "oven",
+        "ts": 2 * minute,
+        "severity": "warning",
+        "message": "<b>odd",
+    }
+    others = [{**event, "device": "press"}, {**event, "model": "n"}, {**event, "kind": "alarm"}, {**event, "ts": None}]
+    told = models_page(View(Words("en"), "g", {}, (), None, False), [model], scores, [event, *others], 31 * minute)
+    assert "Score 0.125, threshold 1" in told
+    assert told.count("<title>") == told.count("&lt;b&gt;odd") == 1
+    assert 'class="mark warn"' in told
+    (path,) = (each.partition('"')[0] for each in told.split('<path d="')[1:] if 'class="curve"' in each.split(">")[0])
+    assert path.count("M") == 2, "broken where no score was given"
+    assert "no model" not in models_page(View(Words("ko"), "g", {}, (), None, False), [], {}, [], 0)

@@ -20,16 +20,17 @@ def curve(
     label: str | Html,
     said: str,
     level: float | None = None,
+    base: float | None = None,
     span: tuple[int, int] | None = None,
     marks: Sequence[tuple[int, str, str]] = (),
 ) -> Html:
-    """One curve over time (ms since 1970), with a dashed line at `level`; `said` tells all of it in words. `span`: from when
-    to when, if not that of the values; `marks`: events, as time, class and words."""
+    """One curve over time (ms since 1970), with a dashed line at `level`, and room down to `base`; `said` tells all of it in
+    words. `span`: from when to when, if not that of the values; `marks`: events, as time, class and words."""
     there = [each for each in values if each is not None]
     if not there or not ts:
         return tag("figure", tag("figcaption", label))
     first, last = span or (ts[0], ts[-1])
-    low, high = _limits([*there, level] if level is not None else there)
+    low, high = _limits([*there, *(each for each in (level, base) if each is not None)])
     drawn = tag("path", d=_path(ts, values, _Scale(first, last, low, high)), class_="curve", fill="none")
     lines = [tag("path", d=_line(level, low, high), class_="level", fill="none")] if level is not None else []
     picture = tag(

@@ -64,7 +64,7 @@ def _tags(word: Words, device: str, rows: Sequence[Told], total: int, writable: 
         "form", tag("input", type="hidden", name="device", value=device), table(heads, cells, word("tags"), stacked="tags"),
         tag("p", tag("button", word("show trend"))), action="/trend",
     )  # fmt: skip
-    count = tag("p", word("shown of", len(rows), total), class_="quiet")
+    count = tag("p", word("shown of", f"{len(rows):,}", f"{total:,}"), class_="quiet")
     return tag("section", tag("h2", word("tags")), count, chosen if rows else None, id="tags")
 
 

@@ -81,8 +81,9 @@ def _trend(word: Words, told: Told, events: Sequence[Told], now: int) -> Html:
         (each["ts"], kinds.get(str(each.get("severity")), "soft"), str(each.get("message", ""))) for each in events
     ]
     span = (ts[0], max(ts[-1], now))
+    named = joined((label, f" · {last}"))
     return curve(
-        ts, values, label=joined((label, f" · {last}")), said=f"{said} ({last})", level=told["threshold"], span=span,
+        ts, values, label=named, said=f"{said} ({last})", level=told["threshold"], base=0.0, span=span,
         marks=marks,
     )  # fmt: skip
 
