@@ -15,6 +15,7 @@ from gateway.core.record import Kind, Lane
 from gateway.outbox.cursor_files import CursorFiles
 from gateway.outbox.deliver import Reader
 from gateway.outbox.format import IntervalSet, Segment
+from gateway.outbox.kept import SUMMARY_SHARE
 from gateway.outbox.losses import loss_body, segment_body
 from gateway.outbox.retention import Policy, data_share, done_with, surplus, yielding
 from gateway.outbox.start import State
@@ -173,7 +174,7 @@ class Housekeeping:
 
     def disk_full(self, lane: Lane) -> None:
         """A write of this lane found no room."""
-        if not self._shorten_history(1):
+        if not self._shorten_history(1) and not self._drop_summaries(1):
             self._give_up(surplus(self._segments(yielding(self._policies, lane)), 1), "disk full")
 
     def _files_to_look_for(self) -> list[Path]:
@@ -192,6 +193,7 @@ class Housekeeping:
                 self.removed.append(str(segment.path))
                 self._lose_but_memory(lane, segment)
                 lane.segments.remove(segment)
+                self._writer.remove(segment.files)
 
     def _lose_but_memory(self, lane: LaneLog, segment: Segment) -> None:
         held = next(((seq, stored.total) for seq, stored in lane.tail.items() if seq >= segment.first), None)
@@ -207,9 +209,11 @@ class Housekeeping:
             self._shorten_history(1)
         floor = self._section.min_free - free
         floor -= self._shorten_history(floor)
+        floor -= self._drop_summaries(floor)
         if floor > 0:
             self._give_up(surplus(self._segments(yielding(self._policies)), floor), _BELOW_FLOOR)
         self._shorten_history(self.size - self.max_size)
+        self._drop_summaries(self.size - self.max_size)
         self._give_up(surplus(self._segments(self._droppable()), self._excess()), self._reached)
         self._set_room(floor)
 
@@ -217,7 +221,25 @@ class Housekeeping:
         """Have files go that stay for history only, before any sink loses anything; says how many bytes come free."""
         segments = surplus(self._segments(Lane), excess, self._is_history)
         self._remove(segments)
-        return sum(segment.size + segment.footer for segment in segments)
+        return sum(segment.taken for segment in segments)
+
+    def may_be_summarised(self, segment: Segment) -> bool:
+        """Whether there is room for a summary of it: it must never cost a reading that a sink has not had."""
+        room = min(self.max_size - self.size, self.free - self._section.min_free)
+        is_needed = not self._is_history(segment) and self.size > self.max_size // 2
+        return room > segment.size // SUMMARY_SHARE and not is_needed
+
+    def _drop_summaries(self, excess: int) -> int:
+        """Before anything is given up, summaries go, which can be made again; says how many bytes come free."""
+        freed = 0
+        for segment in self._lanes[Lane.DATA].segments:
+            if excess <= freed:
+                break
+            if segment.summary:
+                self._writer.remove([segment.summary_path])
+                freed += segment.summary
+                segment.summary = 0
+        return freed
 
     def _is_history(self, segment: Segment) -> bool:
         """Whether every sink is done with it."""
@@ -227,7 +249,7 @@ class Housekeeping:
     def _history(self, lane: Lane) -> int:
         """Bytes of this lane that stay for history only, and make room for what is new."""
         files = self._lanes[lane].segments[:-1]
-        return sum(segment.size + segment.footer for segment in files if self._is_history(segment))
+        return sum(segment.taken for segment in files if self._is_history(segment))
 
     @property
     def _reached(self) -> str:
@@ -283,4 +305,4 @@ class Housekeeping:
             self._cursors.save()
             for segment in segments:
                 self._lanes[segment.lane].segments.remove(segment)
-            self._writer.remove([segment.path for segment in segments])
+            self._writer.remove([path for segment in segments for path in segment.files])

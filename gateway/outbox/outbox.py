@@ -122,7 +122,7 @@ class Outbox:
         start_id = f"{found.boot:08x}{clock.boot_ns():x}"
         self._unkept = Unkept(self.log_id, start_id, self._lanes, self._disk, self._readers)
         self.replays = Replays(self._lanes, self._readers, found)
-        self.kept = Kept(self._lanes, found)
+        self.kept = Kept(self._lanes, found, self._writer, clock)
         self._cursors = CursorFiles(directory, self.log_id, clock, self._readers, self._writer)
         self._housekeeping = Housekeeping(
             directory,
@@ -257,6 +257,7 @@ class Outbox:
         self.look_at_disk()
         self._intake.tick()
         self._housekeeping.tick()
+        self.kept.summaries.tick(self._housekeeping.may_be_summarised)
         self.receipts.tick(queued=bool(self._lanes[Lane.DATA].queued))
 
     async def _issue_receipts(self) -> None:
@@ -278,6 +279,7 @@ class Outbox:
     async def close(self) -> None:
         """Write and commit what is open, then end. With a disk in trouble it gives up after some seconds; the next start
         then counts this as an unclean stop."""
+        await self.kept.summaries.close()
         self._housekeeping.write_losses(all_of_them=True)
         self._intake.flush()
         self._housekeeping.tell_settled()

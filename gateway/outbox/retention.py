@@ -37,7 +37,7 @@ def surplus(
                 return given_up
             if may_go(segment):
                 given_up.append(segment)
-                excess -= segment.size + segment.footer
+                excess -= segment.taken
     return given_up
 
 

@@ -16,13 +16,14 @@ from gateway.config.model import DeviceSpec, OutboxSection
 from gateway.core.clock import FakeClock
 from gateway.core.context import Context
 from gateway.core.errors import GatewayError
+from gateway.core.event import Event
 from gateway.core.quality import BAD_TIMEOUT, STALE, UNCERTAIN
 from gateway.core.readings import Readings
 from gateway.core.record import Lane
 from gateway.core.tag import Device
 from gateway.outbox import Outbox
 from gateway.outbox.inspect import LogFiles
-from gateway.outbox.kept import Series, series, thinning
+from gateway.outbox.kept import Series, series
 from gateway.outbox.kept import own_log as kept_log
 
 SECTION = OutboxSection.model_validate({"max_size": "1 GiB", "min_free": "0 B", "segment_size": "64 KiB", "keep": "9d"})
@@ -124,27 +125,6 @@ async def test_it_finds_what_record_after_record_gives(tmp_path: Path, seed: int
         assert (min(shown), max(shown)) == (min(values), max(values))
 
 
-async def test_what_is_remembered_of_finished_files_says_the_same_again(tmp_path: Path) -> None:
-    rng, clock = random.Random(1), FakeClock()
-    async with running(tmp_path, clock) as outbox:
-        begin = clock.wall_ns()
-        device = bound(outbox, "oven")
-        for number in range(2000):
-            clock.advance(60.0)
-            outbox.append(block(device, clock.wall_ns(), rng))
-            if number % 20 == 0:
-                await outbox.written_out(30)
-        await outbox.written_out(30)
-        asked = ("oven", ["tag3"], begin - 10**10, clock.wall_ns() + 1, 4)
-        once, again = await outbox.kept.series(*asked), await outbox.kept.series(*asked)
-        assert outbox.kept._reader._known
-        assert as_pairs(once["tag3"]) == as_pairs(again["tag3"])
-        assert once["tag3"].readings == again["tag3"].readings == len(one_by_one(tmp_path, "oven", "tag3"))
-        values = [value for _, value in one_by_one(tmp_path, "oven", "tag3") if value is not None]
-        shown = [value for _, value in as_pairs(once["tag3"]) if value is not None]
-        assert (min(shown), max(shown)) == (min(values), max(values))
-
-
 @pytest.mark.parametrize("seed", range(6))
 async def test_damage_costs_what_is_damaged(tmp_path: Path, seed: int) -> None:
     rng, clock = random.Random(seed), FakeClock()
@@ -198,17 +178,37 @@ async def test_a_look_that_takes_long_leaves_the_road_its_share_and_is_broken_of
             await outbox.kept.series("oven", NAMES, begin - 10**9, begin + 1, 10)
 
 
-def test_thinning_in_portions_is_thinning_at_once() -> None:
-    rng = np.random.default_rng(1)
-    t_ns = np.sort(rng.integers(0, 10**9, 5000))
-    value = rng.normal(size=5000)
-    value[rng.random(5000) < 0.1] = np.nan
-    value[1000:2000] = np.nan
-    once = thinning.thinned(t_ns, value, 0, 10**9, 100)
-    first = thinning.thinned(t_ns[:2500], value[:2500], 0, 10**9, 100)
-    second = thinning.thinned(
-        np.concatenate([first[0], t_ns[2500:]]), np.concatenate([first[1], value[2500:]]), 0, 10**9, 100
-    )
-    assert sorted(map(str, zip(*once, strict=True))) == sorted(map(str, zip(*second, strict=True)))
-    assert len(once[0]) <= 100
-    assert np.isnan(once[1]).any(), "a hole as wide as a bucket is seen"
+async def test_events_come_page_by_page_of_one_device_or_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_log, "EVENTS_AT_MOST", 7)
+    monkeypatch.setattr(kept_log, "_MORE", 2)
+    clock = FakeClock()
+    async with running(tmp_path, clock) as outbox:
+        begin = clock.wall_ns()
+        for number in range(60):
+            clock.advance(1.0)
+            device = ["öven", "press", 'od"d'][number % 3]
+            outbox.append_event(
+                Event(f"e{number}", "alarm", "raised", device, clock.wall_ns(), "öven, press", "warning")
+            )
+            await outbox.written_out(30)
+            if number == 30:
+                clock.step(-5.5)
+        for name, wanted in [
+            (None, range(60)),
+            ("öven", range(0, 60, 3)),
+            ('od"d', range(2, 60, 3)),
+            ("none", range(0)),
+        ]:
+            found: list[str] = []
+            rest: int | None = begin
+            while rest is not None:
+                page, rest = await outbox.kept.events(rest, clock.wall_ns() + 1, name)
+                assert len(page) <= 7
+                found += [event["event"] for event in page if event["kind"] == "alarm"]
+            ids = [f"e{number}" for number in wanted]
+            assert set(found) == set(ids)
+            if name == "öven":
+                some, _ = await outbox.kept.events(begin + 10 * 10**9 + 1, begin + 20 * 10**9, name)
+                assert [event["event"] for event in some] == ["e12", "e15", "e18"]

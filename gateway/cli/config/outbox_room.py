@@ -17,7 +17,7 @@ def room(config: Config, directory: Path) -> dict[str, Any]:
     """Bytes that the log in this directory may take, and for how many seconds they last at least: every tag is counted with
     every scan, although a deadband keeps most of it away."""
     try:
-        own = sum(path.stat().st_size for path in directory.rglob("*.seg"))
+        own = sum(path.stat().st_size for ending in ("seg", "sum") for path in directory.rglob(f"*.{ending}"))
     except OSError:  # not there yet, not ours to look into, or at work
         own = 0
     free = free_on(directory)

@@ -52,7 +52,7 @@ def _looked_at(log: LogFiles) -> dict[str, Any]:
     return {
         "source": str(log.directory),
         "log": log.log_id,
-        "size": sum(file.size + file.footer for files in segments.values() for file in files),
+        "size": sum(file.taken for files in segments.values() for file in files) + log.summaries,
         "clean": numbers.clean if numbers is not None else None,
         "lanes": lanes,
         "readers": [_reader(cursor, totals) for cursor in cursors if cursor.lanes is not None],

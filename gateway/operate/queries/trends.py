@@ -89,9 +89,11 @@ class Trends:
         self, by: Actor, device: str | None = None, from_ns: int | None = None, to_ns: int | None = None
     ) -> list[Mapping[str, Any]]:
         """The events accepted in this span (default: the last hour), of a device or of all, oldest first, as docs/json.md
-        describes them."""
-        found = await self._outbox.kept.events(*self._span(from_ns, to_ns))
-        return [event for event in found if device in (None, event.get("device"))]
+        describes them. A remark says how to ask for the rest, where there are too many."""
+        found, rest = await self._outbox.kept.events(*self._span(from_ns, to_ns), device)
+        if rest is not None:
+            by.remarks.append(f"these are the oldest {len(found)}: for those behind them ask from from_ns={rest} on")
+        return found
 
     def _span(self, from_ns: int | None, to_ns: int | None) -> tuple[int, int]:
         end = self._clock.wall_ns() if to_ns is None else to_ns

@@ -143,7 +143,7 @@ class Why:
             raise GatewayError(f'alarm "{alarm}" is not raised, and nothing is kept of it')
         event = kept.event if kept is not None else {}
         at = int(event.get("ts") or (stands.raised if stands else 0))
-        around = await self._outbox.kept.events((at - AROUND_MS) * 1_000_000, (at + AROUND_MS + LATE_MS) * 1_000_000)
+        around, _ = await self._outbox.kept.events((at - AROUND_MS) * 1_000_000, (at + AROUND_MS + LATE_MS) * 1_000_000)
         like = await asyncio.to_thread(self._like, kept) if kept is not None else []
         return {
             "alarm": stands,

@@ -3,6 +3,7 @@
     segment.py     a file of records; `frames.py`: the frame of one; `scanning.py`, `record_reading.py`: both back
     dictionary.py  which tag a number means
     identity.py    who a log is, and which numbers it gave out
+    summary.py     what a chart needs of a segment, in a file beside it
     cursor.py      how far a sink has come, as sets of numbers (`intervals.py`)
 
 Knows nothing of threads, queues or sinks' links.
@@ -22,6 +23,7 @@ from gateway.outbox.format.frames import (
     JSON,
     MAGIC_BYTES,
     PAYLOAD_AT_MOST,
+    ROWS_AT_MOST,
     FrameHeader,
     Stamp,
     frame,
@@ -42,7 +44,7 @@ from gateway.outbox.format.identity import (
     read_numbers,
 )
 from gateway.outbox.format.intervals import IntervalSet
-from gateway.outbox.format.record_reading import Gap, Span, Stored, read_record, read_records
+from gateway.outbox.format.record_reading import Gap, Span, Stored, read_body, read_record, read_records
 from gateway.outbox.format.scanning import SEGMENT_AT_MOST, definitions_of, read_frames
 from gateway.outbox.format.segment import (
     HEADER_SIZE,
@@ -56,12 +58,25 @@ from gateway.outbox.format.segment import (
     read_footer,
     read_header,
 )
+from gateway.outbox.format.summary import (
+    CHUNK,
+    FRAMES,
+    POINT_SIZE,
+    DevicePart,
+    DeviceSummary,
+    Points,
+    Summary,
+    dump_summary,
+    summary_sizes,
+)
 
 __all__ = [
+    "CHUNK",
     "DEFINITION",
     "DICTIONARY_AT_MOST",
     "FARTHEST",
     "FOOTER",
+    "FRAMES",
     "HEADER_SIZE",
     "HEAD_SIZE",
     "INDEX_STEP",
@@ -70,12 +85,16 @@ __all__ = [
     "LOG_ID",
     "MAGIC_BYTES",
     "PAYLOAD_AT_MOST",
+    "POINT_SIZE",
+    "ROWS_AT_MOST",
     "SEGMENT_AT_MOST",
     "SLOT_SIZE",
     "TRAILER_MAGIC",
     "TRAILER_SIZE",
     "ClockCorrections",
     "Definition",
+    "DevicePart",
+    "DeviceSummary",
     "Dictionary",
     "FrameHeader",
     "Gap",
@@ -84,11 +103,13 @@ __all__ = [
     "Letter",
     "Numbers",
     "NumbersFile",
+    "Points",
     "Segment",
     "SetAside",
     "Span",
     "Stamp",
     "Stored",
+    "Summary",
     "all_set_aside",
     "body_of",
     "boot_number",
@@ -96,6 +117,7 @@ __all__ = [
     "definitions_of",
     "dump_cursor",
     "dump_letter",
+    "dump_summary",
     "encoded",
     "file_name",
     "files_status",
@@ -106,6 +128,7 @@ __all__ = [
     "is_record",
     "load_letter",
     "peek",
+    "read_body",
     "read_context",
     "read_cursor",
     "read_definition",
@@ -119,6 +142,7 @@ __all__ = [
     "read_synced",
     "scan",
     "sink_of",
+    "summary_sizes",
     "synced_path",
     "unpacked",
 ]

@@ -57,6 +57,10 @@ class Segment:
     """Number, running count and offset of a record every INDEX_STEP bytes, flat."""
     boot_to: int | None = None
     """Until when it was written, by the boot clock; None where that is not known yet."""
+    summary: int = 0
+    """Bytes of the summary beside it (`summary.py`); 0 where there is none."""
+    times: tuple[int, int] | None = None
+    """Least and greatest source time in it, ns since 1970; None where no summary has told it yet."""
 
     def __post_init__(self) -> None:
         if not self.last:
@@ -65,6 +69,21 @@ class Segment:
     @property
     def rows(self) -> int:
         return self.end - self.start
+
+    @property
+    def taken(self) -> int:
+        """Bytes on disk, with those of its summary."""
+        return self.size + self.footer + self.summary
+
+    @property
+    def summary_path(self) -> Path:
+        """Where its summary stands, if it has one."""
+        return self.path.parents[1] / "summaries" / f"{self.path.stem}.sum"
+
+    @property
+    def files(self) -> list[Path]:
+        """What goes when it goes."""
+        return [self.path, self.summary_path] if self.summary else [self.path]
 
     def place(self, seq: int) -> tuple[int, int, int]:
         """Number, running count and offset of an indexed record at or before this one."""

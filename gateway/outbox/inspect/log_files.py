@@ -30,6 +30,7 @@ from gateway.outbox.format import (
     read_numbers,
     read_record,
     sink_of,
+    summary_sizes,
 )
 from gateway.places.regular import NO_FILE, open_regular, read_regular
 
@@ -57,6 +58,11 @@ class LogFiles:
         except OSError as error:  # definitions stand in the segments too
             if not (isinstance(error, FileNotFoundError) or error.errno in NO_FILE):
                 raise
+
+    @property
+    def summaries(self) -> int:
+        """Bytes of all summaries."""
+        return sum(summary_sizes(self.directory).values())
 
     def paths(self, lane: Lane) -> list[Path]:
         """The segment files of a lane, oldest first."""

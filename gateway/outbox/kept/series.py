@@ -1,104 +1,78 @@
-"""Values of a few tags out of segment files, whole portions at a time: no Python object is made for a record, since a day of
-them, once a second, is to be on a screen at once.
-
-Each frame's header is found behind the frame before it; those of the wanted device are checked by their CRC, and decoded
-together with all that are laid out alike. Blocking: called in a thread.
+"""Values of a few tags out of segments: from their summaries, where these say enough, else from the frames. Both come to the
+same points; without summaries it takes longer. Blocking: called in a thread.
 """
 
 import os
-import struct
 import threading
 import time
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.core.errors import GatewayError
-from gateway.core.quality import BAD, STALE
-from gateway.core.record import Kind, Lane
-from gateway.encode import columns
+from gateway.core.parsing import doubting
 from gateway.outbox.format import (
     DEFINITION,
+    FRAMES,
     HEAD_SIZE,
-    HEADER_SIZE,
-    MAGIC_BYTES,
-    PAYLOAD_AT_MOST,
     Dictionary,
+    Points,
     Segment,
+    Summary,
     peek,
 )
-from gateway.outbox.kept.thinning import Series
+from gateway.outbox.kept.runs import PORTION, FrameRun, Ids, begin, frames_at, portions
+from gateway.outbox.kept.summarising import crc_of
+from gateway.outbox.kept.thinning import Series, raw
 from gateway.places.regular import open_regular
 
-PORTION = 4 * 1024 * 1024
-"""Bytes that are read together, if no frame is longer."""
 EARLY_NS, LATE_NS = 300_000_000_000, 3_600_000_000_000
-"""A reading is looked for among what was accepted so much before its source time (a device's clock may be ahead), and so
-much after it (it may have been kept by the device)."""
-_MAGIC_LENGTH = struct.Struct("<4sI")
-_HEAD = np.dtype(
-    [
-        ("length", "<u4"), ("wall_ns", "<i8"), ("rows", "<u4"), ("source", "<u4"), ("lane", "u1"), ("kind", "u1"),
-        ("codec", "u1"), ("shape", "u1"), ("crc", "<u4"),
-    ]
-)  # fmt: skip
-_HEAD_BYTES = np.r_[4:8, 24:32, 40:44, 56:64, 68:72]
-"""What is wanted of a header, and where it stands in it, as `format/frames.py` packs it."""
-_CRC_AT = HEAD_SIZE - 4
+"""Where a segment has no summary yet, a reading is looked for among what was accepted so much before its source time (a
+device's clock may be ahead), and so much after it (it may have been kept by the device)."""
 SHORT, LONGEST_LOOK = 1.0, 30.0
 """Seconds after which a look rests as long as it works, as the road needs Python too; and after which it is broken off."""
-FINE = 512
-"""Points of a tag that are remembered of a file."""
-REMEMBERED = 4000
-"""Tags of files: 8 KiB each."""
-LONGEST = PAYLOAD_AT_MOST + HEAD_SIZE
-"""Bytes of a frame."""
-_SEVERE = 0xC000_0000
-Bytes = NDArray[np.uint8]
-Ids = NDArray[np.uint32]
+
+Steps = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Query:
     """Which readings, and where they go."""
 
     device: str
-    series: Mapping[str, Series]
+    series: dict[str, Series]
     """By the names of tags."""
     from_ns: int
     to_ns: int
 
 
-@dataclass(slots=True)
-class _Source:
-    """A definition of the wanted device."""
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Of one segment's frames."""
 
-    ids: Ids
-    """Of all its tags."""
-    wanted: dict[int, Series]
-    """By tag id."""
+    series: Mapping[str, Series]
+    steps: Mapping[str, Steps]
+    """Of which steps of the summary, ascending; of all, where a tag is not among them."""
+    width: int = 1
 
 
 class SeriesReader:
-    """Reads the files of one log. Of files that are finished it remembers what it has once thinned, for long spans."""
+    """Reads the files of one log."""
 
-    def __init__(self, dictionary: Dictionary) -> None:
+    def __init__(self, log: str, dictionary: Dictionary) -> None:
+        self._log = log
         self._dictionary = dictionary
-        self._known: dict[tuple[Path, str, str], Series] = {}
-        """By file, device and tag; the one last that was used last."""
         self._alone = threading.Lock()  # a look goes on in its thread when who asked is gone, and another may ask
 
     def read(self, segments: Sequence[Segment], wanted: Query) -> None:
-        """Fill the series with what these files hold. A file that is gone, and a record that is damaged, are passed over.
+        """Fill the series with what these segments hold. A file that is gone, and a record that is damaged, are passed over.
         Raises OSError when the disk does not read, and GatewayError when it takes too long."""
         with self._alone:
             begun = before = time.monotonic()
-            for _ in self._portions(segments, wanted):
+            for _ in self._look(segments, wanted):
                 now = time.monotonic()
                 if now - begun > LONGEST_LOOK:
                     raise GatewayError(f"this takes longer than {LONGEST_LOOK:g} s: ask for a shorter span of time")
@@ -106,237 +80,189 @@ class SeriesReader:
                     time.sleep(now - before)
                 before = time.monotonic()
 
-    def _portions(self, segments: Sequence[Segment], wanted: Query) -> Iterator[None]:
+    def _look(self, segments: Sequence[Segment], wanted: Query) -> Iterator[None]:
+        yield from self._segments(segments, wanted, exact=False)
+        few = {tag: one for tag, one in wanted.series.items() if one.stands_for_more and not one.is_thinned}
+        if few:  # these are shown as they are
+            again = {tag: Series(one.from_ns, one.to_ns, one.points) for tag, one in few.items()}
+            wanted.series.update(again)
+            yield from self._segments(segments, Query(wanted.device, again, wanted.from_ns, wanted.to_ns), exact=True)
+
+    def _segments(self, segments: Sequence[Segment], wanted: Query, *, exact: bool) -> Iterator[None]:
         for segment in segments:
-            if segment.wall_from <= wanted.to_ns + LATE_NS and segment.wall_to >= wanted.from_ns - EARLY_NS:
-                with suppress(FileNotFoundError):
-                    if segment.footer and _is_coarse(segment, wanted):
-                        yield from self._add_known(segment, wanted)
-                    else:
-                        yield from _read_segment(segment, wanted, self._dictionary)
+            with suppress(FileNotFoundError):
+                if segment.summary:
+                    if segment.times and not (segment.times[0] < wanted.to_ns and segment.times[1] >= wanted.from_ns):
+                        continue
+                    if (look := self._by_summary(segment, wanted, exact)) is not None:
+                        yield from look
+                        continue
+                if segment.wall_from <= wanted.to_ns + LATE_NS and segment.wall_to >= wanted.from_ns - EARLY_NS:
+                    yield from self._all_frames(segment, wanted)
 
-    def _add_known(self, segment: Segment, wanted: Query) -> Iterator[None]:
-        new = {
-            tag: Series(segment.wall_from - LATE_NS, segment.wall_to + EARLY_NS, FINE)
-            for tag in wanted.series
-            if (segment.path, wanted.device, tag) not in self._known
-        }
-        if new:
-            whole = Query(wanted.device, new, segment.wall_from - LATE_NS, segment.wall_to + EARLY_NS)
-            yield from _read_segment(segment, whole, self._dictionary)
-        for tag, series in wanted.series.items():
-            key = segment.path, wanted.device, tag
-            known = self._known[key] = new[tag] if tag in new else self._known.pop(key)
-            t_ns, value = known.done()
-            inside = (t_ns >= wanted.from_ns) & (t_ns < wanted.to_ns)
-            series.add(t_ns[inside], value[inside], known.readings, is_thinned=known.is_thinned)
-        for old in list(self._known)[:-REMEMBERED]:
-            del self._known[old]
-
-
-def _is_coarse(segment: Segment, wanted: Query) -> bool:
-    """Whether a bucket of the chart is wider than one of what is remembered of the file, and the file lies within."""
-    buckets = max(1, min((series.points for series in wanted.series.values()), default=1) // 2)
-    whole = wanted.from_ns <= segment.wall_from and segment.wall_to < wanted.to_ns
-    span = segment.wall_to - segment.wall_from + EARLY_NS + LATE_NS
-    return whole and (wanted.to_ns - wanted.from_ns) / buckets >= span / (FINE // 2)
-
-
-def _read_segment(segment: Segment, wanted: Query, dictionary: Dictionary) -> Iterator[None]:
-    """Yields after each portion, so that the look can rest."""
-    sources: dict[int, _Source | None] = {}
-    file = open_regular(segment.path)
-    try:
-        for data, begins in _portions(file, _begin(file, segment, wanted.from_ns - EARLY_NS), segment.size):
-            places = np.array(begins, np.int64)
-            heads = _heads(data, places)
-            for at in np.flatnonzero(heads["kind"] == DEFINITION).tolist():
-                begin = int(places[at]) + HEAD_SIZE
-                dictionary.passes(int(heads["source"][at]), data[begin : begin + int(heads["length"][at])])
-            is_ours = (
-                (heads["kind"] == Kind.READINGS) & (heads["lane"] == Lane.DATA) & (heads["codec"] == columns.CODEC)
-            )
-            for source in np.unique(heads["source"][is_ours]).tolist():
-                if source not in sources:
-                    sources[source] = _source(source, segment, wanted, dictionary)
-            known = [source for source, found in sources.items() if found is not None]
-            is_ours &= np.isin(heads["source"], known)
-            rows = np.flatnonzero(is_ours)
-            rows = rows[
-                _are_whole(data, heads["crc"][rows].tolist(), places[rows].tolist(), heads["length"][rows].tolist())
-            ]
-            _decode(np.frombuffer(data, np.uint8), heads[rows], places[rows], sources, wanted)
-            if int(heads["wall_ns"].min()) > wanted.to_ns + LATE_NS:
-                return
-            yield
-    finally:
-        os.close(file)
-
-
-def _source(number: int, segment: Segment, wanted: Query, dictionary: Dictionary) -> _Source | None:
-    definition = dictionary.defined(number, segment.path)
-    if definition is None or definition.device.name != wanted.device:
+    def _by_summary(self, segment: Segment, wanted: Query, exact: bool) -> Iterator[None] | None:
+        """None where there is none of this segment, or a damaged one, which is removed: another will be made."""
+        try:
+            with closing(Summary(self._log, segment)) as summary:
+                return self._summarised(summary, segment, wanted, exact)
+        except FileNotFoundError:
+            segment.summary = 0
+        except OSError:
+            pass  # the disk does not read it now
+        except ValueError:
+            with suppress(OSError):
+                segment.summary_path.unlink()
+            segment.summary = 0
         return None
-    tags = definition.device.tags
-    return _Source(tags.ids, {tag.id: wanted.series[tag.name] for tag in tags if tag.name in wanted.series})
 
+    def _summarised(self, summary: Summary, segment: Segment, wanted: Query, exact: bool) -> Iterator[None]:
+        """What the summary says goes into the series, once all of it was read; the frames for the rest are read then."""
+        part, width = summary.device(wanted.device), summary.width
+        segment.times = summary.times
+        if part is None:
+            return iter(())
+        frames = part.frames()
+        found = {tag: points for tag in wanted.series if (points := part.points(tag)) is not None}
+        with doubting(ValueError):
+            divided = {tag: _divided(points, width, wanted.series[tag], exact) for tag, points in found.items()}
+        for tag, (said, _) in divided.items():
+            if len(said.t_ns):
+                wanted.series[tag].add(said)
+        steps = {tag: rest for tag, (_, rest) in divided.items() if len(rest)}
+        only = _Wanted({tag: wanted.series[tag] for tag in steps}, steps, width)
+        return self._some_frames(segment, frames, wanted, only) if steps else iter(())
 
-def _begin(file: int, segment: Segment, from_ns: int) -> int:
-    """Where records that were accepted then begin, by the segment's index: a place before them."""
-    offsets = segment.index[2::3]
-    low, high = 0, len(offsets)
-    while low < high:
-        middle = (low + high) // 2
-        head = peek(os.pread(file, HEAD_SIZE, offsets[middle]), 0)
-        if head is not None and head.wall_ns < from_ns:
-            low = middle + 1
-        else:
-            high = middle
-    return offsets[low - 1] if low else HEADER_SIZE
+    def _some_frames(
+        self, segment: Segment, where: tuple[NDArray[np.int64], NDArray[np.void]], wanted: Query, only: _Wanted
+    ) -> Iterator[None]:
+        places, chunks = where
+        t_from, t_to = chunks["t_from"] // only.width, chunks["t_to"] // only.width
+        steps = np.unique(np.concatenate(list(only.steps.values())))
+        at = np.searchsorted(steps, t_from)
+        needed = (at < len(steps)) & (steps[np.minimum(at, len(steps) - 1)] <= t_to)
+        sources: dict[int, Mapping[int, str] | None] = {}
+        ids: dict[int, Ids] = {}
+        file = open_regular(segment.path)
+        try:
+            for frames in _read_chunks(file, places, chunks, np.flatnonzero(needed)):
+                self._put(frames, segment, wanted, only, sources, ids)
+                yield
+        finally:
+            os.close(file)
 
+    def _all_frames(self, segment: Segment, wanted: Query) -> Iterator[None]:
+        """Yields after each portion, so that the look can rest."""
+        sources: dict[int, Mapping[int, str] | None] = {}
+        ids: dict[int, Ids] = {}
+        all_of_it = _Wanted(wanted.series, {})
+        file = open_regular(segment.path)
+        try:
+            for _, frames in portions(file, begin(file, segment, wanted.from_ns - EARLY_NS), segment.size):
+                for at in np.flatnonzero(frames.heads["kind"] == DEFINITION).tolist():
+                    place = int(frames.places[at]) + HEAD_SIZE
+                    payload = frames.data[place : place + int(frames.heads["length"][at])]
+                    self._dictionary.passes(int(frames.heads["source"][at]), payload)
+                frames = frames.some(frames.readings())
+                self._learn(frames, segment, wanted, sources, ids)
+                frames = frames.some(np.flatnonzero(np.isin(frames.heads["source"], list(ids))))
+                frames = frames.some(np.flatnonzero(frames.whole()))
+                self._put(frames, segment, wanted, all_of_it, sources, ids)
+                yield
+        finally:
+            os.close(file)
 
-def _portions(file: int, offset: int, end: int) -> Iterator[tuple[bytes, list[int]]]:
-    """The file from an offset on, where a frame should begin, and where in each portion whole frames begin."""
-    size = PORTION
-    while offset < end:
-        data = os.pread(file, min(size, end - offset), offset)
-        if not data:
-            return
-        is_all = len(data) == end - offset or size > LONGEST
-        places = _places(data, is_all)
-        if places:
-            yield data, places
-        behind = places[-1] + HEAD_SIZE + int(_MAGIC_LENGTH.unpack_from(data, places[-1])[1]) if places else 0
-        if behind:
-            offset, size = offset + behind, PORTION
-        elif is_all:
-            offset += max(1, len(data) - HEAD_SIZE)
-        else:
-            size *= 4  # a frame that is longer than a portion
-
-
-def _places(data: bytes, is_all: bool) -> list[int]:
-    """Where whole frames begin, as their lengths lead from one to the next; damage is leapt over. `is_all`: what is not whole
-    here never will be."""
-    places: list[int] = []
-    unpack, at, end, put = _MAGIC_LENGTH.unpack_from, 0, len(data), places.append
-    seen = -1
-    """The last place that began like a frame."""
-    while at <= end - HEAD_SIZE:
-        magic, length = unpack(data, at)
-        behind = at + HEAD_SIZE + length
-        if magic == MAGIC_BYTES:
-            seen = at
-            if behind <= end:
-                put(at)
-                at = behind
-                continue
-            if length <= PAYLOAD_AT_MOST and not is_all:
-                break
-        at = data.find(MAGIC_BYTES, seen + 1)  # from the frame before: its length may be wrong
-        if at < 0:
-            break
-    return places
-
-
-def _heads(data: bytes, places: NDArray[np.int64]) -> NDArray[np.void]:
-    raw = np.frombuffer(data, np.uint8)[places[:, None] + _HEAD_BYTES]
-    heads: NDArray[np.void] = raw.view(_HEAD).reshape(-1)
-    return heads
-
-
-def _are_whole(data: bytes, crcs: list[int], places: list[int], lengths: list[int]) -> NDArray[np.bool_]:
-    view, crc32 = memoryview(data), zlib.crc32
-    return np.array(
-        [
-            crc32(view[at + HEAD_SIZE : at + HEAD_SIZE + length], crc32(view[at : at + _CRC_AT])) == crc
-            for crc, at, length in zip(crcs, places, lengths, strict=True)
-        ],
-        np.bool_,
-    )
-
-
-def _decode(
-    data: Bytes,
-    heads: NDArray[np.void],
-    places: NDArray[np.int64],
-    sources: Mapping[int, _Source | None],
-    wanted: Query,
-) -> None:
-    """Together what is laid out alike."""
-    if not len(heads):
-        return
-    layout = heads["source"].astype(np.int64) << 24 | heads["rows"].astype(np.int64) << 8
-    layout |= heads["shape"] & (0xFF ^ columns.EXACT)
-    kinds = layout[:1] if (layout == layout[0]).all() else np.unique(layout)
-    for kind in kinds.tolist():
-        source, rows, shape = kind >> 24, kind >> 8 & 0xFFFF, kind & 0xFF
-        found = sources[source]
-        if found is not None and found.wanted:
-            same = layout == kind
-            _Block(data, places[same] + HEAD_SIZE, heads["length"][same], rows, shape, found).put(wanted)
-
-
-class _Block:
-    """Records of the same layout: m of them, with n rows each."""
-
-    def __init__(
-        self, data: Bytes, places: NDArray[np.int64], lengths: NDArray[np.uint32], n: int, shape: int, source: _Source
+    def _learn(
+        self,
+        frames: FrameRun,
+        segment: Segment,
+        wanted: Query,
+        sources: dict[int, Mapping[int, str] | None],
+        ids: dict[int, Ids],
     ) -> None:
-        self._data, self._n, self._shape, self._source = data, n, shape, source
-        times = 8 if shape & columns.ONE_TIME else 8 * n
-        self._wide = 4 if shape & columns.FLOAT32 else 8
-        self._values_at = times
-        self._tags_at = times + self._wide * n
-        tags = 0 if shape & columns.WHOLE_DEVICE else 4 if shape & columns.TAG_RANGE else 4 * n
-        self._quality_at = self._tags_at + tags
-        quality = 0 if shape & columns.ALL_GOOD else 4 if shape & columns.ONE_QUALITY else 4 * n
-        self._places = places[lengths >= self._quality_at + quality]  # shorter: not as this gateway writes them
+        """Which of these frames' sources are the wanted device, with which tags."""
+        for number in np.unique(frames.heads["source"]).tolist():
+            if number in sources:
+                continue
+            definition = self._dictionary.defined(number, segment.path)
+            sources[number] = None
+            if definition is not None and definition.device.name == wanted.device:
+                tags = definition.device.tags
+                sources[number] = {tag.id: tag.name for tag in tags if tag.name in wanted.series}
+                ids[number] = tags.ids
 
-    def put(self, wanted: Query) -> None:
-        """Into the series."""
-        if not len(self._places) or (self._shape & columns.WHOLE_DEVICE and len(self._source.ids) != self._n):
-            return
-        for tag, series in self._source.wanted.items():
-            records, rows = self._where(tag)
-            if len(records):
-                times = self._cells(records, rows, 0, "<i8", bool(self._shape & columns.ONE_TIME))
-                inside = (times >= wanted.from_ns) & (times < wanted.to_ns)
-                records, rows, times = records[inside], rows[inside], times[inside]
-                if len(times):
-                    series.add(times, self._values(records, rows))
+    def _put(
+        self,
+        frames: FrameRun,
+        segment: Segment,
+        wanted: Query,
+        only: _Wanted,
+        sources: dict[int, Mapping[int, str] | None],
+        ids: dict[int, Ids],
+    ) -> None:
+        self._learn(frames, segment, wanted, sources, ids)
+        for block in frames.blocks(ids):
+            for tag, name in (sources[block.source] or {}).items():
+                if name not in only.series:
+                    continue
+                t_ns, value = block.of(tag)
+                inside = (t_ns >= wanted.from_ns) & (t_ns < wanted.to_ns)
+                if name in only.steps:
+                    inside &= np.isin(t_ns // only.width, only.steps[name])
+                if inside.any():
+                    only.series[name].add(raw(t_ns[inside], value[inside]))
 
-    def _where(self, tag: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Records and rows in which the tag stands."""
-        m = len(self._places)
-        if self._shape & columns.WHOLE_DEVICE:
-            at = np.flatnonzero(self._source.ids == tag)
-            return np.arange(m), np.full(m, at[0] if len(at) else 0, np.intp)
-        if self._shape & columns.TAG_RANGE:
-            first = self._cells(np.arange(m), np.zeros(m, np.intp), self._tags_at, "<u4", True).astype(np.int64)
-            row = tag - first
-            records = np.flatnonzero((row >= 0) & (row < self._n))
-            return records, row[records]
-        ids = self._data[self._places[:, None] + self._tags_at + np.arange(4 * self._n)].view("<u4")
-        records, rows = np.nonzero(ids == tag)
-        return records, rows
 
-    def _cells(
-        self, records: NDArray[np.intp], rows: NDArray[np.intp], at: int, kind: str, is_one: bool
-    ) -> NDArray[np.int64]:
-        """Cells of a column that begins at this offset."""
-        wide = np.dtype(kind).itemsize
-        places = self._places[records] + at + (0 if is_one else rows * wide)
-        cells: NDArray[np.int64] = self._data[places[:, None] + np.arange(wide)].view(kind).reshape(-1)
-        return cells
+def _divided(points: Points, width: int, series: Series, exact: bool) -> tuple[Points, Steps]:
+    """What of a summary's points of a tag can be taken, and of which steps the readings are needed: those that are fewer
+    points than readings, and cut by the ends of the span, or all such when it is to be `exact`."""
+    step = points.t_ns // width
+    begin = np.flatnonzero(np.concatenate([[True], step[1:] != step[:-1]]))
+    sizes = np.diff(np.append(begin, len(step)))
+    t_from = step[begin] * width
+    needed = np.add.reduceat(points.readings, begin) > sizes
+    readings = np.where(np.repeat(needed, sizes), points.readings, 1)  # of all that a step had, each stands for itself
+    if not exact and series.unit % width == 0:
+        needed &= (t_from < series.from_ns) | (t_from > series.to_ns - width)
+    needed &= (t_from < series.to_ns) & (t_from > series.from_ns - width)
+    inside = (points.t_ns >= series.from_ns) & (points.t_ns < series.to_ns) & ~np.repeat(needed, sizes)
+    return Points(points.t_ns[inside], points.value[inside], readings[inside]), step[begin][needed]
 
-    def _values(self, records: NDArray[np.intp], rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        """What is bad or stale is a hole: a line that goes on would be a frozen number."""
-        kind = "<f4" if self._wide == 4 else "<f8"
-        values = self._cells(records, rows, self._values_at, kind, False).astype(np.float64)
-        if not self._shape & columns.ALL_GOOD:
-            is_one = bool(self._shape & columns.ONE_QUALITY)
-            quality = self._cells(records, rows, self._quality_at, "<u4", is_one)
-            values[((quality & _SEVERE) == BAD) | ((quality & STALE) != 0)] = np.nan
-        values[np.isinf(values)] = np.nan
-        return values
+
+def _read_chunks(
+    file: int, places: NDArray[np.int64], chunks: NDArray[np.void], which: NDArray[np.intp]
+) -> Iterator[FrameRun]:
+    """The frames of these chunks, portion by portion; those that are damaged are left out."""
+    ends = chunks["end"].astype(np.int64)
+    at = 0
+    while at < len(which):
+        first = int(which[at])
+        begin = int(places[first * FRAMES])
+        upto = at + 1
+        while upto < len(which) and which[upto] == which[upto - 1] + 1 and ends[which[upto]] - begin <= PORTION:
+            upto += 1
+        last = int(which[upto - 1])
+        of_them = places[first * FRAMES : (last + 1) * FRAMES]
+        if ends[last] - begin <= PORTION:
+            yield _sound(_read(file, begin, int(ends[last]) - begin, of_them - begin), chunks["crc"][first : last + 1])
+        else:  # frames that are few among many of other devices, or long
+            for place in of_them.tolist():
+                head = peek(os.pread(file, HEAD_SIZE, place), 0)
+                one = _read(file, place, head.size if head else 0, np.zeros(1, np.int64))
+                yield one.some(np.flatnonzero(one.whole()))
+        at = upto
+
+
+def _read(file: int, offset: int, size: int, places: NDArray[np.int64]) -> FrameRun:
+    data = os.pread(file, size, offset)
+    frames = frames_at(data, places[(places >= 0) & (places <= len(data) - HEAD_SIZE)])
+    return frames.some(np.flatnonzero(frames.ends <= len(data)))
+
+
+def _sound(frames: FrameRun, crcs: NDArray[np.uint32]) -> FrameRun:
+    """By the checksum of each chunk; where that is wrong, by that of each frame."""
+    ends = frames.ends
+    for number, crc in enumerate(crcs.tolist()):
+        chunk = slice(number * FRAMES, (number + 1) * FRAMES)
+        if not len(ends[chunk]) or crc_of(frames.data, frames.places[chunk], ends[chunk]) != crc:
+            return frames.some(np.flatnonzero(frames.whole()))
+    return frames.some(frames.readings())

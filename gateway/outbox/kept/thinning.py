@@ -1,16 +1,23 @@
-"""As many points as a chart has room for. Of each bucket of time the least and the greatest value stay, each at its own time,
-so that no peak is lost; where a bucket has no value at all, one hole says so."""
+"""As many points as a chart has room for. Of each step of time the least and the greatest value stay, each at its own time,
+so that no peak is lost; where a step has no value at all, one hole says so.
+
+Steps stand at multiples of their width since 1970, so a chart that moves on keeps its points; and that width is a multiple of
+a power of two, so that the steps of a summary (`format/summary.py`), of which each is such a power wide, lie within them.
+What is thinned, and thinned again together with others, comes to what it had come to at once.
+"""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-Times = NDArray[np.int64]
-Values = NDArray[np.float64]
+from gateway.outbox.format import Points
 
 MUCH = 200_000
 """Points that are gathered before they are thinned."""
+_FINENESS = 8
+"""A chart's step has at least so many units."""
+_LEAST, _GREATEST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
 @dataclass(slots=True)
@@ -20,67 +27,82 @@ class Series:
     from_ns: int
     to_ns: int
     points: int
-    """That are wanted at most."""
+    """That are wanted at most, four at least."""
     readings: int = 0
     """That there were, holes among them."""
-    is_thinned: bool = False
-    _t: list[Times] = field(default_factory=list)
-    _v: list[Values] = field(default_factory=list)
+    stands_for_more: bool = False
+    """Whether something was taken of a summary that is fewer points than readings."""
+    unit: int = field(init=False)
+    """What a step is a multiple of, ns; a power of two."""
+    width: int = field(init=False)
+    """Of a step, ns."""
+    _parts: list[Points] = field(default_factory=list)
     _held: int = 0
 
-    def add(self, t_ns: Times, value: Values, readings: int | None = None, *, is_thinned: bool = False) -> None:
-        """One portion more, of source times within the span; NaN is a hole. `readings`: how many it was before it was
-        thinned."""
-        self.readings += len(t_ns) if readings is None else readings
-        self.is_thinned |= is_thinned
-        self._t.append(t_ns)
-        self._v.append(value)
-        self._held += len(t_ns)
+    def __post_init__(self) -> None:
+        steps = max(2, self.points // 2)  # one is lost where the span's ends cut the first and the last
+        least = max(1, -(-(self.to_ns - self.from_ns) // (steps - 1)))
+        self.unit = 1 << max(0, (least // _FINENESS).bit_length() - 1)
+        self.width = min(1 << 62, -(-least // self.unit) * self.unit)
+
+    @property
+    def is_thinned(self) -> bool:
+        """Whether points are fewer than readings."""
+        return self.readings > self.points
+
+    def add(self, part: Points) -> None:
+        """One portion more, of source times within the span."""
+        readings = int(part.readings.sum())
+        self.readings += readings
+        self.stands_for_more |= readings > len(part.t_ns)
+        self._parts.append(part)
+        self._held += len(part.t_ns)
         if self._held > max(MUCH, 4 * self.points):
             self._thin()
 
     def _thin(self) -> None:
-        t, v = thinned(np.concatenate(self._t), np.concatenate(self._v), self.from_ns, self.to_ns, self.points)
-        self._t, self._v, self._held, self.is_thinned = [t], [v], len(t), True
+        all_of_it = Points.joined(self._parts)
+        _, part = thinned(all_of_it.t_ns // self.width, all_of_it)
+        self._parts, self._held = [part], len(part.t_ns)
 
-    def done(self) -> tuple[Times, Values]:
+    def done(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """All of it, in the order of time."""
-        if self._held > self.points:
-            self._thin()
-        if not self._t:
+        if not self._parts:
             return np.empty(0, np.int64), np.empty(0)
-        t, v = np.concatenate(self._t), np.concatenate(self._v)
-        self._t, self._v = [t], [v]
-        order = np.argsort(t, kind="stable")
-        return t[order], v[order]
+        if self.is_thinned:
+            self._thin()
+        part = Points.joined(self._parts)
+        self._parts = [part]
+        order = np.lexsort((part.value, part.t_ns))
+        return part.t_ns[order], part.value[order]
 
 
-def thinned(t_ns: Times, value: Values, from_ns: int, to_ns: int, points: int) -> tuple[Times, Values]:
-    """At most `points` of them, at least two: int64[m], float64[m]. Done with what it gave and more, it comes to what it had
-    come to with all at once."""
-    buckets = max(1, points // 2)
-    width = max(1, -(-(to_ns - from_ns) // buckets))
-    place = (t_ns - from_ns) // width
-    there = ~np.isnan(value)
-    rows = np.flatnonzero(there)
-    kept = _ends(place[rows], value[rows])
-    chosen = rows[kept]
-    holes = np.flatnonzero(~there)
-    if len(holes):
-        empty = holes[~np.isin(place[holes], place[chosen])]
-        _, first = np.unique(place[empty], return_index=True)
-        chosen = np.concatenate([chosen, empty[first]])
-    chosen.sort()
-    return t_ns[chosen], value[chosen]
+def raw(t_ns: NDArray[np.int64], value: NDArray[np.float64]) -> Points:
+    """Readings as they are, each standing for itself."""
+    return Points(t_ns, value, np.ones(len(t_ns), np.int64))
 
 
-def _ends(place: NDArray[np.int64], value: Values) -> NDArray[np.intp]:
-    """Rows of the least and the greatest value of each place, each row once."""
+def thinned(place: NDArray[np.int64], points: Points) -> tuple[NDArray[np.int64], Points]:
+    """Of each place the least value (the earliest of them) and the greatest (the latest), or the earliest hole; and whose
+    they are. In the order of places; the first of a place stands for all of its readings."""
     if not len(place):
-        return np.empty(0, np.intp)
-    order = np.lexsort((value, place))
-    sorted_places = place[order]
-    change = np.flatnonzero(np.diff(sorted_places)) + 1
-    first = np.concatenate([[0], change])
-    last = np.concatenate([change, [len(order)]]) - 1
-    return np.unique(order[np.concatenate([first, last])])
+        return place, points
+    t, v, n = points
+    if (place[1:] < place[:-1]).any():
+        order = np.argsort(place, kind="stable")
+        place, t, v, n = place[order], t[order], v[order], n[order]
+    begin = np.flatnonzero(np.concatenate([[True], place[1:] != place[:-1]]))
+    sizes = np.diff(np.append(begin, len(place)))
+    low, high = np.fmin.reduceat(v, begin), np.fmax.reduceat(v, begin)
+    is_hole = np.isnan(low)
+    is_low = (v == np.repeat(low, sizes)) | np.repeat(is_hole, sizes)
+    t_low = np.minimum.reduceat(np.where(is_low, t, _GREATEST), begin)
+    t_high = np.maximum.reduceat(np.where(v == np.repeat(high, sizes), t, _LEAST), begin)
+    has_two = ~is_hole & ((t_low != t_high) | (low != high))
+    turned = has_two & (t_high < t_low)
+    kept = np.column_stack((np.ones(len(begin), np.bool_), has_two)).reshape(-1)
+    times, values = np.column_stack((t_low, t_high)), np.column_stack((low, high))
+    times[turned], values[turned] = times[turned, ::-1], values[turned, ::-1]
+    counts = np.column_stack((np.add.reduceat(n, begin), np.zeros(len(begin), np.int64)))
+    part = Points(times.reshape(-1)[kept], values.reshape(-1)[kept], counts.reshape(-1)[kept])
+    return np.repeat(place[begin], 2)[kept], part

@@ -11,7 +11,7 @@ from gateway.places.regular import read_regular
 
 log = structlog.get_logger()
 
-FOLDERS = ("alarm", "data", "cursors", "receipts", "dead", "quarantine", "set-aside")
+FOLDERS = ("alarm", "data", "cursors", "receipts", "dead", "summaries", "quarantine", "set-aside")
 FILES = ("log.json", "numbers", "tags", "synced.json", "ballast")
 
 _KEPT_AT_MOST = 8
@@ -38,7 +38,7 @@ def clear_the_way(directory: Path) -> list[str]:
             odd.append(str(folder))
             _rename(folder, folder.with_name(f"{name}.odd"))
     files = [directory / name for name in FILES]
-    for name in ("alarm", "data", "cursors", "receipts", "dead"):
+    for name in ("alarm", "data", "cursors", "receipts", "dead", "summaries"):
         with suppress(OSError):
             files += sorted((directory / name).iterdir())
     for path in files:

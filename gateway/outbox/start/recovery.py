@@ -1,6 +1,7 @@
 """What stands in a log's directory at a start. Nothing here refuses to start: what is damaged is set aside, and told."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from gateway.outbox.format import (
     read_footer,
     read_frames,
     read_header,
+    summary_sizes,
 )
 from gateway.outbox.start.aside import set_aside
 from gateway.places.regular import open_regular
@@ -61,7 +63,21 @@ def recover(directory: Path, log_id: str) -> Recovered:
             if segment is not None:
                 found.lanes[lane].append(segment)
         found.lanes[lane] = _in_order(found.lanes[lane])
+    _find_summaries(directory, found.lanes[Lane.DATA])
     return found
+
+
+def _find_summaries(directory: Path, segments: list[Segment]) -> None:
+    """Each with its segment; whether one is sound is seen when it is read. What belongs to no segment goes."""
+    sizes = summary_sizes(directory)
+    for segment in segments:
+        segment.summary = sizes.pop(segment.path.stem, 0)
+    with suppress(OSError):
+        for path in [
+            *(directory / "summaries").glob("*.sum.part"),
+            *(directory / "summaries" / f"{name}.sum" for name in sizes),
+        ]:
+            path.unlink()
 
 
 def _recover_file(path: Path, log_id: str, lane: Lane, found: Recovered) -> Segment | None:

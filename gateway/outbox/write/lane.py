@@ -109,7 +109,7 @@ class LaneLog:
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(segment.size + segment.footer for segment in self.segments)
+        return sum(segment.taken for segment in self.segments)
 
     def status(self) -> LaneStatus:
         """Its numbers, and how many records and files."""
