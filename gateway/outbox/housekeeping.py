@@ -213,7 +213,7 @@ class Housekeeping:
         if floor > 0:
             self._give_up(surplus(self._segments(yielding(self._policies)), floor), _BELOW_FLOOR)
         self._shorten_history(self.size - self.max_size)
-        self._drop_summaries(self.size - self.max_size)
+        self._drop_summaries(self._crowding())
         self._give_up(surplus(self._segments(self._droppable()), self._excess()), self._reached)
         self._set_room(floor)
 
@@ -240,6 +240,18 @@ class Housekeeping:
                 freed += segment.summary
                 segment.summary = 0
         return freed
+
+    def _summaries(self) -> int:
+        """Bytes of summaries, of what is no history, that make room for what is new."""
+        segments = self._lanes[Lane.DATA].segments
+        return sum(segment.summary for segment in segments if segment.summary and not self._is_history(segment))
+
+    def _crowding(self) -> int:
+        """Bytes that are more than the log, or readings in it, may take."""
+        excess = self.size - self.max_size
+        if self._policies[Lane.DATA] == "drop_newest":
+            excess = max(excess, self._lanes[Lane.DATA].size - data_share(self.max_size))
+        return excess
 
     def _is_history(self, segment: Segment) -> bool:
         """Whether every sink is done with it."""
@@ -269,9 +281,10 @@ class Housekeeping:
         for lane, policy in self._policies.items():
             if policy == "drop_oldest":
                 continue
-            room = self.max_size - self.size + sum(map(self._history, Lane))
+            room = self.max_size - self.size + sum(map(self._history, Lane)) + self._summaries()
             if lane is Lane.DATA:
-                room = min(room, data_share(self.max_size) - self._lanes[lane].size + self._history(lane))
+                kept = self._lanes[lane].size - self._history(lane) - self._summaries()
+                room = min(room, data_share(self.max_size) - kept)
             if floor > 0:
                 self._admission.set_room(lane, -floor, _BELOW_FLOOR)
             else:

@@ -7,7 +7,7 @@ follow, and who comes anew, gets the whole state and goes on from there. So a vi
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ ALIVE = 2.0
 VIEWERS = 100
 RING = 4 * 1024 * 1024
 """Bytes of portions that are kept for who is late."""
+AT_ONCE = 256 * 1024
+"""Bytes that a viewer is given together: a hundred who do not take them hold no more than that each."""
 RUN = secrets.token_hex(4)
 """Ids of another run mean nothing in this one."""
 
@@ -56,11 +58,18 @@ class Ring:
         """The oldest that is kept."""
         return self._portions[0][0] if self._portions else self.next
 
-    def since(self, number: int, about: str) -> Iterable[bytes]:
-        """Portions from `number` on: of all devices, where `about` is empty, and what is for all."""
+    def since(self, number: int, about: str) -> tuple[bytes, int]:
+        """Portions from `number` on, about `AT_ONCE` bytes of them, and where it goes on: of all devices, where `about` is
+        empty, and what is for all."""
+        found: list[bytes] = []
+        size = 0
         for at, device, portion in self._portions:
+            if size >= AT_ONCE:
+                return b"".join(found), at
             if at >= number and (about in ("", device) or device is None):
-                yield portion
+                found.append(portion)
+                size += len(portion)
+        return b"".join(found), self.next
 
     async def news(self) -> None:
         """Wait until there is more, or it is time to look who is there, and to show that it lives."""
@@ -143,8 +152,7 @@ class Streams:
                     at = ring.next
                     for portion in whole():
                         yield portion
-                now, portions = ring.next, b"".join(ring.since(at, about))
-                at = now
+                portions, at = ring.since(at, about)
                 yield portions or b"event: alive\ndata: {}\n\n"
                 if ring.next == at:
                     await ring.news()

@@ -178,10 +178,12 @@ async def test_a_look_that_takes_long_leaves_the_road_its_share_and_is_broken_of
             await outbox.kept.series("oven", NAMES, begin - 10**9, begin + 1, 10)
 
 
+@pytest.mark.parametrize(("events", "size"), [(7, 1 << 20), (2000, 900)])
 async def test_events_come_page_by_page_of_one_device_or_of_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: int, size: int
 ) -> None:
-    monkeypatch.setattr(kept_log, "EVENTS_AT_MOST", 7)
+    monkeypatch.setattr(kept_log, "EVENTS_AT_MOST", events)
+    monkeypatch.setattr(kept_log, "BYTES_AT_MOST", size)
     monkeypatch.setattr(kept_log, "_MORE", 2)
     clock = FakeClock()
     async with running(tmp_path, clock) as outbox:

@@ -31,6 +31,8 @@ from gateway.outbox import Outbox, Reader
 from gateway.outbox import outbox as outbox_module
 from gateway.outbox.format.frames import HEAD_SIZE, scan
 from gateway.outbox.format.segment import HEADER_SIZE
+from gateway.outbox.receipts import files
+from gateway.outbox.receipts.period import HOUR_NS, Period
 from gateway.outbox.write.intake import ROWS_AT_MOST
 from gateway.outbox.write.writer import Writer
 from gateway.publish import JsonEncoder, SinkSurroundings
@@ -465,3 +467,27 @@ async def test_a_clock_that_is_set_ends_the_hour_also_when_nothing_is_read_any_m
         assert outbox.receipts.hour_is_open
         log.clock.step(step)
         await until(lambda: not outbox.receipts.hour_is_open)
+
+
+def test_only_the_files_of_hours_that_are_asked_for_are_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = [0, 1, 2, 5, 4, 3, 9]  # the clock was set back between them
+    for number, hour in enumerate(hours, 1):
+        wall_ns = 1_800_000_000_000_000_000 + hour * HOUR_NS + number
+        period = Period(number, wall_ns, 1, final=True, wall_to_ns=wall_ns + 1)
+        (tmp_path / f"{number:016x}.final").write_bytes(files.packed(period, []))
+    (tmp_path / f"{20:016x}.final").write_bytes(b"damaged")
+    loaded: list[str] = []
+
+    def load(path: Path) -> None:
+        loaded.append(path.name)
+
+    monkeypatch.setattr(files, "load", load)
+    first = 1_800_000_000_000_000_000 // HOUR_NS * HOUR_NS
+    for low, high in [(0, 1), (2, 3), (3, 6), (-5, 20), (6, 7)]:
+        for inside in (0, 1, HOUR_NS // 2, HOUR_NS - 1):
+            loaded.clear()
+            files.kept(tmp_path, first + low * HOUR_NS + inside, first + (high - 1) * HOUR_NS + inside + 1)
+            wanted = [f"{number:016x}.final" for number, hour in enumerate(hours, 1) if low <= hour < high]
+            assert loaded == [*wanted, f"{20:016x}.final"]

@@ -300,6 +300,11 @@ def test_a_chart_gets_no_more_points_than_it_has_room_for(points: int) -> None:
 # How they come and go
 
 
+def wide(tags: int) -> DeviceSpec:
+    named = {f"a rather long name of a tag that is number {number}": TagConfig() for number in range(tags)}
+    return DeviceSpec(DeviceConfig(name="wide", driver="none"), named)
+
+
 async def several_files(log: Log, outbox: Outbox, count: int = 4) -> Device:
     device = bound(outbox, "oven")
     rng = random.Random(1)
@@ -320,6 +325,12 @@ def names(log: Log) -> list[str]:
     return [path.stem for path in log.files()]
 
 
+def next_made(outbox: Outbox) -> bool:
+    """Begin the next one, and say that it has been looked for: sooner than the second that it takes by itself."""
+    outbox.kept.summaries.tick(outbox._housekeeping.may_be_summarised)
+    return True
+
+
 WISHED: dict[str, Any] = {"segment_size": 64 * 1024, "keep": 7 * 86_400.0, "max_size": 2**30, "min_free": 0}
 
 
@@ -327,11 +338,12 @@ async def test_they_are_made_of_finished_segments_counted_and_gone_with_them(log
     async with log.opened(**WISHED) as outbox:
         outbox.reader("nobody")
         await several_files(log, outbox)
-        before = outbox.size
+        before, written_before = outbox.size, outbox.status().room.written_bytes
         log.clock.advance(120.0)
-        await until(lambda: made(log) == names(log)[:-1])
+        await until(lambda: next_made(outbox) and made(log) == names(log)[:-1])
         sizes = [path.stat().st_size for path in log.directory.glob("summaries/*")]
         await until(lambda: outbox.size == before + sum(sizes))
+        await until(lambda: outbox.status().room.written_bytes >= written_before + sum(sizes))
     folder = log.directory / "summaries"
     (folder / "00000000000000ff.sum").write_bytes(b"of no segment")
     (folder / "0000000000000001.sum.part").write_bytes(b"of a kill")
@@ -360,7 +372,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[list[Path
         yield tried
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 async def test_a_disk_that_does_not_take_one_is_tried_again_later(
     log: Log, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -375,7 +387,7 @@ async def test_a_disk_that_does_not_take_one_is_tried_again_later(
             assert len(tried) == 1, "not every second"
         assert outbox.status().disk == "ok"
         log.clock.advance(700.0)
-        await until(lambda: made(log) == names(log)[:-1])
+        await until(lambda: next_made(outbox) and made(log) == names(log)[:-1])
 
 
 async def test_they_go_before_a_reading_is_lost(log: Log) -> None:
@@ -383,7 +395,7 @@ async def test_they_go_before_a_reading_is_lost(log: Log) -> None:
         outbox.reader("away")
         await several_files(log, outbox)
         log.clock.advance(120.0)
-        await until(lambda: made(log) == names(log)[:-1])
+        await until(lambda: next_made(outbox) and made(log) == names(log)[:-1])
         files = names(log)
         outbox._housekeeping.max_size = outbox.size - 1
         outbox._housekeeping.measured(2**40)
@@ -392,12 +404,37 @@ async def test_they_go_before_a_reading_is_lost(log: Log) -> None:
         assert not outbox._housekeeping.may_be_summarised(outbox._lanes[Lane.DATA].segments[0])
 
 
+async def test_they_go_where_new_readings_would_be_turned_away(log: Log) -> None:
+    async with log.opened(**{**WISHED, "max_size": 2**21, "when_full": "drop_newest"}) as outbox:
+        outbox.reader("away")
+        device = bound(outbox, "oven")
+        n, begin, had_some = 60, log.clock.wall_ns(), False
+        for number in range(5000):
+            ids = np.tile(device.tags.ids, n // len(device.tags))
+            values = np.arange(n) / 7.0 + number
+            outbox.append(Readings(device, np.full(n, begin + number), ids, values, np.zeros(n, np.uint32)))
+            if number % 10 == 0:
+                await outbox.written_out(30)
+                outbox._housekeeping.measured(2**40)
+                if outbox.status().room.not_accepted:
+                    break
+            if number == 1000:
+                outbox._housekeeping.tick()
+                log.clock.advance(120.0)
+                had_some = await until(lambda: next_made(outbox) and len(made(log)) == len(names(log)) - 1)
+        assert had_some
+        assert outbox.status().room.not_accepted
+        await until(lambda: made(log) == [])
+        assert outbox._lanes[Lane.DATA].size > outbox._housekeeping.max_size * 3 // 4, (
+            "all that readings may take is theirs"
+        )
+
+
 async def test_a_file_of_many_tags_that_are_read_a_few_times_gets_none(log: Log) -> None:
     async with log.opened(**WISHED) as outbox:
         outbox.reader("nobody")
-        tags = {f"a rather long name of a tag that is number {number}": TagConfig() for number in range(3000)}
-        device = outbox.bind(DeviceSpec(DeviceConfig(name="wide", driver="none"), tags), Context(site="north"))
-        n = len(tags)
+        n = 3000
+        device = outbox.bind(wide(n), Context(site="north"))
         while len(log.files()) < 3:
             log.clock.advance(1.0)
             now = np.full(n, log.clock.wall_ns())
@@ -407,5 +444,52 @@ async def test_a_file_of_many_tags_that_are_read_a_few_times_gets_none(log: Log)
             await outbox.written_out(30)
         outbox._housekeeping.tick()
         log.clock.advance(120.0)
-        await until(lambda: len(outbox.kept.summaries._without) == 2)
+        await until(lambda: next_made(outbox) and len(outbox.kept.summaries._without) == 2)
         assert made(log) == []
+
+
+@pytest.mark.parametrize(
+    "kind", ["a file for the folder", "a FIFO", "a folder", "a link to nowhere", "a link to itself"]
+)
+async def test_what_is_no_file_where_they_stand_is_moved_away_and_costs_only_time(log: Log, kind: str) -> None:
+    async with log.opened(**WISHED) as outbox:
+        outbox.reader("nobody")
+        await several_files(log, outbox)
+    folder = log.directory / "summaries"
+    path = folder / f"{names(log)[1]}.sum"
+    if kind == "a file for the folder":
+        folder.write_bytes(b"odd")
+    else:
+        folder.mkdir()
+    if kind == "a FIFO":
+        os.mkfifo(path)
+    elif kind == "a folder":
+        path.mkdir()
+    elif kind.startswith("a link"):
+        path.symlink_to("nowhere" if kind.endswith("nowhere") else path.name)
+    async with log.opened(**WISHED) as outbox:
+        outbox.reader("nobody")
+        end = log.clock.wall_ns() + HOUR
+        before = await outbox.kept.series("oven", NAMES, end - 9 * HOUR, end, 100)
+        log.clock.advance(120.0)
+        await until(lambda: next_made(outbox) and set(made(log)) >= set(names(log)[:3]))
+        after = await outbox.kept.series("oven", NAMES, end - 9 * HOUR, end, 100)
+        assert {name: said(series) for name, series in before.items()} == {n: said(s) for n, s in after.items()}
+
+
+async def test_a_running_gateway_answers_whatever_happens_to_a_summary(log: Log) -> None:
+    async with log.opened(**WISHED) as outbox:
+        outbox.reader("nobody")
+        await several_files(log, outbox)
+        end = log.clock.wall_ns() + HOUR
+        log.clock.advance(120.0)
+        await until(lambda: next_made(outbox) and made(log) == names(log)[:-1])
+        before = await outbox.kept.series("oven", NAMES, end - 9 * HOUR, end, 100)
+        first, second, third = sorted(log.directory.glob("summaries/*.sum"))
+        first.unlink()
+        second.write_bytes(third.read_bytes())
+        third.unlink()
+        os.mkfifo(third)
+        after = await outbox.kept.series("oven", NAMES, end - 9 * HOUR, end, 100)
+        assert {name: said(series) for name, series in before.items()} == {n: said(s) for n, s in after.items()}
+        await until(lambda: next_made(outbox) and {first.stem, second.stem} <= set(made(log)))

@@ -40,7 +40,8 @@ class Repeats:
         with self._lock:
             now = self._clock()
             told = self.over()
-            seen = self._seen.setdefault(key, _Seen(entry, now))
+            if (seen := self._seen.get(key)) is None:
+                seen = self._seen[key] = _Seen(_line(entry), now)  # five hundred tracebacks are much for nothing
             seen.times += 1
             if seen.times <= FREE:
                 told.append(entry)
@@ -67,6 +68,9 @@ class Repeats:
         return told
 
 
+def _line(entry: Entry) -> Entry:
+    return {name: value for name, value in entry.items() if name != "exception"}
+
+
 def _folded(seen: _Seen) -> Entry:
-    line = {name: value for name, value in seen.entry.items() if name != "exception"}
-    return {**line, "repeated": seen.held}
+    return {**seen.entry, "repeated": seen.held}

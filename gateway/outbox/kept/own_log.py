@@ -22,6 +22,8 @@ from gateway.places.regular import open_regular
 
 EVENTS_AT_MOST = 2000
 """Of one look."""
+BYTES_AT_MOST = 16 * 1024 * 1024
+"""Of their JSON."""
 
 _MORE = 100
 """That are gathered beyond those, before they are sorted."""
@@ -71,6 +73,10 @@ class Kept:
         return wanted.series
 
 
+_Found = tuple[int, int, bytes]
+"""When it was accepted, its number, and its JSON."""
+
+
 class _Asked(NamedTuple):
     """Which events are looked for."""
 
@@ -96,29 +102,44 @@ class _Asked(NamedTuple):
 
 
 def _events(segments: Sequence[Segment], asked: _Asked) -> tuple[list[Mapping[str, Any]], int | None]:
-    found: list[tuple[int, int, bytes]] = []
-    """When each was accepted, its number, and its JSON."""
+    found: list[_Found] = []
     for segment in segments:
         if segment.wall_from >= asked.to_ns or segment.wall_to < asked.from_ns:
             continue
-        if len(found := sorted(found)[: EVENTS_AT_MOST + 1]) > EVENTS_AT_MOST and segment.wall_from > found[-1][0]:
+        found, is_full = _oldest(found)
+        if is_full and segment.wall_from > found[-1][0]:
             break
         with suppress(FileNotFoundError):
             start, tail, tail_epoch = _places(segment, asked.from_ns)
+            gathered = 0
             for head, data, behind in asked.within(segment, start):
                 found.append((head.wall_ns, head.seq, data))
-                if len(found) > EVENTS_AT_MOST + _MORE:
-                    found = sorted(found)[: EVENTS_AT_MOST + 1]
-                    if found[-1][0] <= head.wall_ns and head.epoch == tail_epoch and behind <= tail:
+                gathered += len(data)
+                if len(found) > EVENTS_AT_MOST + _MORE or gathered > BYTES_AT_MOST:
+                    found, is_full = _oldest(found)
+                    gathered = 0
+                    if is_full and found[-1][0] <= head.wall_ns and head.epoch == tail_epoch and behind <= tail:
                         # Up to the tail the clock was not set back: all of it is later.
                         found += [(head.wall_ns, head.seq, data) for head, data, _ in asked.within(segment, tail)]
                         break
-    return _page(sorted(found))
+    return _page(*_oldest(found))
 
 
-def _page(found: Sequence[tuple[int, int, bytes]]) -> tuple[list[Mapping[str, Any]], int | None]:
-    page = found[:EVENTS_AT_MOST]
-    rest = found[EVENTS_AT_MOST][0] if len(found) > EVENTS_AT_MOST else None
+def _oldest(found: Sequence[_Found]) -> tuple[list[_Found], bool]:
+    """As many as go into an answer, and the next one, in order; and whether there is a next one."""
+    oldest: list[_Found] = []
+    size = 0
+    for each in sorted(found):
+        oldest.append(each)
+        size += len(each[2])
+        if len(oldest) > EVENTS_AT_MOST or (size > BYTES_AT_MOST and len(oldest) > 1):
+            return oldest, True
+    return oldest, False
+
+
+def _page(found: Sequence[_Found], is_full: bool) -> tuple[list[Mapping[str, Any]], int | None]:
+    page = found[:-1] if is_full else found
+    rest = found[-1][0] if is_full else None
     if rest is not None and page[0][0] < rest:
         page = [each for each in page if each[0] < rest]  # those of one moment come together
     elif rest is not None:

@@ -68,6 +68,7 @@ class Summaries:
             log.exception("a summary of the outbox cannot be made", file=name)
             self._without.add(name)
         else:
+            self._writer.count(size or 0)
             if size is None:
                 self._without.add(name)
             elif segment in self._lane.segments:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gateway.outbox.format import Points
 
-MUCH = 200_000
+MUCH = 50_000
 """Points that are gathered before they are thinned."""
 _FINENESS = 8
 """A chart's step has at least so many units."""

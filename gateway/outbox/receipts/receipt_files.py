@@ -8,6 +8,7 @@ FIRST-START.index  device and readings of each of its records, from START on; go
 FIRST and START are sequence numbers, 16 hex digits.
 """
 
+import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from gateway.core.parsing import doubting, parse_json
 from gateway.outbox.receipts.body import read_receipt
 from gateway.outbox.receipts.period import HOUR_NS, RECORDS_AT_MOST, Period
 from gateway.outbox.write import Writer
-from gateway.places.regular import read_regular
+from gateway.places.regular import open_regular, read_regular
 
 log = structlog.get_logger()
 
@@ -31,6 +32,8 @@ KEPT = 2400
 
 FILE_AT_MOST = 64 * 1024 * 1024
 """Bytes of a period's file."""
+
+_BEGIN = re.compile(rb'[0-9a-f]{8} \{"period":\{"first":\d+,"wall_ns":(\d+),')
 
 Receipts = list[dict[str, Any]]
 
@@ -142,12 +145,32 @@ def load(path: Path) -> tuple[Period, Receipts] | None:
         return None
 
 
+def _may_touch(path: Path, from_ns: int, to_ns: int) -> bool:
+    """Whether a period's file is worth reading whole: its first bytes say which hour it is of, unless they are damaged."""
+    try:
+        file = open_regular(path)
+    except OSError:
+        return True
+    try:
+        begin = _BEGIN.match(os.pread(file, 128, 0))
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    if begin is None:
+        return True
+    hour_ns = int(begin[1]) // HOUR_NS * HOUR_NS
+    return hour_ns < to_ns and hour_ns + HOUR_NS > from_ns
+
+
 def kept(directory: Path, from_ns: int, to_ns: int) -> Receipts:
     """The receipts on disk of hours that touch this time (half-open), oldest first, also while a gateway runs."""
     told: Receipts = []
     for path in sorted(directory.glob("*.*"), key=lambda path: path.stem):
+        if path.suffix not in (".pending", ".final") or not _may_touch(path, from_ns, to_ns):
+            continue
         is_stale = path.suffix == ".pending" and path.with_suffix(".final").exists()
-        if path.suffix not in (".pending", ".final") or is_stale or (found := load(path)) is None:
+        if is_stale or (found := load(path)) is None:
             continue
         period, receipts = found
         if period.hour_ns < to_ns and period.hour_ns + HOUR_NS > from_ns:

@@ -135,6 +135,10 @@ class Writer(threading.Thread):
         if self._spill is not None:
             self._spill.settle(below)
 
+    def count(self, written_bytes: int) -> None:
+        """So many were written beside this thread; for how a flash disk wears."""
+        self._jobs.put(partial(self._small.count, written_bytes, 0))
+
     def remove(self, paths: Sequence[Path]) -> None:
         """Delete these files, also while a write waits for room."""
         self._small.removing.extend(paths)

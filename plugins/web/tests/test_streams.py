@@ -286,3 +286,23 @@ async def test_a_device_that_there_is_not_is_told(running: Running) -> None:
     async with running() as plant, plant.browser().connected() as (reader, writer):
         writer.write(plant.browser().request("GET", "/api/v1/stream/values?device=none"))
         assert (await answer(reader)).status == 404
+
+
+@pytest.mark.parametrize("about", ["", "oven"])
+def test_who_is_late_gets_all_that_is_kept_in_portions_of_bounded_size(
+    monkeypatch: pytest.MonkeyPatch, about: str
+) -> None:
+    monkeypatch.setattr(streams, "AT_ONCE", 1000)
+    ring = streams.Ring(20_000)
+    for number in range(1000):
+        ring.add(["oven", "press", None][number % 3], "event", {"number": number})
+        if number % 7 == 0:
+            ring.next += 1  # as when nobody looked for a while
+    at, heard = ring.first, b""
+    while at < ring.next:
+        portions, at = ring.since(at, about)
+        assert len(portions) < 1100
+        heard += portions
+    wanted = [portion for _, device, portion in ring._portions if about in ("", device) or device is None]
+    assert heard == b"".join(wanted)
+    assert ring.since(at, about) == (b"", ring.next)
