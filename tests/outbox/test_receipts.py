@@ -31,7 +31,7 @@ from gateway.outbox import Outbox, Reader
 from gateway.outbox import outbox as outbox_module
 from gateway.outbox.format.frames import HEAD_SIZE, scan
 from gateway.outbox.format.segment import HEADER_SIZE
-from gateway.outbox.receipts import files
+from gateway.outbox.receipts import receipt_files as files
 from gateway.outbox.receipts.period import HOUR_NS, Period
 from gateway.outbox.write.intake import ROWS_AT_MOST
 from gateway.outbox.write.writer import Writer
