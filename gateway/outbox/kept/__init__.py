@@ -2,7 +2,7 @@
 
 own_log.py     Kept: asked by the rest of the gateway; reads in a thread
 series.py      values of a few tags: from summaries where these say enough, else from frames
-runs.py        frames out of segment files, whole portions at a time
+frame_runs.py  frames out of segment files, whole portions at a time
 summaries.py   summaries of finished segments are made; summarising.py makes one
 thinning.py    as many points as a chart has room for, least and greatest kept
 """

@@ -12,7 +12,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.plain import to_json
 from gateway.core.record import Kind, Lane
 from gateway.outbox.format import HEAD_SIZE, HEADER_SIZE, FrameHeader, Segment, peek, read_body, read_frames
-from gateway.outbox.kept.runs import begin
+from gateway.outbox.kept.frame_runs import begin
 from gateway.outbox.kept.series import Query, SeriesReader
 from gateway.outbox.kept.summaries import Summaries
 from gateway.outbox.kept.thinning import Series

@@ -24,7 +24,7 @@ from gateway.outbox.format import (
     Summary,
     peek,
 )
-from gateway.outbox.kept.runs import PORTION, FrameRun, Ids, begin, frames_at, portions
+from gateway.outbox.kept.frame_runs import PORTION, FrameRun, Ids, begin, frames_at, portions
 from gateway.outbox.kept.summarising import crc_of
 from gateway.outbox.kept.thinning import Series, raw
 from gateway.places.regular import open_regular

@@ -22,7 +22,7 @@ from gateway.outbox.format import (
     Segment,
     dump_summary,
 )
-from gateway.outbox.kept.runs import FrameRun, Ids, portions
+from gateway.outbox.kept.frame_runs import FrameRun, Ids, portions
 from gateway.outbox.kept.thinning import raw, thinned
 from gateway.places.regular import open_regular
 
