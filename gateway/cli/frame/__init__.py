@@ -38,6 +38,7 @@ COMMANDS = {
     "audit": "show the audit trail, or verify its chain",
     "backup": "all that makes this gateway, in one file; its secrets encrypted, and only if asked",
     "restore": "put a backup in its place, on this machine or another one, once all of it is verified",
+    "support-bundle": "what somebody who helps needs to know, in one file, without secrets and names of people",
     "selftest": "try on this machine and disk that the log loses nothing, and report",
     "plugin": "list the plugins, or start a new one",
     "upgrade": "install another version, watch it, and bring the old one back if it is not as good",
@@ -57,6 +58,7 @@ ROOMS = {
     "reload": "config",
     "restore": "moving",
     "schema": "config",
+    "support-bundle": "moving",
     "secret": "config",
 }
 """Commands that stand in a room, beside others of their trade; the module of any other has its name."""
@@ -137,8 +139,8 @@ def command_line() -> Parser:
 
 def module_of(command: str) -> ModuleType:
     """The module of a command, imported."""
-    within = f"{ROOMS[command]}.{command}" if command in ROOMS else command
-    return import_module(f"gateway.cli.{within}")
+    name = command.replace("-", "_")
+    return import_module(f"gateway.cli.{ROOMS[command]}.{name}" if command in ROOMS else f"gateway.cli.{name}")
 
 
 def shared() -> Parser:

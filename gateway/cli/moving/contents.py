@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.cli.config.secret import store
 from gateway.cli.frame.places import state_dir
 from gateway.config.base import Secret, Section
 from gateway.config.kinds import CONNECTED
@@ -132,7 +133,8 @@ def _credentials(found: Contents) -> None:
                 _add(found, PackedFile(f"outside{path.as_posix()}", path), True)
     elif CREDENTIALS.is_dir():
         found.remarks.append(f"the credentials in {CREDENTIALS} cannot be read by this user: try with sudo")
-    for folder in (CREDENTIALS.with_name("credentials.encrypted"), Path("/etc/credstore.encrypted")):
+    place = store()
+    for folder in {Path("/etc/credstore.encrypted"), *([place.folder] if place.encrypted else ())}:
         if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK):
             found.remarks += [
                 f"{path} is bound to this machine (TPM, or its host key): set it anew on another one"
