@@ -113,7 +113,7 @@ def test_what_looks_like_a_secret_is_taken_out_though_nobody_knows_it(text):
 
 
 def test_the_names_of_this_machines_users_are_known(monkeypatch):
-    user = pwd.struct_passwd(("jdoe", "x", 1001, 1001, "Jane Doe,,,", "/home/jdoe", "/bin/sh"))
+    user = pwd.struct_passwd(("jdoe", "x", 1001, 1001, "Jane Doe,,,", "/srv/jdoe", "/bin/sh"))
     monkeypatch.setattr(pwd, "getpwall", lambda: [user])
     redaction = Redaction()
     assert redaction.text("loaded by jdoe from (home)/jdoe, Jane Doe") == f"loaded by {GONE} from (home)/{GONE}, {GONE}"
