@@ -271,3 +271,22 @@ def _number(text: str, least: float, most: float) -> float:
     if not least <= number <= most:
         raise argparse.ArgumentTypeError(f"{text!r}: write a number from {least:g} to {most:g}")
     return number
+
+
+def find_on(ranges: Sequence[str]) -> list[tuple[dict[str, Any], list[str]]]:
+    """What is found on these addresses, as the configuration writes a device with its tags, and what it says of itself; with
+    the usual pace. Raises RangeError."""
+    plan = Plan(addresses(ranges), _drivers(Plugins(), ()))
+    progress, _ = find(plan)
+    return [
+        (
+            {
+                "name": name,
+                "driver": driver,
+                **each.options,
+                "tags": {tag: dict(said) for tag, said in each.tags.items()},
+            },
+            [said for said in (each.name, *each.about) if said],
+        )
+        for name, driver, each in named(progress.found)
+    ]

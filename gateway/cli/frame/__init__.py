@@ -21,6 +21,7 @@ COMMANDS = {
     "tags": "last values of all tags, or of one device",
     "read": "read tags from a device now",
     "probe": "what registers of a device may mean, under every type and byte order",
+    "setup": "from an installed package to the first live value: asks for broker and device, tries them, writes and starts",
     "discover": "what devices answer on a range of addresses, as tables for the configuration; asks before it begins",
     "browse": "what a device offers, as a list or as tags for the configuration",
     "write": "write a value to a tag that may be written",

@@ -1,0 +1,110 @@
+"""`edge-gateway setup`: from an installed package to the first live value.
+
+It asks for a broker and the first device, or takes both from a file, tries them as `check --connect` does, and writes the
+configuration only then; an existing one is kept under another name. Where systemd runs, it starts the service and waits.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from gateway.cli.frame.terminal import config_path, fail, joined
+from gateway.cli.setup.answers import Answers, AnswersError, read_answers
+from gateway.cli.setup.asking import GaveUpError, ask_all
+from gateway.cli.setup.service import Started, start
+from gateway.cli.setup.trial import Trial, try_out
+from gateway.cli.setup.writing import DROP_INS, Written, kept_copy, may_replace, write
+from gateway.core.errors import GatewayError
+from gateway.operate.logs import only_errors
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Where from, and where to."""
+    told = "ask nothing, take the answers from this file (TOML or JSON; docs/setup.md)"
+    parser.add_argument("--answers", type=Path, metavar="FILE", help=told)
+    parser.add_argument("--replace", action="store_true", help="with --answers: replace a configuration that is there")
+    parser.add_argument(
+        "--untested", action="store_true", help="write it though the broker or the device does not answer"
+    )
+    parser.add_argument("--no-start", action="store_true", help="do not start the service")
+    folder = f"folder of the service's drop-ins, for addresses outside of the plant (default: {DROP_INS})"
+    parser.add_argument("--drop-ins", type=Path, metavar="DIR", default=DROP_INS, help=folder)
+
+
+@only_errors()
+def run(args: argparse.Namespace) -> int:
+    """0 when the gateway is set up; 1 when something does not work, 2 when it was given up. Then nothing was written."""
+    config = config_path(args.config).absolute()
+    try:
+        answers, trial = _from_file(args, config) if args.answers else _asked(args, config)
+        if not trial.ok and not args.untested:
+            return _failed(args, trial)
+        written = write(config, answers, args.drop_ins)
+        started = start(config, args.socket, wanted=not args.no_start)
+    except GaveUpError as error:
+        fail(str(error))
+        return 2
+    except GatewayError as error:
+        return _refused(args, str(error))
+    except OSError as error:
+        return _refused(
+            args, f"{error.filename}: {error.strerror}; it needs the rights of whoever owns the configuration"
+        )
+    _show(args, trial, written, started)
+    return 0 if started.ok else 1
+
+
+def _from_file(args: argparse.Namespace, config: Path) -> tuple[Answers, Trial]:
+    if config.exists() and not args.replace:
+        raise AnswersError(f"{config} is there already: --replace keeps a copy of it and writes a new one")
+    answers = read_answers(args.answers)
+    return answers, try_out(answers, config, args.socket)
+
+
+def _asked(args: argparse.Namespace, config: Path) -> tuple[Answers, Trial]:
+    """Ask, try, and ask again with what was answered until it works, or somebody takes it as it is."""
+    may_replace(config)
+    answers = Answers()
+    while True:
+        answers = ask_all(answers)
+        print("trying …", flush=True)
+        trial = try_out(answers, config, args.socket)
+        print(joined(trial.lines), flush=True)
+        if trial.ok or args.untested or not trial.again():
+            return answers, trial
+
+
+def _failed(args: argparse.Namespace, trial: Trial) -> int:
+    if args.json:
+        print(json.dumps({"ok": False, "problems": trial.problems}, ensure_ascii=False, indent=2))
+    elif args.answers:
+        print(joined(trial.lines))
+    fail("nothing was written: mend what is named above, or write it all the same with --untested")
+    return 1
+
+
+def _refused(args: argparse.Namespace, why: str) -> int:
+    if args.json:
+        print(json.dumps({"ok": False, "problems": [why]}, ensure_ascii=False, indent=2))
+    fail(why)
+    return 1
+
+
+def _show(args: argparse.Namespace, trial: Trial, written: Written, started: Started) -> None:
+    told: dict[str, Any] = {
+        "ok": started.ok,
+        "config": str(written.config),
+        "copy": str(written.copy) if written.copy else None,
+        "drop_in": str(written.drop_in) if written.drop_in else None,
+        "tried": trial.results,
+        "started": started.started,
+        "value": started.value,
+        "next": started.next,
+    }
+    if args.json:
+        print(json.dumps(told, ensure_ascii=False, indent=2))
+        return
+    lines = [] if not args.answers else trial.lines
+    lines = [*lines, f"written: {written.config}", *kept_copy(written), *written.remarks, *started.lines]
+    print(joined(lines))

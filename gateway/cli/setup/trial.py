@@ -1,0 +1,96 @@
+"""Tries out the answers, by the code of `check --connect`, before anything is written."""
+
+import asyncio
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gateway.cli.config import connections
+from gateway.cli.config.check import told as in_words
+from gateway.cli.frame.client import socket_path
+from gateway.cli.frame.places import state_dir
+from gateway.cli.setup.answers import Answers, toml_of
+from gateway.cli.setup.asking import yes
+from gateway.config.load import load
+from gateway.config.model import Config, GatewaySection
+from gateway.config.secrets import remember
+from gateway.core.errors import ConfigError
+from gateway.places.owner import as_owner
+from gateway.plugin.discovery import Plugins
+
+
+@dataclass(slots=True)
+class Trial:
+    """What came of it."""
+
+    ok: bool = False
+    lines: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    results: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def again(self) -> bool:
+        """Whether the person wants to answer again."""
+        return yes("Answer again", True, "n ends it, and nothing is written.")
+
+
+def try_out(answers: Answers, config: Path, socket: str | None) -> Trial:
+    """Check them, and dial the broker and the devices. Nothing is left of it."""
+    beside = next(each for each in (config.parent, *config.parent.parents) if each.is_dir())
+    folder = beside / f".setup-{uuid.uuid4().hex[:8]}"
+    folder.mkdir(mode=0o700)
+    try:
+        return _try_out(answers, folder, config, socket)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _try_out(answers: Answers, folder: Path, config: Path, socket: str | None) -> Trial:
+    password = None
+    if answers.password:
+        (folder / "password").touch(mode=0o600)
+        (folder / "password").write_text(answers.password)
+        password = {"file": str(folder / "password")}
+    staged = folder / config.name
+    staged.write_text(toml_of(resolved(answers, config.parent), password), encoding="utf-8")
+    plugins: list[Plugins] = []
+
+    def look_up(section: GatewaySection) -> Plugins:
+        plugins.append(Plugins(section.plugin_dirs, section.replaces))
+        return plugins[0]
+
+    try:
+        checked = load(staged, look_up)
+    except ConfigError as error:
+        lines = [line for problem in error.problems for line in in_words(problem)]
+        return Trial(False, lines, [f"{problem.where}: {problem.message}" for problem in error.problems])
+    for part in [*(spec.config for spec in checked.devices), *checked.sinks]:
+        remember(part)
+    place = state_dir(config)
+    with as_owner(place):
+        results = asyncio.run(_connected(checked, plugins[0], socket_path(socket), place))
+    return _judged(results)
+
+
+async def _connected(config: Config, plugins: Plugins, socket: Path, place: Path) -> list[Mapping[str, Any]]:
+    return [each async for each in connections.results(config, plugins, socket, place)]
+
+
+def _judged(results: Sequence[Mapping[str, Any]]) -> Trial:
+    widths = max(len(each["name"]) for each in results), max(len(each["address"]) for each in results)
+    lines = [line for each in results for line in connections.lines(dict(each), widths)]
+    problems = [f"{each['kind']} {each['name']}: {each['reason']}" for each in results if not each["ok"]]
+    return Trial(not problems, lines, problems, list(results))
+
+
+def resolved(answers: Answers, base: Path) -> Answers:
+    """With the files of the broker's TLS as absolute paths, since it is tried out elsewhere."""
+    tls = answers.broker.get("tls")
+    if not isinstance(tls, Mapping):
+        return answers
+    files = {
+        key: str(base / str(value)) if key in ("ca", "certificate", "key") else value for key, value in tls.items()
+    }
+    return Answers(answers.gateway, {**answers.broker, "tls": files}, answers.devices, answers.about, answers.password)

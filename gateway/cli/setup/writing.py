@@ -1,0 +1,131 @@
+"""Writes the configuration, the broker's password, and which addresses the service may speak to."""
+
+import ipaddress
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from gateway.cli.setup.answers import Answers, AnswersError, toml_of
+from gateway.cli.setup.asking import GaveUpError, yes
+from gateway.config.secrets import CREDENTIALS
+from gateway.places.durable import write_whole
+from gateway.places.state_dir import CONFIG
+
+DROP_INS = Path("/etc/systemd/system/edge-gateway.service.d")
+DROP_IN = "50-setup-addresses.conf"
+PASSWORD = "mqtt-password"
+_ALLOWED = [
+    ipaddress.ip_network(each)
+    for each in (
+        "127.0.0.0/8",
+        "::1/128",
+        "169.254.0.0/16",
+        "fe80::/64",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+    )
+]
+"""What the unit's address filter lets through: this machine, its links, and private networks (RFC 1918)."""
+
+
+@dataclass(slots=True)
+class Written:
+    """What was written."""
+
+    config: Path
+    copy: Path | None = None
+    """Of the configuration that was there."""
+    drop_in: Path | None = None
+    remarks: list[str] = field(default_factory=list)
+
+
+def may_replace(config: Path) -> None:
+    """Ask before a configuration that is there is replaced. Raises GaveUpError."""
+    explained = "The old one is kept beside it, under another name."
+    if config.exists() and not yes(f"{config} is there already. Replace it", False, explained):
+        raise GaveUpError("given up, nothing was written")
+
+
+def kept_copy(written: Written) -> list[str]:
+    """What to say of the configuration that was there."""
+    return [f"  the one before is in {written.copy}"] if written.copy else []
+
+
+def write(config: Path, answers: Answers, drop_ins: Path) -> Written:
+    """All of it; the configuration last. Raises OSError."""
+    done = Written(config)
+    config.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+    password = _keep_password(config, answers, done) if answers.password else None
+    _allow_addresses(answers, drop_ins, done)
+    text = toml_of(answers, password).encode()
+    if config.exists():
+        done.copy = config.with_name(f"{config.name}.before-setup-{time.strftime('%Y%m%d-%H%M%S')}")
+        if done.copy.exists():
+            raise AnswersError(f"{done.copy} is there already: wait a second")
+        write_whole(done.copy, config.read_bytes())
+        _as_beside(done.copy)
+    write_whole(config, text)
+    _as_beside(config)
+    return done
+
+
+def _as_beside(path: Path) -> None:
+    """The group of the folder may read it, as which the service runs; others may not."""
+    path.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(path, -1, path.parent.stat().st_gid)
+
+
+def _keep_password(config: Path, answers: Answers, done: Written) -> Mapping[str, str]:
+    """As a credential of the service, or, beside any other configuration, in a file that only its owner can read."""
+    service = config == CONFIG
+    path = CREDENTIALS / PASSWORD if service else config.parent / PASSWORD
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(answers.password)
+    done.remarks.append(f"  the broker's password is in {path}, which only its owner can read")
+    return {"credential": PASSWORD} if service else {"file": PASSWORD}
+
+
+def _allow_addresses(answers: Answers, drop_ins: Path, done: Written) -> None:
+    """A drop-in for addresses that the unit's filter would hold back."""
+    outside = sorted({each for host in _hosts(answers) for each in _addresses(host) if not _is_allowed(each)})
+    if not outside:
+        return
+    text = "# Written by edge-gateway setup: addresses outside of private networks that the configuration names.\n[Service]\n"
+    text += "".join(f"IPAddressAllow={each}\n" for each in outside)
+    if not drop_ins.parent.is_dir() or not os.access(drop_ins if drop_ins.is_dir() else drop_ins.parent, os.W_OK):
+        done.remarks.append(
+            f"  the service's address filter, where it is in use, needs:  IPAddressAllow={' '.join(outside)}"
+        )
+        return
+    drop_ins.mkdir(exist_ok=True, mode=0o755)
+    done.drop_in = drop_ins / DROP_IN
+    write_whole(done.drop_in, text.encode())
+    done.drop_in.chmod(0o644)
+    done.remarks.append(f"  {done.drop_in} lets the service speak to {', '.join(outside)}")
+
+
+def _hosts(answers: Answers) -> Iterator[str]:
+    for options in (answers.broker, *answers.devices):
+        yield from (str(options[key]) for key in ("host",) if options.get(key))
+        if url := options.get("url"):
+            yield urlsplit(str(url)).hostname or ""
+
+
+def _addresses(host: str) -> list[str]:
+    try:
+        return list({str(found[4][0]).split("%")[0]: None for found in socket.getaddrinfo(host, None)})
+    except (OSError, UnicodeError):
+        return []
+
+
+def _is_allowed(text: str) -> bool:
+    address = ipaddress.ip_address(text)
+    return address.is_multicast or any(address in network for network in _ALLOWED if network.version == address.version)
