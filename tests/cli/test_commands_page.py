@@ -33,7 +33,7 @@ def test_no_page_tells_of_a_command_or_an_option_that_there_is_not(page: str) ->
         string for parser in commands().values() for action in parser._actions for string in action.option_strings
     }
     for command, rest in re.findall(
-        r"edge-gateway +([a-z-]+)((?: +[^`#|\n]*)?)", _code(path.read_text(encoding="utf-8"))
+        r"edge-gateway +([a-z][a-z-]*)((?: +[^`#|\n]*)?)", _code(path.read_text(encoding="utf-8"))
     ):
         assert command in COMMANDS, f"{page}: edge-gateway {command}"
         for option in re.findall(r"(?<=\s)--?[a-z][a-z-]*", rest):

@@ -22,6 +22,7 @@ COMMANDS = {
     "read": "read tags from a device now",
     "probe": "what registers of a device may mean, under every type and byte order",
     "setup": "from an installed package to the first live value: asks for broker and device, tries them, writes and starts",
+    "import": "devices and tags of Telegraf, ThingsBoard, Kepware, NeuronEX, Ignition or Node-RED, as our configuration",
     "discover": "what devices answer on a range of addresses, as tables for the configuration; asks before it begins",
     "browse": "what a device offers, as a list or as tags for the configuration",
     "write": "write a value to a tag that may be written",
@@ -63,6 +64,8 @@ ROOMS = {
     "secret": "config",
 }
 """Commands that stand in a room, beside others of their trade; the module of any other has its name."""
+MODULES = {"import": "importing"}
+"""Commands whose name is a word of Python's own."""
 
 EPILOG = """exit codes: 0 ok, 1 problems found, 2 wrong usage, 3 no gateway answers, 78 `run` with a bad configuration
 first steps: edge-gateway demo --keep DIR, then edge-gateway check --config DIR/config.toml"""
@@ -140,7 +143,7 @@ def command_line() -> Parser:
 
 def module_of(command: str) -> ModuleType:
     """The module of a command, imported."""
-    name = command.replace("-", "_")
+    name = MODULES.get(command) or command.replace("-", "_")
     return import_module(f"gateway.cli.{ROOMS[command]}.{name}" if command in ROOMS else f"gateway.cli.{name}")
 
 

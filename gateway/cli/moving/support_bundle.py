@@ -31,7 +31,7 @@ from gateway.core.times import rfc3339
 from gateway.operate.logs import only_errors
 from gateway.outbox.inspect import LogFiles
 from gateway.places.regular import read_regular
-from gateway.trust.files import tail
+from gateway.trust.audit_files import tail
 
 LINES = 2000
 """Of the journal."""

@@ -13,8 +13,8 @@ from gateway.cli.frame.terminal import config_path, fail, joined
 from gateway.cli.setup.answers import Answers, AnswersError, read_answers
 from gateway.cli.setup.asking import GaveUpError, ask_all
 from gateway.cli.setup.service import Started, start
-from gateway.cli.setup.trial import Trial, try_out
-from gateway.cli.setup.writing import DROP_INS, Written, kept_copy, may_replace, write
+from gateway.cli.setup.trial import SetupTrial, try_out
+from gateway.cli.setup.writing import DROP_INS, SetupFiles, kept_copy, may_replace, write
 from gateway.core.errors import GatewayError
 from gateway.operate.logs import only_errors
 
@@ -55,14 +55,14 @@ def run(args: argparse.Namespace) -> int:
     return 0 if started.ok else 1
 
 
-def _from_file(args: argparse.Namespace, config: Path) -> tuple[Answers, Trial]:
+def _from_file(args: argparse.Namespace, config: Path) -> tuple[Answers, SetupTrial]:
     if config.exists() and not args.replace:
         raise AnswersError(f"{config} is there already: --replace keeps a copy of it and writes a new one")
     answers = read_answers(args.answers)
     return answers, try_out(answers, config, args.socket)
 
 
-def _asked(args: argparse.Namespace, config: Path) -> tuple[Answers, Trial]:
+def _asked(args: argparse.Namespace, config: Path) -> tuple[Answers, SetupTrial]:
     """Ask, try, and ask again with what was answered until it works, or somebody takes it as it is."""
     may_replace(config)
     answers = Answers()
@@ -75,7 +75,7 @@ def _asked(args: argparse.Namespace, config: Path) -> tuple[Answers, Trial]:
             return answers, trial
 
 
-def _failed(args: argparse.Namespace, trial: Trial) -> int:
+def _failed(args: argparse.Namespace, trial: SetupTrial) -> int:
     if args.json:
         print(json.dumps({"ok": False, "problems": trial.problems}, ensure_ascii=False, indent=2))
     elif args.answers:
@@ -91,7 +91,7 @@ def _refused(args: argparse.Namespace, why: str) -> int:
     return 1
 
 
-def _show(args: argparse.Namespace, trial: Trial, written: Written, started: Started) -> None:
+def _show(args: argparse.Namespace, trial: SetupTrial, written: SetupFiles, started: Started) -> None:
     told: dict[str, Any] = {
         "ok": started.ok,
         "config": str(written.config),

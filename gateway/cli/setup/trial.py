@@ -23,7 +23,7 @@ from gateway.plugin.discovery import Plugins
 
 
 @dataclass(slots=True)
-class Trial:
+class SetupTrial:
     """What came of it."""
 
     ok: bool = False
@@ -36,7 +36,7 @@ class Trial:
         return yes("Answer again", True, "n ends it, and nothing is written.")
 
 
-def try_out(answers: Answers, config: Path, socket: str | None) -> Trial:
+def try_out(answers: Answers, config: Path, socket: str | None) -> SetupTrial:
     """Check them, and dial the broker and the devices. Nothing is left of it."""
     beside = next(each for each in (config.parent, *config.parent.parents) if each.is_dir())
     folder = beside / f".setup-{uuid.uuid4().hex[:8]}"
@@ -47,7 +47,7 @@ def try_out(answers: Answers, config: Path, socket: str | None) -> Trial:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _try_out(answers: Answers, folder: Path, config: Path, socket: str | None) -> Trial:
+def _try_out(answers: Answers, folder: Path, config: Path, socket: str | None) -> SetupTrial:
     password = None
     if answers.password:
         (folder / "password").touch(mode=0o600)
@@ -65,7 +65,7 @@ def _try_out(answers: Answers, folder: Path, config: Path, socket: str | None) -
         checked = load(staged, look_up)
     except ConfigError as error:
         lines = [line for problem in error.problems for line in in_words(problem)]
-        return Trial(False, lines, [f"{problem.where}: {problem.message}" for problem in error.problems])
+        return SetupTrial(False, lines, [f"{problem.where}: {problem.message}" for problem in error.problems])
     for part in [*(spec.config for spec in checked.devices), *checked.sinks]:
         remember(part)
     place = state_dir(config)
@@ -78,11 +78,11 @@ async def _connected(config: Config, plugins: Plugins, socket: Path, place: Path
     return [each async for each in connections.results(config, plugins, socket, place)]
 
 
-def _judged(results: Sequence[Mapping[str, Any]]) -> Trial:
+def _judged(results: Sequence[Mapping[str, Any]]) -> SetupTrial:
     widths = max(len(each["name"]) for each in results), max(len(each["address"]) for each in results)
     lines = [line for each in results for line in connections.lines(dict(each), widths)]
     problems = [f"{each['kind']} {each['name']}: {each['reason']}" for each in results if not each["ok"]]
-    return Trial(not problems, lines, problems, list(results))
+    return SetupTrial(not problems, lines, problems, list(results))
 
 
 def resolved(answers: Answers, base: Path) -> Answers:

@@ -34,7 +34,7 @@ _ALLOWED = [
 
 
 @dataclass(slots=True)
-class Written:
+class SetupFiles:
     """What was written."""
 
     config: Path
@@ -51,14 +51,14 @@ def may_replace(config: Path) -> None:
         raise GaveUpError("given up, nothing was written")
 
 
-def kept_copy(written: Written) -> list[str]:
+def kept_copy(written: SetupFiles) -> list[str]:
     """What to say of the configuration that was there."""
     return [f"  the one before is in {written.copy}"] if written.copy else []
 
 
-def write(config: Path, answers: Answers, drop_ins: Path) -> Written:
+def write(config: Path, answers: Answers, drop_ins: Path) -> SetupFiles:
     """All of it; the configuration last. Raises OSError."""
-    done = Written(config)
+    done = SetupFiles(config)
     config.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
     password = _keep_password(config, answers, done) if answers.password else None
     _allow_addresses(answers, drop_ins, done)
@@ -81,7 +81,7 @@ def _as_beside(path: Path) -> None:
         os.chown(path, -1, path.parent.stat().st_gid)
 
 
-def _keep_password(config: Path, answers: Answers, done: Written) -> Mapping[str, str]:
+def _keep_password(config: Path, answers: Answers, done: SetupFiles) -> Mapping[str, str]:
     """As a credential of the service, or, beside any other configuration, in a file that only its owner can read."""
     service = config == CONFIG
     path = CREDENTIALS / PASSWORD if service else config.parent / PASSWORD
@@ -89,11 +89,11 @@ def _keep_password(config: Path, answers: Answers, done: Written) -> Mapping[str
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(answers.password)
-    done.remarks.append(f"  the broker's password is in {path}, which only its owner can read")
+    done.remarks.append(f"  the broker's password is in {path}, for its owner alone")
     return {"credential": PASSWORD} if service else {"file": PASSWORD}
 
 
-def _allow_addresses(answers: Answers, drop_ins: Path, done: Written) -> None:
+def _allow_addresses(answers: Answers, drop_ins: Path, done: SetupFiles) -> None:
     """A drop-in for addresses that the unit's filter would hold back."""
     outside = sorted({each for host in _hosts(answers) for each in _addresses(host) if not _is_allowed(each)})
     if not outside:
@@ -101,9 +101,7 @@ def _allow_addresses(answers: Answers, drop_ins: Path, done: Written) -> None:
     text = "# Written by edge-gateway setup: addresses outside of private networks that the configuration names.\n[Service]\n"
     text += "".join(f"IPAddressAllow={each}\n" for each in outside)
     if not drop_ins.parent.is_dir() or not os.access(drop_ins if drop_ins.is_dir() else drop_ins.parent, os.W_OK):
-        done.remarks.append(
-            f"  the service's address filter, where it is in use, needs:  IPAddressAllow={' '.join(outside)}"
-        )
+        done.remarks.append(f"  the service's address filter needs:  IPAddressAllow={' '.join(outside)}")
         return
     drop_ins.mkdir(exist_ok=True, mode=0o755)
     done.drop_in = drop_ins / DROP_IN
