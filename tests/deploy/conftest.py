@@ -96,7 +96,7 @@ def system(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boot
     config = base / "stage/srv/demo"
     config.mkdir(parents=True)
     shutil.copy(deb, base / "stage/srv")
-    scenario.write(config, Ports(1883, 5020, 4840), PYTHON, "mosquitto")
+    scenario.write(config, Ports(1883, 5020, 4840, 8080), PYTHON, "mosquitto")
     with booted(base / "run", base / "stage") as system:
         began = time.monotonic()
         told = system.run(f"apt-get install --yes /srv/{deb.name} 2>&1").stdout

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -164,6 +165,38 @@ def test_a_killed_gateway_is_started_again(running: Booted) -> None:
     assert running.property("NRestarts") == "1"
 
 
+LOAD = """
+[[device]]
+name = "dryer-{number}"
+driver = "simulated"
+scan = "50ms"
+[device.tags]
+"""
+
+
+def test_killed_under_load_it_runs_again_and_has_every_record_that_it_had_accepted(running: Booted) -> None:
+    tags = "".join(f't{tag} = {{ wave = "random" }}\n' for tag in range(20))
+    write(running, CONFIG + "".join(f"{LOAD.format(number=number)}{tags}" for number in range(10)))
+    running.run("systemctl restart edge-gateway")
+
+    def accepted() -> int:
+        told = running.run("edge-gateway status --json", check=False).stdout
+        return int(json.loads(told)["outbox"]["lanes"]["data"]["accepted"]) if told else 0
+
+    began = accepted()
+    running.until(lambda: accepted() > began + 500, "a load")
+    before = pid(running)
+    told = accepted()
+    killed = time.monotonic()
+    running.run(f"kill -9 {before}")
+    running.until(lambda: running.property("ActiveState") == "active" and pid(running) not in ("0", before), "it runs")
+    print(f"from kill -9 to active: {time.monotonic() - killed:.1f} s")
+    write(running, CONFIG)
+    report = json.loads(running.run("edge-gateway outbox verify --json").stdout)
+    assert report["ok"]
+    assert report["lanes"]["data"]["readings"] >= told
+
+
 def test_a_stopped_process_is_ended_by_the_watchdog_and_started_again(watched: Booted) -> None:
     watched.until(lambda: bool(watched.property("StatusText")), "the first sign of life")
     before = pid(watched)
@@ -216,6 +249,7 @@ def test_a_driver_in_a_process_of_its_own_works_behind_the_units_fences_and_cost
 
 
 BLOCKS = """
+import time
 from gateway.plugin import DeviceConfig, Driver, TagConfig
 
 class Blocks(Driver[DeviceConfig, TagConfig]):
@@ -297,7 +331,7 @@ def test_the_journal_is_searched_by_device_and_part(running: Booted) -> None:
 
 
 def test_all_of_it_works_behind_the_units_fences_without_a_warning(running: Booted) -> None:
-    """Modbus, OPC UA, a model, a broker and a subscriber: the demonstration's, served from outside the unit."""
+    """Modbus, OPC UA, a model, the page, a broker and a subscriber: the demonstration's, served from outside the unit."""
     if running.run("command -v mosquitto && command -v mosquitto_sub", check=False).returncode:
         pytest.skip("needs a broker and a subscriber: apt-get install mosquitto mosquitto-clients")
     python = "systemd-run --collect --quiet /usr/lib/edge-gateway/bin/python3 -m gateway.demo"
@@ -319,6 +353,6 @@ def test_all_of_it_works_behind_the_units_fences_without_a_warning(running: Boot
 
 
 def _is_well(status: dict[str, Any]) -> bool:
-    parts = [*status["devices"], *status["sinks"], *status["models"]]
+    parts = [*status["devices"], *status["sinks"], *status["models"], *status["services"]]
     scores = [device["score"] for model in status["models"] for device in model.get("devices", [])]
     return all(part["state"] == "up" for part in parts) and len(scores) == 1 and scores[0] is not None

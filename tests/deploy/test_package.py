@@ -17,7 +17,7 @@ from .conftest import CHECKOUT, architecture, build, distribution
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-MAN = {"PATH": "/usr/bin:/bin", "MANWIDTH": "100"}
+MAN = {"PATH": "/usr/bin:/bin", "MANWIDTH": "100", "LC_ALL": "C.UTF-8"}
 FOREIGN = {"amd64": "arm64", "arm64": "amd64"}
 MACHINES = {"amd64": 62, "arm64": 183}
 """e_machine of ELF."""

@@ -132,7 +132,7 @@ def _is_as_before(system: Booted) -> None:
 
 UNPACKED = "! cmp -s /usr/lib/edge-gateway/lib/python3*/site-packages/gateway/__init__.py /srv/init.py"
 CUTS = {
-    "unpacking": "ls /usr/lib/edge-gateway/lib/python3*/site-packages/numpy/*.dpkg-new 2>/dev/null | grep -q .",
+    "unpacking": "ls /usr/lib/edge-gateway/lib/python3*/site-packages/numpy/*.dpkg-new >/dev/null 2>&1 || " + UNPACKED,
     "configuring": UNPACKED,
     "watching": "grep -q '\"watching\"' " + STATE,
 }
