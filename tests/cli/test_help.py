@@ -50,6 +50,11 @@ def test_every_chapter_is_about_some_message_and_every_rule_counts() -> None:
             'credential "mqtt-password" is missing: write it to /etc/x (mode 600), then restart the service',
             "A secret is missing",
         ),
+        (
+            "config.toml:3: password: a secret never stands in this file: write where it is kept",
+            "The configuration has a mistake",
+        ),
+        ("config.toml:8: not valid TOML at column 3: the closing quote is missing", "The configuration has a mistake"),
         ("the gateway on /run/x gave no answer within 70 s; see its log", "No gateway answers"),
     ],
 )
@@ -73,6 +78,8 @@ def test_help_lists_topics_shows_pages_and_chapters_and_explains(capsys: pytest.
     assert capsys.readouterr().out.startswith("## outbox drain")
     assert main(["help", "no gateway answers on /x"]) == 0
     assert "Exit code 3" in capsys.readouterr().out
+    assert main(["help", 'config.toml:12: device "p": hots: unknown key, did you mean "host"?']) == 0
+    assert "The configuration has a mistake" in capsys.readouterr().out
     assert main(["help", "confguration"]) == 1
     assert "did you mean configuration?" in capsys.readouterr().err
 

@@ -15,6 +15,8 @@ from gateway.cli.frame.terminal import fail, joined, table
 from gateway.cli.pages import messages
 from gateway.plugin.discovery import shipped_plugins
 
+_IN_A_FILE = re.compile(r"\S+\.(toml|csv):\d+: ")
+"""How mistakes in a configuration begin; what they are about is the first chapter."""
 _PACKAGE = Path(__file__).parents[2]
 
 
@@ -82,12 +84,14 @@ def _explained(pages: Mapping[str, Path], words: str) -> str:
     if "troubleshooting" in pages:
         among = messages.paragraphs(pages["troubleshooting"].read_text(encoding="utf-8"))
         message = messages.likest(words, messages.messages())
+        if message is None and _IN_A_FILE.match(words):
+            return f"{among[0].title}\n\n{among[0].body}"
         if message and (found := messages.paragraph_of(message, among)):
             return f'"{message.text}"\n\n{found.title}\n\n{found.body}'
     wanted = words.lower().split()
     chapters = [
         f"{name}: {_plain(part).strip()}"
-        for name, page in sorted(pages.items())
+        for name, page in sorted(pages.items(), key=lambda each: (each[0] != "troubleshooting", each))
         for part in re.split(r"^(?=#{2,3} )", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
         if all(word in part.lower() for word in wanted)
     ]

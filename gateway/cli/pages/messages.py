@@ -19,6 +19,8 @@ _TELLING = {"fail", "wrong", "_wrong", "park", "Problem", "Mistake", "_refusal"}
 """Functions beside the classes of errors that are given what a person is told."""
 _LOGGED = {"warning", "error", "critical"}
 _RULE = re.compile(r"^<!-- for: (\S+)(?: ([\w*]+))?(?: /(.+)/)? -->$", re.MULTILINE)
+_LEAST = 0.2
+"""How like a message a text must be, from 0 to 1, to be taken for it."""
 _GAP = "…"
 """In place of what is only known when it happens."""
 
@@ -90,7 +92,9 @@ def messages() -> Iterator[Saying]:
 
 
 def _in_file(inner: str, source: str) -> Iterator[Saying]:
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    yield from _constants(inner, tree)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call) and (by := _called(node)):
             for argument in node.args:
                 text = _text(argument)
@@ -98,6 +102,18 @@ def _in_file(inner: str, source: str) -> Iterator[Saying]:
                     yield Saying(text, inner, node.lineno, by)
                     if by not in ("wrong", "_wrong", "Problem", "park"):
                         break
+
+
+def _constants(inner: str, tree: ast.Module) -> Iterator[Saying]:
+    """Sentences that a module keeps under a private name."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            if not statement.targets[0].id.startswith("_"):
+                continue
+            for node in ast.walk(statement.value):
+                text = _text(node) if isinstance(node, ast.expr) else ""
+                if len(re.findall(r"[A-Za-z]{2,}", text)) >= 5:
+                    yield Saying(text, inner, statement.lineno, statement.targets[0].id)
 
 
 def _called(node: ast.Call) -> str:
@@ -134,7 +150,7 @@ def _text(node: ast.expr) -> str:
 def likest(said: str, among: Iterable[Saying]) -> Saying | None:
     """The message that a text is, or holds: most of whose fixed words stand in it. None where no message is like it."""
     wanted = _words(said)
-    best, most = None, 0.0
+    best, most = None, _LEAST
     for message in among:
         own = _words(message.text)
         common = len(own & wanted)
