@@ -13,6 +13,7 @@ from gateway.core import arguments as must
 from gateway.core.arguments import Argument
 from gateway.core.command import ENGINEER, OPERATOR, QUALITY, Actor, Body, Declared
 from gateway.core.errors import ForbiddenError, RequestError
+from gateway.core.names import seen_by
 from gateway.core.text import shown
 from gateway.operate.audit_log import AuditLog
 from gateway.status import rendered
@@ -162,7 +163,7 @@ class Commands:
         if actor.commands is not None and name not in actor.commands:
             await self._refuse(actor, name)
             raise ForbiddenError(f"{actor.name} may ask for nothing but: {', '.join(sorted(actor.commands))}")
-        return rendered(await self._bodies[name](actor, **checked(name, declared.arguments, given)))
+        return seen_by(actor, rendered(await self._bodies[name](actor, **checked(name, declared.arguments, given))))
 
     async def _refuse(self, actor: Actor, name: str) -> None:
         if self._audit is not None:

@@ -31,6 +31,7 @@ from gateway.core.errors import (
     RequestError,
     UnreachableError,
 )
+from gateway.core.names import seen_by, sees_names, without_names
 from gateway.core.parsing import doubting, parse_json
 from gateway.core.plain import plain, to_json
 from gateway.core.readings import Exact, Readings
@@ -141,6 +142,9 @@ __all__ = [
     "quality",
     "read_regular",
     "resolve",
+    "seen_by",
+    "sees_names",
     "to_json",
+    "without_names",
     "write_whole",
 ]

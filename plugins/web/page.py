@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.plugin import Actor, GatewayError, ServiceHost, cleaned
+from gateway.plugin import Actor, GatewayError, ServiceHost, cleaned, seen_by
 
 from .api import Api
 from .document import Documents, filled_in, to
@@ -80,7 +80,7 @@ class Page:
         return to(alarm_address(arguments["alarm"]) if form.get("back") else "/")
 
     async def _view(self, request: Request, actor: Actor, word: Words) -> View:
-        status = self._host.status()
+        status = seen_by(actor, self._host.status())
         session = self._visitors.session(request, used=False)
         needed = self._host.commands["acknowledge"].role
         can_act = session is not None and needed in actor.roles

@@ -14,7 +14,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from gateway.plugin import Readings, ServiceHost, plain, quality, to_json
+from gateway.plugin import Readings, ServiceHost, plain, quality, sees_names, to_json, without_names
 
 from .replies import Refusal
 from .visitors import Visitors
@@ -91,6 +91,8 @@ class Streams:
         self._visitors = visitors
         self._values = Ring()
         self._events = Ring(RING // 4)
+        self._nameless = Ring(RING // 4)
+        """The same, for who does not see names."""
         self._before: dict[str, Readings] = {}
         self._viewers = 0
         self._looked_at = asyncio.Event()
@@ -99,7 +101,9 @@ class Streams:
         host.listen(self._told)
 
     def _told(self, event: Mapping[str, Any]) -> None:
-        self._events.add(str(event.get("device", "")), "event", event)
+        device = str(event.get("device", ""))
+        self._events.add(device, "event", event)
+        self._nameless.add(device, "event", without_names(event))
         self._is_news = True
 
     async def run(self) -> None:
@@ -114,6 +118,7 @@ class Streams:
                 self._values.next += 1  # what changes meanwhile is in no portion, so nobody resumes across it
 
     async def values(self, request: Request) -> Response:
+        await self._visitors.must_be(request, "tags")
         device = request.query_params.get("device", "")
         if device and device not in {each.name for each in self._host.devices}:
             raise Refusal(404, "there is no such device")
@@ -123,17 +128,19 @@ class Streams:
                 if device in ("", each.name):
                     yield encoded("values", _told(self._host.values(each.name)), self._values.next - 1)
 
-        return await self._stream(request, "tags", self._values, device, whole)
+        return self._stream(request, self._values, device, whole)
 
     async def events(self, request: Request) -> Response:
+        actor = await self._visitors.must_be(request, "events")
+        ring = self._events if sees_names(actor) else self._nameless
+
         def gap() -> Iterator[bytes]:
             """What was before is not here any more: ask for the alarms."""
-            yield encoded("gap", {}, self._events.next - 1)
+            yield encoded("gap", {}, ring.next - 1)
 
-        return await self._stream(request, "events", self._events, request.query_params.get("device", ""), gap)
+        return self._stream(request, ring, request.query_params.get("device", ""), gap)
 
-    async def _stream(self, request: Request, like: str, ring: Ring, about: str, whole: Any) -> Response:
-        await self._visitors.must_be(request, like)
+    def _stream(self, request: Request, ring: Ring, about: str, whole: Any) -> Response:
         if self._viewers >= VIEWERS:
             raise Refusal(503, f"{VIEWERS} streams are open already", {"retry-after": "10"})
         if request.method == "HEAD":  # a stream has no end, and this one would have no reader

@@ -13,6 +13,7 @@ import numpy as np
 from gateway.alarms import EvidenceStore, KeptEvidence
 from gateway.core.command import Actor, Body
 from gateway.core.errors import GatewayError
+from gateway.core.names import seen_by
 from gateway.detect import Detection
 from gateway.detect.models import ModelError, parse_card, read_onnx
 from gateway.operate.audit_log import AuditLog
@@ -150,7 +151,9 @@ class Why:
             "event": event,
             "window": await asyncio.to_thread(_window, kept) if kept is not None else None,
             "similar": like,
-            "around": list(_around(around, listed, at, str(event.get("event") or (stands.event if stands else "")))),
+            "around": list(
+                _around(seen_by(by, around), listed, at, str(event.get("event") or (stands.event if stands else "")))
+            ),
         }
 
     def _like(self, kept: KeptEvidence) -> list[SimilarAnswer]:

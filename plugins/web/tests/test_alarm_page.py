@@ -84,6 +84,24 @@ async def test_an_alarm_without_a_window_is_shown_acknowledged_and_shelved(runni
         done = await send(kim, "/acknowledge", **fields, comment="seen")
         assert (done.status, done.headers["location"]) == (303, path)
         assert "acknowledged by kim" in text(await kim.get(path))
+        await kim.post(
+            "/api/v1/shelve", {"alarm": alarm["event"], "seconds": 60, "reason": "repair"}, x_csrf_token=fields["form"]
+        )
+        add(plant, "vera", "viewer")
+        for looks in (plant.browser(), await logged_in(plant, "vera")):  # who only looks is told the role
+            for place in (
+                "/",
+                "/parts",
+                path,
+                "/api/v1/alarms",
+                "/api/v1/status",
+                "/api/v1/events",
+                f"/api/v1/why?alarm={alarm['event']}",
+            ):
+                said = text(await looks.get(place))
+                assert "kim" not in said, place
+                assert "operator" in said or place == "/api/v1/events", place
+        assert "kim (operator) has shelved" in text(await kim.get("/api/v1/events"))
 
 
 async def test_of_an_alarm_that_is_not_there_it_says_so(running: Running) -> None:

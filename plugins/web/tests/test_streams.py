@@ -282,6 +282,25 @@ async def test_a_stream_beats_when_nothing_else_comes_and_says_when_something_wa
             pass
 
 
+async def test_who_only_looks_hears_roles_in_place_of_names(running: Running) -> None:
+    async with running() as plant:
+        add(plant, "kim", "operator")
+        kim = await logged_in(plant, "kim")
+        async with listening(plant.browser(), "events") as heard, listening(kim, "events") as known:
+            assert (await anext(heard)).fields["id"] == (await anext(known)).fields["id"]
+            said = {"by": "kim (operator)", "comment": "seen"}
+            plant.gateway.outbox.append_event(
+                Event("e1", "test", "acknowledged", "oven", 0, "kim (operator) has it", detail=said)
+            )
+            got, whole = await told(heard), await told(known)
+            assert (got.data["by"], got.data["message"]) == ("operator", "operator has it")
+            assert (whole.data["by"], whole.fields["id"]) == ("kim (operator)", got.fields["id"])
+
+
+async def told(heard: AsyncIterator[Heard]) -> Heard:
+    return await anext(each async for each in heard if each.fields["event"] == "event")
+
+
 async def test_a_device_that_there_is_not_is_told(running: Running) -> None:
     async with running() as plant, plant.browser().connected() as (reader, writer):
         writer.write(plant.browser().request("GET", "/api/v1/stream/values?device=none"))

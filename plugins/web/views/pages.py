@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.plugin import Actor, ServiceHost, Tag, cleaned
+from gateway.plugin import Actor, ServiceHost, Tag, cleaned, seen_by
 
 from ..api import Api
 from ..document import Documents, filled_in, to
@@ -106,7 +106,7 @@ class Views:
 
     async def device(self, request: Request, actor: Actor, word: Words) -> Response:
         name = request.query_params.get("name", "")
-        view = self._view(request, actor, word, self._host.status())
+        view = self._view(request, actor, word, seen_by(actor, self._host.status()))
         found = next((each for each in view.status["devices"] if each["name"] == name), None)
         if found is None:
             raise Refusal(404, word("no device", cleaned(name, 100)))
@@ -140,7 +140,7 @@ class Views:
     async def system(self, request: Request, actor: Actor, word: Words) -> Response:
         matter = request.query_params.get("show", upkeep.MATTERS[0])
         matter = matter if matter in upkeep.MATTERS else upkeep.MATTERS[0]
-        view = self._view(request, actor, word, self._host.status())
+        view = self._view(request, actor, word, seen_by(actor, self._host.status()))
         said = await self._matter(view, actor, matter)
         return self._documents.page(request, word, upkeep.upkeep_page(view, matter, said), title=word(matter))
 
@@ -219,7 +219,7 @@ class Views:
             arguments["ids"] = [arguments["ids"]]
         answer = await self._ask(actor, command, arguments)
         if command == "reload":
-            view = self._view(request, actor, word, self._host.status())
+            view = self._view(request, actor, word, seen_by(actor, self._host.status()))
             said = upkeep.upkeep_page(view, "configuration", upkeep.applied(view, answer))
             return self._documents.page(request, word, said, title=word("configuration"), scripts=())
         return to(upkeep.address("models" if "model" in arguments else "dead letters"))
