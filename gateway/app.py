@@ -37,6 +37,7 @@ from gateway.operate.services import Services, ServiceSurroundings
 from gateway.operate.socket import ControlServer
 from gateway.operate.stalls import BEAT
 from gateway.operate.status import StatusCommands
+from gateway.operate.trusted_servers import CertificateCommands
 from gateway.operate.writes import Calls, Writes, WriteSurroundings
 from gateway.outbox import Outbox
 from gateway.outbox.substitute import open_outbox
@@ -233,6 +234,7 @@ class Gateway(RunningParts):
             **AlarmCommands(self.detection, self.acquirer, self.audit).commands(),
             **Trends(self.live, self.outbox, self.clock).commands(),
             **Upkeep(self, self.reloads, self._directory).commands(),
+            **CertificateCommands(self._directory, self.audit).commands(),
             **Why(self.detection, self.outbox, self.audit).commands(),
             **ModelCommands(self.detection, self.audit).commands(),
             **DeadLetterCommands(self.outbox, self.audit).commands(),

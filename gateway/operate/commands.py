@@ -24,6 +24,11 @@ _ANY = Argument(must.or_none(must.text), needed=False)
 _IDS = Argument(must.texts, needed=False, default=())
 _TIME = Argument(must.whole())
 _MOMENT = Argument(must.or_none(must.whole()), needed=False)
+_CERTIFICATE = {
+    "thumbprint": _NAME,
+    "reason": _REASON,
+    "folder": Argument(must.text, needed=False, default="opcua"),
+}
 
 TABLE: Mapping[str, Declared] = {
     "status": Declared(at_once=True, does="how the gateway is doing"),
@@ -91,10 +96,21 @@ TABLE: Mapping[str, Declared] = {
     "dead_letters": Declared(does="what was refused for good, and is kept"),
     "plan": Declared(role=ENGINEER, does="what a reload would change, or why it would not be applied"),
     "audit": Declared(
-        {"count": Argument(must.whole(1, 1000), needed=False, default=50)}, role=QUALITY,
+        {
+            "count": Argument(must.whole(1, 1000), needed=False, default=50),
+            "anew": Argument(must.whole(0, 1), needed=False, default=0),
+        }, role=QUALITY,
         does="whether the audit trail is as it was written, and its last records",
     ),
     "certificates": Declared(does="certificates of servers, and the gateway's own"),
+    "trust_accept": Declared(
+        _CERTIFICATE, audited=True, role=ENGINEER,
+        does="trust a server whose certificate was refused",
+    ),
+    "trust_revoke": Declared(
+        _CERTIFICATE, audited=True, role=ENGINEER,
+        does="trust a server's certificate no longer",
+    ),
     "drain": Declared(
         {"sink": _ANY, "marks": Argument(must.or_none(must.counts), needed=False)}, role=OPERATOR,
         does="how far the sinks are with what was accepted until now",

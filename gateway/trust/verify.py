@@ -89,7 +89,7 @@ def verify(path: Path) -> TrailReport:
 
 def _verify(path: Path, parts: list[Path]) -> TrailReport:
     anchor = audit_files.read_head(path)  # before the records: it may fall behind them, but never runs ahead
-    walk = _Walk(anchor)
+    walk = Walk(anchor)
     torn = 0
     for file, number, line in _lines(parts):
         if file == parts[-1] and not line.endswith(b"\n") and len(line) <= LONGEST:
@@ -98,6 +98,11 @@ def _verify(path: Path, parts: list[Path]) -> TrailReport:
         walk.line(file, number, line)
         if len(walk.damages) > MOST:
             break
+    return report_of(path, walk, anchor, torn)
+
+
+def report_of(path: Path, walk: "Walk", anchor: Head | None, torn: int) -> TrailReport:
+    """What has come out when the walk is at the end."""
     damages = [*walk.damages, *walk.lapsed()]
     known = [damage for damage in damages if damage.key in walk.acknowledged]
     open_ones = [damage for damage in damages if damage.key not in walk.acknowledged]
@@ -109,7 +114,7 @@ def _verify(path: Path, parts: list[Path]) -> TrailReport:
     return TrailReport(path, end.n, end, problem, torn, said, tuple(open_ones))
 
 
-class _Walk:
+class Walk:
     """Follows a chain, over its damages too."""
 
     def __init__(self, anchor: Head | None) -> None:
@@ -119,7 +124,7 @@ class _Walk:
         """Damage after which no record has come yet with which the chain goes on."""
         self.acknowledged: dict[str, Acknowledged] = {}
         """By the key of a damage, as records say that stand in the chain; their places."""
-        self._anchor = anchor
+        self.anchor = anchor
         self._between = hashlib.sha256()
 
     def line(self, file: Path, number: int, line: bytes) -> None:
@@ -128,7 +133,7 @@ class _Walk:
         try:
             record = read(line)
             new = Head(record["n"], record["hash"])
-            wrong = _misplaced(record, new, self.end, self._anchor)
+            wrong = _misplaced(record, new, self.end, self.anchor)
         except BrokenRecordError as error:
             self._breaks(place, str(error))
             self._between.update(line)

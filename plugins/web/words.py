@@ -242,6 +242,12 @@ WORDS: dict[str, tuple[str, str]] = {
         "감사 기록을 보려면 품질 담당자로 로그인하십시오. 게이트웨이에서: edge-gateway audit show",
     ),
     "trail sound": ("{} records, all as they were written", "기록 {}건, 모두 원본 그대로입니다"),
+    "trail verifying": (
+        "The trail is long and is being verified: {} records are sound so far.",
+        "감사 기록이 길어 검증 중입니다: 지금까지 {}건 정상.",
+    ),
+    "look again": ("Look again", "다시 보기"),
+    "verify anew": ("Verify all of it anew", "전체 다시 검증"),
     "trail damaged": ("The trail is damaged:", "감사 기록이 손상되었습니다:"),
     "number": ("Number", "번호"),
     "who": ("Who", "수행자"),
@@ -251,10 +257,12 @@ WORDS: dict[str, tuple[str, str]] = {
     "whose": ("Whose", "주체"),
     "until": ("Valid until", "만료"),
     "days": ("{} days", "{}일"),
-    "trust by": (
-        "A server is trusted by: edge-gateway trust accept",
-        "서버 신뢰 등록: edge-gateway trust accept",
+    "compare first": (
+        "Before you trust a server, compare the thumbprint with what the server itself shows.",
+        "서버를 신뢰하기 전에 지문을 서버에 표시된 값과 비교하십시오.",
     ),
+    "trust": ("Trust", "신뢰"),
+    "trust no longer": ("Trust no longer", "신뢰 취소"),
     "own": ("own", "자체"),
     "trusted": ("trusted", "신뢰함"),
     "rejected": ("rejected", "거부됨"),

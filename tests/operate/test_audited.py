@@ -21,6 +21,7 @@ from gateway.core.event import Event
 from gateway.core.live import LiveTable
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
+from gateway.operate import trusted_servers
 from gateway.operate.alarms import AlarmCommands
 from gateway.operate.audit_log import AuditLog
 from gateway.operate.commands import TABLE, Commands
@@ -28,6 +29,7 @@ from gateway.operate.dead_letters import DeadLetterCommands
 from gateway.operate.history import HistoryCommands
 from gateway.operate.models import ModelCommands
 from gateway.operate.reload import Planned, Reloads
+from gateway.operate.trusted_servers import CertificateCommands
 from gateway.operate.writes import Calls, Writes, WriteSurroundings
 from gateway.testing.events import EventList
 from gateway.trust.access import ALL
@@ -58,6 +60,8 @@ CASES = {
     "dead_drop": Case({}, "outbox.dead.drop"),
     "replay": Case({"sink": "central", "from_ns": 0, "to_ns": 1}, "replay.start"),
     "replay_cancel": Case({"sink": "central"}, "replay.cancel"),
+    "trust_accept": Case({"thumbprint": "a" * 64, "reason": "test"}, "trust.accept"),
+    "trust_revoke": Case({"thumbprint": "a" * 64, "reason": "test"}, "trust.revoke"),
 }
 
 
@@ -82,6 +86,7 @@ class Plant:
                 **ModelCommands(detection, self.audit).commands(),  # type: ignore[arg-type]
                 **DeadLetterCommands(outbox, self.audit).commands(),
                 **HistoryCommands(outbox, self.audit, None).commands(),  # type: ignore[arg-type]
+                **CertificateCommands(path, self.audit).commands(),
             }
         )
 
@@ -195,8 +200,13 @@ class Plant:
 
 
 @pytest.fixture
-async def plant(tmp_path: Path) -> Plant:
-    return Plant(tmp_path)
+async def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
+    plant = Plant(tmp_path)
+    (tmp_path / "pki/opcua").mkdir(parents=True)
+    known = SimpleNamespace(thumbprint="a" * 64, subject="CN=press")
+    monkeypatch.setattr(trusted_servers, "the_one", lambda *_: known)
+    monkeypatch.setattr(trusted_servers, "move", plant.does("move"))
+    return plant
 
 
 def taking(monkeypatch: pytest.MonkeyPatch, number: int) -> list[int]:

@@ -13,11 +13,13 @@ from gateway.operate.running_parts import RunningParts
 from gateway.outbox.deliver import letters
 from gateway.supervise import contained
 from gateway.trust import audit_files
-from gateway.trust.audit import verify
 from gateway.trust.certificates import certificates
+from gateway.trust.verify_on import TrailWatch
 
 LETTERS = 1000
 """Dead letters that are told, the newest."""
+AT_MOST = 3.0
+"""Seconds that a look at the audit trail verifies; what is left then is for the next one."""
 
 
 class PlanAnswer(TypedDict):
@@ -47,6 +49,8 @@ class AuditAnswer(TypedDict):
     """The end of the audit trail, and whether all of it is as it was written."""
 
     ok: bool
+    state: str
+    """sound, damaged, or verifying: the trail is long, and a later look goes on."""
     records: int
     """Sound ones, up to the first problem."""
     hash: str
@@ -80,6 +84,8 @@ class Upkeep:
         self._parts = parts
         self._reloads = reloads
         self._directory = directory
+        self._trail = TrailWatch(directory / "audit.jsonl")
+        self._one_by_one = asyncio.Lock()
 
     def commands(self) -> dict[str, Body]:
         """By their names on the socket."""
@@ -124,23 +130,31 @@ class Upkeep:
             )  # fmt: skip
         return told
 
-    async def audit(self, by: Actor, count: int = 50) -> AuditAnswer:
-        """Raises GatewayError for a trail that cannot be read."""
+    async def audit(self, by: Actor, count: int = 50, anew: int = 0) -> AuditAnswer:
+        """`anew` (1): also what was verified before. Raises GatewayError for a trail that cannot be read."""
         try:
-            return await asyncio.to_thread(self._audit, count)
+            async with self._one_by_one:
+                return await asyncio.to_thread(self._audit, count, bool(anew))
         except OSError as error:
             raise GatewayError(f"the audit trail cannot be read: {error.strerror or error}") from error
 
-    def _audit(self, count: int) -> AuditAnswer:
-        path = self._directory / "audit.jsonl"
-        report = verify(path)
+    def _audit(self, count: int, anew: bool) -> AuditAnswer:
+        report = self._trail.look(AT_MOST, anew=anew)
+        tail: list[Mapping[str, Any]] = [*audit_files.tail(self._trail.path, count)]
+        if report is None:
+            so_far = f"it is being verified: {self._trail.records:,} records so far"
+            return {
+                "ok": False, "state": "verifying", "records": self._trail.records, "hash": "", "problem": so_far,
+                "acknowledged": [], "tail": tail,
+            }  # fmt: skip
         return {
             "ok": report.ok,
+            "state": "sound" if report.ok else "damaged",
             "records": report.records,
             "hash": report.end.hash,
             "problem": str(report.problem) if report.problem else "",
             "acknowledged": [f"{each.problem}: {each.who}: {each.why}" for each in report.acknowledged],
-            "tail": list(audit_files.tail(path, count)),
+            "tail": tail,
         }
 
     async def certificates(self, by: Actor) -> list[CertificateAnswer]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway import demo
+from gateway.trust import verify_on
 from plugins.web.screen import View
 from plugins.web.tests.conftest import Running
 from plugins.web.tests.people import add
@@ -15,6 +16,7 @@ from plugins.web.views import upkeep
 from plugins.web.views.models import models_page
 from plugins.web.words import Words
 from tests.app.plant import device
+from tests.peers.certificates import Authority
 
 MODEL = Path(demo.__file__).parent / "models" / "coater.onnx"
 
@@ -148,3 +150,59 @@ def test_scores_are_drawn_against_the_limit_with_holes_and_events() -> None:
     (path,) = (each.partition('"')[0] for each in told.split('<path d="')[1:] if 'class="curve"' in each.split(">")[0])
     assert path.count("M") == 2, "broken where no score was given"
     assert "no model" not in models_page(View(Words("ko"), "g", {}, (), None, False), [], {}, [], 0)
+
+
+async def test_an_engineer_trusts_a_server_and_takes_it_back(running: Running, tmp_path: Path) -> None:
+    async with running() as plant:
+        rejected = plant.site.path / "state/pki/opcua/rejected"
+        rejected.mkdir(parents=True, exist_ok=True)
+        (rejected / "plc.pem").write_bytes(Authority(tmp_path).issue("plc-9").certificate.read_bytes())
+        add(plant, "erin", "engineer")
+        add(plant, "olga", "operator")
+        erin, olga = await logged_in(plant, "erin"), await logged_in(plant, "olga")
+        (known,) = [each for each in await plant.site.ask("certificates") if each["state"] == "rejected"]
+        page = await erin.get(shown("certificates"))
+        assert "compare the thumbprint" in text(page)
+        fields = {"form": form_of(page), "folder": "opcua", "thumbprint": known["thumbprint"]}
+        assert "<button>Trust" not in (await olga.get(shown("certificates"))).body.decode()
+        assert (
+            await send(olga, "/do/trust_accept", **{**fields, "form": form_of(await olga.get("/"))}, reason="x")
+        ).status == 403
+        assert (await send(erin, "/do/trust_accept", **{**fields, "form": "x"}, reason="x")).status == 403
+        assert (await send(erin, "/do/trust_accept", **fields, reason="")).status == 400
+        short = {**fields, "thumbprint": known["thumbprint"][:16]}
+        assert (await send(erin, "/do/trust_accept", **short, reason="x")).status == 409
+        for folder in ("../opcua", "/", "none"):
+            assert (await send(erin, "/do/trust_accept", **{**fields, "folder": folder}, reason="x")).status == 409
+        done = await send(erin, "/do/trust_accept", **fields, reason="compared at the PLC")
+        assert (done.status, done.headers["location"]) == (303, shown("certificates"))
+        assert [each["state"] for each in await plant.site.ask("certificates") if each["subject"] == "CN=plc-9"] == [
+            "trusted"
+        ]
+        assert (await send(erin, "/do/trust_accept", **fields, reason="again")).status == 409
+        assert (await send(erin, "/do/trust_revoke", **fields, reason="replaced")).status == 303
+        told = [line for line in plant.site.audit() if line["action"].startswith("trust.")]
+        assert [line["action"] for line in told] == [
+            "trust.accept", "trust.accept.result", "trust.revoke", "trust.revoke.result",
+        ]  # fmt: skip
+        assert {line["who"] for line in told} == {"erin (engineer)"}
+        assert (told[0]["target"], told[0]["why"]) == (known["thumbprint"], "compared at the PLC")
+
+
+async def test_a_long_audit_trail_is_never_called_sound_before_it_is_verified(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running() as plant:
+        add(plant, "quinn", "quality")
+        quinn = await logged_in(plant, "quinn")
+        monkeypatch.setattr(verify_on, "_LOOK", 1)
+        monkeypatch.setattr("gateway.operate.queries.upkeep.AT_MOST", -1.0)
+        page = text(await quinn.get(f"{shown('audit trail')}&anew=1"))
+        assert "is being verified" in page
+        assert "as they were written" not in page
+        told = await plant.site.ask("audit", anew=1)
+        assert (told["ok"], told["state"]) == (False, "verifying")
+        monkeypatch.setattr("gateway.operate.queries.upkeep.AT_MOST", 1e9)
+        told = await plant.site.ask("audit")
+        assert (told["ok"], told["state"], told["problem"]) == (True, "sound", "")
+        assert "is being verified" not in text(await quinn.get(shown("audit trail")))

@@ -141,18 +141,19 @@ class Views:
         matter = request.query_params.get("show", upkeep.MATTERS[0])
         matter = matter if matter in upkeep.MATTERS else upkeep.MATTERS[0]
         view = self._view(request, actor, word, seen_by(actor, self._host.status()))
-        said = await self._matter(view, actor, matter)
+        anew = {"anew": 1} if request.query_params.get("anew") == "1" else {}
+        said = await self._matter(view, actor, matter, anew)
         return self._documents.page(request, word, upkeep.upkeep_page(view, matter, said), title=word(matter))
 
-    async def _matter(self, view: View, actor: Actor, matter: str) -> Html:
-        """What it shows. Raises Refusal where a command does not answer."""
+    async def _matter(self, view: View, actor: Actor, matter: str, anew: dict[str, Any]) -> Html:
+        """What it shows; `anew`: for the audit trail. Raises Refusal where a command does not answer."""
         match matter:
             case "dead letters":
                 return upkeep.dead_letters(view, await self._ask(actor, "dead_letters", {}))
             case "configuration":
                 return upkeep.configuration(view, await self._ask(actor, "plan", {}) if "plan" in view.may else None)
             case "audit trail":
-                return upkeep.audit_trail(view, await self._ask(actor, "audit", {}) if "audit" in view.may else None)
+                return upkeep.audit_trail(view, await self._ask(actor, "audit", anew) if "audit" in view.may else None)
             case "certificates":
                 return upkeep.certificates(view, await self._ask(actor, "certificates", {}))
             case "plugins":
@@ -222,7 +223,8 @@ class Views:
             view = self._view(request, actor, word, seen_by(actor, self._host.status()))
             said = upkeep.upkeep_page(view, "configuration", upkeep.applied(view, answer))
             return self._documents.page(request, word, said, title=word("configuration"), scripts=())
-        return to(upkeep.address("models" if "model" in arguments else "dead letters"))
+        matter = {"model": "models", "ids": "dead letters", "thumbprint": "certificates"}[upkeep.FORMS[command][0]]
+        return to(upkeep.address(matter))
 
     async def _ask(self, actor: Actor, command: str, arguments: dict[str, Any]) -> Any:
         """The answer of a command. Raises Refusal."""

@@ -19,6 +19,8 @@ FORMS: Mapping[str, tuple[str, ...]] = {
     "dead_retry": ("ids",),
     "dead_drop": ("ids",),
     "reload": (),
+    "trust_accept": ("thumbprint", "folder", "reason"),
+    "trust_revoke": ("thumbprint", "folder", "reason"),
 }
 """Commands that a form here may ask for, with its fields."""
 _OWN = ("n", "ts", "tz", "prev", "hash", "action", "who")
@@ -128,16 +130,24 @@ def audit_trail(view: View, told: Told | None) -> Html:
     word = view.words
     if told is None:
         return tag("p", word("log in for audit"), class_="quiet")
-    state = (
-        tag("p", "✓ ", word("trail sound", f"{told['records']:,}"), class_="well") if told["ok"]
-        else tag("p", "✗ ", word("trail damaged"), f" {told['problem']}", class_="severe")
-    )  # fmt: skip
+    here, count = address("audit trail"), f"{told['records']:,}"
+    match told["state"]:
+        case "sound":
+            state = tag("p", "✓ ", word("trail sound", count), class_="well")
+        case "verifying":
+            state = tag(
+                "p", word("trail verifying", count), " ", tag("a", word("look again"), href=here), class_="warn"
+            )
+        case _:
+            state = tag("p", "✗ ", word("trail damaged"), f" {told['problem']}", class_="severe")
+    anew = tag("p", tag("a", word("verify anew"), href=f"{here}&anew=1"), class_="quiet")
     heads = (word("number"), word("time"), word("who"), word("what"), word("remark"))
     rows = (_record(word, record) for record in reversed(told["tail"]))
     known = _listed(told["acknowledged"], "quiet") if told["acknowledged"] else None
     return joined(
         (
             state,
+            anew,
             tag("p", "SHA-256 ", tag("code", told["hash"])),
             known,
             table(heads, rows, word("audit trail"), stacked="rows"),
@@ -163,17 +173,29 @@ def certificates(view: View, told: Sequence[Told]) -> Html:
     word = view.words
     if not told:
         return tag("p", word("no certificates"), class_="quiet")
-    heads = (word("state"), word("whose"), word("until"), "SHA-256")
+    heads = (word("state"), word("whose"), word("until"), "SHA-256", "")
     rows = (
         (
             tag("th", word.state(each["state"]), scope="row"),
             tag("td", each["subject"], class_="text"),
             tag("td", moment(each["until"]), f" · {word('days', each['days_left'])}", class_=_soon(each["days_left"])),
             tag("td", tag("code", each["thumbprint"]), class_="text"),
+            tag("td", _decision(view, each)),
         )
         for each in told
     )
-    return joined((table(heads, rows, word("certificates")), tag("p", word("trust by"), class_="quiet")))
+    return joined((tag("p", word("compare first"), class_="quiet"), table(heads, rows, word("certificates"))))
+
+
+def _decision(view: View, certificate: Told) -> Html | None:
+    """What may be done with it by who may; the gateway's own is not for deciding."""
+    word = view.words
+    hidden = {"thumbprint": certificate["thumbprint"], "folder": certificate["folder"]}
+    if certificate["state"] == "rejected":
+        return form_for(view, "trust_accept", word("trust"), hidden, why=True)
+    if certificate["state"] == "trusted":
+        return form_for(view, "trust_revoke", word("trust no longer"), hidden, why=True)
+    return None
 
 
 def _soon(days: int) -> str | None:
