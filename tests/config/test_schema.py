@@ -14,8 +14,9 @@ from tests.config.sample_plugins import GOOD, SamplePlugins
 
 DRAFT_7 = {"else",
     "$ref", "$schema", "additionalItems", "additionalProperties", "allOf", "anyOf", "default", "definitions", "description",
-    "enum", "exclusiveMaximum", "exclusiveMinimum", "if", "items", "maxItems", "maxLength", "maximum", "minItems",
-    "minLength", "minimum", "multipleOf", "pattern", "properties", "required", "then", "title", "type",
+    "enum", "exclusiveMaximum", "exclusiveMinimum", "if", "items", "maxItems", "maxLength", "maxProperties", "maximum",
+    "minItems", "minLength", "minProperties", "minimum", "multipleOf", "pattern", "properties", "required", "then",
+    "title", "type",
 }  # fmt: skip
 
 
