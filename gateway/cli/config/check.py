@@ -122,6 +122,7 @@ async def _connect(config: Config, plugins: Plugins, socket: Path, place: Path, 
 
     parts = _parts(config)
     widths = (
+        len("service" if config.services else "device"),
         max((len(part.name) for part in parts), default=0),
         max((len(connections.address(part)) for part in parts), default=0),
     )

@@ -137,11 +137,12 @@ def address(options: Section) -> str:
     return str(known.get("url") or known.get("endpoint") or f"{known.get('host', '')}{port}")
 
 
-def lines(result: Result, widths: tuple[int, int]) -> list[str]:
+def lines(result: Result, widths: tuple[int, int, int]) -> list[str]:
     """A result for a person: one line, and one for each tag that cannot be read."""
     verdict = "ok  " if result["ok"] else "FAIL"
     said = _value(result) if result["ok"] else result["reason"]
-    head = f"  {result['kind']:7}  {result['name']:{widths[0]}}  {result['address']:{widths[1]}}  {verdict}  {said}"
+    kind, name, address = widths
+    head = f"  {result['kind']:{kind}}  {result['name']:{name}}  {result['address']:{address}}  {verdict}  {said}"
     bad = [tag for tag in result.get("tags", ()) if tag["quality"].startswith("bad")]
     below = [f"{'':11}{tag['tag']}: {tag['quality']}" for tag in bad[:SHOWN_BAD]]
     if len(bad) > SHOWN_BAD:
