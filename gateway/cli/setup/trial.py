@@ -79,8 +79,8 @@ async def _connected(config: Config, plugins: Plugins, socket: Path, place: Path
 
 
 def _judged(results: Sequence[Mapping[str, Any]]) -> SetupTrial:
-    widths = max(len(each["name"]) for each in results), max(len(each["address"]) for each in results)
-    lines = [line for each in results for line in connections.lines(dict(each), widths)]
+    kind, name, address = (max(len(each[key]) for each in results) for key in ("kind", "name", "address"))
+    lines = [line for each in results for line in connections.lines(dict(each), (kind, name, address))]
     problems = [f"{each['kind']} {each['name']}: {each['reason']}" for each in results if not each["ok"]]
     return SetupTrial(not problems, lines, problems, list(results))
 
