@@ -41,7 +41,9 @@ def own_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 
 def _options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    return [action for action in parser._actions if not isinstance(action, argparse._SubParsersAction)]
+    """All but what programs alone say to each other."""
+    told = [action for action in parser._actions if action.help is not argparse.SUPPRESS]
+    return [action for action in told if not isinstance(action, argparse._SubParsersAction)]
 
 
 def _below(parser: argparse.ArgumentParser) -> dict[str, Parser]:
