@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from gateway.config.base import Secret
@@ -48,6 +48,14 @@ class Option:
     help: str
     example: Any
     """A value for it, as TOML or JSON would write it; None when the declaration gives none."""
+
+    def takes(self, value: Any) -> bool:
+        """Whether this may be written for it, as far as it can be told without the rest of the table."""
+        try:
+            TypeAdapter(self.type).validate_python(value)
+        except ValidationError:
+            return False
+        return True
 
 
 def is_single(declared: Any) -> bool:

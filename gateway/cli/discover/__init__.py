@@ -227,9 +227,15 @@ def lines(found: Sequence[Found]) -> Iterator[str]:
     """The devices as TOML, with what they say of themselves as comments."""
     for name, driver, each in named(found):
         about = [cleaned(said, 300) for said in dict.fromkeys((each.name, *each.about)) if said]
-        more = f'more of it: edge-gateway browse "{name}" --format toml' if "url" in each.options else ""
-        hint = more or f'what else it has, its manual tells; to try an address: edge-gateway probe "{name}" hr:0'
-        yield from toml_text.device(name, driver, each.options, each.tags, [*about, hint])
+        yield from toml_text.device(name, driver, each.options, each.tags, [*about, _hint(name, each)])
+
+
+def _hint(name: str, each: Discovered) -> str:
+    if "url" in each.options:
+        return f'more of it: edge-gateway browse "{name}" --format toml'
+    tried = [str(options["address"]) for options in each.tags.values() if "address" in options]
+    trying = f'; to try an address: edge-gateway probe "{name}" {tried[0]}' if tried else ""
+    return f"what else it has, its manual tells{trying}"
 
 
 def _entry(name: str, driver: str, each: Discovered) -> dict[str, Any]:

@@ -2,14 +2,24 @@
 
 import getpass
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 from gateway.cli.discover import find_on
 from gateway.cli.discover.ranges import RangeError
 from gateway.cli.frame.terminal import joined
 from gateway.cli.setup.answers import Answers
-from gateway.core.errors import GatewayError
+from gateway.config.base import DeviceConfig, TagConfig
+from gateway.config.kinds import DRIVER
+from gateway.config.options import Option, options
+from gateway.core.errors import GatewayError, PluginError
+from gateway.plugin.discovery import Plugins
+from gateway.plugin.driver import option_types
+
+_WHERE = ("host", "port", "unit", "security")
+"""Options of a device that are asked for though they have a default, if its driver has them; and of a tag:"""
+_WHAT = ("address", "type")
 
 
 class GaveUpError(GatewayError):
@@ -110,17 +120,21 @@ def _broker(answers: Answers) -> None:
 def _device(answers: Answers) -> None:
     answers.devices, answers.about = [], []
     say("The first device:")
-    explained = "find looks at addresses for Modbus and OPC UA; modbus and opcua ask where it is; none: later."
-    kinds = ("find", "modbus", "opcua", "none")
+    plugins = Plugins()
+    drivers = plugins.names(DRIVER)
+    kinds = ("find", *drivers, "none")
+    explained = f"find looks at addresses; {', '.join(drivers)}: a device of that driver; none: later."
     kind = ask(
         f"  Which ({', '.join(kinds)})", "find", explained, lambda text: "" if text in kinds else f"one of {kinds}"
     )
     if kind == "find":
         _found(answers)
-    elif kind == "modbus":
-        answers.devices = [_modbus()]
-    elif kind == "opcua":
-        answers.devices = [_opcua()]
+    elif kind != "none":
+        try:
+            answers.devices = [_of_driver(kind, plugins)]
+        except PluginError as error:
+            say(f"  {error}")
+            _device(answers)
 
 
 def _found(answers: Answers) -> None:
@@ -144,33 +158,39 @@ def _found(answers: Answers) -> None:
     answers.devices, answers.about = [found[int(chosen) - 1][0]], list(found[int(chosen) - 1][1])
 
 
-def _modbus() -> dict[str, Any]:
+def _of_driver(driver: str, plugins: Plugins) -> dict[str, Any]:
+    """A device with one tag, by what its driver's options say of themselves. Raises PluginError."""
+    device_type, tag_type = option_types(plugins.driver(driver))
     name = ask("  Name", "device-1", "Part of its topic.", _named)
-    host = ask("  Host", "", "Its address, such as 192.168.10.21.", _needed)
-    port = ask("  Port", "502", "502 unless its manual says otherwise.", _port)
-    unit = ask("  Unit id", "1", "Its number behind a gateway; devices with a plug of their own: 1 or 255.", _unit)
-    address = ask(
-        "  Address of a first value", "40001", 'As the manual prints it ("40001"), or from 0 ("hr:0").', _needed
-    )
-    kind = ask("  Type of it", "uint16", "uint16, int16, float32, int32, …; coils and discrete inputs: bool.", _needed)
-    device = {"name": name, "driver": "modbus", "host": host, "port": int(port), "unit": int(unit)}
-    return {**device, "tags": {"first_value": {"address": address, "type": kind}}}
+    where = _asked(options(device_type, DeviceConfig), _WHERE)
+    say("  A first value of it:")
+    tag = _asked(options(tag_type, TagConfig), _WHAT)
+    return {"name": name, "driver": driver, **where, "tags": {"first_value": tag}}
 
 
-def _opcua() -> dict[str, Any]:
-    name = ask("  Name", "device-1", "Part of its topic.", _named)
-    url = ask("  Address", "", "Such as opc.tcp://192.168.10.30:4840.", _needed)
-    explained = "auto takes the best that it offers, and asks you to accept its certificate; none is not protected."
-    security = ask(
-        "  Security (auto, none)", "auto", explained, lambda text: "" if text in ("auto", "none") else "auto or none"
-    )
-    node = ask(
-        "  Node id of a first value", "i=2258", "Such as ns=2;s=Line.Temp; i=2258 is the server's clock.", _needed
-    )
-    device: dict[str, Any] = {"name": name, "driver": "opcua", "url": url}
-    if security == "none":
-        device["security"] = "none"
-    return {**device, "tags": {"first_value": {"address": node}}}
+def _asked(declared: Sequence[Option], usual: Collection[str]) -> dict[str, Any]:
+    """What must be said, and what usually is."""
+    answers: dict[str, Any] = {}
+    for option in declared:
+        if option.required or option.key in usual:
+            default = option.default if option.default is not None else option.example
+            explained = f"{option.help} {option.words[0].upper()}{option.words[1:]}.".lstrip()
+            text = ask(
+                f"  {option.key}", "" if default is None else str(default), explained, partial(_wrong_for, option)
+            )
+            if text and (value := _value(option, text)) != option.default:
+                answers[option.key] = value
+    return answers
+
+
+def _wrong_for(option: Option, text: str) -> str:
+    if not text:
+        return _needed(text) if option.required else ""
+    return "" if option.takes(_value(option, text)) else f"write {option.words}"
+
+
+def _value(option: Option, text: str) -> Any:
+    return int(text) if option.words.startswith("whole number") and text.isdigit() else text
 
 
 def _needed(text: str) -> str:
@@ -183,7 +203,3 @@ def _named(text: str) -> str:
 
 def _port(text: str) -> str:
     return "" if text.isdigit() and 1 <= int(text) <= 65535 else "a number from 1 to 65535"
-
-
-def _unit(text: str) -> str:
-    return "" if text.isdigit() and int(text) <= 255 else "a number from 0 to 255"

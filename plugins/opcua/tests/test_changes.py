@@ -157,7 +157,8 @@ class Plant:
         )
 
 
-async def test_a_polled_node_that_is_of_another_type_when_it_comes_back_is_asked_what_it_is():
+async def test_a_polled_node_that_is_of_another_type_when_it_comes_back_is_asked_what_it_is(monkeypatch):
+    monkeypatch.setattr(changes, "LOOK_EVERY", 5.0)  # a look that a busy machine has cut off is made again
     plant, road = Plant(), Road()
     async with plant.serve() as server:
         acquirer = Acquirer(road, OneDriver(OpcUa), SystemClock())
@@ -170,7 +171,7 @@ async def test_a_polled_node_that_is_of_another_type_when_it_comes_back_is_asked
             plant.kind = ua.VariantType.Int32
             await eventually(lambda: road.live["plc"].device.tags[1].type == "int32")
             await eventually(lambda: not road.live["plc"].quality.any())
-            assert len(server.connections) == 2
+            assert 2 <= len(server.connections) <= 3  # not again and again
 
 
 async def test_a_polled_value_of_another_kind_is_a_new_type_only_where_the_server_declares_that(monkeypatch):
