@@ -127,6 +127,10 @@ class Walk:
         self.anchor = anchor
         self._between = hashlib.sha256()
 
+    def anchored(self, anchor: Head | None) -> None:
+        """From now on by this anchor: the trail has grown since."""
+        self.anchor = anchor
+
     def line(self, file: Path, number: int, line: bytes) -> None:
         """The next one."""
         place = Problem(str(file), number, f"record {self.end.n + 1}", "")

@@ -62,7 +62,7 @@ class TrailWatch:
             raise FileNotFoundError(2, "there is no audit trail", str(self.path))
         if not self._is_as_it_was(parts, anchor):
             self._begin()
-        self._walk.anchor = anchor
+        self._walk.anchored(anchor)
         torn = 0
         for part in parts[len(self._done) :]:
             try:
