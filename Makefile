@@ -63,6 +63,9 @@ lint: $(VENV)/.dev ## format, and check style, types and imports
 docs: $(VENV)/.dev ## write config.example.toml and the reference pages anew
 	$(RUN)/edge-gateway docs
 
+site: $(VENV)/.dev ## make the documentation a site that needs no net, into dist/site
+	$(RUN)/python deploy/package/pages.py $(ARGS)
+
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(RUN)/python -m pip wheel --no-deps -w dist .
 

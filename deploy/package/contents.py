@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pages
+
 from gateway import __version__
 from gateway.cli.config.command_reference import commands, own_options, spelling
 from gateway.cli.frame import COMMANDS, EPILOG, command_line
@@ -50,6 +52,7 @@ def documentation(doc: Path, checkout: Path) -> None:
         copied(page, doc / page.relative_to(checkout))
     for page in sorted((checkout / "plugins").glob("*/README.md")):
         copied(page, doc / page.relative_to(checkout))
+    pages.build(doc / "html", checkout)
 
 
 def copied(source: Path, place: Path) -> None:
