@@ -27,6 +27,9 @@ SMALL = f"""[...document.querySelectorAll("button, input:not([type=hidden]), sel
   .filter((each) => Math.min(each.getBoundingClientRect().height, each.getBoundingClientRect().width) < {FINGER} - 0.5)
   .map((each) => each.outerHTML.slice(0, 200))"""
 WIDER = "Math.max(0, document.documentElement.scrollWidth - innerWidth)"
+HIDDEN = """[...document.querySelectorAll(".tags td, .devices td")]
+  .filter((each) => each.getBoundingClientRect().right > each.closest(".wide").getBoundingClientRect().right + 1)
+  .map((each) => "out of sight: " + each.outerHTML.slice(0, 120))"""
 FOCUSABLE = "a[href], button, input:not([type=hidden]), select, summary, [tabindex='0']"
 NUMBERED = f"""(() => {{
   const all = [...document.querySelectorAll("{FOCUSABLE}")].filter((each) => each.checkVisibility());
@@ -75,7 +78,7 @@ async def test_every_view_is_quiet_small_within_its_window_and_asks_nobody_else(
                         assert await tab.run("document.documentElement.lang") == language, where
                         assert 1000 < tab.size < LARGEST, where
                         small = await tab.run(SMALL) if size == "phone" else []
-                        wrong = [*tab.complaints, *tab.foreign(plant.address), *small]
+                        wrong = [*tab.complaints, *tab.foreign(plant.address), *small, *await tab.run(HIDDEN)]
                         wrong += [f"{wider} pixels wider"] if (wider := await tab.run(WIDER)) else []
                         found += [f"{where}: {each}" for each in wrong]
     assert not found, "\n".join(found)
