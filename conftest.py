@@ -21,6 +21,9 @@ from hypothesis import settings
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for a shell's job in the background, and all that it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 for processor in structlog.get_config()["processors"]:
     if isinstance(
         processor, structlog.dev.ConsoleRenderer

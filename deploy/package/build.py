@@ -71,8 +71,8 @@ def tools() -> Path:
 
 
 def uv(*words: str | Path) -> None:
-    """Run uv, which must not look for configuration of somebody else's."""
-    subprocess.run([tools() / "uv", "--quiet", "--no-config", *words], check=True, cwd=CHECKOUT)
+    """Run uv, which must not look for configuration of somebody else's, and believes whom this machine believes."""
+    subprocess.run([tools() / "uv", "--quiet", "--no-config", "--system-certs", *words], check=True, cwd=CHECKOUT)
 
 
 def epoch() -> int:

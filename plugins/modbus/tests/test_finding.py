@@ -40,13 +40,16 @@ class Answering:
         try:
             while True:
                 head = await reader.readexactly(7)
+                if head[5] < 2:
+                    break  # no Modbus TCP: the frame of another transport
                 pdu = await reader.readexactly(head[5] - 1)
                 self.asked.append((head[6], pdu))
                 answer = self.answer(head[6], pdu[0])
                 if answer is not None:
                     writer.write(head[:4] + struct.pack(">HB", len(answer) + 1, head[6]) + answer)
         except asyncio.IncompleteReadError:
-            writer.close()
+            pass
+        writer.close()
 
 
 def named(maker: bytes) -> bytes:
