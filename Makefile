@@ -1,6 +1,6 @@
 # make demo and make test are all that a new machine needs; everything else is for developers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-pure test-servers test-system coverage quick attack figures lint docs wheel deb bundle lock clean
+.PHONY: help demo test test-all test-pure test-servers test-system coverage quick attack figures lint docs wheel site deb bundle lock clean
 
 PYTHON ?= python3
 VENV := .venv
