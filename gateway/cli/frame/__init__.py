@@ -38,6 +38,7 @@ COMMANDS = {
     "secret": "passwords and keys that the configuration refers to: set NAME, list, remove NAME",
     "user": "who may log in at the page: add, password, role, disable, list; tokens for machines",
     "audit": "show the audit trail, or verify its chain",
+    "compare": "whether this gateway says the same as another one beside it: hears both, and names what differs",
     "backup": "all that makes this gateway, in one file; its secrets encrypted, and only if asked",
     "restore": "put a backup in its place, on this machine or another one, once all of it is verified",
     "support-bundle": "what somebody who helps needs to know, in one file, without secrets and names of people",
