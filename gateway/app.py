@@ -63,7 +63,7 @@ UNSYNCHRONISED = "records say so; set up a time service (chrony, systemd-timesyn
 
 def look_up(section: GatewaySection) -> Plugins:
     """The plugins that a configuration can name."""
-    return Plugins(section.plugin_dirs, section.replaces)
+    return Plugins.for_config(section)
 
 
 class Gateway(RunningParts):

@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 from gateway.acquire.driving import close
 from gateway.acquire.probe_devices import unbound
 from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
+from gateway.cli.frame.loading import loaded
 from gateway.cli.frame.places import at_state
 from gateway.cli.frame.terminal import SPREADSHEET, colour, config_path, fail, table
 from gateway.cli.frame.toml_text import quoted
 from gateway.config.kinds import DRIVER
-from gateway.config.load import load
 from gateway.config.mistakes import check, did_you_mean
-from gateway.config.model import DeviceSpec, GatewaySection
+from gateway.config.model import DeviceSpec
 from gateway.config.secrets import remember
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.text import for_spreadsheet, shown
@@ -141,17 +141,11 @@ async def _facts(driver: Driver[Any, Any]) -> Mapping[str, Any]:
 def _device(args: argparse.Namespace) -> tuple[DeviceSpec, Plugins]:
     if "://" in args.device:
         return _addressed(args)
-    found: list[Plugins] = []
-
-    def look_up(section: GatewaySection) -> Plugins:
-        found.append(Plugins(section.plugin_dirs, section.replaces))
-        return found[0]
-
-    config = load(config_path(args.config), look_up)
+    config, plugins = loaded(config_path(args.config))
     devices = {spec.config.name: spec for spec in config.devices}
     if args.device not in devices:
         raise GatewayError(f"there is no such device{did_you_mean(args.device, devices)}")
-    return devices[args.device], found[0]
+    return devices[args.device], plugins
 
 
 def _addressed(args: argparse.Namespace) -> tuple[DeviceSpec, Plugins]:

@@ -10,13 +10,12 @@ from gateway.acquire.driving import close
 from gateway.acquire.plausible import Ranked, rank, several
 from gateway.acquire.probe_devices import unbound
 from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
+from gateway.cli.frame.loading import loaded
 from gateway.cli.frame.terminal import colour, config_path, fail, joined, number, table
-from gateway.config.load import load
 from gateway.config.mistakes import did_you_mean
-from gateway.config.model import DeviceSpec, GatewaySection
+from gateway.config.model import DeviceSpec
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.operate.logs import only_errors
-from gateway.plugin.discovery import Plugins
 from gateway.plugin.driver import Driver
 from gateway.plugin.guessing import Guess, Guessing
 from gateway.supervise.keep_running import EXPECTED, told
@@ -134,17 +133,12 @@ async def _dialled(args: argparse.Namespace) -> Sequence[Sequence[Guess]]:
 
 
 def _device(args: argparse.Namespace) -> tuple[DeviceSpec, type[Driver[Any, Any]]]:
-    found: list[Plugins] = []
-
-    def look_up(section: GatewaySection) -> Plugins:
-        found.append(Plugins(section.plugin_dirs, section.replaces))
-        return found[0]
-
-    devices = {spec.config.name: spec for spec in load(config_path(args.config), look_up).devices}
+    config, plugins = loaded(config_path(args.config))
+    devices = {spec.config.name: spec for spec in config.devices}
     if args.device not in devices:
         raise GatewayError(f"there is no such device{did_you_mean(args.device, devices)}")
     spec = devices[args.device]
-    driver_type = found[0].driver(spec.config.driver)
+    driver_type = plugins.driver(spec.config.driver)
     if "guesses" not in driver_type.can:
         raise GatewayError(f'the driver "{spec.config.driver}" has nothing to guess: its devices tell their types')
     return spec, driver_type

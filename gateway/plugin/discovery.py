@@ -19,6 +19,7 @@ from typing import Any, Literal, cast
 
 import gateway
 from gateway.config.kinds import DRIVER, SERVICE, SINK, WATCH, PluginKind
+from gateway.config.model import GatewaySection
 from gateway.core.errors import PluginError
 from gateway.core.text import cleaned
 from gateway.plugin.content import content_hash
@@ -89,6 +90,11 @@ class Plugins:
                 self._add(found, replaces)
         for point in sorted(entry_points(group=ENTRY_POINTS)):
             self._add(_installed(point), replaces)
+
+    @classmethod
+    def for_config(cls, section: GatewaySection) -> "Plugins":
+        """Those that a configuration may name."""
+        return cls(section.plugin_dirs, section.replaces)
 
     def _add(self, found: _Found, replaces: Sequence[str]) -> None:
         first = self._usable.get(found.name)

@@ -12,12 +12,13 @@ from gateway.acquire.acquirer import by_line
 from gateway.acquire.probe_devices import unbound
 from gateway.cli.config.outbox_room import room
 from gateway.cli.frame.client import socket_path
+from gateway.cli.frame.loading import loaded
 from gateway.cli.frame.places import state_dir
 from gateway.cli.frame.terminal import config_path, fail, joined
 from gateway.config.base import DeviceConfig, Secret, Section, ServiceConfig, SinkConfig
-from gateway.config.load import load, remarks
+from gateway.config.load import remarks
 from gateway.config.mistakes import did_you_mean
-from gateway.config.model import Config, DeviceSpec, GatewaySection
+from gateway.config.model import Config, DeviceSpec
 from gateway.config.secrets import doubt, named_in, remember
 from gateway.config.text import excerpt
 from gateway.config.tls import Tls, doubtful_certificate, doubtful_files, doubtful_key
@@ -69,14 +70,8 @@ def _whole(path: Path) -> Path:
 def check(path: Path, as_json: bool = False, connect: Path | None = None, annotated: bool = False) -> int:
     """Prints the summary and returns 0, or prints all problems and returns 1. `connect`: dial too, or ask the gateway whose
     control socket this is. `annotated`: problems and warnings as GitHub's workflow commands."""
-    looked_up: list[Plugins] = []
-
-    def look_up(section: GatewaySection) -> Plugins:
-        looked_up.append(Plugins(section.plugin_dirs, section.replaces))
-        return looked_up[0]
-
     try:
-        config = load(path, look_up)
+        config, plugins = loaded(path)
     except ConfigError as error:
         if annotated:
             print(joined(_annotation("error", each) for each in error.problems))
@@ -84,13 +79,13 @@ def check(path: Path, as_json: bool = False, connect: Path | None = None, annota
             print(json.dumps(_failed(error.problems)) if as_json else _failed_text(error.problems))
         return 1
     left_out = [*config.parked, *model_problems(config, by_trial=True), *unreadable(config)]
-    left_out += _not_to_be_isolated(config, looked_up[0])
-    summary = summarise(config, looked_up[0], left_out)
+    left_out += _not_to_be_isolated(config, plugins)
+    summary = summarise(config, plugins, left_out)
     if not as_json:
         print(joined(text(summary)), flush=True)
     if connect is not None:
         with only_errors():
-            summary["connections"] = _connected(config, looked_up[0], connect, as_json)
+            summary["connections"] = _connected(config, plugins, connect, as_json)
         summary["ok"] &= all(result["ok"] for result in summary["connections"])
     if as_json:
         print(json.dumps(summary, ensure_ascii=False))

@@ -14,7 +14,6 @@ from gateway.cli.frame import shared
 from gateway.cli.frame.asking import ask
 from gateway.cli.frame.terminal import colour, config_path, fail, joined
 from gateway.config.load import checked, opened
-from gateway.config.model import GatewaySection
 from gateway.config.reference import toml_value
 from gateway.core.errors import ConfigError
 from gateway.plugin.discovery import Plugins
@@ -48,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         source = opened(config_path(args.config))
         if not args.effective:
             return _written(source.parts, args.json)
-        values = list(effective(source, checked(source, _look_up)))
+        values = list(effective(source, checked(source, Plugins.for_config)))
     except ConfigError as error:
         print(joined(line for problem in error.problems for line in told(problem)))
         return 1
@@ -60,10 +59,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(joined(_lines(values)))
     return 0
-
-
-def _look_up(section: GatewaySection) -> Plugins:
-    return Plugins(section.plugin_dirs, section.replaces)
 
 
 def _planned(answer: dict[str, Any]) -> list[str]:

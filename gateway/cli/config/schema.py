@@ -35,4 +35,4 @@ def _plugins(path: Path) -> Plugins:
         section = plugin_places(path)
     except ConfigError:
         return Plugins()
-    return Plugins(section.plugin_dirs, section.replaces)
+    return Plugins.for_config(section)

@@ -106,7 +106,7 @@ def _plan(args: argparse.Namespace) -> tuple[Plan, list[str]]:
     plugins: list[Plugins] = []
 
     def look_up(section: GatewaySection) -> Plugins:
-        plugins.append(Plugins(section.plugin_dirs, section.replaces))
+        plugins.append(Plugins.for_config(section))
         return plugins[0]
 
     try:

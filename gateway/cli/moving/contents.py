@@ -11,7 +11,7 @@ from gateway.cli.frame.places import state_dir
 from gateway.config.base import Secret, Section
 from gateway.config.kinds import CONNECTED
 from gateway.config.load import load
-from gateway.config.model import Config, GatewaySection
+from gateway.config.model import Config
 from gateway.config.secrets import CREDENTIALS
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.record import Lane
@@ -74,7 +74,7 @@ def _configuration(found: Contents) -> None:
     base = found.config.absolute().parent
     named: dict[Path, bool] = {found.config.absolute(): False}
     try:
-        config = load(found.config, _look_up)
+        config = load(found.config, Plugins.for_config)
     except ConfigError as error:
         if not found.config.is_file():
             raise
@@ -91,10 +91,6 @@ def _configuration(found: Contents) -> None:
             _add(found, PackedFile(_place(found, path, base), path), secret)
         elif not path.exists():
             found.remarks.append(f"{path} is named in the configuration, and is not there")
-
-
-def _look_up(section: GatewaySection) -> Plugins:
-    return Plugins(section.plugin_dirs, section.replaces)
 
 
 def _place(found: Contents, path: Path, base: Path) -> str:

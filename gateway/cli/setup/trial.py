@@ -11,11 +11,11 @@ from typing import Any
 from gateway.cli.config import connections
 from gateway.cli.config.check import told as in_words
 from gateway.cli.frame.client import socket_path
+from gateway.cli.frame.loading import loaded
 from gateway.cli.frame.places import state_dir
 from gateway.cli.setup.answers import Answers, toml_of
 from gateway.cli.setup.asking import yes
-from gateway.config.load import load
-from gateway.config.model import Config, GatewaySection
+from gateway.config.model import Config
 from gateway.config.secrets import remember
 from gateway.core.errors import ConfigError
 from gateway.places.owner import as_owner
@@ -55,14 +55,8 @@ def _try_out(answers: Answers, folder: Path, config: Path, socket: str | None) -
         password = {"file": str(folder / "password")}
     staged = folder / config.name
     staged.write_text(toml_of(resolved(answers, config.parent), password), encoding="utf-8")
-    plugins: list[Plugins] = []
-
-    def look_up(section: GatewaySection) -> Plugins:
-        plugins.append(Plugins(section.plugin_dirs, section.replaces))
-        return plugins[0]
-
     try:
-        checked = load(staged, look_up)
+        checked, plugins = loaded(staged)
     except ConfigError as error:
         lines = [line for problem in error.problems for line in in_words(problem)]
         return SetupTrial(False, lines, [f"{problem.where}: {problem.message}" for problem in error.problems])
@@ -70,7 +64,7 @@ def _try_out(answers: Answers, folder: Path, config: Path, socket: str | None) -
         remember(part)
     place = state_dir(config)
     with as_owner(place):
-        results = asyncio.run(_connected(checked, plugins[0], socket_path(socket), place))
+        results = asyncio.run(_connected(checked, plugins, socket_path(socket), place))
     return _judged(results)
 
 
