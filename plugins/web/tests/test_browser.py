@@ -27,7 +27,7 @@ SMALL = f"""[...document.querySelectorAll("button, input:not([type=hidden]), sel
   .filter((each) => Math.min(each.getBoundingClientRect().height, each.getBoundingClientRect().width) < {FINGER} - 0.5)
   .map((each) => each.outerHTML.slice(0, 200))"""
 WIDER = "Math.max(0, document.documentElement.scrollWidth - innerWidth)"
-HIDDEN = """[...document.querySelectorAll(".tags td, .devices td")]
+HIDDEN = """[...document.querySelectorAll(".wide td, .wide th")]
   .filter((each) => each.getBoundingClientRect().right > each.closest(".wide").getBoundingClientRect().right + 1)
   .map((each) => "out of sight: " + each.outerHTML.slice(0, 120))"""
 FOCUSABLE = "a[href], button, input:not([type=hidden]), select, summary, [tabindex='0']"
