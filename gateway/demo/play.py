@@ -16,7 +16,7 @@ from gateway.demo.arrivals import Arrivals, summary
 from gateway.demo.desktop import is_desktop
 from gateway.demo.show import Show
 from gateway.demo.stage import Stage, stage, tell_coater
-from gateway.mqtt import MqttOptions, MqttSession
+from gateway.mqtt import MqttOptions, MqttSession, Received
 
 FAULT_AFTER = 12.0
 """Seconds of live values before the fault begins: the model has seen enough by then."""
@@ -88,8 +88,8 @@ class Play:
         await session.subscribe("#")
         return session
 
-    def _message(self, topic: str, payload: bytes, retained: bool) -> None:
-        event = self._arrived.take(topic, payload, time.monotonic(), time.time())
+    def _message(self, message: Received) -> None:
+        event = self._arrived.take(message.topic, message.payload, time.monotonic(), time.time())
         if event:
             self._show.event(event)
             if event["kind"] == "anomaly" and event["state"] == "raised":

@@ -2,10 +2,10 @@
 
 from gateway.mqtt.broker_options import MqttOptions, TlsOptions, Will
 from gateway.mqtt.broker_session import MqttSession
-from gateway.mqtt.packets import Outgoing
+from gateway.mqtt.packets import Outgoing, Received
 from gateway.mqtt.words import NOT_AUTHORISED, TOO_LARGE, TOPIC_INVALID, CutOffError, cut_off_again, is_final
 
 __all__ = [
-    "NOT_AUTHORISED", "TOO_LARGE", "TOPIC_INVALID", "CutOffError", "MqttOptions", "MqttSession", "Outgoing", "TlsOptions",
-    "Will", "cut_off_again", "is_final",
+    "NOT_AUTHORISED", "TOO_LARGE", "TOPIC_INVALID", "CutOffError", "MqttOptions", "MqttSession", "Outgoing", "Received",
+    "TlsOptions", "Will", "cut_off_again", "is_final",
 ]  # fmt: skip

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
+
+Barrier: TypeAlias = Literal["unsubscribe", "marker"]
+"""What is sent behind messages with QoS 0, so that its answer shows that the broker has read them: an UNSUBSCRIBE of a filter
+that was never subscribed, or a message with QoS 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,18 @@ class MqttOptions:
 
     max_in_flight: int = 1000
     """Messages on their way at most; a broker that asks for fewer is obeyed."""
+
+    qos: Literal[0, 1] = 1
+    """Of what we publish. 0: the broker answers no message, so a barrier goes out behind each group of them."""
+
+    barrier: Literal["auto"] | Barrier = "auto"
+    """With QoS 0. auto: an UNSUBSCRIBE, where the broker answers in the order of what it is sent; else a marker."""
+
+    marker_topic: str = ""
+    """Of markers; they are empty and not retained. Without one, auto means an UNSUBSCRIBE."""
+
+    max_bytes_in_flight: int = 4 << 20
+    """Bytes of messages with QoS 0 on their way at most; a larger message goes alone. (With QoS 1 messages are counted.)"""
 
     @property
     def address(self) -> str:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.errors import LinkError, RefusedError
-from gateway.mqtt.broker_options import MqttOptions, Will
-from gateway.mqtt.packets import Outgoing, packed_topic
+from gateway.mqtt.answer_order import AnswerOrder
+from gateway.mqtt.broker_options import Barrier, MqttOptions, Will
+from gateway.mqtt.packets import UNUSED_FILTER, Outgoing, Received, packed_topic
 from gateway.mqtt.unanswered import Unanswered
 from gateway.mqtt.wills import may_be_the_will, wills
 from gateway.mqtt.words import FAILURE, TOO_LARGE, TOPIC_INVALID, NoAnswerError, WrongProtocolError, reason
@@ -25,14 +26,18 @@ WEAKER_WILL = "the broker refuses our will, so it tells nobody when this gateway
 WEAKER_RETAINED = (
     "the broker keeps no retained messages, so descriptions and states reach only who listens when they are sent"
 )
-_BARRIER_FILTER = "$barrier/none"
+WEAKER_QOS_0 = (
+    "with QoS 0 a broker keeps nothing for subscribers that are away, and says of no message that it refuses it"
+)
 
 
 class MqttSession:
     """A session over one connection; a new object serves each attempt. All calls belong to the event loop's thread.
 
-    Messages go out with QoS 1, in order, urgent ones first, as many at once as the broker takes; the rest waits here.
-    Nothing is sent twice: what is unanswered when the session ends is the caller's to send again.
+    Messages go out in order, urgent ones first, as many at once as the broker takes; the rest waits here. With QoS 1 the
+    broker answers each. With QoS 0 (`options.qos`) they go in groups, each with a barrier behind it, whose answer shows
+    that the broker has read the group. Nothing is sent twice: what is unanswered when the session ends is the caller's to
+    send again.
 
     `on_acknowledged` gets the tokens of messages that the broker has taken, `on_refused` token, reason code (MQTT 5,
     section 2.4) and words of one that it has not; `is_final` tells what the code means for another try. Both are called
@@ -45,7 +50,7 @@ class MqttSession:
         *,
         on_acknowledged: Callable[[list[Any]], None],
         on_refused: Callable[[Any, int, str], None],
-        on_message: Callable[[str, bytes, bool], None] | None = None,
+        on_message: Callable[[Received], None] | None = None,
         will: Will | None = None,
         client_type: "type[PlainClient] | None" = None,
     ) -> None:
@@ -54,6 +59,8 @@ class MqttSession:
         """"5" or "3.1.1", once connected."""
         self.receive_maximum = 0
         """Messages that may be on their way at once, by the broker's and our own limit; known once connected."""
+        self.behind_groups: Barrier | None = None
+        """With QoS 0, once connected: the barrier."""
         self.acknowledged = 0
         self.refused = 0
         self.unheard = 0
@@ -72,6 +79,8 @@ class MqttSession:
         self._waiting: deque[Outgoing] = deque()
         self._unanswered = Unanswered()
         self._settled = asyncio.Event()
+        self._order: AnswerOrder | None = None
+        """While the barrier is chosen."""
 
     async def connect(self) -> None:
         """Dial and greet the broker. Raises RefusedError when a person must act (password, certificate, client id), and
@@ -85,8 +94,24 @@ class MqttSession:
                 if version == versions[-1]:
                     raise
             else:
+                if self.options.qos == 0:
+                    self.behind_groups = await self._choose_barrier(version)
                 self._begin(version)
                 return
+
+    async def _choose_barrier(self, version: str) -> Barrier:
+        """As the options say, or as the order of the broker's answers advises."""
+        marks = self.options.marker_topic and self._welcome.maximum_qos > 0
+        if self.options.barrier != "auto" or not marks:
+            return "unsubscribe" if self.options.barrier == "auto" else self.options.barrier
+        self._order = AnswerOrder(self._connected, self._unanswered, self._welcome.receive_maximum)
+        try:
+            return await self._order.barrier()
+        except LinkError:  # some brokers end the connection over a topic that they do not allow
+            await self._greet(version)
+            return "unsubscribe"
+        finally:
+            self._order = None
 
     async def _greet(self, version: str) -> None:
         """Connect with the will, or with as much of it as the broker bears: some refuse the whole connection for it."""
@@ -113,13 +138,14 @@ class MqttSession:
         return BrokerLink(self.options, self.will, version, kind, self._unanswered, self._input)
 
     def _begin(self, version: str) -> None:
-        if self._welcome.maximum_qos < 1:
+        if self._welcome.maximum_qos < 1 and (self.options.qos, self.behind_groups) != (0, "unsubscribe"):
             self._connected.close()
             raise RefusedError(f"broker {self.options.address} does not take QoS 1, so nothing can be acknowledged")
         self.protocol = version
         if self.will != self._will and self.will is not None:  # MQTT 3.1.1 has no other word for it
             self._welcome = replace(self._welcome, retain_available=False)
-        self.receive_maximum = min(self._welcome.receive_maximum, self.options.max_in_flight)
+        theirs = self._welcome.receive_maximum if self.options.qos else self.options.max_in_flight
+        self.receive_maximum = min(theirs, self.options.max_in_flight)
         self._connected.ended.add_done_callback(self._abandon)
 
     @property
@@ -144,6 +170,9 @@ class MqttSession:
             return {}
         words = {"protocol": f"MQTT {self.protocol}", "encryption": self._connected.tls or "none"}
         weaker = [WEAKER_311] if self.protocol == "3.1.1" else []
+        if self.behind_groups is not None:
+            words["barrier"] = self.behind_groups
+            weaker.append(WEAKER_QOS_0)
         if self._will is not None and self.will != self._will:
             weaker.append(WEAKER_WILL if self.will is None else WEAKER_RETAINED)
         if weaker:
@@ -201,9 +230,13 @@ class MqttSession:
         room = self.receive_maximum - len(self._unanswered)
         if not self._worth_sending(room) or self.is_closed:
             return
-        messages = self._next(room)
-        self._settled.clear()
-        self._unanswered.sent(self._connected.send(messages), messages)
+        if (barrier := self.behind_groups) is None:
+            messages = self._next(room)
+            self._settled.clear()
+            self._unanswered.sent(self._connected.send(messages), messages)
+        elif messages := self._next(room, self.options.max_bytes_in_flight - self._unanswered.bytes_grouped):
+            self._settled.clear()
+            self._unanswered.sent_group(self._connected.send_group(messages, barrier), messages, barrier)
 
     def _worth_sending(self, room: int) -> bool:
         """Bulk waits until half the window is free, else every acknowledgement would be answered by a write of its own.
@@ -212,10 +245,15 @@ class MqttSession:
             return room > 0
         return room >= min(len(self._waiting), (self.receive_maximum + 1) // 2) > 0
 
-    def _next(self, room: int) -> Sequence[Outgoing]:
+    def _next(self, room: int, space: int | None = None) -> Sequence[Outgoing]:
+        """`space`: bytes that they may have in all, where that is bounded; the first may have more if it goes alone."""
         messages: list[Outgoing] = []
         for queue in (self._urgent, self._waiting):
             while queue and len(messages) < room:
+                if space is not None:
+                    space -= len(queue[0][1])
+                    if space < 0 and (messages or self._unanswered):
+                        break
                 messages.append(queue.popleft())
         if not self._welcome.retain_available:
             return [(topic, payload, False, token) for topic, payload, _, token in messages]
@@ -224,21 +262,24 @@ class MqttSession:
     def _input(self) -> None:
         """Something came in: settle what was answered, and use the room that it made."""
         client = self._connected.client
+        if self._order is not None:
+            self._order.take(client)
+            return
         messages, client.messages = client.messages, []
         if self._on_message is not None:
             for message in messages:
-                self._on_message(*message)
+                self._on_message(message)
         if client.accepted or client.answered:
             if client.unheard:
                 self._count_unheard(client.unheard)
-            unasked = len(client.accepted) + len(client.answered) - len(self._unanswered)
+            unasked = len(client.accepted) + len(client.answered) - self._unanswered.answers
             tokens = self._unanswered.take(client.accepted)
             client.accepted.clear()
             answered = client.answered[:]
             client.answered.clear()
             for mid, code, text in answered:
                 self._take_answer(mid, code, text, tokens)
-            unasked += len(self._unanswered)
+            unasked += self._unanswered.answers
             self.acknowledged += len(tokens)
             self._send()
             if tokens:
@@ -256,6 +297,9 @@ class MqttSession:
         mids.clear()
 
     def _take_answer(self, mid: int, code: int, text: str, tokens: list[Any]) -> None:
+        if code >= FAILURE and self._unanswered.barrier(mid) is not None:
+            text = f"the marker on {self.options.marker_topic}: {reason(code, text)}: allow that topic, or set barrier"
+            code = FAILURE  # which says nothing for good of the messages before it
         for token in self._unanswered.take([mid]):
             if code >= FAILURE:
                 self._refuse(token, code, reason(code, text))
@@ -286,7 +330,7 @@ class MqttSession:
         It unsubscribes a filter that was never subscribed; the broker must answer that (MQTT-3.10.4-5), and answers in
         the order of the one stream. Raises LinkError when the session ends first.
         """
-        await self._unanswered.ask(self._connected, lambda client: client.unsubscribe(_BARRIER_FILTER))
+        await self._unanswered.ask(self._connected, lambda client: client.unsubscribe(UNUSED_FILTER))
 
     def _abandon(self, ended: asyncio.Future[Exception]) -> None:
         self._unanswered.abandon(ended)

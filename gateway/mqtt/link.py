@@ -15,7 +15,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import LinkError
 from gateway.mqtt.broker_dialling import in_a_thread
-from gateway.mqtt.broker_options import MqttOptions, Will
+from gateway.mqtt.broker_options import Barrier, MqttOptions, Will
 from gateway.mqtt.broker_tls import tls_context
 from gateway.mqtt.packets import NotMqttError, Outgoing
 from gateway.mqtt.paho_client import PlainClient
@@ -139,6 +139,13 @@ class BrokerLink:
         mids = self.client.send(messages)
         self.flush()
         return mids
+
+    def send_group(self, messages: Sequence[Outgoing], barrier: Barrier) -> int:
+        """Send messages with QoS 0, and a barrier behind them; returns the barrier's packet identifier."""
+        self._writing = True
+        mid = self.client.send_group(messages, barrier, self.options.marker_topic)
+        self.flush()
+        return mid
 
     def flush(self) -> None:
         """Write what is queued, as far as the socket takes it; the rest goes when it takes more."""

@@ -3,8 +3,28 @@
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
+from gateway.mqtt.broker_options import Barrier
+
+UNUSED_FILTER = "$barrier/none"
+"""Never subscribed."""
+
 Outgoing: TypeAlias = tuple[str, bytes, bool, Any]
 """Topic, payload, retain, and a token that comes back with the answer."""
+
+
+class Received(NamedTuple):
+    """A message that came in."""
+
+    topic: str
+    payload: bytes
+    retained: bool = False
+    """Whether it was kept by the broker, and sent because we have subscribed."""
+    again: bool = False
+    """Whether it may have been sent before (DUP)."""
+    response_topic: str = ""
+    """Where its sender wants an answer (MQTT 5); empty: none."""
+    correlation: bytes = b""
+    """What its sender wants back with the answer (MQTT 5)."""
 
 
 class NotMqttError(Exception):
@@ -37,6 +57,16 @@ def packed_length(length: int) -> bytes:
     if length < 0x4000:
         return bytes((length & 0x7F | 0x80, length >> 7))
     return bytes((length & 0x7F | 0x80,)) + packed_length(length >> 7)
+
+
+def barrier_packet(barrier: Barrier, marker_topic: str, mid: int, five: bool) -> bytes:
+    """What goes out behind messages with QoS 0."""
+    number, properties = mid.to_bytes(2, "big"), b"\0" if five else b""
+    if barrier == "marker":
+        body, first = packed_topic(marker_topic) + number + properties, b"\x32"
+    else:
+        body, first = number + properties + packed_topic(UNUSED_FILTER), b"\xa2"
+    return first + packed_length(len(body)) + body
 
 
 def read_length(data: bytes | bytearray, at: int) -> tuple[int, int] | None:

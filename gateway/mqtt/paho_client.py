@@ -22,9 +22,20 @@ from paho.mqtt.packettypes import PacketTypes
 
 from gateway.core.errors import RefusedError
 from gateway.core.parsing import doubting
-from gateway.mqtt.broker_options import MqttOptions, Will
+from gateway.mqtt.broker_options import Barrier, MqttOptions, Will
 from gateway.mqtt.incoming import LONGEST_PUBACK, PUBACK, PUBLISH, Incoming
-from gateway.mqtt.packets import NotMqttError, Outgoing, PubAck, long_puback, packed_length, packed_topic, read_length
+from gateway.mqtt.packets import (
+    UNUSED_FILTER,
+    NotMqttError,
+    Outgoing,
+    PubAck,
+    Received,
+    barrier_packet,
+    long_puback,
+    packed_length,
+    packed_topic,
+    read_length,
+)
 from gateway.mqtt.unanswered import Unanswered
 from gateway.mqtt.words import FAILURE, NO_SUBSCRIBERS
 
@@ -88,13 +99,16 @@ class PlainClient(Client):
         self.trouble: OSError | None = None
         """What broke the connection, as far as known."""
         self.accepted: list[int] = []
-        """Packet identifiers of messages that the broker has taken, in order; emptied by the reader."""
+        """Packet identifiers of messages that the broker has taken, and of barriers that it has answered, in order; emptied
+        by the reader."""
         self.answered: list[PubAck] = []
         """The other answers; emptied by the reader."""
         self.unheard: list[int] = []
         """Those of the accepted messages to which, the broker said, nobody subscribes; emptied by the reader."""
-        self.messages: list[tuple[str, bytes, bool]] = []
-        """Topic, payload and retain of messages that came in; emptied by the reader."""
+        self.messages: list[Received] = []
+        """What came in; emptied by the reader."""
+        self._unanswerable: set[int] = set()
+        """Numbers that paho has given to messages with QoS 0, and not yet written."""
         self._packet = memoryview(b"")
         """What paho has not read yet of the packet that it is given."""
         self._ended = False
@@ -125,6 +139,16 @@ class PlainClient(Client):
     def send(self, messages: Sequence[Outgoing]) -> list[int]:
         """Queue messages with QoS 1; `loop_write` sends them. Returns their packet identifiers."""
         return [self._publish(topic, payload, retain) for topic, payload, retain, _ in messages]
+
+    def send_group(self, messages: Sequence[Outgoing], barrier: Barrier, marker_topic: str) -> int:
+        """Queue messages with QoS 0, and a barrier behind them. Returns the barrier's packet identifier."""
+        for topic, payload, retain, _ in messages:
+            self._unanswerable.add(self.publish(topic, payload, 0, retain).mid)
+        if barrier == "marker":
+            return self._publish(marker_topic, b"", False)
+        _, mid = self.unsubscribe(UNUSED_FILTER)
+        assert mid is not None  # it has a socket
+        return mid
 
     def _publish(self, topic: str, payload: bytes, retain: bool) -> int:
         while (info := self.publish(topic, payload, 1, retain)).rc == MQTT_ERR_QUEUE_SIZE:
@@ -208,7 +232,9 @@ class PlainClient(Client):
         """Take the acknowledgements at the head of the buffer out of it, if that is not left to paho."""
 
     def _published(self, client: Client, userdata: Any, mid: int, code: Any, properties: Any) -> None:
-        if code.value < FAILURE:
+        if mid in self._unanswerable:
+            self._unanswerable.remove(mid)  # it was written; that is no answer
+        elif code.value < FAILURE:
             self.accepted.append(mid)
             if code.value == NO_SUBSCRIBERS:
                 self.unheard.append(mid)
@@ -216,7 +242,9 @@ class PlainClient(Client):
             self.answered.append(PubAck(mid, code.value, getattr(properties, "ReasonString", "")))
 
     def _message(self, client: Client, userdata: Any, message: Any) -> None:
-        self.messages.append((message.topic, message.payload, message.retain))
+        said = message.properties
+        wants = getattr(said, "ResponseTopic", ""), getattr(said, "CorrelationData", b"")
+        self.messages.append(Received(message.topic, message.payload, message.retain, message.dup, *wants))
 
 
 class BatchedClient(PlainClient):
@@ -239,6 +267,19 @@ class BatchedClient(PlainClient):
         packet = memoryview(b"".join(parts))  # a view: paho slices it after each partial write
         self._packet_queue(PacketTypes.PUBLISH << 4, packet, mids[-1], 1)  # type: ignore[arg-type]
         return mids
+
+    def send_group(self, messages: Sequence[Outgoing], barrier: Barrier, marker_topic: str) -> int:
+        properties = b"\0" if self._five else b""
+        parts: list[bytes] = []
+        for topic, payload, retain, _ in messages:
+            name = packed_topic(topic)
+            size = packed_length(len(name) + len(properties) + len(payload))
+            parts += (b"\x31" if retain else b"\x30", size, name, properties, payload)
+        mid = self._mid_generate()
+        parts.append(barrier_packet(barrier, marker_topic, mid, self._five))
+        packet = memoryview(b"".join(parts))
+        self._packet_queue(PacketTypes.PUBLISH << 4, packet, mid, 1)  # type: ignore[arg-type]  # 1, else paho tells of it
+        return mid
 
     def _mid_generate(self) -> int:
         while True:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from gateway.mqtt import MqttOptions, MqttSession
+from gateway.mqtt import MqttOptions, MqttSession, Received
 
 
 class Noted:
@@ -14,7 +14,7 @@ class Noted:
     def __init__(self) -> None:
         self.acknowledged: list[Any] = []
         self.refused: list[tuple[Any, int, str]] = []
-        self.messages: list[tuple[str, bytes, bool]] = []
+        self.messages: list[Received] = []
         self.largest_in_flight = 0
         self.session: MqttSession
         self._changed = asyncio.Event()
@@ -28,8 +28,8 @@ class Noted:
         self.refused.append((token, code, reason))
         self._changed.set()
 
-    def message(self, topic: str, payload: bytes, retained: bool) -> None:
-        self.messages.append((topic, payload, retained))
+    def message(self, message: Received) -> None:
+        self.messages.append(message)
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool], timeout: float = 60.0) -> None:

@@ -28,7 +28,7 @@ from gateway.core.amounts import format_duration, parse_duration
 from gateway.core.clock import SystemClock
 from gateway.core.errors import GatewayError, RefusedError
 from gateway.core.text import cleaned
-from gateway.mqtt import MqttOptions, MqttSession, TlsOptions
+from gateway.mqtt import MqttOptions, MqttSession, Received, TlsOptions
 from gateway.operate.logs import only_errors
 from gateway.places.regular import read_regular
 from gateway.supervise import Backoff, Health, keep_running
@@ -147,10 +147,11 @@ class _Hearing:
     breaks: int = 0
     """How often the connection to the broker was lost."""
 
-    def message(self, topic: str, payload: bytes, retained: bool) -> None:
+    def message(self, message: Received) -> None:
         """One more. What the broker has kept from earlier says nothing of now."""
-        if retained:
+        if message.retained:
             return
+        topic, payload = message.topic, message.payload
         self.messages += 1
         now = time.time() * 1e3
         if (names := self.ours.names(topic)) is not None and not topic.rpartition("/")[2].startswith("_"):
