@@ -94,6 +94,7 @@ def manual() -> Iterator[str]:
 FILES = {
     "/etc/edge-gateway/config.toml": "the configuration",
     "/etc/edge-gateway/credentials/": "passwords and keys, one file each",
+    "/etc/edge-gateway/credentials.encrypted/": "the same, encrypted for this machine by systemd-creds(1)",
     "/var/lib/edge-gateway/": "the log, the audit trail, certificates",
     "/usr/share/edge-gateway/": "an example of a configuration with every option, its JSON Schema, drop-ins for the unit",
     "/usr/share/doc/edge-gateway/": "the documentation; licences; what is inside (sbom.cdx.json)",

@@ -30,8 +30,8 @@ def need_a_restart(config: Config) -> list[str]:
     told = []
     for where, options in _tables(config):
         for key, secret in named_in(options):
-            if secret.credential is not None and _is_older(*credential_files(secret.credential)):
-                told.append(f'{where}: {key}: credential "{secret.credential}" was changed')
+            if secret.credential is not None and (changed := _changed(secret.credential)):
+                told.append(f"{where}: {key}: {changed}")
     return told
 
 
@@ -39,10 +39,19 @@ def _tables(config: Config) -> Iterator[tuple[str, BaseModel]]:
     yield from ((f"{kind.table} {part.name}", part) for kind in CONNECTED for part in config.of_kind(kind))
 
 
-def _is_older(given: Path | None, source: Path) -> bool:
+def _changed(name: str) -> str:
+    """What of a credential is newer than what systemd has given; empty if nothing is. The service may not look into root's
+    folder, and sees only that something in it was replaced."""
+    given, source = credential_files(name)
+    if given is None:
+        return ""
     with suppress(OSError):
-        return given is not None and given.stat().st_mtime < source.stat().st_mtime
-    return False
+        began = given.stat().st_mtime
+        with suppress(PermissionError):
+            return f'credential "{name}" was changed' if began < source.stat().st_mtime else ""
+        if began < source.parent.stat().st_mtime:
+            return f'credentials in {source.parent} were changed, maybe "{name}" too'
+    return ""
 
 
 def _fingerprint(options: BaseModel) -> str:

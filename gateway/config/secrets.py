@@ -10,7 +10,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from gateway.config.base import Secret
-from gateway.core.errors import RefusedError
+from gateway.config.encrypted import ENCRYPTED, ID, LONGEST, decrypt
+from gateway.core.errors import GatewayError, RefusedError
 from gateway.places.regular import read_regular
 
 CREDENTIALS = Path("/etc/edge-gateway/credentials")
@@ -77,27 +78,43 @@ def _credential(name: str) -> str:
     what = f'credential "{name}"'
     if "/" in name or name.startswith("."):
         raise RefusedError(f"{what}: write the name of a file in {CREDENTIALS}, not a path")
-    given = os.environ.get("CREDENTIALS_DIRECTORY")
-    if given is None:
-        return _private(CREDENTIALS / name, what)
+    if os.environ.get("CREDENTIALS_DIRECTORY") is None:
+        return _by_hand(name, what)
     found, _ = credential_files(name)
     if found is not None:
         return _content(found, what)
-    raise RefusedError(f"{what} is missing: write it to {CREDENTIALS / name} (mode 600), then restart the service")
+    raise RefusedError(f"{what} is missing: sudo edge-gateway secret set {name}, then restart the service")
 
 
 def credential_files(name: str) -> tuple[Path | None, Path]:
     """What systemd has given of a credential when the service started, if anything, and where it takes it from."""
     given = os.environ.get("CREDENTIALS_DIRECTORY")
     # LoadCredential= of a whole directory gives each file as ID_NAME; the unit's ID is "gw".
-    candidates = (Path(given, f"gw_{name}"), Path(given, name)) if given else ()
-    return next((each for each in candidates if each.is_file()), None), CREDENTIALS / name
+    places = ((f"gw_{name}", CREDENTIALS), (f"{ID}_{name}", ENCRYPTED), (name, CREDENTIALS)) if given else ()
+    found = ((Path(given or "", file), folder / name) for file, folder in places)
+    return next((each for each in found if each[0].is_file()), (None, CREDENTIALS / name))
+
+
+def _by_hand(name: str, what: str) -> str:
+    """Without systemd: the files from which it takes them, as far as whoever asks may read those."""
+    plain, sealed = CREDENTIALS / name, ENCRYPTED / name
+    if os.access(plain, os.F_OK) or not os.access(sealed, os.F_OK):
+        return _private(plain, what)
+    try:
+        word = decrypt(name, read_regular(sealed, LONGEST))
+    except (OSError, GatewayError) as error:
+        raise RefusedError(
+            f"{what}: {sealed}: {error}; set it anew by  sudo edge-gateway secret set {name}  if this is another machine"
+        ) from None
+    return _text(word, what, sealed)
 
 
 def _private(path: Path, what: str) -> str:
     """The content of a file that not everybody can read."""
     try:
         mode = path.stat().st_mode
+    except PermissionError:
+        raise RefusedError(f"{what}: you may not look for {path}: try with sudo") from None
     except OSError as error:
         raise RefusedError(
             f"{what}: {path}: {(error.strerror or str(error)).lower()}; create it with mode 600"
@@ -110,6 +127,13 @@ def _private(path: Path, what: str) -> str:
 def _content(path: Path, what: str) -> str:
     try:
         data = read_regular(path, _LONGEST)
+    except OSError as error:
+        raise RefusedError(f"{what}: {path}: {(error.strerror or str(error)).lower()}") from None
+    return _text(data, what, path)
+
+
+def _text(data: bytes, what: str, path: Path) -> str:
+    try:
         if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"\0" in data:
             raise RefusedError(f"{what}: {path} is UTF-16 text, or no text: save it as UTF-8")
         if data.startswith(codecs.BOM_UTF8):
@@ -117,8 +141,6 @@ def _content(path: Path, what: str) -> str:
                 f"{what}: {path} begins with a byte order mark, which would be part of it: save it as UTF-8 without one"
             )
         text = data.decode().removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        raise RefusedError(f"{what}: {path}: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
         raise RefusedError(f"{what}: {path} is not UTF-8 text") from None
     if not text:

@@ -9,14 +9,20 @@ from gateway.places.regular import open_regular
 
 
 def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Replace a file, so that a reader finds the old or the new one, never half of it."""
+    """Replace a file, so that a reader finds the old or the new one, never half of it; nor is half of it left where the disk
+    is full."""
     part = path.with_name(path.name + ".part")
-    with os.fdopen(_open_anew(part), "wb") as file:
-        file.write(data)
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with os.fdopen(_open_anew(part), "wb") as file:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink()
+        raise
     if sync:
         sync_path(path.parent)
 

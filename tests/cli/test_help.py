@@ -47,7 +47,7 @@ def test_every_chapter_is_about_some_message_and_every_rule_counts() -> None:
         ),
         ("no gateway answers on /run/edge-gateway/control.sock (No such file or directory)", "No gateway answers"),
         (
-            'credential "mqtt-password" is missing: write it to /etc/x (mode 600), then restart the service',
+            'credential "mqtt-password" is missing: sudo edge-gateway secret set mqtt-password, then restart the service',
             "A secret is missing",
         ),
         (

@@ -10,6 +10,9 @@ import pytest
 
 from gateway.cli import main
 from gateway.cli.config import secret
+from gateway.config import secrets
+from gateway.config.base import Secret
+from gateway.core.errors import RefusedError
 
 CONFIG = """[gateway]
 name = "g1"
@@ -91,18 +94,73 @@ def test_removing_one_that_is_in_use_says_who_needs_it(
     assert main(["secret", "remove", "mqtt-key", "--dir", str(place)]) == 1
 
 
-def test_where_the_unit_takes_encrypted_ones_systemd_encrypts_it_under_the_units_name(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """systemd refuses a blob of another name, with status 243, and the unit does not start."""
-    tools = tmp_path / "bin"
+CREDS = """#!/bin/sh
+case "$1" in
+encrypt) echo "$2 sealed"; tr a-z n-za-m ;;
+decrypt)
+    read -r name sealed
+    [ "$name" = "$2" ] || { echo "Embedded credential name does not match" >&2; exit 1; }
+    tr n-za-m a-z ;;
+has-tpm2) exit 11 ;;
+esac
+"""
+"""As systemd-creds, to which only its own blobs under their own names can be given back."""
+
+
+@pytest.fixture
+def sealing(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of encrypted ones, where the unit and the machine take those."""
+    folder, tools = tmp_path / "credentials.encrypted", tmp_path / "bin"
     tools.mkdir()
-    (tools / "systemctl").write_text(f"#!/bin/sh\necho gw:{place} other:/x\n")
-    (tools / "systemd-creds").write_text('#!/bin/sh\necho "$@"\ncat | wc -c\n')
+    (tools / "systemctl").write_text(f"#!/bin/sh\necho LoadCredentialEncrypted=encrypted:{folder}\n")
+    (tools / "systemd-creds").write_text(CREDS)
     for tool in tools.iterdir():
         tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    for module in (secret, secrets):
+        monkeypatch.setattr(module, "CREDENTIALS", place)
+    monkeypatch.setattr(secrets, "ENCRYPTED", folder)
+    return folder
+
+
+def test_where_systemd_can_it_encrypts_it_under_the_units_name_and_no_plain_one_is_left(
+    place: Path, sealing: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """systemd refuses a blob of another name, with status 243, and the unit does not start."""
     given(monkeypatch, "word\n")
+    assert main(["secret", "set", "mqtt-key", "--plain"]) == 0
+    given(monkeypatch, "another\n")
     assert main(["secret", "set", "mqtt-key"]) == 0
-    assert (place / "mqtt-key").read_text().split() == ["encrypt", "--name=gw_mqtt-key", "-", "-", "4"]
-    assert secret.store() == secret.Store(place, True)
+    assert "encrypted by a key of this machine's" in capsys.readouterr().out
+    assert (sealing / "mqtt-key").read_text().startswith("--name=encrypted_mqtt-key sealed\n")
+    assert not (place / "mqtt-key").exists()
+    assert secrets.resolve(Secret(credential="mqtt-key")) == "another"
+    given(monkeypatch, "word\n")
+    assert main(["secret", "set", "mqtt-key", "--plain"]) == 0
+    assert [*sealing.iterdir()] == [] and secrets.resolve(Secret(credential="mqtt-key")) == "word"
+
+
+def test_one_of_another_machine_is_named_before_the_service_does_not_start_for_it(
+    sealing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealing.mkdir()
+    (sealing / "mqtt-key").write_text("--name=gw_mqtt-key sealed\njbeq")
+    assert main(["secret", "list", "--json"]) == 1
+    states = {each["name"]: each["state"] for each in json.loads(capsys.readouterr().out)}
+    assert states == {"mqtt-key": "not of this machine", "mqtt-password": "missing"}
+    with pytest.raises(RefusedError, match="set it anew"):
+        secrets.resolve(Secret(credential="mqtt-key"))
+    assert main(["secret", "remove", "mqtt-key"]) == 0
+    assert [*sealing.iterdir()] == []
+
+
+def test_what_systemd_cannot_encrypt_changes_nothing_and_can_be_kept_plain(
+    place: Path, sealing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bin/systemd-creds").write_text("#!/bin/sh\necho TPM2 device not usable >&2; exit 1\n")
+    given(monkeypatch, "word\n")
+    assert main(["secret", "set", "mqtt-key"]) == 1
+    said = capsys.readouterr().err
+    assert "TPM2 device not usable" in said and "--plain" in said and "word" not in said
+    assert [*place.iterdir(), *sealing.iterdir()] == []

@@ -29,6 +29,7 @@ mount -t tmpfs -o mode=1777 tmpfs tmp
 mkdir .host
 pivot_root . .host
 umount -l .host
+mount --make-rshared / # as systemd does outside of containers: else no service would see its credentials
 ip link set lo up 2>/dev/null || true
 exec env -i container=edge-gateway-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     /lib/systemd/systemd --system --unit=basic.target --show-status=0 --log-target=journal

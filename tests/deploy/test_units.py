@@ -134,4 +134,4 @@ def test_user_and_folders_are_made_with_their_modes(tmp_path: Path) -> None:
         assert made.returncode == 0, made.stderr
     assert "gateway:x:" in (tmp_path / "etc/passwd").read_text()
     modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "etc/edge-gateway").iterdir()}
-    assert modes == {"credentials": 0o700, "models": 0o750, "plugins": 0o755}
+    assert modes == {"credentials": 0o700, "credentials.encrypted": 0o700, "models": 0o750, "plugins": 0o755}

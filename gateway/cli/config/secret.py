@@ -1,8 +1,7 @@
 """`edge-gateway secret`: puts the passwords where the configuration says that they are, without showing them to anybody.
 
 A secret is read from a prompt or the standard input, never from the command line, which every user can read (ps). Where the
-service's unit takes encrypted credentials (LoadCredentialEncrypted= of a folder) it is encrypted by systemd-creds for this
-machine; else it is a file of root's that nobody else can read.
+machine's systemd can, it is encrypted for this machine; else it is a file of root's that nobody else can read.
 """
 
 import argparse
@@ -21,19 +20,22 @@ from typing import Any
 
 from gateway.cli.frame import shared
 from gateway.cli.frame.terminal import colour, config_path, fail, joined, table
+from gateway.config import encrypted
 from gateway.config.config_file import title
 from gateway.config.load import opened
 from gateway.config.secrets import CREDENTIALS
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.places.durable import sync_path
+from gateway.places.regular import read_regular
 
 UNIT = "edge-gateway.service"
-ID = "gw"
-"""The unit's name for its folder of credentials: systemd gives each file in it as ID_NAME."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+MISSING, FOREIGN = "missing", "not of this machine"
 _LONGEST = 64 * 1024
 _SECONDS = 20
-"""For systemctl and systemd-creds, which may wait for a TPM."""
+"""For systemctl."""
+_TAKEN = re.compile(rf"^LoadCredentialEncrypted=(?:{encrypted.ID}:(\S+))?\s*$", re.MULTILINE)
+"""In a unit: its folder, or nothing any more of what stands before."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,11 +48,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("name", metavar="NAME", help='as in { credential = "NAME" }')
     for action in (setting, listing, ending):
         action.add_argument("--dir", type=Path, metavar="DIR", help=f"where they are (default: {CREDENTIALS})")
+    setting.add_argument("--plain", action="store_true", help="in a file of root's, also where systemd can encrypt it")
 
 
 def run(args: argparse.Namespace) -> int:
     """1 when it cannot be done, or the list lacks one that the configuration names."""
-    place = Store(args.dir or CREDENTIALS, False) if args.dir else store()
+    place = Store(args.dir) if args.dir else store()
     try:
         if args.what == "list":
             return _list(place, args)
@@ -73,17 +76,55 @@ class Store:
     """Where the service takes its credentials from."""
 
     folder: Path
-    encrypted: bool
+    encrypted: Path | None = None
+    """The folder of the encrypted ones, if its unit names one and this machine can encrypt."""
+
+    def keep(self, name: str, data: bytes, *, plain: bool = False) -> None:
+        """The old or the new one is there, never half of it, and never for others to read. Raises GatewayError, OSError."""
+        if self.encrypted is None or plain:
+            _write(self.folder / name, data)
+            self.forget(name, self.encrypted)
+            return
+        sealed = encrypted.encrypt(name, data)
+        if encrypted.decrypt(name, sealed) != data:  # the service would not start with it
+            raise GatewayError(f"{encrypted.TOOL} does not give back what it has encrypted")
+        _write(self.encrypted / name, sealed)
+        self.forget(name, self.folder)
+
+    def forget(self, name: str, *folders: Path | None) -> bool:
+        """Delete it from these folders; whether it was in one."""
+        found = [path for folder in folders if folder is not None and (path := folder / name).exists()]
+        for path in found:
+            path.unlink()
+        return bool(found)
+
+    def places(self) -> Mapping[str, Path]:
+        """Where each of them is."""
+        return {
+            path.name: path
+            for folder in (self.encrypted, self.folder)
+            if folder is not None and folder.is_dir()
+            for path in folder.iterdir()
+            if not path.name.startswith(".")
+        }
+
+    def protection(self, *, plain: bool = False) -> str:
+        """How one is kept, in words."""
+        if plain or self.folder != CREDENTIALS:
+            return f"in a file for its owner alone, {self.folder}"
+        if self.encrypted is None:
+            lacks = "the service's unit takes none" if encrypted.can_encrypt() else f"there is no {encrypted.TOOL} here"
+            return f"not encrypted, since {lacks}: in a file for root alone, {self.folder}"
+        if encrypted.has_tpm():
+            return "encrypted by this machine's TPM: on no other machine can it be read"
+        return "encrypted by a key of this machine's, which is a file of root's, since there is no TPM"
 
 
 def store() -> Store:
-    """The folder that the unit names for encrypted ones, if it does, else the one of plain files."""
-    said = _said_by("systemctl", "show", UNIT, "--property=LoadCredentialEncrypted", "--value")
-    for entry in said.split():
-        name, _, folder = entry.partition(":")
-        if name == ID and folder.startswith("/"):
-            return Store(Path(folder), True)
-    return Store(CREDENTIALS, False)
+    """The service's: with the folder that its unit names for encrypted ones."""
+    taken = _TAKEN.findall(_said_by("systemctl", "cat", UNIT))
+    known = taken and taken[-1] and encrypted.can_encrypt()
+    return Store(CREDENTIALS, Path(taken[-1]) if known else None)
 
 
 def _said_by(*command: str) -> str:
@@ -93,17 +134,19 @@ def _said_by(*command: str) -> str:
 
 
 def _set(place: Store, args: argparse.Namespace) -> int:
-    place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = place.folder / args.name
-    if not os.access(place.folder, os.W_OK):
-        raise PermissionError
-    known = path.exists()
+    for folder in (place.folder, place.encrypted):
+        if folder is not None:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK):
+                raise PermissionError
+    known = args.name in place.places()
     data = _typed(args.name).encode()
-    if place.encrypted:
-        data = _encrypted(args.name, data)
-    _write(path, data)
+    try:
+        place.keep(args.name, data, plain=args.plain)
+    except GatewayError as error:
+        raise GatewayError(f"{error}; nothing was changed. As a file of root's: --plain") from None
     used = references(config_path(args.config)).get(args.name, [])
-    print(f"{args.name} {'has another value' if known else 'is set'}{', encrypted for this machine' * place.encrypted}")
+    print(f"{args.name} {'has another value' if known else 'is set'}, {place.protection(plain=args.plain)}")
     print(joined([f"used by {', '.join(used)}" if used else _unused(args.name), _when(place)]))
     return 0
 
@@ -113,7 +156,7 @@ def _unused(name: str) -> str:
 
 
 def _when(place: Store) -> str:
-    if place.folder == CREDENTIALS or place.encrypted:
+    if place.folder == CREDENTIALS:
         return "the service reads it when it starts: sudo systemctl restart edge-gateway"
     return "a gateway that was started by hand reads it at the next connection: edge-gateway reload"
 
@@ -132,37 +175,25 @@ def _typed(name: str) -> str:
     return text
 
 
-def _encrypted(name: str, data: bytes) -> bytes:
-    """As LoadCredentialEncrypted= of a folder wants it: with the name under which systemd gives it, or it fails (243)."""
-    command = ("systemd-creds", "encrypt", f"--name={ID}_{name}", "-", "-")
-    try:
-        return subprocess.run(command, input=data, capture_output=True, timeout=_SECONDS, check=True).stdout
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().split("\n")[-1]
-        raise GatewayError(f"systemd-creds cannot encrypt it: {said}; nothing was changed") from None
-    except subprocess.TimeoutExpired:
-        raise GatewayError(f"systemd-creds did not answer within {_SECONDS} s; nothing was changed") from None
-    except OSError as error:
-        raise GatewayError(f"{UNIT} takes encrypted credentials, and systemd-creds: {error.strerror}") from None
-
-
 def _write(path: Path, data: bytes) -> None:
     """The old or the new one is there, never half of it, and never for others to read."""
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.part")  # systemd passes hidden files over
     part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
     sync_path(path.parent)
 
 
 def _remove(place: Store, args: argparse.Namespace) -> int:
-    try:
-        (place.folder / args.name).unlink()
-    except FileNotFoundError:
-        raise GatewayError(f'there is no "{args.name}" in {place.folder}: edge-gateway secret list') from None
+    if not place.forget(args.name, place.folder, place.encrypted):
+        raise GatewayError(f'there is no "{args.name}" in {place.folder}: edge-gateway secret list')
     print(f"{args.name} is deleted; the service keeps what it has read until it is restarted")
     if used := references(config_path(args.config)).get(args.name, []):
         fail(f"{', '.join(used)} still names it, and cannot log in without it")
@@ -180,21 +211,25 @@ def _list(place: Store, args: argparse.Namespace) -> int:
         rows = [("NAME", "STATE", "USED BY"), *((e["name"], e["state"], ", ".join(e["used_by"])) for e in entries)]
         head, *lines = table(rows)
         print(joined([colour(head, "bold"), *lines]))
-    return 1 if any(each["state"] == "missing" for each in entries) else 0
+    return 1 if any(each["state"] in (MISSING, FOREIGN) for each in entries) else 0
 
 
 def _entries(place: Store, used: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
-    there = {path.name: path for path in place.folder.iterdir()} if place.folder.is_dir() else {}
-    for name in sorted({*(name for name in there if not name.startswith(".")), *used}):
+    there = place.places()
+    for name in sorted({*there, *used}):
         yield {"name": name, "state": _state(place, there.get(name)), "used_by": used.get(name, [])}
 
 
 def _state(place: Store, path: Path | None) -> str:
     if path is None:
-        return "missing"
-    if place.encrypted:
-        return "encrypted"
-    return "every user can read it" if path.stat().st_mode & stat.S_IROTH else "set"
+        return MISSING
+    if path.parent != place.encrypted:
+        return "every user can read it" if path.stat().st_mode & stat.S_IROTH else "set"
+    try:
+        encrypted.decrypt(path.name, read_regular(path, encrypted.LONGEST))
+    except GatewayError:
+        return FOREIGN
+    return "encrypted"
 
 
 def references(config: Path) -> Mapping[str, list[str]]:

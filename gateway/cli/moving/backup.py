@@ -87,7 +87,7 @@ def _read(secrets: Sequence[PackedFile]) -> dict[str, tuple[int, bytes]]:
     held: dict[str, tuple[int, bytes]] = {}
     left = SECRET
     for entry in secrets:
-        data = read_regular(entry.path, left)
+        data = read_regular(entry.path, left) if entry.content is None else entry.content
         left -= len(data)
         held[entry.name] = (entry.path.stat().st_mode & 0o777, data)
     return held

@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway.cli.config.secret import store
 from gateway.cli.frame.places import state_dir
 from gateway.config.base import Secret, Section
+from gateway.config.encrypted import LONGEST, decrypt
 from gateway.config.kinds import CONNECTED
 from gateway.config.load import load
 from gateway.config.model import Config
@@ -17,7 +18,7 @@ from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.record import Lane
 from gateway.outbox.format import LaneCursor
 from gateway.outbox.inspect import LogFiles
-from gateway.places.regular import open_regular
+from gateway.places.regular import open_regular, read_regular
 from gateway.plugin.discovery import Plugins
 from gateway.trust.audit_files import read_head
 
@@ -42,6 +43,8 @@ class PackedFile:
     path: Path
     size: int | None = None
     """So many bytes of it, of one that grows; None: as many as it has."""
+    content: bytes | None = None
+    """In place of what stands in it: of a secret that is encrypted for this machine."""
 
 
 @dataclass(slots=True)
@@ -129,13 +132,26 @@ def _credentials(found: Contents) -> None:
                 _add(found, PackedFile(f"outside{path.as_posix()}", path), True)
     elif CREDENTIALS.is_dir():
         found.remarks.append(f"the credentials in {CREDENTIALS} cannot be read by this user: try with sudo")
-    place = store()
-    for folder in {Path("/etc/credstore.encrypted"), *([place.folder] if place.encrypted else ())}:
-        if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK):
-            found.remarks += [
-                f"{path} is bound to this machine (TPM, or its host key): set it anew on another one"
-                for path in sorted(folder.iterdir())
-            ]
+    _encrypted(found)
+
+
+def _encrypted(found: Contents) -> None:
+    """Credentials that only this machine can read are carried as what they say; what is bound to it otherwise is named."""
+    folder, known = store().encrypted, {entry.name for entry in found.secrets}
+    for path in sorted(folder.iterdir()) if folder is not None and os.access(folder, os.R_OK | os.X_OK) else ():
+        name = f"outside{(CREDENTIALS / path.name).as_posix()}"
+        try:
+            if name not in known and not path.name.startswith("."):
+                word = decrypt(path.name, read_regular(path, LONGEST))
+                found.secrets.append(PackedFile(name, path, content=word))
+        except (GatewayError, OSError) as error:
+            found.remarks.append(f"{path} cannot be decrypted, and is not in the backup: {error}")
+    foreign = Path("/etc/credstore.encrypted")
+    if foreign.is_dir() and os.access(foreign, os.R_OK | os.X_OK):
+        found.remarks += [
+            f"{path} is bound to this machine (TPM, or its host key): set it anew on another one"
+            for path in sorted(foreign.iterdir())
+        ]
 
 
 def _state(found: Contents) -> None:

@@ -104,6 +104,7 @@ def _redaction(config: Path, raw: dict[str, Any]) -> Redaction:
     try:
         for secret in contents_of(config, outbox=False).secrets:
             redaction.learn_file(secret.path)
+            redaction.secret((secret.content or b"").decode(errors="replace"))
     except (GatewayError, ConfigError, OSError):
         redaction.learn_file(config.parent / "users.json")
     for name, value in os.environ.items():

@@ -5,6 +5,7 @@ configuration only then; an existing one is kept under another name. Where syste
 """
 
 import argparse
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ from gateway.cli.setup.trial import SetupTrial, try_out
 from gateway.cli.setup.writing import DROP_INS, SetupFiles, kept_copy, may_replace, write
 from gateway.core.errors import GatewayError
 from gateway.operate.logs import only_errors
+
+_HINTS = {
+    errno.EACCES: ", it needs the rights of whoever owns the configuration: try with sudo",
+    errno.EPERM: ", it needs the rights of whoever owns the configuration: try with sudo",
+    errno.EROFS: ": mount it writable first",
+    errno.ENOSPC: ": make room on that disk first",
+    errno.EDQUOT: ": make room on that disk first",
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,9 +57,8 @@ def run(args: argparse.Namespace) -> int:
     except GatewayError as error:
         return _refused(args, str(error))
     except OSError as error:
-        return _refused(
-            args, f"{error.filename}: {error.strerror}; it needs the rights of whoever owns the configuration"
-        )
+        hint = _HINTS.get(error.errno or 0, "")
+        return _refused(args, f"{error.filename or config}: {error.strerror}{hint}; nothing was written")
     _show(args, trial, written, started)
     return 0 if started.ok else 1
 

@@ -5,13 +5,14 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gateway.cli.config.secret import Store, store
 from gateway.cli.setup.answers import Answers, AnswersError, toml_of
 from gateway.cli.setup.asking import GaveUpError, yes
-from gateway.config.secrets import CREDENTIALS
 from gateway.places.durable import write_whole
 from gateway.places.state_dir import CONFIG
 
@@ -57,21 +58,48 @@ def kept_copy(written: SetupFiles) -> list[str]:
 
 
 def write(config: Path, answers: Answers, drop_ins: Path) -> SetupFiles:
-    """All of it; the configuration last. Raises OSError."""
+    """All of it, or nothing where one of them cannot be written; the configuration last. Raises OSError and GatewayError."""
     done = SetupFiles(config)
     config.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-    password = _keep_password(config, answers, done) if answers.password else None
-    _allow_addresses(answers, drop_ins, done)
-    text = toml_of(answers, password).encode()
+    secrets = store() if config == CONFIG else Store(config.parent)
     if config.exists():
         done.copy = config.with_name(f"{config.name}.before-setup-{time.strftime('%Y%m%d-%H%M%S')}")
         if done.copy.exists():
             raise AnswersError(f"{done.copy} is there already: wait a second")
-        write_whole(done.copy, config.read_bytes())
-        _as_beside(done.copy)
-    write_whole(config, text)
-    _as_beside(config)
+    touched = [folder / PASSWORD for folder in (secrets.folder, secrets.encrypted) if folder is not None]
+    with _as_before_if_it_fails(*touched, drop_ins / DROP_IN, *filter(None, [done.copy]), config):
+        password = _keep_password(secrets, config, answers, done) if answers.password else None
+        _allow_addresses(answers, drop_ins, done)
+        if done.copy is not None:
+            write_whole(done.copy, config.read_bytes())
+            _as_beside(done.copy)
+        write_whole(config, toml_of(answers, password).encode())
+        _as_beside(config)
     return done
+
+
+@contextmanager
+def _as_before_if_it_fails(*paths: Path) -> Iterator[None]:
+    """Keeps a second name of each file, which needs no room on a disk that is full."""
+    kept: dict[Path, Path | None] = {}
+    try:
+        for path in paths:
+            before = path.with_name(f".{path.name}.before")
+            before.unlink(missing_ok=True)
+            if there := path.exists():
+                os.link(path, before)
+            kept[path] = before if there else None
+        yield
+    except BaseException:
+        for path, second in kept.items():
+            if second is not None:
+                second.replace(path)
+            else:
+                path.unlink(missing_ok=True)
+        raise
+    finally:
+        for second in filter(None, kept.values()):
+            second.unlink(missing_ok=True)
 
 
 def _as_beside(path: Path) -> None:
@@ -81,16 +109,15 @@ def _as_beside(path: Path) -> None:
         os.chown(path, -1, path.parent.stat().st_gid)
 
 
-def _keep_password(config: Path, answers: Answers, done: SetupFiles) -> Mapping[str, str]:
+def _keep_password(secrets: Store, config: Path, answers: Answers, done: SetupFiles) -> Mapping[str, str]:
     """As a credential of the service, or, beside any other configuration, in a file that only its owner can read."""
-    service = config == CONFIG
-    path = CREDENTIALS / PASSWORD if service else config.parent / PASSWORD
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(answers.password)
-    done.remarks.append(f"  the broker's password is in {path}, for its owner alone")
-    return {"credential": PASSWORD} if service else {"file": PASSWORD}
+    for folder in (secrets.folder, secrets.encrypted):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    another = " (the one of that name before is gone)" if PASSWORD in secrets.places() else ""
+    secrets.keep(PASSWORD, answers.password.encode())
+    done.remarks.append(f"  the broker's password is the secret {PASSWORD}, {secrets.protection()}{another}")
+    return {"credential": PASSWORD} if config == CONFIG else {"file": PASSWORD}
 
 
 def _allow_addresses(answers: Answers, drop_ins: Path, done: SetupFiles) -> None:

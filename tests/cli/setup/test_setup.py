@@ -1,6 +1,7 @@
 """`edge-gateway setup`: the answers of a person, or of a file, tried on real servers, become a configuration that works."""
 
 import asyncio
+import errno
 import io
 import json
 import os
@@ -165,6 +166,26 @@ async def test_the_password_is_in_a_file_of_its_own_and_nowhere_else(place, caps
     kept = place / "mqtt-password"
     assert (kept.read_text(), stat.S_IMODE(kept.stat().st_mode)) == ("hunter2-of-the-broker", 0o600)
     assert tomllib.loads((place / "config.toml").read_text())["sink"][0]["password"] == {"file": "mqtt-password"}
+
+
+async def test_where_the_disk_is_full_at_the_end_all_is_as_it_was(place, monkeypatch, capsys):
+    (place.parent / "word").write_text("the-new-one")
+    (place / "config.toml").write_text("# precious\n")
+    (place / "mqtt-password").write_text("the-old-one")
+    whole = writing.write_whole
+
+    def full(path, data):
+        if path.name == "config.toml":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        whole(path, data)
+
+    monkeypatch.setattr(writing, "write_whole", full)
+    broker = {"host": "127.0.0.1", "port": free_port(), "user": "gw1", "password_file": "word"}
+    answers = answers_of(place, 1, free_port(), broker=broker)
+    assert await setup(place, "--answers", answers, "--untested", "--replace") == 1
+    assert "No space left on device: make room on that disk first; nothing was written" in capsys.readouterr().err
+    found = {path.name: path.read_text() for path in place.iterdir()}
+    assert found == {"config.toml": "# precious\n", "mqtt-password": "the-old-one"}
 
 
 async def test_addresses_outside_of_the_plant_get_a_drop_in(place, tmp_path):
