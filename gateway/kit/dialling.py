@@ -5,9 +5,9 @@ import ssl
 from collections.abc import Callable
 from typing import TypeVar
 
-from gateway.config.secrets import resolve
-from gateway.config.tls import Tls, load_certificates
+from gateway.config.tls import Tls
 from gateway.core.errors import LinkError, RefusedError
+from gateway.dial import tls_context, tls_options, why_no_tls
 from gateway.kit.frames import Framing
 from gateway.kit.streams import Datagrams, Stream, reason_of
 
@@ -37,14 +37,13 @@ async def dial(protocol: Callable[[], P], host: str, port: int, *, tls: Tls | bo
     """Connect a protocol by TCP. With `tls` the far side's certificate is checked, against the system's authorities or as
     the options say. Raises LinkError with the reason; `look_at` is what to look at when the connection is refused, such as
     "is Modbus TCP switched on in the device?". RefusedError when TLS does not come about."""
-    name = (tls.server_name if isinstance(tls, Tls) else "") or host
     try:
         context = await asyncio.to_thread(tls_context, tls) if tls else None
         _, connected = await asyncio.get_running_loop().create_connection(
-            protocol, host, port, ssl=context, server_hostname=name if context else None
+            protocol, host, port, ssl=context, server_hostname=host if context else None
         )
     except ssl.SSLError as error:
-        raise RefusedError(f"cannot connect to {host}:{port}: {_tls_reason(error)}") from error
+        raise RefusedError(f"cannot connect to {host}:{port}: {why_no_tls(error, tls_options(tls), host)}") from error
     except ConnectionRefusedError as error:
         raise LinkError(
             f"cannot connect to {host}:{port}: connection refused; {look_at or 'is the port right?'}"
@@ -52,18 +51,3 @@ async def dial(protocol: Callable[[], P], host: str, port: int, *, tls: Tls | bo
     except (OSError, UnicodeError) as error:  # a host name that is none, such as ".", raises UnicodeError
         raise LinkError(f"cannot connect to {host}:{port}: {reason_of(error)}") from error
     return connected
-
-
-def tls_context(tls: Tls | bool) -> ssl.SSLContext:
-    """A context that verifies certificate and name. Raises RefusedError for a file that cannot be used."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    asked = tls if isinstance(tls, Tls) else Tls()
-    password = resolve(asked.key_password) if asked.key_password is not None else None
-    load_certificates(context, asked.ca, asked.certificate, asked.key, password)
-    return context
-
-
-def _tls_reason(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the far side's certificate is not trusted: {error.verify_message}"
-    return f"no TLS ({error.reason or error}); does the device speak TLS on this port?"

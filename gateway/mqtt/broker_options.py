@@ -1,32 +1,13 @@
 """What a session needs to know before it dials."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, TypeAlias
+
+from gateway.dial import TlsOptions
 
 Barrier: TypeAlias = Literal["unsubscribe", "marker"]
 """What is sent behind messages with QoS 0, so that its answer shows that the broker has read them: an UNSUBSCRIBE of a filter
 that was never subscribed, or a message with QoS 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class TlsOptions:
-    """Whom to trust, and who we are. All paths absolute."""
-
-    ca: Path | None = None
-    """PEM file of the certificate authorities that may have signed the broker's certificate; None: the system's."""
-
-    certificate: Path | None = None
-    """PEM file of our own certificate, for brokers that ask for one."""
-
-    key: Path | None = None
-    """PEM file of its key; None: it stands in the certificate's file."""
-
-    key_password: str | None = field(default=None, repr=False)
-    """Of an encrypted key."""
-
-    server_name: str = ""
-    """Name that the broker's certificate must carry, if another than the host."""
 
 
 @dataclass(frozen=True, slots=True)

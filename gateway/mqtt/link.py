@@ -16,7 +16,6 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.core.errors import LinkError
 from gateway.mqtt.broker_dialling import in_a_thread
 from gateway.mqtt.broker_options import Barrier, MqttOptions, Will
-from gateway.mqtt.broker_tls import tls_context
 from gateway.mqtt.packets import NotMqttError, Outgoing
 from gateway.mqtt.paho_client import PlainClient
 from gateway.mqtt.unanswered import Unanswered
@@ -111,9 +110,7 @@ class BrokerLink:
             raise failed_dial(self.options, error) from error
 
     def _dial_blocking(self) -> None:
-        if self.options.tls is not None:
-            self.client.tls_set_context(tls_context(self.options.tls))
-        self.client.dial(self.options)
+        self.client.dial()
         if self.ended.done():  # given up meanwhile
             self.client.close_socket()
 

@@ -12,6 +12,7 @@ of the loop. They lean on private members of paho, listed in HOOKS; `client_type
 Neither keeps anything in paho's queues: messages are handed over only when they may go out at once.
 """
 
+import socket
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from paho.mqtt.packettypes import PacketTypes
 
 from gateway.core.errors import RefusedError
 from gateway.core.parsing import doubting
+from gateway.dial import tls_context
 from gateway.mqtt.broker_options import Barrier, MqttOptions, Will
 from gateway.mqtt.incoming import LONGEST_PUBACK, PUBACK, PUBLISH, Incoming
 from gateway.mqtt.packets import (
@@ -40,8 +42,8 @@ from gateway.mqtt.unanswered import Unanswered
 from gateway.mqtt.words import FAILURE, NO_SUBSCRIBERS
 
 TESTED = "2.2."
-NEEDED = ("_sock_recv", "_send_pingreq")
-"""Without the first, paho takes from a broker whatever he sends."""
+NEEDED = ("_sock_recv", "_send_pingreq", "_create_socket")
+"""Without the first, paho takes from a broker whatever he sends; without the last, it dials by itself."""
 HOOKS = ("_packet_queue", "_mid_generate")
 
 PACKETS_A_TURN = 50
@@ -93,6 +95,7 @@ class PlainClient(Client):
         super().__init__(
             CallbackAPIVersion.VERSION2, client_id=options.client_id, protocol=version, reconnect_on_failure=False
         )
+        self._options = options
         self._five = version == MQTTProtocolVersion.MQTTv5
         self.incoming = Incoming(self._five, unanswered)
         self._unanswered = unanswered
@@ -116,7 +119,6 @@ class PlainClient(Client):
         self._filled = False
         self._untaken = 0
         self.max_inflight_messages_set(0)
-        self.connect_timeout = options.timeout
         if options.user:
             self.username_pw_set(options.user, options.password)
         if will is not None:
@@ -131,10 +133,23 @@ class PlainClient(Client):
         self.on_socket_register_write = lambda *_: host.want_write(True)
         self.on_socket_unregister_write = lambda *_: host.want_write(False)
 
-    def dial(self, options: MqttOptions) -> None:
+    def dial(self) -> None:
         """Connect and queue the CONNECT. Blocks; raises OSError or ValueError."""
         # Without properties: brokers that speak only 3.1.1 wait for ever when they read them as the client id's length.
-        self.connect(options.host, options.port, max(1, round(options.keep_alive)))
+        self.connect(self._options.host, self._options.port, max(1, round(self._options.keep_alive)))
+
+    def _create_socket(self) -> Any:
+        """In place of paho's own, which checks no other name than the host's, and leaves the socket open where TLS fails."""
+        options = self._options
+        context = tls_context(options.tls) if options.tls is not None else None
+        sock = socket.create_connection((options.host, options.port), timeout=options.timeout)
+        if context is None:
+            return sock
+        try:
+            return context.wrap_socket(sock, server_hostname=options.host)
+        except BaseException:
+            sock.close()
+            raise
 
     def send(self, messages: Sequence[Outgoing]) -> list[int]:
         """Queue messages with QoS 1; `loop_write` sends them. Returns their packet identifiers."""

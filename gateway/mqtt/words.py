@@ -6,6 +6,7 @@ import ssl
 
 from gateway.core.errors import LinkError, RefusedError, UnreachableError
 from gateway.core.text import cleaned
+from gateway.dial import why_no_tls
 from gateway.mqtt.broker_options import MqttOptions
 
 NO_SUBSCRIBERS = 0x10
@@ -61,17 +62,6 @@ _ADVICE = {
     0x85: "set another client_id",
     0x86: "check user and password",
     0x87: "check user, password and the broker's access rights",
-}
-
-# Values of SSL_get_verify_result (OpenSSL, x509_vfy.h).
-_VERIFY = {
-    9: "the broker's certificate is not valid yet: check the clock of this machine",
-    10: "the broker's certificate has expired",
-    18: "the broker's certificate is signed by itself: give it as tls = { ca = ... } if you trust it",
-    19: "the broker's certificate comes from an unknown authority: give that authority's certificate as tls = { ca = ... }",
-    20: "the broker's certificate comes from an unknown authority: give that authority's certificate as tls = { ca = ... }",
-    62: 'the broker\'s certificate is for another name than "{name}": correct host, or set tls = { server_name = ... }',
-    64: 'the broker\'s certificate is for another name than "{name}": correct host, or set tls = { server_name = ... }',
 }
 
 
@@ -150,7 +140,7 @@ def failed_dial(options: MqttOptions, error: Exception) -> LinkError:
     """The error for a connection that did not come about."""
     where = f"broker {options.address}"
     if isinstance(error, ssl.SSLError):
-        return RefusedError(f"{where}: {_tls(options, error)}")
+        return RefusedError(f"{where}: {why_no_tls(error, options.tls, options.host, 'the broker')}")
     if isinstance(error, socket.gaierror):
         return UnreachableError(f'{where}: the name "{options.host}" is not known ({error.strerror})')
     if isinstance(error, ConnectionRefusedError):
@@ -170,7 +160,7 @@ def lost(options: MqttOptions, error: OSError | None) -> LinkError:
     """The error for a connection that ended without a word of the broker's."""
     where = f"broker {options.address}"
     if isinstance(error, ssl.SSLError):
-        return RefusedError(f"{where}: {_tls(options, error)}")
+        return RefusedError(f"{where}: {why_no_tls(error, options.tls, options.host, 'the broker')}")
     if error is None:
         return CutOffError(
             f"{where} closed the connection without a reason: it was stopped, or another client has connected with our"
@@ -181,19 +171,6 @@ def lost(options: MqttOptions, error: OSError | None) -> LinkError:
             f"{where}: the link swallows what is sent (no TCP acknowledgement for {options.user_timeout:g} s)"
         )
     return LinkError(f"{where}: connection lost: {_system(error)}")
-
-
-def _tls(options: MqttOptions, error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        name = (options.tls and options.tls.server_name) or options.host
-        words = _VERIFY.get(error.verify_code, f"the broker's certificate is not accepted: {error.verify_message}")
-        return words.replace("{name}", name)
-    why = error.reason or str(error)
-    if why in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING", "EOF occurred"):
-        return f"the port does not speak TLS ({why}): correct port, or leave tls out"
-    if "CERTIFICATE" in why or "UNKNOWN_CA" in why:
-        return f"the broker does not accept our certificate ({why}): set tls = {{ certificate = ..., key = ... }}"
-    return f"TLS failed ({why})"
 
 
 def _system(error: Exception) -> str:

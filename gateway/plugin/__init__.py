@@ -14,7 +14,7 @@ from gateway.config.base import (
 )
 from gateway.config.fields import Deadband, Duration, Field, FilePath, Host, Period, Size, TopicTemplate
 from gateway.config.secrets import resolve
-from gateway.config.tls import Tls, load_certificates
+from gateway.config.tls import Tls
 from gateway.core import arguments, quality
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.arguments import Argument
@@ -39,6 +39,7 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
 from gateway.core.text import cleaned, encodable, for_spreadsheet, listed
 from gateway.core.topic import device_topic, own_topic
+from gateway.dial import load_certificates
 from gateway.places.durable import write_whole
 from gateway.places.regular import read_regular
 from gateway.plugin.driver import Driver, Found, Values

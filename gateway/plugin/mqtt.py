@@ -1,5 +1,6 @@
 """The MQTT session for sinks and drivers that speak it."""
 
+from gateway.dial import tls_options
 from gateway.mqtt import (
     NOT_AUTHORISED,
     TOO_LARGE,
@@ -28,4 +29,5 @@ __all__ = [
     "Will",
     "cut_off_again",
     "is_final",
+    "tls_options",
 ]

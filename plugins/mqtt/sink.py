@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.plugin import Device, Lane, LinkError, Message, Record, Sink, SinkHost, Tls, resolve
+from gateway.plugin import Device, Lane, LinkError, Message, Record, Sink, SinkHost, resolve
 from gateway.plugin.mqtt import (
     NOT_AUTHORISED,
     TOO_LARGE,
@@ -16,10 +16,10 @@ from gateway.plugin.mqtt import (
     MqttOptions,
     MqttSession,
     Outgoing,
-    TlsOptions,
     Will,
     cut_off_again,
     is_final,
+    tls_options,
 )
 
 from .config import MqttConfig
@@ -258,15 +258,8 @@ def session_options(config: MqttConfig, gateway: str) -> MqttOptions:
         client_id=config.client_id or gateway,
         user=config.user,
         password=None if config.password is None else resolve(config.password),
-        tls=_tls(config.tls),
+        tls=tls_options(config.tls),
         protocol=config.protocol,
         keep_alive=config.keep_alive,
         user_timeout=3 * config.ack_timeout,  # a peer that takes nothing for a while is slow; the publisher watches too
     )
-
-
-def _tls(tls: bool | Tls) -> TlsOptions | None:
-    if isinstance(tls, Tls):
-        password = None if tls.key_password is None else resolve(tls.key_password)
-        return TlsOptions(tls.ca, tls.certificate, tls.key, password, tls.server_name)
-    return TlsOptions() if tls else None

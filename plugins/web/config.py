@@ -44,6 +44,10 @@ class WebConfig(ServiceConfig):
             raise ValueError("tls: needs the certificate to show, and its key")
         if self.tls is not None and self.tls.server_name:
             raise ValueError("tls: server_name is the far side's, and here the gateway is that; write names instead")
+        if self.tls is not None and (self.tls.pin or self.tls.alpn):
+            raise ValueError("tls: pin and alpn are about a far side that is dialled, and this one waits for browsers")
+        if self.tls is not None and self.tls.crl is not None and self.tls.ca is None:
+            raise ValueError("tls: crl needs ca, else browsers show no certificate that could be looked up")
         return self
 
     @property

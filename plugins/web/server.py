@@ -51,7 +51,7 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     """What the server shows, and asks of browsers. Blocking. Raises RefusedError for a file that cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     password = resolve(tls.key_password) if tls.key_password is not None else None
-    load_certificates(context, tls.ca, tls.certificate, tls.key, password)
+    load_certificates(context, tls.ca, tls.certificate, tls.key, password, tls.crl)
     context.set_alpn_protocols(["http/1.1"])
     if tls.ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED

@@ -336,7 +336,7 @@ async def test_certificates_are_read_where_they_hold_up_nobody(monkeypatch: pyte
         threads.append(threading.current_thread())
         raise RefusedError("tls ca: no usable PEM file")
 
-    monkeypatch.setattr(dialling, "load_certificates", load)
+    monkeypatch.setattr(dialling, "tls_context", load)
     with pytest.raises(RefusedError, match="no usable PEM file"):
         await dial(lambda: Stream("x", LINES), "127.0.0.1", free_port(), tls=True)
     assert threads

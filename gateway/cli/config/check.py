@@ -21,12 +21,13 @@ from gateway.config.mistakes import did_you_mean
 from gateway.config.model import Config, DeviceSpec
 from gateway.config.secrets import doubt, named_in, remember
 from gateway.config.text import excerpt
-from gateway.config.tls import Tls, doubtful_certificate, doubtful_files, doubtful_key
+from gateway.config.tls import Tls
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, Problem, RefusedError
 from gateway.core.text import cleaned
 from gateway.detect.fit import model_problems
+from gateway.dial import doubtful_certificate, doubtful_files, doubtful_key
 from gateway.isolation import refusal
 from gateway.operate.logs import only_errors
 from gateway.places.drop_ins import FOLDER

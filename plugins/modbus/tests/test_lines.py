@@ -41,13 +41,13 @@ async def test_every_kind_of_network_line_is_read(kind: str, tmp_path: Path) -> 
 
 async def test_a_device_whose_certificate_nobody_vouches_for_is_not_spoken_to(tmp_path: Path) -> None:
     async with pymodbus("tls", folder=tmp_path) as port:
-        with pytest.raises(RefusedError, match="the far side's certificate is not trusted"):
+        with pytest.raises(RefusedError, match="the far side's certificate comes from an unknown authority"):
             await Modbus([make_device(TAGS, port=port, tls=True)]).connect()
 
 
 async def test_a_device_that_speaks_no_tls_is_told_so() -> None:
     async with RawDevice(lambda request: b"what is this?") as raw:
-        with pytest.raises(RefusedError, match="does the device speak TLS on this port"):
+        with pytest.raises(RefusedError, match="speak TLS"):
             await Modbus([make_device(TAGS, port=raw.port, tls=True)]).connect()
 
 
