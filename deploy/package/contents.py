@@ -18,6 +18,7 @@ from gateway.plugin.discovery import Plugins
 UNITS = {
     "edge-gateway.service": "usr/lib/systemd/system/edge-gateway.service",
     "edge-gateway-failed@.service": "usr/lib/systemd/system/edge-gateway-failed@.service",
+    "edge-gateway-restore.service": "usr/lib/systemd/system/edge-gateway-restore.service",
     "sysusers.conf": "usr/lib/sysusers.d/edge-gateway.conf",
     "tmpfiles.conf": "usr/lib/tmpfiles.d/edge-gateway.conf",
     "edge-gateway.catalog": "usr/lib/systemd/catalog/edge-gateway.catalog",

@@ -38,7 +38,7 @@ rm -rf "$home.old"
 ln -sfn "$home/bin/edge-gateway" /usr/bin/edge-gateway
 
 units=$here/systemd
-install -m 644 "$units/edge-gateway.service" "$units/edge-gateway-failed@.service" /etc/systemd/system/
+install -m 644 "$units"/edge-gateway*.service /etc/systemd/system/
 install -D -m 644 "$units/sysusers.conf" /etc/sysusers.d/edge-gateway.conf
 install -D -m 644 "$units/tmpfiles.conf" /etc/tmpfiles.d/edge-gateway.conf
 install -D -m 644 "$units/edge-gateway.catalog" /usr/local/lib/systemd/catalog/edge-gateway.catalog

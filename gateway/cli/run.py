@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from gateway.cli.frame.client import socket_path
@@ -36,6 +37,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT."""
+    if not _nothing_half_restored(config_path(args.config)):
+        return BAD_CONFIG
     structlog = _structlog()
     from gateway.app import Gateway, look_up
     from gateway.config.load import load
@@ -96,6 +99,22 @@ def run(args: argparse.Namespace) -> int:
         fail(f"{type(bug).__name__}: {bug} (a bug of the gateway; please report it with the traceback above)")
     _leave(code, loop.deaf)
     return code
+
+
+def _nothing_half_restored(config: Path) -> bool:
+    """End a restore that a power cut has broken off, before anything of it is believed."""
+    from gateway.cli.moving.moves import JOURNAL
+
+    if not os.path.lexists(config.parent / JOURNAL):
+        return True
+    from gateway.cli.moving.restore import end_broken_off
+
+    try:
+        print(end_broken_off(config.absolute()), file=sys.stderr)
+    except (GatewayError, OSError) as error:
+        fail(f"a restore was broken off, and cannot be ended ({error}):  sudo edge-gateway restore --resume")
+        return False
+    return True
 
 
 def _structlog() -> Any:

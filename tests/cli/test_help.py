@@ -9,6 +9,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.cli.frame import COMMANDS
+from gateway.cli.pages import messages as messages_of
 from gateway.cli.pages.help import topics
 from gateway.cli.pages.messages import Saying, likest, messages, paragraph_of, paragraphs
 
@@ -59,11 +60,19 @@ def test_every_chapter_is_about_some_message_and_every_rule_counts() -> None:
     ],
 )
 def test_a_message_as_it_is_printed_finds_its_chapter(said: str, title: str) -> None:
-    message = likest(said, everything())
+    message = likest(said)
     assert message is not None
     chapter = paragraph_of(message, paragraphs(PAGE))
     assert chapter is not None
     assert chapter.title == title
+
+
+def test_a_message_is_found_without_reading_those_of_all_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    in_file = messages_of._in_file
+    monkeypatch.setattr(messages_of, "_in_file", lambda inner, text: read.append(inner) or in_file(inner, text))
+    assert likest("config.toml:8: not valid TOML at column 3: the closing quote is missing") is not None
+    assert 0 < len(read) < 100
 
 
 def test_help_lists_topics_shows_pages_and_chapters_and_explains(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,8 @@
 """`edge-gateway restore`: puts a backup in its place, on this machine or another one, when all of it was verified.
 
-The gateway must not run meanwhile. What was there is put aside, and back where anything fails. A log is never gone on with:
-it is laid beside the gateway's own, as one that was set aside, so that no number is given out twice (docs/backup.md).
+The gateway must not run meanwhile. What was there is put aside, and back where anything fails; `moves.py` sees to it that a
+power cut leaves nothing in between. A log is never gone on with: it is laid beside the gateway's own, as one that was set
+aside, so that no number is given out twice (docs/backup.md).
 """
 
 import argparse
@@ -11,10 +12,10 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import tomli
 
@@ -23,6 +24,7 @@ from gateway.cli.frame.places import free_on
 from gateway.cli.frame.terminal import config_path, count, fail, joined
 from gateway.cli.moving.archive import ArchiveError, Unpacked, check_name, unpack
 from gateway.cli.moving.contents import ASIDE, TRAIL
+from gateway.cli.moving.moves import JOURNAL, Move, Moves
 from gateway.cli.moving.sealing import passphrase_of, unseal
 from gateway.config.secrets import CREDENTIALS
 from gateway.core.clock import SystemClock
@@ -45,11 +47,12 @@ _LONGEST_CONFIG = 16 * 1024 * 1024
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which backup, and what of it."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="a file of edge-gateway backup")
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a file of edge-gateway backup")
     file = "take the passphrase of the secrets from the first line of this file in place of asking"
     parser.add_argument("--passphrase-file", type=Path, metavar="FILE", help=file)
     parser.add_argument("--without-secrets", action="store_true", help="leave the secrets in the file")
     parser.add_argument("--check", action="store_true", help="verify the file, say what is in it, and change nothing")
+    parser.add_argument("--resume", action="store_true", help="end a restore that was broken off, back or forward")
 
 
 @dataclass(slots=True)
@@ -66,13 +69,21 @@ def run(args: argparse.Namespace) -> int:
     """0 when all of it stands in its place; 1, and nothing has changed, when not."""
     config = config_path(args.config).absolute()
     try:
+        broken_off = end_broken_off(config) if not args.check else ""
+        if args.resume or args.file is None:
+            if not args.resume:
+                raise GatewayError("which backup? edge-gateway restore FILE")
+            print(broken_off or "no restore was broken off")
+            return 0
         with _unpacked(args) as (unpacked, folder):
             done = _Done() if args.check else _restore(unpacked, folder, config)
     except GatewayError as error:
         fail(f"{args.file}: {error}" if isinstance(error, ArchiveError) else str(error))
         return 1
     except OSError as error:
-        fail(f"{error.filename or args.file}: {error.strerror}; nothing was changed")
+        begun = os.path.lexists(config.parent / JOURNAL)
+        what = "what was begun is ended by  edge-gateway restore --resume" if begun else "nothing was changed"
+        fail(f"{error.filename or args.file}: {error.strerror}; {what}")
         return 1
     told = {
         "about": unpacked.about,
@@ -135,18 +146,53 @@ def _restore(unpacked: Unpacked, folder: Path, config: Path) -> _Done:
         raise ArchiveError("there is no configuration in it")
     state = _state_dir(folder / main, config)
     done = _Done(remarks=[f"not in it: {cleaned(each, 300)}" for each in unpacked.about.get("left_out", ())])
+    aside, sources = time.strftime(f"{ASIDE}%Y%m%d-%H%M%S"), []
+    with _alone(state):
+        _remove_leftovers(folder)
+        config.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        moves = Moves(config.parent / JOURNAL, state, _recorded(unpacked))
+        for name, mode in unpacked.files.items():
+            if (target := _target(name, main, config, state, unpacked, done)) is not None:
+                root = next((each for each in (state, config.parent) if target.is_relative_to(each)), target.parent)
+                put = root / aside / target.relative_to(root) if os.path.lexists(target) else None
+                moves.planned.append(Move(target, put))
+                sources.append((folder / name, mode))
+                done.restored.append(str(target))
+                if put is not None and str(root / aside) not in done.aside:
+                    done.aside.append(str(root / aside))
+        moves.carry_out(sources)
+        _record(moves)
+    return done
+
+
+@contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """No gateway, and nobody else who restores, works in the state directory meanwhile."""
     with ExitStack() as alone:
         with as_owner(state):
             alone.enter_context(owned(state))
-        moves = _Moves(folder, state, config.parent, time.strftime(f"{ASIDE}%Y%m%d-%H%M%S"))
-        for name, mode in unpacked.files.items():
-            if (target := _target(name, main, config, state, unpacked, done)) is not None:
-                moves.plan(name, target, mode)
-        moves.carry_out()
-        done.restored, done.aside = [str(target) for _, target, _ in moves.planned], [str(each) for each in moves.aside]
-        with as_owner(state):
-            _record(state, unpacked)
-    return done
+        yield
+
+
+def _remove_leftovers(mine: Path) -> None:
+    """What others unpacked before they were killed."""
+    for each in mine.parent.glob(".restore-*"):
+        if each != mine:
+            shutil.rmtree(each, ignore_errors=True)
+
+
+def end_broken_off(config: Path) -> str:
+    """End a restore that was broken off, and say how; empty where none was. Raises GatewayError and OSError."""
+    journal = config.parent / JOURNAL
+    if not os.path.lexists(journal):
+        return ""
+    moves = Moves.found(journal)
+    with _alone(moves.state):
+        if moves.go_on():
+            _record(moves)
+            return "a restore that was broken off has been carried through: all of its files stand in their places"
+        moves.done()
+    return "a restore that was broken off has been undone: all is as it was before"
 
 
 def _target(name: str, main: str, config: Path, state: Path, unpacked: Unpacked, done: _Done) -> Path | None:
@@ -215,83 +261,18 @@ def _state_dir(staged: Path, config: Path) -> Path:
     return by_rule(config, None if told is None else config.parent / str(told), str(section.get("name") or ""))
 
 
-class _Moves:
-    """Files on the way to their places: all are laid beside them first, then each takes its place."""
-
-    def __init__(self, folder: Path, state: Path, base: Path, aside: str) -> None:
-        self._folder = folder
-        self._state = state
-        self._base = base
-        self._aside = aside
-        self.planned: list[tuple[str, Path, int]] = []
-        self.aside: list[Path] = []
-        self._laid: list[tuple[Path, Path]] = []
-        self._moved: list[tuple[Path, Path | None]] = []
-
-    def plan(self, name: str, target: Path, mode: int) -> None:
-        self.planned.append((name, target, mode))
-
-    def carry_out(self) -> None:
-        """All of them, or none. Raises OSError."""
-        try:
-            for name, target, mode in self.planned:
-                with (self._folder / name).open("rb") as source, self._as(target):
-                    self._lay(source, target, mode)
-            for part, target in self._laid:
-                with self._as(target):
-                    self._take_place(part, target)
-        except BaseException:
-            self._back()
-            raise
-
-    def _as(self, target: Path) -> AbstractContextManager[object]:
-        return as_owner(self._state) if target.is_relative_to(self._state) else nullcontext()
-
-    def _lay(self, source: BinaryIO, target: Path, mode: int) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        part = target.with_name(f".{target.name}.restored")
-        part.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(part, flags, 0o600), "wb") as file:
-            self._laid.append((part, target))
-            shutil.copyfileobj(source, file, 1 << 20)
-            if os.geteuid() == 0:
-                folder = target.parent.stat()
-                os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
-            os.fchmod(file.fileno(), mode & 0o777 or 0o600)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _take_place(self, part: Path, target: Path) -> None:
-        put = None
-        if os.path.lexists(target):
-            root = self._state if target.is_relative_to(self._state) else target.parent
-            root = self._base if target.is_relative_to(self._base) and root is target.parent else root
-            put = root / self._aside / target.relative_to(root)
-            put.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            target.rename(put)
-            if root / self._aside not in self.aside:
-                self.aside.append(root / self._aside)
-        self._moved.append((target, put))
-        part.rename(target)
-
-    def _back(self) -> None:
-        """As it was before, as far as the disk takes it."""
-        for target, put in reversed(self._moved):
-            with suppress(OSError), self._as(target):
-                target.unlink(missing_ok=True)
-                if put is not None:
-                    put.rename(target)
-        for part, target in self._laid:
-            with suppress(OSError), self._as(target):
-                part.unlink(missing_ok=True)
-
-
-def _record(state: Path, unpacked: Unpacked) -> None:
-    """In the audit trail, which goes on here, and perhaps on the machine of the backup too: this record tells them apart."""
+def _recorded(unpacked: Unpacked) -> dict[str, Any]:
+    """What the audit trail says of it."""
     about = unpacked.about
     told = {key: cleaned(about.get(key, ""), 200) for key in ("made", "machine", "gateway", "version", "log")}
-    AuditTrail(state / TRAIL, SystemClock()).write("backup.restored", person(), **told, files=len(unpacked.files))
+    return {**told, "files": len(unpacked.files)}
+
+
+def _record(moves: Moves) -> None:
+    """In the audit trail, which goes on here, and perhaps on the machine of the backup too: this record tells them apart."""
+    with as_owner(moves.state):
+        AuditTrail(moves.state / TRAIL, SystemClock()).write("backup.restored", person(), **moves.about)
+    moves.done()
 
 
 def _lines(told: dict[str, Any], checked: bool) -> list[str]:

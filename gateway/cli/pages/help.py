@@ -83,7 +83,7 @@ def _explained(pages: Mapping[str, Path], words: str) -> str:
     """The paragraph about a message; where the words are no message, the chapters that hold all of them."""
     if "troubleshooting" in pages:
         among = messages.paragraphs(pages["troubleshooting"].read_text(encoding="utf-8"))
-        message = messages.likest(words, messages.messages())
+        message = messages.likest(words)
         if message is None and _IN_A_FILE.match(words):
             return f"{among[0].title}\n\n{among[0].body}"
         if message and (found := messages.paragraph_of(message, among)):

@@ -7,7 +7,7 @@ words of theirs; the closest one counts.
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -82,13 +82,18 @@ def _fits(message: Saying, files: str, by: str, words: str) -> bool:
 
 def messages() -> Iterator[Saying]:
     """All of them."""
+    for inner, source in _sources():
+        yield from _in_file(inner, source)
+
+
+def _sources() -> Iterator[tuple[str, str]]:
+    """Each file that can tell something: its place from the root, and what stands in it."""
     package, plugins = Path(gateway.__file__).parent, shipped_plugins()
     for folder, name in ((package, "gateway"), (plugins, "plugins")):
         for path in sorted(folder.rglob("*.py")):
             inner = f"{name}/{path.relative_to(folder).as_posix()}"
-            if re.search(r"/(tests|templates|cases|_plugins)/|^gateway/testing/", inner):
-                continue
-            yield from _in_file(inner, path.read_text(encoding="utf-8"))
+            if not re.search(r"/(tests|templates|cases|_plugins)/|^gateway/testing/", inner):
+                yield inner, path.read_text(encoding="utf-8")
 
 
 def _in_file(inner: str, source: str) -> Iterator[Saying]:
@@ -147,17 +152,30 @@ def _text(node: ast.expr) -> str:
     return ""
 
 
-def likest(said: str, among: Iterable[Saying]) -> Saying | None:
-    """The message that a text is, or holds: most of whose fixed words stand in it. None where no message is like it."""
+def likest(said: str) -> Saying | None:
+    """The message that a text is, or holds: most of whose fixed words stand in it. None where no message is like it.
+
+    Reading a file's messages costs more than looking for words in it, so the files that hold most of the words come first,
+    and those that cannot hold a message as like as the one found are never read.
+    """
     wanted = _words(said)
+    holding = [(sum(word in text.lower() for word in wanted), inner, text) for inner, text in _sources()]
     best, most = None, _LEAST
-    for message in among:
-        own = _words(message.text)
-        common = len(own & wanted)
-        share = common * common / (len(own) or 1) / (len(wanted) or 1)
-        if common >= min(2, len(wanted)) and common / (len(own) or 1) >= 0.5 and share > most:
-            best, most = message, share
+    for count, inner, text in sorted(holding, key=lambda each: -each[0]):
+        if count < min(2, len(wanted)) or count <= most * len(wanted):
+            break
+        for message in _in_file(inner, text):
+            if (share := _likeness(wanted, _words(message.text))) > most:
+                best, most = message, share
     return best
+
+
+def _likeness(wanted: set[str], own: set[str]) -> float:
+    """From 0 to 1; never more than the share of the wanted words that are among a message's own."""
+    common = len(own & wanted)
+    if not common or common < min(2, len(wanted)) or common / len(own) < 0.5:
+        return 0.0
+    return common * common / len(own) / len(wanted)
 
 
 def _words(text: str) -> set[str]:

@@ -14,7 +14,7 @@ import pytest
 
 import gateway
 from gateway.cli import main
-from gateway.cli.moving import archive, restore, sealing
+from gateway.cli.moving import archive, moves, sealing
 from gateway.cli.moving.archive import TAIL, ArchiveError, tail, unpack
 from gateway.core.context import Context
 from gateway.core.record import Lane
@@ -277,21 +277,34 @@ def test_what_was_there_is_kept_aside(site, tmp_path):
     assert kept.read_text().startswith("# changed since")
 
 
+def test_what_root_restores_belongs_to_whom_its_folder_belongs(site, other, tmp_path):
+    """The service, in the group of the folder, must read its tag files."""
+    if os.getuid():
+        pytest.skip("only root gives files away: sudo make test")
+    file = tmp_path / "b.tar.gz"
+    assert backup(site, file) == 0
+    os.chown(other.folder, 0, 4711)
+    assert restored(other, file) == 0
+    for name in ("config.toml", "tags", "tags/press.csv"):
+        assert (other.folder / name).stat().st_gid == 4711, name
+    assert (other.folder / "tags").stat().st_mode & 0o777 == 0o750
+
+
 @pytest.mark.parametrize("after", range(0, 8, 2))
 def test_a_restore_that_fails_leaves_all_as_it_was(site, tmp_path, monkeypatch, after):
     file = tmp_path / "b.tar.gz"
     assert backup(site, file) == 0
     site.config.write_text("# changed since\n" + site.config.read_text())
     before = site.files()
-    taking, left = restore._Moves._take_place, [after]
+    taking, left = moves._take_place, [after]
 
-    def fails(self, part, target):
+    def fails(move):
         if not left[0]:
-            raise OSError(28, "No space left on device", str(target))
+            raise OSError(28, "No space left on device", str(move.target))
         left[0] -= 1
-        taking(self, part, target)
+        taking(move)
 
-    monkeypatch.setattr(restore._Moves, "_take_place", fails)
+    monkeypatch.setattr(moves, "_take_place", fails)
     with contextlib.suppress(OSError):
         assert restored(site, file) == 1
     assert site.files() == before
