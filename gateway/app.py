@@ -195,6 +195,7 @@ class Gateway(RunningParts):
                 devices=lambda: [live.device for live in self.live],
                 device_state=lambda device: self._pipeline.state_of(device),
                 request=self._request,
+                directory=self._directory / "sinks",
             ),
             barred=lambda: self.plugins.barred_sink(sink),
         )

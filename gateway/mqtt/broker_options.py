@@ -17,6 +17,8 @@ class Will:
     topic: str
     payload: bytes
     retain: bool = True
+    needed: bool = False
+    """With a broker that refuses the will, there is to be no session."""
 
 
 @dataclass(frozen=True, slots=True)

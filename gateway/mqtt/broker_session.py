@@ -193,6 +193,11 @@ class MqttSession:
         }
 
     @property
+    def maximum_packet_size(self) -> int:
+        """Bytes of the largest packet that the broker takes, as far as it says so."""
+        return self._welcome.maximum_packet_size
+
+    @property
     def waiting(self) -> int:
         """Messages that were handed over and not sent yet."""
         return len(self._urgent) + len(self._waiting)

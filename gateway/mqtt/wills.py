@@ -12,8 +12,10 @@ _DOUBTED = {0x80, 0x82, 0x83, NOT_AUTHORISED, TOPIC_INVALID, TOO_LARGE, 0x99, 0x
 
 
 def wills(will: Will | None) -> Iterator[Will | None]:
-    """What to connect with, one after the other: the will, the same not retained, none."""
+    """What to connect with, one after the other: the will, the same not retained, none. Of one that is needed, only it."""
     yield will
+    if will is not None and will.needed:
+        return
     if will is not None and will.retain:
         yield replace(will, retain=False)
     if will is not None:

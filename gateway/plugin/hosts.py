@@ -140,6 +140,12 @@ class SinkHost(Protocol):
     memory: Memory
     """What one connection of this sink leaves for the next; empty when the gateway starts."""
 
+    @property
+    def state_dir(self) -> Path:
+        """A folder of the sink's own, which outlives it; made when it is first asked for. Raises GatewayError in a check,
+        which changes nothing."""
+        ...
+
     def acknowledged(self, records: Iterable[Record]) -> None:
         """The far side has taken these for good."""
         ...

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -16,6 +17,7 @@ from gateway.core.readings import Readings
 from gateway.core.record import Record
 from gateway.core.tag import Device
 from gateway.core.text import cleaned
+from gateway.outbox.format import file_name
 from gateway.publish.encoder import JsonEncoder
 from gateway.supervise import contained
 
@@ -47,6 +49,8 @@ class SinkSurroundings:
     """Of the gateway itself, for its state."""
     memory: dict[str, Any] = field(default_factory=dict)
     """Of one sink, over its connections."""
+    directory: Path | None = None
+    """Where each sink has a folder of its own."""
 
 
 class Answered(Protocol):
@@ -76,6 +80,15 @@ class Host:
         self._under_way = 0
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+
+    @property
+    def state_dir(self) -> Path:
+        """A folder of the sink's own."""
+        if self._around.directory is None:
+            raise GatewayError("no gateway is running here, so nothing is kept")
+        path = self._around.directory / file_name(self._sink)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
 
     def acknowledged(self, records: Iterable[Record]) -> None:
         """The far side has taken these for good. From a thread of the sink's own it is heard a moment later."""

@@ -1,6 +1,9 @@
 """The gateway as a driver and a sink see it."""
 
 import json
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +54,15 @@ class FakeSinkHost:
     """Commands that the far side wants done, with their arguments."""
     answer: Any = None
     """What each of them brings; a GatewayError is raised."""
+    folder: Path | None = None
+    """The sink's own; without one, a new one that goes with the host."""
+
+    @property
+    def state_dir(self) -> Path:
+        if self.folder is None:
+            self.folder = Path(tempfile.mkdtemp())
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        return self.folder
 
     def acknowledged(self, records: Iterable[Record]) -> None:
         self.taken += [record.id for record in records]

@@ -1,0 +1,141 @@
+"""What the configuration says of a Sparkplug node. Imports no protocol library, so that checking is fast."""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Literal
+
+from gateway.plugin import (
+    Context,
+    Duration,
+    Field,
+    Host,
+    Secret,
+    SinkConfig,
+    Tls,
+    field_validator,
+    model_validator,
+)
+
+
+class SparkplugConfig(SinkConfig):
+    host: Host = Field(min_length=1)
+    """Name or address of the broker."""
+
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """TCP port. Default: 1883, with tls 8883."""
+
+    other_brokers: tuple[str, ...] = Field(default=(), strict=False, max_length=16, examples=[["broker-b:1883"]])
+    """Further brokers, "name" or "name:port", tried in turn: when one cannot be reached, or the primary host is not online
+    there. The node is never at two of them at a time."""
+
+    group: str = Field(min_length=1, max_length=200, examples=["north"])
+    """Sparkplug group of the node, such as the site."""
+
+    node: str = Field(default="", max_length=200)
+    """Sparkplug id of the node, unique in its group. Default: the gateway's name."""
+
+    primary_host: str = Field(default="", max_length=200, examples=["scada"])
+    """Id of the primary host application. With one, nothing is sent while it is not online (STATE); what is read meanwhile
+    waits in the outbox, and goes out as historical."""
+
+    commands: bool = False
+    """Take values that hosts write to tags (DCMD). Each goes through the guard of all writes: [gateway] writes, the tag's
+    write, min, max and max_rate, and the roles that [access] gives to "sink:NAME"."""
+
+    client_id: str = Field(default="", max_length=256)
+    """Name of this client, unique at the broker. Default: group and node."""
+
+    user: str = ""
+    """User at the broker. Default: anonymous."""
+
+    password: Secret | None = None
+    """The user's password, such as { credential = "mqtt-password" }."""
+
+    allow_plain_password: bool = False
+    """Send the password even where the network could read it: without tls, to another machine."""
+
+    tls: bool | Tls = False
+    """true: encrypted, the broker's certificate checked against the system's authorities; or a table that says more, such as
+    { ca = "plant-ca.pem" }."""
+
+    protocol: Literal["3.1.1", "5"] = "3.1.1"
+    """MQTT version. Sparkplug 3.0 allows both; all hosts know 3.1.1."""
+
+    keep_alive: Duration = Field(default=15.0, ge=1, le=65535)
+    """Silence after which gateway and broker ask whether the other is there. After one and a half times as long the broker
+    tells the hosts that the node is dead."""
+
+    barrier: Literal["unsubscribe", "marker"] = "unsubscribe"
+    """What is sent behind data, which have no answer of their own, so that the broker's answer shows that it has read them.
+    marker, a message with QoS 1, is for brokers that answer out of order; `check --connect` says which this one needs."""
+
+    uint32_as_long: bool = False
+    """Write values of type uint32 as hosts of Eclipse Tahu's JavaScript read them, not as the specification says."""
+
+    @field_validator("group", "node", "primary_host")
+    @classmethod
+    def _id(cls, name: str) -> str:
+        if bad := [sign for sign in name if sign in "+#/" or not sign.isprintable()]:
+            raise ValueError(f"must not hold {bad[0]!r}: it becomes a level of topics")
+        return name
+
+    @field_validator("other_brokers")
+    @classmethod
+    def _brokers(cls, brokers: tuple[str, ...]) -> tuple[str, ...]:
+        for broker in brokers:
+            address(broker, 1883)
+        return brokers
+
+    @model_validator(mode="after")
+    def _login(self) -> "SparkplugConfig":
+        if self.password is not None and not self.user:
+            raise ValueError("password: needs user")
+        if self.exposed and not self.allow_plain_password:
+            raise ValueError(
+                "password: without tls everybody on the network can read it; set tls, or allow_plain_password = true"
+            )
+        return self
+
+    @property
+    def exposed(self) -> bool:
+        """Whether the password crosses a network that can read it."""
+        return self.password is not None and self.tls is False and not all(_here(host) for host, _ in self.brokers)
+
+    @property
+    def brokers(self) -> list[tuple[str, int]]:
+        """Host and port of each, in the order in which they are tried."""
+        usual = 8883 if self.tls else 1883
+        return [(self.host, self.port or usual), *(address(each, usual) for each in self.other_brokers)]
+
+    def identity(self, gateway: str) -> str:
+        host, port = self.brokers[0]
+        return f'Sparkplug node "{self.group}/{self.node or gateway}" at {host}:{port}'
+
+    def remarks(self, gateway: str, place: Context, devices: Mapping[str, Context]) -> list[str]:
+        seen: dict[str, str] = {}
+        twins = [(seen[name.lower()], name) for name in devices if seen.setdefault(name.lower(), name) != name]
+        return [
+            f'devices "{first}" and "{second}" differ only in case, and Sparkplug hosts may take them for one: rename one'
+            for first, second in twins
+        ]
+
+
+def address(broker: str, usual: int) -> tuple[str, int]:
+    """Host and port of "name", "name:port" or "[address]:port". Raises ValueError."""
+    host, _, port = broker.rpartition(":")
+    if not host or broker.endswith("]") or (":" in host and not host.startswith("[")):
+        host, port = broker, ""
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or any(sign in host for sign in "/@ ") or (port and not port.isdecimal()):
+        raise ValueError(f'other_brokers: write "name" or "name:port", not "{broker}"')
+    if port and not 1 <= int(port) <= 65535:
+        raise ValueError(f"other_brokers: {port} is no port")
+    return host, int(port) if port else usual
+
+
+def _here(host: str) -> bool:
+    """Whether that is this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
