@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 from gateway.cli.frame import command_line, module_of
 from gateway.cli.frame.screen import Mode, screens
+from gateway.cli.frame.terminal import fail, in_words
+from gateway.core.errors import GatewayError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _mute()
         return 0
+    except (OSError, GatewayError) as error:  # what a command has not said itself, and better
+        if args.command == "run":
+            raise
+        fail(in_words(error) if isinstance(error, OSError) else str(error))
+        return 1
     return code
 
 

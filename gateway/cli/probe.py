@@ -39,10 +39,10 @@ def run(args: argparse.Namespace) -> int:
     """Show the guesses; 1 when none fits, or the device cannot be read."""
     try:
         reads = _asked(args) or asyncio.run(_dialled(args))
-    except ConfigError as error:
+    except (ConfigError, AnswerError) as error:
         fail(str(error))
         return 1
-    except (AnswerError, GatewayError, *EXPECTED) as error:
+    except (GatewayError, *EXPECTED) as error:
         fail(f"{args.device}: {told(error)}")
         return 1
     ranked = rank(reads, args.expect)

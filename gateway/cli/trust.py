@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     except GatewayError as error:
         fail(str(error))
     except PermissionError as error:
-        fail(f"you may not change {error.filename}: try  sudo edge-gateway trust {args.what}")
+        may = "look into" if args.what == "list" else "change"
+        fail(f"you may not {may} {error.filename}: try  sudo edge-gateway trust {args.what}")
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}")
     return 1

@@ -9,18 +9,21 @@ from pathlib import Path
 import pytest
 
 from .booted import Booted
-from .service import CONFIG, pid, write
+from .service import CONFIG, broker, pid, status, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-STATE = "/var/lib/edge-gateway-package/upgrade.json"
+PLACE = "/var/lib/edge-gateway-package"
+STATE = f"{PLACE}/upgrade.json"
+BROKER = 1887
 LEFT = "find /etc /usr /var /run -xdev -name '*edge-gateway*'"
 HOLD = "#!/bin/sh\nwhile test -e /run/hold; do sleep 0.1; done\n"
 
 
 @pytest.fixture(scope="module")
 def other(deb: Path, system: Booted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A whole package of another version, in the system; its start waits for /run/hold to go, and fails where /run/bad is."""
+    """A whole package of another version, in the system. Its start waits for /run/hold to go, and fails where /run/bad is;
+    where /run/deaf is, no sink of it hears what a broker acknowledges."""
     base = tmp_path_factory.mktemp("other")
     root = base / "root"
     subprocess.run(["dpkg-deb", "--raw-extract", deb, root], check=True, timeout=100)
@@ -32,6 +35,10 @@ def other(deb: Path, system: Booted, tmp_path_factory: pytest.TempPathFactory) -
         run,
         "    structlog = _structlog()",
         '    assert not os.path.exists("/run/bad")\n    structlog = _structlog()',
+    )
+    (sink,) = root.glob("usr/lib/edge-gateway/lib/python3*/site-packages/gateway/_plugins/mqtt/sink.py")
+    _replace(
+        root, sink, "        if done:\n", "        import os\n\n        if done and not os.path.exists('/run/deaf'):\n"
     )
     control = root / "DEBIAN/control"
     control.write_text(control.read_text().replace("Version: 0.1.0", "Version: 0.2.0"))
@@ -59,9 +66,9 @@ def _replace(root: Path, path: Path, before: str, after: str) -> None:
 @pytest.fixture
 def upgradable(running: Booted, deb: Path) -> Iterator[Booted]:
     """The service of this version; whatever a test has installed, it is there again behind it."""
-    running.run("rm -f /run/bad /run/hold")
+    running.run("rm -f /run/bad /run/hold /run/deaf")
     yield running
-    running.run("rm -f /run/bad /run/hold")
+    running.run("rm -f /run/bad /run/hold /run/deaf")
     if version(running) != "0.1.0":
         running.run(f"dpkg -i /srv/{deb.name}")
 
@@ -90,10 +97,34 @@ def test_a_package_that_cannot_be_installed_is_refused_and_the_gateway_runs_on(u
         and "Copy it here once more" in told.stderr.replace("copy", "Copy")
     )
     assert "no such file" in upgradable.run("edge-gateway upgrade /srv/none.deb", check=False).stderr
+    for field, said in UNFIT.items():
+        assert said in upgradable.run(f"{_made(field)}\nedge-gateway upgrade /srv/unfit.deb", check=False).stderr
+    upgradable.run(f"mkdir -p {PLACE}; mount -t tmpfs -o size=8m,mode=700 none {PLACE}")
+    full = upgradable.run(f"edge-gateway upgrade {other} || umount {PLACE}", check=False).stderr
+    assert f"no room: {PLACE} has 8 MB free" in full
     upgradable.run("id guest1 >/dev/null 2>&1 || useradd guest1")
     assert "only root" in upgradable.run(f"runuser -u guest1 -- edge-gateway upgrade {other}", check=False).stderr
     assert (pid(upgradable), version(upgradable)) == (before, "0.1.0")
     assert upgradable.run(f"test -e {STATE}", check=False).returncode
+
+
+UNFIT = {
+    "Architecture: mips64el": "is for mips64el, this machine is",
+    "Depends: python3.99\nEdge-Gateway-For: debian-99": "is for debian-99 and its python3.99, which is not installed here",
+    "Version: 0.0.9": "0.0.9 is older than 0.1",
+}
+
+
+def _made(field: str) -> str:
+    """A command that makes /srv/unfit.deb, of this machine but for a field."""
+    fields = {"Package": "edge-gateway", "Version": "0.2.0", "Maintainer": "x", "Description": "x"}
+    told = "\n".join(f"{key}: {value}" for key, value in fields.items() if f"{key}:" not in field)
+    own = "" if "Architecture" in field else "Architecture: $(dpkg --print-architecture)"
+    return (
+        f"rm -rf /srv/unfit; mkdir -p /srv/unfit/DEBIAN; touch /srv/unfit/DEBIAN/md5sums\n"
+        f"cat >/srv/unfit/DEBIAN/control <<END\n{told}\n{field}\n{own}\nEND\n"
+        "sed -i '/^$/d' /srv/unfit/DEBIAN/control; dpkg-deb --build /srv/unfit /srv/unfit.deb >/dev/null"
+    )
 
 
 def test_an_upgrade_is_watched_and_audited_keeps_configuration_and_log_and_a_downgrade_too(
@@ -118,6 +149,24 @@ def test_a_version_that_does_not_start_goes_and_the_old_one_runs_again(upgradabl
     assert "The new version does not stay" in told.stdout
     _is_as_before(upgradable)
     assert "is back" in results(upgradable)[-1]
+
+
+def test_a_version_that_delivers_nothing_goes_where_the_old_one_did(upgradable: Booted, other: str) -> None:
+    broker(upgradable, "deliveries", ["allow_anonymous true"], BROKER)
+    write(upgradable, CONFIG.replace("port = 9", f"port = {BROKER}"))
+    upgradable.run("systemctl restart edge-gateway; touch /run/deaf")
+    upgradable.until(lambda: _acknowledged(upgradable) > 0, "the broker has acknowledged a record")
+    told = upgradable.run(f"edge-gateway upgrade {other} --watch 2s", check=False)
+    assert told.returncode == 1
+    assert "no sink has acknowledged anything; before, central did" in told.stdout
+    _is_as_before(upgradable)
+    assert "is back: no sink has acknowledged anything" in results(upgradable)[-1]
+    upgradable.until(lambda: _acknowledged(upgradable) > 0, "what was not acknowledged is delivered by the old version")
+    upgradable.run("systemctl stop deliveries")
+
+
+def _acknowledged(system: Booted) -> int:
+    return sum(sink["acknowledged_records"] for sink in status(system)["sinks"])
 
 
 def _is_as_before(system: Booted) -> None:

@@ -37,6 +37,13 @@ def width(text: str) -> int:
     return sum(0 if unicodedata.combining(each) else 1 + (unicodedata.east_asian_width(each) in "WF") for each in text)
 
 
+def in_words(error: OSError) -> str:
+    """Which file it is about, what is wrong with it, and, where rights are missing, what to do."""
+    about = f"{error.filename}: " if error.filename else ""
+    rights = ": you have no right to it, try with sudo" if isinstance(error, PermissionError) and os.getuid() else ""
+    return f"{about}{error.strerror or error}{rights}"
+
+
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
     """Lines with aligned columns; those numbered in `right` are set to the right."""
     if not rows:

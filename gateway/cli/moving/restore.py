@@ -21,7 +21,7 @@ import tomli
 
 from gateway import __version__
 from gateway.cli.frame.places import free_on
-from gateway.cli.frame.terminal import config_path, count, fail, joined
+from gateway.cli.frame.terminal import config_path, count, fail, in_words, joined
 from gateway.cli.moving.archive import ArchiveError, Unpacked, check_name, unpack
 from gateway.cli.moving.contents import ASIDE, TRAIL
 from gateway.cli.moving.moves import JOURNAL, Move, Moves
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         begun = os.path.lexists(config.parent / JOURNAL)
         what = "what was begun is ended by  edge-gateway restore --resume" if begun else "nothing was changed"
-        fail(f"{error.filename or args.file}: {error.strerror}; {what}")
+        fail(f"{in_words(error)}; {what}")
         return 1
     told = {
         "about": unpacked.about,

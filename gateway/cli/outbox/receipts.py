@@ -12,7 +12,7 @@ from typing import Any
 from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
 from gateway.cli.frame.places import at_state
 from gateway.cli.frame.progress import Bar
-from gateway.cli.frame.terminal import colour, count, fail, joined, table
+from gateway.cli.frame.terminal import colour, count, fail, in_words, joined, table
 from gateway.cli.frame.time_arguments import is_span, span
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
@@ -49,6 +49,9 @@ def run(args: argparse.Namespace) -> int:
             found = _verified(directory, receipts) if args.verify else None
     except AnswerError as error:
         fail(str(error))
+        return 1
+    except PermissionError as error:
+        fail(in_words(error))
         return 1
     except (OSError, GatewayError) as error:
         fail(f"{error}; name the log's directory:  edge-gateway receipts --dir DIR")

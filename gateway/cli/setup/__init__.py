@@ -7,6 +7,7 @@ configuration only then; an existing one is kept under another name. Where syste
 import argparse
 import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,9 @@ def _from_file(args: argparse.Namespace, config: Path) -> tuple[Answers, SetupTr
 
 def _asked(args: argparse.Namespace, config: Path) -> tuple[Answers, SetupTrial]:
     """Ask, try, and ask again with what was answered until it works, or somebody takes it as it is."""
+    place = next(each for each in (config.parent, *config.parent.parents) if each.exists())
+    if not os.access(place, os.W_OK):  # before somebody answers it all for nothing
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
     may_replace(config)
     answers = Answers()
     while True:

@@ -104,13 +104,14 @@ def asked() -> dict[str, Any] | None:
 def standing(status: dict[str, Any] | None) -> dict[str, Any]:
     """What of a status an upgrade must not make worse."""
     if status is None:
-        return {"devices": 0, "sinks": []}
-    recent = [
-        sink["name"]
-        for sink in status.get("sinks", ())
-        if sink.get("state") == "up" and (age := sink.get("last_acknowledged_s")) is not None and age < 60
-    ]
-    return {"devices": sum(device.get("state") == "up" for device in status.get("devices", ())), "sinks": recent}
+        return {"devices": 0, "up": [], "sinks": []}
+    up = [sink for sink in status.get("sinks", ()) if sink.get("state") == "up"]
+    recent = [sink for sink in up if (age := sink.get("last_acknowledged_s")) is not None and age < 60]
+    return {
+        "devices": sum(device.get("state") == "up" for device in status.get("devices", ())),
+        "up": [sink["name"] for sink in up],
+        "sinks": [sink["name"] for sink in recent],
+    }
 
 
 def worse(before: dict[str, Any], status: dict[str, Any] | None) -> str:
@@ -119,7 +120,10 @@ def worse(before: dict[str, Any], status: dict[str, Any] | None) -> str:
         return "it does not answer on its control socket"
     if before["sinks"] and not any(sink.get("acknowledged_records") for sink in status.get("sinks", ())):
         return f"no sink has acknowledged anything; before, {', '.join(before['sinks'])} did"
-    if before["devices"] and not standing(status)["devices"]:
+    now = standing(status)
+    if before["up"] and not now["up"]:
+        return f"no sink is connected; before, {', '.join(before['up'])} was"
+    if before["devices"] and not now["devices"]:
         return f"no device is up; before, {before['devices']} were"
     return ""
 

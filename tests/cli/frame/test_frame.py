@@ -9,6 +9,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.cli.frame import COMMANDS, HIDDEN, command_line
+from gateway.core.errors import GatewayError
 
 HEAVY = (
     "numpy",
@@ -141,3 +142,23 @@ def test_ctrl_c_ends_with_130_and_no_traceback(
     monkeypatch.setattr("gateway.cli.status.run", interrupted)
     assert main(["status"]) == 130
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied", "/etc/x"), "edge-gateway: /etc/x: Permission denied"),
+        (OSError(28, "No space left on device", "/srv/y"), "edge-gateway: /srv/y: No space left on device"),
+        (GatewayError("the plant is closed"), "edge-gateway: the plant is closed"),
+    ],
+    ids=["rights", "room", "own"],
+)
+def test_what_a_command_itself_has_no_words_for_is_no_traceback(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(args: object) -> int:
+        raise error
+
+    monkeypatch.setattr("gateway.cli._run", fails)
+    assert main(["schema"]) == 1
+    assert capsys.readouterr().err.startswith(said)

@@ -16,6 +16,9 @@ UP = {
     "devices": [{"name": "press-1", "state": "up"}],
 }
 
+IDLE = {**UP, "sinks": [{"name": "central", "state": "up", "last_acknowledged_s": 3600.0, "acknowledged_records": 0}]}
+"""A sink that is connected, and for which there was nothing of late."""
+
 
 class Cut(BaseException):
     """The power is gone."""
@@ -218,10 +221,11 @@ def test_the_configuration_is_what_it_was(machine: Machine, tmp_path: Path, monk
         (UP, {**UP, "sinks": [{"name": "central", "state": "up", "acknowledged_records": 0}]}, "no sink has acknowledged"),
         (UP, {**UP, "devices": [{"name": "press-1", "state": "down"}]}, "no device is up"),
         ({**UP, "sinks": [{"name": "central", "state": "down", "last_acknowledged_s": 9.0}]}, {**UP, "sinks": []}, ""),
-        ({**UP, "sinks": [{"name": "central", "state": "up", "last_acknowledged_s": 3600.0}]}, {**UP, "sinks": []}, ""),
+        (IDLE, IDLE, ""),
+        (IDLE, {**UP, "sinks": [{"name": "central", "state": "down"}]}, "no sink is connected; before, central was"),
         (None, {"sinks": [], "devices": []}, ""),
     ],
-    ids=["as good", "silent", "delivers nothing", "reads nothing", "sink away before", "idle before", "not asked"],
+    ids=["as good", "silent", "delivers nothing", "reads nothing", "sink away before", "idle", "idle before", "not asked"],
 )  # fmt: skip
 def test_the_new_version_must_be_as_good_as_the_old_one(
     before: dict[str, Any] | None, after: dict[str, Any] | None, said: str
