@@ -12,6 +12,8 @@ ls /usr/lib/*/libmodbus.so.5 >/dev/null 2>&1 || missing="$missing libmodbus5"
 need node nodejs
 need npm npm
 # A browser is 80 MB, and only slow tests want one: `make test-all` asks for it.
+# Kafka wants Java, and Maven to fetch it: 250 MB, which only slow tests and those of its own plugin ask for.
+[ "${1-}" != all ] || { need java openjdk-17-jre-headless && need mvn maven; }
 [ "${1-}" != all ] || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || need chromium chromium
 
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -41,6 +43,15 @@ for peer in opcua:node-opcua oidc:oidc-provider; do
             echo "WITHOUT $package the tests that need it are SKIPPED. To see why:  cd $folder && npm ci" >&2
     fi
 done
+
+kafka=tests/peers/kafka # a real Kafka, with its tools
+wanted=$(sed -n 's/.*<kafka.version>\(.*\)<.*/\1/p' "$kafka/pom.xml")
+if [ ! -e "$kafka/lib/kafka_2.13-$wanted.jar" ]; then
+    echo "Installing Kafka for the tests …" >&2
+    rm -rf "$kafka/lib"
+    { command -v java && command -v mvn && (cd "$kafka" && mvn -q -B dependency:copy-dependencies); } >/dev/null 2>&1 ||
+        echo "WITHOUT Kafka the tests that need it are SKIPPED. To run them:  sudo apt-get install openjdk-17-jre-headless maven" >&2
+fi
 
 axe=plugins/web/tests/axe # axe-core, which judges whether everybody can use the page
 wanted=$(sed -n 's/.*"axe-core": "\(.*\)".*/\1/p' "$axe/package.json")
