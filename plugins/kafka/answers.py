@@ -13,7 +13,7 @@ MAY_NOT_PRODUCE_ALIKE = 53
 
 
 class Then(Enum):
-    """What follows."""
+    """What follows from an answer."""
 
     TAKEN = "taken"
     LATER = "later"

@@ -56,7 +56,7 @@ class KafkaSession:
 
     @property
     def promise(self) -> Mapping[str, Any]:
-        """For `status`."""
+        """What this session is, for `status`."""
         said: dict[str, Any] = {
             "protocol": "Kafka",
             "encryption": "TLS" if self._config.tls else "none",
