@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from gateway.kit.blocks import AddressSpan, BlockPlan, BlockReading, address_range, describe
-from gateway.kit.line import MISFIT, NO_ANSWER, UNSENT, Answer, AskingPace, LineRequest, RequestLine
+from gateway.kit.line import MISFIT, NO_ANSWER, UNSENT, Answer, AskingPace, JointAnswer, LineRequest, RequestLine
 from gateway.plugin import Device, DeviceConfig, DeviceError, Driver, LinkError, TagConfig, Tags, Values, listed
 
 D = TypeVar("D", bound=DeviceConfig)
@@ -115,11 +115,13 @@ class BlockDriver(Driver[D, T]):
                 plan.prepare(time.monotonic())
             try:
                 if plan.whole or not plan.doubtful:
-                    answers = await self._line.exchange(plan.requests, pace, until)
+                    joint = await self._line.joint_exchange(plan.sent, pace, until)
+                    if (values := plan.quick(joint, time.time_ns())) is not None:
+                        return values
+                    answers = await self._parted(plan, joint, pace, until)
                 else:
                     answers = await self._ask_doubtful(plan, pace, until)
-                values = plan.quick(answers, time.time_ns())
-                return values if values is not None else await self._read_on(tags.device, plan, answers, pace, until)
+                return await self._read_on(tags.device, plan, answers, pace, until)
             except LinkError:
                 if dialled or not self._line.closed_idle:
                     raise
@@ -177,6 +179,19 @@ class BlockDriver(Driver[D, T]):
             plan = _plans[tags] = BlockPlan(device, tags, self.reading(device.config), time.monotonic())
         way = self._ways[tags] = plan, self.pace(device.config, self._scans)
         return way
+
+    async def _parted(
+        self, plan: BlockPlan, joint: Sequence[JointAnswer], pace: AskingPace, until: float
+    ) -> list[Answer]:
+        """The answers to the plan's requests, after some of them went in joined ones."""
+        parted = plan.parted(joint)
+        alone = [request for request, answer in zip(plan.requests, parted, strict=True) if answer is None]
+        if not alone:
+            return cast(list[Answer], parted)
+        new = iter(await self._line.exchange(alone, pace, until))
+        answers = [next(new) if answer is None else answer for answer in parted]
+        plan.asked_alone(parted, answers)
+        return answers
 
     async def _ask_doubtful(self, plan: BlockPlan, pace: AskingPace, until: float) -> list[Answer]:
         """The first answers of a scan, when some blocks were silent before: those come last, each briefly."""

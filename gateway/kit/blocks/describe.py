@@ -18,7 +18,9 @@ def describe(device: Device, reading: BlockReading[Any, Any]) -> list[str]:
         spans = reading.spans(tags)
         blocks = reading.blocks(spans)
         taken = f", {seconds(reading.time_of(blocks))} on the line" if reading.slow else ""
-        lines.append(f"every {scan:g} s: {counted(len(blocks), 'request')} for {counted(len(tags), 'tag')}{taken}")
+        sent = len(reading.sent([reading.request(each.area, each.start, each.end - each.start) for each in blocks]))
+        joined = f" of {counted(len(blocks), 'block')}" if sent < len(blocks) else ""
+        lines.append(f"every {scan:g} s: {counted(sent, 'request')}{joined} for {counted(len(tags), 'tag')}{taken}")
         lines += [f"  {_line(block)}" for block in blocks[:_SHOWN]]
         if len(blocks) > _SHOWN:
             lines.append(f"  and {len(blocks) - _SHOWN} more")

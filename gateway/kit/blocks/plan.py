@@ -9,7 +9,8 @@ What was learned is kept over connections: a silent address may be what ended th
 
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from itertools import accumulate, pairwise
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from gateway.kit.blocks.areas import AddressBlock, AddressSpan
 from gateway.kit.blocks.decoder import BlockDecoder, DecodedBlocks, ValuePlace
 from gateway.kit.blocks.reading import BlockReading
-from gateway.kit.line.answers import Answer, LineRequest
+from gateway.kit.line.answers import NO_ANSWER, Answer, JointAnswer, LineRequest
 from gateway.plugin import Device, Readings, Tags, quality
 
 PROBE_AFTER = 10.0
@@ -25,6 +26,9 @@ PROBE_AFTER = 10.0
 
 RELEARN_AFTER = 86400.0
 """Seconds after which halved blocks are tried whole again."""
+
+_JOINED_TRIES = 2
+"""Times that joined requests were not answered and others were, after which the device is believed not to bear them."""
 
 PROBES = 4
 """Parked addresses tried in one scan, at most, so that they do not delay the good ones."""
@@ -42,6 +46,13 @@ class BlockPlan:
         self._tags = tuple(tags)  # not `tags` itself, likewise
         self._spans = reading.spans(tags)
         self._payload: bytes | None = None
+        self._joins = True
+        """Whether the device bears several blocks in one request, as far as it is known."""
+        self._unanswered = 0
+        """How often in a row it left joined requests without an answer, and answered them when they came alone."""
+        self._alive = True
+        """Whether it answered anything at the last scan."""
+        self._sent: tuple[LineRequest, ...] = ()
         self._note({})
         self._start_over(now)
 
@@ -73,6 +84,49 @@ class BlockPlan:
     def doubtful(self) -> int:
         """How many of the blocks, the last ones, were silent when they were last asked."""
         return len(self._silent)
+
+    @property
+    def sent(self) -> Sequence[LineRequest]:
+        """`requests` as they go over the line: joined, where the protocol and the device bear it."""
+        if not self._sent:
+            joined = self._reading.sent(self.requests) if self._joins else [(each, 1) for each in self.requests]
+            self._sent = tuple(request for request, _ in joined)
+            self._counts = tuple(count for _, count in joined)
+        return self._sent
+
+    def parted(self, joint: Sequence[JointAnswer]) -> list[Answer | None]:
+        """The answers to `requests`, from those to `sent`; None where the device refuses a joined request as a whole, so that
+        its parts are to be asked alone."""
+        answers: list[Answer | None] = []
+        ignored = False
+        for answer, count in zip(joint, self._counts, strict=True):
+            first = len(answers)
+            if count == 1:
+                answers.append(cast(Answer, answer))
+            elif isinstance(answer, bytes):
+                ends = accumulate((request.size for request in self.requests[first : first + count]), initial=0)
+                answers += [answer[begin:end] for begin, end in pairwise(ends)]
+            elif isinstance(answer, int):
+                answers += [None if self.refusals.divisible(answer) else answer] * count
+                ignored |= answer == NO_ANSWER
+            else:
+                answers += answer if len(answer) == count else [None] * count
+        if not ignored:
+            self._unanswered = 0
+        elif self._alive:
+            self._unanswered += 1
+            if self._unanswered >= _JOINED_TRIES:
+                self._join_no_more()
+        self._alive = any(type(answer) is not int or answer >= 0 for answer in joint)
+        return answers
+
+    def asked_alone(self, whole: Sequence[Answer | None], alone: Sequence[Answer]) -> None:
+        """What came of it: a device that gives all that it had refused does not bear joined requests."""
+        if all(isinstance(each, bytes) for before, each in zip(whole, alone, strict=True) if before is None):
+            self._join_no_more()
+
+    def _join_no_more(self) -> None:
+        self._joins, self._sent = False, ()
 
     def halve(self, answers: Sequence[Answer], most: int) -> list[Answer | None]:
         """Put halves in the place of refused blocks, the smallest first and at most so many. Returns the answers to go on
@@ -124,7 +178,7 @@ class BlockPlan:
                 self._suspected = True
         self._use(self.blocks)
 
-    def quick(self, answers: Sequence[Answer], t_ns: int) -> NDArray[np.float64] | Readings | None:
+    def quick(self, answers: Sequence[JointAnswer], t_ns: int) -> NDArray[np.float64] | Readings | None:
         """`values`, for a scan in which nothing was refused, as most are; else None."""
         if not self.whole or self.refused:
             return None
@@ -175,6 +229,7 @@ class BlockPlan:
             blocks = sorted(blocks, key=lambda block: self._silent.get(block, 0))
         self.blocks = tuple(blocks)
         self.requests: tuple[LineRequest, ...] = tuple(self._request(block) for block in blocks)
+        self._sent = ()
         self._decoder: BlockDecoder | None = None
         self._payload = None
         self.whole = False
@@ -186,6 +241,7 @@ class BlockPlan:
     def _settle(self, answers: Sequence[Answer], now: float) -> list[bytes]:
         """Note what was refused or silent, park what is missing. Returns the payloads of the blocks that stay."""
         alive = self.refusals.alive(answers)
+        self._alive |= alive
         silent = dict(self._silent)
         refused: dict[AddressSpan, int] = {}
         stay: dict[AddressBlock, bytes] = {}

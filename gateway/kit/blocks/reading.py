@@ -48,6 +48,12 @@ class BlockReading(Generic[D, T]):
         """The request for so many addresses."""
         raise NotImplementedError
 
+    def joined(self, requests: Sequence[LineRequest]) -> LineRequest | None:
+        """One request for what these ask, which follow each other, where the protocol can read several places at once; None
+        when it would be too long. Its right answer has their data one behind the other; one in which some places are refused
+        is a tuple with an answer for each."""
+        return None
+
     def time(self, size: int) -> float:
         """Seconds that a request takes whose answer holds so many bytes of data. Blocks are made such that the sum is least;
         by default, that there are few."""
@@ -66,6 +72,18 @@ class BlockReading(Generic[D, T]):
                 for row in each.rows
             ]
         return cheapest(spans, self.most, self.max_gap if max_gap is None else max_gap, self.time)
+
+    def sent(self, requests: Sequence[LineRequest]) -> list[tuple[LineRequest, int]]:
+        """What goes over the line for these requests: each time as many of them as go into one, and how many they are."""
+        sent: list[tuple[LineRequest, int]] = []
+        first = 0
+        while first < len(requests):
+            whole, end = requests[first], first + 1
+            while end < len(requests) and (longer := self.joined(requests[first : end + 1])) is not None:
+                whole, end = longer, end + 1
+            sent.append((whole, end - first))
+            first = end
+        return sent
 
     def time_of(self, blocks: Iterable[AddressBlock]) -> float:
         """Seconds on the line."""

@@ -3,7 +3,7 @@
 A protocol says by a `LineFraming` what its frames look like, and by `RefusalCodes` what its codes mean.
 """
 
-from gateway.kit.line.answers import DAMAGED, MISFIT, NO_ANSWER, UNSENT, Answer, LineRequest, RefusalCodes
+from gateway.kit.line.answers import DAMAGED, MISFIT, NO_ANSWER, UNSENT, Answer, JointAnswer, LineRequest, RefusalCodes
 from gateway.kit.line.exchange import AskingPace, Exchange
 from gateway.kit.line.exchange_state import LineManners
 from gateway.kit.line.framing import DamagedError, LineFraming
@@ -18,6 +18,7 @@ __all__ = [
     "AskingPace",
     "DamagedError",
     "Exchange",
+    "JointAnswer",
     "LineFraming",
     "LineManners",
     "LineRequest",

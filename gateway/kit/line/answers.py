@@ -8,6 +8,10 @@ from gateway.plugin import quality
 Answer = bytes | int
 """The data of the answer, the code by which the device refuses (0 or more), or one of the following, which are below 0."""
 
+JointAnswer = Answer | tuple[Answer, ...]
+"""The answer to a request that several were joined in (`BlockReading.joined`): data of all, one behind the other; a code that
+holds for all; or, where some places are refused, an answer for each."""
+
 NO_ANSWER = -1
 """In place of an answer that did not come in time."""
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic
 
-from gateway.kit.line.answers import UNSENT, Answer
+from gateway.kit.line.answers import UNSENT, JointAnswer
 from gateway.kit.line.framing import R
 
 
@@ -35,13 +35,13 @@ class Exchange(Generic[R]):
     __slots__ = ("answers", "done", "heard", "missing", "pace", "put_off", "requests", "unit", "unsent", "until")
 
     def __init__(
-        self, requests: Sequence[R], pace: AskingPace, until: float, done: "asyncio.Future[list[Answer]]"
+        self, requests: Sequence[R], pace: AskingPace, until: float, done: "asyncio.Future[list[JointAnswer]]"
     ) -> None:
         self.requests = requests
         self.unit = requests[0].unit
         self.pace = pace
         self.until = until
-        self.answers: list[Answer] = [b""] * len(requests)
+        self.answers: list[JointAnswer] = [b""] * len(requests)
         self.done = done
         self.missing = len(requests)
         self.unsent = 0
@@ -50,14 +50,14 @@ class Exchange(Generic[R]):
         self.put_off = 0
         """How often the unit had no time for one of them."""
 
-    def take(self, index: int, answer: Answer) -> None:
+    def take(self, index: int, answer: JointAnswer) -> None:
         """One answer has come, or will not."""
         self.answers[index] = answer
         self.missing -= 1
         if self.missing == 0 and not self.done.done():
             self.done.set_result(self.answers)
 
-    def skip_rest(self, answer: Answer) -> None:
+    def skip_rest(self, answer: JointAnswer) -> None:
         """Send no more of it: this stands for the other answers. To be followed by a `take`."""
         unsent = len(self.requests) - self.unsent
         self.answers[self.unsent :] = [answer] * unsent

@@ -16,7 +16,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic
 
-from gateway.kit.line.answers import DAMAGED, MISFIT, NO_ANSWER, UNSENT, Answer
+from gateway.kit.line.answers import DAMAGED, MISFIT, NO_ANSWER, UNSENT, JointAnswer
 from gateway.kit.line.exchange import Exchange
 from gateway.kit.line.framing import LineFraming, R
 from gateway.kit.line.owed_answers import OwedAnswers
@@ -96,7 +96,7 @@ class ExchangeState(Generic[R]):
         self._ids_count = manners.ids_count
         self._max_in_flight = manners.max_in_flight if framing.ids and manners.ids_count else 1
         self._astray = 0
-        self.held: tuple[int, int, Answer, float] | None = None
+        self.held: tuple[int, int, JointAnswer, float] | None = None
         """An answer by a number of nobody's: the open request's number, its own, the answer, and when it is believed, which
         `next_due` knows."""
         self.misfit = b""
@@ -158,7 +158,7 @@ class ExchangeState(Generic[R]):
             self._numbers.prove()
         self._answered(number, answer, now)
 
-    def _answer(self, request: R, frame: bytes) -> Answer | None:
+    def _answer(self, request: R, frame: bytes) -> JointAnswer | None:
         """What the framing finds, if it is of the size that was asked for; a frame that it cannot take apart is not."""
         try:
             answer = self._framing.answer(request, frame)
@@ -166,7 +166,7 @@ class ExchangeState(Generic[R]):
             return MISFIT
         return MISFIT if type(answer) is bytes and len(answer) != request.size >= 0 else answer
 
-    def _answered(self, number: int, answer: Answer, now: float) -> None:
+    def _answered(self, number: int, answer: JointAnswer, now: float) -> None:
         exchange, index, sent, left = self.open.pop(number)
         if self._astray or self.odd or self.held is not None:
             self._astray, self.odd, self.held = 0, "", None

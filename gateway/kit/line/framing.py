@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from typing import ClassVar, Generic, TypeVar
 
-from gateway.kit.line.answers import Answer, LineRequest, RefusalCodes
+from gateway.kit.line.answers import JointAnswer, LineRequest, RefusalCodes
 
 R = TypeVar("R", bound=LineRequest)
 
@@ -33,7 +33,7 @@ class LineFraming(Generic[R]):
         """The request as it goes out, by this transaction id."""
         raise NotImplementedError
 
-    def answer(self, request: R, frame: bytes) -> Answer | None:
+    def answer(self, request: R, frame: bytes) -> JointAnswer | None:
         """The answer in the frame; None when it answers something else. One of another size than the request's is taken for
         MISFIT."""
         raise NotImplementedError

@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, cast
 
 from gateway.config.tls import Tls
 from gateway.kit.dialling import dial
-from gateway.kit.line.answers import Answer
+from gateway.kit.line.answers import Answer, JointAnswer
 from gateway.kit.line.exchange import AskingPace, Exchange
 from gateway.kit.line.exchange_state import ExchangeState, LineManners, SilentError
 from gateway.kit.line.framing import DamagedError, LineFraming, R
@@ -116,6 +116,12 @@ class RequestLine(Receiver, Generic[R]):
         Raises LinkError when the connection is lost or not to be trusted. When cancelled, the answers that still come are
         thrown away.
         """
+        return cast(list[Answer], await self.joint_exchange(requests, pace, until, urgent=urgent))
+
+    async def joint_exchange(
+        self, requests: Sequence[R], pace: AskingPace, until: float | None = None, *, urgent: bool = False
+    ) -> list[JointAnswer]:
+        """The same for requests of which some are joined of several."""
         if self._error:
             raise LinkError(self._error)
         if not requests:

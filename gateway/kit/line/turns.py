@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Generic
 
-from gateway.kit.line.answers import Answer
+from gateway.kit.line.answers import JointAnswer
 from gateway.kit.line.exchange import Exchange
 from gateway.kit.line.framing import R
 
@@ -56,7 +56,7 @@ class Turns(Generic[R]):
         """What `hold` was last told, to be sent no more."""
         return self._again.pop(0)
 
-    def skip(self, exchange: Exchange[R], answer: Answer) -> None:
+    def skip(self, exchange: Exchange[R], answer: JointAnswer) -> None:
         """Send no more of an exchange: this stands for the other answers."""
         if exchange.unsent < len(exchange.requests):
             exchange.skip_rest(answer)
