@@ -6,6 +6,7 @@ Needs pytest and pytest-asyncio. `docs/plugins.md` shows their use, `edge-gatewa
 import pytest
 
 pytest.register_assert_rewrite(
+    "gateway.testing.campaign",
     "gateway.testing.cases",
     "gateway.testing.contract",
     "gateway.testing.driver_contract",
@@ -14,6 +15,7 @@ pytest.register_assert_rewrite(
 
 from gateway.core.clock import FakeClock  # noqa: E402
 from gateway.plugin.loading import load_plugin  # noqa: E402
+from gateway.testing.campaign import FaultCampaign  # noqa: E402
 from gateway.testing.cases import check_case, planned  # noqa: E402
 from gateway.testing.devices import OneDriver, bind, build_device, build_sink_config, records  # noqa: E402
 from gateway.testing.driver_contract import DriverContract  # noqa: E402
@@ -27,6 +29,7 @@ __all__ = [
     "FakeClock",
     "FakeLineHost",
     "FakeSinkHost",
+    "FaultCampaign",
     "Link",
     "NoLink",
     "OneDriver",

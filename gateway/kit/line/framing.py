@@ -21,6 +21,10 @@ class LineFraming(Generic[R]):
     longest = 64 * 1024
     """Bytes of a frame, at most."""
 
+    recovers = True
+    """Whether bytes that are no frame are a fact of such lines, as on serial ones: then the next frame is waited for. Where
+    frames carry `ids`, or it is False, they end the connection, with the reason."""
+
     refusals: ClassVar[RefusalCodes]
     """What codes in answers mean."""
 

@@ -196,7 +196,7 @@ class RequestLine(Receiver, Generic[R]):
                 self._timeouts.add(self, self._state.next_due() or 0.0)
 
     def nonsense_received(self, reason: str) -> None:
-        if self._framing.ids:
+        if self._framing.ids or not self._framing.recovers:
             self._drop(LinkError(reason))
         else:
             self._spoilt()
