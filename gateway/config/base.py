@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from gateway.config.fields import Deadband, Field, FilePath, Name, Period, Size, WriteRate
 from gateway.core.context import Context
+from gateway.core.selection import Patterns, Selection
 from gateway.core.tag import VALUE_TYPES
 
 
@@ -184,6 +185,29 @@ class DeviceConfig(Section):
     """ISA-95 line of this device, if another than the gateway's."""
 
 
+class Selected(Section):
+    """What of the gateway's records a sink gets, or does not get."""
+
+    devices: tuple[str, ...] | None = Field(default=None, strict=False, min_length=1, examples=[["coater-*"]])
+    """Names of devices, `*` and `?` allowed: their readings, events, receipts, descriptions and states."""
+
+    tags: tuple[str, ...] | None = Field(
+        default=None, strict=False, min_length=1, examples=[["*_temp", "press-1/recipe"]]
+    )
+    """Names of tags, `*` and `?` allowed, or with a "/" of device and tag. A record goes out with the readings that are left,
+    under the same id."""
+
+    kinds: tuple[Literal["readings", "event", "loss", "receipt", "skip"], ...] | None = Field(
+        default=None, strict=False, min_length=1, examples=[["event"]]
+    )
+    """Kinds of records."""
+
+    @property
+    def patterns(self) -> Patterns:
+        """The same, for a Selection."""
+        return Patterns(self.devices or (), self.tags or (), self.kinds or ())
+
+
 class SinkConfig(Section):
     """What every sink can say; a sink plugin's own options derive from it."""
 
@@ -210,6 +234,12 @@ class SinkConfig(Section):
     """Readings of history per second, at most, beside new data. The default brings four hours at 5,000 readings per second
     in 24 minutes. Does not count with order = "strict"."""
 
+    only: Selected | None = Field(default=None, examples=[{"devices": ["coater-*"]}])
+    """What this sink gets: what matches each list that is given here. All else is not owed to it, and waits nowhere."""
+
+    without: Selected | None = Field(default=None, examples=[{"tags": ["debug_*"]}])
+    """What this sink does not get: what matches any list that is given here, though `only` has it."""
+
     @field_validator("backfill_rate")
     @classmethod
     def _some(cls, rate: int | str) -> int | str:
@@ -226,6 +256,12 @@ class SinkConfig(Section):
         """What is allowed, and yet hardly meant, for a gateway of this name and place with these devices, one sentence
         each."""
         return []
+
+    @property
+    def selection(self) -> Selection:
+        """What it is meant to get."""
+        only, without = (each.patterns if each is not None else Patterns() for each in (self.only, self.without))
+        return Selection(only, without)
 
     @property
     def backfill(self) -> float | None:

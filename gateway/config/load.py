@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from gateway.config.base import Section, SinkConfig, WatchConfig
 from gateway.config.config_file import ConfigFile, title
+from gateway.config.destinations import of_patterns
 from gateway.config.devices import read_device
 from gateway.config.kinds import DRIVER, KINDS, PluginKind, PluginTypes
 from gateway.config.mistakes import check, did_you_mean, failed
@@ -60,6 +61,7 @@ def checked(source: ConfigFile, look_up: LookUp) -> Config:
     plugins = look_up(gateway or _plugin_places(source))
     expand(source, plugins)
     several = {key: _many(source, key) for key in _several_times()}
+    sink_tables = several["sink"]
     device_tables = several[DRIVER.table]
     devices = [spec for place, table in device_tables if (spec := read_device(source, place, table, plugins))]
     names = [str(table.get("name", "")) for _, table in device_tables]
@@ -84,7 +86,10 @@ def checked(source: ConfigFile, look_up: LookUp) -> Config:
         parts=source.parts,
         disabled=off,
         spots=_spots(source, several["model"]),
-        noted=tuple(_noted(source)),
+        noted=(
+            *_noted(source),
+            *of_patterns(source, sink_tables, sections["sinks"], sections["devices"]),
+        ),
     )
 
 

@@ -62,7 +62,7 @@ class DiskNews:
     def _accepted(self, lane: Lane, records: Sequence[Record], entries: Sequence[Entry], *, finished: bool) -> None:
         if lane is Lane.DATA:
             self._receipts.written(records, entries, finished=finished)
-        self._readers.wake()
+        self._readers.accepted(lane, records, [entry.total for entry in entries])
 
     def group_done(self, group: Group, all_written: bool) -> None:
         """The thread is finished with it: on disk, or given up at a stop."""

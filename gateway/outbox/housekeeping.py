@@ -314,6 +314,9 @@ class Housekeeping:
 
     def _remove(self, segments: list[Segment]) -> None:
         """Cursors first: a file must not be gone while a cursor still wants it."""
+        for segment in segments:
+            for reader in self._readers.values():
+                reader.removed(segment)
         if segments:
             self._cursors.save()
             for segment in segments:

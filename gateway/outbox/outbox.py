@@ -19,6 +19,7 @@ from gateway.core.context import Context
 from gateway.core.event import Event
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane
+from gateway.core.selection import EVERYTHING, Selection
 from gateway.core.tag import Device
 from gateway.outbox import start
 from gateway.outbox.cursor_files import CursorFiles
@@ -116,6 +117,8 @@ class Outbox:
             self._lanes[Lane.DATA],
             self._log_clock,
         )
+        self._readers.period_of = self.receipts.period_of
+        self._looking_back: asyncio.Task[None] | None = None
         self._intake = Intake(
             self.log_id, self._lanes, found.dictionary, self._log_clock, self._disk, self._writer, self.receipts
         )
@@ -216,10 +219,17 @@ class Outbox:
         refuses does not count: the writer tries on."""
         return self._disk.late()
 
-    def reader(self, sink: str, order: Order = "live-first", backfill: float | None = None) -> Reader:
-        """This sink's place in the log; the same object each time. A sink that is new, or whose cursor was lost, begins
-        with the oldest record on disk. `backfill`: readings of history per second at most; None: as fast as it goes."""
-        return self._readers.reader(sink, order, backfill)
+    def reader(
+        self,
+        sink: str,
+        order: Order = "live-first",
+        backfill: float | None = None,
+        selection: Selection = EVERYTHING,
+    ) -> Reader:
+        """This sink's place in the log; the same object each time, until it is released. A sink that is new, or whose cursor
+        was lost, begins with the oldest record on disk. `backfill`: readings of history per second at most; None: as fast as
+        it goes. `selection`: what the sink is meant to get."""
+        return self._readers.reader(sink, order, backfill, selection)
 
     async def revive(self, ids: Sequence[str] = (), sink: str | None = None) -> list[str]:
         """Send dead letters once more: those with these ids (all, if none are given), of this sink (any). Gives the ids of
@@ -248,10 +258,19 @@ class Outbox:
         self._intake.flush_soon()
         while not await self._disk.ended(0):
             self._tick()
+            if self._looking_back is None or self._looking_back.done():
+                self._looking_back = asyncio.create_task(self._look_back())
             await self._issue_receipts()
             await self._disk.ended(_TICK)
         if self._disk.failure is not None:
             raise self._disk.failure
+
+    async def _look_back(self) -> None:
+        """Beside all else, since a long history may have to be read."""
+        try:
+            await self._readers.look_back()
+        except OSError as error:
+            log.warning("the outbox cannot be read; trying again", error=str(error))
 
     def _tick(self) -> None:
         self.look_at_disk()
@@ -279,6 +298,9 @@ class Outbox:
     async def close(self) -> None:
         """Write and commit what is open, then end. With a disk in trouble it gives up after some seconds; the next start
         then counts this as an unclean stop."""
+        if self._looking_back is not None:
+            self._looking_back.cancel()
+            await asyncio.wait([self._looking_back])
         await self.kept.summaries.close()
         self._housekeeping.write_losses(all_of_them=True)
         self._intake.flush()

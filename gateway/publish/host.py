@@ -15,6 +15,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.live import LiveTable
 from gateway.core.readings import Readings
 from gateway.core.record import Record
+from gateway.core.selection import EVERYTHING, Selection
 from gateway.core.tag import Device
 from gateway.core.text import cleaned
 from gateway.outbox.format import file_name
@@ -47,6 +48,8 @@ class SinkSurroundings:
     request: Request = _not_here
     trouble: Callable[[], str] = lambda: ""
     """Of the gateway itself, for its state."""
+    selection: Selection = EVERYTHING
+    """What one sink is meant to get; `devices` has no others."""
     memory: dict[str, Any] = field(default_factory=dict)
     """Of one sink, over its connections."""
     directory: Path | None = None
@@ -133,8 +136,9 @@ class Host:
         return self._around.device_state(device)
 
     def snapshot(self, device: str) -> Readings:
-        """The device's live values. Raises KeyError for a device that is not there."""
-        return self._around.live[device].snapshot()
+        """The device's live values, as far as they are meant for this sink. Raises KeyError for a device that is not
+        there."""
+        return self._around.selection.readings(self._around.live[device].snapshot())
 
 
 async def _listed(rows: Iterator[Any]) -> list[Any]:

@@ -48,8 +48,15 @@ class Publisher:
         self.config = config
         self.health = Health(f"sink {config.name}", around.clock)
         self._sink_type = sink_type
-        self._reader = outbox.reader(config.name, config.order, config.backfill)
-        self._around = replace(around, trouble=lambda: _trouble(outbox), memory={})
+        self._selection = config.selection
+        self._reader = outbox.reader(config.name, config.order, config.backfill, self._selection)
+        self._around = replace(
+            around,
+            devices=lambda: self._selection.devices(around.devices()),
+            trouble=lambda: _trouble(outbox),
+            memory={},
+            selection=self._selection,
+        )
         self._counts = SinkCounts()
         self._quarantine = Quarantine()
         self._session: SinkSession | None = None
@@ -72,11 +79,13 @@ class Publisher:
 
     def device_changed(self, device: Device, online: bool, reason: str) -> None:
         """A device came, went, or has a new description. The next connection asks by itself for those that are there then,
-        and is told of those that are not."""
+        and is told of those that are not. Nothing is told of what is not meant for this sink."""
+        if (seen := self._selection.device(device)) is None:
+            return
         if self._session is not None:
-            self._session.device_changed(device, online, reason)
+            self._session.device_changed(seen, online, reason)
         else:
-            self._missed[device.name] = (device, online, reason)
+            self._missed[device.name] = (seen, online, reason)
 
     async def _hold_session(self) -> None:
         self._foreign.check()

@@ -26,7 +26,7 @@ class MemoryLog:
         self.waiting += records
         self._some.set()
 
-    def reader(self, sink: str, order: str, backfill: float | None) -> "MemoryLog":
+    def reader(self, sink: str, order: str, backfill: float | None, selection: object = None) -> "MemoryLog":
         return self
 
     @property

@@ -430,3 +430,18 @@ async def test_status_tells_what_is_on_its_way_and_how_old_it_is() -> None:
         assert 0 <= status["last_acknowledged_s"] < passed
         assert status["outbox"] == {"pending": {"data": 2}}
         json.dumps(status)
+
+
+async def test_a_sink_sees_only_devices_and_tags_that_are_meant_for_it() -> None:
+    far, log = Far(), MemoryLog()
+    name = COATER.tags[1].name
+    async with publishing(far, log, without={"tags": [COATER.tags[0].name]}) as subject:
+        await eventually(lambda: far.sinks and far.sink.told)
+        (seen,) = far.sink.host.devices()
+        assert [tag.name for tag in seen.tags] == [name]
+        assert far.sink.host.snapshot(COATER.name).value.tolist() == [1.0]
+        subject.device_changed(COATER, False, "gone")
+        await eventually(lambda: far.sink.told[-1] == (COATER.name, False, "gone"))
+    other = build(Far(), log, only={"devices": ["press-*"]})
+    other.device_changed(COATER, False, "gone")
+    assert other._missed == {}

@@ -31,12 +31,15 @@ class SinkBalance:
         reason: str,
         wall: tuple[int, int],
         record: Record | None = None,
+        left_out: int = 0,
     ) -> None:
         """These numbers and readings (half-open), accepted between these times (0: unknown), will not be delivered to
-        this sink."""
+        this sink. `left_out`: how many of the readings were not meant for it."""
         cursor = self.positions[lane].cursor
         open_before = cursor.seqs.missing(*seqs)
-        count = cursor.drop(seqs, rows, reason)
+        count = cursor.drop(seqs, rows, reason, left_out)
+        if record is not None and left_out and count:
+            self.positions[lane].left_out.settled(record, left_out)
         self.changed = True
         if not count or (record is not None and record.kind in (Kind.LOSS, Kind.SKIP)):
             return
@@ -50,10 +53,11 @@ class SinkBalance:
     def give_up(self, segment: Segment, reason: str) -> tuple[int, list[tuple[int, int]]]:
         """This file goes; says how many readings the sink loses by it, and which numbers (half-open)."""
         self.changed = True
-        cursor = self.positions[segment.lane].cursor
+        position = self.positions[segment.lane]
         seqs = (segment.first, segment.last + 1)
-        lost = cursor.seqs.missing(*seqs)
-        return cursor.drop(seqs, (segment.start, segment.end), reason), lost
+        lost = position.cursor.seqs.missing(*seqs)
+        left_out = position.left_out.give_up(segment)
+        return position.cursor.drop(seqs, (segment.start, segment.end), reason, left_out), lost
 
     def take_losses(self) -> list[Loss]:
         """What was lost since the last call."""
@@ -70,5 +74,11 @@ class SinkBalance:
         return self.positions[lane].settled_below
 
     def is_settled(self, segment: Segment) -> bool:
-        """Whether the sink is done with every record of this file."""
-        return self.positions[segment.lane].cursor.seqs.covers(segment.first, segment.last + 1)
+        """Whether the sink is done with every record of this file, or wants nothing of those that it is not done with."""
+        position = self.positions[segment.lane]
+        return position.cursor.seqs.covers(segment.first, segment.last + 1) or position.left_out.is_all_of(segment)
+
+    def removed(self, segment: Segment) -> None:
+        """This file goes, of which the sink `is_settled`: what stands open in it was not meant for it."""
+        if not self.positions[segment.lane].cursor.seqs.covers(segment.first, segment.last + 1):
+            self.give_up(segment, "")

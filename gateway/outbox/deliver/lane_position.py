@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from heapq import heappop, heappush
 
 from gateway.core.record import Lane, Record
+from gateway.outbox.deliver.left_out import LeftOut
 from gateway.outbox.format import IntervalSet, LaneCursor, Stored
 from gateway.outbox.write import LaneLog
 from gateway.status import BalanceStatus
@@ -32,14 +33,17 @@ class Handed:
     """Whether a later one had gone out before."""
     history: bool
     """Whether it went out as history."""
+    left_out: int = 0
+    """Readings of the record that are not meant for this sink."""
 
 
 class LanePosition:
     """Where a reader stands in one lane."""
 
-    def __init__(self, log: LaneLog, cursor: LaneCursor) -> None:
+    def __init__(self, log: LaneLog, cursor: LaneCursor, left_out: LeftOut) -> None:
         self.log = log
         self.cursor = cursor
+        self.left_out = left_out
         self.handed: dict[int, Handed] = {}
         self.ahead: dict[int, Stored] = {}
         self.live = log.written_seq
@@ -66,10 +70,10 @@ class LanePosition:
             return seq
         return self._again[0] if self._again else None
 
-    def hand_out(self, stored: Stored, history: bool) -> Record:
-        """Mark it as handed out."""
+    def hand_out(self, stored: Stored, history: bool, left_out: int) -> Record:
+        """Mark it as handed out, but for so many readings."""
         seq = stored.record.seq
-        self.handed[seq] = Handed(stored.total, stored.record.rows, seq < self.newest, history)
+        self.handed[seq] = Handed(stored.total, stored.record.rows, seq < self.newest, history, left_out)
         self.newest = max(self.newest, seq + 1)
         again = self.is_sent_again(seq)
         self._turn_of_again = not again
@@ -78,6 +82,20 @@ class LanePosition:
         if self.ahead:
             self.ahead.pop(seq, None)
         return stored.record
+
+    def leave_out(self, stored: Stored) -> None:
+        """Nothing of it goes out: it is done with."""
+        seq = stored.record.seq
+        self.left_out.settle(stored.record, stored.total, stored.record.rows)
+        if self.is_sent_again(seq):
+            heappop(self._again)
+        self.ahead.pop(seq, None)
+
+    def acknowledged(self, record: Record, handed: Handed) -> None:
+        """The far side has what was handed out of this record."""
+        left = handed.left_out
+        if self.cursor.acknowledge(record.seq, handed.total, handed.rows, left) and left:
+            self.left_out.settled(record, left)
 
     @property
     def settled_below(self) -> int:

@@ -1,7 +1,7 @@
 """One sink's way through the log."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, Protocol
 
@@ -11,6 +11,7 @@ import structlog
 from gateway.core.clock import Clock
 from gateway.core.quality import HISTORICAL
 from gateway.core.record import Lane, Record
+from gateway.core.selection import EVERYTHING, Selection
 from gateway.core.text import cleaned
 from gateway.outbox.deliver.balance import SinkBalance
 from gateway.outbox.deliver.dead_letters import DeadLetters
@@ -34,6 +35,9 @@ REFUSED = "refused: "
 
 _AHEAD = 64
 """Records that are read from disk at a time, at least."""
+
+_LOOKED_AT = 500
+"""Records that are looked at in one go, of those that were there before a selection."""
 
 _REST = 1.0
 """Seconds until a record that could not be read is tried again."""
@@ -66,8 +70,11 @@ class Reader(SinkBalance):
         order: Order,
         positions: Mapping[Lane, LanePosition],
         host: ReaderHost,
+        selection: Selection = EVERYTHING,
     ) -> None:
         super().__init__(sink, positions, host.clock)
+        self.selection = selection
+        """What this sink is meant to get."""
         self.order = order
         self.backfill = Rate()
         """Bounds history, and nothing else."""
@@ -97,6 +104,41 @@ class Reader(SinkBalance):
     def wake(self) -> None:
         """Something has changed."""
         self.ready.set()
+
+    def accepted(self, lane: Lane, records: Sequence[Record], totals: Iterable[int]) -> None:
+        """These records may be handed out from now on; `totals`: the running count before each."""
+        if not self.selection:
+            self.ready.set()
+            return
+        note = self.positions[lane].left_out.note
+        if [record for record, total in zip(records, totals, strict=False) if note(record, total)]:
+            self.ready.set()
+        self.changed = True
+
+    def unkept_too(self, record: Record) -> None:
+        """Hand out a record that no disk keeps, if it is meant for this sink."""
+        left = self.selection.left_out(record) if self.selection else 0
+        if left < record.rows:
+            self.unkept.add(self.selection.narrowed(record) if left else record)
+
+    async def look_back(self) -> None:
+        """Look at what was accepted before the sink wanted what it wants now, as far as it is open. Raises OSError."""
+        for position in self.positions.values():
+            left_out, seqs = position.left_out, position.cursor.seqs
+            while (seq := seqs.gap(left_out.looked_to)) < left_out.news:
+                place = position.log.locate(seq)
+                for item in [place] if isinstance(place, Gap) else await self._host.fetch(place, _LOOKED_AT):
+                    if isinstance(item, Gap):
+                        left_out.looked_to = max(left_out.looked_to, item.seqs[1])
+                    elif left_out.looked_to <= item.record.seq < left_out.news:
+                        left_out.looked_to = item.record.seq + 1
+                        if item.record.seq not in seqs:
+                            left_out.note(item.record, item.total)
+                left_out.looked_to = max(left_out.looked_to, seq + 1)
+                self.wake()
+            left_out.looked_to = max(left_out.looked_to, left_out.news)
+            left_out.look()
+        self.changed = True
 
     async def take(self, limit: int, *, history_first: bool = False) -> list[Record]:
         """Up to `limit` (at least 1) records that were not handed out yet; none when there is nothing now. From memory
@@ -153,10 +195,29 @@ class Reader(SinkBalance):
             if stored is None:
                 break
             free = position.live not in position.handed and position.live not in position.cursor.seqs
+            if free and self.selection and self._leaves_out(position, stored):
+                free = False
             if free and not (self.redelivery and self.redelivery.keeps(position, stored.record)):
                 records.append(self._marked(position, stored, young=True))
             position.live += 1
         return records
+
+    def _passes_over(self, position: LanePosition, stored: Stored) -> bool:
+        """Whether it does not go out, at all or now."""
+        if self.selection and self._leaves_out(position, stored):
+            return True
+        if self.redelivery and self.redelivery.keeps(position, stored.record):
+            position.pass_over(stored.record.seq)
+            return True
+        return False
+
+    def _leaves_out(self, position: LanePosition, stored: Stored) -> bool:
+        """Whether nothing of it is meant for this sink; then it is done with."""
+        if self.selection.left_out(stored.record) < stored.record.rows:
+            return False
+        position.leave_out(stored)
+        self.changed = True
+        return True
 
     def _first_young(self, log: LaneLog) -> int:
         """The least number from which on all are live data."""
@@ -183,8 +244,7 @@ class Reader(SinkBalance):
             if seq is None or (live_first and not self._pace.allows()):
                 break
             stored = position.log.tail.get(seq) or position.ahead.pop(seq, None)
-            if stored is not None and self.redelivery and self.redelivery.keeps(position, stored.record):
-                position.pass_over(seq)
+            if stored is not None and self._passes_over(position, stored):
                 passed += 1
                 if passed >= _AHEAD:
                     self.ready.set()  # and go on later, since there may be thousands, and live data goes first
@@ -202,9 +262,12 @@ class Reader(SinkBalance):
 
     def _end(self, position: LanePosition, live_first: bool) -> int:
         """Numbers below it may go out, and what is to go once more."""
+        end = position.log.written_seq
+        if position.left_out.is_behind:
+            end = position.left_out.looked_to
         if live_first:
-            return min(position.live, position.log.written_seq)
-        return 0 if position.log.lane is Lane.DATA and self._hold else position.log.written_seq
+            return min(position.live, end)
+        return 0 if position.log.lane is Lane.DATA and self._hold else end
 
     async def _read_on(self, position: LanePosition, seq: int, count: int) -> bool:
         """Read from disk; False when it does not work now."""
@@ -229,7 +292,10 @@ class Reader(SinkBalance):
 
     def _marked(self, position: LanePosition, stored: Stored, history: bool = False, *, young: bool = False) -> Record:
         """Handed out, with corrected times, and flagged when it goes out late. `young`: an older one was young just now."""
-        record = self._host.corrected(position.hand_out(stored, history))
+        left_out = self.selection.left_out(stored.record) if self.selection else 0
+        record = self._host.corrected(position.hand_out(stored, history, left_out))
+        if left_out:
+            record = self.selection.narrowed(record)
         if record.readings is None:
             return record
         if not position.handed[record.seq].late and (young or not self._late(stored)):
@@ -245,7 +311,7 @@ class Reader(SinkBalance):
                 position.cursor.regain(record.seq, record.rows, REFUSED + letter.reason)
                 self._host.dead.drop([letter.name])
             elif handed := position.handed.pop(record.seq, None):
-                position.cursor.acknowledge(record.seq, handed.total, handed.rows)
+                position.acknowledged(record, handed)
                 if self.redelivery:
                     self.redelivery.settled(position, record)
                 if record.lane is Lane.DATA:
@@ -253,7 +319,7 @@ class Reader(SinkBalance):
             elif self.replay is not None:
                 self.replay.acknowledged(record)
         self.changed = True
-        if self._held_back:
+        if self._held_back or self.selection:  # what is left out may be all that stood behind them
             self.ready.set()
 
     def refused(self, record: Record, reason: str, final: bool) -> None:
@@ -282,6 +348,7 @@ class Reader(SinkBalance):
                 REFUSED + reason,
                 (record.wall_ns, record.wall_ns),
                 record,
+                handed.left_out,
             )
             return
         del position.handed[record.seq]

@@ -7,8 +7,10 @@ import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.record import Lane, Record
+from gateway.core.selection import EVERYTHING, Selection
 from gateway.outbox.deliver.dead_letters import DeadLetters
 from gateway.outbox.deliver.lane_position import LanePosition
+from gateway.outbox.deliver.left_out import LeftOut, PeriodOf
 from gateway.outbox.deliver.reader import Order, Reader
 from gateway.outbox.deliver.unkept_queue import marked
 from gateway.outbox.format import Gap, LaneCursor, Span, Stored, read_records
@@ -32,6 +34,7 @@ class Readers(Mapping[str, Reader]):
         self._state = found
         self._in_memory = in_memory
         self._readers: dict[str, Reader] = {}
+        self.period_of: PeriodOf = lambda _: None
 
     def __getitem__(self, sink: str) -> Reader:
         return self._readers[sink]
@@ -42,11 +45,12 @@ class Readers(Mapping[str, Reader]):
     def __len__(self) -> int:
         return len(self._readers)
 
-    def reader(self, sink: str, order: Order, backfill: float | None) -> Reader:
-        """This sink's place in the log; the same object each time."""
+    def reader(self, sink: str, order: Order, backfill: float | None, selection: Selection = EVERYTHING) -> Reader:
+        """This sink's place in the log; the same object each time, until it is released. `selection`: what it is meant to
+        get."""
         reader = self._readers.get(sink)
         if reader is None:
-            reader = self._readers[sink] = self._begin(sink, order)
+            reader = self._readers[sink] = self._begin(sink, order, selection)
         reader.order = order
         reader.backfill.per_second = backfill
         return reader
@@ -65,6 +69,16 @@ class Readers(Mapping[str, Reader]):
         for reader in self._readers.values():
             reader.wake()
 
+    def accepted(self, lane: Lane, records: Sequence[Record], totals: Sequence[int]) -> None:
+        """These records may be handed out from now on; `totals`: the running count before each."""
+        for reader in self._readers.values():
+            reader.accepted(lane, records, totals)
+
+    async def look_back(self) -> None:
+        """Have those that want something else than before look at what they have not had. Raises OSError."""
+        for reader in [each for each in self._readers.values() if each.selection]:
+            await reader.look_back()
+
     async def revive(self, ids: Sequence[str] = (), sink: str | None = None) -> list[str]:
         """Send dead letters once more: those with these ids (all, if none are given), of this sink (any). Gives the ids of
         those that are tried now; a sink that is not configured gets none."""
@@ -80,10 +94,13 @@ class Readers(Mapping[str, Reader]):
                 tried.append(letter.record.id)
         return tried
 
-    def _begin(self, sink: str, order: Order) -> Reader:
+    def _begin(self, sink: str, order: Order, selection: Selection) -> Reader:
         known = self._state.cursors.get(sink) or {lane: _oldest(log) for lane, log in self._lanes.items()}
-        positions = {lane: LanePosition(log, known[lane]) for lane, log in self._lanes.items()}
-        reader = Reader(sink, order, positions, self)
+        positions = {
+            lane: LanePosition(log, known[lane], LeftOut(selection, log, known[lane], lambda seq: self.period_of(seq)))
+            for lane, log in self._lanes.items()
+        }
+        reader = Reader(sink, order, positions, self, selection)
         for lane in Lane:
             self._align(reader, lane)
         return reader

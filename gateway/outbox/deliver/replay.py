@@ -34,6 +34,10 @@ class ReplaySource(Protocol):
         """The next records of a file that are asked for. Raises OSError."""
         ...
 
+    def meant(self, sink: str, records: Sequence[Record]) -> list[Record]:
+        """What of these is meant for the sink."""
+        ...
+
     def had(self, sink: str, record: Record) -> bool:
         """Whether the sink is done with this record; else it goes out to it by itself."""
         ...
@@ -205,8 +209,9 @@ class Replay:
             if piece.rest is not None:
                 self._parts.appendleft(piece.rest)
             self.missing += piece.missing
-            had = [record for record in piece.records if self._source.had(self.sink, record)]
-            self.open += len(piece.records) - len(had)
+            meant = self._source.meant(self.sink, piece.records)
+            had = [record for record in meant if self._source.had(self.sink, record)]
+            self.open += len(meant) - len(had)
             self._waiting.extend(map(mark, had))
             if had:
                 return

@@ -76,6 +76,13 @@ class Replays:
         piece = await asyncio.to_thread(look, part, asked, self._state.log_id, self._state.dictionary)
         return piece._replace(records=[self._state.synced.corrected(record) for record in piece.records])
 
+    def meant(self, sink: str, records: Sequence[Record]) -> list[Record]:
+        """What of these is meant for the sink."""
+        selection = self._readers[sink].selection
+        if not selection:
+            return list(records)
+        return [selection.narrowed(each) for each in records if selection.left_out(each) < each.rows]
+
     def had(self, sink: str, record: Record) -> bool:
         """Whether the sink is done with this record."""
         return record.seq in self._readers[sink].positions[record.lane].cursor.seqs

@@ -76,7 +76,7 @@ class Unkept:
     def _hand_out(self, records: Sequence[Record]) -> None:
         for reader in self._readers.values():
             for record in records:
-                reader.unkept.add(record)
+                reader.unkept_too(record)
         self._readers.wake()
 
     def _record(

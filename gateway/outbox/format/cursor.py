@@ -1,6 +1,6 @@
 """What one sink has settled of each lane, the balance of it, and the file that keeps it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -31,6 +31,11 @@ class LaneCursor:
         """The numbers that were never this sink's."""
         self.lost: dict[str, IntervalSet] = {}
         """The numbers that were dropped, by reason, as far back as receipts need them."""
+        self.ahead = 0
+        """Readings in open records that are not meant for this sink: they stand there, and are not owed."""
+        self.left_out: dict[int, dict[str, int]] = {}
+        """Readings that were left out of records that are done with: by the number with which a period of receipts begins,
+        and by device in its context."""
 
     def begin(self, seq: int, total: int) -> None:
         """Open the account at this number; what is older was never this sink's."""
@@ -46,16 +51,20 @@ class LaneCursor:
         self.seqs.add(*seqs)
         self.base += self.rows.add(*rows)
 
-    def acknowledge(self, seq: int, total: int, rows: int) -> None:
-        """The far side has this record."""
+    def acknowledge(self, seq: int, total: int, rows: int, left_out: int = 0) -> bool:
+        """The far side has this record, or what of it is meant for it: so many readings are not. Says whether it was open."""
         self.seqs.add(seq, seq + 1)
-        self.acknowledged += self.rows.add(total, total + rows)
+        new = self.rows.add(total, total + rows)
+        self.acknowledged += new - self._leave(left_out, new)
+        return new > 0
 
-    def drop(self, seqs: tuple[int, int], rows: tuple[int, int], reason: str) -> int:
-        """These numbers (half-open) will never be delivered; says how many readings are lost by it."""
+    def drop(self, seqs: tuple[int, int], rows: tuple[int, int], reason: str, left_out: int = 0) -> int:
+        """These numbers (half-open) will never be delivered; says how many readings are lost by it. So many others in them
+        were not meant for this sink."""
         numbers = self.seqs.missing(*seqs)
         self.seqs.add(*seqs)
-        lost = self.rows.add(*rows)
+        new = self.rows.add(*rows)
+        lost = new - self._leave(left_out, new)
         if lost:
             self.dropped[reason] = self.dropped.get(reason, 0) + lost
             held = self.lost.setdefault(reason, IntervalSet())
@@ -63,8 +72,16 @@ class LaneCursor:
                 held.add(low, high)
         return lost
 
+    def _leave(self, left_out: int, new: int) -> int:
+        """So many of these readings, which stood open, are no more part of the account; how many they were."""
+        left = min(left_out, new)
+        self.base += left
+        self.ahead -= min(left, self.ahead)
+        return left
+
     def forget_lost(self, below: int) -> None:
         """No receipt needs lower numbers any more."""
+        self.left_out = {first: counts for first, counts in self.left_out.items() if first >= below}
         for reason, lost in list(self.lost.items()):
             kept = IntervalSet((max(low, below), high) for low, high in lost.pairs() if high > below)
             if kept.count:
@@ -87,7 +104,10 @@ class LaneCursor:
 
     def pending(self, total: int) -> int:
         """Readings accepted and neither acknowledged nor dropped, at this count of the lane."""
-        return total - self.rows.count
+        return total - self.rows.count - self._unowed(total)
+
+    def _unowed(self, total: int) -> int:
+        return min(self.ahead, total - self.rows.count)
 
     def pending_below(self, total: int) -> int:
         """The same of those before a count of the lane."""
@@ -96,7 +116,7 @@ class LaneCursor:
     def balance(self, total: int) -> Balance:
         """accepted = acknowledged + pending + dropped, in readings."""
         return Balance(
-            accepted=total - self.base,
+            accepted=total - self.base - self._unowed(total),
             acknowledged=self.acknowledged,
             pending=self.pending(total),
             dropped=dict(self.dropped),
@@ -104,6 +124,7 @@ class LaneCursor:
 
     def dump(self) -> dict[str, Any]:
         """As JSON, for the cursor file."""
+        left_out = {str(first): counts for first, counts in self.left_out.items()}
         return {
             "seqs": self.seqs.pairs(),
             "rows": self.rows.pairs(),
@@ -112,6 +133,8 @@ class LaneCursor:
             "dropped": self.dropped,
             "not_ours": self.not_ours.pairs(),
             "lost": {reason: lost.pairs() for reason, lost in self.lost.items()},
+            **({"ahead": self.ahead} if self.ahead else {}),
+            **({"left_out": left_out} if left_out else {}),
         }
 
     @classmethod
@@ -126,6 +149,8 @@ class LaneCursor:
             cursor.dropped = {str(reason): _count_of(count) for reason, count in body["dropped"].items()}
             cursor.not_ours = _set_of(body.get("not_ours", ()))
             cursor.lost = {str(reason): _set_of(pairs) for reason, pairs in body.get("lost", {}).items()}
+            cursor.ahead = _count_of(body.get("ahead", 0))
+            cursor.left_out = {int(first): _counts_of(counts) for first, counts in body.get("left_out", {}).items()}
         settled = cursor.base + cursor.acknowledged + sum(cursor.dropped.values())
         if settled != cursor.rows.count or not cursor.seqs.covers(0, 1):
             raise ValueError("a cursor that does not balance")
@@ -136,6 +161,10 @@ def _count_of(value: Any) -> int:
     if type(value) is not int or not 0 <= value < FARTHEST:
         raise ValueError(f"a count of {value!r}")
     return value
+
+
+def _counts_of(counts: Mapping[str, Any]) -> dict[str, int]:
+    return {str(name): _count_of(count) for name, count in counts.items()}
 
 
 def _set_of(pairs: Iterable[Any]) -> IntervalSet:

@@ -24,18 +24,20 @@ class Standing:
     """By reason."""
     before: Ranges = ()
     """Accepted before the sink was there."""
+    left_out: Sequence[tuple[int, int]] = ()
+    """Of each tally, if of any: readings that are not meant for the sink, in records that it is done with, and in others."""
 
     @property
     def plain(self) -> bool:
         """Whether the sink has acknowledged everything."""
-        return not (self.pending or self.dropped or self.before)
+        return not (self.pending or self.dropped or self.before or self.left_out)
 
 
-def standing(cursor: LaneCursor, period: Period) -> Standing:
+def standing(cursor: LaneCursor, period: Period, left_out: Sequence[tuple[int, int]] = ()) -> Standing:
     """Of a sink with this cursor in the data lane."""
     low, high = period.first, period.end
     dropped = {reason: ranges for reason, lost in cursor.lost.items() if (ranges := _within(lost, low, high))}
-    return Standing(cursor.seqs.missing(low, high), dropped, _within(cursor.not_ours, low, high))
+    return Standing(cursor.seqs.missing(low, high), dropped, _within(cursor.not_ours, low, high), left_out)
 
 
 def _within(numbers: IntervalSet, low: int, high: int) -> Ranges:
@@ -83,25 +85,39 @@ def bodies(period: Period, sinks: Mapping[str, Standing], index: Index | None) -
     ]
 
 
-_Columns = tuple[NDArray[np.int64], Mapping[str, NDArray[np.int64]], NDArray[np.int64]]
+_Columns = tuple[NDArray[np.int64], Mapping[str, NDArray[np.int64]], NDArray[np.int64], Sequence[tuple[int, int]]]
 
 
 def _columns(stands: Standing, index: Index | None) -> _Columns | None:
     if stands.plain or index is None:
         return None
     dropped = {reason: index.readings(ranges) for reason, ranges in stands.dropped.items()}
-    return index.readings(stands.pending), dropped, index.readings(stands.before)
+    return index.readings(stands.pending), dropped, index.readings(stands.before), stands.left_out
 
 
 def _account(tally: Tally, number: int, columns: _Columns | None) -> dict[str, Any]:
-    """accepted = acknowledged + pending + dropped + before_sink, in readings."""
+    """accepted = acknowledged + pending + dropped + before_sink + left_out, in readings."""
     if columns is None:
         return {"acknowledged": tally.readings, "pending": 0, "dropped": {}}
-    pending, dropped, before = columns
+    pending, dropped, before, left_out = columns
     lost = {reason: int(rows[number]) for reason, rows in dropped.items() if rows[number]}
-    rest = int(pending[number]) + sum(lost.values()) + int(before[number])
-    account = {"acknowledged": tally.readings - rest, "pending": int(pending[number]), "dropped": lost}
-    return account | ({"before_sink": int(before[number])} if before[number] else {})
+    done, unmeant = left_out[number] if number < len(left_out) else (0, 0)
+    waiting = max(0, int(pending[number]) - unmeant)
+    lost = _but(lost, unmeant - (int(pending[number]) - waiting))
+    rest = waiting + sum(lost.values()) + int(before[number])
+    account = {"acknowledged": tally.readings - rest - done - unmeant, "pending": waiting, "dropped": lost}
+    account |= {"before_sink": int(before[number])} if before[number] else {}
+    return account | ({"left_out": done + unmeant} if done + unmeant else {})
+
+
+def _but(lost: Mapping[str, int], unmeant: int) -> dict[str, int]:
+    """What of this is lost, if so many of it were not meant for the sink."""
+    left: dict[str, int] = {}
+    for reason, rows in lost.items():
+        spared = min(rows, unmeant)
+        unmeant -= spared
+        left |= {reason: rows - spared} if rows > spared else {}
+    return left
 
 
 def _body(period: Period, tally: Tally, sinks: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from gateway.core.clock import Clock
 from gateway.core.parsing import doubting
 from gateway.core.readings import Readings
 from gateway.core.record import Lane, Record
+from gateway.core.selection import context_key
 from gateway.core.tag import Device
 from gateway.core.text import cleaned
 from gateway.outbox.deliver import Reader
@@ -273,7 +274,7 @@ class Receipts:
         return []
 
     def _stands(self, period: Period) -> dict[str, Standing]:
-        return {sink: standing(reader.positions[Lane.DATA].cursor, period) for sink, reader in self._readers.items()}
+        return {sink: _standing(reader, period) for sink, reader in self._readers.items()}
 
     def _is_due(self, period: Period, done: list[str], sinks: int) -> bool:
         if sinks and len(done) == sinks:
@@ -293,6 +294,12 @@ class Receipts:
             self._ended_ns.pop(period, None)
             self._forget_losses()
         return receipts
+
+    def period_of(self, seq: int) -> int | None:
+        """The number with which the period begins that this one belongs to; None for one whose receipts are final."""
+        if self._open is not None and seq >= self._open.period.first:
+            return self._open.period.first
+        return next((each.first for each in self._closed if each.first <= seq < each.end), None)
 
     async def _index(self, period: Period) -> Index:
         """From disk, where the writer may not have put all of it yet, and from memory."""
@@ -332,6 +339,13 @@ class Receipts:
         index = None if _plain(self._stands(period)) else await self._index(period)
         is_open = self._open is not None and self._open.period is period
         return [{**body, "open": is_open} for body in bodies(period, self._stands(period), index)]
+
+
+def _standing(reader: Reader, period: Period) -> Standing:
+    position = reader.positions[Lane.DATA]
+    keys = [context_key(tally.device, tally.context) for tally in period.tallies] if reader.selection else []
+    left_out = [position.left_out.of_period(period.first, key) for key in keys]
+    return standing(position.cursor, period, left_out if any(map(any, left_out)) else ())
 
 
 def _plain(stands: Mapping[str, Standing]) -> bool:
