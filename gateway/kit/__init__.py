@@ -12,9 +12,9 @@ a tag's options where values stand in 16-bit words.
 subscribes uses it itself.
 """
 
-from gateway.dial import tls_context, why_no_tls
+from gateway.dial import tls_context, tls_options, why_no_tls
 from gateway.kit.block_driver import BlockDriver
-from gateway.kit.dialling import dial, open_datagrams, open_stream
+from gateway.kit.dialling import dial, encrypt, open_datagrams, open_stream
 from gateway.kit.frames import CHUNK, Ended, Frames, Framing, Sized
 from gateway.kit.receiver import Receiver
 from gateway.kit.streams import Datagrams, Stream
@@ -38,9 +38,11 @@ __all__ = [
     "WordType",
     "WordValue",
     "dial",
+    "encrypt",
     "open_datagrams",
     "open_stream",
     "tls_context",
+    "tls_options",
     "truth",
     "why_no_tls",
 ]

@@ -51,3 +51,20 @@ async def dial(protocol: Callable[[], P], host: str, port: int, *, tls: Tls | bo
     except (OSError, UnicodeError) as error:  # a host name that is none, such as ".", raises UnicodeError
         raise LinkError(f"cannot connect to {host}:{port}: {reason_of(error)}") from error
     return connected
+
+
+async def encrypt(
+    protocol: asyncio.Protocol, transport: asyncio.Transport, host: str, port: int, tls: Tls | bool
+) -> asyncio.Transport:
+    """TLS on a connection that has begun in the clear, checked as `dial` does. Returns the transport to use from now on.
+    Raises RefusedError when it does not come about, LinkError when the connection ends."""
+    context = await asyncio.to_thread(tls_context, tls)
+    try:
+        encrypted = await asyncio.get_running_loop().start_tls(transport, protocol, context, server_hostname=host)
+    except ssl.SSLError as error:
+        raise RefusedError(f"cannot connect to {host}:{port}: {why_no_tls(error, tls_options(tls), host)}") from error
+    except OSError as error:
+        raise LinkError(f"cannot connect to {host}:{port}: {reason_of(error)}") from error
+    if encrypted is None:  # the connection ended meanwhile
+        raise LinkError(f"cannot connect to {host}:{port}: the far side closed the connection")
+    return encrypted

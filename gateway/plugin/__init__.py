@@ -38,7 +38,7 @@ from gateway.core.readings import Exact, Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
 from gateway.core.text import cleaned, encodable, for_spreadsheet, listed
-from gateway.core.topic import device_topic, own_topic
+from gateway.core.topic import check_template, device_topic, own_topic
 from gateway.dial import load_certificates
 from gateway.places.durable import write_whole
 from gateway.places.regular import read_regular
@@ -124,6 +124,7 @@ __all__ = [
     "WatchConfig",
     "WatchHost",
     "arguments",
+    "check_template",
     "cleaned",
     "contained",
     "device_topic",
