@@ -9,6 +9,8 @@ need() { # command-or-file package
 need mosquitto mosquitto
 need mosquitto_sub mosquitto-clients
 ls /usr/lib/*/libmodbus.so.5 >/dev/null 2>&1 || missing="$missing libmodbus5"
+need tinyproxy tinyproxy-bin
+need microsocks microsocks
 need node nodejs
 need npm npm
 # A browser is 80 MB, and only slow tests want one: `make test-all` asks for it.

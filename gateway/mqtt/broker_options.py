@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from gateway.dial import TlsOptions
+from gateway.dial import DIRECT, Route, TlsOptions, shown
 
 Barrier: TypeAlias = Literal["unsubscribe", "marker"]
 """What is sent behind messages with QoS 0, so that its answer shows that the broker has read them: an UNSUBSCRIBE of a filter
@@ -31,6 +31,10 @@ class MqttOptions:
     user: str = ""
     password: str | None = field(default=None, repr=False)
     tls: TlsOptions | None = None
+    websocket: str = ""
+    """Path of a WebSocket that carries MQTT, such as "/mqtt"; empty: plain MQTT."""
+
+    route: Route = DIRECT
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     """auto: MQTT 5, and 3.1.1 with a broker that refuses it."""
 
@@ -61,5 +65,4 @@ class MqttOptions:
     @property
     def address(self) -> str:
         """Host and port, for messages."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return shown(self.host, self.port)

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import socket
+import ssl
 import struct
 import termios
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import LinkError
-from gateway.mqtt.broker_dialling import in_a_thread
+from gateway.dial import in_a_thread, open_socket, tls_context
 from gateway.mqtt.broker_options import Barrier, MqttOptions, Will
 from gateway.mqtt.packets import NotMqttError, Outgoing
 from gateway.mqtt.paho_client import PlainClient
@@ -103,14 +104,27 @@ class BrokerLink:
         limit = DIALLING * self.options.timeout
         try:
             async with asyncio.timeout(limit) as waiting:
-                await in_a_thread(self.options.address, self._dial_blocking)
+                context = await self._tls_context()
+                sock = await open_socket(self.options.host, self.options.port, self.options.route, self.options.timeout)
+                await self._greet(sock, context)
         except (OSError, ValueError) as error:
             if waiting.expired():
                 raise LinkError(f"broker {self.options.address}: dialling has not ended within {limit:g} s") from error
             raise failed_dial(self.options, error) from error
 
-    def _dial_blocking(self) -> None:
-        self.client.dial()
+    async def _tls_context(self) -> ssl.SSLContext | None:
+        tls = self.options.tls
+        return None if tls is None else await in_a_thread(self.options.address, lambda: tls_context(tls))
+
+    async def _greet(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        try:
+            await in_a_thread(self.options.address, lambda: self._dial_blocking(sock, context))
+        except LinkError:  # no thread has it
+            sock.close()
+            raise
+
+    def _dial_blocking(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        self.client.dial(sock, context)
         if self.ended.done():  # given up meanwhile
             self.client.close_socket()
 

@@ -13,6 +13,7 @@ Neither keeps anything in paho's queues: messages are handed over only when they
 """
 
 import socket
+import ssl
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -23,7 +24,7 @@ from paho.mqtt.packettypes import PacketTypes
 
 from gateway.core.errors import RefusedError
 from gateway.core.parsing import doubting
-from gateway.dial import tls_context
+from gateway.dial import without_zone
 from gateway.mqtt.broker_options import Barrier, MqttOptions, Will
 from gateway.mqtt.incoming import LONGEST_PUBACK, PUBACK, PUBLISH, Incoming
 from gateway.mqtt.packets import (
@@ -39,6 +40,7 @@ from gateway.mqtt.packets import (
     read_length,
 )
 from gateway.mqtt.unanswered import Unanswered
+from gateway.mqtt.websocket import WebSocket
 from gateway.mqtt.words import FAILURE, NO_SUBSCRIBERS
 
 TESTED = "2.2."
@@ -133,23 +135,27 @@ class PlainClient(Client):
         self.on_socket_register_write = lambda *_: host.want_write(True)
         self.on_socket_unregister_write = lambda *_: host.want_write(False)
 
-    def dial(self) -> None:
-        """Connect and queue the CONNECT. Blocks; raises OSError or ValueError."""
+    def dial(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Encrypt what is connected, and queue the CONNECT. Blocks; raises OSError or ValueError, and closes it then."""
+        self._dialled = sock, context
         # Without properties: brokers that speak only 3.1.1 wait for ever when they read them as the client id's length.
         self.connect(self._options.host, self._options.port, max(1, round(self._options.keep_alive)))
 
     def _create_socket(self) -> Any:
         """In place of paho's own, which checks no other name than the host's, and leaves the socket open where TLS fails."""
-        options = self._options
-        context = tls_context(options.tls) if options.tls is not None else None
-        sock = socket.create_connection((options.host, options.port), timeout=options.timeout)
-        if context is None:
-            return sock
+        options, (sock, context) = self._options, self._dialled
         try:
-            return context.wrap_socket(sock, server_hostname=options.host)
+            sock.settimeout(options.timeout)
+            if context is not None:
+                sock = context.wrap_socket(sock, server_hostname=without_zone(options.host))
+            if not options.websocket:
+                return sock
+            carrier = WebSocket(sock)
+            carrier.ask(options.address, options.websocket, options.timeout)
         except BaseException:
             sock.close()
             raise
+        return carrier
 
     def send(self, messages: Sequence[Outgoing]) -> list[int]:
         """Queue messages with QoS 1; `loop_write` sends them. Returns their packet identifiers."""

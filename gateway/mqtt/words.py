@@ -6,8 +6,9 @@ import ssl
 
 from gateway.core.errors import LinkError, RefusedError, UnreachableError
 from gateway.core.text import cleaned
-from gateway.dial import why_no_tls
+from gateway.dial import ProxyError, SourceError, why_no_tls
 from gateway.mqtt.broker_options import MqttOptions
+from gateway.mqtt.websocket import WebSocketError
 
 NO_SUBSCRIBERS = 0x10
 FAILURE = 0x80
@@ -141,6 +142,10 @@ def failed_dial(options: MqttOptions, error: Exception) -> LinkError:
     where = f"broker {options.address}"
     if isinstance(error, ssl.SSLError):
         return RefusedError(f"{where}: {why_no_tls(error, options.tls, options.host, 'the broker')}")
+    if isinstance(error, ProxyError):
+        return (RefusedError if error.person else UnreachableError)(f"{where}: {error}")
+    if isinstance(error, WebSocketError | SourceError):
+        return RefusedError(f"{where}: {error}")
     if isinstance(error, socket.gaierror):
         return UnreachableError(f'{where}: the name "{options.host}" is not known ({error.strerror})')
     if isinstance(error, ConnectionRefusedError):

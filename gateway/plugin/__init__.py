@@ -13,6 +13,7 @@ from gateway.config.base import (
     WatchConfig,
 )
 from gateway.config.fields import Deadband, Duration, Field, FilePath, Host, Period, Size, TopicTemplate
+from gateway.config.outbound import Outbound
 from gateway.config.secrets import resolve
 from gateway.config.tls import Tls
 from gateway.core import arguments, quality
@@ -91,6 +92,7 @@ __all__ = [
     "LoginError",
     "Message",
     "Mounted",
+    "Outbound",
     "People",
     "Period",
     "Readings",

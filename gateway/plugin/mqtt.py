@@ -1,6 +1,6 @@
 """The MQTT session for sinks and drivers that speak it."""
 
-from gateway.dial import tls_options
+from gateway.dial import route, tls_options
 from gateway.mqtt import (
     NOT_AUTHORISED,
     TOO_LARGE,
@@ -29,5 +29,6 @@ __all__ = [
     "Will",
     "cut_off_again",
     "is_final",
+    "route",
     "tls_options",
 ]

@@ -9,6 +9,7 @@ from gateway.plugin import (
     Duration,
     Field,
     Host,
+    Outbound,
     Secret,
     SinkConfig,
     Tls,
@@ -19,12 +20,15 @@ from gateway.plugin import (
 )
 
 
-class MqttConfig(SinkConfig):
+class MqttConfig(SinkConfig, Outbound):
     host: Host = Field(min_length=1)
     """Name or address of the broker."""
 
     port: int | None = Field(default=None, ge=1, le=65535)
-    """TCP port. Default: 1883, with tls 8883."""
+    """TCP port. Default: 1883, with tls 8883; with websocket 80, and 443."""
+
+    websocket: str = Field(default="", max_length=1000, pattern=r"^(/[\x21-\x7e]*)?$", examples=["/mqtt"])
+    """Speak MQTT in a WebSocket at this path (ws://, with tls wss://), such as "/mqtt". Default: plain MQTT."""
 
     client_id: str = Field(default="", max_length=256)
     """Name of this client, unique at the broker. Default: the gateway's name."""
@@ -57,7 +61,7 @@ class MqttConfig(SinkConfig):
     more work here, at the broker and at the receivers."""
 
     def identity(self, gateway: str) -> str:
-        return f'client_id "{self.client_id or gateway}" at {self.host}:{self.port or (8883 if self.tls else 1883)}'
+        return f'client_id "{self.client_id or gateway}" at {self.host}:{self.port_or_default}'
 
     def remarks(self, gateway: str, place: Context, devices: Mapping[str, Context]) -> list[str]:
         own = own_topic(self.topic, place, gateway)
@@ -77,6 +81,13 @@ class MqttConfig(SinkConfig):
                 "password: without tls everybody on the network can read it; set tls, or allow_plain_password = true"
             )
         return self
+
+    @property
+    def port_or_default(self) -> int:
+        """The TCP port that is dialled."""
+        if self.websocket:
+            return self.port or (443 if self.tls else 80)
+        return self.port or (8883 if self.tls else 1883)
 
     @property
     def exposed(self) -> bool:

@@ -19,6 +19,7 @@ from gateway.plugin.mqtt import (
     Will,
     cut_off_again,
     is_final,
+    route,
     tls_options,
 )
 
@@ -254,11 +255,13 @@ def session_options(config: MqttConfig, gateway: str) -> MqttOptions:
     """The session that this configuration means. Raises RefusedError for a password that is not where it should be."""
     return MqttOptions(
         host=config.host,
-        port=config.port or (8883 if config.tls else 1883),
+        port=config.port_or_default,
         client_id=config.client_id or gateway,
         user=config.user,
         password=None if config.password is None else resolve(config.password),
         tls=tls_options(config.tls),
+        websocket=config.websocket,
+        route=route(config),
         protocol=config.protocol,
         keep_alive=config.keep_alive,
         user_timeout=3 * config.ack_timeout,  # a peer that takes nothing for a while is slow; the publisher watches too

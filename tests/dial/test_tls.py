@@ -22,6 +22,7 @@ from gateway.core.errors import RefusedError
 from gateway.dial import TlsOptions, doubtful_files, load_certificates, tls_context, why_no_tls
 from gateway.dial.der import certificates_in, revocation_lists_in
 from tests.peers.certificates import DAY, Authority, Issued
+from tests.peers.odd_servers import serving
 from tests.peers.s_server import s_server
 
 pytestmark = pytest.mark.timeout(120)
@@ -155,11 +156,12 @@ async def test_what_is_no_tls_is_told(authority: Authority, connect: Connect) ->
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
-        writer.close()
+        await writer.drain()
+        await reader.read()
 
-    async with await asyncio.start_server(answer, HERE, 0) as server:
+    async with serving(answer) as port:
         with pytest.raises(ssl.SSLError) as caught:
-            await connect(server.sockets[0].getsockname()[1], TlsOptions(), HERE)
+            await connect(port, TlsOptions(), HERE)
     assert "the port does not speak TLS" in why_no_tls(caught.value, None, HERE)
 
 

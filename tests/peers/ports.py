@@ -25,3 +25,9 @@ def free_port() -> int:
 def _give_back() -> None:
     while _held:
         _held.pop().close()
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections there, on this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -20,8 +20,10 @@ from gateway.testing import FakeSinkHost, bind, build_sink_config, eventually, r
 from plugins.mqtt import MqttSink
 from plugins.mqtt.sink import session_options
 from tests.mqtt.fake_broker import CONNECT, PUBLISH, WELCOME_5, fake_broker, packet, puback
-from tests.peers.broker import Broker, Subscriber
+from tests.peers.broker import Broker, Subscriber, wait_until
 from tests.peers.certificates import Authority
+from tests.peers.http_proxies import tinyproxy
+from tests.peers.ports import free_port, listens
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -350,10 +352,27 @@ async def test_tls_user_and_password_by_configuration(tmp_path: Path, monkeypatc
         assert session_options(sink.config, "gw").password == "secret"
 
 
+async def test_a_websocket_behind_a_proxy_by_configuration(tmp_path: Path) -> None:
+    port = free_port()
+    with (
+        Broker(tmp_path, [f"listener {port} 127.0.0.1", "protocol websockets"]),
+        tinyproxy(tmp_path) as proxy,
+    ):
+        host = Host([COATER], gateway="line3-gw1")
+        wait_until(lambda: listens(port), "mosquitto listens for WebSockets")
+        way = {"websocket": "/mqtt", "proxy": {"url": f"http://127.0.0.1:{proxy}"}, "source": "lo"}
+        async with connected(port, host, **way) as sink:
+            sink.send(records(COATER, 100))
+            await eventually(lambda: len(host.taken) == 100)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"password": {"env": "X"}}, "password: needs user"),
+        ({"websocket": "mqtt"}, "websocket"),
+        ({"websocket": "/a b"}, "websocket"),
+        ({"proxy": {"url": "proxy:1"}}, "http://HOST:PORT"),
         ({"user": "u", "password": {"env": "X"}, "host": "192.168.1.5"}, "everybody on the network can read it"),
         ({"user": "u", "password": {"env": "X"}, "host": "localhost.plant.local"}, "allow_plain_password = true"),
         ({"tls": {"key": "k.pem"}}, "key: needs certificate"),
@@ -366,6 +385,12 @@ async def test_tls_user_and_password_by_configuration(tmp_path: Path, monkeypatc
 def test_mistakes_in_the_configuration_are_named(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words.replace("{", r"\{")):
         config(1883, **options)
+
+
+def test_the_port_of_a_websocket_is_that_of_the_web() -> None:
+    for tls, port in ((False, 80), (True, 443)):
+        options = build_sink_config(MqttSink, {"host": "b", "tls": tls, "websocket": "/mqtt"})
+        assert session_options(options, "x").port == port  # type: ignore[arg-type]
 
 
 def test_defaults_follow_from_tls_and_the_gateways_name() -> None:
