@@ -1,6 +1,6 @@
 # make demo and make test are all that a new machine needs; everything else is for developers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-pure test-servers test-system coverage quick attack figures lint docs wheel site deb bundle lock clean
+.PHONY: help demo test test-all test-pure test-servers test-system coverage quick attack fuzz figures lint docs wheel site deb bundle lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -50,6 +50,9 @@ quick: $(VENV)/.dev ## style and types, and the pure tests of what was changed s
 attack: $(VENV)/.dev ## hostile servers, brokers, neighbours and files, on this machine (SOAK=30min: in turns)
 	@sh .ci/tools.sh
 	$(RUN)/python -m tests.attack $(if $(SOAK),--soak $(SOAK)) $(ARGS)
+
+fuzz: $(VENV)/.dev ## a million spoilt inputs for each decoder of ours (ROUNDS=1000000)
+	ROUNDS=$(or $(ROUNDS),1000000) $(PYTEST) --numprocesses=auto --timeout=0 -m fuzz
 
 figures: ## count the house: folders, names, constructors, lines (ARGS=TREE: beside another checkout)
 	@$(PYTHON) benchmarks/figures.py . $(ARGS)

@@ -121,6 +121,12 @@ def interruptible() -> Iterator[None]:
 
 
 @pytest.fixture
+def rounds() -> int:
+    """How many spoilt inputs a decoder gets; `make fuzz` says more."""
+    return int(os.environ.get("ROUNDS") or 5_000)
+
+
+@pytest.fixture
 def new_seed() -> int:
     """Another one each time, told where the test fails; SEED in the environment repeats it. In CI always the same, as the
     examples of Hypothesis are: what chance finds is not the fault of the change that is judged."""

@@ -2,14 +2,12 @@
 
 import random
 import struct
-from typing import Any
 
 import pytest
 
-from gateway.kit import Frames
-from gateway.kit.line import MISFIT, Answer, DamagedError
+from gateway.testing.fuzz import spoilt, taken
 from plugins.melsec.address import AREAS, parse_address
-from plugins.melsec.frames import MelsecAsciiFraming, MelsecFraming, MelsecRequest, joined, read
+from plugins.melsec.frames import MelsecAsciiFraming, MelsecFraming, joined, read
 
 CPU = bytes.fromhex("00ffff0300")
 KINDS = [
@@ -89,43 +87,6 @@ def right_answer(kind: type[MelsecFraming], numbered: bool, words: list[int], nu
     return f"{start}00FF03FF00{len(text):04X}{text}".encode()
 
 
-def taken(framing: MelsecFraming, asked: MelsecRequest, number: int, data: bytes) -> list[Answer]:
-    """What is taken for the answer. No other errors than these may come."""
-    frames, found = Frames(framing), []
-    frames.add(data)
-    try:
-        while (frame := frames.next()) is not None:
-            opened = framing.opened(frame)
-            framing.unit(opened)
-            framing.foreign(asked, opened)
-            if framing.number(opened) == number:
-                try:
-                    answer: Any = framing.answer(asked, opened)
-                except ValueError:
-                    answer = MISFIT
-                if answer is not None:
-                    found.append(MISFIT if isinstance(answer, bytes) and len(answer) != asked.size else answer)
-    except (ValueError, DamagedError):
-        pass
-    return found
-
-
-def spoilt(frame: bytes, dice: random.Random) -> bytes:
-    data = bytearray(frame)
-    match dice.randrange(5):
-        case 0:
-            data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
-        case 1:
-            del data[dice.randrange(len(data)) :]
-        case 2:
-            data[dice.randrange(len(data)) :] = dice.randbytes(dice.randrange(40))
-        case 3:
-            data[dice.randrange(len(data))] = dice.randrange(256)
-        case _:
-            data += dice.randbytes(dice.randrange(1, 20))
-    return bytes(data)
-
-
 def many(kind: type[MelsecFraming], numbered: bool, rounds: int, dice: random.Random) -> None:
     """Of spoilt answers none is good whose header, end code or length was hit."""
     framing = kind(numbered=numbered, timer=1)
@@ -147,6 +108,7 @@ def many(kind: type[MelsecFraming], numbered: bool, rounds: int, dice: random.Ra
                 assert len(answer) == asked.size
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize(("kind", "numbered"), KINDS)
-def test_spoilt_frames_do_no_harm(kind: type[MelsecFraming], numbered: bool, new_seed: int) -> None:
-    many(kind, numbered, 3_000, random.Random(new_seed))
+def test_spoilt_frames_do_no_harm(kind: type[MelsecFraming], numbered: bool, new_seed: int, rounds: int) -> None:
+    many(kind, numbered, rounds, random.Random(new_seed))
