@@ -31,6 +31,10 @@ WEAKER_QOS_0 = (
 )
 
 
+ANSWER_HEADER = 4
+"""Bytes of the head of a correlation in a packet, and of the length of properties, at most."""
+
+
 class MqttSession:
     """A session over one connection; a new object serves each attempt. All calls belong to the event loop's thread.
 
@@ -220,6 +224,18 @@ class MqttSession:
             else:
                 queue.append(message)
         self._send()
+
+    def answer(self, to: str, payload: bytes, correlation: bytes = b"") -> str:
+        """Send a message at once and with QoS 0, to who has asked for it; `correlation` goes with it where MQTT 5 is spoken.
+        Returns why it cannot be sent, in words; empty when it is on its way."""
+        if self.is_closed:
+            return "the session has ended"
+        if problem := self._impossible((to, payload + correlation + bytes(ANSWER_HEADER), False, None)):
+            return problem[1]
+        if self._connected.client.unwritten > 2 * self.options.max_bytes_in_flight:
+            return "the link takes nothing"
+        self._connected.answer(to, payload, correlation)
+        return ""
 
     def _impossible(self, message: Outgoing) -> tuple[int, str] | None:
         try:

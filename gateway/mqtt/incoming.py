@@ -2,12 +2,13 @@
 
 Whoever answers at the broker's port may send what he likes, and paho takes it all: messages of 256 MiB, and any number of
 messages that nobody has asked for. So paho is only ever given whole packets, each of a kind that we can have asked for and
-of bounded size. Everything else raises NotMqttError, at the latest when its length is known.
+of bounded size. Everything else raises NotMqttError, at the latest when its length is known. Only the payload of a message
+that we have subscribed to may be larger, since any other client of an honest broker can send it: it is dropped as it comes.
 """
 
 import time
 
-from gateway.mqtt.packets import NotMqttError, read_length
+from gateway.mqtt.packets import NotMqttError, packed_length, read_length
 from gateway.mqtt.unanswered import Unanswered
 
 LARGEST_MESSAGE = 1 << 20
@@ -47,6 +48,10 @@ class Incoming:
         self.data = bytearray()
         self.greeted = False
         """Whether the CONNACK has come."""
+        self.dropped = 0
+        """Bytes of the message that `next` gave last, where it was too large: it was given without its payload."""
+        self.dropping = 0
+        """Bytes of such a message that are still to come."""
         self._subscribed = False
         """Whether we have asked for messages."""
         self.pinged = False
@@ -67,6 +72,8 @@ class Incoming:
     def next(self) -> bytes:
         """The next whole packet, taken out of the buffer; empty while there is none."""
         data = self.data
+        self.dropped = 0
+        self._drop()
         if not data:
             return b""
         largest = self._judge(data[0])
@@ -74,6 +81,8 @@ class Incoming:
         if length is None:
             return b""
         size, start = length
+        if size > largest and data[0] & 0xF0 == PUBLISH:
+            return self._without_payload(size, start)
         if size > largest:
             raise _sent(f"a {_name(data[0])} of {size} bytes, more than the {largest} that we take")
         if len(data) < start + size:
@@ -82,6 +91,26 @@ class Incoming:
         del data[: start + size]
         self._look_into(packet[0], packet[start:])
         return packet
+
+    def _without_payload(self, size: int, start: int) -> bytes:
+        """A message that is too large, as if it had neither payload nor properties; empty until its beginning is there."""
+        data = self.data
+        topic = start + 2 + int.from_bytes(data[start : start + 2], "big")
+        end = topic + 2 if data[0] & 6 else topic
+        if len(data) < max(end, start + 2):
+            return b""
+        body = bytes(data[start:end]) + (b"\0" if self._five else b"")
+        packet = bytes(data[:1]) + packed_length(len(body)) + body
+        self.dropped = self.dropping = start + size
+        self._drop()
+        _check_topic(body)
+        return packet
+
+    def _drop(self) -> None:
+        if self.dropping:
+            some = min(self.dropping, len(self.data))
+            del self.data[:some]
+            self.dropping -= some
 
     def unasked(self, count: int, what: str) -> None:
         """So many answers came that we have not asked for."""

@@ -158,6 +158,11 @@ class BrokerLink:
         self.flush()
         return mid
 
+    def answer(self, topic: str, payload: bytes, correlation: bytes) -> None:
+        """Send a message with QoS 0 that nobody waits for."""
+        self._guarded(lambda: self.client.answer(topic, payload, correlation))
+        self.flush()
+
     def flush(self) -> None:
         """Write what is queued, as far as the socket takes it; the rest goes when it takes more."""
         self._writing = True

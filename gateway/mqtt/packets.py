@@ -25,6 +25,10 @@ class Received(NamedTuple):
     """Where its sender wants an answer (MQTT 5); empty: none."""
     correlation: bytes = b""
     """What its sender wants back with the answer (MQTT 5)."""
+    expires: bool = False
+    """Whether its sender has said how long brokers may keep it for us (MQTT 5)."""
+    dropped: int = 0
+    """Bytes that it has beyond those that we take; then the payload is left out."""
 
 
 class NotMqttError(Exception):

@@ -21,6 +21,7 @@ import paho.mqtt
 from paho.mqtt.client import MQTT_ERR_QUEUE_SIZE, Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from gateway.core.errors import RefusedError
 from gateway.core.parsing import doubting
@@ -112,8 +113,9 @@ class PlainClient(Client):
         """Those of the accepted messages to which, the broker said, nobody subscribes; emptied by the reader."""
         self.messages: list[Received] = []
         """What came in; emptied by the reader."""
-        self._unanswerable: set[int] = set()
-        """Numbers that paho has given to messages with QoS 0, and not yet written."""
+        self._unwritten: dict[int, int] = {}
+        """Of messages with QoS 0 that paho has not written yet: their numbers, which no answer of the broker's is about, and
+        the bytes of their payloads."""
         self._packet = memoryview(b"")
         """What paho has not read yet of the packet that it is given."""
         self._ended = False
@@ -164,7 +166,7 @@ class PlainClient(Client):
     def send_group(self, messages: Sequence[Outgoing], barrier: Barrier, marker_topic: str) -> int:
         """Queue messages with QoS 0, and a barrier behind them. Returns the barrier's packet identifier."""
         for topic, payload, retain, _ in messages:
-            self._unanswerable.add(self.publish(topic, payload, 0, retain).mid)
+            self._unwritten[self.publish(topic, payload, 0, retain).mid] = len(payload)
         if barrier == "marker":
             return self._publish(marker_topic, b"", False)
         _, mid = self.unsubscribe(UNUSED_FILTER)
@@ -175,6 +177,19 @@ class PlainClient(Client):
         while (info := self.publish(topic, payload, 1, retain)).rc == MQTT_ERR_QUEUE_SIZE:
             pass  # that packet identifier is still in use; the next try takes the next one
         return info.mid
+
+    def answer(self, topic: str, payload: bytes, correlation: bytes) -> None:
+        """Queue a message with QoS 0 that nobody waits for."""
+        properties = None
+        if self._five and correlation:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.CorrelationData = correlation
+        self._unwritten[self.publish(topic, payload, 0, False, properties).mid] = len(payload)
+
+    @property
+    def unwritten(self) -> int:
+        """Bytes of messages with QoS 0 that paho holds, because the socket does not take them."""
+        return sum(self._unwritten.values())
 
     def subscribe(self, *args: Any, **kwargs: Any) -> Any:
         self.incoming.expect_messages()
@@ -253,8 +268,8 @@ class PlainClient(Client):
         """Take the acknowledgements at the head of the buffer out of it, if that is not left to paho."""
 
     def _published(self, client: Client, userdata: Any, mid: int, code: Any, properties: Any) -> None:
-        if mid in self._unanswerable:
-            self._unanswerable.remove(mid)  # it was written; that is no answer
+        if mid in self._unwritten:
+            del self._unwritten[mid]
         elif code.value < FAILURE:
             self.accepted.append(mid)
             if code.value == NO_SUBSCRIBERS:
@@ -264,8 +279,18 @@ class PlainClient(Client):
 
     def _message(self, client: Client, userdata: Any, message: Any) -> None:
         said = message.properties
-        wants = getattr(said, "ResponseTopic", ""), getattr(said, "CorrelationData", b"")
-        self.messages.append(Received(message.topic, message.payload, message.retain, message.dup, *wants))
+        self.messages.append(
+            Received(
+                message.topic,
+                message.payload,
+                message.retain,
+                message.dup,
+                getattr(said, "ResponseTopic", ""),
+                getattr(said, "CorrelationData", b""),
+                hasattr(said, "MessageExpiryInterval"),
+                self.incoming.dropped,
+            )
+        )
 
 
 class BatchedClient(PlainClient):
@@ -311,7 +336,7 @@ class BatchedClient(PlainClient):
     def _take_pubacks(self) -> None:
         """What it leaves at the head of the buffer, such as an unfinished or a malformed one, `Incoming` judges."""
         data = self.incoming.data
-        if self.incoming.greeted and data and data[0] == PUBACK:
+        if self.incoming.greeted and data and data[0] == PUBACK and not self.incoming.dropping:
             del data[: self._parse_pubacks(data)]
 
     def _parse_pubacks(self, data: bytearray) -> int:
