@@ -196,14 +196,26 @@ class Gateway(RunningParts):
                 device_state=lambda device: self._pipeline.state_of(device),
                 request=self._request,
                 directory=self._directory / "sinks",
+                attempted=lambda sink, command, why_not: self.audit.attempted(self._far_side(sink), command, why_not),
             ),
             barred=lambda: self.plugins.barred_sink(sink),
         )
 
     async def _request(self, sink: str, command: str, arguments: Mapping[str, Any]) -> Any:
         """What the far side of a sink asks for."""
-        by = Actor(f"sink {sink}", roles=roles_of_sink(self.config.access, sink))
-        return await self._commands.call(by, {"command": command, "arguments": dict(arguments)})
+        by = self._far_side(sink)
+        try:
+            answer = await self._commands.call(by, {"command": command, "arguments": dict(arguments)})
+        except GatewayError as error:
+            if not by.in_trail:
+                await self.audit.attempted(by, command, str(error))
+            raise
+        if not by.in_trail:
+            await self.audit.attempted(by, command)
+        return answer
+
+    def _far_side(self, sink: str) -> Actor:
+        return Actor(f"sink {sink}", roles=roles_of_sink(self.config.access, sink))
 
     def _make_services(self) -> Services:
         return Services(

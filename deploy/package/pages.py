@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
 CHAPTERS = {
     "Begin": ["README", "docs/install", "docs/setup", "docs/discover", "docs/import"],
-    "Run it": ["docs/web", "docs/models", "docs/writes", "docs/history", "docs/troubleshooting"],
+    "Run it": ["docs/web", "docs/models", "docs/writes", "docs/requests", "docs/history", "docs/troubleshooting"],
     "Keep it": ["docs/upgrade", "docs/backup", "docs/security", "docs/audit", "docs/clocks"],
     "Devices and destinations": ["plugins/*/README"],
     "Look it up": ["docs/configuration", "docs/commands", "docs/json", "docs/words", "CHANGELOG"],

@@ -23,6 +23,8 @@ class Actor:
     """The only ones that he may ask for, of those that his roles allow; None: all of them."""
     remarks: list[str] = field(default_factory=list)
     """What should be said beside the answer."""
+    in_trail: bool = False
+    """Whether the audit trail tells already of what he asks for."""
 
 
 @dataclass(frozen=True, slots=True)

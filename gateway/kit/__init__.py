@@ -8,6 +8,8 @@ PLCs and the like, whose values stand in blocks of addresses: `BlockDriver`, on 
 they become columns), `kit.line` (asking and answering on a line) and `kit.registers` (types and byte orders). `WordTag` has
 a tag's options where values stand in 16-bit words.
 
+`FarRequests` answers what the far side of a sink asks for in JSON.
+
 `Suspects` finds what ends a connection whenever it is asked for. The gateway does so for all that is polled; a driver that
 subscribes uses it itself.
 """
@@ -15,6 +17,7 @@ subscribes uses it itself.
 from gateway.dial import tls_context, tls_options, why_no_tls
 from gateway.kit.block_driver import BlockDriver
 from gateway.kit.dialling import dial, encrypt, open_datagrams, open_stream
+from gateway.kit.far_requests import DeniedError, FarRequests, Question, read_question
 from gateway.kit.frames import CHUNK, Ended, Frames, Framing, Sized
 from gateway.kit.receiver import Receiver
 from gateway.kit.streams import Datagrams, Stream
@@ -25,10 +28,13 @@ __all__ = [
     "CHUNK",
     "BlockDriver",
     "Datagrams",
+    "DeniedError",
     "Ended",
+    "FarRequests",
     "Frames",
     "Framing",
     "NotAvailable",
+    "Question",
     "Receiver",
     "Sized",
     "Stream",
@@ -41,6 +47,7 @@ __all__ = [
     "encrypt",
     "open_datagrams",
     "open_stream",
+    "read_question",
     "tls_context",
     "tls_options",
     "truth",

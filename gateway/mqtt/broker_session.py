@@ -390,6 +390,11 @@ class MqttSession:
             return False
         return not self._unanswered
 
+    def abort(self) -> None:
+        """End it as a machine does that dies: without a good-bye, and what the broker has not read by now is gone."""
+        if self._link is not None:
+            self._link.reset()
+
     async def disconnect(self, timeout: float = 1.0, *, with_will: bool = False) -> None:
         """Say good-bye, so that the will is not published (with MQTT 5 and `with_will` it is), and close. Never raises
         for a session that is dead; gives a link that takes nothing `timeout` seconds."""

@@ -51,7 +51,9 @@ class Incoming:
         self.dropped = 0
         """Bytes of the message that `next` gave last, where it was too large: it was given without its payload."""
         self.dropping = 0
-        """Bytes of such a message that are still to come."""
+        """Bytes of such a message that are still to come; brokers are confused by an answer before they have sent them."""
+        self._shortened = (b"", 0)
+        """What is given of it then, and its size."""
         self._subscribed = False
         """Whether we have asked for messages."""
         self.pinged = False
@@ -73,7 +75,8 @@ class Incoming:
         """The next whole packet, taken out of the buffer; empty while there is none."""
         data = self.data
         self.dropped = 0
-        self._drop()
+        if self.dropping:
+            return self._drop()
         if not data:
             return b""
         largest = self._judge(data[0])
@@ -101,16 +104,20 @@ class Incoming:
             return b""
         body = bytes(data[start:end]) + (b"\0" if self._five else b"")
         packet = bytes(data[:1]) + packed_length(len(body)) + body
-        self.dropped = self.dropping = start + size
-        self._drop()
         _check_topic(body)
-        return packet
+        self._shortened = packet, size
+        self.dropping = start + size
+        return self._drop()
 
-    def _drop(self) -> None:
+    def _drop(self) -> bytes:
+        """What has come of it; the message without its payload once all of it has."""
+        some = min(self.dropping, len(self.data))
+        del self.data[:some]
+        self.dropping -= some
         if self.dropping:
-            some = min(self.dropping, len(self.data))
-            del self.data[:some]
-            self.dropping -= some
+            return b""
+        packet, self.dropped = self._shortened
+        return packet
 
     def unasked(self, count: int, what: str) -> None:
         """So many answers came that we have not asked for."""

@@ -285,6 +285,13 @@ class BrokerLink:
             self.ended.set_result(error)
         self.close()
 
+    def reset(self) -> None:
+        """Close the connection with a TCP reset, which the far side hears before what it has not read."""
+        sock: Any = self.client.socket()
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
     def close(self) -> None:
         """Leave the event loop and close the socket, without a good-bye."""
         if not self.ended.done():

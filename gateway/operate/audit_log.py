@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 EACH = 60.0
 """Seconds between two records of the same user who is refused the same: nobody fills the trail by asking again and again."""
-_REFUSED = 1000
+_LATELY = 1000
 """Users and commands that are told apart."""
 
 
@@ -41,14 +41,15 @@ class AuditLog:
         self._opening = threading.Lock()
         self.failing = ""
         """Why the last record could not be written, in words."""
-        self._refused: dict[tuple[str, str], tuple[float, int]] = {}
-        """Of a user and a command: when that was last recorded (the loop's time), and how often it happened since."""
+        self._lately: dict[tuple[str, str, str], tuple[float, int]] = {}
+        """Of an action, a user and a command: when that was last recorded (the loop's time), and how often it came since."""
 
     @asynccontextmanager
     async def audited(self, by: Actor, action: str, **fields: Any) -> AsyncIterator[dict[str, object]]:
         """What is done within is in the trail before; raises AuditError, and nothing is done, when it cannot be. What came of
         it is a second record, "<action>.result", with `result` and what was put into the dict that is handed out; where the
         trail does not take that one, it is done all the same: the log has it, and whoever asked is told."""
+        by.in_trail = True
         await self.require(action, by.name, **fields)
         outcome: dict[str, object] = {}
         try:
@@ -119,17 +120,29 @@ class AuditLog:
         await asyncio.to_thread(self.record_now, action, who, **fields)
 
     async def refused(self, by: Actor, command: str) -> None:
-        """Record that he may not do what he asked for. What comes within a minute of it is counted, and said by the record
-        after that. The trail may take nothing: he is refused all the same."""
-        now = asyncio.get_running_loop().time()
-        at, times = self._refused.get((by.name, command), (-EACH, 0))
+        """Record that he may not do what he asked for. The trail may take nothing: he is refused all the same."""
+        await self._seldom("access.refused", by, command, roles=sorted(by.roles))
+
+    async def attempted(self, by: Actor, command: str, why_not: str = "") -> None:
+        """Record that the far side of a sink has asked for something of which the trail does not tell already: it was
+        refused, or changed nothing here."""
+        if why_not:
+            await self._seldom("request.refused", by, command, why=cleaned(why_not))
+        else:
+            await self._seldom("request", by, command)
+
+    async def _seldom(self, action: str, by: Actor, command: str, **fields: object) -> None:
+        """A record; of the same that comes within a minute of it, the number is said by the record after that."""
+        by.in_trail = True
+        now, key = asyncio.get_running_loop().time(), (action, by.name, command)
+        at, times = self._lately.get(key, (-EACH, 0))
         if now < at + EACH:
-            self._refused[by.name, command] = at, times + 1
+            self._lately[key] = at, times + 1
             return
-        if len(self._refused) >= _REFUSED:
-            del self._refused[next(iter(self._refused))]
-        self._refused[by.name, command] = now, 0
-        await self.record("access.refused", by.name, command=command, roles=sorted(by.roles), since_last=times)
+        if len(self._lately) >= _LATELY:
+            del self._lately[next(iter(self._lately))]
+        self._lately[key] = now, 0
+        await self.record(action, by.name, command=command, **fields, since_last=times)
 
 
 def _log(error: AuditError, action: str, who: str, fields: Mapping[str, object]) -> None:

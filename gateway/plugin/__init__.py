@@ -14,6 +14,7 @@ from gateway.config.base import (
 )
 from gateway.config.fields import Deadband, Duration, Field, FilePath, Host, Period, Size, TopicTemplate
 from gateway.config.outbound import Outbound
+from gateway.config.request_options import RequestOptions
 from gateway.config.secrets import resolve
 from gateway.config.tls import Tls
 from gateway.core import arguments, quality
@@ -99,6 +100,7 @@ __all__ = [
     "Record",
     "RefusedError",
     "RequestError",
+    "RequestOptions",
     "Retained",
     "Search",
     "Secret",

@@ -161,6 +161,11 @@ class SinkHost(Protocol):
         the command does: call it in a task of the sink's own, in the event loop."""
         ...
 
+    async def attempted(self, command: str, why_not: str = "") -> None:
+        """Have it in the audit trail that the far side has asked for what the sink does by itself, or refuses by itself
+        (`why_not`). Of the same that comes within a minute the trail has the number."""
+        ...
+
     def encoder(self, topic: str, per_tag: bool) -> Encoder:
         """The shared JSON encoding, with this topic template."""
         ...

@@ -12,7 +12,7 @@ from gateway.core.topic import check_template, device_topic, own_topic, safe
 from gateway.encode import MILLISECOND, BlockJson, clock_json, clock_members, exact_json
 from gateway.plugin.hosts import Message
 
-RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip")
+RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip", "_request", "_response", "_barrier")
 """Last levels of the topics beside the readings'."""
 
 KEPT_DEVICES = 20

@@ -35,6 +35,10 @@ async def _not_here(sink: str, command: str, arguments: Mapping[str, Any]) -> An
     raise GatewayError("no gateway is running here")
 
 
+async def _untold(sink: str, command: str, why_not: str) -> None:
+    """There is no audit trail here."""
+
+
 @dataclass(frozen=True, slots=True)
 class SinkSurroundings:
     """What all sinks of a gateway have to do with."""
@@ -46,6 +50,8 @@ class SinkSurroundings:
     devices: Callable[[], Sequence[Device]] = tuple
     device_state: Callable[[str], tuple[bool, str]] = lambda device: (False, "")
     request: Request = _not_here
+    attempted: Callable[[str, str, str], Awaitable[None]] = _untold
+    """Called with the sink's name, the command and why it was refused."""
     trouble: Callable[[], str] = lambda: ""
     """Of the gateway itself, for its state."""
     selection: Selection = EVERYTHING
@@ -122,6 +128,10 @@ class Host:
             raise GatewayError(f"{type(error).__name__}: a bug; the traceback is in the gateway's log") from error
         finally:
             self._under_way -= 1
+
+    async def attempted(self, command: str, why_not: str = "") -> None:
+        """Have in the audit trail what the far side asked of the sink itself."""
+        await self._around.attempted(self._sink, command, why_not)
 
     def encoder(self, topic: str, per_tag: bool) -> JsonEncoder:
         """The shared JSON encoding. Raises ValueError for a wrong topic template."""

@@ -52,6 +52,8 @@ class FakeSinkHost:
     """Id, reason and finality of refused records."""
     requests: list[tuple[str, JsonObject]] = field(default_factory=list)
     """Commands that the far side wants done, with their arguments."""
+    attempts: list[tuple[str, str]] = field(default_factory=list)
+    """What the far side wanted of the sink itself, and why it did not get it."""
     answer: Any = None
     """What each of them brings; a GatewayError is raised."""
     folder: Path | None = None
@@ -75,6 +77,9 @@ class FakeSinkHost:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
+
+    async def attempted(self, command: str, why_not: str = "") -> None:
+        self.attempts.append((command, why_not))
 
     def encoder(self, topic: str, per_tag: bool) -> Encoder:
         return PlainEncoder(topic, self.gateway)

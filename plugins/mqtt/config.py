@@ -10,6 +10,7 @@ from gateway.plugin import (
     Field,
     Host,
     Outbound,
+    RequestOptions,
     Secret,
     SinkConfig,
     Tls,
@@ -59,6 +60,18 @@ class MqttConfig(SinkConfig, Outbound):
     per_tag: bool = False
     """One message per reading, with the tag's name as a further level of the topic, instead of one per record. Costs far
     more work here, at the broker and at the receivers."""
+
+    qos: Literal[0, 1] = 1
+    """1: the broker answers each message. 0: it answers a barrier behind each group of them, so nothing is lost on the way to
+    it; but it keeps nothing for subscribers that are away, and never says that it refuses a message."""
+
+    barrier: Literal["auto", "unsubscribe", "marker"] = "auto"
+    """With qos = 0, what is sent behind each group: an UNSUBSCRIBE of an unused filter, or a message with QoS 1 to `_barrier`
+    under the gateway's own topic, for a broker that answers out of order. auto: found out at each connection; `check
+    --connect` tries which of them loses nothing."""
+
+    requests: RequestOptions = RequestOptions()
+    """What may be asked for by messages to the gateway; by default nothing (docs/requests.md)."""
 
     def identity(self, gateway: str) -> str:
         return f'client_id "{self.client_id or gateway}" at {self.host}:{self.port_or_default}'

@@ -1,17 +1,31 @@
 """The MQTT sink. A record is acknowledged when the broker has acknowledged all messages that it became."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from secrets import token_hex
 from typing import Any
 
 import orjson
 
-from gateway.plugin import Device, Lane, LinkError, Message, Record, Sink, SinkHost, resolve
+from gateway.kit import FarRequests
+from gateway.plugin import (
+    Device,
+    Lane,
+    LinkError,
+    Message,
+    Record,
+    Sink,
+    SinkHost,
+    device_topic,
+    own_topic,
+    resolve,
+)
 from gateway.plugin.mqtt import (
     NOT_AUTHORISED,
     TOO_LARGE,
     TOPIC_INVALID,
+    BarrierTrial,
     CutOffError,
     MqttOptions,
     MqttSession,
@@ -23,6 +37,7 @@ from gateway.plugin.mqtt import (
     tls_options,
 )
 
+from .asked import Asked
 from .config import MqttConfig
 from .retained import PATIENCE, RetainedMessages
 
@@ -64,11 +79,15 @@ class MqttSink(Sink[MqttConfig]):
         self._encoder = host.encoder(config.topic, config.per_tag)
         will = self._encoder.gateway_state(online=False)
         self._will = Will(will.topic, will.payload)
+        own = own_topic(config.topic, host.context, host.gateway)
+        requests = FarRequests(config.requests, host, config.name, self._tell_anew)
+        self._asked = Asked(config.requests, host, self.log, requests, own, self._device_topics)
         self._session = MqttSession(
-            session_options(config, host.gateway),
+            replace(session_options(config, host.gateway), marker_topic=f"{own}/_barrier"),
             will=self._will,
             on_acknowledged=self._acknowledged,
             on_refused=self._refused,
+            on_message=self._asked.message,
         )
         self._told: dict[str, tuple[int, bool, str]] = {}
         """What was last retained under each topic of a description: its hash; and of the device: whether online, reason."""
@@ -90,6 +109,8 @@ class MqttSink(Sink[MqttConfig]):
     def promise(self) -> Mapping[str, Any]:
         unheard = self.host.memory.get(UNHEARD, 0) + self._session.unheard
         said = {**self._session.promise, **self._session.status(), "no_subscribers": unheard}
+        if self.config.requests.commands:
+            said["requests"] = self._asked.status
         return {**said, "exposed": EXPOSED} if self.config.exposed else said
 
     async def connect(self) -> None:
@@ -103,6 +124,7 @@ class MqttSink(Sink[MqttConfig]):
         self._patience = loop.call_later(PATIENCE, self._try_anyway)
         self._reason = None
         self._tell_own_state()
+        self._asked.listen(self._session)
 
     async def serve(self) -> None:
         raise self._explained(await self._session.closed())
@@ -179,6 +201,20 @@ class MqttSink(Sink[MqttConfig]):
             self._retained.send(self._encoder.state(device, online, reason))
         self._tell_own_state()
 
+    def _tell_anew(self) -> int:
+        """All descriptions and states, as if the connection were new; of how many devices."""
+        self._told.clear()
+        self._reason = None
+        devices = self.host.devices()
+        for device in devices:
+            self.device_changed(device, *self.host.device_state(device.name))
+        self._tell_own_state()
+        return len(devices)
+
+    def _device_topics(self) -> Iterable[str]:
+        gateway = self.host.gateway
+        return (device_topic(self.config.topic, each.context, each.name, gateway) for each in self.host.devices())
+
     def _tell_own_state(self) -> None:
         """The gateway's own, when it has another reason than it had."""
         message = self._encoder.gateway_state(online=True)
@@ -226,7 +262,7 @@ class MqttSink(Sink[MqttConfig]):
 
     async def check(self) -> str:
         """Greets the broker as another client, so that one that is connected is not thrown out, but with the same will; says
-        good-bye, so that the broker does not publish it, and publishes nothing."""
+        good-bye, so that the broker does not publish it, and publishes nothing, but with QoS 0 to a private topic."""
         options = session_options(self.config, self.host.gateway)
         session = MqttSession(
             replace(options, client_id=f"{options.client_id}-check"),
@@ -237,11 +273,27 @@ class MqttSink(Sink[MqttConfig]):
         await session.connect()
         words = {**session.promise, "encryption": f"encryption: {session.promise['encryption']}"}
         await session.disconnect(FAREWELL)
+        if self.config.qos == 0:
+            words["barrier"] = await self._try_barriers(options)
         return ", ".join(words.values())
+
+    async def _try_barriers(self, options: MqttOptions) -> str:
+        """Which of them loses nothing with this broker, in words."""
+        own = own_topic(self.config.topic, self.host.context, self.host.gateway)
+        trial = BarrierTrial(replace(options, client_id=f"{options.client_id}-check"), f"{own}/_barrier/{token_hex(4)}")
+        try:
+            found = await trial.lossless()
+        except LinkError as error:
+            return f"barrier: not tried: {error}"
+        if found is None:
+            return "barrier: messages are lost behind either: set qos = 1"
+        advice = "" if self.config.barrier in ("auto", found) else f': set barrier = "{found}"'
+        return f"barrier: {found} loses nothing{advice}"
 
     async def close(self) -> None:
         """Say that the gateway is offline, which the broker says only when no good-bye comes, and good-bye."""
         self._patience.cancel()
+        await self._asked.close()
         self._retained.ended()
         self.host.memory[UNHEARD] = self.host.memory.get(UNHEARD, 0) + self._session.unheard
         if not self._session.is_closed:
@@ -264,5 +316,7 @@ def session_options(config: MqttConfig, gateway: str) -> MqttOptions:
         route=route(config),
         protocol=config.protocol,
         keep_alive=config.keep_alive,
+        qos=config.qos,
+        barrier=config.barrier,
         user_timeout=3 * config.ack_timeout,  # a peer that takes nothing for a while is slow; the publisher watches too
     )

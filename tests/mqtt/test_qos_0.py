@@ -3,19 +3,21 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from gateway.core.errors import LinkError
-from gateway.mqtt import MqttSession
+from gateway.mqtt import BarrierTrial, MqttSession, barrier_trial
 from gateway.mqtt.paho_client import BatchedClient, PlainClient
 from gateway.testing import eventually
 from tests.mqtt.fake_broker import (
     CONNECT,
+    DISCONNECT,
     PUBLISH,
+    SUBSCRIBE,
     UNSUBSCRIBE,
     WELCOME_5,
     WELCOME_311,
@@ -23,8 +25,9 @@ from tests.mqtt.fake_broker import (
     fake_broker,
     packet,
     puback,
+    read_packet,
 )
-from tests.mqtt.noted import connected, noted_session
+from tests.mqtt.noted import connected, noted_session, options
 from tests.peers.broker import Broker, Subscriber
 from tests.peers.proxy import FaultProxy
 
@@ -196,8 +199,8 @@ async def test_a_broker_that_takes_only_qos_0_is_no_hindrance(protocol: str) -> 
     def answer(heard: Packet) -> bytes | None:
         return welcome if heard.kind == CONNECT else unsuback(heard) if heard.kind == UNSUBSCRIBE else b""
 
-    options = {**QOS_0, "barrier": "unsubscribe" if protocol == "3.1.1" else "auto"}
-    async with fake_broker(answer) as broker, connected(broker.port, protocol=protocol, **options) as noted:
+    way = {**QOS_0, "barrier": "unsubscribe" if protocol == "3.1.1" else "auto"}
+    async with fake_broker(answer) as broker, connected(broker.port, protocol=protocol, **way) as noted:
         noted.session.publish_many([("a", b"x", False, 1)])
         await noted.until(lambda: noted.acknowledged == [1])
 
@@ -264,20 +267,90 @@ async def _survives_cuts(broker: Broker, count: int, **options: Any) -> None:
 
 
 QOS = pytest.mark.parametrize(
-    "options",
+    "way",
     [{}, {**QOS_0, "barrier": "unsubscribe"}, {**QOS_0, "barrier": "marker"}],
     ids=["qos1", "unsubscribe", "marker"],
 )
 
 
 @QOS
-async def test_a_link_that_is_cut_again_and_again_loses_nothing(broker: Broker, options: dict[str, Any]) -> None:
-    await _survives_cuts(broker, 3000, **options)
+async def test_a_link_that_is_cut_again_and_again_loses_nothing(broker: Broker, way: dict[str, Any]) -> None:
+    await _survives_cuts(broker, 3000, **way)
 
 
 @pytest.mark.slow
 @QOS
-async def test_twenty_thousand_messages_over_a_link_cut_every_half_second(
-    broker: Broker, options: dict[str, Any]
+async def test_twenty_thousand_messages_over_a_link_cut_every_half_second(broker: Broker, way: dict[str, Any]) -> None:
+    await _survives_cuts(broker, 20_000, **way)
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_the_trial_finds_that_mosquitto_loses_nothing_behind_an_unsubscribe(
+    broker: Broker, protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await _survives_cuts(broker, 20_000, **options)
+    monkeypatch.setattr(barrier_trial, "PATIENCE", 60.0)
+    with Subscriber(broker) as subscriber:
+        assert await BarrierTrial(options(broker.port, protocol=protocol), "gw/_barrier/x").lossless() == "unsubscribe"
+        await asyncio.to_thread(subscriber.catch_up)
+        assert not any(message.retained for message in subscriber.received)
+    with Subscriber(broker) as late:
+        await asyncio.to_thread(late.catch_up)
+        assert {message.topic for message in late.received} == {"mark"}, "nothing lasts"
+
+
+class _Careless:
+    """A broker whose clients hear what others publish, which forgets of a connection what it has not handed on when that
+    ends, and answers `at_once` before it has."""
+
+    def __init__(self, at_once: Collection[int]) -> None:
+        self._at_once = at_once
+        self._ears: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        waiting: list[bytes] = []
+        with suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                heard = await read_packet(reader)
+                answer = self._answer(heard, writer)
+                if heard.kind == PUBLISH:
+                    at = 2 + int.from_bytes(heard.body[:2], "big")
+                    waiting.append(packet(PUBLISH, heard.body[:at] + heard.body[at + (2 if is_marker(heard) else 0) :]))
+                if not answer and heard.kind != DISCONNECT:
+                    continue
+                if heard.kind not in self._at_once:
+                    self._hand_on(waiting)
+                writer.write(answer)
+                await writer.drain()
+        writer.transport.abort()
+        self._ears.discard(writer)
+
+    def _answer(self, heard: Packet, writer: asyncio.StreamWriter) -> bytes:
+        if heard.kind == SUBSCRIBE:
+            self._ears.add(writer)
+            return packet(0x90, heard.body[:2] + b"\0\0")
+        if heard.kind == UNSUBSCRIBE:
+            return unsuback(heard)
+        return WELCOME_5 if heard.kind == CONNECT else taken(heard) if is_marker(heard) else b""
+
+    def _hand_on(self, waiting: list[bytes]) -> None:
+        for ear in self._ears:
+            ear.write(b"".join(waiting))
+        waiting.clear()
+
+
+@pytest.mark.parametrize(
+    ("at_once", "found"), [((), "unsubscribe"), ((UNSUBSCRIBE,), "marker"), ((UNSUBSCRIBE, PUBLISH), None)]
+)
+async def test_the_trial_finds_the_barrier_that_a_broker_needs(at_once: Collection[int], found: str | None) -> None:
+    async with _Careless(at_once) as broker:
+        assert await BarrierTrial(options(broker.port, protocol="5"), "gw/_barrier/x").lossless() == found

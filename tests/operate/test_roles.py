@@ -96,7 +96,7 @@ async def test_who_is_refused_stands_in_the_audit_trail_and_cannot_fill_it(tmp_p
         ("access.refused", "kim", {"command": "reload", **expected}),
         ("access.refused", "kim", {"command": "write", **expected}),
     ]
-    at, times = audit._refused["kim", "reload"]
-    audit._refused["kim", "reload"] = at - EACH, times
+    at, times = audit._lately["access.refused", "kim", "reload"]
+    audit._lately["access.refused", "kim", "reload"] = at - EACH, times
     await ask("reload")
     assert told[-1] == ("access.refused", "kim", {"command": "reload", "roles": ["viewer"], "since_last": 99})
