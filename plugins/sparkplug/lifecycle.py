@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import structlog
 
-from gateway.plugin import Device, Message, Readings, Record, SinkHost, to_json
+from gateway.plugin import Device, Message, Readings, Record, SinkHost, doubting, to_json
 
 from .device_metrics import DeviceMetrics
 from .node import COMMAND, STATEMENTS, Node
@@ -45,6 +45,10 @@ class Delivery:
         was_open = self._missing > 0
         self._missing = 0
         return was_open
+
+
+class UnsendableError(Exception):
+    """A record that cannot be written as a payload."""
 
 
 class Lifecycle:
@@ -178,7 +182,12 @@ class Lifecycle:
         except KeyError:  # its device is gone; history of it is not
             snapshot = None
         now = _now()
-        birth = metrics.birth(snapshot, now)
+        try:
+            with doubting(UnsendableError):
+                birth = metrics.birth(snapshot, now)
+        except UnsendableError as error:
+            self._give_up(metrics, f"its present values cannot be written as a Sparkplug payload: {error}")
+            return
         if why := self._too_large("DBIRTH", metrics.name, birth):
             self._give_up(metrics, why)
             return
@@ -203,43 +212,44 @@ class Lifecycle:
     # Records.
 
     async def _send(self, record: Record) -> None:
+        try:
+            await self._say(record)
+        except UnsendableError as error:
+            self._host.refused(record, f"it cannot be written as a Sparkplug payload: {error}", True)
+
+    async def _say(self, record: Record) -> None:
         if record.readings is None:
-            self._publish(self._statement(record), Delivery(record, 1))
+            with doubting(UnsendableError):
+                ms, text = self._statement(record)
+            self._publish(self._node.statement(STATEMENTS[record.kind], ms, text, _now()), Delivery(record, 1))
             return
         metrics = self._node.device(record.readings.device.name)
-        metrics.admit(record.readings)
+        with doubting(UnsendableError):
+            metrics.admit(record.readings)
         if not await self._alive(metrics):
             self._host.refused(record, self._unborn[metrics.name], False)
             return
-        parts = self._parts(metrics, record.readings)
-        if parts is None:
-            why = "a single reading is larger than the broker takes: raise that limit"
-            self._host.refused(record, why, True)
-        elif not parts:
+        with doubting(UnsendableError):
+            parts = self._parts(metrics, record.readings)
+        delivery = Delivery(record, len(parts))
+        for part in parts:
+            self._publish(self._node.device_message("DDATA", metrics.name, _now(), part), delivery)
+        if not parts:
             self._host.acknowledged([record])
-        else:
-            delivery = Delivery(record, len(parts))
-            for part in parts:
-                self._publish(self._node.device_message("DDATA", metrics.name, _now(), part), delivery)
         if not self._is_read(metrics.name):
             self._linger(metrics.name)
 
-    def _parts(self, metrics: DeviceMetrics, readings: Readings) -> list[bytes] | None:
-        """The metrics of one message, or of as many as the broker's limit makes necessary; None where one reading alone is
-        too large."""
+    def _parts(self, metrics: DeviceMetrics, readings: Readings) -> list[bytes]:
+        """The metrics of one message, or of as many as the broker's limit makes necessary."""
         part = metrics.data(readings)
         if not part:
             return []
-        if not self._too_large("DDATA", metrics.name, part):
+        if not (why := self._too_large("DDATA", metrics.name, part)):
             return [part]
         if len(readings) == 1:
-            return None
-        half = len(readings) // 2
-        rows = np.arange(len(readings))
-        halves = [self._parts(metrics, readings.take(part)) for part in (rows[:half], rows[half:])]
-        if halves[0] is None or halves[1] is None:
-            return None
-        return halves[0] + halves[1]
+            raise UnsendableError(why)
+        rows, half = np.arange(len(readings)), len(readings) // 2
+        return [each for some in (rows[:half], rows[half:]) for each in self._parts(metrics, readings.take(some))]
 
     def _too_large(self, verb: str, device: str, metrics: bytes) -> str:
         size = len(self._node.topics.of_device(verb, device).encode()) + len(metrics) + HEADROOM
@@ -250,12 +260,15 @@ class Lifecycle:
             " device's tags over several [[device]]"
         )
 
-    def _statement(self, record: Record) -> Message:
-        """An event, loss or receipt, as a value of one of the node's own metrics."""
+    def _statement(self, record: Record) -> tuple[int, str]:
+        """An event, loss or receipt: its time, ms since 1970 UTC, and its JSON."""
         (message,) = self._statements.messages(record)
         said = (record.body or {}).get("ts")
         ms = said if isinstance(said, int) and 0 <= said < 1 << 62 else record.wall_ns // MILLISECOND
-        return self._node.statement(STATEMENTS[record.kind], ms, message.payload.decode(), _now())
+        text = message.payload.decode()
+        if why := self._too_large("NDATA", "", message.payload):
+            raise UnsendableError(why)
+        return ms, text
 
     # Deaths.
 

@@ -185,11 +185,19 @@ def set_value(target: Any, datatype: DataType, value: Exact | float, uint32_as_l
     elif datatype in _BITS:
         target.int_value = int(value) & 0xFFFF_FFFF  # type: ignore[arg-type]
     elif datatype == DataType.STRING:
-        target.string_value = encodable(value) if isinstance(value, str) else to_json(plain(value, "")).decode()
+        target.string_value = encodable(value) if isinstance(value, str) else to_json(_as_json(value)).decode()
     elif datatype == DataType.BYTES:
         target.bytes_value = value
     else:
         target.bytes_value = _ARRAY_BYTES[datatype](datatype, value)  # type: ignore[arg-type]
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_json(each) for each in value]
+    if isinstance(value, dict):
+        return {str(name): _as_json(each) for name, each in value.items()}
+    return plain(value, "")
 
 
 _WIDTH = {"int_value": 32, "long_value": 64}

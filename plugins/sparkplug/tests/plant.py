@@ -1,12 +1,15 @@
 """A gateway with a node, and ears at the broker that share nothing with the node but the schema."""
 
 import asyncio
+import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 
 from gateway.config.model import GatewaySection
 from gateway.core.clock import FakeClock
@@ -131,10 +134,11 @@ class Ears(Subscriber):
 
     @property
     def said(self) -> list[Said]:
+        """All that the node says, not what hosts do."""
         return [
             Said(each.topic, Payload.FromString(bytes.fromhex(each.payload)))
             for each in self.received
-            if "/STATE/" not in each.topic
+            if each.topic.split("/")[2] in ("NBIRTH", "NDATA", "NDEATH", "DBIRTH", "DDATA", "DDEATH")
         ]
 
     def verbs(self) -> list[str]:
@@ -166,3 +170,36 @@ async def connected(port: int, host: Plant, **options: Any) -> AsyncIterator[Spa
         serving.cancel()
         await asyncio.wait({serving})
         await sink.close()
+
+
+async def tell(broker: Broker, topic: str, payload: bytes, *, retain: bool = False) -> None:
+    """Publish as a host does, with mosquitto_pub."""
+    if (program := shutil.which("mosquitto_pub")) is None:
+        pytest.skip("mosquitto_pub is not installed: apt-get install mosquitto-clients")
+    where = [program, "-h", "127.0.0.1", "-p", str(broker.port), "-t", topic, "-q", "1", "-s"]
+    process = await asyncio.create_subprocess_exec(*where, *(["-r"] if retain else []), stdin=asyncio.subprocess.PIPE)
+    await process.communicate(payload)
+    assert process.returncode == 0
+
+
+async def state(broker: Broker, online: bool, at: int, host: str = "scada") -> None:
+    """What a primary host says of itself."""
+    said = json.dumps({"online": online, "timestamp": at}).encode()
+    await tell(broker, f"spBv1.0/STATE/{host}", said, retain=True)
+
+
+def command(*metrics: tuple[str | int, Any]) -> bytes:
+    """An NCMD or DCMD: values by name or by alias."""
+    payload = Payload(timestamp=1)
+    for key, value in metrics:
+        metric = payload.metrics.add()
+        if isinstance(key, str):
+            metric.name = key
+        else:
+            metric.alias = key
+        fields = {bool: "boolean_value", int: "int_value", float: "double_value", str: "string_value"}
+        setattr(metric, fields[type(value)], value)
+    return bytes(payload.SerializeToString())
+
+
+REBIRTH = command(("Node Control/Rebirth", True))

@@ -268,3 +268,42 @@ async def test_a_check_says_no_birth_and_which_barrier_is_needed(broker: Broker)
             sink.send([record(block(OVEN, 5, [1, 1, 1, "a", 1]), 1)])
             said = await ears.hear(3)
     assert [each.verb for each in said[:3]] == ["NBIRTH", "DBIRTH", "DDATA"]
+
+
+async def test_a_reading_larger_than_the_broker_takes_is_a_dead_letter_and_the_rest_goes_on(tmp_path: Path) -> None:
+    host = Plant([OVEN])
+    with Broker(tmp_path, ["max_packet_size 2500"]) as broker:
+        async with connected(broker.port, host, protocol="5") as sink:
+            sink.send(
+                [record(block(OVEN, 3, [1, 1, 1, "x" * 5000, 1]), 1), record(block(OVEN, 4, [1, 1, 1, "x", 1]), 2)]
+            )
+            await eventually(lambda: bool(host.taken and host.refusals))
+    assert host.taken == ["log:data:2"]
+    ((refused, reason, final),) = host.refusals
+    assert (refused, final) == ("log:data:1", True)
+    assert "raise that limit" in reason
+
+
+async def test_a_value_that_nothing_can_write_costs_its_record_alone(broker: Broker) -> None:
+    host = Plant([OVEN])
+    circle: list[object] = []
+    circle.append(circle)
+    async with connected(broker.port, host) as sink:
+        sink.send([record(block(OVEN, 3, [1, 1, 1, circle, 1]), 1), record(block(OVEN, 4, [1, 1, 1, "x", 1]), 2)])
+        await eventually(lambda: bool(host.taken and host.refusals))
+    ((refused, reason, final),) = host.refusals
+    assert (refused, final, host.taken) == ("log:data:1", True, ["log:data:2"])
+    assert reason == "it cannot be written as a Sparkplug payload: it is nested too deep"
+
+
+async def test_a_present_value_that_nothing_can_write_keeps_no_other_device_from_being_born(broker: Broker) -> None:
+    circle: list[object] = []
+    circle.append(circle)
+    host = Plant([OVEN, PRESS], live={"oven": block(OVEN, 3, [1, 1, 1, circle, 1])})
+    with Ears(broker) as ears:
+        async with connected(broker.port, host) as sink:
+            sink.send([record(block(OVEN, 4, [1, 1, 1, "x", 1]), 1), record(block(PRESS, 4, [1, 1]), 2)])
+            await eventually(lambda: bool(host.taken and host.refusals))
+            said = await ears.hear(3)
+    assert [each.topic.split("/")[-1] for each in said[:3]] == ["gw1", "press", "press"]
+    assert (host.taken, host.refusals[0][2]) == (["log:data:2"], False)
