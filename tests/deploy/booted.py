@@ -24,6 +24,8 @@ NEEDED = {"unshare": "util-linux", "nsenter": "util-linux", "mount": "mount", "s
 MARK = "/.edge-gateway-test"
 """Stands only in the system under test, so that no command ever runs on this machine itself."""
 
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8", "SYSTEMD_PAGER": ""}
+
 
 class Booted:
     """The running system."""
@@ -34,22 +36,37 @@ class Booted:
     def run(self, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a shell command there as root. A failure fails the test, with what was said."""
         enter = ["nsenter", "--target", str(self._pid), "--all", "--"]
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8", "SYSTEMD_PAGER": ""}
         ran = subprocess.run(
             [*enter, "sh", "-ec", f"cd /; test -e {MARK} || exit 99\n{command}"],
             capture_output=True,
             text=True,
             timeout=300,
             check=False,
-            env=environment,
+            env=ENVIRONMENT,
         )
         if check and ran.returncode:
             pytest.fail(f"{command}\nexit code {ran.returncode}\n{ran.stdout}{ran.stderr}")
         return ran
 
+    def within(self) -> list[str]:
+        """What begins a command that runs here, with this machine's files, in the system's network."""
+        return ["nsenter", "--target", str(self._pid), "--net", "--"]
+
+    def path(self, name: str) -> Path:
+        """A file of the system, as seen from here."""
+        return Path(f"/proc/{self._pid}/root{name}")
+
+    def begin(self, command: str) -> subprocess.Popen[bytes]:
+        """Begin a command there that is talked to."""
+        enter = ["nsenter", "--target", str(self._pid), "--all", "--"]
+        return subprocess.Popen(
+            [*enter, "sh", "-c", f"cd /; test -e {MARK} && exec {command}"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0, env=ENVIRONMENT,
+        )  # fmt: skip
+
     def bring(self, file: Path, to: str) -> None:
         """Copy a file of this machine into the system."""
-        shutil.copyfile(file, Path(f"/proc/{self._pid}/root{to}"))
+        shutil.copyfile(file, self.path(to))
 
     def property(self, name: str, unit: str = "edge-gateway") -> str:
         """A property of a unit, as `systemctl show` has it."""

@@ -61,10 +61,10 @@ def _listens(system: Booted, port: int) -> bool:
     return system.run(f"ss -Htln 'sport = {port}' | grep -q .", check=False).returncode == 0
 
 
-def broker(system: Booted, name: str, lines: Sequence[str], port: int) -> None:
+def broker(system: Booted, name: str, lines: Sequence[str], port: int, address: str = "127.0.0.1") -> None:
     """A mosquitto with this configuration. Skips where there is none."""
     if system.run("command -v mosquitto && command -v mosquitto_passwd", check=False).returncode:
         pytest.skip("needs a broker: apt-get install mosquitto")
-    text = "\n".join(["user root", f"listener {port} 127.0.0.1", *lines])
+    text = "\n".join(["user root", f"listener {port} {address}", *lines])
     system.run(f"cat >/srv/{name}.conf <<'END'\n{text}\nEND")
     serve(system, name, f"$(command -v mosquitto) -c /srv/{name}.conf", port)

@@ -11,6 +11,7 @@ import signal
 import ssl
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -48,8 +49,12 @@ def _node_opcua_is_missing() -> str:
 class OpcUaPeer:
     """A server process; `await set(...)` changes a variable of it."""
 
-    def __init__(self, kind: str, folder: Path, *options: str, port: int | None = None) -> None:
+    def __init__(
+        self, kind: str, folder: Path, *options: str, port: int | None = None, within: Sequence[str] = ()
+    ) -> None:
         self.kind = kind
+        self._within = within
+        """A command that runs it elsewhere, such as in another network."""
         self.port = port or free_port()
         self._options = options
         self._folder = folder
@@ -88,7 +93,9 @@ class OpcUaPeer:
             "asyncua": [sys.executable, str(HERE / "asyncua_server.py")],
         }[self.kind]
         options = ["--port", str(self.port), "--pki", str(self._folder), *self._options, *more]
-        self._process = subprocess.Popen([*program, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            [*self._within, *program, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         self.certificate = Path((await asyncio.to_thread(self._answer))["certificate"])
 
     async def set(self, name: str, value: Any, **more: Any) -> None:

@@ -77,13 +77,14 @@ def _asked(args: argparse.Namespace, config: Path) -> tuple[Answers, SetupTrial]
     if not os.access(place, os.W_OK):  # before somebody answers it all for nothing
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
     may_replace(config)
-    answers = Answers()
+    answers, then = Answers(), "y"
     while True:
-        answers = ask_all(answers)
+        if then == "y":
+            answers = ask_all(answers)
         print("trying …", flush=True)
         trial = try_out(answers, config, args.socket)
         print(joined(trial.lines), flush=True)
-        if trial.ok or args.untested or not trial.again():
+        if trial.ok or args.untested or (then := trial.then()) == "n":
             return answers, trial
 
 

@@ -99,19 +99,20 @@ def _broker(answers: Answers) -> None:
     broker.pop("port", None)
     if int(port) != (8883 if tls else 1883):
         broker["port"] = int(port)
-    broker.pop("tls", None)
+    before = broker.pop("tls", None)
     if tls:
         explained = "A PEM file with the authority that signed the broker's certificate; none: those of this machine."
-        ca = ask("  Certificate authority (file, - for none)", "", explained)
-        broker["tls"] = {"ca": ca} if ca else True
+        known = before if isinstance(before, dict) else {}
+        ca = ask("  Certificate authority (file, - for none)", str(known.get("ca", "")), explained)
+        broker["tls"] = {**known, "ca": ca} if ca else True
     user = ask("  User (- for none)", str(broker.get("user", "")), "As the broker knows this gateway; none: anonymous.")
     broker.pop("user", None)
-    answers.password = ""
+    before, answers.password = answers.password, ""
     if user:
         broker["user"] = user
-        answers.password = (
-            getpass.getpass("  Password (not shown): ") if sys.stdin.isatty() else read_line("  Password: ")
-        )
+        keeps = "not shown; Enter takes the one before" if before else "not shown"
+        typed = getpass.getpass(f"  Password ({keeps}): ") if sys.stdin.isatty() else read_line("  Password: ")
+        answers.password = typed or before
         if answers.password and not tls:
             say("  Without TLS everybody on the network can read this password.")
             broker["allow_plain_password"] = yes("  Send it all the same", False, "n: it is refused by check.")

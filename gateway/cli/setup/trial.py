@@ -14,12 +14,14 @@ from gateway.cli.frame.client import socket_path
 from gateway.cli.frame.loading import loaded
 from gateway.cli.frame.places import state_dir
 from gateway.cli.setup.answers import Answers, toml_of
-from gateway.cli.setup.asking import yes
+from gateway.cli.setup.asking import ask
 from gateway.config.model import Config
 from gateway.config.secrets import remember
 from gateway.core.errors import ConfigError
 from gateway.places.owner import as_owner
 from gateway.plugin.discovery import Plugins
+
+_THEN = ("y", "t", "n")
 
 
 @dataclass(slots=True)
@@ -31,9 +33,11 @@ class SetupTrial:
     problems: list[str] = field(default_factory=list)
     results: list[Mapping[str, Any]] = field(default_factory=list)
 
-    def again(self) -> bool:
-        """Whether the person wants to answer again."""
-        return yes("Answer again", True, "n ends it, and nothing is written.")
+    def then(self) -> str:
+        """What the person wants: "y" to answer again, "t" to try the same once more, "n" to end it."""
+        explained = "t after something was mended elsewhere, such as a certificate accepted; n: nothing is written."
+        question = "Answer again (y), try the same once more (t), or end it (n)"
+        return ask(question, "y", explained, lambda text: "" if text[:1].lower() in _THEN else "y, t or n?")[0].lower()
 
 
 def try_out(answers: Answers, config: Path, socket: str | None) -> SetupTrial:

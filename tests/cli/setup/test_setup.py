@@ -130,6 +130,16 @@ async def test_a_person_is_asked_again_until_it_works(place, broker, capsys, mon
     assert (device["port"], device["tags"]["first_value"]["address"]) == (modbus, "40001")
 
 
+async def test_the_same_answers_are_tried_once_more_when_something_was_mended_elsewhere(
+    place, broker, capsys, monkeypatch
+):
+    answers = f"gw1\n127.0.0.1\nn\n{broker.port}\n-\nmodbus\npress-1\n127.0.0.1\n{free_port()}\n1\n40001\nuint16\n"
+    assert await setup(place, typed=answers + "t\nT\nn\n", monkeypatch=monkeypatch) == 1
+    said = capsys.readouterr().out
+    assert said.count("trying …") == 3 and said.count("Name of this gateway") == 1
+    assert list(place.iterdir()) == []
+
+
 async def test_the_first_device_can_be_found(place, broker, monkeypatch, capsys):
     found = [
         (
