@@ -18,6 +18,8 @@ def sink_lines(sink: dict[str, Any], now: float) -> Iterator[str]:
     if "encryption" in promise:
         plain = promise["encryption"] == "none"
         spoken.append(colour("not encrypted", "yellow") if plain else str(promise["encryption"]))
+    if "broker" in promise:  # one of several
+        spoken.append(f"at {promise['broker']}")
     yield f"  sink     {sink['name']}: {sentence([sink['plugin'], *spoken, sink['state']])}"
     yield f"           {sentence([acknowledged(sink), waiting(sink, now)])}"
     if weaker := promise.get("weaker"):

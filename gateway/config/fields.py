@@ -13,6 +13,7 @@ from gateway.core.topic import check_template
 
 __all__ = [
     "Account",
+    "Address",
     "Deadband",
     "Duration",
     "Field",
@@ -23,6 +24,7 @@ __all__ = [
     "Size",
     "TopicTemplate",
     "WriteRate",
+    "host_and_port",
     "write_duration",
     "write_size",
 ]
@@ -125,6 +127,26 @@ def _bare(value: str) -> str:
     return rest.partition(":")[0] if rest.count(":") == 1 else rest
 
 
+def host_and_port(value: str) -> tuple[str, int | None]:
+    """The parts of "broker", "broker:8883", "fd00::5" or "[fd00::5]:8883". Raises ValueError for what is none of these."""
+    host, port = value, ""
+    if value.startswith("["):
+        host, end, port = value[1:].partition("]")
+        port = port.removeprefix(":") if end and (not port or port.startswith(":")) else "?"
+    elif value.count(":") == 1:
+        host, _, port = value.partition(":")
+    if port and not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
+        raise ValueError(f'write "HOST" or "HOST:PORT", not "{value}"')
+    if not host or _host(host) != host:
+        raise ValueError("a host is missing")
+    return host, int(port) if port else None
+
+
+def _address(value: str) -> str:
+    host_and_port(value)
+    return value
+
+
 def _deadband(value: Any) -> float | str:
     """A number in the tag's unit, or a share of its range such as "0.5%"."""
     if isinstance(value, str) and value.endswith("%"):
@@ -177,6 +199,9 @@ FilePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "stri
 
 Host = Annotated[str, AfterValidator(_host)]
 """The name or address of a machine, without scheme, brackets, port or blanks."""
+
+Address = Annotated[str, AfterValidator(_address)]
+"""A host with or without a port, such as "broker:8883"."""
 
 Account = Annotated[str, AfterValidator(_account)]
 """A user of the machine; behind an "@", a group; behind "sink:", the far side of a sink."""

@@ -35,6 +35,12 @@ class MqttOptions:
     """Path of a WebSocket that carries MQTT, such as "/mqtt"; empty: plain MQTT."""
 
     route: Route = DIRECT
+
+    standby: tuple[tuple[str, int], ...] = ()
+    """Hosts and ports of further brokers, in the order in which they are tried while the ones before do not take us."""
+
+    return_after: float = 600.0
+    """Seconds between two looks, from a standby broker, whether one before it takes us again; 0: never."""
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     """auto: MQTT 5, and 3.1.1 with a broker that refuses it."""
 

@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Any
 from gateway.core.errors import LinkError, RefusedError
 from gateway.mqtt.answer_order import AnswerOrder
 from gateway.mqtt.broker_options import Barrier, MqttOptions, Will
+from gateway.mqtt.failover import Brokers, none_of
 from gateway.mqtt.packets import UNUSED_FILTER, Outgoing, Received, packed_topic
 from gateway.mqtt.unanswered import Unanswered
 from gateway.mqtt.wills import may_be_the_will, wills
-from gateway.mqtt.words import FAILURE, TOO_LARGE, TOPIC_INVALID, NoAnswerError, WrongProtocolError, reason
+from gateway.mqtt.words import (
+    CLIENT_ID_REFUSED,
+    FAILURE,
+    TOO_LARGE,
+    TOPIC_INVALID,
+    NoAnswerError,
+    WrongProtocolError,
+    reason,
+)
 
 if TYPE_CHECKING:
     from gateway.mqtt.link import BrokerLink, Welcome
@@ -57,8 +66,12 @@ class MqttSession:
         on_message: Callable[[Received], None] | None = None,
         will: Will | None = None,
         client_type: "type[PlainClient] | None" = None,
+        memory: dict[str, Any] | None = None,
     ) -> None:
+        """`memory` is what a destination's sessions leave for the next one."""
+        self._brokers = Brokers(options, {} if memory is None else memory)
         self.options = options
+        """Of the broker that is dialled, or was."""
         self.protocol = ""
         """"5" or "3.1.1", once connected."""
         self.receive_maximum = 0
@@ -87,9 +100,23 @@ class MqttSession:
         """While the barrier is chosen."""
 
     async def connect(self) -> None:
-        """Dial and greet the broker. Raises RefusedError when a person must act (password, certificate, client id), and
-        LinkError for all that may pass; both say in plain words what is wrong. MQTT 3.1.1 is tried only when `protocol`
-        allows it and the broker has refused MQTT 5."""
+        """Dial and greet the broker, of several the first that takes us. Raises RefusedError when a person must act
+        (password, certificate, client id), and LinkError for all that may pass; both say in plain words what is wrong. MQTT
+        3.1.1 is tried only when `protocol` allows it and the broker has refused MQTT 5."""
+        errors = []
+        for options in self._brokers.in_turn():
+            self.options = options
+            try:
+                await self._connect()
+            except LinkError as error:
+                self._brokers.failed(options, error)
+                errors.append(error)
+            else:
+                self._brokers.took_us(options)
+                return
+        raise none_of(errors) from errors[-1]
+
+    async def _connect(self) -> None:
         versions = ("5", "3.1.1") if self.options.protocol == "auto" else (self.options.protocol,)
         for version in versions:
             try:
@@ -167,6 +194,51 @@ class MqttSession:
         """Wait for the end of the connection. Returns the reason: a LinkError, or what a callback has raised."""
         return await asyncio.shield(self._connected.ended)
 
+    async def over(self, hold: Callable[[], None]) -> Exception:
+        """Wait for the end of the connection, as `closed` does. At a standby broker, wait for one before it, too: when that
+        takes us again, `hold` is called, which hands over nothing more; what is on its way is waited for; and the reason is
+        that we go back. So no message is lost, repeated, or overtaken by a later one."""
+        ended, better = asyncio.ensure_future(self.closed()), asyncio.ensure_future(self._better_broker())
+        try:
+            await asyncio.wait({ended, better}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return ended.result()
+            hold()
+            await self.settle(self.options.timeout)
+            return LinkError(f"going back to broker {better.result()}, which takes us again")
+        finally:
+            for each in (ended, better):
+                each.cancel()
+            await asyncio.wait({ended, better})
+
+    async def _better_broker(self) -> str:
+        """The address of a broker before this one that takes us; for ever where there is none."""
+        while self._brokers.return_after and (better := self._brokers.before(self.options)):
+            await asyncio.sleep(self._brokers.return_after)
+            for options in better:
+                if await self._takes_us(options):
+                    return options.address
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
+
+    async def _takes_us(self, options: MqttOptions) -> bool:
+        """As another client: one of our name may throw out the one that is connected. Who dislikes that name is there."""
+        probe = MqttSession(
+            replace(options, client_id=f"{options.client_id}-check"),
+            on_acknowledged=lambda _: None,
+            on_refused=lambda *_: None,
+            client_type=self._client_type,
+        )
+        try:
+            await probe.connect()
+        except LinkError as error:
+            if not (probe._link and probe._link.refusal == CLIENT_ID_REFUSED):
+                self._brokers.failed(options, error)
+                return False
+        await probe.disconnect()
+        self._brokers.took_us(options)
+        return True
+
     @property
     def promise(self) -> Mapping[str, Any]:
         """What this session is, for `status`; empty until it is connected."""
@@ -179,6 +251,9 @@ class MqttSession:
             weaker.append(WEAKER_QOS_0)
         if self._will is not None and self.will != self._will:
             weaker.append(WEAKER_WILL if self.will is None else WEAKER_RETAINED)
+        if self._brokers.several:
+            words["broker"] = self.options.address
+            weaker += [why for why in (self._brokers.why_not_better(self.options),) if why]
         if weaker:
             words["weaker"] = "; ".join(weaker)
         return words

@@ -13,6 +13,7 @@ from gateway.mqtt.websocket import WebSocketError
 NO_SUBSCRIBERS = 0x10
 FAILURE = 0x80
 UNSUPPORTED_PROTOCOL = 0x84
+CLIENT_ID_REFUSED = 0x85
 NOT_AUTHORISED = 0x87
 TAKEN_OVER = 0x8E
 TOPIC_INVALID = 0x90
@@ -28,7 +29,7 @@ _REASONS = {
     0x82: "protocol error",
     0x83: "implementation specific error",
     UNSUPPORTED_PROTOCOL: "protocol version not supported",
-    0x85: "client id not accepted",
+    CLIENT_ID_REFUSED: "client id not accepted",
     0x86: "wrong user or password",
     NOT_AUTHORISED: "not authorised",
     0x88: "server unavailable",
@@ -60,7 +61,7 @@ _REASONS = {
 _PERSON_MUST_ACT = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, TAKEN_OVER, 0x9B, 0x9C, 0x9D}
 
 _ADVICE = {
-    0x85: "set another client_id",
+    CLIENT_ID_REFUSED: "set another client_id",
     0x86: "check user and password",
     0x87: "check user, password and the broker's access rights",
 }

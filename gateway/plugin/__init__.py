@@ -12,7 +12,18 @@ from gateway.config.base import (
     ValueType,
     WatchConfig,
 )
-from gateway.config.fields import Deadband, Duration, Field, FilePath, Host, Period, Size, TopicTemplate
+from gateway.config.fields import (
+    Address,
+    Deadband,
+    Duration,
+    Field,
+    FilePath,
+    Host,
+    Period,
+    Size,
+    TopicTemplate,
+    host_and_port,
+)
 from gateway.config.outbound import Outbound
 from gateway.config.request_options import RequestOptions
 from gateway.config.secrets import resolve
@@ -60,6 +71,7 @@ __all__ = [
     "ACTOR",
     "VIEWER",
     "Actor",
+    "Address",
     "App",
     "Argument",
     "Condition",
@@ -139,6 +151,7 @@ __all__ = [
     "format_duration",
     "format_size",
     "full_in",
+    "host_and_port",
     "listed",
     "load_certificates",
     "model_validator",

@@ -12,6 +12,7 @@ import structlog
 
 from gateway.config.base import SinkConfig
 from gateway.core.errors import LinkError, RefusedError, UnreachableError
+from gateway.core.event import Event, EventLog
 from gateway.core.tag import Device
 from gateway.outbox import Outbox
 from gateway.plugin.sink import Sink
@@ -63,6 +64,9 @@ class Publisher:
         self._missed: dict[str, tuple[Device, bool, str]] = {}
         """The latest of each device while there was no connection, by its name."""
         self._foreign = Foreign(structlog.get_logger().bind(sink=config.name))
+        self._events: EventLog = outbox
+        self._broker = ""
+        """Of several, the one that it was connected to last."""
         self._unreachable = False
         self._worked = False
         """Whether it was ever connected as it is configured."""
@@ -111,6 +115,7 @@ class Publisher:
             raise
         self._worked = True
         self._session = session
+        self._tell_where(str(session.promise.get("broker", "")))
         try:
             self.health.up(str(session.promise.get("weaker", "")))
             self._tell_missed(session)
@@ -119,6 +124,18 @@ class Publisher:
             self._session = None
             await session.close()
             self._reader.rewind()
+
+    def _tell_where(self, broker: str) -> None:
+        """Log, and tell the far side, that it is another one of several brokers than before."""
+        if broker == self._broker:
+            return
+        before, self._broker = self._broker, broker
+        if before:
+            now = self._around.clock.wall_ns()
+            message = f'sink "{self.config.name}" has gone from broker {before} to {broker}'
+            detail = {"sink": self.config.name, "before": before, "broker": broker}
+            structlog.get_logger().warning("the sink has gone to another broker", **detail)
+            self._events.append_event(Event(f"sink-{now}", "sink", "moved", "", now, message, "warning", detail))
 
     def _tell_missed(self, session: SinkSession) -> None:
         missed, self._missed = self._missed, {}

@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from typing import Literal
 
 from gateway.plugin import (
+    Address,
     Context,
     Duration,
     Field,
@@ -16,6 +17,7 @@ from gateway.plugin import (
     Tls,
     TopicTemplate,
     device_topic,
+    host_and_port,
     model_validator,
     own_topic,
 )
@@ -30,6 +32,14 @@ class MqttConfig(SinkConfig, Outbound):
 
     websocket: str = Field(default="", max_length=1000, pattern=r"^(/[\x21-\x7e]*)?$", examples=["/mqtt"])
     """Speak MQTT in a WebSocket at this path (ws://, with tls wss://), such as "/mqtt". Default: plain MQTT."""
+
+    standby: tuple[Address, ...] = Field(default=(), strict=False, max_length=8, examples=[["broker2", "broker3:8883"]])
+    """Further brokers, in the order in which they are tried while the ones before do not take us; with the port of host
+    unless one stands behind. All else, such as user, tls and client_id, is the same for all."""
+
+    return_after: Duration = Field(default=600.0, ge=0, le=7 * 86_400)
+    """At a standby broker: how often one before it is tried, and gone back to as soon as it takes us. "0s": only when the
+    standby's connection has ended, and it has not failed for a minute."""
 
     client_id: str = Field(default="", max_length=256)
     """Name of this client, unique at the broker. Default: the gateway's name."""
@@ -103,9 +113,16 @@ class MqttConfig(SinkConfig, Outbound):
         return self.port or (8883 if self.tls else 1883)
 
     @property
+    def further(self) -> tuple[tuple[str, int], ...]:
+        """Hosts and ports of the standby brokers."""
+        parts = (host_and_port(each) for each in self.standby)
+        return tuple((host, port or self.port_or_default) for host, port in parts)
+
+    @property
     def exposed(self) -> bool:
         """Whether the password crosses a network that can read it."""
-        return self.password is not None and self.tls is False and not _here(self.host)
+        hosts = (self.host, *(host for host, _ in self.further))
+        return self.password is not None and self.tls is False and not all(map(_here, hosts))
 
 
 def _here(host: str) -> bool:

@@ -88,7 +88,10 @@ class MqttSink(Sink[MqttConfig]):
             on_acknowledged=self._acknowledged,
             on_refused=self._refused,
             on_message=self._asked.message,
+            memory=host.memory,
         )
+        self._going_back = False
+        """Whether a broker before this one takes us again: nothing more is handed over to this one."""
         self._told: dict[str, tuple[int, bool, str]] = {}
         """What was last retained under each topic of a description: its hash; and of the device: whether online, reason."""
         self._reason: str | None = None
@@ -127,7 +130,10 @@ class MqttSink(Sink[MqttConfig]):
         self._asked.listen(self._session)
 
     async def serve(self) -> None:
-        raise self._explained(await self._session.closed())
+        raise self._explained(await self._session.over(self._go_back))
+
+    def _go_back(self) -> None:
+        self._going_back = True
 
     def _explained(self, error: Exception) -> Exception:
         """The reason for the end; once it has happened often, what such ends have in common."""
@@ -158,10 +164,10 @@ class MqttSink(Sink[MqttConfig]):
 
     @property
     def own_fault(self) -> bool:
-        return self._retained.under_way
+        return self._retained.under_way or self._going_back
 
     def send(self, records: Sequence[Record]) -> None:
-        if self._held or self._retained.busy:
+        if self._held or self._retained.busy or self._going_back:
             self._held += records
             self._try_on()
         else:
@@ -170,7 +176,7 @@ class MqttSink(Sink[MqttConfig]):
     def _try_on(self) -> None:
         """Go on with what is tried alone; then with the records that waited for that."""
         self._retained.go_on()
-        if self._held and not self._retained.busy:
+        if self._held and not self._retained.busy and not self._going_back:
             held, self._held = self._held, []
             self._send(held)
 
@@ -264,6 +270,13 @@ class MqttSink(Sink[MqttConfig]):
         """Greets the broker as another client, so that one that is connected is not thrown out, but with the same will; says
         good-bye, so that the broker does not publish it, and publishes nothing, but with QoS 0 to a private topic."""
         options = session_options(self.config, self.host.gateway)
+        alone = replace(options, standby=())
+        found = await self._check(alone)
+        for host, port in options.standby:
+            found += f"; standby {host}: {await self._check(replace(alone, host=host, port=port))}"
+        return found
+
+    async def _check(self, options: MqttOptions) -> str:
         session = MqttSession(
             replace(options, client_id=f"{options.client_id}-check"),
             will=self._will,
@@ -314,6 +327,8 @@ def session_options(config: MqttConfig, gateway: str) -> MqttOptions:
         tls=tls_options(config.tls),
         websocket=config.websocket,
         route=route(config),
+        standby=config.further,
+        return_after=config.return_after,
         protocol=config.protocol,
         keep_alive=config.keep_alive,
         qos=config.qos,

@@ -196,3 +196,45 @@ async def test_with_mqtt_3_1_1_descriptions_and_records_that_are_too_large_hold_
             assert (balance["acknowledged"], sum(balance["dropped"].values())) == (count, 1000)
             await eventually(lambda: len(readings(subscriber)) == count, 60)
             assert sorted(readings(subscriber).values()) == list(range(count))
+
+
+async def test_a_standby_broker_takes_over_and_going_back_loses_repeats_and_reorders_nothing(tmp_path: Path) -> None:
+    with Broker(tmp_path) as first, Broker(tmp_path) as second:
+        more = {"standby": [f"127.0.0.1:{second.port}"], "return_after": "200ms"}
+        with Subscriber(first) as at_first, Subscriber(second) as at_second:
+            async with outbox_into(SINK, tmp_path / "outbox", {**options(first), **more}) as running:
+                running.read(*range(100))
+                await eventually(lambda: running.balance()["acknowledged"] == 100)
+                at_first.catch_up()
+                first.kill()
+                running.read(*range(100, 300))
+                await eventually(lambda: running.balance()["acknowledged"] == 300)
+                assert running.publisher.status().promise["broker"] == f"127.0.0.1:{second.port}"
+                first.start()
+                with Subscriber(first) as again:
+                    for value in itertools.count(300):
+                        running.read(value)
+                        await asyncio.sleep(0.002)
+                        if running.publisher.status().promise.get("broker") == f"127.0.0.1:{first.port}":
+                            break
+                    await eventually(lambda: running.delivered)
+                    at_second.catch_up()
+                    again.catch_up()
+                    there = [*plain_values(at_first), *plain_values(at_second), *plain_values(again)]
+                    assert there == list(range(value + 1)), "each once, in order, across both brokers"
+                    moves = [each for each in said_events(at_second) + said_events(again) if each["kind"] == "sink"]
+                    assert [(each["before"], each["broker"]) for each in moves] == [
+                        (f"127.0.0.1:{first.port}", f"127.0.0.1:{second.port}"),
+                        (f"127.0.0.1:{second.port}", f"127.0.0.1:{first.port}"),
+                    ]
+
+
+def plain_values(subscriber: Subscriber) -> list[int]:
+    bodies = [
+        json.loads(each.payload) for each in subscriber.received if "/_" not in each.topic and each.topic != "mark"
+    ]
+    return [body["values"]["a"] for body in bodies]
+
+
+def said_events(subscriber: Subscriber) -> list[dict[str, Any]]:
+    return [json.loads(each.payload) for each in subscriber.received if each.topic.endswith("/_event")]

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from gateway.cli.config.secret import Store, store
 from gateway.cli.setup.answers import Answers, AnswersError, toml_of
 from gateway.cli.setup.asking import GaveUpError, yes
+from gateway.config.fields import host_and_port
 from gateway.places.durable import write_whole
 from gateway.places.state_dir import CONFIG
 
@@ -140,8 +141,9 @@ def _allow_addresses(answers: Answers, drop_ins: Path, done: SetupFiles) -> None
 def _hosts(answers: Answers) -> Iterator[str]:
     for options in (answers.broker, *answers.devices):
         yield from (str(options[key]) for key in ("host",) if options.get(key))
-        if url := options.get("url"):
-            yield urlsplit(str(url)).hostname or ""
+        yield from (host_and_port(str(each))[0] for each in options.get("standby", ()))
+        for url in (options.get("url"), options.get("proxy", {}).get("url")):
+            yield (urlsplit(str(url)).hostname or "") if url else ""
 
 
 def _addresses(host: str) -> list[str]:

@@ -201,10 +201,13 @@ async def test_where_the_disk_is_full_at_the_end_all_is_as_it_was(place, monkeyp
 async def test_addresses_outside_of_the_plant_get_a_drop_in(place, tmp_path):
     folder = tmp_path / "systemd/edge-gateway.service.d"
     folder.parent.mkdir()
-    answers = answers_of(place, free_port(), 1, broker={"host": "203.0.113.7"})
+    answers = answers_of(place, free_port(), 1, broker={
+        "host": "203.0.113.7", "standby": ["203.0.113.8:8883", "10.0.0.9"], "proxy": {"url": "http://203.0.113.9:3128"}
+    })  # fmt: skip
     options = ["--answers", answers, "--untested", "--drop-ins", str(folder)]
     assert await asyncio.to_thread(main, ["setup", "--config", str(place / "config.toml"), *options]) == 0
-    assert "IPAddressAllow=203.0.113.7\n" in (folder / writing.DROP_IN).read_text()
+    allowed = [line for line in (folder / writing.DROP_IN).read_text().splitlines() if "=" in line]
+    assert allowed == [f"IPAddressAllow=203.0.113.{n}" for n in (7, 8, 9)], "each broker and the proxy"
     assert "127.0.0.1" not in (folder / writing.DROP_IN).read_text()
 
 
