@@ -6,7 +6,7 @@ its producer sends again by itself, where the gateway has its own rules for that
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.admin import ApiVersionRequest
@@ -150,8 +150,7 @@ class BrokerLink(Receiver):
         return future
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = self.flow = transport
+        self._transport = self.flow = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
 
     def frame_received(self, frame: bytes) -> None:
         if not self._open or self._open[0][0] != int.from_bytes(frame[4:8], "big"):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from gateway.core.errors import LinkError, RefusedError
 from gateway.core.record import Kind, Record
@@ -22,10 +21,10 @@ from gateway.testing.link import TcpLink
 from gateway.testing.waiting import eventually
 from tests.peers.kafka_server import PASSWORD, USER, KafkaServer
 
+from .log import in_log
+
 KafkaSink: Any = load_plugin(Path(__file__).parents[1])
 DEVICES = [bind(DeviceConfig(name=f"press-{n}", driver="test"), {"force": TagConfig()}) for n in range(8)]
-
-pytestmark = pytest.mark.asyncio
 
 
 @pytest.fixture(scope="module")
@@ -62,23 +61,6 @@ async def connected(port: int, gateway: FakeSinkHost, **options: Any) -> AsyncIt
         serving.cancel()
         await asyncio.wait([serving])
         await sink.close()
-
-
-async def in_log(kafka: KafkaServer, topic: str, partitions: int = 3) -> list[Any]:
-    """All records of the topic, partition by partition, as aiokafka's consumer reads them."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=f"127.0.0.1:{kafka.port}", auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        places = [TopicPartition(topic, number) for number in range(partitions)]
-        consumer.assign(places)
-        found: list[Any] = []
-        for place, end in (await consumer.end_offsets(places)).items():
-            while await consumer.position(place) < end:
-                for each in (await consumer.getmany(timeout_ms=500)).values():
-                    found += each
-        return sorted(found, key=lambda each: (each.partition, each.offset))
-    finally:
-        await consumer.stop()
 
 
 def ids(found: Sequence[Any]) -> list[str]:
@@ -127,7 +109,7 @@ async def test_a_batch_whose_answer_was_lost_stands_in_the_log_once(kafka: Kafka
             link.attack(silent)
             sink.send(sent[3:30])
             for _ in range(600):
-                if len(await in_log(kafka, "lost")) == 30:
+                if len(await in_log(kafka.port, "lost")) == 30:
                     break
             await link.peace()
         assert len(gateway.taken) == 3
@@ -135,7 +117,7 @@ async def test_a_batch_whose_answer_was_lost_stands_in_the_log_once(kafka: Kafka
             sink.send(sent[3:])
             await eventually(lambda: len(gateway.taken) == 60)
     assert sorted(gateway.taken) == sorted(each.id for each in sent)
-    found = ids(await in_log(kafka, "lost"))
+    found = ids(await in_log(kafka.port, "lost"))
     assert Counter(found) == Counter(each.id for each in sent), "nothing is missing, nothing twice"
 
 
@@ -155,13 +137,26 @@ async def test_a_link_that_is_cut_again_and_again_neither_loses_nor_repeats_nor_
         async with connected(link.port, gateway, topic="cut") as sink:
             sink.send([each for each in sent if each.id not in set(gateway.taken)])
             await eventually(lambda: len(gateway.taken) == 1000)
-    found = await in_log(kafka, "cut")
+    found = await in_log(kafka.port, "cut")
     assert Counter(ids(found)) == Counter(each.id for each in sent), "nothing is missing, nothing twice"
     last: dict[bytes, int] = {}
     for each in found:
         number = int(dict(each.headers)["id"].rpartition(b":")[2])
         assert number > last.get(each.key, 0), "the records of a device are in their order"
         last[each.key] = number
+
+
+def test_uvloop_drives_it_too(kafka: KafkaServer) -> None:
+    uvloop = pytest.importorskip("uvloop", reason="pip install uvloop")
+    gateway, sent = host(), of_all(10, first=700)
+
+    async def deliver() -> None:
+        async with connected(kafka.port, gateway, topic="plant") as sink:
+            sink.send(sent)
+            await eventually(lambda: len(gateway.taken) == 10)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(deliver())
 
 
 async def test_a_missing_topic_is_named_with_the_fix_and_what_was_refused_goes_once_it_is_there(
@@ -177,7 +172,7 @@ async def test_a_missing_topic_is_named_with_the_fix_and_what_was_refused_goes_o
         )
         await asyncio.to_thread(kafka.make, "missing")
         await settled(sink, gateway, sent)
-    assert sorted(ids(await in_log(kafka, "missing"))) == sorted(each.id for each in sent)
+    assert sorted(ids(await in_log(kafka.port, "missing"))) == sorted(each.id for each in sent)
 
 
 async def settled(sink: Any, gateway: FakeSinkHost, sent: Sequence[Record]) -> None:
@@ -197,7 +192,7 @@ async def test_a_topic_may_be_made(kafka: KafkaServer) -> None:
     gateway, sent = host(), of_all(5)
     async with connected(kafka.port, gateway, topic="made.{kind}", create_topics=True) as sink:
         await settled(sink, gateway, sent)
-    assert len(await in_log(kafka, "made.readings")) == 5
+    assert len(await in_log(kafka.port, "made.readings")) == 5
 
 
 async def test_a_topic_that_we_may_not_write_to_costs_the_others_nothing(kafka: KafkaServer) -> None:
@@ -234,7 +229,7 @@ async def test_one_that_is_too_large_among_many_is_found_and_the_rest_is_taken(k
     ((name, reason, final),) = gateway.refusals
     assert (name, final) == (guilty.id, True)
     assert "raise its max.message.bytes" in reason
-    assert Counter(ids(await in_log(kafka, "small"))) == Counter(each.id for each in sent)
+    assert Counter(ids(await in_log(kafka.port, "small"))) == Counter(each.id for each in sent)
 
 
 async def test_a_record_with_a_time_that_the_broker_refuses_goes_without_one(kafka: KafkaServer) -> None:
@@ -244,7 +239,7 @@ async def test_a_record_with_a_time_that_the_broker_refuses_goes_without_one(kaf
     async with connected(kafka.port, gateway, topic="clocks") as sink:
         sink.send(sent)
         await eventually(lambda: len(gateway.taken) == 3)
-    assert [each.timestamp for each in await in_log(kafka, "clocks")] == [-1, -1, -1]
+    assert [each.timestamp for each in await in_log(kafka.port, "clocks")] == [-1, -1, -1]
 
 
 async def test_a_producer_that_the_brokers_have_lost_count_of_begins_anew(kafka: KafkaServer) -> None:
@@ -267,7 +262,7 @@ async def test_a_producer_that_the_brokers_have_lost_count_of_begins_anew(kafka:
         sink.send(sent[4:])
         await eventually(lambda: len(gateway.taken) == 8)
     assert gateway.memory["producer"].id != before
-    assert sorted(ids(await in_log(kafka, "numbers"))) == sorted(each.id for each in sent)
+    assert sorted(ids(await in_log(kafka.port, "numbers"))) == sorted(each.id for each in sent)
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
@@ -340,12 +335,12 @@ async def test_a_check_writes_nothing_and_says_what_is_wrong(kafka: KafkaServer)
         ({"max_request_size": "10 B"}, "max_request_size"),
     ],
 )
-async def test_mistakes_in_the_configuration_are_named(options: dict[str, Any], words: str) -> None:
+def test_mistakes_in_the_configuration_are_named(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=re.escape(words)):
         config(9092, **options)
 
 
-async def test_topics_and_keys_are_made_of_the_plants_words() -> None:
+def test_topics_and_keys_are_made_of_the_plants_words() -> None:
     names = importlib.import_module(KafkaSink.__module__.rpartition(".")[0] + ".config")
     place = Context(site="Werk Süd", area="", line="coating.2")
     assert names.topic_of("{site}.{area}.{line}.{kind}", place, "press", "gw", "event") == "Werk_S_d.coating.2.event"
