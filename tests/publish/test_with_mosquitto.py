@@ -16,6 +16,7 @@ from gateway.config.base import DeviceConfig
 from gateway.config.model import DeviceSpec
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
+from gateway.mqtt import MqttOptions, MqttSession
 from gateway.outbox.deliver import redelivery as resting
 from gateway.publish import publisher
 from gateway.testing import eventually, load_plugin
@@ -198,35 +199,44 @@ async def test_with_mqtt_3_1_1_descriptions_and_records_that_are_too_large_hold_
             assert sorted(readings(subscriber).values()) == list(range(count))
 
 
-async def test_a_standby_broker_takes_over_and_going_back_loses_repeats_and_reorders_nothing(tmp_path: Path) -> None:
-    with Broker(tmp_path) as first, Broker(tmp_path) as second:
-        more = {"standby": [f"127.0.0.1:{second.port}"], "return_after": "200ms"}
-        with Subscriber(first) as at_first, Subscriber(second) as at_second:
-            async with outbox_into(SINK, tmp_path / "outbox", {**options(first), **more}) as running:
+async def test_a_standby_broker_takes_over_and_going_back_loses_repeats_and_reorders_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, looks = asyncio.Event(), MqttSession._takes_us
+
+    async def look(session: MqttSession, of: MqttOptions) -> bool:
+        return ready.is_set() and await looks(session, of)
+
+    monkeypatch.setattr(MqttSession, "_takes_us", look)
+    with Broker(tmp_path) as first, Broker(tmp_path) as second, Subscriber(second) as at_second:
+        more = {"standby": [f"127.0.0.1:{second.port}"], "return_after": "100ms"}
+        async with outbox_into(SINK, tmp_path / "outbox", {**options(first), **more}) as running:
+            with Subscriber(first) as at_first:
                 running.read(*range(100))
                 await eventually(lambda: running.balance()["acknowledged"] == 100)
                 at_first.catch_up()
-                first.kill()
-                running.read(*range(100, 300))
-                await eventually(lambda: running.balance()["acknowledged"] == 300)
-                assert running.publisher.status().promise["broker"] == f"127.0.0.1:{second.port}"
-                first.start()
-                with Subscriber(first) as again:
-                    for value in itertools.count(300):
-                        running.read(value)
-                        await asyncio.sleep(0.002)
-                        if running.publisher.status().promise.get("broker") == f"127.0.0.1:{first.port}":
-                            break
-                    await eventually(lambda: running.delivered)
-                    at_second.catch_up()
-                    again.catch_up()
-                    there = [*plain_values(at_first), *plain_values(at_second), *plain_values(again)]
-                    assert there == list(range(value + 1)), "each once, in order, across both brokers"
-                    moves = [each for each in said_events(at_second) + said_events(again) if each["kind"] == "sink"]
-                    assert [(each["before"], each["broker"]) for each in moves] == [
-                        (f"127.0.0.1:{first.port}", f"127.0.0.1:{second.port}"),
-                        (f"127.0.0.1:{second.port}", f"127.0.0.1:{first.port}"),
-                    ]
+            first.kill()
+            running.read(*range(100, 300))
+            await eventually(lambda: {299} <= set(plain_values(at_second)))
+            assert running.publisher.status().promise["broker"] == f"127.0.0.1:{second.port}"
+            first.start()
+            with Subscriber(first) as again:
+                ready.set()
+                for value in itertools.count(300):
+                    running.read(value)
+                    await asyncio.sleep(0.002)
+                    if running.publisher.status().promise.get("broker") == f"127.0.0.1:{first.port}":
+                        break
+                await eventually(lambda: running.balance()["acknowledged"] == value + 1)
+                at_second.catch_up()
+                again.catch_up()
+                there = [*plain_values(at_first), *plain_values(at_second), *plain_values(again)]
+                assert there == list(range(value + 1)), "each once, in order, across both brokers"
+                moves = [each for each in said_events(at_second) + said_events(again) if each["kind"] == "sink"]
+                assert [(each["before"], each["broker"]) for each in moves] == [
+                    (f"127.0.0.1:{first.port}", f"127.0.0.1:{second.port}"),
+                    (f"127.0.0.1:{second.port}", f"127.0.0.1:{first.port}"),
+                ]
 
 
 def plain_values(subscriber: Subscriber) -> list[int]:
