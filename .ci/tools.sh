@@ -84,3 +84,12 @@ if [ -x .venv/bin/python ] && ! grep -qs "^Version: $schemathesis$" .venv/schema
         .venv/schemathesis/bin/pip install --quiet --disable-pip-version-check "schemathesis==$schemathesis"; } >/dev/null 2>&1 ||
         echo "WITHOUT schemathesis the test that needs it is SKIPPED. To run it:  pip install schemathesis" >&2
 fi
+
+# The C++ server of snap7, a simulated Siemens CPU: the last wheel that carried it, in an environment of its own.
+snap7=2.0.2
+if [ -x .venv/bin/python ] && ! grep -qs "^Version: $snap7$" .venv/snap7/lib/python3*/site-packages/python_snap7-*/METADATA; then
+    echo "Installing snap7 for the tests …" >&2
+    { .venv/bin/python -m venv --clear .venv/snap7 &&
+        .venv/snap7/bin/pip install --quiet --disable-pip-version-check "python-snap7==$snap7"; } >/dev/null 2>&1 ||
+        echo "WITHOUT snap7 the tests that need it are SKIPPED. To see why:  pip install python-snap7==$snap7" >&2
+fi

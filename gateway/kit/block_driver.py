@@ -50,6 +50,10 @@ class BlockDriver(Driver[D, T]):
         """How a device with these options is read."""
         raise NotImplementedError
 
+    def reading_here(self, config: D) -> BlockReading[D, T]:
+        """The same on this connection, where something was agreed upon. See `BlockReading.limit`."""
+        return self.reading(config)
+
     async def open(self) -> RequestLine[Any]:
         """A new connection by `self.config`. Raises LinkError with what to look at, and then leaves nothing open."""
         raise NotImplementedError
@@ -174,9 +178,9 @@ class BlockDriver(Driver[D, T]):
 
     def _new_way(self, tags: Tags) -> tuple[BlockPlan, AskingPace]:
         device = self.device(tags.device)
-        plan = _plans.get(tags)
-        if plan is None:
-            plan = _plans[tags] = BlockPlan(device, tags, self.reading(device.config), time.monotonic())
+        plan, reading = _plans.get(tags), self.reading_here(device.config)
+        if plan is None or plan.limit != reading.limit:
+            plan = _plans[tags] = BlockPlan(device, tags, reading, time.monotonic())
         way = self._ways[tags] = plan, self.pace(device.config, self._scans)
         return way
 

@@ -10,11 +10,12 @@ import struct
 from functools import cache
 
 FORMATS = {
+    "int8": "<i1", "uint8": "<u1",
     "int16": "<i2", "uint16": "<u2", "int32": "<i4", "uint32": "<u4", "float32": "<f4",
     "int64": "<i8", "uint64": "<u8", "float64": "<f8", "float16": "<f2",
     "bcd16": "<u2", "bcd32": "<u4", "bcd64": "<u8",
 }  # fmt: skip
-"""numpy formats of the types that fill registers, least significant byte first. Of bcd, four bits are a decimal digit."""
+"""numpy formats of the types that fill bytes or registers, least significant byte first. Of bcd, four bits are a digit."""
 
 _SUNSPEC: dict[str, tuple[int, ...]] = {
     "int16": (-0x8000,), "uint16": (0xFFFF,), "int32": (-0x8000_0000,), "uint32": (0xFFFF_FFFF,),
@@ -34,12 +35,14 @@ PARTS = ("int8", "uint8", "int16", "uint16")
 """Types of some bits of a register; signed ones have their sign in the highest of the bits."""
 
 _STRUCT = {
+    "int8": "<b", "uint8": "<B",
     "int16": "<h", "uint16": "<H", "int32": "<i", "uint32": "<I", "float32": "<f",
     "int64": "<q", "uint64": "<Q", "float64": "<d", "float16": "<e",
     "bcd16": "<H", "bcd32": "<I", "bcd64": "<Q",
 }  # fmt: skip
 
 ORDERS = {
+    1: ("A",),
     2: ("AB", "BA"),
     4: ("ABCD", "CDAB", "BADC", "DCBA"),
     8: (

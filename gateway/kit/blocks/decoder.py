@@ -1,6 +1,6 @@
 """Decodes what one scan brought, all blocks at once: a few numpy calls whatever the number of tags."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +35,9 @@ class ValuePlace:
     encoding: str = ""
     absent: tuple[float, ...] = ()
     """For numbers: what means that the device has none."""
+
+    decode: Callable[[bytes], Exact | float] | None = None
+    """For all other values, such as a date: makes the value of `length` bytes, or raises ValueError."""
 
 
 @dataclass(slots=True)
@@ -91,12 +94,13 @@ class BlockDecoder:
 
     def __init__(self, rows: int, places: Sequence[ValuePlace]) -> None:
         self._blank = np.full(rows, np.nan)
-        self._texts = [place for place in places if place.type in TEXTS]
+        self._texts = [place for place in places if place.type in TEXTS and place.decode is None]
+        self._others = [(place, place.decode) for place in places if place.decode is not None]
         bits = [place for place in places if place.type == "bool" or place.width]
         self._bits = _Bits(bits) if bits else None
         by_type: dict[str, list[ValuePlace]] = {}
         for place in places:
-            if place.type in FORMATS and not place.width:
+            if place.type in FORMATS and not place.width and place.decode is None:
                 by_type.setdefault(place.type, []).append(place)
         self._numbers = [_Numbers(type_, group) for type_, group in by_type.items()]
         self._unwarned = copy_context()
@@ -111,6 +115,8 @@ class BlockDecoder:
         self._unwarned.run(self._decode_numbers, found, payload)
         for place in self._texts:
             _text(found, place, payload)
+        for place, decode in self._others:
+            _other(found, place, decode, payload)
         if found.exact or found.senseless or found.absent:
             none = {*found.senseless, *found.absent}
             found.exact = {row: value for row, value in found.exact.items() if row not in none}
@@ -163,6 +169,18 @@ def _text(found: DecodedBlocks, place: ValuePlace, payload: bytes) -> None:
         found.exact[place.row] = decode_text(wire, place.type, place.length, place.order, place.encoding)
     except ValueError:
         found.senseless.append(place.row)
+
+
+def _other(found: DecodedBlocks, place: ValuePlace, decode: Callable[[bytes], Exact | float], payload: bytes) -> None:
+    try:
+        value = decode(payload[place.byte : place.byte + place.length])
+    except ValueError:
+        found.senseless.append(place.row)
+        return
+    if isinstance(value, int | float):
+        found.value[place.row] = value
+    else:
+        found.exact[place.row] = value
 
 
 def _from_bcd(column: NDArray[np.generic]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:

@@ -42,6 +42,7 @@ class BlockPlan:
         self._device = weakref.ref(device)  # whose tags are the key under which the driver keeps this plan weakly
         self._reading = reading
         self.refusals = reading.refusals
+        self.limit = reading.limit
         self._ids = tags.ids
         self._tags = tuple(tags)  # not `tags` itself, likewise
         self._spans = reading.spans(tags)

@@ -27,6 +27,10 @@ class BlockReading(Generic[D, T]):
     slow = False
     """Whether bytes take time on the line, as on a serial one; then `check` tells the time of each scan."""
 
+    limit = 0
+    """What this connection allows, such as the bytes of a frame that the device has granted; when it is another than before,
+    the blocks are made anew."""
+
     def __init__(self, options: D) -> None:
         self.options = options
 

@@ -110,6 +110,10 @@ class ExchangeState(Generic[R]):
 
     # What is said
 
+    def lower_in_flight(self, most: int) -> None:
+        """The far side bears no more at once."""
+        self._max_in_flight = max(1, min(self._max_in_flight, most))
+
     def next_frames(self, now: float) -> list[bytes]:
         """What to send now."""
         frames: list[bytes] = []

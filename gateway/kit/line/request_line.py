@@ -139,6 +139,10 @@ class RequestLine(Receiver, Generic[R]):
             self._give_up(exchange)
             raise
 
+    def lower_in_flight(self, most: int) -> None:
+        """The far side bears no more requests at once."""
+        self._state.lower_in_flight(most)
+
     def rest(self, seconds: float) -> None:
         """Send nothing for so long."""
         self._state.rest_until(self._loop.time() + seconds)
