@@ -15,6 +15,7 @@ from gateway.config.options import table_at
 from gateway.config.text import Steps
 from gateway.core.errors import PluginError
 from gateway.core.text import cleaned
+from gateway.encode import TemplateError
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -93,6 +94,10 @@ def _mistakes(
     found: list[tuple[Mistake, bool]] = []
     for error in errors:
         path = _real_path(table, error)
+        raised = error.get("ctx", {}).get("error")
+        if isinstance(raised, TemplateError):
+            found.append((Mistake((*path, *raised.place), str(raised)), False))
+            continue
         message = _say(model, path, error, also)
         if error["type"] == "missing" and isinstance(path[-1], int):
             path = path[:-1]

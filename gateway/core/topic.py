@@ -1,7 +1,7 @@
 """Topics from the plant's own names: a template such as "{enterprise}/{site}/{area}/{line}/{device}" (ISA-95 levels)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from gateway.core.context import Context
@@ -15,12 +15,14 @@ _BROKERS_OWN = ("$SYS", "$share/", "$queue/", "${")
 _UNSAFE = re.compile("[/+#\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
-def check_template(template: str) -> str:
-    """The template itself. Raises ValueError that says what is wrong with it and what to write."""
+def check_template(template: str, *, also: Sequence[str] = (), needs_device: bool = True) -> str:
+    """The template itself. Raises ValueError that says what is wrong with it and what to write. `also`: further
+    placeholders that may stand in it."""
+    known = (*PLACEHOLDERS, *also)
     for name in _PLACEHOLDER.findall(template):
-        if name not in PLACEHOLDERS:
-            raise ValueError(f"unknown placeholder {{{name}}}, {_meant(name)}")
-    if "{device}" not in template:
+        if name not in known:
+            raise ValueError(f"unknown placeholder {{{name}}}, {_meant(name, known)}")
+    if needs_device and "{device}" not in template:
         raise ValueError("the topic must contain {device}, else all devices would share one topic")
     literal = _PLACEHOLDER.sub("", template)
     if "{" in literal or "}" in literal:
@@ -33,10 +35,10 @@ def check_template(template: str) -> str:
     return template
 
 
-def _meant(name: str) -> str:
-    near = get_close_matches(name.lower(), PLACEHOLDERS, n=1)
-    known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
-    return f"did you mean {{{near[0]}}}?" if near else f"write one of {known}"
+def _meant(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name.lower(), known, n=1)
+    all_of_them = ", ".join(f"{{{each}}}" for each in known)
+    return f"did you mean {{{near[0]}}}?" if near else f"write one of {all_of_them}"
 
 
 def fill(template: str, names: Mapping[str, str]) -> str:

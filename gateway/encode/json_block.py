@@ -22,10 +22,12 @@ ROWS = 1000
 class BlockJson:
     """The JSON of one device's readings."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, *, named: bool = False) -> None:
+        """`named`: the objects say of which device they are."""
         self._device = device
         said = device.context.said()
-        self._end = b',"context":' + orjson.dumps(said) + b"}" if said else b"}"
+        name = b',"device":' + orjson.dumps(device.name) if named else b""
+        self._end = name + (b',"context":' + orjson.dumps(said) + b"}" if said else b"}")
         self._layouts: dict[bytes, Layout] = {}
 
     @cached_property

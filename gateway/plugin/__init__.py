@@ -25,6 +25,7 @@ from gateway.config.fields import (
     host_and_port,
 )
 from gateway.config.outbound import Outbound
+from gateway.config.payload import OWN, JsonForm, Payload, check_readings_topic, template_of, unsaid
 from gateway.config.request_options import RequestOptions
 from gateway.config.secrets import resolve
 from gateway.config.tls import Tls
@@ -69,6 +70,7 @@ from gateway.supervise.contained import contained
 
 __all__ = [
     "ACTOR",
+    "OWN",
     "VIEWER",
     "Actor",
     "Address",
@@ -98,6 +100,7 @@ __all__ = [
     "Guess",
     "Guessing",
     "Host",
+    "JsonForm",
     "Kind",
     "Lane",
     "LineHost",
@@ -106,6 +109,7 @@ __all__ = [
     "Message",
     "Mounted",
     "Outbound",
+    "Payload",
     "People",
     "Period",
     "Readings",
@@ -140,6 +144,7 @@ __all__ = [
     "WatchConfig",
     "WatchHost",
     "arguments",
+    "check_readings_topic",
     "check_template",
     "cleaned",
     "contained",
@@ -163,7 +168,9 @@ __all__ = [
     "resolve",
     "seen_by",
     "sees_names",
+    "template_of",
     "to_json",
+    "unsaid",
     "without_names",
     "write_whole",
 ]

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from gateway.config.payload import JsonForm
 from gateway.core.command import VIEWER, Actor, Declared
 from gateway.core.context import Context
 from gateway.core.device_event import Told
@@ -116,6 +117,11 @@ class Encoder(Protocol):
         """The messages of a record, at least one."""
         ...
 
+    def deliveries(self, records: Sequence[Record]) -> list[tuple[Sequence[Record], list[Message]]]:
+        """The messages of several records, and which of them stand in these: they have arrived when all of the messages
+        have."""
+        ...
+
     def description(self, device: Device) -> Message:
         """The device's tags with types and units, to be retained."""
         ...
@@ -166,8 +172,9 @@ class SinkHost(Protocol):
         (`why_not`). Of the same that comes within a minute the trail has the number."""
         ...
 
-    def encoder(self, topic: str, per_tag: bool) -> Encoder:
-        """The shared JSON encoding, with this topic template."""
+    def encoder(self, topic: str, per_tag: bool, form: JsonForm | None = None) -> Encoder:
+        """The shared JSON encoding, with this topic template. `form`: how readings look, where the sink has options for
+        that."""
         ...
 
     def devices(self) -> Sequence[Device]:

@@ -4,15 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.config.model import GatewaySection, own_place
+from gateway.config.payload import JsonForm
 from gateway.core.clock import Clock
 from gateway.core.context import Context
 from gateway.core.record import Kind, Record
 from gateway.core.tag import Device
-from gateway.core.topic import check_template, device_topic, own_topic, safe
-from gateway.encode import MILLISECOND, BlockJson, clock_json, clock_members, exact_json
+from gateway.core.topic import check_template, device_topic, fill, own_topic, safe
+from gateway.encode import MILLISECOND, clock_members, exact_json
 from gateway.plugin.hosts import Message
+from gateway.publish.forms import TOGETHER, OwnForm, ReadingsForm, TemplateForm
 
-RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip", "_request", "_response", "_barrier")
+RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip", "_slot", "_request", "_response", "_barrier")
 """Last levels of the topics beside the readings'."""
 
 KEPT_DEVICES = 20
@@ -51,30 +53,57 @@ class EncoderHost(Protocol):
 class JsonEncoder:
     """Implements `gateway.plugin.hosts.Encoder`."""
 
-    def __init__(self, topic: str, per_tag: bool, host: EncoderHost) -> None:
+    def __init__(self, topic: str, per_tag: bool, host: EncoderHost, form: JsonForm | None = None) -> None:
         """`topic` is a template (gateway.core.topic); raises ValueError for a wrong one. `per_tag`: one message per
-        reading, under the topic of the device and the tag."""
+        reading, under the topic of the device and the tag. `form` says more of how readings look."""
         self._template = check_template(topic)
-        self._per_tag = per_tag
+        form = form or JsonForm(per_tag=per_tag)
+        self._per_slot = form.per_slot
+        self._readings_template = form.readings_topic
         self._gateway = host.gateway
         self._version = host.version
         self._clock = host.clock
         self._host = host
         self._context = own_place(self._gateway)
         self._own_topic = own_topic(topic, self._context, self._gateway.name)
-        self._blocks: dict[Device, tuple[str, BlockJson]] = {}
+        self._form: ReadingsForm = (
+            OwnForm(form, self._readings_topic)
+            if form.template is None
+            else TemplateForm(form, self._gateway.name, self._readings_topic)
+        )
+        self._plans: dict[Device, Any] = {}
 
     def messages(self, record: Record) -> list[Message]:
         """The messages of a record, at least one unless one message per tag is wanted and it holds no readings."""
-        readings = record.readings
-        if readings is None:
+        if record.readings is None:
             return [self._statement(record)]
-        topic, block = self._block(readings.device)
-        accepted, clock = record.wall_ns // MILLISECOND, clock_json(record)
-        if self._per_tag:
-            rows = block.rows(readings, record.id, accepted, clock)
-            return [Message(f"{topic}/{_level(tag)}", payload) for tag, payload in rows]
-        return [Message(topic, payload) for payload in block.objects(readings, record.id, accepted, clock)]
+        if self._per_slot:
+            return self._slot([record])
+        return self._form.messages(record, self._plan(record.readings.device))
+
+    def deliveries(self, records: Sequence[Record]) -> list[tuple[Sequence[Record], list[Message]]]:
+        """The messages of several records, and which records stand in these: they have arrived when all of the messages have.
+        With one message per slot readings stand together, all else by itself."""
+        if not self._per_slot:
+            return [((record,), self.messages(record)) for record in records]
+        told: list[tuple[Sequence[Record], list[Message]]] = []
+        slot: list[Record] = []
+        rows = 0
+        for record in records:
+            if record.readings is None:
+                told.append(((record,), [self._statement(record)]))
+                continue
+            if slot and rows + record.rows > TOGETHER:
+                told.append((slot, self._slot(slot)))
+                slot, rows = [], 0
+            slot.append(record)
+            rows += record.rows
+        return [*told, (slot, self._slot(slot))] if slot else told
+
+    def _slot(self, records: Sequence[Record]) -> list[Message]:
+        with_plans = [(each, self._plan(each.readings.device)) for each in records if each.readings is not None]
+        topic = self._fill_own(self._readings_template) if self._readings_template else f"{self._own_topic}/_slot"
+        return [Message(topic, payload) for payload in self._form.together(with_plans)]
 
     def description(self, device: Device) -> Message:
         """The device's driver, context and tags, with type, unit, description and scaling where they are known."""
@@ -133,25 +162,35 @@ class JsonEncoder:
         said = context.said()
         return Message(f"{topic}/{level}", exact_json({**body, "context": said} if said else body))
 
-    def _block(self, device: Device) -> tuple[str, BlockJson]:
-        known = self._blocks.get(device)
+    def _plan(self, device: Device) -> Any:
+        known = self._plans.get(device)
         if known is None:
-            if len(self._blocks) >= len(devices := self._host.devices()):
+            if len(self._plans) >= len(devices := self._host.devices()):
                 self._forget_others(devices)
-            known = self._blocks[device] = (self._topic(device), BlockJson(device))
+            known = self._plans[device] = self._form.plan(device)
         return known
 
     def _forget_others(self, devices: Sequence[Device]) -> None:
         """Drop the oldest plans of devices that are read no more."""
         read = set(devices)
-        others = [each for each in self._blocks if each not in read]
+        others = [each for each in self._plans if each not in read]
         tags = sum(len(each.tags) for each in others)
         most = KEPT_TAGS + sum(len(each.tags) for each in devices)
         for left, each in zip(range(len(others), 0, -1), others, strict=True):
             if tags <= most and left <= KEPT_DEVICES + len(devices):
                 return
             tags -= len(each.tags)
-            del self._blocks[each]
+            del self._plans[each]
+
+    def _readings_topic(self, device: Device, tag: str) -> str:
+        """Of a device's readings, or of those of one tag."""
+        if not self._readings_template:
+            return f"{self._topic(device)}/{_level(tag)}" if tag else self._topic(device)
+        names = {**device.context.said(), "device": device.name, "gateway": self._gateway.name, "tag": tag}
+        return fill(self._readings_template, names)
+
+    def _fill_own(self, template: str) -> str:
+        return fill(template, {**self._context.said(), "gateway": self._gateway.name})
 
     def _topic(self, device: Device) -> str:
         return self._fill(device.context, device.name)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from gateway.config.model import GatewaySection, own_place
+from gateway.config.payload import JsonForm
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.live import LiveTable
@@ -133,9 +134,9 @@ class Host:
         """Have in the audit trail what the far side asked of the sink itself."""
         await self._around.attempted(self._sink, command, why_not)
 
-    def encoder(self, topic: str, per_tag: bool) -> JsonEncoder:
+    def encoder(self, topic: str, per_tag: bool, form: JsonForm | None = None) -> JsonEncoder:
         """The shared JSON encoding. Raises ValueError for a wrong topic template."""
-        return JsonEncoder(topic, per_tag, self._around)
+        return JsonEncoder(topic, per_tag, self._around, form)
 
     def devices(self) -> Sequence[Device]:
         """All devices as they are now."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gateway.config.payload import JsonForm
 from gateway.core.context import Context
 from gateway.core.device_event import Told
 from gateway.core.parsing import JsonObject
@@ -81,7 +82,7 @@ class FakeSinkHost:
     async def attempted(self, command: str, why_not: str = "") -> None:
         self.attempts.append((command, why_not))
 
-    def encoder(self, topic: str, per_tag: bool) -> Encoder:
+    def encoder(self, topic: str, per_tag: bool, form: JsonForm | None = None) -> Encoder:
         return PlainEncoder(topic, self.gateway)
 
     def devices(self) -> Sequence[Device]:
@@ -111,6 +112,9 @@ class PlainEncoder:
         names = {tag.id: tag.name for tag in readings.device.tags}
         values = {names[tag]: value for tag, value in zip(readings.tag.tolist(), readings.value.tolist(), strict=True)}
         return [self._message(readings.device.name, {"id": record.id, "values": values})]
+
+    def deliveries(self, records: Sequence[Record]) -> list[tuple[Sequence[Record], list[Message]]]:
+        return [((record,), self.messages(record)) for record in records]
 
     def description(self, device: Device) -> Message:
         return self._message(f"{device.name}/description", {tag.name: tag.type for tag in device.tags})

@@ -5,21 +5,27 @@ from ipaddress import ip_address
 from typing import Literal
 
 from gateway.plugin import (
+    OWN,
     Address,
     Context,
     Duration,
     Field,
     Host,
+    JsonForm,
     Outbound,
+    Payload,
     RequestOptions,
     Secret,
     SinkConfig,
     Tls,
     TopicTemplate,
+    check_readings_topic,
     device_topic,
     host_and_port,
     model_validator,
     own_topic,
+    template_of,
+    unsaid,
 )
 
 
@@ -71,6 +77,17 @@ class MqttConfig(SinkConfig, Outbound):
     """One message per reading, with the tag's name as a further level of the topic, instead of one per record. Costs far
     more work here, at the broker and at the receivers."""
 
+    per_slot: bool = False
+    """One message for the readings of all devices that are ready at one moment, under the gateway's topic and `_slot`:
+    fewer, larger messages, the cheapest form. Events and all else stay messages of their own."""
+
+    payload: Payload = OWN
+    """Form of the readings: the gateway's own, one that reads like another gateway's, or a template, such as { ts = "{ts}",
+    values = "{values}" } (docs/json.md)."""
+
+    readings_topic: str | None = Field(default=None, min_length=1, examples=["v1/gateway/telemetry"])
+    """Topic of the readings, where they stand elsewhere than under topic; with per_tag it can have {tag} in it too."""
+
     qos: Literal[0, 1] = 1
     """1: the broker answers each message. 0: it answers a barrier behind each group of them, so nothing is lost on the way to
     it; but it keeps nothing for subscribers that are away, and never says that it refuses a message."""
@@ -83,17 +100,31 @@ class MqttConfig(SinkConfig, Outbound):
     requests: RequestOptions = RequestOptions()
     """What may be asked for by messages to the gateway; by default nothing (docs/requests.md)."""
 
+    @property
+    def form(self) -> JsonForm:
+        """How readings become messages."""
+        template = template_of(self.payload, per_tag=self.per_tag, per_slot=self.per_slot)
+        return JsonForm(template, self.per_tag, self.per_slot, self.readings_topic or "")
+
     def identity(self, gateway: str) -> str:
         return f'client_id "{self.client_id or gateway}" at {self.host}:{self.port_or_default}'
 
     def remarks(self, gateway: str, place: Context, devices: Mapping[str, Context]) -> list[str]:
         own = own_topic(self.topic, place, gateway)
-        return [
+        alike = [
             f'topic: device "{name}" and the gateway itself share {own}/_state, so each would overwrite what the other says:'
             " rename one of them, or put {gateway} into topic"
             for name, stands in devices.items()
             if device_topic(self.topic, stands, name, gateway) == own
         ]
+        return [*alike, *unsaid(self.payload, self.form.template)]
+
+    @model_validator(mode="after")
+    def _form(self) -> "MqttConfig":
+        template = template_of(self.payload, per_tag=self.per_tag, per_slot=self.per_slot)
+        if self.readings_topic is not None:
+            check_readings_topic(self.readings_topic, template, per_tag=self.per_tag, per_slot=self.per_slot)
+        return self
 
     @model_validator(mode="after")
     def _login(self) -> "MqttConfig":

@@ -1,4 +1,4 @@
-"""The MQTT sink. A record is acknowledged when the broker has acknowledged all messages that it became."""
+"""The MQTT sink. A record is acknowledged when the broker has acknowledged all messages in which it stands."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -53,16 +53,16 @@ CUT_OFF, UNHEARD, SAID_UNHEARD = "cut_off", "unheard", "said_unheard"
 
 
 class _Delivery:
-    """One attempt to deliver a record; what comes back with the answer to each of its messages."""
+    """One attempt to deliver records; what comes back with the answer to each of their messages."""
 
-    __slots__ = ("_missing", "record")
+    __slots__ = ("_missing", "records")
 
-    def __init__(self, record: Record, messages: int) -> None:
-        self.record = record
+    def __init__(self, records: Sequence[Record], messages: int) -> None:
+        self.records = records
         self._missing = messages
 
     def one_taken(self) -> bool:
-        """Count an acknowledgement. Whether the record is now delivered."""
+        """Count an acknowledgement. Whether the records are now delivered."""
         self._missing -= 1
         return self._missing == 0
 
@@ -76,7 +76,7 @@ class _Delivery:
 class MqttSink(Sink[MqttConfig]):
     def __init__(self, config: MqttConfig, host: SinkHost) -> None:
         super().__init__(config, host)
-        self._encoder = host.encoder(config.topic, config.per_tag)
+        self._encoder = host.encoder(config.topic, config.per_tag, config.form)
         will = self._encoder.gateway_state(online=False)
         self._will = Will(will.topic, will.payload)
         own = own_topic(config.topic, host.context, host.gateway)
@@ -105,7 +105,10 @@ class MqttSink(Sink[MqttConfig]):
 
     @property
     def window(self) -> int:
-        """Two of the broker's own windows keep it busy; more would wait here, where no alarm can overtake it."""
+        """Two of the broker's own windows keep it busy; more would wait here, where no alarm can overtake it. With one
+        message per slot records are no messages."""
+        if self.config.per_slot:
+            return self.config.window
         return min(self.config.window, 2 * self._session.receive_maximum)
 
     @property
@@ -187,12 +190,11 @@ class MqttSink(Sink[MqttConfig]):
     def _send(self, records: Sequence[Record]) -> None:
         data: list[Outgoing] = []
         alarms: list[Outgoing] = []
-        for record in records:
-            messages = self._encoder.messages(record)
+        for together, messages in self._encoder.deliveries(records):
             if not messages:
-                self.host.acknowledged([record])
-            delivery = _Delivery(record, len(messages))
-            lane = alarms if record.lane is Lane.ALARM else data
+                self.host.acknowledged(together)
+            delivery = _Delivery(together, len(messages))
+            lane = alarms if together[0].lane is Lane.ALARM else data
             lane += [(message.topic, message.payload, False, delivery) for message in messages]
         self._session.publish_many(alarms, urgent=True)
         self._session.publish_many(data)
@@ -235,14 +237,14 @@ class MqttSink(Sink[MqttConfig]):
     def _acknowledged(self, deliveries: list["_Delivery | None"]) -> None:
         if count := deliveries.count(None):
             self._retained.answered(count)
-        done = [each.record for each in deliveries if each is not None and each.one_taken()]
+        done = [record for each in deliveries if each is not None and each.one_taken() for record in each.records]
         if done:
             self._retained.something_taken()
             self.host.acknowledged(done)
         self._try_on()
         if self._session.unheard and not self.host.memory.get(SAID_UNHEARD):
             self.host.memory[SAID_UNHEARD] = True
-            topic = self._encoder.messages(self._session.last_unheard.record)[0].topic
+            topic = self._encoder.messages(self._session.last_unheard.records[0])[0].topic
             self.log.warning("the broker takes what is sent, and no client subscribes to it", topic=topic)
 
     def _refused(self, delivery: "_Delivery | None", code: int, reason: str) -> None:
@@ -252,7 +254,13 @@ class MqttSink(Sink[MqttConfig]):
                 self._said.add(reason)
                 self.log.warning("the broker does not take descriptions or states", reason=reason)
         elif delivery.refuse():
-            self.host.refused(delivery.record, self._with_fix(delivery.record, code, reason), is_final(code))
+            half = len(delivery.records) // 2
+            if half and is_final(code) and code != TOPIC_INVALID:
+                self._send(delivery.records[:half])  # one of them is to blame, or all together are too large
+                self._send(delivery.records[half:])
+                return
+            for record in delivery.records:
+                self.host.refused(record, self._with_fix(record, code, reason), is_final(code))
 
     def _with_fix(self, record: Record, code: int, reason: str) -> str:
         """A refusal in words, with what a person can do."""

@@ -3,14 +3,17 @@
 import json
 import math
 import re
+import textwrap
+import tomllib
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from gateway.config.model import GatewaySection
+from gateway.config.payload import JsonForm, Preset, template_of
 from gateway.core import quality
 from gateway.core.clock import ClockState, FakeClock
 from gateway.core.event import Contribution, Event
@@ -18,6 +21,7 @@ from gateway.core.live import LiveTable
 from gateway.core.quality import BAD_NO_COMMUNICATION, describe
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
+from gateway.encode.template import LOOPS, NAMES, ROWS, SLOTS
 from gateway.outbox.format.clock_correction import ClockCorrections
 from gateway.outbox.receipts.body import Standing, bodies
 from gateway.outbox.receipts.period import Period, Tally
@@ -144,3 +148,37 @@ def test_the_consumer_of_the_page_drops_repeats_and_nothing_else() -> None:
     exec(EXAMPLES["consumer"], scope)
     ids = ["a:data:1", "a:data:1", "a:alarm:1", "b:data:1", "a:data:1:1", "a:data:2", "a:data:1:1"]
     assert [scope["is_new"]({"id": each}) for each in ids] == [True, False, True, True, True, True, False]
+
+
+FORMS = re.findall(r"^\| `(\w+)` \| (record|tag|slot|record or slot) \| `(.*)` \|$", PAGE, re.MULTILINE)
+
+
+def test_the_page_shows_every_form() -> None:
+    assert {name for name, _, _ in FORMS} == {*get_args(Preset)}
+
+
+@pytest.mark.parametrize(("name", "per", "shown"), FORMS)
+def test_a_form_reads_as_the_page_shows_it(name: str, per: str, shown: str) -> None:
+    two = block(COATER, [61.3, math.nan], rows=[0, 3], quality=[0, BAD_NO_COMMUNICATION])
+    for each in per.split(" or "):
+        form = {"per_tag": each == "tag", "per_slot": each == "slot"}
+        around = SinkSurroundings(GATEWAY, "0.1.0", FakeClock(), LiveTable(), lambda: [COATER])
+        subject = JsonEncoder("{device}", False, around, JsonForm(template_of(name, **form), **form))
+        assert subject.messages(record(Lane.DATA, 1041, Kind.READINGS, two))[0].payload.decode() == shown
+
+
+def test_what_a_form_does_not_say_is_what_the_page_says() -> None:
+    for name in {*get_args(Preset)} - {"own"}:
+        template = template_of(name, per_tag=name == "umh")
+        assert template is not None
+        assert f"| `{name}` | {'; '.join(template.unsaid())} |" in PAGE
+
+
+def test_the_template_of_the_page_is_one_and_every_placeholder_is_explained() -> None:
+    text = textwrap.dedent(re.findall(r"\n\n(    \[sink\.payload\].*?)\n\n", PAGE, re.DOTALL)[0])
+    template = template_of(tomllib.loads(text)["sink"]["payload"])
+    assert template is not None
+    assert len(template.unsaid()) == 0
+    assert all(f"`{{{name}}}`" in PAGE for name in (*NAMES, *SLOTS))
+    assert all(f"`{key}`" in PAGE for key in LOOPS)
+    assert all(f'`"{rows}"`' in PAGE or f'`only = "{rows}"`' in PAGE for rows in ROWS)

@@ -212,7 +212,7 @@ def test_ever_new_selections_of_tags_do_not_fill_the_memory() -> None:
         rows = [row for row in range(10) if bits >> row & 1]
         (sent,) = subject.messages(record(block(many, [float(row) for row in rows], rows=rows)))
         assert json.loads(sent.payload)["values"] == {f"t{row}": row for row in rows}
-    assert len(subject._block(many)[1]._layouts) <= 4
+    assert len(subject._plan(many)[1]._layouts) <= 4
 
 
 # Whatever is read, the JSON decodes back to it.
@@ -306,9 +306,9 @@ def test_the_plan_of_one_large_device_of_history_stays_while_it_is_sent(monkeypa
     monkeypatch.setattr(encoder_module, "KEPT_TAGS", 1)
     one, old = encoder(), device({"inlet_temp": "float64", "speed": "int16"})
     one.messages(record(block(old, [1.0, 2.0])))
-    plan = one._blocks[old]
+    plan = one._plans[old]
     one.messages(record(block(old, [1.0, 2.0])))
-    assert one._blocks[old] is plan
+    assert one._plans[old] is plan
 
 
 def test_a_burst_of_one_tag_leaves_no_plan_of_its_length_behind() -> None:
@@ -317,5 +317,5 @@ def test_a_burst_of_one_tag_leaves_no_plan_of_its_length_behind() -> None:
     for count in (2, 900, 5000, 60_000):
         burst = Readings(bursting, np.arange(count), tag.repeat(count), np.zeros(count), np.zeros(count, np.uint32))
         assert len(one.messages(record(burst))) == count
-    kept = [len(key) // 4 for key in one._blocks[bursting][1]._layouts]
+    kept = [len(key) // 4 for key in one._plans[bursting][1]._layouts]
     assert kept == [2, 1, 900]

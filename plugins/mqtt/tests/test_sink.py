@@ -14,7 +14,7 @@ from gateway.config.model import GatewaySection
 from gateway.core.clock import FakeClock
 from gateway.core.context import Context
 from gateway.core.live import LiveTable
-from gateway.plugin import DeviceConfig, Kind, LinkError, RefusedError, TagConfig
+from gateway.plugin import DeviceConfig, JsonForm, Kind, LinkError, RefusedError, TagConfig
 from gateway.publish import JsonEncoder, SinkSurroundings
 from gateway.testing import FakeSinkHost, bind, build_sink_config, eventually, records
 from plugins.mqtt import MqttSink
@@ -37,10 +37,10 @@ COATER = bind(
 class Host(FakeSinkHost):
     """A host with the gateway's own encoder."""
 
-    def encoder(self, topic: str, per_tag: bool) -> JsonEncoder:
+    def encoder(self, topic: str, per_tag: bool, form: JsonForm | None = None) -> JsonEncoder:
         section = GatewaySection(name="line3-gw1", site="north")
         around = SinkSurroundings(section, "1.2.3", FakeClock(), LiveTable(), lambda: self.all_devices)
-        return JsonEncoder(topic, per_tag, around)
+        return JsonEncoder(topic, per_tag, around, form)
 
 
 @pytest.fixture
@@ -132,6 +132,57 @@ async def test_one_message_per_tag_is_acknowledged_when_all_are(broker: Broker) 
         topics = {message.topic for message in subscriber.wait_for(100)}
     assert topics == {"north/coating/coater-1/inlet_temp", "north/coating/coater-1/speed"}
     assert len(set(host.taken)) == 50
+
+
+PRESS = bind(DeviceConfig(name="press-1", driver="modbus"), {"force": TagConfig()}, context=Context(site="north"))
+
+
+async def test_one_message_holds_the_records_of_all_devices_and_events_stay_alone(broker: Broker) -> None:
+    host = Host([COATER, PRESS], gateway="line3-gw1")
+    with Subscriber(broker, "north/#") as subscriber:
+        async with connected(broker.port, host, per_slot=True) as sink:
+            assert sink.window == 200, "records are no messages"
+            subscriber.wait_for(1)
+            event = records(COATER, 1, first=9, kind=Kind.EVENT)
+            sink.send([*records(COATER, 20), *event, *records(PRESS, 20, first=100)])
+            await eventually(lambda: len(host.taken) == 41)
+        heard = subscriber.wait_for(3)[1:3]
+    assert [message.topic for message in heard] == ["north/coating/coater-1/_event", "north/line3-gw1/_slot"]
+    slot = json.loads(heard[1].payload)
+    assert [each["device"] for each in slot] == ["coater-1"] * 20 + ["press-1"] * 20
+    assert [each["id"] for each in slot] == [each for each in host.taken if ":alarm:" not in each]
+    assert not heard[1].retained
+
+
+async def test_a_slot_that_is_too_large_is_sent_in_halves_and_only_what_is_to_blame_is_refused(tmp_path: Path) -> None:
+    wide = bind(DeviceConfig(name="wide", driver="test"), {f"tag-{n}": TagConfig() for n in range(500)})
+    host = Host([COATER, wide], gateway="line3-gw1")
+    with Broker(tmp_path, ["max_packet_size 2000"]) as broker:
+        async with connected(broker.port, host, per_slot=True) as sink:
+            sink.send([*records(COATER, 20), *records(wide, 1, first=77), *records(COATER, 20, first=100)])
+            await eventually(lambda: len(host.taken) == 40 and bool(host.refusals))
+            assert sink._session.acknowledged < 20, "no message for each of them"
+    ((refused, _, final),) = host.refusals
+    assert (refused, final) == ("testlog:data:77", True)
+
+
+async def test_a_slot_whose_topic_is_not_allowed_is_refused_at_once_for_each_record() -> None:
+    published = []
+
+    def answer(heard: Any) -> bytes:
+        if heard.kind == CONNECT:
+            return WELCOME_5
+        if heard.kind == PUBLISH:
+            published.append(heard.mid)
+            return puback(heard.mid, 0x87)
+        return b""
+
+    host = Host([COATER, PRESS], gateway="line3-gw1")
+    async with fake_broker(answer) as broker, connected(broker.port, host, per_slot=True) as sink:
+        sink.send([*records(COATER, 3), *records(PRESS, 3, first=100)])
+        await eventually(lambda: len(host.refusals) == 6)
+        assert len(published) == 2, "the gateway's state, and the slot"
+    assert {final for _, _, final in host.refusals} == {False}
 
 
 async def test_an_event_overtakes_records_that_wait(broker: Broker) -> None:
