@@ -35,8 +35,8 @@ fi
 # compile all of it anew, for half its time.
 [ ! -x .venv/bin/python ] || .venv/bin/python -m compileall -q gateway plugins tests || true
 
-# Servers in JavaScript, not our own code: node-opcua, and an OpenID provider. Here, so that no test waits for them.
-for peer in opcua:node-opcua oidc:oidc-provider; do
+# Servers in JavaScript, not our own code: node-opcua, an OpenID provider, and a broker. Here, so that no test waits for them.
+for peer in opcua:node-opcua oidc:oidc-provider aedes:aedes; do
     folder=tests/peers/${peer%%:*} package=${peer#*:}
     wanted=$(sed -n "s/.*\"$package\": \"\(.*\)\".*/\1/p" "$folder/package.json")
     if command -v npm >/dev/null 2>&1 && ! grep -qs "\"version\": \"$wanted\"" "$folder/node_modules/$package/package.json"; then
@@ -45,6 +45,13 @@ for peer in opcua:node-opcua oidc:oidc-provider; do
             echo "WITHOUT $package the tests that need it are SKIPPED. To see why:  cd $folder && npm ci" >&2
     fi
 done
+
+mochi=tests/peers/mochi # a broker in Go that knows MQTT 5
+if [ ! -x "$mochi/mochi" ] || [ "$mochi/go.mod" -nt "$mochi/mochi" ]; then
+    echo "Building mochi-mqtt for the tests …" >&2
+    { command -v go && (cd "$mochi" && go build -trimpath -o mochi .); } >/dev/null 2>&1 ||
+        echo "WITHOUT mochi-mqtt the tests that need it are SKIPPED. To build it:  cd $mochi && go build (Go 1.21 or later)" >&2
+fi
 
 kafka=tests/peers/kafka # a real Kafka, with its tools
 wanted=$(sed -n 's/.*<kafka.version>\(.*\)<.*/\1/p' "$kafka/pom.xml")

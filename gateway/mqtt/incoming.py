@@ -14,7 +14,8 @@ from gateway.mqtt.unanswered import Unanswered
 LARGEST_MESSAGE = 1 << 20
 """Bytes of a message that comes in."""
 UNASKED = 100
-"""Answers to what was not asked that are borne in a minute: some brokers answer twice."""
+"""Answers to what was not asked that are borne in a minute: some brokers answer twice, and amqtt hands retained messages to
+clients that have subscribed to nothing. Such messages are dropped."""
 
 LONGEST_PUBACK = 1 << 14
 
@@ -48,6 +49,8 @@ class Incoming:
         self.data = bytearray()
         self.greeted = False
         """Whether the CONNACK has come."""
+        self.unwanted = False
+        """Whether what `next` gave last is a message, and we have subscribed to nothing: it is to be left alone."""
         self.dropped = 0
         """Bytes of the message that `next` gave last, where it was too large: it was given without its payload."""
         self.dropping = 0
@@ -84,7 +87,8 @@ class Incoming:
         if length is None:
             return b""
         size, start = length
-        if size > largest and data[0] & 0xF0 == PUBLISH:
+        self.unwanted = data[0] & 0xF0 == PUBLISH and not self._subscribed
+        if size > largest and data[0] & 0xF0 == PUBLISH and not self.unwanted:
             return self._without_payload(size, start)
         if size > largest:
             raise _sent(f"a {_name(data[0])} of {size} bytes, more than the {largest} that we take")
@@ -92,6 +96,8 @@ class Incoming:
             return b""
         packet = bytes(data[: start + size])
         del data[: start + size]
+        if self.unwanted:
+            self.unasked(1, "messages")
         self._look_into(packet[0], packet[start:])
         return packet
 
@@ -146,8 +152,6 @@ class Incoming:
         return _LARGEST[kind]
 
     def _judge_message(self, first: int) -> None:
-        if not self._subscribed:
-            raise _sent("a message, though we have subscribed to none")
         if (first >> 1) & 3 > 1:
             raise _sent("a message with QoS 2, which we have not asked for")
 

@@ -288,7 +288,7 @@ class BrokerLink:
     def reset(self) -> None:
         """Close the connection with a TCP reset, which the far side hears before what it has not read."""
         sock: Any = self.client.socket()
-        if sock is not None:
+        if sock is not None and not self.ended.done():
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 

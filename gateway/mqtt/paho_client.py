@@ -218,7 +218,8 @@ class PlainClient(Client):
             self._take_pubacks()
             if self.socket() is None or not (packet := self.incoming.next()):
                 break
-            self._give_to_paho(packet)
+            if not self.incoming.unwanted:
+                self._give_to_paho(packet)
             room -= 1 if packet[0] == PUBACK else _PUBACKS_FOR_A_PACKET
         else:
             return self.socket() is not None

@@ -84,7 +84,10 @@ class Asked:
             self._host.memory[CUT] = (0, 0.0)
 
     def message(self, message: Received) -> None:
-        """One has come."""
+        """One has come. Some brokers hand out what was not asked for, too."""
+        where, _, _ = message.topic.rpartition("/")
+        if where != f"{self._own_topic}/{REQUEST}":
+            return
         if message.retained:  # it would be done again at each connection
             self._ignore(message, "it is retained: send requests without retain")
         elif len(self._tasks) >= AT_ONCE or not self._requests.admits():

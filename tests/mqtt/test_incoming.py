@@ -9,6 +9,7 @@ import pytest
 from gateway.mqtt import Received
 from gateway.mqtt.incoming import LARGEST_MESSAGE
 from gateway.mqtt.paho_client import BatchedClient, PlainClient
+from tests.mqtt.fake_broker import CONNECT, PUBLISH, WELCOME_5, Packet, fake_broker, packet, puback
 from tests.mqtt.noted import connected
 from tests.peers.broker import WITHIN, Broker, Subscriber
 
@@ -93,3 +94,23 @@ async def test_an_answer_that_cannot_be_sent_says_why(broker: Broker, client_typ
         assert said[-1] == "the link takes nothing"
         broker.thaw()
     assert noted.session.answer("answers", b"x") == "the session has ended"
+
+
+@BOTH
+async def test_messages_that_nobody_has_asked_for_are_dropped_and_borne_in_bounds(
+    client_type: type[PlainClient],
+) -> None:
+    """amqtt hands retained messages to clients that have subscribed to nothing."""
+    unwanted = packet(PUBLISH | 1, b"\0\x01a" + b"\0" + b"online")
+
+    def answer(heard: Packet) -> bytes | None:
+        if heard.kind == CONNECT:
+            return WELCOME_5 + unwanted * 90
+        return unwanted * (20 if heard.body[-1:] == b"!" else 1) + puback(heard.mid) if heard.kind == PUBLISH else b""
+
+    async with fake_broker(answer) as broker, connected(broker.port, client_type=client_type) as noted:
+        noted.session.publish_many([("b", b"x", False, 1)])
+        await noted.until(lambda: noted.acknowledged == [1])
+        assert noted.messages == []
+        noted.session.publish_many([("b", b"!", False, 2)])
+        assert "more than 100 messages that we have not asked for" in str(await noted.session.closed())
