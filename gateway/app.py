@@ -23,6 +23,7 @@ from gateway.operate import headline
 from gateway.operate.alarms import AlarmCommands
 from gateway.operate.audit_head import AuditHead
 from gateway.operate.audit_log import AuditLog
+from gateway.operate.certificate_watch import CertificateWatch
 from gateway.operate.clock_watch import ClockWatch
 from gateway.operate.commands import Commands
 from gateway.operate.dead_letters import DeadLetterCommands
@@ -110,7 +111,8 @@ class Gateway(RunningParts):
             self.outbox.receipts.count_missed(self.acquirer)
             await self.acquirer.apply(self.config.devices, park=True)
             await self._follow()
-            self.status = StatusCommands(self, self.reloads)
+            certificates = CertificateWatch(self, self._directory)
+            self.status = StatusCommands(self, self.reloads, certificates)
             history = HistoryCommands(self.outbox, self.audit, self.publishers)
             self._commands = Commands(self._bodies(history), audit=self.audit)
             self.services = self._make_services()
@@ -121,6 +123,7 @@ class Gateway(RunningParts):
                     self._watchdog().run(),
                     ClockWatch(self.clock, self.outbox, self.acquirer.wheel, self.audit).run(),
                     AuditHead(self.audit, self.outbox, self.clock).run(),
+                    certificates.run(),
                 ),
                 running(self.publishers.run()),
                 _last_words(self.outbox),

@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -45,11 +45,20 @@ def lines(answer: dict[str, Any], now: float) -> Iterator[str]:
     yield from _alarms(answer["limits"], answer["alarms"])
     for service in answer.get("services", ()):
         yield f"  service  {service['name']} {service['state']}{_reason(service)}"
+    yield from _certificates(answer.get("certificates", ()))
     yield from _config(answer["config"])
 
 
 def _reason(part: dict[str, Any]) -> str:
     return f": {part['reason']}" if part["reason"] else ""
+
+
+def _certificates(certificates: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for each in certificates:
+        if each["due"]:
+            left = each["left_s"]
+            when = "has expired" if left < 0 else f"expires in {format_duration(left)}"
+            yield f"  renew    {each['name']} {colour(when, 'yellow')}: {each['where']}"
 
 
 def _clock(clock: dict[str, Any]) -> Iterator[str]:

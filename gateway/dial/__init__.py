@@ -1,6 +1,7 @@
 """How everything that dials comes to its far side: whom it trusts, and why it was not reached."""
 
 from gateway.dial.doubtful_tls import doubtful_certificate, doubtful_files, doubtful_key
+from gateway.dial.expiry import Dated, dated_in, of_far_sides
 from gateway.dial.in_thread import in_a_thread
 from gateway.dial.pem_files import load_certificates
 from gateway.dial.proxies import ProxyError
@@ -14,15 +15,18 @@ from gateway.dial.tls_words import why_no_tls
 __all__ = [
     "DIRECT",
     "AddressesError",
+    "Dated",
     "ProxyError",
     "Route",
     "SourceError",
     "TlsOptions",
+    "dated_in",
     "doubtful_certificate",
     "doubtful_files",
     "doubtful_key",
     "in_a_thread",
     "load_certificates",
+    "of_far_sides",
     "open_socket",
     "route",
     "shown",

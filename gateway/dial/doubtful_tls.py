@@ -8,6 +8,7 @@ from gateway.config.tls import Tls
 from gateway.core.errors import RefusedError
 from gateway.core.parsing import doubting
 from gateway.dial.der import CertificateFacts, certificate_facts, certificates_in, name_of, revocation_lists_in
+from gateway.dial.expiry import WARN_DAYS
 from gateway.dial.pem_files import LARGEST, read_pem, what_it_is
 from gateway.dial.tls_context import tls_context
 from gateway.dial.tls_options import tls_options
@@ -92,6 +93,9 @@ def _out_of_date(where: str, issued: Sequence[CertificateFacts]) -> list[str]:
     for each in issued:
         if each.not_after < now:
             told.append(f"{where}: {each.name} has expired on {each.not_after:%Y-%m-%d %H:%M} UTC")
+        elif each.not_after - now < datetime.timedelta(days=WARN_DAYS[0]):
+            left = (each.not_after - now).days
+            told.append(f"{where}: {each.name} expires in {left} days, on {each.not_after:%Y-%m-%d}: renew it")
         elif each.not_before > now:
             told.append(f"{where}: {each.name} is valid only from {each.not_before:%Y-%m-%d %H:%M} UTC")
     return told

@@ -7,6 +7,7 @@ from typing import Any, cast
 from gateway.config.tls import Tls
 from gateway.core.parsing import doubting
 from gateway.dial.der import certificate_facts
+from gateway.dial.expiry import note_far_side
 from gateway.dial.pem_files import load_certificates
 from gateway.dial.tls_options import TlsOptions, tls_options
 
@@ -30,15 +31,15 @@ class _FarSideContext(ssl.SSLContext):
         return {**kwargs, "server_hostname": self.far_side.server_name} if self.far_side.server_name else kwargs
 
     def judge(self, connection: ssl.SSLSocket | ssl.SSLObject) -> None:
-        """Look at the pins after a handshake. Raises PinError."""
-        if not self.far_side.pin:
-            return
+        """Look at the certificate after a handshake. Raises PinError."""
         der = connection.getpeercert(binary_form=True) or b""
         with doubting(PinError):
-            key = certificate_facts(der).public_key
+            facts = certificate_facts(der)
         shown = hashlib.sha256(der).hexdigest()
-        if shown not in self.far_side.pin and hashlib.sha256(key).hexdigest() not in self.far_side.pin:
+        pins = self.far_side.pin
+        if pins and shown not in pins and hashlib.sha256(facts.public_key).hexdigest() not in pins:
             raise PinError(shown)
+        note_far_side(connection.server_hostname or "", facts)
 
 
 class _JudgedSocket(ssl.SSLSocket):

@@ -13,6 +13,8 @@ QUIET = 60.0
 """Seconds for which a sink that is up, and has something to send, may acknowledge nothing."""
 FEW_INODES = 8
 """With fewer, a disk soon has no room for a new file, whatever it has for bytes."""
+RENEW = 30 * 86_400
+"""Seconds before its end at which a certificate is trouble."""
 WAITING = ("raised", "latched", "cleared")
 """States of an alarm that waits for a person."""
 
@@ -46,6 +48,9 @@ def troubles(status: Part) -> Iterator[Trouble]:
     for watch in status.get("watches", ()):
         if watch["state"] != "up":
             yield Trouble(f"alarm {watch['name']} (plugin {watch['plugin']}) {watch['state']}: {watch['reason']}")
+    for certificate in status.get("certificates", ()):
+        if certificate["left_s"] < RENEW:
+            yield _certificate(certificate)
     yield from _log(status["outbox"])
     yield from _alarms(status["limits"], status["alarms"])
 
@@ -84,6 +89,12 @@ def _audit(audit: Part) -> Iterator[Trouble]:
         yield Trouble(f"{failing}: what must be audited is refused until that is mended", True)
     if damage := audit.get("damage"):
         yield Trouble(f"the audit trail was found damaged: {damage}: edge-gateway audit verify", True)
+
+
+def _certificate(certificate: Part) -> Trouble:
+    left = certificate["left_s"]
+    when = "has expired" if left < 0 else f"expires in {format_duration(left)}"
+    return Trouble(f"{certificate['where']}: {certificate['name']} {when}: renew it", left < 0)
 
 
 def _not_up(kind: str, part: Part) -> Trouble:

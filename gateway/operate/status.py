@@ -5,6 +5,7 @@ from typing import Any
 from gateway import __version__
 from gateway.core.command import Actor, Body
 from gateway.operate import device_answers
+from gateway.operate.certificate_watch import CertificateWatch
 from gateway.operate.reload import Reloads
 from gateway.operate.running_parts import RunningParts
 from gateway.status import (
@@ -21,9 +22,10 @@ from gateway.status import (
 class StatusCommands:
     """Both of them look only."""
 
-    def __init__(self, parts: RunningParts, reloads: Reloads) -> None:
+    def __init__(self, parts: RunningParts, reloads: Reloads, certificates: CertificateWatch) -> None:
         self._parts = parts
         self._reloads = reloads
+        self._certificates = certificates
         self._started_ns = parts.clock.boot_ns()
 
     def commands(self) -> dict[str, Body]:
@@ -70,4 +72,5 @@ class StatusCommands:
             stalls=stalls.listed(),
             parked=[str(problem) for problem in config.parked],
             audit=AuditStatus(parts.audit.damage, parts.audit.failing),
+            certificates=self._certificates.statuses(),
         )

@@ -1,6 +1,6 @@
 """How the gateway and each of its parts stands: frozen data, which `rendered` makes the JSON that scripts rely on.
 
-    GatewayStatus ─┬─ devices, sinks, services, parts, stalls, config, clock, audit (parts.py)
+    GatewayStatus ─┬─ devices, sinks, services, parts, stalls, config, clock, audit, certificates (parts.py)
                    ├─ outbox: lanes, readers, replays, dead letters (log.py)
                    └─ models, limits, alarms (watching.py)
 
@@ -27,6 +27,7 @@ from gateway.status.log import (
 )
 from gateway.status.parts import (
     AuditStatus,
+    CertificateStatus,
     ClockStatus,
     ConfigStatus,
     DeviceStatus,
@@ -62,6 +63,7 @@ __all__ = [
     "Balance",
     "BalanceStatus",
     "BallastStatus",
+    "CertificateStatus",
     "ClockStatus",
     "ConfigStatus",
     "DeadStatus",

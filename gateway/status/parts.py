@@ -143,6 +143,21 @@ class AuditStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateStatus:
+    """A certificate, or a revocation list, that a connection uses."""
+
+    where: str
+    """What it is, and its file or who has shown it."""
+    name: str
+    ends: int
+    """Milliseconds since 1970."""
+    left_s: int
+    """Until then; negative when it has ended."""
+    due: bool
+    """Whether it is time to renew it."""
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayStatus:
     """All of it."""
 
@@ -166,3 +181,5 @@ class GatewayStatus:
     parked: Sequence[str]
     """Mistakes for which something of the configuration was left out."""
     audit: AuditStatus
+    certificates: Sequence[CertificateStatus]
+    """The soonest end first."""

@@ -172,6 +172,13 @@ def _trust(status: GatewayStatus) -> Iterator[Metric]:
     audit = status.audit
     yield _gauge("audit_ok", "1 while the audit trail takes records.", not audit.failing)
     yield _gauge("audit_damaged", "1 when the audit trail was found damaged.", bool(audit.damage))
+    ends = {(each.where, each.name): each.left_s for each in status.certificates[:MANY]}
+    yield _labelled(
+        "certificate_expires_in_seconds",
+        "Until a certificate or revocation list ends.",
+        ("where", "name"),
+        ends.items(),
+    )
     yield _gauge("parked_parts", "Parts left out, since their plugin does not load.", len(status.parked))
     yield _gauge("stalls", "Calls that have blocked everything lately.", sum(s.recent for s in status.stalls))
 

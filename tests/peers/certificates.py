@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 DAY = datetime.timedelta(days=1)
+YEAR = 365 * DAY
 
 
 class Issued(NamedTuple):
@@ -29,7 +30,7 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} authority")])
         self._key = ec.generate_private_key(ec.SECP256R1())
         above = under or self
-        own = above._certificate(self._name, self._key.public_key(), DAY)
+        own = above._certificate(self._name, self._key.public_key(), YEAR)
         own = own.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         self.certificate = directory / f"{name}-ca.pem"
         self.certificate.write_bytes(own.sign(above._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
@@ -38,7 +39,7 @@ class Authority:
         self,
         name: str,
         *,
-        valid: datetime.timedelta = DAY,
+        valid: datetime.timedelta = YEAR,
         named: bool = True,
         begins: datetime.timedelta = -10 * DAY,
         purpose: x509.ObjectIdentifier | None = None,
