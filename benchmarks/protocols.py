@@ -1,0 +1,225 @@
+"""The PLC drivers: CPU seconds for a million values at the broker, beside the library's plain way in the same run.
+
+    python benchmarks/protocols.py [--seconds 30] [--only s7]
+
+Ten devices of 100 scattered values (16-bit, ten pieces of ten), polled once a second and published with QoS 1 to
+mosquitto. The servers run in processes of their own: snap7's C++ server for S7, aslmp's simulator for MELSEC, those of our
+tests for XGT and FINS. CPU is user + system of the gateway's process over the window, its idle share included. The plain way
+is the library's own call for each value, as its README shows it, without a broker; of FINS no library may be used.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.w1 import cpu_seconds, process  # noqa: E402
+from tests.peers.broker import Broker  # noqa: E402
+from tests.peers.ports import free_port  # noqa: E402
+
+DEVICES, PIECES, PER_PIECE = 10, 10, 10
+WORDS = [100 * piece + n for piece in range(PIECES) for n in range(PER_PIECE)]
+SNAP7 = str(ROOT / ".venv/snap7/bin/python")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How one is tried."""
+
+    options: str
+    """Of a device, beside host and port."""
+
+    tag: Callable[[int], str]
+    """The tag of a word."""
+
+    plain: Sequence[str]
+    """Command that polls one device the plain way, given port and seconds, and prints values and CPU seconds."""
+
+
+def _uint16(address: str) -> str:
+    return f'{{ address = "{address}", type = "UINT" }}'
+
+
+_LOOP = """
+import sys, time
+port, seconds = int(sys.argv[1]), float(sys.argv[2])
+words = [100 * piece + n for piece in range(10) for n in range(10)]
+{connect}
+until, count, cpu = time.monotonic() + seconds, 0, time.process_time()
+while time.monotonic() < until:
+    for word in words:
+        {read}
+    count += len(words)
+print(count, time.process_time() - cpu)
+"""
+
+
+def _loop(python: str, connect: str, read: str) -> list[str]:
+    return [python, "-c", _LOOP.format(connect=connect, read=read)]
+
+
+PROTOCOLS = {
+    "s7": Protocol(
+        "",
+        lambda word: _uint16(f"DB2.DBW{2 * word}"),
+        _loop(
+            SNAP7,
+            "from snap7.client import Client\nfrom snap7.util import get_uint\n"
+            "c = Client(); c.connect('127.0.0.1', 0, 1, port)",
+            "get_uint(c.db_read(2, 2 * word, 2), 0)",
+        ),
+    ),
+    "melsec": Protocol(
+        "",
+        lambda word: _uint16(f"D{word}"),
+        _loop(
+            sys.executable,
+            "import pymcprotocol\nc = pymcprotocol.Type3E(); c.connect('127.0.0.1', port)",
+            "c.batchread_wordunits(headdevice=f'D{word}', readsize=1)",
+        ),
+    ),
+    "xgt": Protocol(
+        "",
+        lambda word: _uint16(f"D{word}"),
+        _loop(
+            sys.executable,
+            "from pyXGTClient.client import XGTClient\nc = XGTClient(host='127.0.0.1', port=port); c.open()",
+            "c.readData([f'%DW{word}'])",
+        ),
+    ),
+    "fins": Protocol('transport = "tcp"', lambda word: _uint16(f"D{word}"), []),
+}
+
+
+@contextmanager
+def servers(name: str) -> Iterator[list[int]]:
+    """Ports of ten devices."""
+    with ExitStack() as running:
+        if name == "s7":
+            ports = [free_port() for _ in range(DEVICES)]
+            for port in ports:
+                command = [SNAP7, str(ROOT / "plugins/s7/tests/serve.py"), str(port)]
+                server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                running.callback(server.wait)
+                running.callback(server.kill)
+                assert server.stdout
+                server.stdout.readline()
+            yield ports
+        else:
+            server = running.enter_context(process(sys.executable, __file__, "--serve", name, wait_for="["))
+            yield json.loads(server.ready)  # type: ignore[attr-defined]
+
+
+async def serve(name: str) -> None:
+    """Be ten devices, and print their ports."""
+    ports = []
+    async with asyncio.TaskGroup() as group:
+        for _ in range(DEVICES):
+            ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            group.create_task(_serve_one(name, ready))
+            ports.append(await ready)
+        print(json.dumps(ports), flush=True)
+
+
+async def _serve_one(name: str, ready: "asyncio.Future[int]") -> None:
+    device: Any
+    if name == "melsec":
+        from plugins.melsec.tests.simulated import plc
+
+        async with plc() as simulator:
+            ready.set_result(simulator.address("tcp-binary-3E")[1])
+            await asyncio.Event().wait()
+    elif name == "xgt":
+        from plugins.xgt.tests.fakes import XgtPlc
+
+        device = XgtPlc()
+        device.asked = SimpleNamespace(append=lambda _: None)
+        async with device.serve() as port:
+            ready.set_result(port)
+            await asyncio.Event().wait()
+    else:
+        from plugins.fins.tests.fakes import FinsPlc
+
+        device = FinsPlc()
+        device.asked = SimpleNamespace(append=lambda _: None)
+        async with device.tcp() as port:
+            ready.set_result(port)
+            await asyncio.Event().wait()
+
+
+def gateway(name: str, ports: Sequence[int], seconds: float) -> tuple[float, int]:
+    """CPU seconds, and how many values came to the broker."""
+    protocol = PROTOCOLS[name]
+    tags = "\n".join(f"w{word} = {protocol.tag(word)}" for word in WORDS)
+    devices = "\n".join(
+        f'[[device]]\nname = "d{port}"\ndriver = "{name}"\nhost = "127.0.0.1"\nport = {port}\n{protocol.options}\n'
+        f"[device.tags]\n{tags}"
+        for port in ports
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder)
+        with Broker(directory, ["max_queued_messages 10000000"], port=free_port()) as broker:
+            sink = f'[[sink]]\nname = "central"\nplugin = "mqtt"\nhost = "127.0.0.1"\nport = {broker.port}\n'
+            sink += 'topic = "plant/{device}"\n'
+            config = directory / "config.toml"
+            config.write_text(f'[gateway]\nname = "p"\nstate_dir = "{directory / "state"}"\n{sink}{devices}\n')
+            arrived = directory / "arrived"
+            listen = ["mosquitto_sub", "-p", str(broker.port), "-q", "1", "-t", "plant/+", "-F", "%p"]
+            run = [
+                sys.executable,
+                "-m",
+                "gateway",
+                "run",
+                "--config",
+                str(config),
+                "--socket",
+                str(directory / "s.sock"),
+            ]
+            with process(*listen, out=arrived), process(*run, out=directory / "log") as running:
+                time.sleep(6)
+                begin, cpu = time.time(), cpu_seconds(running.pid)
+                time.sleep(seconds)
+                end, cpu = time.time(), cpu_seconds(running.pid) - cpu
+                time.sleep(1)
+            bodies = [json.loads(line) for line in arrived.read_text().splitlines()]
+    return cpu, sum(len(body["values"]) for body in bodies if "values" in body and begin <= body["ts"] / 1000 < end)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--only", choices=PROTOCOLS, action="append")
+    parser.add_argument("--serve", choices=PROTOCOLS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        asyncio.run(serve(args.serve))
+        return
+    print("CPU seconds for a million values: the gateway, to the broker | the library's plain way, read only | ratio")
+    for name in args.only or PROTOCOLS:
+        with servers(name) as ports:
+            cpu, values = gateway(name, ports, args.seconds)
+            ours = cpu / max(1, values) * 1e6
+            expected = DEVICES * len(WORDS) * args.seconds
+            told = f"{name:8} {ours:8.2f}  ({values / expected:.0%} of the values)"
+            if plain := PROTOCOLS[name].plain:
+                done = subprocess.run([*plain, str(ports[0]), "5"], capture_output=True, text=True, check=True)
+                count, seconds = done.stdout.split()
+                theirs = float(seconds) / int(count) * 1e6
+                told += f"  {theirs:8.2f}  {theirs / ours:5.1f}"
+            print(told, flush=True)
+
+
+if __name__ == "__main__":
+    main()
