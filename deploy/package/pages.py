@@ -21,7 +21,7 @@ from markdown_it.token import Token
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
 CHAPTERS = {
-    "Begin": ["README", "docs/install", "docs/setup", "docs/discover", "docs/import"],
+    "Begin": ["README", "docs/install", "docs/setup", "docs/discover", "docs/protocols", "docs/import"],
     "Run it": ["docs/web", "docs/models", "docs/writes", "docs/requests", "docs/history", "docs/troubleshooting"],
     "Keep it": ["docs/upgrade", "docs/backup", "docs/security", "docs/audit", "docs/clocks"],
     "Devices and destinations": ["plugins/*/README"],

@@ -1,4 +1,4 @@
-"""Reads PLCs and instruments over Modbus TCP."""
+"""Reads and writes PLCs and instruments by Modbus: over TCP, TLS and UDP, and on serial lines."""
 
 from .driver import Modbus
 

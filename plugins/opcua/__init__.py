@@ -1,4 +1,4 @@
-"""Subscribes to tags of OPC UA servers."""
+"""Subscribes to what OPC UA servers have, reads and writes it, and takes their alarms."""
 
 from .driver import OpcUa
 

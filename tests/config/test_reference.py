@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config.example.toml"
 
 
-@pytest.mark.parametrize("name", ["config.example.toml", "docs/configuration.md"])
+@pytest.mark.parametrize("name", ["config.example.toml", "docs/configuration.md", "docs/protocols.md"])
 def test_the_page_is_fresh(name: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == pages(ROOT, Plugins())[ROOT / name], "run: edge-gateway docs"
 

@@ -4,14 +4,14 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.cli.config import command_reference
-from gateway.config.kinds import PluginTypes
+from gateway.cli.config import command_reference, protocol_table
 from gateway.config.reference import MARKDOWN_MARKER, TOML_MARKER, markdown, renewed, toml
 from gateway.plugin.discovery import Plugins
 
-_PAGES: tuple[tuple[str, str, Callable[[PluginTypes], str]], ...] = (
+_PAGES: tuple[tuple[str, str, Callable[[Plugins], str]], ...] = (
     ("config.example.toml", TOML_MARKER, toml),
     ("docs/configuration.md", MARKDOWN_MARKER, markdown),
+    ("docs/protocols.md", protocol_table.MARKER, protocol_table.markdown),
     ("docs/commands.md", command_reference.MARKER, lambda _: command_reference.markdown()),
 )
 
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def pages(checkout: Path, plugins: PluginTypes) -> dict[Path, str]:
+def pages(checkout: Path, plugins: Plugins) -> dict[Path, str]:
     """The generated pages as they should be."""
     return {
         checkout / name: renewed((checkout / name).read_text(encoding="utf-8"), marker, generate(plugins))
