@@ -1,7 +1,7 @@
 """The MQTT session that a configuration means."""
 
 from gateway.plugin import resolve
-from gateway.plugin.mqtt import MqttOptions, tls_options
+from gateway.plugin.mqtt import MqttOptions, route, tls_options
 
 from .config import SparkplugConfig
 from .node import Topics
@@ -16,6 +16,8 @@ def session_options(config: SparkplugConfig, topics: Topics, host: str, port: in
         user=config.user,
         password=None if config.password is None else resolve(config.password),
         tls=tls_options(config.tls),
+        websocket=config.websocket,
+        route=route(config),
         protocol=config.protocol,
         keep_alive=config.keep_alive,
         user_timeout=3 * config.ack_timeout,  # a peer that takes nothing for a while is slow; the publisher watches too

@@ -1,7 +1,7 @@
 """What hosts ask of the node (NCMD) and of its devices (DCMD): a rebirth, or values to be written."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -15,6 +15,9 @@ from .payload import parsed, value_of
 AT_ONCE = 16
 """Writes under way."""
 ANSWERS_A_SECOND = 10
+NOTED_EVERY = 1.0
+"""Seconds between two entries in the audit trail for what is asked and refused here, of each kind; what goes to the guard of
+writes is noted by that."""
 LOGGED = 100
 """Different reasons that are logged, over one session."""
 FAREWELL = 2.0
@@ -40,6 +43,7 @@ class Commands:
         self._answer = answer
         self._writes: set[asyncio.Task[None]] = set()
         self._logged: set[str] = set()
+        self._noted: dict[str, float] = {}
         self._second = 0
         self._answers = 0
         self.rebirths = self.written = self.refused = 0
@@ -71,6 +75,7 @@ class Commands:
             self._refuse("", REBIRTH, "only the value true means something")
         else:
             self.rebirths += 1
+            self._note("rebirth", "")
             self._rebirth()
 
     def _ask_device(self, device: str, metric: Any) -> None:
@@ -92,23 +97,39 @@ class Commands:
         if len(self._writes) >= AT_ONCE:
             self._refuse(device, tag.name, f"{AT_ONCE} writes are under way: wait for their answers", value)
             return
-        task = asyncio.create_task(self._write(device, tag.name, value))
+        self._begin(self._write(device, tag.name, value))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._writes.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("a command failed: a bug", exc_info=error)
+
+    def _note(self, command: str, why_not: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._noted.get(command, -NOTED_EVERY) >= NOTED_EVERY:
+            self._noted[command] = now
+            self._begin(self._host.attempted(command, why_not))
 
     async def _write(self, device: str, tag: str, value: Any) -> None:
         try:
             done = await self._host.request("write", {"device": device, "tag": tag, "value": value, "reason": REASON})
         except GatewayError as error:
-            self._refuse(device, tag, str(error), value)
+            self._refuse(device, tag, str(error), value, noted=True)
             return
         self.written += 1
         result = done.get("result", "") if isinstance(done, Mapping) else ""
         self._tell({"device": device, "tag": tag, "value": value, "done": True, "result": result})
 
-    def _refuse(self, device: str, name: str, why: str, value: Any = None) -> None:
+    def _refuse(self, device: str, name: str, why: str, value: Any = None, *, noted: bool = False) -> None:
         self.refused += 1
         reason = cleaned(why)
+        if not noted:
+            self._note("write" if device else "rebirth", reason)
         if reason not in self._logged and len(self._logged) < LOGGED:
             self._logged.add(reason)
             self._log.warning("a command was not done", device=cleaned(device), metric=cleaned(name), reason=reason)

@@ -9,6 +9,7 @@ from gateway.plugin import (
     Duration,
     Field,
     Host,
+    Outbound,
     Secret,
     SinkConfig,
     Tls,
@@ -17,16 +18,19 @@ from gateway.plugin import (
 )
 
 
-class SparkplugConfig(SinkConfig):
+class SparkplugConfig(SinkConfig, Outbound):
     host: Host = Field(min_length=1)
     """Name or address of the broker."""
 
     port: int | None = Field(default=None, ge=1, le=65535)
-    """TCP port. Default: 1883, with tls 8883."""
+    """TCP port. Default: 1883, with tls 8883; with websocket 80, and 443."""
 
-    other_brokers: tuple[str, ...] = Field(default=(), strict=False, max_length=16, examples=[["broker-b:1883"]])
-    """Further brokers, "name" or "name:port", tried in turn: when one cannot be reached, or the primary host is not online
-    there. The node is never at two of them at a time."""
+    standby: tuple[str, ...] = Field(default=(), strict=False, max_length=8, examples=[["broker2", "broker3:8883"]])
+    """Further brokers, tried in turn when one does not take us, or the primary host is not online there; with the port of
+    host unless one stands behind. All else, such as user, tls and client_id, is the same for all."""
+
+    websocket: str = Field(default="", max_length=1000, pattern=r"^(/[\x21-\x7e]*)?$", examples=["/mqtt"])
+    """Speak MQTT in a WebSocket at this path (ws://, with tls wss://), such as "/mqtt". Default: plain MQTT."""
 
     group: str = Field(min_length=1, max_length=200, examples=["north"])
     """Sparkplug group of the node, such as the site."""
@@ -79,7 +83,7 @@ class SparkplugConfig(SinkConfig):
             raise ValueError(f"must not hold {bad[0]!r}: it becomes a level of topics")
         return name
 
-    @field_validator("other_brokers")
+    @field_validator("standby")
     @classmethod
     def _brokers(cls, brokers: tuple[str, ...]) -> tuple[str, ...]:
         for broker in brokers:
@@ -104,8 +108,9 @@ class SparkplugConfig(SinkConfig):
     @property
     def brokers(self) -> list[tuple[str, int]]:
         """Host and port of each, in the order in which they are tried."""
-        usual = 8883 if self.tls else 1883
-        return [(self.host, self.port or usual), *(address(each, usual) for each in self.other_brokers)]
+        plain, secure = (80, 443) if self.websocket else (1883, 8883)
+        port = self.port or (secure if self.tls else plain)
+        return [(self.host, port), *(address(each, port) for each in self.standby)]
 
     def identity(self, gateway: str) -> str:
         host, port = self.brokers[0]
@@ -127,9 +132,9 @@ def address(broker: str, usual: int) -> tuple[str, int]:
         host, port = broker, ""
     host = host.removeprefix("[").removesuffix("]")
     if not host or any(sign in host for sign in "/@ ") or (port and not port.isdecimal()):
-        raise ValueError(f'other_brokers: write "name" or "name:port", not "{broker}"')
+        raise ValueError(f'standby: write "name" or "name:port", not "{broker}"')
     if port and not 1 <= int(port) <= 65535:
-        raise ValueError(f"other_brokers: {port} is no port")
+        raise ValueError(f"standby: {port} is no port")
     return host, int(port) if port else usual
 
 

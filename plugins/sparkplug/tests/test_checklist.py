@@ -90,7 +90,7 @@ async def walk(folder: Path) -> Log:
         await state(first, True, 1000)
         await state(second, True, 1000)
         async with tap(first.port, "first", log) as one, tap(second.port, "second", log) as two:
-            options = {"primary_host": "scada", "other_brokers": [f"127.0.0.1:{two.port}"], "commands": True}
+            options = {"primary_host": "scada", "standby": [f"127.0.0.1:{two.port}"], "commands": True}
             sink = SparkplugSink(config(one.port, **options), host)
             await sink.connect()
             serving = asyncio.create_task(sink.serve())

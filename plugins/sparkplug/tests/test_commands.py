@@ -74,6 +74,7 @@ async def test_a_flood_of_requests_is_one_birth_a_second_and_data_go_on(broker: 
             await eventually(lambda: ears.verbs().count("NBIRTH") == 2, 60)
             took = loop.time() - begun
             assert sink.promise["rebirths_asked"] == 10_000
+            assert 1 <= len(host.attempts) <= 2 + took, "the audit trail is not flooded"
             assert sink.promise["births"] <= 2 + took
 
 
@@ -160,6 +161,7 @@ async def test_writes_that_may_not_be_are_answered_with_the_reason(broker: Broke
             assert sink.promise["commands_refused"] == 5
     reasons = [answer["reason"] for answer in answers(ears)]
     assert len(host.requests) == 1, "only the first got as far as the guard"
+    assert [(command, "only a tag with" in why) for command, why in host.attempts][:1] == [("write", True)]
     for wanted in (
         "writing is switched off",
         "only a tag with write = true may",

@@ -106,7 +106,7 @@ async def test_a_broker_that_cannot_be_reached_gives_way_to_the_next(tmp_path: P
     with Broker(tmp_path) as dead:
         port = dead.port
     with Broker(tmp_path) as broker:
-        options = {"other_brokers": [f"127.0.0.1:{broker.port}"]}
+        options = {"standby": [f"127.0.0.1:{broker.port}"]}
         with pytest.raises(LinkError):
             await SparkplugSink(config(port, **options), host).connect()
         sink = SparkplugSink(config(port, **options), host)

@@ -171,9 +171,14 @@ class Tap:
     log: Log = field(default_factory=list)
     port: int = 0
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    serving: set["asyncio.Task[None]"] = field(default_factory=set)
 
     async def serve(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         """One connection of the node."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.add(task)
+        task.add_done_callback(self.serving.discard)
         link = 1 + max((each.link for each in self.log), default=-1)
         far, forth = await asyncio.open_connection("127.0.0.1", self.broker)
         self._writers |= {back, forth}
@@ -237,6 +242,6 @@ async def tap(broker: int, name: str = "a", log: Log | None = None) -> AsyncIter
     try:
         yield found
     finally:
-        found.cut()
         server.close()
-        await server.wait_closed()
+        found.cut()
+        await asyncio.gather(*found.serving, return_exceptions=True)
