@@ -138,26 +138,29 @@ class DeviceMetrics:
         if not _in_order(readings.t_ns):
             readings = _sorted(readings)
         layout, index = self._definition(readings.device).layout(readings, self.metrics, self._long)
-        late = self._late(readings, index)
-        if not self._doubted and _plainly_good(readings.quality) and (late.all() or not late.any()):
-            done = layout.good(readings, bool(late[0]))
+        late, count = self._late(readings, index)
+        if self._doubted or not _plainly_good(readings.quality):
+            return self._with_qualities(readings, layout, index, late)
+        if count in (0, len(late)):
+            done = layout.good(readings, count > 0)
             if done is not None:
                 return done
-        return self._row_by_row(readings, layout, index, late)
+        return layout.rows(readings, range(len(readings)), late.tolist(), ())
 
-    def _late(self, readings: Readings, index: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which rows are not the present value of their metric; the others are from now on."""
+    def _late(self, readings: Readings, index: NDArray[np.intp]) -> tuple[NDArray[np.bool_], int]:
+        """Which rows are not the present value of their metric, and how many; the others are from now on."""
         late: NDArray[np.bool_] = readings.t_ns < self._newest[index]
-        if readings.quality.any():
+        if not _no_flags(readings.quality):
             late |= (readings.quality & np.uint32(quality.HISTORICAL)).astype(bool)
-        if not late.any():
+        count = np.count_nonzero(late)
+        if not count:
             self._newest[index] = readings.t_ns
-        elif not late.all():
+        elif count < len(late):
             live = ~late
             self._newest[index[live]] = readings.t_ns[live]
-        return late
+        return late, int(count)
 
-    def _row_by_row(
+    def _with_qualities(
         self, readings: Readings, layout: Layout, index: NDArray[np.intp], late: NDArray[np.bool_]
     ) -> bytes:
         tell_good = set()
@@ -210,10 +213,15 @@ def _alike(known: Tag, tag: Tag) -> bool:
     return known.unit == tag.unit and (known.type == tag.type or "" in (known.type, tag.type))
 
 
+def _no_flags(flags: NDArray[np.uint32]) -> bool:
+    """All good, and nothing else; bytes are compared faster than numpy is called."""
+    raw = flags.tobytes()
+    return raw == bytes(len(raw))
+
+
 def _plainly_good(flags: NDArray[np.uint32]) -> bool:
     """All good, with no flag but that they are late."""
-    raw = flags.tobytes()
-    return raw == bytes(len(raw)) or bool((flags == np.uint32(quality.HISTORICAL)).all())
+    return _no_flags(flags) or bool((flags == np.uint32(quality.HISTORICAL)).all())
 
 
 def _in_order(t_ns: NDArray[np.int64]) -> bool:

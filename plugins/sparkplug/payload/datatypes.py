@@ -1,5 +1,6 @@
 """Datatypes of Sparkplug B 3.0 (chapter 6.4.16), and how a value of each stands in a metric."""
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from enum import IntEnum
@@ -190,6 +191,37 @@ def set_value(target: Any, datatype: DataType, value: Exact | float, uint32_as_l
         target.bytes_value = value
     else:
         target.bytes_value = _ARRAY_BYTES[datatype](datatype, value)  # type: ignore[arg-type]
+
+
+Number = tuple[str, float, float, Callable[[float], int | bool] | None]
+"""How the numbers of a metric are written, decided once: the field, the least and the greatest that it takes, and what makes
+one of a float64; None: it takes the float64 itself."""
+
+
+def number_of(datatype: DataType, uint32_as_long: bool) -> Number:
+    """Of a datatype; of one that holds no numbers, it takes none."""
+    if datatype in (DataType.DOUBLE, DataType.FLOAT):
+        return ("double_value" if datatype == DataType.DOUBLE else "float_value"), -math.inf, math.inf, None
+    if datatype == DataType.BOOLEAN:
+        return "boolean_value", -math.inf, math.inf, bool
+    if (bits := _BITS.get(datatype)) is None:
+        return "", math.inf, -math.inf, None
+    size, signed = bits
+    least, most = (-(1 << size - 1) if signed else 0), (1 << size - signed) - 1
+    if size == 64:
+        return "long_value", least, math.nextafter(most, 0), _wrapped_64 if signed else int
+    field = "long_value" if datatype == DataType.UINT32 and uint32_as_long else "int_value"
+    return field, least, most, _wrapped_32 if signed else int
+
+
+def _wrapped_32(value: float) -> int:
+    """Two's complement, of four bytes."""
+    return int(value) & 0xFFFF_FFFF
+
+
+def _wrapped_64(value: float) -> int:
+    """Two's complement, of eight bytes."""
+    return int(value) & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def _as_json(value: Any) -> Any:

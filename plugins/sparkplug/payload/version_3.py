@@ -1,6 +1,6 @@
 """Payloads of Sparkplug B 3.0, chapter 6 ("spBv1.0"). Version 4 will give each value a quality; here it is a property."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gateway.plugin import Exact, Readings, doubting, quality
 
-from .datatypes import DataType, fits, set_value
+from .datatypes import DataType, fits, number_of, set_value
 from .schema import Payload
 from .stride import LEAST, Stride, suits
 
@@ -144,6 +144,7 @@ class Layout:
     def __init__(self, metrics: Sequence[Metric], uint32_as_long: bool = False) -> None:
         self.metrics = metrics
         self._long = uint32_as_long
+        self._numbers = [(metric.alias, *number_of(metric.datatype, uint32_as_long)) for metric in metrics]
         kinds: dict[DataType, list[int]] = {}
         for row, metric in enumerate(metrics):
             if metric.alias is not None and suits(metric.datatype, metric.alias):
@@ -184,22 +185,28 @@ class Layout:
             parts.append(self.rows(readings, self._rest, [late] * len(self.metrics), ()))
         return b"".join(parts)
 
-    def rows(self, readings: Readings, rows: Iterable[int], late: Sequence[bool], tell_good: Collection[int]) -> bytes:
+    def rows(self, readings: Readings, rows: Sequence[int], late: Sequence[bool], tell_good: Collection[int]) -> bytes:
         """The metrics of these rows, one by one; `late` of each row of the block. Of the rows in `tell_good` the quality is
         told though it is good."""
         target = Payload()
-        times, values, qualities = readings.t_ns.tolist(), readings.value.tolist(), readings.quality.tolist()
-        add = target.metrics.add
+        add, numbers, exact = target.metrics.add, self._numbers, readings.exact
+        times, values = np.maximum(readings.t_ns // MILLISECOND, 0).tolist(), readings.value.tolist()
+        qualities = readings.quality.tolist()
         for row in rows:
-            metric, flags = self.metrics[row], qualities[row]
-            written = add()
-            written.alias = metric.alias
-            written.timestamp = max(0, times[row] // MILLISECOND)
+            written, value, flags = add(), values[row], qualities[row]
+            written.alias, field, least, most, cast = numbers[row]
+            written.timestamp = times[row]
             if late[row]:
                 written.is_historical = True
-            value = readings.exact[row] if row in readings.exact else values[row]
-            put_value(written, metric.datatype, None if flags & 0x8000_0000 else value, self._long)
-            if quality_of(flags) != GOOD or row in tell_good:
+            if flags & 0x8000_0000:
+                written.is_null = True
+            elif row in exact:
+                put_value(written, self.metrics[row].datatype, exact[row], self._long)
+            elif not least <= value <= most:  # nor is NaN
+                put_value(written, self.metrics[row].datatype, value, self._long)
+            else:
+                setattr(written, field, value if cast is None else cast(value))
+            if (flags and quality_of(flags) != GOOD) or row in tell_good:
                 add_quality(written.properties, flags)
         done: bytes = target.SerializeToString()
         return done
