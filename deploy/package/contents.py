@@ -45,6 +45,14 @@ def write(root: Path, checkout: Path) -> None:
     written(root / "usr/share/fish/vendor_completions.d/edge-gateway.fish", fish())
 
 
+def move_completions(root: Path) -> None:
+    """To where zsh looks on the distributions of Red Hat."""
+    share = root / "usr/share/zsh"
+    (share / "site-functions").mkdir()
+    (share / "vendor-completions/_edge-gateway").rename(share / "site-functions/_edge-gateway")
+    (share / "vendor-completions").rmdir()
+
+
 def documentation(doc: Path, checkout: Path) -> None:
     """README, docs and the pages of the drivers, in the same places to each other as in the checkout: links stay true."""
     for name in ("README.md", "CHANGELOG.md", "SECURITY.md"):

@@ -1,12 +1,13 @@
 """The wheel and the package, built from this checkout."""
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,18 +35,22 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def build(distribution: str, architecture: str, base: Path) -> Path:
-    """A package, built below `base`. Skips where what it is built with cannot be had."""
-    command = [sys.executable, CHECKOUT / "deploy/package/build.py", "--for", distribution, "--arch", architecture]
+def built(base: Path, *options: str) -> Path:
+    """A package or bundle, built below `base`. Skips where what it is built with cannot be had."""
     made = subprocess.run(
-        [*command, "--out", base / "out", "--work", base / "work"],
+        [sys.executable, CHECKOUT / "deploy/package/build.py", *options, "--out", base / "out", "--work", base / "work"],
         capture_output=True, text=True, timeout=600, check=False, env={**os.environ, "SOURCE_DATE_EPOCH": DATED},
     )  # fmt: skip
     if made.returncode == os.EX_TEMPFAIL:
         pytest.skip(f"needs a package: {made.stderr.strip().splitlines()[-1]}")
     assert made.returncode == 0, made.stderr
-    (deb,) = (base / "out").glob("*.deb")
-    return deb
+    (package,) = (base / "out").iterdir()
+    return package
+
+
+def build(distribution: str, architecture: str, base: Path) -> Path:
+    """The package for these."""
+    return built(base, "--for", distribution, "--arch", architecture)
 
 
 def distribution() -> str:
@@ -67,17 +72,27 @@ def architecture() -> str:
 def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package for this machine, built anew only when something that it is made of has changed."""
     name = distribution()
+    return packages(name, lambda base: build(name, architecture(), base), tmp_path_factory)
+
+
+def packages(name: str, make: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What was made of this checkout under this name, made anew only when something that it is made of has changed."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-gateway-build/packages"
+    cache.mkdir(parents=True, exist_ok=True)
     folder = cache / f"{_digest()}-{name}"
-    if not (found := list(folder.glob("*.deb"))):
-        made = build(name, architecture(), tmp_path_factory.mktemp("package"))
-        shutil.rmtree(cache, ignore_errors=True)  # only the last one is of use
-        part = cache / f"{os.getpid()}.part"
-        part.mkdir(parents=True)
-        shutil.copy(made, part)
-        part.rename(folder)
-        found = [folder / made.name]
-    return found[0]
+    with (cache / f"{name}.lock").open("w") as lock:  # tests run at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            made = make(tmp_path_factory.mktemp("package"))
+            for old in cache.glob(f"*-{name}"):  # only the last one is of use
+                shutil.rmtree(old, ignore_errors=True)
+            part = cache / f"{name}.part"
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            shutil.copy(made, part)
+            part.rename(folder)
+        (found,) = folder.iterdir()
+    return found
 
 
 def _digest() -> str:

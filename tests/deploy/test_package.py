@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from gateway.cli.frame import COMMANDS
 
@@ -17,6 +18,8 @@ from .conftest import CHECKOUT, architecture, build, distribution
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
+LEFT_OUT = {"demo", "dev", "models", "parquet"}
+"""Extras that no package holds."""
 MAN = {"PATH": "/usr/bin:/bin", "MANWIDTH": "100", "LC_ALL": "C.UTF-8"}
 FOREIGN = {"amd64": "arm64", "arm64": "amd64"}
 MACHINES = {"amd64": 62, "arm64": 183}
@@ -75,6 +78,65 @@ def test_the_bill_of_materials_is_what_is_installed(root: Path) -> None:
     locked = (CHECKOUT / "deploy/package/requirements.txt").read_text()
     for name, version in told - {("edge-gateway", bill["metadata"]["component"]["version"])}:
         assert f"{name}=={version} " in locked
+
+
+def test_every_library_that_a_driver_or_sink_wants_is_in_it(root: Path) -> None:
+    """A plant without internet can use each of them; what needs more room than that is named in docs/install.md."""
+    there = {
+        re.sub(r"[-_.]+", "-", each.name).lower(): each
+        for each in importlib.metadata.distributions(path=[str(site(root))])
+    }
+    own = there["edge-gateway"]
+    extras = set(own.metadata.get_all("Provides-Extra") or ()) - LEFT_OUT
+    assert {"sparkplug", "web"} <= extras
+    for text in own.requires or ():
+        wanted = Requirement(text)
+        if wanted.marker is None or any(wanted.marker.evaluate({"extra": extra}) for extra in ["", *extras]):
+            assert wanted.specifier.contains(there[wanted.name.lower()].version), text
+
+
+def test_installed_it_takes_150_mb_at_most(root: Path, tmp_path: Path) -> None:
+    """With the modules that are compiled at the installation; what it takes on the disk, in blocks."""
+    copy = shutil.copytree(root / "usr", tmp_path / "usr", symlinks=True)
+    script = (CHECKOUT / "deploy/package/scripts/postinstall.sh").read_text()
+    (uncompiled,) = re.findall(r"^uncompiled='(.*)'$", script, re.MULTILINE)
+    (options,) = re.findall(r"-m compileall ((?:-\S+ (?:0 )?|unchecked-hash )+)", script)
+    python = python_of(root)
+    compiling = [
+        python,
+        "-IS",
+        "-m",
+        "compileall",
+        *options.split(),
+        "-x",
+        uncompiled,
+        str(copy / "lib/edge-gateway/lib"),
+    ]
+    subprocess.run(compiling, check=True, timeout=300)
+    found = [path.lstat() for path in copy.rglob("*")]
+    assert list(site(tmp_path).rglob("*.pyc"))
+    blocks, files = sum(each.st_blocks * 512 for each in found), sum(each.st_size for each in found)
+    print(f"installed: {blocks / 2**20:.1f} MiB on the disk, {files / 1e6:.1f} MB of files")
+    assert blocks <= 150 * 2**20
+    assert files <= 150_000_000
+
+
+def python_of(root: Path) -> str:
+    """The distribution's interpreter, for which it is."""
+    return str((root / "usr/lib/edge-gateway/bin/python3").readlink())
+
+
+def test_the_opcua_server_of_the_demo_finds_its_address_space_in_the_archive(root: Path) -> None:
+    ask = "import sys; sys.path.insert(0, sys.argv[1]); import asyncua.server.standard_address_space as s; print(s.__path__)"
+    told = subprocess.run(
+        [python_of(root), "-ISB", "-c", ask, str(site(root))],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert told.returncode == 0, told.stderr
+    assert "modules.zip" in told.stdout
 
 
 def test_nothing_for_developers_is_in_it(root: Path) -> None:

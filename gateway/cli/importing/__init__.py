@@ -14,6 +14,7 @@ from gateway.cli.frame.terminal import count, fail
 from gateway.cli.importing import ignition, kepware, neuron, nodered, telegraf, thingsboard
 from gateway.cli.importing.carried import Import, ImportRefusedError
 from gateway.cli.importing.text import decoded
+from gateway.core.parsing import doubting
 from gateway.core.text import cleaned
 from gateway.operate.logs import only_errors
 from gateway.places.durable import write_whole
@@ -63,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         data = read_regular(args.file, LARGEST)
         reads = KINDS[args.kind][1]
-        reads(data if args.kind == "neuronex" else decoded(data, args.encoding, made), made, args)
+        with doubting(lambda reason: ImportRefusedError(f"it is not as {args.kind} writes it: {reason}")):
+            reads(data if args.kind == "neuronex" else decoded(data, args.encoding, made), made, args)
         if not made.devices:
             raise ImportRefusedError(f"no device that could be read was found in it{_why(made)}")
         files = _files(made, args)

@@ -29,12 +29,13 @@ def read(text: str, made: Import, args: argparse.Namespace) -> None:
     """All of the file. Raises ImportRefusedError for what is no export of tags."""
     with doubting(lambda reason: ImportRefusedError(f"it is no JSON: {reason}")):
         told = parse_json(text.encode())
+    told = {"tags": told} if isinstance(told, list) else told
     if not isinstance(told, Mapping) or not isinstance(told.get("tags", told.get("tagType")), list | str):
         raise ImportRefusedError('it is no export of tags: it has no "tags"')
     types: dict[str, Mapping[str, Any]] = {}
     _collect(told, "", types)
     devices: dict[str, ImportedDevice | None] = {}
-    root = told if told.get("tags") is not None else {"tags": [told]}
+    root = told if told.get("tags") is not None and told.get("tagType") != "UdtInstance" else {"tags": [told]}
     for path, tag, parameters in _tags(root, "", {}, types, made, 0):
         _tag(path, tag, parameters, devices, made, args)
     made.drop_empty()
@@ -88,12 +89,19 @@ def _inherited(
     name, seen = str(instance.get("typeId") or ""), set()
     while name and name not in seen:
         seen.add(name)
+        name = name if name in types else _of_a_part(name, types)
         if name not in types:
             made.lost(where, f'its type "{name}" is not in the export: only what it says itself is carried over')
             break
         whole = _merged(types[name], whole)
         name = str(types[name].get("typeId") or "")
     return whole
+
+
+def _of_a_part(name: str, types: Mapping[str, Any]) -> str:
+    """A type is named by its whole path, of which an export of a folder has only the end."""
+    ends = [each for each in types if name.endswith(f"/{each}")]
+    return max(ends, key=len, default=name)
 
 
 def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +126,7 @@ def _tag(
     path: str, tag: Mapping[str, Any], parameters: Mapping[str, Any], devices: dict[str, ImportedDevice | None], made: Import,
     args: argparse.Namespace,
 ) -> None:  # fmt: skip
-    if tag.get("valueSource", "opc") != "opc":
+    if str(tag.get("valueSource") or "opc").lower() != "opc":
         made.lost(path, f'a tag of the kind "{tag.get("valueSource")}" is not carried over')
         return
     if tag.get("enabled") is False:

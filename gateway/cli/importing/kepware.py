@@ -15,6 +15,7 @@ _TYPES = {
     "boolean": "bool", "short": "int16", "word": "uint16", "long": "int32", "dword": "uint32", "float": "float32",
     "double": "float64", "llong": "int64", "qword": "uint64",
 }  # fmt: skip
+_NODE = re.compile(r"ns=\d+;[isgb]=")
 _ADDRESS = re.compile(r"([0134])[xX]?(\d{4,5})(?:\.(\d+)([HhLl])?)?")
 
 
@@ -41,14 +42,33 @@ def read(text: str, made: Import, args: argparse.Namespace) -> None:
             "the device",
             'byte order "CDAB" was taken, as with "First word low" switched on, its default; else: --order ABCD',
         )
+    server: list[ImportedDevice | None] = []
     try:
         for cells in rows:
             row = dict(zip(titles, (cell.strip() for cell in cells), strict=False))
-            if row.get("tag name"):
+            if row.get("tag name") and _NODE.match(row.get("address", "")):
+                _node(row, server, made, args, f"line {rows.line_num}")
+            elif row.get("tag name"):
                 _row(row, device, made, args, f"line {rows.line_num}")
     except csv.Error as error:
         raise ImportRefusedError(f"line {rows.line_num}: it is no CSV: {error}") from None
     made.drop_empty()
+
+
+def _node(
+    row: Mapping[str, str], server: list[ImportedDevice | None], made: Import, args: argparse.Namespace, where: str
+) -> None:
+    """A tag of Kepware's client of OPC UA, whose addresses are node ids."""
+    if not server:
+        server.append(made.device(args.name, "opcua", {"url": "opc.tcp://192.0.2.1:4840"}, where))
+        made.lost(where, "the export does not say where the OPC UA server is: the url is a placeholder")
+    options = {"address": row["address"], "scan": milliseconds(row.get("scan rate"))}
+    if server[0] is not None and _scale(row, options, made, where):
+        made.tag(server[0], row["tag name"], options | _described(row), where)
+
+
+def _described(row: Mapping[str, str]) -> dict[str, Any]:
+    return {"unit": row.get("eng units", "") or row.get("eng. units", ""), "description": row.get("description", "")}
 
 
 def _row(row: Mapping[str, str], device: ImportedDevice, made: Import, args: argparse.Namespace, where: str) -> None:
@@ -56,8 +76,7 @@ def _row(row: Mapping[str, str], device: ImportedDevice, made: Import, args: arg
     options = _address(row, made, args, where)
     if options is None or not _scale(row, options, made, where):
         return
-    options["unit"] = row.get("eng units", "") or row.get("eng. units", "")
-    options["description"] = row.get("description", "")
+    options |= _described(row)
     options["scan"] = milliseconds(row.get("scan rate"))
     if row.get("client access", "").upper() in ("R/W", "RW", "WO"):
         made.lost(where, f'"{name}" could be written there; here it cannot, until write, min, max and max_rate say so')

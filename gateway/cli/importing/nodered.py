@@ -18,22 +18,39 @@ def read(text: str, made: Import, args: argparse.Namespace) -> None:
     """All of the file. Raises ImportRefusedError for what is no flow."""
     with doubting(lambda reason: ImportRefusedError(f"it is no JSON: {reason}")):
         told = parse_json(text.encode())
-    nodes = told.get("flows") if isinstance(told, Mapping) else told
+    nodes = _nodes(told)
     if not isinstance(nodes, list) or not all(isinstance(node, Mapping) for node in nodes):
         raise ImportRefusedError("it is no export of flows: a list of nodes")
     by_id = {str(node.get("id")): node for node in nodes}
+    off = {str(node.get("id")) for node in nodes if node.get("type") == "tab" and node.get("disabled")}
     lines: dict[tuple[str, int], ImportedDevice | None] = {}
     for node in nodes:
         where = f'{node.get("type")} "{node.get("name") or node.get("id")}"'
-        if node.get("d") and str(node.get("type", "")).lower() in ("modbus-read", "opcua-item"):
+        if (node.get("d") or str(node.get("z")) in off) and str(node.get("type", "")).lower() in (
+            "modbus-read",
+            "opcua-item",
+        ):
             made.lost(where, "it is switched off there, and left out here")
         elif node.get("type") == "modbus-read":
-            _modbus(node, by_id, lines, made, where)
+            try:
+                _modbus(node, by_id, lines, made, where)
+            except ValueError as error:  # such as "${UNIT}", which its environment fills in
+                made.lost(where, f"{error}: it is left out")
         elif node.get("type") == "OpcUa-Item":
             _opcua(node, nodes, by_id, lines, made, where)
         elif str(node.get("type", "")).startswith(("modbus-", "OpcUa-")) and node.get("type") not in _BESIDE:
             made.lost(where, "nodes of this type are not carried over")
     made.drop_empty()
+
+
+def _nodes(told: Any) -> Any:
+    """Of an export, or of what the program's own interface gives out: of all flows, or of one with what it shares."""
+    if not isinstance(told, Mapping):
+        return told
+    if "nodes" in told:
+        own, flow = told["nodes"], {"id": told.get("id"), "type": "tab", "disabled": told.get("disabled")}
+        return [flow, *own, *(told.get("configs") or ())] if isinstance(own, list) else None
+    return told.get("flows")
 
 
 def _modbus(
@@ -51,7 +68,7 @@ def _modbus(
     device = lines[key]
     area = _AREAS.get(str(node.get("dataType", "")).lower())
     if device is None or area is None:
-        made.lost(where, f'"{node.get("dataType")}" is no kind of address; it is left out')
+        made.lost(where, f'its dataType "{node.get("dataType") or ""}" is no kind of address; it is left out')
         return
     name, count, first = (
         str(node.get("name") or f"{area}{node.get('adr')}"),

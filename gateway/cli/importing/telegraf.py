@@ -1,6 +1,9 @@
 """Telegraf: inputs.modbus in its three styles, inputs.opcua and inputs.opcua_listener (its README of version 1.3x)."""
 
 import argparse
+import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,13 +24,21 @@ _FIXED = {
     ("FIXED", 1): "int16", ("FIXED", 2): "int32", ("FIXED", 4): "int64",
     ("UFIXED", 1): "uint16", ("UFIXED", 2): "uint32", ("UFIXED", 4): "uint64",
 }  # fmt: skip
+_VARIABLE = re.compile(r"\$\{(?P<braced>\w+)(?::?-(?P<default>[^}]*))?\}|\$(?P<bare>[A-Za-z_]\w*)")
 _PARITY = {"N": "none", "E": "even", "O": "odd"}
 _MODES = {"": "tcp", "auto": "tcp", "tcp": "tcp", "rtuovertcp": "rtu-over-tcp", "asciiovertcp": "ascii-over-tcp"}
 
 
 def read(text: str, made: Import, args: argparse.Namespace) -> None:
     """All of the file. Raises ImportRefusedError for what is no TOML."""
-    with doubting(lambda reason: ImportRefusedError(f"it is no TOML: {reason}")):
+    text, unset = _with_variables(text)
+    if unset:
+        names = ", ".join(sorted(unset))
+        made.lost(
+            "the file", f"{names}: no such variable is set here, as Telegraf's is: set it for edge-gateway import"
+        )
+    hint = f". {names} may be a number, and is not set here: set it for edge-gateway import" if unset else ""
+    with doubting(lambda reason: ImportRefusedError(f"it is no TOML: {reason}{hint}")):
         told = tomli.loads(text)
     inputs, agent = told.get("inputs", {}), told.get("agent", {})
     for kind, tables in inputs.items() if isinstance(inputs, Mapping) else ():
@@ -42,6 +53,21 @@ def read(text: str, made: Import, args: argparse.Namespace) -> None:
     for section in ("outputs", "processors", "aggregators"):
         made.lost(section, "is not carried over; a [[sink]] says where values go") if told.get(section) else None
     made.drop_empty()
+
+
+def _with_variables(text: str) -> tuple[str, set[str]]:
+    """The text with the variables of the environment put in, as Telegraf does; and the names of those that are not set."""
+    unset: set[str] = set()
+
+    def value(found: "re.Match[str]") -> str:
+        name = found["braced"] or found["bare"]
+        told = os.environ.get(name, found["default"])
+        if told is None:
+            unset.add(name)
+        return found[0] if told is None else told
+
+    lines = (line if line.lstrip().startswith("#") else _VARIABLE.sub(value, line) for line in text.split("\n"))
+    return "\n".join(lines), unset
 
 
 def _modbus(table: Mapping[str, Any], agent: Mapping[str, Any], made: Import, where: str) -> None:
@@ -245,10 +271,14 @@ def _server(table: Mapping[str, Any], agent: Mapping[str, Any]) -> dict[str, Any
 
 
 def _nodes(table: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Nodes by themselves, and those of groups, which inherit from their group."""
-    for node in table.get("nodes") or ():
-        yield str(node.get("name", "")), node
+    """Nodes by themselves, and those of groups, which inherit from their group. Several of one name are told apart by their
+    own tags, as they are there."""
+    found = [(str(node.get("name", "")), node) for node in table.get("nodes") or ()]
     for group in table.get("group") or ():
         shared = {key: group[key] for key in ("namespace", "identifier_type") if key in group}
-        for node in group.get("nodes") or ():
-            yield f"{group.get('name', 'group')}.{node.get('name', '')}", {**shared, **node}
+        name = group.get("name", "group")
+        found += [(f"{name}.{node.get('name', '')}", {**shared, **node}) for node in group.get("nodes") or ()]
+    times = Counter(name for name, _ in found)
+    for name, node in found:
+        apart = node.get("default_tags") if times[name] > 1 else None
+        yield ".".join([name, *map(str, apart.values())]) if isinstance(apart, Mapping) else name, node

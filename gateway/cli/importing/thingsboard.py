@@ -171,6 +171,9 @@ def _server(server: Mapping[str, Any], made: Import) -> dict[str, Any]:
 
 def _node(tag: Mapping[str, Any], device: ImportedDevice | None, made: Import, where: str) -> None:
     value = str(tag.get("value") or tag.get("path") or "").strip()
+    if tag.get("type") == "constant":
+        made.lost(where, f'"{tag.get("key")}": a constant is not carried over')
+        return
     found = _NODE.fullmatch(value)
     if found is None:
         made.lost(where, f'"{tag.get("key")}": "{value}" is no node id but a path: edge-gateway browse finds it')

@@ -189,6 +189,7 @@ def imported(tmp_path, capsys):
     def do(kind: str, content: bytes, *options: str):
         source, target = tmp_path / "source", tmp_path / "made" / "config.toml"
         target.parent.mkdir(exist_ok=True)
+        target.unlink(missing_ok=True)
         source.write_bytes(content)
         code = main(["import", kind, str(source), "-o", str(target), "--json", *options])
         said = capsys.readouterr()
@@ -404,3 +405,111 @@ def test_without_an_output_it_is_printed_and_remarks_go_elsewhere(tmp_path, caps
     said = capsys.readouterr()
     assert "gateway" not in tomllib.loads(said.out)
     assert "things to look at" in said.err
+
+
+USED_TELEGRAF = """
+[[inputs.opcua]]
+  name = "line"
+  endpoint = "$OPCUA_SERVER"
+  # password = "${OPCUA_PASSWORD}"
+  nodes = [
+    { name = "val", namespace = 6, identifier_type = "s", identifier = "::AsGlobalPV:OK10_IO.Din.Spare1", default_tags = { name = "Spare1" } },
+    { name = "val", namespace = "6", identifier_type = "s", identifier = "::AsGlobalPV:OK10_IO.Din.Spare2", default_tags = { name = "Spare2" } },
+  ]
+[inputs.modbus]
+  name = "single"
+  slave_id = ${SLAVE}
+  controller = "tcp://${METER:-10.0.0.9}:502"
+  coils = [{ name = "a", address = [0] }]
+"""  # noqa: E501 - as people write it
+
+
+def test_telegraf_as_people_use_it(imported, monkeypatch):
+    """Variables of its environment, a table in single brackets, and one name for all nodes, told apart by their own tags."""
+    monkeypatch.setenv("OPCUA_SERVER", "opc.tcp://10.0.0.8:4840")
+    monkeypatch.setenv("SLAVE", "4")
+    devices, remarks = imported("telegraf", USED_TELEGRAF.encode())
+    assert devices["line"]["url"] == "opc.tcp://10.0.0.8:4840"
+    assert list(devices["line"]["tags"]) == ["val.Spare1", "val.Spare2"]
+    assert devices["line"]["tags"]["val.Spare2"]["address"] == "ns=6;s=::AsGlobalPV:OK10_IO.Din.Spare2"
+    assert (devices["single"]["host"], devices["single"]["unit"]) == ("10.0.0.9", 4)
+    assert remarks == []
+
+
+def test_variables_of_telegraf_that_are_not_set_here_are_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("SLAVE", raising=False)
+    monkeypatch.delenv("OPCUA_SERVER", raising=False)
+    (tmp_path / "t.conf").write_text(USED_TELEGRAF)
+    assert main(["import", "telegraf", str(tmp_path / "t.conf")]) == 1
+    assert "OPCUA_SERVER, SLAVE may be a number, and is not set here" in capsys.readouterr().err
+
+
+def test_kepware_tags_of_its_client_of_opcua(imported):
+    rows = [
+        "Tag Name,Address,Data Type,Respect Data Type,Client Access,Scan Rate,Eng Units,Description",
+        '"line.speed","ns=4;s=|var|PLC.Application.speed",Float,1,R/W,1000,m/s,"of the belt"',
+        '"load","SINE(1000,-3,4,0.5,0)",Float,1,RO,100,,""',
+    ]
+    devices, remarks = imported("kepware", "\r\n".join(rows).encode(), "--name", "press", "--host", "10.0.0.1")
+    ((_, device),) = devices.items()
+    assert device["driver"] == "opcua"
+    assert device["tags"]["line.speed"]["address"] == "ns=4;s=|var|PLC.Application.speed"
+    assert device["tags"]["line.speed"]["unit"] == "m/s"
+    assert told(remarks, "the url is a placeholder") and told(remarks, "load", "left out")
+
+
+def test_ignition_a_folder_of_types_or_a_list_of_tags(imported):
+    """As people export a part of their tags, and as their scripts write them."""
+    timer = {
+        "name": "TIMER", "tagType": "UdtType", "parameters": {"Device": {"dataType": "String"}, "At": "HR1"},
+        "tags": [{
+            "name": "PRE", "tagType": "AtomicTag", "valueSource": "OPC",
+            "opcItemPath": {"bindType": "parameter", "binding": "ns=1;s=[{Device}]{At}"},
+        }],
+    }  # fmt: skip
+    instance = {
+        "name": "t1", "tagType": "UdtInstance", "typeId": "Rockwell/TIMER",
+        "parameters": {"Device": {"dataType": "String", "value": "PLC1"}, "At": {"value": "HR5"}},
+    }  # fmt: skip
+    whole = {"name": "Rockwell", "tagType": "Folder", "tags": [timer, instance]}
+    for content in (whole, [timer, instance], {"tags": [whole["tags"][0], instance]}):
+        devices, _ = imported("ignition", json.dumps(content).encode())
+        assert devices["PLC1"]["tags"] == {"t1.PRE": {"address": "hr:4", "type": "int16"}}
+
+
+CLIENT = {"id": "s1", "type": "modbus-client", "name": "eq", "clienttype": "tcp", "tcpHost": "eq", "tcpPort": "502"}
+READ = {"type": "modbus-read", "z": "f", "dataType": "HoldingRegister", "adr": "1", "quantity": "1", "server": "s1"}
+
+
+def test_nodered_as_its_interface_gives_it_out_with_flows_that_are_off_and_variables(imported):
+    nodes = [
+        {**READ, "id": "a", "name": "a", "unitid": 3},
+        {**READ, "id": "b", "name": "b", "z": "off"},
+        {**READ, "id": "c", "name": "c", "unitid": "${UNIT}"},
+        {**READ, "id": "d", "name": "d", "dataType": None, "address": "40001", "fc": "3"},
+    ]
+    tabs = [{"id": "f", "type": "tab"}, {"id": "off", "type": "tab", "disabled": True}]
+    for content in ([*tabs, *nodes, CLIENT], {"rev": "1", "flows": [*tabs, *nodes, CLIENT]}):
+        devices, remarks = imported("nodered", json.dumps(content).encode())
+        assert devices["eq"]["tags"] == {"a": {"address": "hr:1", "type": "uint16"}}
+        assert (
+            told(remarks, '"b"', "switched off") and told(remarks, '"c"', "UNIT") and told(remarks, '"d"', "dataType")
+        )
+    flow = {"id": "f", "label": "Flow 1", "nodes": [nodes[0]], "configs": [CLIENT]}
+    assert list(imported("nodered", json.dumps(flow).encode())[0]) == ["eq"]
+
+
+@pytest.mark.parametrize("kind", ["ignition", "nodered", "telegraf", "thingsboard"])
+def test_what_has_another_shape_is_refused_in_words(tmp_path, capsys, kind):
+    """Whatever stands where: a list for a table, a text for a number."""
+    shapes = {
+        "ignition": ['{"tags": [3]}', '{"tags": [{"tags": 4}]}', "[[1]]", '[{"tagType": "UdtInstance", "parameters": 3}]'],
+        "nodered": ['{"nodes": 3}', '{"nodes": [], "configs": 4}', '[{"type": "modbus-read", "server": [1]}]', "[1]"],
+        "telegraf": ["inputs = 3", "[inputs]\nmodbus = 3", "[inputs]\nopcua = [3]", "[[inputs.modbus]]\ncontroller = 'tcp://a:b'"],
+        "thingsboard": ['{"master": {"slaves": 3}}', '{"master": 3}', '{"server": 3}', '{"server": {"mapping": [3]}}', "[]"],
+    }  # fmt: skip
+    for content in shapes[kind]:
+        (tmp_path / "file").write_text(content)
+        assert main(["import", kind, str(tmp_path / "file")]) == 1, content
+        said = capsys.readouterr().err
+        assert said.startswith("edge-gateway: ") and "Traceback" not in said
