@@ -16,6 +16,7 @@ need npm npm
 # A browser is 80 MB, and only slow tests want one: `make test-all` asks for it.
 # Kafka wants Java, and Maven to fetch it: 250 MB, which only slow tests and those of its own plugin ask for.
 [ "${1-}" != all ] || { need java openjdk-17-jre-headless && need mvn maven; }
+[ "${1-}" != all ] || need rpm rpm
 [ "${1-}" != all ] || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || need chromium chromium
 
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

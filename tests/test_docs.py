@@ -173,3 +173,13 @@ def test_a_call_on_a_page_is_one_that_the_command_takes(
         command_line().parse_args(words)
     except SystemExit:
         pytest.fail(capsys.readouterr().err)
+
+
+def test_nobody_is_told_to_install_our_name_from_an_index_where_it_is_not_ours() -> None:
+    """Whoever takes that name would run as root on each PC."""
+    own = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "plugins").glob("*/*.md")]
+    code = [
+        path for folder in ("gateway", "plugins") for path in (ROOT / folder).rglob("*.py") if "tests" not in path.parts
+    ]
+    told = re.compile(r"(?:pip|pipx|uv tool|uv pip) install (?:-\S+ )*['\"]?edge-gateway\b(?!_)")
+    assert [str(path) for path in [*own, *code] if told.search(path.read_text(encoding="utf-8"))] == []

@@ -21,9 +21,17 @@ from markdown_it.token import Token
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
 CHAPTERS = {
-    "Begin": ["README", "docs/install", "docs/setup", "docs/discover", "docs/protocols", "docs/import"],
+    "Begin": [
+        "README",
+        "docs/install",
+        "docs/setup",
+        "docs/discover",
+        "docs/protocols",
+        "docs/import",
+        "docs/comparison",
+    ],
     "Run it": ["docs/web", "docs/models", "docs/writes", "docs/requests", "docs/history", "docs/troubleshooting"],
-    "Keep it": ["docs/upgrade", "docs/backup", "docs/security", "docs/audit", "docs/clocks"],
+    "Keep it": ["docs/upgrade", "docs/supported", "docs/backup", "docs/security", "docs/audit", "docs/clocks"],
     "Devices and destinations": ["plugins/*/README"],
     "Look it up": ["docs/configuration", "docs/commands", "docs/json", "docs/words", "CHANGELOG"],
     "How it works": ["docs/outbox", "docs/sending", "docs/consumer", "docs/format", "gateway/README"],

@@ -13,9 +13,11 @@ from gateway.cli.config import secret
 from gateway.config import secrets
 from gateway.config.base import Secret
 from gateway.core.errors import RefusedError
+from gateway.trust.audit_files import tail as last_records
 
 CONFIG = """[gateway]
 name = "g1"
+state_dir = "state"
 [[sink]]
 name = "central"
 plugin = "mqtt"
@@ -164,3 +166,33 @@ def test_what_systemd_cannot_encrypt_changes_nothing_and_can_be_kept_plain(
     said = capsys.readouterr().err
     assert "TPM2 device not usable" in said and "--plain" in said and "word" not in said
     assert [*place.iterdir(), *sealing.iterdir()] == []
+
+
+def test_the_audit_trail_says_who_set_which_and_never_its_value(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place.parent / "state").mkdir()
+    for _ in range(2):
+        given(monkeypatch, "s3cret word")
+        assert main(["secret", "set", "mqtt-password", "--dir", str(place)]) == 0
+    assert main(["secret", "remove", "mqtt-password", "--dir", str(place)]) == 0
+    assert main(["secret", "remove", "mqtt-password", "--dir", str(place)]) == 1, "there is none any more"
+    records = last_records(place.parent / "state/audit.jsonl", 10)
+    assert [(each["action"], each["name"], each.get("replaced")) for each in records] == [
+        ("secret.set", "mqtt-password", False),
+        ("secret.set", "mqtt-password", True),
+        ("secret.removed", "mqtt-password", None),
+    ]
+    assert all(each["who"] for each in records)
+    assert "s3cret" not in (place.parent / "state/audit.jsonl").read_text()
+
+
+def test_what_cannot_be_audited_is_not_done(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place.parent / "state").mkdir()
+    (place.parent / "state/audit.jsonl").mkdir()
+    given(monkeypatch, "s3cret word")
+    assert main(["secret", "set", "mqtt-password", "--dir", str(place)]) == 1
+    assert "audit" in capsys.readouterr().err
+    assert not (place / "mqtt-password").exists()

@@ -34,7 +34,7 @@ mount -t proc proc "$root/proc"
 for brought in "$@"; do
     [ "$brought" != -- ] || break
     shift
-    cp "$brought" "$root/tmp/"
+    cp "$brought" "$root/srv/"
 done
 shift
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 container=lxc chroot "$root" "$@"
@@ -42,7 +42,7 @@ exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 container
 
 
 def enter(root: Path, stage: Path | None, files: list[Path], command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command there, with files brought into /tmp; where a stage is given, all is as before afterwards."""
+    """Run a command there, with files brought into /srv; where a stage is given, all is as before afterwards."""
     alone = [
         "unshare",
         "--user",

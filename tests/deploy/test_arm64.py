@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 CONFIG = """
 [gateway]
 name = "arm"
-state_dir = "/tmp/state"
+state_dir = "/srv/state"
 
 [[sink]]
 name = "central"
@@ -44,13 +44,13 @@ oil = {{ address = "40001", type = "uint16" }}
 """
 TRY = r"""
 set -eu
-dpkg --install /tmp/*.deb
+dpkg --install /srv/*.deb
 edge-gateway --version
-edge-gateway check --config /tmp/config.toml
-edge-gateway run --config /tmp/config.toml --socket /tmp/control.sock 2>/tmp/log & gateway=$!
-until edge-gateway read press/oil --socket /tmp/control.sock 2>/dev/null; do kill -0 $gateway; sleep 1; done
-until edge-gateway status --socket /tmp/control.sock | tee /tmp/status | grep -q 'nothing waiting'; do sleep 1; done
-cat /tmp/status
+edge-gateway check --config /srv/config.toml
+edge-gateway run --config /srv/config.toml --socket /srv/control.sock 2>/srv/log & gateway=$!
+until edge-gateway read press/oil --socket /srv/control.sock 2>/dev/null; do kill -0 $gateway; sleep 1; done
+until edge-gateway status --socket /srv/control.sock | tee /srv/status | grep -q 'nothing waiting'; do sleep 1; done
+cat /srv/status
 /usr/lib/edge-gateway/bin/python3 -c 'import onnxruntime, asyncua, platform; print("machine", platform.machine())'
 kill $gateway
 wait $gateway
@@ -81,7 +81,7 @@ def test_it_is_installed_reads_and_sends(modbus: int, tmp_path: Path) -> None:
         script.write_text(TRY)
         stage = tmp_path / "stage"
         stage.mkdir()
-        told = emulated.enter(emulated.ROOT, stage, [deb, config, script], ["sh", "/tmp/try.sh"])
+        told = emulated.enter(emulated.ROOT, stage, [deb, config, script], ["sh", "/srv/try.sh"])
     assert told.returncode == 0, told.stdout
     for said in ("edge-gateway 0.", "2 devices, 2 tags", "press/oil", "2 of 2 up", "machine aarch64"):
         assert said in told.stdout

@@ -81,7 +81,7 @@ class Machine:
     def refuses(self, prepared: str = "true", with_: str = "") -> str:
         """What the script says when it refuses; it has changed nothing."""
         told = self.run(
-            f"{prepared}; {TOUCHED} >/tmp/before; ! {with_} /srv/bundle/install.sh || exit 9; {TOUCHED} | diff /tmp/before -"
+            f"{prepared}; {TOUCHED} >/run/before; ! {with_} /srv/bundle/install.sh || exit 9; {TOUCHED} | diff /run/before -"
         )
         assert told.returncode == 0, told.stdout + told.stderr
         return told.stderr
@@ -96,10 +96,10 @@ RUN = """
 /srv/bundle/install.sh
 cat >/etc/edge-gateway/config.toml </srv/config.toml
 config=/etc/edge-gateway/config.toml
-install -d -m 750 -o gateway -g gateway /var/lib/edge-gateway  # as systemd does at the start of the unit
-runuser -u gateway -- edge-gateway run --config $config --socket /tmp/control.sock 2>/tmp/log & gateway=$!
-until edge-gateway read mixer-1/temperature --socket /tmp/control.sock 2>/dev/null; do
-    kill -0 $gateway || { cat /tmp/log >&2; exit 1; }
+install -d -m 750 -o gateway -g gateway /srv/run /var/lib/edge-gateway  # as systemd does at the start of the unit
+runuser -u gateway -- edge-gateway run --config $config --socket /srv/run/control.sock 2>/run/log & gateway=$!
+until edge-gateway read mixer-1/temperature --socket /srv/run/control.sock 2>/dev/null; do
+    kill -0 $gateway || { cat /run/log >&2; exit 1; }
     sleep 0.2
 done
 kill $gateway; wait $gateway || true
@@ -130,7 +130,7 @@ def test_one_that_is_not_whole_is_refused(machine: Machine) -> None:
     assert "not whole" in machine.refuses(changed)
 
 
-SUMS = "(cd /srv/bundle && find . -type f ! -name SHA256SUMS -exec sha256sum {} + >/tmp/sums; mv /tmp/sums SHA256SUMS)"
+SUMS = "(cd /srv/bundle && find . -type f ! -name SHA256SUMS -exec sha256sum {} + >/run/sums; mv /run/sums SHA256SUMS)"
 """As they are of a bundle that was made so."""
 
 

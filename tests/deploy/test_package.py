@@ -88,7 +88,7 @@ def test_every_library_that_a_driver_or_sink_wants_is_in_it(root: Path) -> None:
     }
     own = there["edge-gateway"]
     extras = set(own.metadata.get_all("Provides-Extra") or ()) - LEFT_OUT
-    assert {"sparkplug", "web"} <= extras
+    assert {"kafka", "sparkplug", "web"} <= extras
     for text in own.requires or ():
         wanted = Requirement(text)
         if wanted.marker is None or any(wanted.marker.evaluate({"extra": extra}) for extra in ["", *extras]):

@@ -19,14 +19,18 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.frame import shared
+from gateway.cli.frame.places import at_state
 from gateway.cli.frame.terminal import colour, config_path, fail, joined, table
 from gateway.config import encrypted
 from gateway.config.config_file import title
 from gateway.config.load import opened
 from gateway.config.secrets import CREDENTIALS
+from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.places.durable import sync_path
+from gateway.places.person import person
 from gateway.places.regular import read_regular
+from gateway.trust.audit import AuditTrail
 
 UNIT = "edge-gateway.service"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -141,6 +145,7 @@ def _set(place: Store, args: argparse.Namespace) -> int:
                 raise PermissionError
     known = args.name in place.places()
     data = _typed(args.name).encode()
+    _audit(place, args, "secret.set", replaced=known)
     try:
         place.keep(args.name, data, plain=args.plain)
     except GatewayError as error:
@@ -191,7 +196,22 @@ def _write(path: Path, data: bytes) -> None:
     sync_path(path.parent)
 
 
+def _audit(place: Store, args: argparse.Namespace, action: str, **fields: bool) -> None:
+    """First, and never with the value. In a folder of one's own, where its gateway has a trail. Raises GatewayError."""
+    try:
+        with at_state(args.config) as state:
+            if place.folder != CREDENTIALS and not state.is_dir():
+                return
+            state.mkdir(parents=True, exist_ok=True, mode=0o750)
+            AuditTrail(state / "audit.jsonl", SystemClock()).write(action, person(), name=args.name, **fields)
+    except OSError as error:
+        where = error.filename or "the audit trail"
+        raise GatewayError(f"{where}: {error.strerror}: what is not in the audit trail is not done") from None
+
+
 def _remove(place: Store, args: argparse.Namespace) -> int:
+    if args.name in place.places():
+        _audit(place, args, "secret.removed")
     if not place.forget(args.name, place.folder, place.encrypted):
         raise GatewayError(f'there is no "{args.name}" in {place.folder}: edge-gateway secret list')
     print(f"{args.name} is deleted; the service keeps what it has read until it is restarted")
