@@ -14,7 +14,7 @@ a tag's options where values stand in 16-bit words.
 subscribes uses it itself.
 """
 
-from gateway.dial import tls_context, tls_options, why_no_tls
+from gateway.dial import Route, route, shown, tls_context, tls_options, why_no_tls
 from gateway.kit.block_driver import BlockDriver
 from gateway.kit.dialling import dial, encrypt, open_datagrams, open_stream
 from gateway.kit.far_requests import DeniedError, FarRequests, Question, read_question
@@ -36,6 +36,7 @@ __all__ = [
     "NotAvailable",
     "Question",
     "Receiver",
+    "Route",
     "Sized",
     "Stream",
     "Suspects",
@@ -48,6 +49,8 @@ __all__ = [
     "open_datagrams",
     "open_stream",
     "read_question",
+    "route",
+    "shown",
     "tls_context",
     "tls_options",
     "truth",

@@ -8,6 +8,8 @@ from gateway.plugin import cleaned
 
 TAKEN, TAKEN_BEFORE = 0, 46
 TIME_INVALID = 32
+NO_SCHEMA = -100
+"""Our own: the registry gives no id for a topic's schema."""
 UNKNOWN_TOPIC, TOPIC_INVALID, NOT_AUTHORISED, NO_IDEMPOTENCE = 3, 17, 29, 31
 MAY_NOT_PRODUCE_ALIKE = 53
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka.protocol.admin import CreateTopicsRequest
 
+from gateway.kit import route, shown
 from gateway.plugin import LinkError, RefusedError, cleaned
 
 from .answers import NOT_AUTHORISED, TOPIC_INVALID, UNKNOWN_TOPIC, in_words
@@ -19,6 +20,7 @@ MOST_BROKERS, MOST_PARTITIONS = 10_000, 100_000
 """Beyond, what a broker says is not believed."""
 WRITE = 4
 """The bit of a topic's rights that allows writing (AclOperation)."""
+UNTOLD = -(2**31)
 EXISTS = 36
 
 
@@ -28,6 +30,7 @@ class Cluster:
     def __init__(self, config: KafkaConfig, client_id: str) -> None:
         self._config = config
         self._client_id = client_id
+        self._way = route(config)
         self._links: dict[int, BrokerLink] = {}
         """By the broker's number; the one that we began with under -1, until its number is known."""
         self._addresses: dict[int, tuple[str, int]] = {}
@@ -163,20 +166,34 @@ class Cluster:
     async def _dial(self, host: str, port: int) -> BrokerLink:
         try:
             async with asyncio.timeout(DIAL):
-                link = await dial_broker(host, port, self._config.tls, self._client_id)
+                link = await dial_broker(host, port, self._config.tls, self._way, self._client_id)
                 try:
                     await log_in(link, self._config)
                 except BaseException:
                     await link.close()
                     raise
         except TimeoutError as error:
-            raise LinkError(f"broker {host}:{port} does not answer within {DIAL:g} s") from error
+            raise LinkError(f"broker {shown(host, port)} does not answer within {DIAL:g} s") from error
         link.ended.add_done_callback(self._one_ended)
         return link
 
     def _one_ended(self, ended: "asyncio.Future[LinkError]") -> None:
         if not self.ended.done() and not ended.cancelled():
             self.ended.set_result(ended.result())
+
+    def found(self, topic: str) -> str:
+        """What was found of a topic that was looked up with our rights, in words. Raises RefusedError."""
+        if (trouble := self.troubles.get(topic)) is not None:
+            if trouble[0] == UNKNOWN_TOPIC and self._config.create_topics:
+                return f"topic {topic} will be made"
+            raise RefusedError(trouble[1])
+        rights = self.rights.get(topic, UNTOLD)
+        if rights != UNTOLD and not rights >> WRITE & 1:
+            raise RefusedError(
+                f"{self.who} may not write to topic {topic} (kafka-acls.sh --add --producer --topic {topic})"
+            )
+        may = "we may write" if rights != UNTOLD else "whether we may write this broker does not tell"
+        return f"topic {topic} with {len(self.leaders[topic])} partition(s), {may}"
 
     async def close(self) -> None:
         """Close all connections. Afterwards one that ended before counts no more."""

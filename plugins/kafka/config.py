@@ -3,8 +3,21 @@
 import re
 from ipaddress import ip_address
 from typing import Literal
+from urllib.parse import urlsplit
 
-from gateway.plugin import Context, Field, Secret, SinkConfig, Size, Tls, device_topic, field_validator, model_validator
+from gateway.plugin import (
+    Context,
+    Field,
+    Outbound,
+    Secret,
+    Section,
+    SinkConfig,
+    Size,
+    Tls,
+    device_topic,
+    field_validator,
+    model_validator,
+)
 
 WORDS = ("enterprise", "site", "area", "line", "device", "gateway", "kind")
 """What a template of a topic or a key may name; `kind` is readings, event, loss, receipt or skip."""
@@ -15,7 +28,60 @@ _LONGEST_TOPIC = 249
 """Characters (Kafka: Topic.java)."""
 
 
-class KafkaConfig(SinkConfig):
+class RegistryConfig(Section):
+    url: str = Field(examples=["http://registry.plant.local:8081"])
+    """The schema registry, "http://HOST:PORT" or "https://HOST:PORT", with the path of its API if it has one (Apicurio:
+    /apis/ccompat/v7)."""
+
+    format: Literal["avro", "protobuf"] = "avro"
+    """How values are written, behind Confluent's five bytes."""
+
+    must_exist: bool = False
+    """The schema must stand under TOPIC-value already. Default: it is registered where it is not."""
+
+    user: str = Field(default="", max_length=255)
+    """User at the registry (HTTP basic authentication)."""
+
+    password: Secret | None = None
+    """The user's password, such as { credential = "registry-password" }."""
+
+    allow_plain_password: bool = False
+    """Send the password even where the network could read it: by http, to another machine."""
+
+    tls: Tls | None = None
+    """For https: more of whom to trust, such as { ca = "plant-ca.pem" }. Default: the system's authorities."""
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, url: str) -> str:
+        parts = urlsplit(url)
+        try:
+            port = parts.port
+        except ValueError:
+            port = 0
+        wrong = any(sign.isspace() or not sign.isprintable() for sign in url) or parts.query or parts.fragment
+        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or wrong:
+            raise ValueError('write "http://HOST:PORT" or "https://HOST:PORT", and its path if it has one')
+        if parts.username is not None:
+            raise ValueError("a secret never stands in this file: write user = ..., password = { credential = ... }")
+        return url
+
+    @model_validator(mode="after")
+    def _login(self) -> "RegistryConfig":
+        if (self.password is None) != (not self.user):
+            raise ValueError("user and password: write both, or neither")
+        if ":" in self.user:
+            raise ValueError('user: must not contain ":" (RFC 7617)')
+        parts = urlsplit(self.url)
+        exposed = self.password is not None and parts.scheme == "http" and not _here(parts.hostname or "")
+        if exposed and not self.allow_plain_password:
+            raise ValueError(
+                "password: by http everybody on the network can read it; use https, or allow_plain_password = true"
+            )
+        return self
+
+
+class KafkaConfig(SinkConfig, Outbound):
     servers: tuple[str, ...] = Field(strict=False, min_length=1, examples=[["kafka-1.plant.local:9092"]])
     """Brokers to begin with, "host:port", asked in turn until one answers; it names all others. Port 9092 may be left out."""
 
@@ -58,6 +124,9 @@ class KafkaConfig(SinkConfig):
     max_request_size: Size = Field(default=1_000_000, ge=1_000, le=64_000_000)
     """Bytes of a batch, at most. Brokers take 1 MB unless their max.message.bytes says otherwise; a single message that is
     larger is a dead letter."""
+
+    schema_registry: RegistryConfig | None = None
+    """Values as Avro or Protobuf, with their schema in a registry, as { url = "http://registry:8081" }. Default: JSON."""
 
     per_tag: bool = False
     """One message per reading instead of one per record. Costs far more work here, at the brokers and at the receivers."""

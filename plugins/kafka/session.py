@@ -6,16 +6,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aiokafka.partitioner import murmur2
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
+from gateway.kit import route
 from gateway.plugin import Lane, LinkError, Record, RefusedError, SinkHost
 
-from .answers import NO_IDEMPOTENCE, NOT_AUTHORISED, TAKEN, UNKNOWN_TOPIC, Then, in_words, then
-from .cluster import WRITE, Cluster
+from .answers import NO_IDEMPOTENCE, NO_SCHEMA, NOT_AUTHORISED, TAKEN, Then, in_words, then
+from .cluster import Cluster
 from .config import KafkaConfig
-from .messages import Messages
+from .messages import Messages, Way
 from .producer import Entry, Partition, Place, memory_of
+from .schemas import Schemas
 from .wire import Produce
 
 LOOK_AGAIN = 1.0
@@ -38,11 +39,12 @@ class KafkaSession:
         self._loop = asyncio.get_running_loop()
         self._cluster = Cluster(config, config.client_id or host.gateway)
         self._messages = Messages(config, host)
+        self._schemas = Schemas(config.schema_registry, host.memory, route(config)) if config.schema_registry else None
         self._producer = memory_of(host.memory)
         self._partitions: dict[Place, Partition] = {}
         self._doubts: dict[str, Partition] = {}
         """Records of the batches in doubt, by id."""
-        self._unplaced: dict[str, list[tuple[Record, list[Entry]]]] = defaultdict(list)
+        self._unplaced: dict[str, list[tuple[Way, Record, list[Entry]]]] = defaultdict(list)
         """Records whose topic is looked up, by topic."""
         self._ready: set[Partition] = set()
         self._wanted: set[str] = set()
@@ -129,7 +131,7 @@ class KafkaSession:
             self._news.clear()
             if wanted := [*self._wanted]:
                 self._wanted.clear()
-                await self._cluster.look_up(wanted)
+                await self._look_up(wanted)
                 now = self._loop.time()
                 self._asked.update(dict.fromkeys(wanted, now))
                 for topic in wanted:
@@ -138,6 +140,14 @@ class KafkaSession:
                 if node >= 0 and self._cluster.link(node) is None:
                     await self._reach(node)
             self._pump()
+
+    async def _look_up(self, topics: Sequence[str]) -> None:
+        await self._cluster.look_up(topics)
+        for topic in topics if self._schemas else ():
+            assert self._schemas is not None
+            if topic in self._cluster.leaders and (trouble := await self._schemas.trouble_with(topic)):
+                del self._cluster.leaders[topic]
+                self._cluster.troubles[topic] = (NO_SCHEMA, trouble)
 
     async def _reach(self, node: int) -> None:
         try:
@@ -151,32 +161,32 @@ class KafkaSession:
     def send(self, records: Sequence[Record]) -> None:
         """Hand over; each is answered to the host."""
         known: list[Record] = []
+        taken, doubts = self._producer.taken, self._doubts
         for record in records:
-            if self._producer.taken and record.id in self._producer.taken:
-                del self._producer.taken[record.id]
+            name = record.id
+            if taken and name in taken:
+                del taken[name]
                 known.append(record)
-            elif self._doubts and (partition := self._doubts.get(record.id)) is not None:
-                partition.awaited[record.id] = record
+            elif doubts and (partition := doubts.get(name)) is not None:
+                partition.awaited[name] = record
                 self._ready.add(partition)
             else:
-                self._add(record, known)
+                way, entries = self._messages.of(record, name)
+                if not entries:
+                    known.append(record)
+                elif (leaders := self._cluster.leaders.get(way.topic)) is not None:
+                    self._queue(way, leaders, record, entries)
+                else:
+                    self._unplaced[way.topic].append((way, record, entries))
+                    self._want(way.topic)
         if known:
             self._host.acknowledged(known)
         self._pump()
 
-    def _add(self, record: Record, known: list[Record]) -> None:
-        topic, entries = self._messages.of(record)
-        leaders = self._cluster.leaders.get(topic)
-        if not entries:
-            known.append(record)
-        elif leaders is None:
-            self._unplaced[topic].append((record, entries))
-            self._want(topic)
-        else:
-            self._queue(topic, leaders, record, entries)
-
-    def _queue(self, topic: str, leaders: Sequence[int], record: Record, entries: list[Entry]) -> None:
-        partition = self._partition((topic, (murmur2(entries[0].key) & 0x7FFF_FFFF) % len(leaders)))
+    def _queue(self, way: Way, leaders: Sequence[int], record: Record, entries: list[Entry]) -> None:
+        if self._schemas is not None:
+            self._schemas.sign(way.topic, entries)
+        partition = self._partition((way.topic, way.number % len(leaders)))
         partition.add(entries, record.lane is Lane.ALARM)
         self._ready.add(partition)
 
@@ -208,13 +218,13 @@ class KafkaSession:
         waiting = self._unplaced.pop(topic, [])
         if (trouble := self._cluster.troubles.get(topic)) is not None:
             code, reason = trouble
-            for record, _ in waiting:
+            for _, record, _ in waiting:
                 self._host.refused(record, reason, then(code) is Then.NEVER)
             for partition in [each for each in self._ready if each.place[0] == topic]:
                 self._refuse(partition, reason, certain=True)
         else:
-            for record, entries in waiting:
-                self._queue(topic, self._cluster.leaders[topic], record, entries)
+            for way, record, entries in waiting:
+                self._queue(way, self._cluster.leaders[topic], record, entries)
         self._pump()
 
     def _leader(self, partition: Partition) -> int:
@@ -363,22 +373,11 @@ class KafkaSession:
         cluster, topics = self._cluster, self._messages.topics()
         await cluster.look_up(topics, rights=True)
         found = [f"Kafka cluster {cluster.id or 'without an id'}", f"{cluster.brokers} broker(s)"]
-        found += map(self._found, topics)
+        found += map(cluster.found, topics)
+        if self._schemas is not None:
+            found += [await self._schemas.found(topic) for topic in topics]
         found.append("idempotent" if self._producer.id >= 0 else f"weaker: {NO_NUMBERS}")
         return ", ".join(found)
-
-    def _found(self, topic: str) -> str:
-        if (trouble := self._cluster.troubles.get(topic)) is not None:
-            if trouble[0] == UNKNOWN_TOPIC and self._config.create_topics:
-                return f"topic {topic} will be made"
-            raise RefusedError(trouble[1])
-        rights = self._cluster.rights.get(topic, -(2**31))
-        if rights != -(2**31) and not rights >> WRITE & 1:
-            raise RefusedError(
-                f"{self._cluster.who} may not write to topic {topic} (kafka-acls.sh --add --producer --topic {topic})"
-            )
-        may = "we may write" if rights != -(2**31) else "whether we may write this broker does not tell"
-        return f"topic {topic} with {len(self._cluster.leaders[topic])} partition(s), {may}"
 
     async def close(self) -> None:
         """Keep what is in doubt for the next connection, and close."""

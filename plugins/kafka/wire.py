@@ -15,7 +15,7 @@ from aiokafka.protocol.metadata import MetadataRequest_v4, MetadataRequest_v5, M
 from aiokafka.protocol.produce import ProduceRequest_v3, ProduceRequest_v7, ProduceRequest_v8
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
-from gateway.kit import Receiver, Sized, dial
+from gateway.kit import Receiver, Route, Sized, dial, shown
 from gateway.plugin import LinkError, RefusedError, Tls, cleaned, doubting
 
 ANSWER = 1024 * 1024
@@ -198,11 +198,11 @@ class BrokerLink(Receiver):
             await self._gone.wait()
 
 
-async def dial_broker(host: str, port: int, tls: Tls | bool, client_id: str) -> BrokerLink:
-    """Raises LinkError, RefusedError; then nothing is left open."""
-    name = f"{host}:{port}"
+async def dial_broker(host: str, port: int, tls: Tls | bool, way: Route, client_id: str) -> BrokerLink:
+    """A connection that has greeted. Raises LinkError, RefusedError; then nothing is left open."""
+    name = shown(host, port)
     look_at = "is Kafka running there, and is this the port of a listener for clients?"
-    link = await dial(lambda: BrokerLink(name, client_id), host, port, tls=tls, look_at=look_at)
+    link = await dial(lambda: BrokerLink(name, client_id), host, port, tls=tls, look_at=look_at, route=way)
     try:
         await link.greet()
     except BaseException:
