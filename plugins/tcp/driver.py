@@ -1,0 +1,175 @@
+"""The driver: asks for telegrams, or takes those that come, and finds the tags in them."""
+
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.kit import Ended, Framing, Sized, Stream, open_stream
+from gateway.plugin import Device, DeviceError, Driver, Exact, Readings, Tag, Tags, quality
+
+from .config import TelegramDevice, TelegramFrame, TelegramTag, octets
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """Telegrams that begin and end with certain bytes."""
+
+    start: bytes
+    by: bytes
+    longest: int
+
+    def size(self, data: bytes | bytearray, searched: int) -> int:
+        end = data.find(self.by, max(0, searched - len(self.by) + 1))
+        return 0 if end < 0 else end + len(self.by)
+
+
+def framing(frame: TelegramFrame) -> Framing:
+    """How the telegrams are found in what comes."""
+    if frame.end:
+        end = octets("end", frame.end)
+        return _Begun(octets("start", frame.start), end, frame.longest) if frame.start else Ended(end, 0, frame.longest)
+    if frame.size:
+        return Sized(1, lambda _: frame.size, max(frame.longest, frame.size))
+    length = frame.length
+    assert length is not None
+    head = length.at + length.bytes
+    return Sized(head, lambda data: int.from_bytes(data[length.at : head], length.order) + length.more, frame.longest)
+
+
+class TcpTelegrams(Driver[TelegramDevice, TelegramTag]):
+    @classmethod
+    def subscribes(cls, config: TelegramDevice) -> bool:
+        return config.pushed
+
+    @classmethod
+    def doubts(cls, devices: Sequence[Device]) -> list[str]:
+        return [
+            f"{tag}: nothing is asked for it: give the device or the tag an ask, or say pushed = true"
+            for device in devices
+            if not device.config.pushed
+            for tag in device.tags
+            if not (tag.config.ask or device.config.ask)
+        ]
+
+    @classmethod
+    def plan(cls, device: Device) -> list[str]:
+        config: TelegramDevice = device.config
+        if config.pushed:
+            return [f"{len(device.tags)} tags are found in telegrams as they come"]
+        return [
+            f"asked by {ask!r}: {', '.join(tag.name for tag in tags)}"
+            for ask, tags in _asked(config, device.tags).items()
+        ]
+
+    async def connect(self) -> None:
+        config = self.config
+        frame = framing(config.frame)
+        self._start = octets("start", config.frame.start)
+        self._end = octets("end", config.frame.end)
+        self._bad = re.compile(config.bad) if config.bad else None
+        self._uncertain = re.compile(config.uncertain) if config.uncertain else None
+        self._stream: Stream = await open_stream(config.host, config.port, frame, tls=config.tls)
+        if config.hello:
+            self._stream.write(octets("hello", config.hello))
+
+    async def read(self, tags: Tags) -> Readings:
+        found: dict[Tag, tuple[Exact | float | None, int]] = {}
+        for ask, asked in _asked(self.config, tags).items():
+            telegram = self._inner(await self._stream.ask(octets("ask", ask), self._is_whole))
+            found |= {tag: self._value(tag, telegram, answered=True) for tag in asked}
+        return self._readings(tags, found)
+
+    async def stream(self) -> AsyncIterator[Readings]:
+        (device,) = self.devices
+        tags = device.tags
+        while True:
+            frame = await self._stream.frame()
+            self.host.alive()
+            if not self._is_whole(frame):
+                continue
+            telegram = self._inner(frame)
+            found = {tag: self._value(tag, telegram, answered=False) for tag in tags}
+            if about := {tag: value for tag, value in found.items() if value[1] != _ELSE}:
+                yield self._readings(tags, about)
+
+    def _is_whole(self, frame: bytes) -> bool:
+        """Whether it has its beginning: of one that was cut into only the end may have come."""
+        return self._start in frame
+
+    def _inner(self, frame: bytes) -> bytes:
+        """A telegram without what it begins and ends with."""
+        if self._start:
+            frame = frame[frame.rindex(self._start) + len(self._start) :]
+        return frame.removesuffix(self._end) if self._end else frame
+
+    def _value(self, tag: Tag, telegram: bytes, *, answered: bool) -> tuple[Exact | float | None, int]:
+        """The value and its quality, _ELSE where the telegram is about something else."""
+        config: TelegramTag = tag.config
+        text = telegram.decode(self.config.encoding, "replace")
+        if answered and self._bad is not None and self._bad.search(text):
+            return None, quality.BAD_DEVICE_FAILURE
+        try:
+            value = config.found(telegram, self.config.encoding)
+        except ValueError:
+            return None, quality.BAD_DECODING
+        if value is None:
+            return None, quality.BAD_DATA_UNAVAILABLE if answered else _ELSE
+        if self._bad is not None and self._bad.search(text):
+            return None, quality.BAD_DEVICE_FAILURE
+        swings = self._uncertain is not None and self._uncertain.search(text)
+        return value, quality.UNCERTAIN if swings else quality.GOOD
+
+    def _readings(self, tags: Tags, found: "dict[Tag, tuple[Exact | float | None, int]]") -> Readings:
+        rows = list(found)
+        exact = {
+            row: value
+            for row, tag in enumerate(rows)
+            if isinstance(value := found[tag][0], str | bytes) or (isinstance(value, int) and abs(value) > 1 << 53)
+        }
+        return Readings(
+            self.devices[0],
+            np.full(len(rows), time.time_ns()),
+            np.array([tag.id for tag in rows], np.uint32),
+            np.array([_plain(found[tag][0]) for tag in rows], np.float64),
+            np.array([found[tag][1] for tag in rows], np.uint32),
+            exact,
+        )
+
+    async def write(self, tag: Tag, value: float | bool | int | str) -> None:
+        config: TelegramTag = tag.config
+        try:
+            request = octets("send", config.send.format(value=value), self.config.encoding)
+        except (LookupError, ValueError, TypeError) as error:
+            raise DeviceError(f"{tag}: {error}") from error
+        if self.config.pushed and not config.expect:
+            self._stream.write(request)
+            return
+        if self.config.pushed:
+            raise DeviceError(
+                f"{tag}: a machine that sends by itself gives no answer that could be told from the others"
+            )
+        answer = self._inner(await self._stream.ask(request, self._is_whole)).decode(self.config.encoding, "replace")
+        if config.expect and not re.search(config.expect, answer):
+            raise DeviceError(f"{tag}: the machine answers {answer!r}")
+
+    async def close(self) -> None:
+        await self._stream.close()
+
+
+_ELSE = -1
+"""In place of a quality: the telegram says nothing of the tag."""
+
+
+def _plain(value: "Exact | float | None") -> float:
+    return float(value) if isinstance(value, int | float) and not abs(value) > 1 << 53 else np.nan
+
+
+def _asked(config: TelegramDevice, tags: "Sequence[Tag] | Tags") -> dict[str, list[Tag]]:
+    """What is sent → the tags that the answer has."""
+    asked: dict[str, list[Tag]] = {}
+    for tag in tags:
+        asked.setdefault(tag.config.ask or config.ask, []).append(tag)
+    return asked
