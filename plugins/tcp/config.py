@@ -67,7 +67,7 @@ class TelegramDevice(DeviceConfig):
     tls: bool | Tls = False
     """true: encrypted, the machine's certificate checked against the system's authorities; or a table that says more."""
 
-    frame: TelegramFrame = Field(default_factory=lambda: TelegramFrame(end="\r\n"))
+    frame: TelegramFrame | None = None
     """How its telegrams begin and end. Default: lines that end with CR LF."""
 
     ask: str = Field(default="", examples=["SI\r\n"])
@@ -97,8 +97,13 @@ class TelegramDevice(DeviceConfig):
         for name in ("ask", "hello"):
             octets(name, getattr(self, name))
         for name in ("end", "start"):
-            octets(f"frame.{name}", getattr(self.frame, name))
+            octets(f"frame.{name}", getattr(self.telegrams, name))
         return self
+
+    @property
+    def telegrams(self) -> TelegramFrame:
+        """How they are found."""
+        return self.frame or TelegramFrame(end="\r\n")
 
 
 class TelegramTag(TagConfig):

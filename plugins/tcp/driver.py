@@ -66,12 +66,12 @@ class TcpTelegrams(Driver[TelegramDevice, TelegramTag]):
 
     async def connect(self) -> None:
         config = self.config
-        frame = framing(config.frame)
-        self._start = octets("start", config.frame.start)
-        self._end = octets("end", config.frame.end)
+        telegrams = config.telegrams
+        self._start = octets("start", telegrams.start)
+        self._end = octets("end", telegrams.end)
         self._bad = re.compile(config.bad) if config.bad else None
         self._uncertain = re.compile(config.uncertain) if config.uncertain else None
-        self._stream: Stream = await open_stream(config.host, config.port, frame, tls=config.tls)
+        self._stream: Stream = await open_stream(config.host, config.port, framing(telegrams), tls=config.tls)
         if config.hello:
             self._stream.write(octets("hello", config.hello))
 
