@@ -15,6 +15,7 @@ import pytest
 
 FOLDER = Path(__file__).parent / "oidc"
 CLIENT, SECRET = "edge-gateway", "a secret of the house"
+MACHINE, MACHINE_SECRET = "edge machine", "its own: secret/+%"
 
 
 def require_oidc_provider() -> None:
@@ -63,12 +64,13 @@ class OidcProvider:
 
 @asynccontextmanager
 async def oidc_provider(
-    groups: Mapping[str, Sequence[str]], *, in_userinfo: bool = False
+    groups: Mapping[str, Sequence[str]], *, in_userinfo: bool = False, life: int = 600
 ) -> AsyncIterator[OidcProvider]:
-    """`groups` of each person; `in_userinfo`: the ID token does not tell them."""
+    """`groups` of each person; `in_userinfo`: the ID token does not tell them; `life`: seconds of a machine's token."""
     process = await asyncio.create_subprocess_exec(
         "node", "server.js", cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        env={**os.environ, "GROUPS": json.dumps(groups), "IN_USERINFO": "1" if in_userinfo else "0"},
+        env={**os.environ, "GROUPS": json.dumps(groups), "IN_USERINFO": "1" if in_userinfo else "0",
+             "LIFE": str(life)},
     )  # fmt: skip
     try:
         provider = OidcProvider(process)

@@ -18,7 +18,12 @@ function serve(issuer, redirect) {
     clients: [{
       client_id: 'edge-gateway', client_secret: 'a secret of the house', redirect_uris: [redirect],
       grant_types: ['authorization_code'], response_types: ['code'],
+    }, { // a machine, which nobody logs in as
+      client_id: 'edge machine', client_secret: 'its own: secret/+%', redirect_uris: [],
+      grant_types: ['client_credentials'], response_types: [],
     }],
+    features: { clientCredentials: { enabled: true }, introspection: { enabled: true } },
+    ttl: { ClientCredentials: Number(process.env.LIFE ?? 600) },
     claims: { openid: ['sub'], profile: ['preferred_username'], groups: ['groups'] },
     scopes: ['openid', 'profile', 'groups'],
     conformIdTokenClaims: process.env.IN_USERINFO === '1', // else claims stand in the ID token too
