@@ -29,9 +29,10 @@ class AnswerOrder:
 
     async def barrier(self) -> Barrier:
         """What is needed with this broker. Raises LinkError when the connection ends before it is known."""
-        markers = [(self._link.options.marker_topic, b"", False, True)] * self._markers
+        topic, payload = self._link.options.marker_topic, self._link.options.marker
+        markers = [(topic, payload, False, True)] * self._markers
         self._unanswered.sent(self._link.client.send(markers), markers)
-        last = [(self._link.options.marker_topic, b"", False, False)]
+        last = [(topic, payload, False, False)]
         self._unanswered.sent_group(self._link.send_group(last, "unsubscribe"), last, "unsubscribe")
         heard: set[asyncio.Future[Any]] = {self._all, self._link.ended}
         await asyncio.wait(heard, timeout=self._link.options.timeout, return_when=asyncio.FIRST_COMPLETED)

@@ -63,7 +63,10 @@ class MqttOptions:
     """With QoS 0. auto: an UNSUBSCRIBE, where the broker answers in the order of what it is sent; else a marker."""
 
     marker_topic: str = ""
-    """Of markers; they are empty and not retained. Without one, auto means an UNSUBSCRIBE."""
+    """Of markers, which are not retained. Without one, auto means an UNSUBSCRIBE."""
+
+    marker: bytes = b"{}"
+    """Their payload; who reads all that comes as JSON is not disturbed by it."""
 
     max_bytes_in_flight: int = 4 << 20
     """Bytes of messages with QoS 0 on their way at most; a larger message goes alone. (With QoS 1 messages are counted.)"""

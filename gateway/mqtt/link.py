@@ -154,7 +154,7 @@ class BrokerLink:
     def send_group(self, messages: Sequence[Outgoing], barrier: Barrier) -> int:
         """Send messages with QoS 0, and a barrier behind them; returns the barrier's packet identifier."""
         self._writing = True
-        mid = self.client.send_group(messages, barrier, self.options.marker_topic)
+        mid = self.client.send_group(messages, barrier, (self.options.marker_topic, self.options.marker))
         self.flush()
         return mid
 

@@ -63,11 +63,11 @@ def packed_length(length: int) -> bytes:
     return bytes((length & 0x7F | 0x80,)) + packed_length(length >> 7)
 
 
-def barrier_packet(barrier: Barrier, marker_topic: str, mid: int, five: bool) -> bytes:
-    """What goes out behind messages with QoS 0."""
+def barrier_packet(barrier: Barrier, marker: tuple[str, bytes], mid: int, five: bool) -> bytes:
+    """What goes out behind messages with QoS 0. `marker`: topic and payload."""
     number, properties = mid.to_bytes(2, "big"), b"\0" if five else b""
     if barrier == "marker":
-        body, first = packed_topic(marker_topic) + number + properties, b"\x32"
+        body, first = packed_topic(marker[0]) + number + properties + marker[1], b"\x32"
     else:
         body, first = number + properties + packed_topic(UNUSED_FILTER), b"\xa2"
     return first + packed_length(len(body)) + body

@@ -163,12 +163,12 @@ class PlainClient(Client):
         """Queue messages with QoS 1; `loop_write` sends them. Returns their packet identifiers."""
         return [self._publish(topic, payload, retain) for topic, payload, retain, _ in messages]
 
-    def send_group(self, messages: Sequence[Outgoing], barrier: Barrier, marker_topic: str) -> int:
+    def send_group(self, messages: Sequence[Outgoing], barrier: Barrier, marker: tuple[str, bytes]) -> int:
         """Queue messages with QoS 0, and a barrier behind them. Returns the barrier's packet identifier."""
         for topic, payload, retain, _ in messages:
             self._unwritten[self.publish(topic, payload, 0, retain).mid] = len(payload)
         if barrier == "marker":
-            return self._publish(marker_topic, b"", False)
+            return self._publish(*marker, False)
         _, mid = self.unsubscribe(UNUSED_FILTER)
         assert mid is not None  # it has a socket
         return mid
@@ -315,7 +315,7 @@ class BatchedClient(PlainClient):
         self._packet_queue(PacketTypes.PUBLISH << 4, packet, mids[-1], 1)  # type: ignore[arg-type]
         return mids
 
-    def send_group(self, messages: Sequence[Outgoing], barrier: Barrier, marker_topic: str) -> int:
+    def send_group(self, messages: Sequence[Outgoing], barrier: Barrier, marker: tuple[str, bytes]) -> int:
         properties = b"\0" if self._five else b""
         parts: list[bytes] = []
         for topic, payload, retain, _ in messages:
@@ -323,7 +323,7 @@ class BatchedClient(PlainClient):
             size = packed_length(len(name) + len(properties) + len(payload))
             parts += (b"\x31" if retain else b"\x30", size, name, properties, payload)
         mid = self._mid_generate()
-        parts.append(barrier_packet(barrier, marker_topic, mid, self._five))
+        parts.append(barrier_packet(barrier, marker, mid, self._five))
         packet = memoryview(b"".join(parts))
         self._packet_queue(PacketTypes.PUBLISH << 4, packet, mid, 1)  # type: ignore[arg-type]  # 1, else paho tells of it
         return mid

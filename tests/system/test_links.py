@@ -24,6 +24,8 @@ DEVICES = ("press-1", "press-2", "press-3")
 WINDOW = 40
 """Records on their way at most: twice mosquitto's receive maximum."""
 ACK_TIMEOUT = 2.0
+KILLED_FOR = 20.0
+"""Seconds."""
 NOTICED = 60.0
 """Seconds in which this machine, shared with others, must notice what the daemon notices in a few."""
 
@@ -31,9 +33,10 @@ NOTICED = 60.0
 class Line:
     """Devices, the daemon, the broker behind a link that can be broken, and who counts what arrives."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **options: str) -> None:
+        """`options` of the sink."""
         self.directory = directory
-        self.told: list[str] = []
+        self.options = options
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Line"]:
@@ -47,7 +50,7 @@ class Line:
             self.subscriber = Subscriber(self.broker)
             await asyncio.to_thread(self.subscriber.__enter__)
             stack.callback(self.subscriber.__exit__)
-            config = [mqtt(self.link.port, ack_timeout=f'"{ACK_TIMEOUT:g}s"')]
+            config = [mqtt(self.link.port, ack_timeout=f'"{ACK_TIMEOUT:g}s"', **self.options)]
             for name, proxy in zip(DEVICES, self.devices, strict=True):
                 config.append(modbus(name, proxy.port, floats=20, scan='"100ms"'))
             self.daemon = await stack.enter_async_context(Daemon(self.directory / "gateway", "\n".join(config)))
@@ -91,6 +94,14 @@ class Line:
         print(
             f"{what}: {accepted} readings accepted, {accepted} arrived, 0 lost; {ends} ends, {repeats} records repeated"
         )
+
+    def judge_by_numbers(self, kills: int) -> None:
+        """After kills: each number of an accepted record has arrived, or is named as one that was never used."""
+        found = accounting.records(self.subscriber.received)
+        skips = accounting.every_hole_is_named(found)
+        assert not [each for each in found.values() if each.topic.endswith("/_loss")]
+        messages = sum('"id":"' in each.payload for each in self.subscriber.received)
+        print(f"{kills} kills: {len(found)} records arrived, 0 lost, {messages - len(found)} repeated, skips: {skips}")
 
     def values(self) -> int:
         found = accounting.records(self.subscriber.received)
@@ -157,3 +168,22 @@ async def test_a_broken_link_loses_nothing(tmp_path: Path, trouble: Trouble) -> 
 @ALL
 async def test_a_link_broken_for_a_minute_loses_nothing(tmp_path: Path, trouble: Trouble) -> None:
     await survive(tmp_path, trouble, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("qos", ["1", "0"])
+async def test_a_gateway_that_is_killed_each_second_loses_nothing_that_it_had_accepted(
+    tmp_path: Path, qos: str
+) -> None:
+    async with Line(tmp_path, qos=qos).running() as line:
+        kills, end = 0, time.monotonic() + KILLED_FOR
+        while time.monotonic() < end:
+            await asyncio.sleep(1)
+            await line.daemon.kill()
+            kills += 1
+            await line.daemon.start()
+        await line.mended()
+        await asyncio.to_thread(line.subscriber.catch_up)
+        line.judge_by_numbers(kills)
+        assert kills > 3

@@ -11,15 +11,12 @@ from typing import Any
 
 import pytest
 
-from gateway.config.model import GatewaySection
-from gateway.core.clock import FakeClock
 from gateway.core.context import Context
-from gateway.core.live import LiveTable
 from gateway.mqtt import BarrierTrial, barrier_trial
 from gateway.plugin import DeviceConfig, TagConfig
-from gateway.publish import JsonEncoder, SinkSurroundings
-from gateway.testing import FakeSinkHost, bind, build_sink_config, eventually, records
+from gateway.testing import bind, build_sink_config, eventually, records
 from plugins.mqtt import MqttSink
+from plugins.mqtt.tests.encoding_host import EncodingHost as Host
 from tests.mqtt.feed import judge, over_a_bad_link
 from tests.mqtt.noted import options
 from tests.peers.broker import WITHIN
@@ -39,15 +36,6 @@ COATER = bind(
     context=Context(site="north"),
 )
 OWN = "north/line3-gw1"
-
-
-class Host(FakeSinkHost):
-    """A host with the gateway's own encoder."""
-
-    def encoder(self, topic: str, per_tag: bool) -> JsonEncoder:
-        section = GatewaySection(name="line3-gw1", site="north")
-        around = SinkSurroundings(section, "1.2.3", FakeClock(), LiveTable(), lambda: self.all_devices)
-        return JsonEncoder(topic, per_tag, around)
 
 
 @pytest.fixture(scope="module", params=[pytest.param(name, marks=HEAVY.get(name, ())) for name in NAMES])

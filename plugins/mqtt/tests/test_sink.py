@@ -10,15 +10,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.config.model import GatewaySection
-from gateway.core.clock import FakeClock
 from gateway.core.context import Context
-from gateway.core.live import LiveTable
-from gateway.plugin import DeviceConfig, JsonForm, Kind, LinkError, RefusedError, TagConfig
-from gateway.publish import JsonEncoder, SinkSurroundings
-from gateway.testing import FakeSinkHost, bind, build_sink_config, eventually, records
+from gateway.plugin import DeviceConfig, Kind, LinkError, RefusedError, TagConfig
+from gateway.testing import bind, build_sink_config, eventually, records
 from plugins.mqtt import MqttSink
 from plugins.mqtt.sink import session_options
+from plugins.mqtt.tests.encoding_host import EncodingHost as Host
 from tests.mqtt.fake_broker import CONNECT, PUBLISH, WELCOME_5, fake_broker, packet, puback
 from tests.peers.broker import Broker, Subscriber, wait_until
 from tests.peers.certificates import Authority
@@ -32,15 +29,6 @@ COATER = bind(
     {"inlet_temp": TagConfig(unit="°C"), "speed": TagConfig()},
     context=Context(site="north", line="coating"),
 )
-
-
-class Host(FakeSinkHost):
-    """A host with the gateway's own encoder."""
-
-    def encoder(self, topic: str, per_tag: bool, form: JsonForm | None = None) -> JsonEncoder:
-        section = GatewaySection(name="line3-gw1", site="north")
-        around = SinkSurroundings(section, "1.2.3", FakeClock(), LiveTable(), lambda: self.all_devices)
-        return JsonEncoder(topic, per_tag, around, form)
 
 
 @pytest.fixture
