@@ -49,6 +49,10 @@ class BlockJson:
             self._object(self._layout(part), part, _part(record, n), accepted, clock) for n, part in enumerate(parts)
         ]
 
+    def last(self, readings: Readings) -> bytes:
+        """One object for the last values, at least one, of tags that occur once: it is no record, and has no id."""
+        return self._object(self._layout(readings), readings, None, 0, b"")
+
     def rows(self, readings: Readings, record: str, accepted: int, clock: bytes = b"") -> Iterator[tuple[str, bytes]]:
         """Tag name and object of every reading."""
         layout = self._layout(readings)
@@ -70,7 +74,7 @@ class BlockJson:
                 ),
             )
 
-    def _object(self, layout: Layout, readings: Readings, record: str, accepted: int, clock: bytes) -> bytes:
+    def _object(self, layout: Layout, readings: Readings, record: str | None, accepted: int, clock: bytes) -> bytes:
         ts, times = _times(layout, readings.t_ns, accepted)
         return b"".join(
             (
@@ -80,7 +84,7 @@ class BlockJson:
                 times,
                 _qualities(layout, readings.quality),
                 layout.form,
-                b',"id":"%b","accepted":%d' % (record.encode(), accepted),
+                b',"id":"%b","accepted":%d' % (record.encode(), accepted) if record is not None else b"",
                 clock,
                 self._end,
             )

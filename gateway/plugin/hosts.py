@@ -130,6 +130,18 @@ class Encoder(Protocol):
         """Whether the device is being read, to be retained."""
         ...
 
+    def readings_topic(self, device: Device, tag: str) -> str:
+        """The topic of a tag's readings, where each has a message of its own."""
+        ...
+
+    def last_values_topic(self, device: Device) -> str:
+        """Of what `last_values` gives."""
+        ...
+
+    def last_values(self, readings: Readings) -> Message:
+        """The last value of each tag of a device, to be retained."""
+        ...
+
     def gateway_state(self, online: bool) -> Message:
         """Whether the gateway is connected, to be retained; the offline one is the will."""
         ...

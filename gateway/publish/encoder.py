@@ -7,14 +7,27 @@ from gateway.config.model import GatewaySection, own_place
 from gateway.config.payload import JsonForm
 from gateway.core.clock import Clock
 from gateway.core.context import Context
+from gateway.core.readings import Readings
 from gateway.core.record import Kind, Record
 from gateway.core.tag import Device
 from gateway.core.topic import check_template, device_topic, fill, own_topic, safe
-from gateway.encode import MILLISECOND, clock_members, exact_json
+from gateway.encode import MILLISECOND, BlockJson, clock_members, exact_json
 from gateway.plugin.hosts import Message
 from gateway.publish.forms import TOGETHER, OwnForm, ReadingsForm, TemplateForm
 
-RESERVED = ("_event", "_tags", "_state", "_loss", "_receipt", "_skip", "_slot", "_request", "_response", "_barrier")
+RESERVED = (
+    "_event",
+    "_tags",
+    "_state",
+    "_loss",
+    "_receipt",
+    "_skip",
+    "_slot",
+    "_last",
+    "_request",
+    "_response",
+    "_barrier",
+)
 """Last levels of the topics beside the readings'."""
 
 KEPT_DEVICES = 20
@@ -67,9 +80,9 @@ class JsonEncoder:
         self._context = own_place(self._gateway)
         self._own_topic = own_topic(topic, self._context, self._gateway.name)
         self._form: ReadingsForm = (
-            OwnForm(form, self._readings_topic)
+            OwnForm(form, self.readings_topic)
             if form.template is None
-            else TemplateForm(form, self._gateway.name, self._readings_topic)
+            else TemplateForm(form, self._gateway.name, self.readings_topic)
         )
         self._plans: dict[Device, Any] = {}
 
@@ -122,6 +135,15 @@ class JsonEncoder:
         if reason:
             body["reason"] = reason
         return self._message(self._topic(device), "_state", body, device.context)
+
+    def last_values_topic(self, device: Device) -> str:
+        """Of what `last_values` gives."""
+        return f"{self._topic(device)}/_last"
+
+    def last_values(self, readings: Readings) -> Message:
+        """The last value of each tag of a device, as its own readings have them, without an id."""
+        device = readings.device
+        return Message(self.last_values_topic(device), BlockJson(device).last(readings))
 
     def gateway_state(self, online: bool) -> Message:
         """Whether the gateway is connected. The offline one has no time, because the broker speaks it later."""
@@ -182,8 +204,8 @@ class JsonEncoder:
             tags -= len(each.tags)
             del self._plans[each]
 
-    def _readings_topic(self, device: Device, tag: str) -> str:
-        """Of a device's readings, or of those of one tag."""
+    def readings_topic(self, device: Device, tag: str) -> str:
+        """Of a device's readings; with a tag's name, of that tag's, where each reading has a message."""
         if not self._readings_template:
             return f"{self._topic(device)}/{_level(tag)}" if tag else self._topic(device)
         names = {**device.context.said(), "device": device.name, "gateway": self._gateway.name, "tag": tag}

@@ -122,6 +122,15 @@ class PlainEncoder:
     def state(self, device: Device, online: bool, reason: str) -> Message:
         return self._message(f"{device.name}/state", {"online": online, "reason": reason})
 
+    def readings_topic(self, device: Device, tag: str) -> str:
+        return self._message(f"{device.name}/{tag}", {}).topic
+
+    def last_values_topic(self, device: Device) -> str:
+        return self._message(f"{device.name}/last", {}).topic
+
+    def last_values(self, readings: Readings) -> Message:
+        return self._message(f"{readings.device.name}/last", {"values": readings.value.tolist()})
+
     def gateway_state(self, online: bool) -> Message:
         return self._message(f"{self.gateway}/state", {"online": online})
 

@@ -85,6 +85,11 @@ class MqttConfig(SinkConfig, Outbound):
     """Form of the readings: the gateway's own, one that reads like another gateway's, or a template, such as { ts = "{ts}",
     values = "{values}" } (docs/json.md)."""
 
+    retain: Literal["no", "tag", "device"] = "no"
+    """Last values that the broker keeps for who comes late. tag: with per_tag, each message under its tag's topic, unless it
+    comes from the past. device: beside the readings, at most once a second, one message with all last values of a device, to
+    its topic and `_last`."""
+
     readings_topic: str | None = Field(default=None, min_length=1, examples=["v1/gateway/telemetry"])
     """Topic of the readings, where they stand elsewhere than under topic; with per_tag it can have {tag} in it too."""
 
@@ -122,6 +127,8 @@ class MqttConfig(SinkConfig, Outbound):
     @model_validator(mode="after")
     def _form(self) -> "MqttConfig":
         template = template_of(self.payload, per_tag=self.per_tag, per_slot=self.per_slot)
+        if self.retain == "tag" and not self.per_tag:
+            raise ValueError('retain: "tag" needs per_tag = true; "device" goes without')
         if self.readings_topic is not None:
             check_readings_topic(self.readings_topic, template, per_tag=self.per_tag, per_slot=self.per_slot)
         return self

@@ -39,6 +39,7 @@ from gateway.plugin.mqtt import (
 
 from .asked import Asked
 from .config import MqttConfig
+from .last_values import LastValues
 from .retained import PATIENCE, RetainedMessages
 
 FAREWELL = 1.0
@@ -100,6 +101,7 @@ class MqttSink(Sink[MqttConfig]):
         """Why descriptions or states were refused, as far as it was logged."""
         self._begun = 0.0
         self._retained = RetainedMessages(host.memory, self.log, self._publish_retained, lambda: self._session.idle)
+        self._last = LastValues(config.retain, host, self._encoder, self.log, self._retained.send)
         self._held: list[Record] = []
         """Records that wait for a description that is tried alone."""
 
@@ -130,6 +132,7 @@ class MqttSink(Sink[MqttConfig]):
         self._patience = loop.call_later(PATIENCE, self._try_anyway)
         self._reason = None
         self._tell_own_state()
+        await self._last.begin()
         self._asked.listen(self._session)
 
     async def serve(self) -> None:
@@ -196,8 +199,17 @@ class MqttSink(Sink[MqttConfig]):
             delivery = _Delivery(together, len(messages))
             lane = alarms if together[0].lane is Lane.ALARM else data
             lane += [(message.topic, message.payload, False, delivery) for message in messages]
+            if self.config.retain == "tag":
+                self._let_stand(lane, together[0], len(messages))
         self._session.publish_many(alarms, urgent=True)
         self._session.publish_many(data)
+        self._last.sent(records)
+
+    def _let_stand(self, lane: list[Outgoing], record: Record, count: int) -> None:
+        """The last messages of the lane, those of one record, are retained where they may be."""
+        for at in range(len(lane) - count, len(lane)):
+            topic, payload, _, delivery = lane[at]
+            lane[at] = (topic, payload, self._last.is_to_stand(topic, record), delivery)
 
     def device_changed(self, device: Device, online: bool, reason: str) -> None:
         description = self._encoder.description(device)
@@ -207,6 +219,7 @@ class MqttSink(Sink[MqttConfig]):
             self._retained.send(description)
         if before is None or before[1:] != (online, reason):
             self._retained.send(self._encoder.state(device, online, reason))
+        self._last.device_changed(device)
         self._tell_own_state()
 
     def _tell_anew(self) -> int:
@@ -315,6 +328,7 @@ class MqttSink(Sink[MqttConfig]):
         """Say that the gateway is offline, which the broker says only when no good-bye comes, and good-bye."""
         self._patience.cancel()
         await self._asked.close()
+        await self._last.end()
         self._retained.ended()
         self.host.memory[UNHEARD] = self.host.memory.get(UNHEARD, 0) + self._session.unheard
         if not self._session.is_closed:
