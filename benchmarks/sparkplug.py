@@ -23,6 +23,7 @@ from plugins.sparkplug.node import Node, Topics
 from plugins.sparkplug.payload import payload
 from plugins.sparkplug.payload.schema import Payload
 from plugins.sparkplug.stored import Aliases
+from plugins.sparkplug.templates import Templates
 
 TYPES = {
     "float64": ("float64",),
@@ -107,7 +108,7 @@ def rebirth(folder: Path) -> None:
     """The whole birth sequence of a node with many metrics."""
     size = REBORN // DEVICES
     devices = [make(f"device-{n}", size, TYPES["mixed"], 1 + n * size) for n in range(DEVICES)]
-    node = Node(Topics("g", "n"), 0, Aliases(folder, structlog.get_logger()), "1")
+    node = Node(Topics("g", "n"), 0, Aliases(folder, structlog.get_logger()), "1", Templates({}))
     values = {device.name: scans(device, 1)[0] for device in devices}
     best = float("inf")
     for _ in range(3):

@@ -14,6 +14,8 @@ from .payload import parsed, value_of
 
 AT_ONCE = 16
 """Writes under way."""
+MOST_MEMBERS = 1000
+"""Of a template that are looked at."""
 ANSWERS_A_SECOND = 10
 NOTED_EVERY = 1.0
 """Seconds between two entries in the audit trail for what is asked and refused here, of each kind; what goes to the guard of
@@ -80,10 +82,16 @@ class Commands:
 
     def _ask_device(self, device: str, metric: Any) -> None:
         known: DeviceMetrics | None = self._node.devices.get(device)
-        found = known.tag_of(metric) if known is not None else None
-        if known is None or found is None:
-            what = "metric" if known is not None else "device"
-            self._refuse(device, _name(metric), f"there is no such {what}")
+        if known is None:
+            self._refuse(device, _name(metric), "there is no such device")
+            return
+        for member in known.members(metric)[:MOST_MEMBERS]:
+            self._ask_metric(known, member)
+
+    def _ask_metric(self, known: DeviceMetrics, metric: Any) -> None:
+        device, found = known.name, known.tag_of(metric)
+        if found is None:
+            self._refuse(device, _name(metric), "there is no such metric")
             return
         ours, tag = found
         if tag.config is None or not tag.config.write:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Literal
+from typing import Annotated, Literal
 
 from gateway.plugin import (
     Context,
@@ -46,6 +46,13 @@ class SparkplugConfig(SinkConfig, Outbound):
     """Take values that hosts write to tags (DCMD). Each goes through the guard of all writes: [gateway] writes, the tag's
     write, min, max and max_rate, and the roles that [access] gives to "sink:NAME"."""
 
+    templates: Mapping[str, Annotated[tuple[str, ...], Field(strict=False, min_length=1)]] = Field(
+        default_factory=dict, examples=[{"Press": ["press-*"]}]
+    )
+    """Types of devices by a name of your own, and the names of their devices, `*` and `?` allowed. Each of these is one
+    metric then, an instance of that Sparkplug template, and its tags are the members. A device whose tags differ from the
+    others' in type is sent as without."""
+
     client_id: str = Field(default="", max_length=256)
     """Name of this client, unique at the broker. Default: group and node."""
 
@@ -82,6 +89,14 @@ class SparkplugConfig(SinkConfig, Outbound):
         if bad := [sign for sign in name if sign in "+#/" or not sign.isprintable()]:
             raise ValueError(f"must not hold {bad[0]!r}: it becomes a level of topics")
         return name
+
+    @field_validator("templates")
+    @classmethod
+    def _names(cls, templates: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        for name in templates:
+            if not name or name == "bdSeq" or name.startswith(("Gateway/", "Node Control/")):
+                raise ValueError(f'"{name}" is a metric of the node: choose another name')
+        return templates
 
     @field_validator("standby")
     @classmethod

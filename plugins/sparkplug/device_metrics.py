@@ -1,6 +1,7 @@
 """The metrics of one device within a session: what its birth says, and its readings as data of that birth."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -28,6 +29,18 @@ LAYOUTS = 4
 """Kept of each definition: the scan groups of a device. Reports by exception make ever new ones."""
 
 
+INSTANCE = "/"
+"""Under this name, which no tag of a topic has, the alias of a device's instance is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What a device is an instance of."""
+
+    name: str
+    members: Mapping[str, DataType]
+
+
 class DeviceMetrics:
     """Of one device, under whatever definitions its readings were taken. A metric goes by the tag's name; history of a tag
     that had another type or unit then has a metric of its own, so that no value stands under a unit that it has not."""
@@ -38,6 +51,8 @@ class DeviceMetrics:
         """Whether hosts take it to be alive, in this session."""
         self.changed = False
         """Whether its metrics are others than its last birth said."""
+        self.template: Template | None = None
+        """What its last birth said that it is an instance of."""
         self.metrics: list[Metric] = []
         self._tags: list[Tag] = []
         """What each metric stands for."""
@@ -50,6 +65,7 @@ class DeviceMetrics:
         self._doubted: set[int] = set()
         """Rows whose last value was not good: the next one says that it is."""
         self._definitions: WeakKeyDictionary[Device, _Definition] = WeakKeyDictionary()
+        aliases.of(name, INSTANCE)
 
     def define(self, device: Device) -> None:
         """The device is this one from now on: its tags as they are have the metrics of their names."""
@@ -106,23 +122,32 @@ class DeviceMetrics:
         self._definitions.clear()
         self.changed = True
 
-    def birth(self, snapshot: Readings | None, now_ms: int) -> bytes:
-        """The metrics of a birth, with the values of a snapshot."""
-        samples: dict[int, tuple[int, Sample]] = {}
+    def birth(self, snapshot: Readings | None, now_ms: int, template: Template | None = None) -> bytes:
+        """The metrics of a birth, with the values of a snapshot; as an instance of a template that fits."""
+        present: dict[int, tuple[int, Sample]] = {}
         if snapshot is not None and len(snapshot):
             self.admit(snapshot)
-            samples = dict(self._samples(snapshot))
-        births = Births(self._long)
-        self._newest = np.zeros(len(self.metrics), np.int64)
-        self._doubted.clear()
-        for row, metric in enumerate(self.metrics):
-            t_ns, sample = samples.get(row) or (0, Sample(now_ms, quality=quality.BAD_NO_COMMUNICATION))
-            births.add(metric, sample)
-            self._newest[row] = t_ns
-            if quality_of(sample.quality) != GOOD:
-                self._doubted.add(row)
+            present = dict(self._samples(snapshot))
+        never = (0, Sample(now_ms, quality=quality.BAD_NO_COMMUNICATION))
+        found = [present.get(row, never) for row in range(len(self.metrics))]
+        self._newest = np.array([t_ns for t_ns, _ in found], np.int64)
+        self._doubted = {row for row, (_, sample) in enumerate(found) if quality_of(sample.quality) != GOOD}
         self.changed = False
+        self.template = template
+        births = Births(self._long)
+        if template is None:
+            for metric, (_, sample) in zip(self.metrics, found, strict=True):
+                births.add(metric, sample)
+            return births.encoded()
+        members = [(metric, sample) for metric, (_, sample) in zip(self.metrics, found, strict=True)]
+        others = template.members.keys() - {metric.name for metric in self.metrics}
+        members += [(Metric(name, None, template.members[name]), never[1]) for name in sorted(others)]
+        births.add_instance(self._instance, template.name, members, now_ms)
         return births.encoded()
+
+    @property
+    def _instance(self) -> Metric:
+        return Metric(self.name, self._aliases.of(self.name, INSTANCE), DataType.TEMPLATE)
 
     def _samples(self, snapshot: Readings) -> Iterator[tuple[int, tuple[int, Sample]]]:
         index = self._definition(snapshot.device).index(snapshot).tolist()
@@ -139,7 +164,7 @@ class DeviceMetrics:
             readings = _sorted(readings)
         layout, index = self._definition(readings.device).layout(readings, self.metrics, self._long)
         late, count = self._late(readings, index)
-        if self._doubted or not _plainly_good(readings.quality):
+        if self.template is not None or self._doubted or not _plainly_good(readings.quality):
             return self._with_qualities(readings, layout, index, late)
         if count in (0, len(late)):
             done = layout.good(readings, count > 0)
@@ -170,7 +195,18 @@ class DeviceMetrics:
             elif row in self._doubted:
                 self._doubted.discard(row)
                 tell_good.add(at)
+        if self.template is not None:
+            alias = self._aliases.of(self.name, INSTANCE)
+            return layout.instances(readings, late.tolist(), tell_good, self.template.name, alias)
         return layout.rows(readings, range(len(readings)), late.tolist(), tell_good)
+
+    def members(self, metric: Any) -> list[Any]:
+        """What a metric of a command holds: itself, or, of the device's instance, its members."""
+        ours = self._instance
+        meant = metric.alias == ours.alias if metric.HasField("alias") else metric.name == ours.name
+        if self.template is not None and meant and metric.WhichOneof("value") == "template_value":
+            return list(metric.template_value.metrics)
+        return [metric]
 
     def tag_of(self, metric: Any) -> tuple[Metric, Tag] | None:
         """What a metric of a command means, by its alias or, without one, by its name; None for none of ours."""

@@ -148,6 +148,7 @@ class Lifecycle:
         for device in devices:
             self._node.device(device.name).define(device)
             await self._listen(device)
+        self._node.templates.define(self._node.device(device.name) for device in devices)
         await self._save_aliases()
         self._dying.clear()
         self._publish(self._node.birth(_now()), None)
@@ -161,6 +162,8 @@ class Lifecycle:
         if self._is_read(device.name):
             metrics.define(device)
             await self._listen(device)
+            if self._node.templates.lacks(metrics):
+                self.rebirth()  # only the node's birth can define them
             await self._alive(metrics)
             self._dying.pop(device.name, None)
         elif metrics.alive:
@@ -184,7 +187,7 @@ class Lifecycle:
         now = _now()
         try:
             with doubting(UnsendableError):
-                birth = metrics.birth(snapshot, now)
+                birth = metrics.birth(snapshot, now, self._node.templates.fitting(metrics))
         except UnsendableError as error:
             self._give_up(metrics, f"its present values cannot be written as a Sparkplug payload: {error}")
             return

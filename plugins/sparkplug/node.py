@@ -10,10 +10,13 @@ from gateway.plugin import Kind, Message, quality
 from .device_metrics import DeviceMetrics
 from .payload import NAMESPACE, Births, DataType, Metric, Sample, payload, statement
 from .stored import Aliases
+from .templates import Templates
 
 REBIRTH = "Node Control/Rebirth"
 BDSEQ = "bdSeq"
 COMMAND = "Gateway/Command"
+TEMPLATE = "template "
+"""Before the name of one, where aliases are kept."""
 STATEMENTS = {
     Kind.EVENT: "Gateway/Event",
     Kind.LOSS: "Gateway/Loss",
@@ -61,6 +64,7 @@ class Node:
     bdseq: int
     aliases: Aliases
     version: str
+    templates: Templates
     uint32_as_long: bool = False
     born: bool = False
     devices: dict[str, DeviceMetrics] = field(default_factory=dict)
@@ -70,7 +74,12 @@ class Node:
     """Of the node's own metrics: time of the present value, ms since 1970."""
 
     def __post_init__(self) -> None:
-        for name in ("Gateway/Version", *STATEMENTS.values(), COMMAND):
+        for name in (
+            "Gateway/Version",
+            *STATEMENTS.values(),
+            COMMAND,
+            *(TEMPLATE + each for each in self.templates.patterns),
+        ):
             self._alias(name)
 
     def death(self, now_ms: int) -> Message:
@@ -91,6 +100,8 @@ class Node:
                 name, self._alias(name), DataType.STRING, [("documentation", DataType.STRING, _MEANING[name])]
             )
             births.add(metric, Sample(now_ms, None, quality.BAD_DATA_UNAVAILABLE))
+        for name, members in self.templates.members.items():
+            births.add_definition(Metric(name, self._alias(f"{TEMPLATE}{name}"), DataType.TEMPLATE), members, now_ms)
         self._newest.clear()
         self._seq = 0
         self.born = True

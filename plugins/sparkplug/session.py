@@ -19,11 +19,14 @@ from .node import Node, Topics
 from .payload import MILLISECOND
 from .primary_host import PrimaryHost
 from .stored import SESSIONS, Aliases, next_session
+from .templates import Templates
 
 WAIT = 12.0
 """Seconds that an attempt to connect waits for the primary host."""
 FAREWELL = 1.0
 """Seconds that a broker gets to take the last messages."""
+
+WEAKER = "hosts that are away miss what is said meanwhile: with primary_host it waits for that one"
 
 _BROKER, _BDSEQ = "broker", "bdseq"
 """What one session leaves for the next: which broker's turn it is, and its number."""
@@ -56,7 +59,9 @@ class EdgeSession:
     async def _connect(self) -> None:
         aliases = await asyncio.to_thread(Aliases, self._host.state_dir, self._log)
         bdseq = await self._next_number()
-        self._node = Node(self._topics, bdseq, aliases, self._host.version, self._config.uint32_as_long)
+        templates = Templates(self._config.templates)
+        version, as_long = self._host.version, self._config.uint32_as_long
+        self._node = Node(self._topics, bdseq, aliases, version, templates, as_long)
         death = self._node.death(_now())
         self._mqtt = MqttSession(
             self._options,
@@ -198,8 +203,12 @@ class EdgeSession:
     @property
     def promise(self) -> Mapping[str, Any]:
         """What this connection is, for `status`."""
+        words = {**self._mqtt.promise}
+        words.pop("weaker", None)  # it says what MQTT 3.1.1 and QoS 0 lack, which is Sparkplug's own
+        if not self._config.primary_host:
+            words["weaker"] = WEAKER
         return {
-            **self._mqtt.promise,
+            **words,
             **self._mqtt.status(),
             "broker": self._mqtt.options.address,
             "node": f"{self._topics.group}/{self._topics.node}",

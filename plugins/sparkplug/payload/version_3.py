@@ -1,7 +1,7 @@
 """Payloads of Sparkplug B 3.0, chapter 6 ("spBv1.0"). Version 4 will give each value a quality; here it is a property."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,32 @@ class Births:
         """A metric as a birth has it: name and alias, datatype, value, properties."""
         target = self._payload.metrics.add()
         describe(target, metric, sample, self.uint32_as_long, with_quality)
+
+    def add_definition(self, metric: Metric, members: Mapping[str, DataType], now_ms: int) -> None:
+        """The definition of a template, named as the metric."""
+        target = self._payload.metrics.add()
+        target.name, target.timestamp, target.datatype = metric.name, now_ms, DataType.TEMPLATE
+        if metric.alias is not None:
+            target.alias = metric.alias
+        target.template_value.is_definition = True
+        for name, datatype in members.items():
+            member = target.template_value.metrics.add()
+            member.name, member.datatype, member.is_null = name, datatype, True
+
+    def add_instance(
+        self, metric: Metric, template: str, members: Sequence[tuple[Metric, Sample]], now_ms: int
+    ) -> None:
+        """An instance of a template, with all its members."""
+        target = self._payload.metrics.add()
+        target.name, target.timestamp, target.datatype = metric.name, now_ms, DataType.TEMPLATE
+        if metric.alias is not None:
+            target.alias = metric.alias
+        target.template_value.template_ref = template
+        target.template_value.is_definition = False
+        for member, sample in members:
+            describe(
+                target.template_value.metrics.add(), replace(member, alias=None), sample, self.uint32_as_long, True
+            )
 
     def encoded(self) -> bytes:
         """The metrics, for `payload`."""
@@ -189,27 +215,61 @@ class Layout:
         """The metrics of these rows, one by one; `late` of each row of the block. Of the rows in `tell_good` the quality is
         told though it is good."""
         target = Payload()
-        add, numbers, exact = target.metrics.add, self._numbers, readings.exact
+        self._write(target.metrics.add, readings, rows, late, tell_good)
+        done: bytes = target.SerializeToString()
+        return done
+
+    def instances(
+        self, readings: Readings, late: Sequence[bool], tell_good: Collection[int], template: str, alias: int
+    ) -> bytes:
+        """The rows as members of an instance of a template, by their names: one instance for each time."""
+        groups: dict[tuple[int, bool], list[int]] = {}
+        for row, ms in enumerate(np.maximum(readings.t_ns // MILLISECOND, 0).tolist()):
+            groups.setdefault((ms, late[row]), []).append(row)
+        target = Payload()
+        for (ms, is_late), rows in groups.items():
+            written = target.metrics.add()
+            written.alias, written.timestamp = alias, ms
+            if is_late:
+                written.is_historical = True
+            written.template_value.template_ref, written.template_value.is_definition = template, False
+            self._write(written.template_value.metrics.add, readings, rows, late, tell_good, named=True)
+        done: bytes = target.SerializeToString()
+        return done
+
+    def _write(
+        self,
+        add: Callable[[], Any],
+        readings: Readings,
+        rows: Sequence[int],
+        late: Sequence[bool],
+        tell_good: Collection[int],
+        named: bool = False,
+    ) -> None:
+        """`named`: by their names, not by their aliases."""
+        numbers, exact, metrics = self._numbers, readings.exact, self.metrics
         times, values = np.maximum(readings.t_ns // MILLISECOND, 0).tolist(), readings.value.tolist()
         qualities = readings.quality.tolist()
         for row in rows:
             written, value, flags = add(), values[row], qualities[row]
-            written.alias, field, least, most, cast = numbers[row]
+            alias, field, least, most, cast = numbers[row]
+            if named:
+                written.name = metrics[row].name
+            else:
+                written.alias = alias
             written.timestamp = times[row]
             if late[row]:
                 written.is_historical = True
             if flags & 0x8000_0000:
                 written.is_null = True
             elif row in exact:
-                put_value(written, self.metrics[row].datatype, exact[row], self._long)
+                put_value(written, metrics[row].datatype, exact[row], self._long)
             elif not least <= value <= most:  # nor is NaN
-                put_value(written, self.metrics[row].datatype, value, self._long)
+                put_value(written, metrics[row].datatype, value, self._long)
             else:
                 setattr(written, field, value if cast is None else cast(value))
             if (flags and quality_of(flags) != GOOD) or row in tell_good:
                 add_quality(written.properties, flags)
-        done: bytes = target.SerializeToString()
-        return done
 
 
 def statement(metric: Metric, sample: Sample) -> bytes:

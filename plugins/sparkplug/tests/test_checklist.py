@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gateway.core.quality import BAD_TIMEOUT, HISTORICAL, STALE
+from gateway.core.readings import Readings
 from gateway.core.record import Kind
 from gateway.plugin import LinkError
 from gateway.testing import eventually, records
@@ -19,12 +21,14 @@ from plugins.sparkplug.tests.plant import (
     OVEN,
     PRESS,
     REBIRTH,
+    T0,
     Ears,
     Plant,
     block,
     command,
     config,
     connected,
+    device,
     record,
     state,
     tell,
@@ -108,21 +112,64 @@ async def walk(folder: Path) -> Log:
     return log
 
 
+FIRST, SECOND = (device(f"oven-{n}", first_id=100 * n, temp="float64", setpoint="float64") for n in (1, 2))
+OTHER = device("oven-3", first_id=300, temp="int32")
+WITH_TEMPLATES = Plan("g", "gw1", devices=("oven-1", "oven-2", "oven-3"), writable=("oven-1", "oven-2"))
+
+
+async def alike(folder: Path) -> Log:
+    """Devices of one type as instances of a template, and one that is none of them."""
+    host = Plant([FIRST, SECOND, OTHER])
+    many = Readings(
+        FIRST,
+        T0 + np.array([3, 3, 4]) * 10**9,
+        np.array([100, 101, 100], np.uint32),
+        np.arange(3.0),
+        np.zeros(3, np.uint32),
+    )
+    with Broker(folder) as broker, Ears(broker) as ears:
+        options: dict[str, Any] = {"commands": True, "templates": {"Oven": ["oven-*"]}}
+        async with tap(broker.port) as relay, connected(relay.port, host, **options) as sink:
+            sink.send(
+                [record(block(FIRST, n, [n, n], quality=each), n) for n, each in enumerate((0, STALE, HISTORICAL), 1)]
+            )
+            sink.send(
+                [record(block(SECOND, 1, [5], tags=["temp"]), 4), record(many, 5), record(block(OTHER, 1, [7]), 6)]
+            )
+            await eventually(lambda: len(host.taken) == 6, 60)
+            said = Payload()
+            instance = said.metrics.add(name="oven-2")
+            instance.template_value.template_ref = "Oven"
+            instance.template_value.metrics.add(name="setpoint", double_value=8.0)
+            await tell(broker, "spBv1.0/g/DCMD/gw1/oven-2", said.SerializeToString())
+            await eventually(lambda: bool(host.requests), 60)
+            grown = device("oven-2", first_id=400, temp="float64", setpoint="float64", door="bool")
+            host.all_devices = [FIRST, grown, OTHER]
+            sink.device_changed(grown, True, "")
+            await eventually(lambda: ears.verbs().count("NBIRTH") == 2, 60)
+            sink.send([record(block(grown, 9, [1, 1, 1]), 7)])
+            await eventually(lambda: len(host.taken) == 7, 60)
+    (asked,) = host.requests
+    assert (asked[1]["device"], asked[1]["tag"], asked[1]["value"]) == ("oven-2", "setpoint", 8.0)
+    return relay.log
+
+
 @pytest.fixture(scope="module")
 def lives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Log]:
     """What a correct node sends, noted once."""
     return {
         "3.1.1": asyncio.run(life(tmp_path_factory.mktemp("life"), "3.1.1")),
         "5": asyncio.run(life(tmp_path_factory.mktemp("life"), "5")),
+        "templates": asyncio.run(alike(tmp_path_factory.mktemp("alike"))),
         "walk": asyncio.run(walk(tmp_path_factory.mktemp("walk"))),
     }
 
 
 def judged(name: str, log: Log) -> list[tuple[str, str]]:
-    return Checker(WITH_HOST if name == "walk" else PLAN).judge(log)
+    return Checker({"walk": WITH_HOST, "templates": WITH_TEMPLATES}.get(name, PLAN)).judge(log)
 
 
-@pytest.mark.parametrize("name", ["3.1.1", "5", "walk"])
+@pytest.mark.parametrize("name", ["3.1.1", "5", "templates", "walk"])
 def test_the_node_keeps_all_that_can_be_seen(lives: dict[str, Log], name: str) -> None:
     assert judged(name, lives[name]) == []
     verbs = {
@@ -131,7 +178,30 @@ def test_the_node_keeps_all_that_can_be_seen(lives: dict[str, Log], name: str) -
         if isinstance(each, Noted) and each.kind == PUBLISH
     }
     wanted = {"NBIRTH", "DBIRTH", "DDATA", "NDEATH"}
-    assert verbs >= (wanted if name == "walk" else wanted | {"NDATA", "DDEATH"}), "there was something to judge"
+    assert verbs >= (wanted if name in ("templates", "walk") else wanted | {"NDATA", "DDEATH"}), (
+        "there was something to judge"
+    )
+
+
+def test_alike_devices_are_instances_of_a_template_and_the_odd_one_is_not(lives: dict[str, Log]) -> None:
+    births = [
+        (message.topic.rpartition("/")[2], Payload.FromString(message.payload).metrics)
+        for each in lives["templates"]
+        if isinstance(each, Noted) and each.kind == PUBLISH and b"BIRTH" in each.body
+        for message in [Publish.read(each)]
+    ]
+    (definition,) = [metric for metric in births[0][1] if metric.datatype == 19]
+    assert (definition.name, [each.name for each in definition.template_value.metrics]) == (
+        "Oven",
+        ["temp", "setpoint"],
+    )
+    assert [(name, [metric.datatype for metric in metrics]) for name, metrics in births[1:4]] == [
+        ("oven-1", [19]), ("oven-2", [19]), ("oven-3", [3]),
+    ]  # fmt: skip
+    last = dict(births[-4:])
+    (definition,) = [metric for metric in last["gw1"] if metric.datatype == 19]
+    assert [each.name for each in definition.template_value.metrics] == ["temp", "setpoint", "door"]
+    assert [each.is_null for each in last["oven-1"][0].template_value.metrics] == [False, False, True]
 
 
 def test_the_walk_ends_at_the_other_broker(lives: dict[str, Log]) -> None:
@@ -291,6 +361,11 @@ def reordered(said: Any) -> None:
 
 def double(said: Any) -> None:
     said.metrics.add().CopyFrom(said.metrics[-1])
+
+
+def without_definition(said: Any) -> bytes:
+    rest = [each for each in said.metrics if each.datatype != 19]
+    return bytes(Payload(timestamp=said.timestamp, metrics=rest, seq=0).SerializeToString())
 
 
 def renamed_device(message: Publish, said: Any) -> Publish:
@@ -523,6 +598,41 @@ FAULTS: dict[str, tuple[str, str, Bend]] = {
         "3.1.1",
         "payloads-metric-datatype-value",
         named("DBIRTH", "force", lambda m: (m.ClearField("is_null"), setattr(m, "bytes_value", b"123")), nth=2),
+    ),
+    "a template that is not defined": (
+        "templates",
+        "payloads-template-instance-ref",
+        sent("NBIRTH", lambda m, said: replace(m, payload=without_definition(said))),
+    ),
+    "a definition that refers to one": (
+        "templates",
+        "payloads-template-definition-ref",
+        named("NBIRTH", "Oven", lambda m: setattr(m.template_value, "template_ref", "Oven")),
+    ),
+    "a member without a datatype": (
+        "templates",
+        "payloads-template-definition-members",
+        named("NBIRTH", "Oven", lambda m: m.template_value.metrics[0].ClearField("datatype")),
+    ),
+    "an instance that says not what it is": (
+        "templates",
+        "payloads-template-is-definition-instance",
+        metric("DDATA", lambda m: m.template_value.ClearField("is_definition")),
+    ),
+    "an instance of another template": (
+        "templates",
+        "payloads-template-instance-ref",
+        metric("DBIRTH", lambda m: setattr(m.template_value, "template_ref", "Kiln")),
+    ),
+    "a member that no definition has": (
+        "templates",
+        "payloads-template-instance-members",
+        metric("DDATA", lambda m: setattr(m.template_value.metrics[0], "name", "depth")),
+    ),
+    "a birth that lacks a member": (
+        "templates",
+        "payloads-template-instance-members-birth",
+        metric("DBIRTH", lambda m: m.template_value.metrics.pop()),
     ),
     "STATE not subscribed": (
         "walk",

@@ -85,3 +85,16 @@ async def test_tahu_reads_data_by_alias_also_where_many_are_written_at_once(tmp_
     assert {metric["timestamp"] for metric in live} == {"1800000002000"}
     stale = payloads[4]["raw"]["metrics"]
     assert all(metric["properties"]["values"][0]["intValue"] == 500 for metric in stale)
+
+
+async def test_tahu_reads_templates(tmp_path: Path) -> None:
+    payloads = decoded(await heard(tmp_path, templates={"Wide": ["wide"], "All": ["all"]}))
+    node = {metric["name"]: metric for metric in payloads[0]["whole"]["metrics"]}
+    assert node["Wide"]["type"] == "Template"
+    assert node["Wide"]["value"]["isDefinition"] is True
+    (instance,) = payloads[2]["whole"]["metrics"]
+    assert (instance["name"], instance["type"], instance["value"]["templateRef"]) == ("wide", "Template", "Wide")
+    assert [metric["name"] for metric in instance["value"]["metrics"]] == [f"t{n}" for n in range(100)]
+    (live,) = payloads[5]["raw"]["metrics"]
+    members = {member["name"]: member["doubleValue"] for member in live["templateValue"]["metrics"]}
+    assert members == {f"t{n}": float(n) for n in range(100)}
