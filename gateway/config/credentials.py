@@ -2,13 +2,14 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from gateway.config.base import Secret
+from gateway.config.base import Secret, ServiceConfig
 from gateway.config.kinds import CONNECTED
 from gateway.config.model import Config
 from gateway.config.secrets import credential_files, named_in, resolve
@@ -19,10 +20,24 @@ LARGEST = 4 * 1024 * 1024
 """Bytes of a file that are looked at."""
 
 
+_OWN = re.compile(r"(^|\.)tls\.(certificate|key|key_password)$")
+"""What is shown to a far side that is dialled; each connection reads it anew."""
+
+
 def fingerprints(config: Config) -> dict[str, str]:
     """Of each device, sink and service, by its kind and name, a hash over its secrets and over all files that it names: keys,
-    certificates, authorities. Blocking; what cannot be read counts as that."""
-    return {where: _fingerprint(options) for where, options in _tables(config)}
+    certificates, authorities; without what only the next connection is concerned with. Blocking; what cannot be read counts
+    as that."""
+    return {where: _fingerprint(options, for_the_next=False) for where, options in _tables(config)}
+
+
+def own_certificates(config: Config) -> dict[str, str]:
+    """The same over what is left out there: a link that is good goes on with the certificate that it has shown."""
+    return {where: _fingerprint(options, for_the_next=True) for where, options in _tables(config)}
+
+
+def _for_the_next(options: BaseModel, key: str) -> bool:
+    return _OWN.search(key) is not None and not isinstance(options, ServiceConfig)  # a service is dialled
 
 
 def need_a_restart(config: Config) -> list[str]:
@@ -54,9 +69,11 @@ def _changed(name: str) -> str:
     return ""
 
 
-def _fingerprint(options: BaseModel) -> str:
-    parts = [f"{key}={_word(secret)}" for key, secret in named_in(options)]
-    parts += [f"{key}={_file(path)}" for key, path in _paths(options)]
+def _fingerprint(options: BaseModel, *, for_the_next: bool) -> str:
+    parts = [
+        f"{key}={_word(secret)}" for key, secret in named_in(options) if _for_the_next(options, key) is for_the_next
+    ]
+    parts += [f"{key}={_file(path)}" for key, path in _paths(options) if _for_the_next(options, key) is for_the_next]
     return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
 
 

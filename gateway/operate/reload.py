@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import structlog
 
 from gateway import __version__
-from gateway.config.credentials import fingerprints, need_a_restart
+from gateway.config.credentials import fingerprints, need_a_restart, own_certificates
 from gateway.config.diff import diff
 from gateway.config.kinds import CONNECTED
 from gateway.config.load import load
@@ -56,6 +56,8 @@ class Planned:
     """What is wrong with its models."""
     credentials: Mapping[str, str]
     """Of its devices and sinks, by kind and name."""
+    own: Mapping[str, str]
+    """Certificates that they show; likewise."""
     renewed: frozenset[str]
     """Those that say the same as before, with other credentials; likewise."""
 
@@ -74,6 +76,7 @@ class Reloads:
         """Of the plugins, as they were when they were first used."""
         self._unfit = {problem.message for problem in model_problems(gateway.config)}
         self._credentials: Mapping[str, str] = fingerprints(gateway.config)
+        self._own: Mapping[str, str] = own_certificates(gateway.config)
 
     def identity(self) -> dict[str, Any]:
         """What runs, for the audit trail: hashes and versions."""
@@ -122,7 +125,7 @@ class Reloads:
         async with self._gateway.audit.audited(by, "config.reload", **said):
             await self._exchange(plan)
         self.loaded_ns = self._gateway.clock.wall_ns()
-        self._unfit, self._credentials = plan.unfit, plan.credentials
+        self._unfit, self._credentials, self._own = plan.unfit, plan.credentials, plan.own
         self._gateway.plugins.stalls.pardon()
         return plan.changes
 
@@ -156,7 +159,7 @@ class Reloads:
         keys = [f"[{table}] {key}" for table in NOT_WHILE_RUNNING for key in change.keys[table]]
         if keys:
             raise GatewayError(f"{', '.join(keys)}: {RESTART}")
-        credentials = fingerprints(new)
+        credentials, own = fingerprints(new), own_certificates(new)
         changed = {f"{kind.table} {name}" for kind in CONNECTED for name in change.parts[kind.table].changed}
         renewed = frozenset(
             where
@@ -166,10 +169,15 @@ class Reloads:
         changes = [
             *change.lines(),
             *(f"{where}: its credentials or certificates have changed" for where in credentials if where in renewed),
+            *(
+                f"{where}: its own certificate has changed, and the next connection shows it"
+                for where in own
+                if self._own.get(where, own[where]) != own[where] and where not in changed | renewed
+            ),
             *(f"{what}: {RESTART}" for what in need_a_restart(new)),
             *self._outdated(new, found[-1]),
         ]
-        return Planned(new, found[-1], changes, {problem.message for problem in unfit}, credentials, renewed)
+        return Planned(new, found[-1], changes, {problem.message for problem in unfit}, credentials, own, renewed)
 
     def _outdated(self, new: Config, plugins: Plugins) -> list[str]:
         """A plugin is imported once; one whose files were changed needs a new process."""

@@ -37,6 +37,8 @@ IDLE = 15
 """Seconds that a connection may be kept between two requests."""
 KERNEL = 128 * 1024
 """Bytes that the kernel may keep of what a client does not take; by itself it takes megabytes."""
+RENEW = 60.0
+"""Seconds between two looks whether the certificate's files were replaced."""
 LOOK = 1.0
 """Seconds between two looks for connections that make no progress."""
 GRACE = 1.0
@@ -124,6 +126,12 @@ class Connection(H11Protocol):
         return now - self.since > STUCK
 
 
+def _stamps(tls: Tls) -> list[tuple[int, int]]:
+    """Of the files, as far as they are there."""
+    files = (tls.ca, tls.certificate, tls.key, tls.crl)
+    return [(each.st_ino, each.st_mtime_ns) for each in (path.stat() for path in files if path and path.exists())]
+
+
 class Server:
     """Serves an ASGI application on listening sockets: `serve` until cancelled, then `close`."""
 
@@ -156,6 +164,23 @@ class Server:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def renew(self, tls: Tls) -> None:
+        """Show a renewed certificate to whoever comes next, until cancelled; who is connected notices nothing. Files that
+        cannot be used, as while they are being replaced, change nothing."""
+        stamps = await asyncio.to_thread(_stamps, tls)
+        while True:
+            await asyncio.sleep(RENEW)
+            now = await asyncio.to_thread(_stamps, tls)
+            if now == stamps:
+                continue
+            try:
+                self._context = await asyncio.to_thread(tls_context, tls)
+            except RefusedError as error:
+                log.warning("the page goes on with the certificate that it had", reason=str(error))
+            else:
+                log.info("the page shows a renewed certificate")
+            stamps = now
 
     async def close(self) -> None:
         """Answers that are on their way have a moment; streams and all else are cut off."""

@@ -42,6 +42,8 @@ class Web(Service[WebConfig]):
         app, streams = application(self.config, self.host, counts)
         server = Server(app, sockets, context, counts)
         tasks = [asyncio.create_task(each) for each in (server.serve(), streams.run())]
+        if self.config.tls:
+            tasks.append(asyncio.create_task(server.renew(self.config.tls)))
         try:
             self.address = self._address(sockets[0])
             self.log.info("the page is at", address=self.address)

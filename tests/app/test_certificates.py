@@ -11,6 +11,7 @@ from gateway.cli import main
 from gateway.config.tls import Tls
 from gateway.dial import TlsOptions, expiry, tls_context
 from gateway.operate import headline
+from tests.peers.broker import Broker
 from tests.peers.certificates import DAY, Authority
 from tests.peers.ports import free_port
 from tests.peers.s_server import s_server
@@ -113,3 +114,32 @@ def test_check_says_what_ends_soon(site: Site, tmp_path: Path, capsys: pytest.Ca
     main(["check", str(site.config)])
     said = capsys.readouterr()
     assert "CN=soon expires in 20 days, on 20" in said.out + said.err
+
+
+async def test_a_reload_leaves_a_good_link_alone_when_our_own_certificate_was_renewed(
+    site: Site, tmp_path: Path
+) -> None:
+    """The next connection shows it; whom we believe is another matter."""
+    authority = Authority(tmp_path)
+    server, own = authority.issue("127.0.0.1"), authority.issue("gw")
+    lines = [f"certfile {server.certificate}", f"keyfile {server.key}", f"cafile {authority.certificate}"]
+    with Broker(tmp_path, [*lines, "require_certificate true"]) as mosquitto:
+        files = f'ca = "{authority.certificate}", certificate = "{own.certificate}", key = "{own.key}"'
+        dialled = f'plugin = "mqtt"\nhost = "127.0.0.1"\nport = {mosquitto.port}\ntls = {{ {files} }}\n'
+        site.write(device("oven"), f'[[sink]]\nname = "central"\n{dialled}')
+
+        async def connected() -> int:
+            await site.answered("status", lambda answer: answer["sinks"][0]["state"] == "up")
+            return mosquitto.log.read_text().count("New client connected")
+
+        async with site.running():
+            assert await connected() == 1
+            authority.issue("gw")
+            said = "sink central: its own certificate has changed, and the next connection shows it"
+            assert (await site.ask("reload"))["changes"] == [said]
+            assert await connected() == 1
+            assert (await site.ask("reload"))["changes"] == []
+            both = authority.certificate.read_bytes() + Authority(tmp_path, "other").certificate.read_bytes()
+            authority.certificate.write_bytes(both)
+            assert "certificates have changed" in (await site.ask("reload"))["changes"][0]
+            assert await connected() == 2

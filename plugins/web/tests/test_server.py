@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.testing import eventually
 from plugins.web import server
 from plugins.web.tests.browser import Browser, answer
 from plugins.web.tests.conftest import Plant, Running
@@ -176,6 +177,28 @@ async def test_a_missing_library_is_named_with_the_command_that_installs_it(
     with pytest.raises(AssertionError, match=r"-m pip install argon2-cffi"):
         async with running():
             pass
+
+
+async def test_a_renewed_certificate_is_shown_to_whoever_comes_next(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "RENEW", 0.05)
+    first, second = Authority(tmp_path, "first"), Authority(tmp_path, "second")
+    own = first.issue("127.0.0.1")
+    contexts = [ssl.create_default_context(cafile=str(each.certificate)) for each in (first, second)]
+
+    async def is_shown(context: ssl.SSLContext) -> bool:
+        with suppress(ssl.SSLError):
+            return (await Browser(plant.address, context).get("/healthz")).status == 200
+        return False
+
+    async with running(f'host = "0.0.0.0"\ntls = {{ certificate = "{own.certificate}", key = "{own.key}" }}') as plant:
+        own.certificate.write_bytes(b"half")
+        for _ in range(5):
+            assert await is_shown(contexts[0]), "until the new one can be used"
+        second.issue("127.0.0.1")
+        await eventually(lambda: is_shown(contexts[1]))
+        assert not await is_shown(contexts[0])
 
 
 async def test_over_tls_it_shows_its_certificate(running: Running, tmp_path: Path) -> None:
