@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gateway.cli.frame import shared
-from gateway.cli.frame.terminal import colour, config_path, fail, joined, table
+from gateway.cli.frame.terminal import colour, config_path, fail, in_words, joined, table
 from gateway.config.load import plugin_places
 from gateway.core.errors import ConfigError, PluginError
 from gateway.plugin.discovery import PluginInfo, Plugins
@@ -72,7 +72,7 @@ def _new(name: str, directory: Path, kind: str) -> int:
         fail(str(error))
         return 1
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror}")
+        fail(in_words(error))
         return 1
     print(joined(str(path) for path in written))
     print(f"\ntest it:   python -m pytest {directory / name}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.cli.frame import shared
 from gateway.cli.frame.places import at_state
-from gateway.cli.frame.terminal import colour, fail, joined, table
+from gateway.cli.frame.terminal import colour, fail, in_words, joined, table
 from gateway.core.clock import SystemClock
 from gateway.core.errors import GatewayError
 from gateway.core.text import cleaned, shown
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         may = "look into" if args.what == "list" else "change"
         fail(f"you may not {may} {error.filename}: try  sudo edge-gateway trust {args.what}")
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror}")
+        fail(in_words(error))
     return 1
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.cli.frame import shared
 from gateway.cli.frame.places import at_state
-from gateway.cli.frame.terminal import colour, fail, joined, table
+from gateway.cli.frame.terminal import colour, fail, in_words, joined, table
 from gateway.core.amounts import parse_duration
 from gateway.core.clock import SystemClock
 from gateway.core.command import ADMIN, ENGINEER, OPERATOR, QUALITY, VIEWER
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     except PermissionError as error:
         fail(f"you may not change {error.filename}: try  sudo edge-gateway user {args.what}")
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror}")
+        fail(in_words(error))
     return 1
 
 

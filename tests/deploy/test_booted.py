@@ -273,6 +273,7 @@ def test_what_blocked_the_gateway_until_the_watchdog_killed_it_is_left_alone(wat
     watched.run("systemctl restart edge-gateway")
     watched.until(lambda: "left alone" in _mixer_2(watched).get("reason", ""), "it is left alone", 120)
     assert "blocks.py:9" in _mixer_2(watched)["reason"]
+    assert 'blocks.py", line 9 in' in watched.journal(), "the stuck stack"
     told = json.loads(watched.run("edge-gateway status --json", check=False).stdout)
     assert next(each for each in told["devices"] if each["name"] == "mixer-1")["state"] == "up"
 

@@ -208,6 +208,9 @@ def test_after_a_power_cut_in_an_upgrade_the_gateway_that_ran_before_runs(
 
 def test_removal_says_what_is_not_delivered_and_a_purge_keeps_the_log_unless_told(running: Booted, deb: Path) -> None:
     running.until(lambda: "waiting" in running.run("edge-gateway status", check=False).stdout, "a record waits")
+    running.run(f"apt-get remove --yes edge-gateway; dpkg -i /srv/{deb.name}")
+    assert running.property("ActiveState") == "active", "its configuration is there: it goes on"
+    assert running.property("UnitFileState") == "enabled"
     told = running.run("apt-get purge --yes edge-gateway 2>&1").stdout
     assert "records for the sink central" in told
     assert "Kept: /var/lib/edge-gateway" in told

@@ -5,6 +5,12 @@ set -e
 home=/usr/lib/edge-gateway
 uncompiled='/(standard_address_space|testing|demo|pymodbus|numpy/(core|ma|polynomial|f2py)|pydantic/(v1|deprecated|experimental)|asyncua/(sync|tools)|aiokafka|google|click/testing|starlette/testclient)(/|\.py)'
 
+new=
+if [ "$1" = configure ] && { [ -z "$2" ] || [ -e /run/edge-gateway-is-new ]; }; then
+    new=yes
+fi
+rm -f /run/edge-gateway-is-new
+
 systemd-sysusers edge-gateway.conf
 systemd-tmpfiles --create edge-gateway.conf
 # What the service never imports stays uncompiled, and what a single kind of sink imports, once at its start: 22 MB.
@@ -14,7 +20,7 @@ systemd-tmpfiles --create edge-gateway.conf
 [ -d /run/systemd/system ] || exit 0
 journalctl --update-catalog || true
 systemctl daemon-reload
-if [ -z "$2" ] && [ "$1" = configure ]; then
+if [ -n "$new" ]; then
     systemctl enable --quiet edge-gateway
     if [ -e /etc/edge-gateway/config.toml ]; then
         systemctl restart edge-gateway || true # an older configuration stands there; what is wrong with it is in the journal

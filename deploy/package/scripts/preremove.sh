@@ -5,7 +5,12 @@ set -e
 kept=/var/lib/edge-gateway-package
 undelivered='
 import json, sys
-for reader in json.load(sys.stdin)["readers"]:
+try:
+    readers = json.load(sys.stdin)["readers"]
+except ValueError:
+    readers = []
+    print("What was not delivered cannot be told: the log cannot be read.")
+for reader in readers:
     lanes = reader["lanes"]
     records = sum(lane["pending"] for lane in lanes.values())
     if records:

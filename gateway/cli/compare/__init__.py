@@ -23,7 +23,7 @@ from typing import Any
 from gateway.cli.compare.differences import Comparison, TagDifferences
 from gateway.cli.compare.layouts import LAYOUTS, HeardValue, Layout, Topic, samples
 from gateway.cli.frame.screen import CLEAR, control
-from gateway.cli.frame.terminal import colour, count, fail, joined, number, table
+from gateway.cli.frame.terminal import colour, count, fail, in_words, joined, number, table
 from gateway.core.amounts import format_duration, parse_duration
 from gateway.core.clock import SystemClock
 from gateway.core.errors import GatewayError, RefusedError
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         fail(str(error))
         return 2
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror}")
+        fail(in_words(error))
         return 2
     tags = sorted(comparison.tags.values(), key=lambda tag: (-_different(tag), tag.name))
     print(

@@ -12,7 +12,7 @@ from gateway.cli.config.check import told
 from gateway.cli.config.effective import Value, effective
 from gateway.cli.frame import shared
 from gateway.cli.frame.asking import ask
-from gateway.cli.frame.terminal import colour, config_path, fail, joined
+from gateway.cli.frame.terminal import colour, config_path, fail, in_words, joined
 from gateway.config.load import checked, opened
 from gateway.config.reference import toml_value
 from gateway.core.errors import ConfigError
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         print(joined(line for problem in error.problems for line in told(problem)))
         return 1
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror}")
+        fail(in_words(error))
         return 1
     if args.json:
         print(json.dumps([asdict(value) for value in values], ensure_ascii=False, indent=1))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.cli.frame import shared
 from gateway.cli.frame.asking import ask
-from gateway.cli.frame.terminal import colour, count, fail, joined, table
+from gateway.cli.frame.terminal import colour, count, fail, in_words, joined, table
 from gateway.cli.models import test
 from gateway.core.amounts import format_duration, format_size
 from gateway.core.errors import GatewayError
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     except GatewayError as error:
         fail(str(error))
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror}")
+        fail(in_words(error))
     return 1
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.cli.frame import time_arguments
 from gateway.cli.frame.places import at_state
 from gateway.cli.frame.progress import Bar
-from gateway.cli.frame.terminal import colour, config_path, count, fail, joined
+from gateway.cli.frame.terminal import colour, config_path, count, fail, in_words, joined
 from gateway.core.amounts import format_duration, parse_duration
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     except PermissionError as error:
         fail(f"you may not use {error.filename}: try  sudo edge-gateway learn …")
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror}")
+        fail(in_words(error))
     except (GatewayError, ValueError) as error:
         fail(str(error))
     return 1

@@ -7,7 +7,6 @@ configuration only then; an existing one is kept under another name. Where syste
 import argparse
 import errno
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from gateway.cli.frame.terminal import config_path, fail, joined
 from gateway.cli.setup.answers import Answers, AnswersError, read_answers
 from gateway.cli.setup.asking import GaveUpError, ask_all
 from gateway.cli.setup.service import Started, start
-from gateway.cli.setup.trial import SetupTrial, try_out
+from gateway.cli.setup.trial import SetupTrial, staging, try_out
 from gateway.cli.setup.writing import DROP_INS, SetupFiles, kept_copy, may_replace, write
 from gateway.core.errors import GatewayError
 from gateway.operate.logs import only_errors
@@ -73,9 +72,8 @@ def _from_file(args: argparse.Namespace, config: Path) -> tuple[Answers, SetupTr
 
 def _asked(args: argparse.Namespace, config: Path) -> tuple[Answers, SetupTrial]:
     """Ask, try, and ask again with what was answered until it works, or somebody takes it as it is."""
-    place = next(each for each in (config.parent, *config.parent.parents) if each.exists())
-    if not os.access(place, os.W_OK):  # before somebody answers it all for nothing
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+    with staging(config):
+        pass  # before somebody answers it all for nothing
     may_replace(config)
     answers, then = Answers(), "y"
     while True:

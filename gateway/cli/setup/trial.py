@@ -3,7 +3,8 @@
 import asyncio
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,18 @@ class SetupTrial:
 
 def try_out(answers: Answers, config: Path, socket: str | None) -> SetupTrial:
     """Check them, and dial the broker and the devices. Nothing is left of it."""
+    with staging(config) as folder:
+        return _try_out(answers, folder, config, socket)
+
+
+@contextmanager
+def staging(config: Path) -> Iterator[Path]:
+    """A folder beside where the configuration will stand, for a while. Raises OSError where none can be written there."""
     beside = next(each for each in (config.parent, *config.parent.parents) if each.is_dir())
     folder = beside / f".setup-{uuid.uuid4().hex[:8]}"
     folder.mkdir(mode=0o700)
     try:
-        return _try_out(answers, folder, config, socket)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

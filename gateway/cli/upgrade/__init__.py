@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway.cli.frame.places import at_state
-from gateway.cli.frame.terminal import fail
+from gateway.cli.frame.terminal import fail, in_words
 from gateway.cli.upgrade import worker
 from gateway.cli.upgrade.keep import keep_configuration, keep_installed
 from gateway.cli.upgrade.package import Package, examine, installed, refuse_if_no_room, refuse_if_unfit
@@ -74,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
     except GatewayError as error:
         fail(str(error))
     except OSError as error:
-        fail(f"{error.filename or 'upgrade'}: {error.strerror}; nothing was changed")
+        if worker.load() is None and not os.getuid():
+            worker.NEW.unlink(missing_ok=True)
+        fail(f"{in_words(error)}; nothing was changed")
     return 1
 
 

@@ -19,23 +19,25 @@ def keep_installed(to: Path) -> None:
     """Make a package of what is installed: nobody may have the file any more from which it came. Raises GatewayError."""
     tree = to.with_name("tree")
     shutil.rmtree(tree, ignore_errors=True)
-    (tree / "DEBIAN").mkdir(parents=True)
-    for path in map(Path, _listed()):
-        copy = tree / path.relative_to("/")
-        if path.is_symlink():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.symlink_to(path.readlink())
-        elif path.is_dir():
-            copy.mkdir(parents=True, exist_ok=True)
-        else:
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, copy)
-    (tree / "DEBIAN/control").write_text(_control())
-    for name in _SCRIPTS:
-        with suppress(FileNotFoundError):
-            shutil.copy2(_DATABASE / f"{NAME}.{name}", tree / "DEBIAN" / name)
-    _run("dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(tree), str(to))
-    shutil.rmtree(tree)
+    try:
+        (tree / "DEBIAN").mkdir(parents=True)
+        for path in map(Path, _listed()):
+            copy = tree / path.relative_to("/")
+            if path.is_symlink():
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.symlink_to(path.readlink())
+            elif path.is_dir():
+                copy.mkdir(parents=True, exist_ok=True)
+            else:
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, copy)
+        (tree / "DEBIAN/control").write_text(_control())
+        for name in _SCRIPTS:
+            with suppress(FileNotFoundError):
+                shutil.copy2(_DATABASE / f"{NAME}.{name}", tree / "DEBIAN" / name)
+        _run("dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(tree), str(to))
+    finally:
+        shutil.rmtree(tree, ignore_errors=True)  # also where the disk is full
 
 
 def _listed() -> list[str]:
