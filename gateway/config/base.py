@@ -92,6 +92,9 @@ class TagConfig(Section):
     max_rate: WriteRate | None = Field(default=None, examples=["6/min"])
     """How often the value may be written."""
 
+    enabled: bool = True
+    """false: checked, and shown as disabled, and neither read nor published."""
+
     def value_type(self) -> str:
         """The published value's type, one of VALUE_TYPES, or empty while only the device knows it; drivers override it.
         The gateway publishes a scaled value as float64 whatever this says."""

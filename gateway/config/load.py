@@ -5,6 +5,7 @@ plugin's for a `[[device]]`, its tags and a `[[sink]]`. Only when all are right 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -103,6 +104,13 @@ def _switched_off(sections: dict[str, Any]) -> tuple[tuple[str, str], ...]:
         ]
         sections[field] = tuple(part for part, options in parts if options.enabled)
         off += [(table, str(options.name or options.file)) for _, options in parts if not options.enabled]
+    devices = []
+    for spec in sections["devices"]:
+        tags = {name: tag for name, tag in spec.tags.items() if tag.enabled}
+        off += [("tag", f"{spec.config.name}/{name}") for name in spec.tags if name not in tags]
+        if tags:
+            devices.append(spec if len(tags) == len(spec.tags) else replace(spec, tags=tags))
+    sections["devices"] = tuple(devices)
     return tuple(off)
 
 
@@ -347,6 +355,12 @@ def _check_model(
             if tag not in spec.tags and not source.is_wrong_tag(spec.config.name, tag):
                 message = f'device "{spec.config.name}" has no tag "{tag}"{did_you_mean(tag, spec.tags)}'
                 source.wrong((*place, "tags", name), f"{where}: tags.{name}", message)
+            elif model.enabled and tag in spec.tags and not spec.tags[tag].enabled:
+                source.wrong((*place, "tags", name), f"{where}: tags.{name}", _off(spec, tag))
+
+
+def _off(spec: DeviceSpec, tag: str) -> str:
+    return f'tag "{tag}" of device "{spec.config.name}" is disabled: give this enabled = false too, or that tag back'
 
 
 def _alarms(
@@ -365,6 +379,8 @@ def _alarms(
             if alarm.tag not in spec.tags:
                 message = f'device "{spec.config.name}" has no tag "{alarm.tag}"{did_you_mean(alarm.tag, spec.tags)}'
                 source.wrong((*place, "tag"), f"{where}: tag", message)
+            elif alarm.enabled and not spec.tags[alarm.tag].enabled:
+                source.wrong((*place, "tag"), f"{where}: tag", _off(spec, alarm.tag))
             elif alarm.no_data is None and spec.tags[alarm.tag].value_type() in ("string", "bytes"):
                 message = f'tag "{alarm.tag}" of device "{spec.config.name}" is no number; only no_data can watch it'
                 source.wrong((*place, "tag"), f"{where}: tag", message)

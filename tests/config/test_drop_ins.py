@@ -140,3 +140,30 @@ def test_what_is_disabled_is_checked_and_left_out(place: Path) -> None:
     assert diff(now, before).lines()[-1] == "device b enabled"
     (place / "a.toml").write_text(text.replace("plc", "plx"))
     assert [line.partition(": ")[0] for line in said()] == ["conf.d/a.toml:3", "conf.d/a.toml:9"]
+
+
+def test_a_tag_that_is_disabled_is_checked_and_left_out_in_a_tag_file_too(place: Path) -> None:
+    (place / "b.csv").write_text("name,address,enabled\nx,1,\ny,2,false\n")
+    off = 'off = { address = "2", enabled = false }\n'
+    text = DEVICE.format("a") + off + '[[device]]\nname = "b"\ndriver = "plc"\nhost = "h"\ntags_file = "b.csv"\n'
+    (place / "a.toml").write_text(text)
+    now = load(Path("config.toml"), look_up)
+    assert {spec.config.name: list(spec.tags) for spec in now.devices} == {"a": ["a"], "b": ["x"]}
+    assert now.disabled == (("tag", "a/off"), ("tag", "b/y"))
+    (place / "a.toml").write_text(text.replace("enabled = false", 'enabled = "no"'))
+    assert "enabled" in said()[0]
+
+
+def test_a_device_whose_tags_are_all_disabled_is_left_out(place: Path) -> None:
+    (place / "a.toml").write_text(DEVICE.format("a") + DEVICE.format("b").replace('"1"', '"1", enabled = false'))
+    now = load(Path("config.toml"), look_up)
+    assert ([spec.config.name for spec in now.devices], now.disabled) == (["a"], (("tag", "b/a"),))
+
+
+def test_who_watches_a_tag_that_is_disabled_is_told(place: Path) -> None:
+    alarm = '[[alarm]]\nname = "hot"\ndevices = ["a"]\ntag = "off"\nhigh = 3\n'
+    text = DEVICE.format("a") + 'off = { address = "2", enabled = false }\n' + alarm
+    (place / "a.toml").write_text(text)
+    assert 'tag "off" of device "a" is disabled' in said()[0]
+    (place / "a.toml").write_text(text + "enabled = false\n")
+    assert load(Path("config.toml"), look_up).disabled == (("alarm", "hot"), ("tag", "a/off"))

@@ -52,6 +52,11 @@ def effective(source: ConfigFile, config: Config) -> Iterator[Value]:
             named = section.name or str(getattr(section, "file", ""))
             yield from _values(source, f"[[{table}]] {named}", _place(source, table, named), section, config)
     for table, name in config.disabled:
+        if table == "tag":
+            device, _, tag = name.partition("/")
+            steps = (*_place(source, "device", device), "tags", tag, "enabled")
+            yield _value(source, f"[[device]] {device} tags.{tag}", steps, "enabled", False)
+            continue
         yield _value(source, f"[[{table}]] {name}", (*_place(source, table, name), "enabled"), "enabled", False)
 
 
