@@ -157,8 +157,8 @@ class Cluster:
         except LinkError as error:
             kind = RefusedError if isinstance(error, RefusedError) else LinkError
             raise kind(
-                f"{error}. That is how broker {node} calls itself (advertised.listeners): set it there to what this machine"
-                " can reach"
+                f"{error} (so broker {node} calls itself: if it is not down, set its advertised.listeners to what this"
+                " machine can reach)"
             ) from error
         self._links[node] = link
         return link

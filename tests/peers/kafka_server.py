@@ -6,6 +6,7 @@ with KafkaServer(tmp_path) as kafka:
 """
 
 import asyncio
+import contextlib
 import fcntl
 import functools
 import json
@@ -14,7 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -68,38 +69,40 @@ class Consumed(NamedTuple):
 
 
 class KafkaServer:
-    """One broker with three listeners on free ports of 127.0.0.1: `port` for everybody, `sasl_port` for USER (SCRAM and
-    PLAIN), `tls_port` encrypted, and with `mutual` for those with a certificate of `authority`."""
+    """One broker with four listeners on free ports of 127.0.0.1: `port` for everybody, `sasl_port` for USER (SCRAM and
+    PLAIN), `tls_port` encrypted, `mutual_port` for those with a certificate of `authority`."""
 
-    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None, *, mutual: bool = False) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         require_kafka()
         self.directory = directory
-        self.port, self.sasl_port, self.tls_port, self._controller = (free_port() for _ in range(4))
+        self.port, self.sasl_port, self.tls_port, self.mutual_port, self.controller = (free_port() for _ in range(5))
         self.authority = Authority(directory)
         self._log = directory / "kafka.log"
         self._config = directory / "server.properties"
-        self._config.write_text(
-            "\n".join(f"{key}={value}" for key, value in self._settings(mutual, settings or {}).items())
-        )
+        self._config.write_text("\n".join(f"{key}={value}" for key, value in self._settings(settings or {}).items()))
         self._process: subprocess.Popen[bytes] | None = None
         self._formatted = False
 
-    def _settings(self, mutual: bool, more: Mapping[str, str]) -> dict[str, str]:
+    def _settings(self, more: Mapping[str, str]) -> dict[str, str]:
         own = self.authority.issue("127.0.0.1")
         store = self.directory / "store.pem"
         store.write_bytes(own.key.read_bytes() + own.certificate.read_bytes())
-        listeners = f"PLAINTEXT://127.0.0.1:{self.port},SASL_PLAINTEXT://127.0.0.1:{self.sasl_port},SSL://127.0.0.1:{self.tls_port}"
+        named = {
+            "PLAINTEXT": ("PLAINTEXT", self.port),
+            "SASL_PLAINTEXT": ("SASL_PLAINTEXT", self.sasl_port),
+            "SSL": ("SSL", self.tls_port),
+            "MUTUAL": ("SSL", self.mutual_port),
+        }
+        listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, (_, port) in named.items())
+        protocols = ",".join(f"{name}:{protocol}" for name, (protocol, _) in named.items())
         return {
             "process.roles": "broker,controller",
             "node.id": "1",
-            "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
+            "controller.quorum.voters": f"1@127.0.0.1:{self.controller}",
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{self._controller}",
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{self.controller}",
             "advertised.listeners": listeners,
-            "listener.security.protocol.map": ",".join(
-                f"{each}:{each}" for each in ("PLAINTEXT", "SASL_PLAINTEXT", "SSL")
-            )
-            + ",CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": f"{protocols},CONTROLLER:PLAINTEXT",
             "log.dirs": str(self.directory / "data"),
             "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
             "listener.name.sasl_plaintext.plain.sasl.jaas.config": (
@@ -115,7 +118,7 @@ class KafkaServer:
             "ssl.keystore.location": str(store),
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": str(self.authority.certificate),
-            "ssl.client.auth": "required" if mutual else "none",
+            "listener.name.mutual.ssl.client.auth": "required",
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "allow.everyone.if.no.acl.found": "true",
             "auto.create.topics.enable": "false",
@@ -138,13 +141,31 @@ class KafkaServer:
 
     def start(self) -> None:
         """Start, on the same ports and with the same data as before, and wait until it answers."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start, and wait for nothing."""
         if not self._formatted:
             scram = [f"--add-scram=SCRAM-SHA-{size}=[name={USER},password={PASSWORD}]" for size in (256, 512)]
-            self._tool("kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", self._config, *scram)
+            self._tool(
+                "kafka.tools.StorageTool",
+                "format",
+                "--feature",
+                "eligible.leader.replicas.version=0",
+                "-t",
+                "4L6g3nShT-eMCtK--X86sw",
+                "-c",
+                self._config,
+                *scram,
+            )
             self._formatted = True
         command = [*JAVA, "-cp", f"{HERE}/lib/*", "kafka.Kafka", str(self._config)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def wait(self) -> None:
+        """Wait until it answers."""
         wait_until(self._answers, "Kafka answers", WITHIN)
 
     def _answers(self) -> bool:
@@ -158,6 +179,11 @@ class KafkaServer:
             return False
         return answer[-2:] == b"\0\0"
 
+    def also(self, key: str, value: str) -> None:
+        """Another setting, from the next start on."""
+        with self._config.open("a") as config:
+            config.write(f"\n{key}={value}")
+
     def stop(self) -> None:
         """Kill it; what it has taken with acks = all of one replica stands in files."""
         if self._process is not None:
@@ -170,10 +196,10 @@ class KafkaServer:
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
 
-    def make(self, *topics: str, partitions: int = 3, **settings: object) -> None:
+    def make(self, *topics: str, partitions: int = 3, replicas: int = 1, **settings: object) -> None:
         """Make topics. Not within a running event loop."""
         config = {key.replace("_", "."): str(value) for key, value in settings.items()}
-        wanted = [NewTopic(topic, partitions, 1, topic_configs=config) for topic in topics]
+        wanted = [NewTopic(topic, partitions, replicas, topic_configs=config) for topic in topics]
 
         async def make() -> None:
             admin = AIOKafkaAdminClient(bootstrap_servers=f"127.0.0.1:{self.port}")
@@ -234,3 +260,33 @@ def _record(line: str) -> Consumed:
     partition, headers, key, value = line.split("\t", 3)
     told = dict(each.split(":", 1) for each in headers.split(","))
     return Consumed(int(partition.removeprefix("Partition:")), key, told, json.loads(value))
+
+
+@contextlib.contextmanager
+def cluster(directory: Path, count: int = 3) -> Iterator[list[KafkaServer]]:
+    """So many brokers that know each other; one that is away for some seconds is no longer counted on."""
+    trusted = {"super.users": "User:ANONYMOUS"}  # so that brokers may speak with each other before they know any rule
+    replicas = {f"{name}.replication.factor": str(count) for name in ("offsets.topic", "transaction.state.log")}
+    impatient = {
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
+        "replica.lag.time.max.ms": "3000",
+    }
+    folders = [directory / f"kafka-{number}" for number in range(1, count + 1)]
+    for folder in folders:
+        folder.mkdir()
+    nodes = [
+        KafkaServer(folder, {"node.id": str(number), **trusted, **replicas, **impatient})
+        for number, folder in enumerate(folders, 1)
+    ]
+    voters = ",".join(f"{number}@127.0.0.1:{node.controller}" for number, node in enumerate(nodes, 1))
+    try:
+        for node in nodes:
+            node.also("controller.quorum.voters", voters)
+            node.launch()
+        for node in nodes:
+            node.wait()
+        yield nodes
+    finally:
+        for node in nodes:
+            node.stop()

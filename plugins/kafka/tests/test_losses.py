@@ -1,6 +1,7 @@
 """What breaks costs no record, and while the gateway runs none comes twice: counted in a real Kafka's log."""
 
 import asyncio
+import functools
 import random
 import re
 from collections import Counter
@@ -13,7 +14,7 @@ import pytest
 
 from gateway.testing import eventually, load_plugin
 from tests.peers.broker import Received
-from tests.peers.kafka_server import KafkaServer
+from tests.peers.kafka_server import KafkaServer, cluster
 from tests.peers.proxy import FaultProxy
 from tests.publish.test_with_outbox import Running, outbox_into
 from tests.system import accounting
@@ -97,6 +98,25 @@ async def test_a_broker_that_stands_still_is_noticed_and_named(kafka: KafkaServe
         finally:
             kafka.freeze(False)
         await judged(kafka, running, "freezes", 20)
+
+
+async def test_brokers_of_a_cluster_that_die_one_after_the_other(tmp_path: Path) -> None:
+    """First leaders change; then too few replicas are left to take anything, until one comes back."""
+    with cluster(tmp_path) as nodes:
+        await asyncio.to_thread(functools.partial(nodes[0].make, "moves", replicas=3, min_insync_replicas=2))
+        servers = [f"127.0.0.1:{node.port}" for node in nodes]
+        async with gateway(tmp_path / "log", 0, topic="moves", servers=servers) as running:
+            running.read(*range(100))
+            await eventually(lambda: running.delivered, LONG)
+            reading = asyncio.ensure_future(read_in_steps(running, 3000, 9.0))
+            await asyncio.sleep(1.0)
+            nodes[0].stop()
+            await asyncio.sleep(5.0)
+            nodes[1].stop()
+            await asyncio.sleep(2.0)
+            await asyncio.to_thread(nodes[1].start)
+            await reading
+            await judged(nodes[2], running, "moves", 3100)
 
 
 CONFIG = """

@@ -295,6 +295,33 @@ async def test_tls_checks_the_brokers_certificate(kafka: KafkaServer) -> None:
         await KafkaSink(config(kafka.tls_port), host()).check()
 
 
+async def test_a_broker_that_wants_a_certificate_of_ours_gets_it(kafka: KafkaServer) -> None:
+    own = kafka.authority.issue("line3-gw1")
+    tls = {"ca": str(kafka.authority.certificate), "certificate": str(own.certificate), "key": str(own.key)}
+    gateway, sent = host(), of_all(4, first=950)
+    async with connected(kafka.mutual_port, gateway, topic="plant", tls=tls) as sink:
+        sink.send(sent)
+        await eventually(lambda: len(gateway.taken) == 4)
+    with pytest.raises(LinkError, match="certificate"):
+        await KafkaSink(config(kafka.mutual_port, tls={"ca": tls["ca"]}), host()).check()
+
+
+async def test_brokers_that_ask_us_to_be_slower_are_obeyed(kafka: KafkaServer) -> None:
+    who = ("--entity-type", "clients", "--entity-name", "slow-one")
+    await asyncio.to_thread(kafka.configs, "--alter", *who, "--add-config", "producer_byte_rate=2000")
+    gateway, sent = host(), of_all(150)
+    async with connected(kafka.port, gateway, topic="plant", client_id="slow-one") as sink:
+        for start in range(0, 150, 50):
+            sink.send(sent[start : start + 50])
+            await eventually(lambda start=start: len(gateway.taken) == start + 50)
+            if "throttled" in sink.promise:
+                break
+        assert sink.promise["throttled"] == "the brokers ask us to be slower (quota)"
+        before = sink.progress
+        await eventually(lambda: sink.progress != before)
+    assert not gateway.refusals
+
+
 async def test_the_next_server_is_asked_when_one_is_away(kafka: KafkaServer) -> None:
     async with TcpLink(1) as away:
         await away.cut()
@@ -351,3 +378,27 @@ def test_topics_and_keys_are_made_of_the_plants_words() -> None:
     assert [names.address(each) for each in ("a", "a.b:1", "[::1]:9093", "10.0.0.1")] == [
         ("a", 9092), ("a.b", 1), ("::1", 9093), ("10.0.0.1", 9092)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "then", "words"),
+    [
+        (0, "TAKEN", ""),
+        (46, "TAKEN", ""),
+        (19, "NOT_NOW", "min.insync.replicas"),
+        (20, "LATER", "min.insync.replicas"),
+        (6, "LATER", "another leader"),
+        (7, "LATER", "not confirmed it in time"),
+        (10, "NEVER", "max.message.bytes"),
+        (87, "NEVER", "refuses the record"),
+        (32, "WITHOUT_TIME", ""),
+        (59, "RENEW", ""),
+        (76, "HOPELESS", 'compression = "none"'),
+        (999, "LATER", "error 999"),
+        (-1, "LATER", "error -1"),
+    ],
+)
+def test_an_error_of_a_broker_has_a_consequence_and_words(code: int, then: str, words: str) -> None:
+    answers = importlib.import_module(KafkaSink.__module__.rpartition(".")[0] + ".answers")
+    assert answers.then(code) is answers.Then[then]
+    assert words in answers.in_words(code, "as the broker says")
