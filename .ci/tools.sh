@@ -11,6 +11,7 @@ need mosquitto_sub mosquitto-clients
 ls /usr/lib/*/libmodbus.so.5 >/dev/null 2>&1 || missing="$missing libmodbus5"
 need tinyproxy tinyproxy-bin
 need microsocks microsocks
+need snmpd snmpd
 need node nodejs
 need npm npm
 # A browser is 80 MB, and only slow tests want one: `make test-all` asks for it.

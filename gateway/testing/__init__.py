@@ -17,6 +17,7 @@ from gateway.core.clock import FakeClock  # noqa: E402
 from gateway.plugin.loading import load_plugin  # noqa: E402
 from gateway.testing.campaign import FaultCampaign  # noqa: E402
 from gateway.testing.cases import check_case, planned  # noqa: E402
+from gateway.testing.datagram_link import UdpLink  # noqa: E402
 from gateway.testing.devices import OneDriver, bind, build_device, build_sink_config, records  # noqa: E402
 from gateway.testing.driver_contract import DriverContract  # noqa: E402
 from gateway.testing.host import FakeLineHost, FakeSinkHost, PlainEncoder  # noqa: E402
@@ -36,6 +37,7 @@ __all__ = [
     "PlainEncoder",
     "SinkContract",
     "TcpLink",
+    "UdpLink",
     "bind",
     "build_device",
     "build_sink_config",
