@@ -1,9 +1,10 @@
-"""CPU time of one QoS 1 publish of 1 KB: plain paho with its thread, our session by paho's public API, and batched.
+"""CPU time of one publish of 1 KB: plain paho with its thread, our session by paho's public API, and batched; with QoS 1, and
+with QoS 0 and a barrier.
 
     python benchmarks/mqtt.py [--count 20000] [--runs 3]
 
 Times are CPU time of this process, all threads, in µs per message that mosquitto (in a process of its own) has
-acknowledged; the best of interleaved runs. Every message's acknowledgement is counted.
+acknowledged, itself or by the barrier behind it; the best of interleaved runs. Every message's acknowledgement is counted.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -51,12 +52,14 @@ def paho_thread(port: int, window: int, count: int) -> tuple[float, float]:
     return spent
 
 
-def our_session(client_type: type[PlainClient]) -> Run:
+def our_session(client_type: type[PlainClient], qos: Literal[0, 1]) -> Run:
     """The same through a session that uses this client."""
-    return lambda port, window, count: asyncio.run(_publish(client_type, port, window, count))
+    return lambda port, window, count: asyncio.run(_publish(client_type, qos, port, window, count))
 
 
-async def _publish(client_type: type[PlainClient], port: int, window: int, count: int) -> tuple[float, float]:
+async def _publish(
+    client_type: type[PlainClient], qos: Literal[0, 1], port: int, window: int, count: int
+) -> tuple[float, float]:
     answered = sent = 0
     done = asyncio.Event()
 
@@ -75,7 +78,7 @@ async def _publish(client_type: type[PlainClient], port: int, window: int, count
         if answered == count:
             done.set()
 
-    options = MqttOptions("127.0.0.1", port, "bench", max_in_flight=window)
+    options = MqttOptions("127.0.0.1", port, "bench", max_in_flight=window, qos=qos)
     session = MqttSession(
         options, on_acknowledged=acknowledged, on_refused=lambda *refused: print(*refused), client_type=client_type
     )
@@ -91,8 +94,10 @@ async def _publish(client_type: type[PlainClient], port: int, window: int, count
 
 WAYS: dict[str, Run] = {
     "paho, loop_start": paho_thread,
-    "session, public API": our_session(PlainClient),
-    "session, batched": our_session(BatchedClient),
+    "session, public API": our_session(PlainClient, 1),
+    "session, batched": our_session(BatchedClient, 1),
+    "session, public API, QoS 0": our_session(PlainClient, 0),
+    "session, batched, QoS 0": our_session(BatchedClient, 0),
 }
 
 

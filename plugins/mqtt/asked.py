@@ -154,9 +154,13 @@ class Asked:
             return len(topic) <= LONGEST_TOPIC and not set("+#\0") & set(topic)
         if not topic or len(topic) > LONGEST_TOPIC or set("+#\0") & set(topic) or topic[0] == "$" or REQUEST in levels:
             return False
-        if any(topic == own or topic.startswith(f"{own}/") for own in (self._own_topic, *self._device_topics())):
+        if any(topic == own or topic.startswith(f"{own}/") for own in self._ours()):
             return False
         return any(_matches(pattern.split("/"), levels) for pattern in self._options.response_topics)
+
+    def _ours(self) -> Iterable[str]:
+        yield self._own_topic
+        yield from filter(None, self._device_topics())
 
     async def close(self) -> None:
         """The connection ends: what is under way gets a moment."""

@@ -233,8 +233,13 @@ class MqttSink(Sink[MqttConfig]):
         return len(devices)
 
     def _device_topics(self) -> Iterable[str]:
-        gateway = self.host.gateway
-        return (device_topic(self.config.topic, each.context, each.name, gateway) for each in self.host.devices())
+        """Under which this sink publishes, beside the gateway's own."""
+        gateway, templates = self.host.gateway, filter(None, (self.config.topic, self.config.readings_topic))
+        for template in templates:
+            if "{device}" not in template:
+                yield device_topic(template, self.host.context, "", gateway)
+            for each in self.host.devices():
+                yield device_topic(template, each.context, each.name, gateway)
 
     def _tell_own_state(self) -> None:
         """The gateway's own, when it has another reason than it had."""

@@ -219,11 +219,22 @@ async def test_retained_and_repeated_requests_are_not_done_again(site: Site, bro
 
 @pytest.mark.parametrize(
     "topic",
-    [OWN, f"{OWN}/_state", "north/coater-1", "north/coater-1/x", f"{OWN}/_request/write", "$SYS/x", "mes/other"],
+    [
+        OWN,
+        f"{OWN}/_state",
+        "north/coater-1",
+        "north/coater-1/x",
+        "v1/coater-1",
+        "v1/coater-1/x",
+        f"{OWN}/_request/write",
+        "$SYS/x",
+        "mes/other",
+    ],
 )
 async def test_answers_go_only_where_they_may(site: Site, broker: Broker, topic: str) -> None:
-    more = 'response_topics = ["mes/answers/+", "north/#", "$SYS/#"]'
-    async with asking(site, broker, sink(broker.port, more), ACCESS) as far:
+    more = 'response_topics = ["mes/answers/+", "north/#", "v1/#", "$SYS/#"]'
+    table = sink(broker.port, more).replace("[sink.requests]", 'readings_topic = "v1/{device}"\n[sink.requests]')
+    async with asking(site, broker, table, ACCESS) as far:
         with Subscriber(broker, arguments=["-t", "$SYS/x"]) as subscriber:
             for where in (topic, "mes/answers/a"):
                 await far.publish(

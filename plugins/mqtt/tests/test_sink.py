@@ -102,6 +102,15 @@ async def test_a_check_disturbs_neither_the_connected_gateway_nor_what_is_retain
     assert host.taken, "the gateway was not thrown off"
 
 
+async def test_a_check_with_qos_0_tries_which_barrier_loses_nothing(broker: Broker) -> None:
+    host = Host([COATER], gateway="line3-gw1")
+    found = await MqttSink(config(broker.port, qos=0, barrier="marker"), host).check()
+    assert 'barrier: unsubscribe loses nothing: set barrier = "unsubscribe"' in found
+    with Subscriber(broker) as late:
+        await asyncio.to_thread(late.catch_up)
+        assert [message.topic for message in late.received] == ["mark"], "nothing lasts"
+
+
 async def test_a_good_end_says_offline_itself(broker: Broker) -> None:
     host = Host([COATER], gateway="line3-gw1")
     async with connected(broker.port, host):
