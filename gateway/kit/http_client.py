@@ -18,7 +18,7 @@ import h11
 from gateway.config.tls import Tls
 from gateway.core.errors import LinkError, RefusedError, UnreachableError
 from gateway.core.text import cleaned
-from gateway.dial import tls_options, why_no_tls
+from gateway.dial import DIRECT, Route, shown, tls_options, why_no_tls
 from gateway.kit.dialling import dial
 from gateway.kit.streams import reason_of
 
@@ -50,8 +50,9 @@ class HttpAnswer:
 class HttpClient:
     """One request after the other to one origin."""
 
-    def __init__(self, url: str, *, tls: Tls | bool = False, longest: int = 64 * 1024) -> None:
+    def __init__(self, url: str, *, tls: Tls | bool = False, route: Route = DIRECT, longest: int = 64 * 1024) -> None:
         """`url`: of which only scheme, host and port count; `tls` counts with https. `longest`: bytes of an answer's body."""
+        self._way = route
         parts = urlsplit(url)
         self.secure = parts.scheme == "https"
         self.host = parts.hostname or ""
@@ -85,11 +86,12 @@ class HttpClient:
         await self.close()
         try:
             self._connection = await dial(
-                lambda: _Connection(f"{self.host}:{self.port}", self._tls, self.host, self._longest),
+                lambda: _Connection(shown(self.host, self.port), self._tls, self.host, self._longest),
                 self.host,
                 self.port,
                 tls=self._tls,
                 look_at="does the server run?",
+                route=self._way,
             )
         except RefusedError:
             raise

@@ -6,6 +6,7 @@ from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit
 
+from gateway.kit import route
 from gateway.kit.http_client import HttpAnswer, HttpClient
 from gateway.plugin import LinkError, RefusedError, cleaned, parse_json, resolve
 
@@ -61,7 +62,7 @@ class Access:
     async def _asked_for(self, oauth: OauthConfig) -> tuple[str, float]:
         """A token, and for how many seconds it is good."""
         if self._client is None:
-            self._client = HttpClient(oauth.token_url, tls=oauth.tls)
+            self._client = HttpClient(oauth.token_url, tls=oauth.tls, route=route(self._config))
         form = {"grant_type": "client_credentials", "scope": oauth.scope, "audience": oauth.audience}
         secret = _basic(quote_plus(oauth.client_id), quote_plus(resolve(oauth.client_secret)))
         parts = urlsplit(oauth.token_url)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from gateway.plugin import (
     Duration,
     Field,
+    Outbound,
     Secret,
     Section,
     SinkConfig,
@@ -77,7 +78,7 @@ class OauthConfig(Section):
         return value
 
 
-class HttpPostConfig(SinkConfig):
+class HttpPostConfig(SinkConfig, Outbound):
     url: str = Field(max_length=2000, examples=["https://historian.plant.example/ingest"])
     """Where records are posted to."""
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from gateway.kit import route
 from gateway.plugin import (
     Device,
     Lane,
@@ -120,7 +121,7 @@ class HttpPostSink(Sink[HttpPostConfig]):
             raise RefusedError(
                 f"HTTP needs a library that is not installed ({error.name}): {sys.executable} -m pip install h11"
             ) from error
-        self._client = HttpClient(self.config.url, tls=self.config.tls)
+        self._client = HttpClient(self.config.url, tls=self.config.tls, route=route(self.config))
         self._access = Access(self.config, self.host.memory)
         try:
             await self._client.open()

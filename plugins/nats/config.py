@@ -10,6 +10,7 @@ from gateway.plugin import (
     Duration,
     Field,
     FilePath,
+    Outbound,
     Secret,
     SinkConfig,
     Size,
@@ -30,7 +31,7 @@ _STREAM = re.compile(r"[^\s.*>/\\\x00-\x1f\x7f]+")
 _TOKEN = re.compile(r"[^\s.*>\x00-\x1f\x7f]+")
 
 
-class NatsConfig(SinkConfig):
+class NatsConfig(SinkConfig, Outbound):
     servers: tuple[str, ...] = Field(strict=False, min_length=1, max_length=20, examples=[["nats.plant.local:4222"]])
     """Servers of one cluster, each as "host" or "host:port" (4222). When the connection to one ends, the next is dialled."""
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.kit import Receiver, dial, encrypt, tls_options, why_no_tls
+from gateway.kit import Receiver, Route, dial, encrypt, shown, tls_options, why_no_tls
 from gateway.plugin import LinkError, RefusedError, Tls, UnreachableError, cleaned, parse_json
 
 from . import protocol
@@ -68,9 +68,10 @@ class NatsSession(Receiver):
         inbox: str,
         on_taken: Callable[[list[Any]], None],
         on_refused: Callable[[Any, Refusal], None],
+        way: Route | None = None,
     ) -> None:
         super().__init__(protocol.NatsFraming())
-        self.name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.name = shown(host, port)
         self.encryption = "none"
         self.repeats = 0
         """Messages that the server had already."""
@@ -81,7 +82,7 @@ class NatsSession(Receiver):
         self.ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self.info: Info | None = None
         self._tls: Tls | bool = False
-        self._host, self._port = host, port
+        self._host, self._port, self._way = host, port, way or Route()
         self._on_taken, self._on_refused = on_taken, on_refused
         self._inbox = f"{inbox}.{secrets.token_hex(11)}.".encode()
         self._loop = asyncio.get_running_loop()
@@ -112,7 +113,12 @@ class NatsSession(Receiver):
         try:
             try:
                 await dial(
-                    lambda: self, self._host, self._port, tls=tls if first else False, look_at="is it a NATS server?"
+                    lambda: self,
+                    self._host,
+                    self._port,
+                    tls=tls if first else False,
+                    look_at="is it a NATS server?",
+                    route=self._way,
                 )
             except RefusedError:
                 raise

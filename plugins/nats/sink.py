@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from gateway.kit import route
 from gateway.plugin import (
     Device,
     Lane,
@@ -143,7 +144,7 @@ class NatsSink(Sink[NatsConfig]):
 
     async def _open(self, host: str, port: int, make: bool) -> NatsSession:
         config = self.config
-        session = NatsSession(host, port, config.inbox, self._taken, self._refused)
+        session = NatsSession(host, port, config.inbox, self._taken, self._refused, route(config))
         await session.begin(config.tls, config.tls_first, lambda nonce: proof(config, nonce), self.host.gateway)
         try:
             self._stream = await find_stream(session, config, self._own, make=make)

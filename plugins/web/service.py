@@ -98,7 +98,7 @@ class Web(Service[WebConfig]):
 
 def _bound(family: int, address: object) -> socket.socket:
     """A listening socket; raises OSError."""
-    made = socket.socket(family, socket.SOCK_STREAM)
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, else asyncio leaves Nagle's delay on
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:

@@ -45,7 +45,10 @@ class HttpServer:
         self.requests: list[Request] = []
         self.repeats: Counter[str] = Counter()
         """Requests whose key was known."""
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = socket.socket(
+            proto=socket.IPPROTO_TCP
+        )  # named, else asyncio leaves Nagle's algorithm on: 40 ms each
+        self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/ingest"
         routes = [

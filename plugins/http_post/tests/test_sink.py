@@ -26,6 +26,7 @@ from gateway.testing import FakeSinkHost, TcpLink, bind, build_sink_config, even
 from plugins.http_post import HttpPostSink
 from plugins.http_post.answers import LONGEST_WAIT, wait_of
 from tests.peers.certificates import Authority
+from tests.peers.http_proxies import tinyproxy
 from tests.peers.http_server import HttpServer
 from tests.peers.oidc_provider import MACHINE, MACHINE_SECRET, oidc_provider, require_oidc_provider
 
@@ -421,6 +422,14 @@ async def test_a_check_leaves_nothing_and_says_what_it_found(host: Host) -> None
         found = await HttpPostSink(config(f"{server.url}x"), host).check()
         assert found.endswith("HEAD is answered by 404: is the path of url right?")
     assert not server.kept and not server.requests
+
+
+async def test_it_goes_through_a_proxy(tmp_path: Path, host: Host) -> None:
+    with tinyproxy(tmp_path) as port:
+        proxy = {"url": f"http://127.0.0.1:{port}"}
+        async with HttpServer() as server, connected(server.url, host, proxy=proxy) as (sink, _):
+            sink.send(records(COATER, 50))
+            await eventually(lambda: len(host.taken) == 50)
 
 
 async def test_a_server_that_closes_idle_connections_is_no_lost_link(host: Host) -> None:

@@ -19,6 +19,7 @@ from gateway.publish import JsonEncoder, SinkSurroundings
 from gateway.testing import FakeSinkHost, TcpLink, bind, build_sink_config, eventually, records
 from plugins.nats import NatsSink
 from tests.peers.certificates import Authority
+from tests.peers.http_proxies import microsocks
 from tests.peers.nats_server import Key, NatsServer, jetstream, kept, operator_mode
 
 COATER = bind(
@@ -379,6 +380,13 @@ async def test_the_next_server_is_dialled_when_one_is_away(tmp_path: Path, host:
             LinkError, match=r"none of 2 servers takes us: .*connection refused.*; .*connection refused"
         ):
             await NatsSink(config(0, servers=servers), host).connect()
+
+
+async def test_it_goes_through_a_proxy(server: NatsServer, host: Host) -> None:
+    with microsocks() as port:
+        async with connected(server.port, host, proxy={"url": f"socks5://127.0.0.1:{port}"}) as sink:
+            sink.send(records(COATER, 50))
+            await eventually(lambda: len(host.taken) == 50)
 
 
 async def test_what_a_killed_server_had_not_taken_goes_to_the_one_that_comes_back(
