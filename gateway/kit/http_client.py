@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import h11
@@ -184,8 +184,7 @@ class _Connection(asyncio.Protocol):
         await asyncio.wait([self._gone])
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no such thing, and act as one
         if (
             sock := transport.get_extra_info("socket")
         ) is not None:  # so that `unsent` tells whether a slow network moves

@@ -5,7 +5,7 @@ import secrets
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 
@@ -198,9 +198,8 @@ class NatsSession(Receiver):
     # What the event loop tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = self.flow = transport
-        transport.set_write_buffer_limits(HIGH)
+        self._transport = self.flow = cast(asyncio.Transport, transport)  # uvloop's are no such thing, and act as one
+        self._transport.set_write_buffer_limits(HIGH)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(self._why(exc))

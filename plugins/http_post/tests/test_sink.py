@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from structlog.testing import capture_logs
@@ -413,6 +414,22 @@ async def test_tls_with_a_certificate_of_our_own(tmp_path: Path, host: Host) -> 
 
 
 # Connections
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+def test_it_works_on_the_loop_of_the_daemon(tmp_path: Path, host: Host, encrypted: bool) -> None:
+    authority = Authority(tmp_path)
+    its = authority.issue("127.0.0.1")
+
+    async def deliver() -> None:
+        files = (str(its.certificate), str(its.key), "") if encrypted else None
+        options: dict[str, Any] = {"tls": {"ca": str(authority.certificate)}} if encrypted else {}
+        async with HttpServer(tls=files) as server, connected(server.url, host, **options) as (sink, _):
+            sink.send(records(COATER, 200))
+            await eventually(lambda: len(host.taken) == 200)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(deliver())
 
 
 async def test_a_check_leaves_nothing_and_says_what_it_found(host: Host) -> None:

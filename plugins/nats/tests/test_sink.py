@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from structlog.testing import capture_logs
 
 from gateway.config.model import GatewaySection
@@ -359,6 +360,24 @@ async def test_tls_with_a_certificate_of_our_own(tmp_path: Path, host: Host, fir
 async def test_a_server_without_tls_gets_no_password(server: NatsServer, host: Host) -> None:
     with pytest.raises(RefusedError, match="offers no TLS"):
         await NatsSink(config(server.port, tls=True, user="gw", password={"env": "HOME"}), host).connect()
+
+
+def test_it_works_on_the_loop_of_the_daemon(tmp_path: Path, host: Host) -> None:
+    authority = Authority(tmp_path)
+    its = authority.issue("127.0.0.1")
+    tls = f'tls {{ cert_file: "{its.certificate}", key_file: "{its.key}" }}'
+
+    async def deliver(port: int, **options: Any) -> None:
+        async with connected(port, host, **options) as sink:
+            sink.send(records(COATER, 300))
+            await eventually(lambda: len(host.taken) == 300)
+            host.taken.clear()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with NatsServer(tmp_path) as server:
+            runner.run(deliver(server.port))
+        with NatsServer(tmp_path, [tls]) as server:
+            runner.run(deliver(server.port, tls={"ca": str(authority.certificate)}))
 
 
 # Servers that come and go
