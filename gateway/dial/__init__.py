@@ -1,7 +1,7 @@
 """How everything that dials comes to its far side: whom it trusts, and why it was not reached."""
 
 from gateway.dial.doubtful_tls import doubtful_certificate, doubtful_files, doubtful_key
-from gateway.dial.expiry import Dated, dated_in, of_far_sides
+from gateway.dial.expiry import Dated, dated_in, forget_far_sides, of_far_sides
 from gateway.dial.in_thread import in_a_thread
 from gateway.dial.pem_files import load_certificates
 from gateway.dial.proxies import ProxyError
@@ -24,6 +24,7 @@ __all__ = [
     "doubtful_certificate",
     "doubtful_files",
     "doubtful_key",
+    "forget_far_sides",
     "in_a_thread",
     "load_certificates",
     "of_far_sides",

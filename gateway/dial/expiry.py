@@ -99,6 +99,11 @@ def note_far_side(host: str, facts: CertificateFacts) -> None:
         _seen[host] = _dated(f"shown by {host}", facts)
 
 
+def forget_far_sides() -> None:
+    """A gateway starts; what was dialled before in this process was not its own."""
+    _seen.clear()
+
+
 def of_far_sides(named: Iterable[str]) -> list[Dated]:
     """The last certificate of each far side whose name stands in one of these texts."""
     texts = list(named)

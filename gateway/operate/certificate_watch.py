@@ -15,7 +15,7 @@ from gateway.config.kinds import CONNECTED
 from gateway.config.model import Config
 from gateway.core.event import Event
 from gateway.core.parsing import parse_json
-from gateway.dial import Dated, dated_in, of_far_sides
+from gateway.dial import Dated, dated_in, forget_far_sides, of_far_sides
 from gateway.operate.running_parts import RunningParts
 from gateway.places.durable import write_whole
 from gateway.places.regular import read_regular
@@ -45,6 +45,7 @@ class CertificateWatch:
 
     async def run(self) -> None:
         """Look and tell, until cancelled."""
+        forget_far_sides()
         self._told = await asyncio.to_thread(self._remembered)
         for pause in itertools.chain((SOON,), itertools.repeat(EVERY)):
             self._known = await asyncio.to_thread(_used_by, self._parts.config)

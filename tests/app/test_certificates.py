@@ -10,6 +10,7 @@ import pytest
 from gateway.cli import main
 from gateway.config.tls import Tls
 from gateway.dial import TlsOptions, expiry, tls_context
+from gateway.dial.der import certificates_in
 from gateway.operate import headline
 from tests.peers.broker import Broker
 from tests.peers.certificates import DAY, Authority
@@ -29,6 +30,9 @@ def broker(authority: Authority, own: str, days: float) -> str:
 
 async def test_what_ends_soon_is_in_status_and_an_event_once_over_a_restart(site: Site, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
+    expiry.note_far_side(
+        "127.0.0.1", certificates_in(authority.issue("before", valid=-DAY).certificate.read_bytes())[0]
+    )
     tables = [sink(), device("oven"), broker(authority, "soon", 20.5), broker(authority, "gone", -2.5)]
     site.write(*tables)
 
@@ -68,6 +72,7 @@ async def test_an_odd_note_of_what_was_told_costs_a_repeat_and_nothing_else(site
 
 
 async def test_a_far_sides_certificate_is_known_from_the_handshake(tmp_path: Path) -> None:
+    expiry.forget_far_sides()
     authority = Authority(tmp_path)
     own = authority.issue("127.0.0.1", valid=6 * DAY)
 
