@@ -13,6 +13,7 @@ import structlog
 
 from gateway.plugin import Device, Message, Readings, Record, SinkHost, doubting, to_json
 
+from .births_in_doubt import BirthsInDoubt
 from .device_metrics import DeviceMetrics
 from .node import COMMAND, STATEMENTS, Node
 from .payload import MILLISECOND
@@ -62,6 +63,7 @@ class Lifecycle:
         log: structlog.stdlib.BoundLogger,
         publish: Callable[[Message, Delivery | None], None],
         listen: Callable[[Device], Awaitable[None]],
+        doubt: BirthsInDoubt,
     ) -> None:
         self.largest = 1 << 28
         """Bytes that a packet may have at this broker."""
@@ -72,6 +74,7 @@ class Lifecycle:
         self._log = log
         self._publish = publish
         self._listen = listen
+        self._doubt = doubt
         self._statements = host.encoder("{device}", False)
         self._news = asyncio.Event()
         self._records: list[Record] = []
@@ -152,10 +155,13 @@ class Lifecycle:
         await self._save_aliases()
         self._dying.clear()
         self._publish(self._node.birth(_now()), None)
+        await self._doubt.sent("")
         for device in devices:
             if self._is_read(device.name):
                 self._bear(self._node.device(device.name))
+                await self._doubt.sent(device.name)
                 await asyncio.sleep(0)  # a birth of a thousand metrics takes a moment, and others want the loop too
+        self._doubt.all_sent()
 
     async def _follow(self, device: Device) -> None:
         metrics = self._node.device(device.name)
@@ -180,6 +186,9 @@ class Lifecycle:
         return metrics.alive
 
     def _bear(self, metrics: DeviceMetrics) -> None:
+        if why := self._doubt.why_not(metrics.name):
+            self._give_up(metrics, why)
+            return
         try:
             snapshot: Readings | None = self._host.snapshot(metrics.name)
         except KeyError:  # its device is gone; history of it is not
@@ -199,6 +208,8 @@ class Lifecycle:
         self._publish(self._node.device_message("DBIRTH", metrics.name, now, birth), None)
 
     def _give_up(self, metrics: DeviceMetrics, why: str) -> None:
+        if metrics.alive:
+            self._publish(self._node.device_message("DDEATH", metrics.name, _now()), None)
         metrics.alive = False
         if self._unborn.get(metrics.name) != why:
             self._unborn[metrics.name] = why

@@ -11,6 +11,7 @@ import structlog
 from gateway.plugin import Device, LinkError, Message, Record, RefusedError, SinkHost, UnreachableError
 from gateway.plugin.mqtt import TOO_LARGE, MqttOptions, MqttSession, Received, Will, is_final
 
+from .births_in_doubt import BirthsInDoubt
 from .broker import session_options
 from .commands import Commands
 from .config import SparkplugConfig
@@ -70,7 +71,8 @@ class EdgeSession:
             on_refused=self._refused,
             on_message=self._received,
         )
-        self._life = Lifecycle(self._host, self._node, self._log, self._publish, self._listen)
+        self._doubt = BirthsInDoubt(self._host.memory, self._log, self._mqtt.barrier)
+        self._life = Lifecycle(self._host, self._node, self._log, self._publish, self._listen, self._doubt)
         self._commands = Commands(self._host, self._node, self._log, self._life.rebirth, self._life.answer)
         await self._mqtt.connect()
         try:
@@ -79,7 +81,10 @@ class EdgeSession:
             if self._config.primary_host:
                 await self._mqtt.subscribe(self._primary.topic)
                 await self._wait_for_host()
-            await self._life.give_birth()
+            if self._doubt.careful:
+                self._life.rebirth()  # one by one, which may take longer than connecting may
+            else:
+                await self._life.give_birth()
         except BaseException:
             await self.close()
             raise
@@ -152,6 +157,8 @@ class EdgeSession:
             raise LinkError(
                 f'the primary host "{self._primary.name}" has gone offline at broker {self._mqtt.options.address}'
             )
+        if self._own_open:
+            self._doubt.ended()
         raise ended.result()
 
     async def _host_gone(self) -> None:

@@ -1,11 +1,13 @@
 """The node at a real mosquitto, heard by mosquitto_sub."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.core.quality import BAD_TIMEOUT, HISTORICAL, STALE
 from gateway.core.readings import Readings
@@ -307,3 +309,28 @@ async def test_a_present_value_that_nothing_can_write_keeps_no_other_device_from
             said = await ears.hear(3)
     assert [each.topic.split("/")[-1] for each in said[:3]] == ["gw1", "press", "press"]
     assert (host.taken, host.refusals[0][2]) == (["log:data:2"], False)
+
+
+async def test_a_birth_over_which_the_broker_hangs_up_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    """With MQTT 3.1.1 mosquitto has no other answer to a message that is too large."""
+    wide = device("wide", first_id=1000, **{f"tag-{n}": "float64" for n in range(100)})
+    host = Plant([wide, PRESS])
+    with Broker(tmp_path, ["max_packet_size 2500"]) as broker, capture_logs() as logs:
+        sessions = 0
+        while not host.taken and sessions < 20:
+            sessions += 1
+            sink = SparkplugSink(config(broker.port), host)
+            await sink.connect()
+            sink.send([record(block(wide, 3, [1.0] * 100), 1), record(block(PRESS, 3, [1, 1]), 2)])
+            serving = asyncio.create_task(sink.serve())
+            await eventually(lambda serving=serving: serving.done() or host.taken, 60)
+            assert host.taken or sink.own_fault, "no record is suspected"
+            serving.cancel()
+            await asyncio.wait({serving})
+            await sink.close()
+    assert host.taken == ["log:data:2"]
+    assert sessions < 10
+    (refused,) = host.refusals
+    assert refused[0] == "log:data:1"
+    assert "ends the connection over its birth: raise the broker's limit" in refused[1]
+    assert [entry["device"] for entry in logs if entry["event"] == "a device is not born for 10 min"] == ["wide"]
