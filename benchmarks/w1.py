@@ -1,6 +1,6 @@
 """W1: Modbus TCP to MQTT, every value counted at the broker, beside the 40 lines of `plain_script.py` in the same run.
 
-    python benchmarks/w1.py [--devices 100] [--seconds 30] [--rounds 2] [--profile]
+    python benchmarks/w1.py [--devices 100] [--seconds 30] [--rounds 2] [--per-slot] [--profile]
 
 libmodbus servers with so many devices of 50 float32 tags, each new every second and carrying a counter, is polled once a
 second and published with QoS 1 to mosquitto, which queues ten million messages, so that its drops are not taken for ours.
@@ -77,7 +77,7 @@ def peak_rss_mb(pid: int) -> float:
     return int(match[1]) / 1024 if match else 0.0
 
 
-def gateway_config(directory: Path, broker: int, ports: list[int]) -> Path:
+def gateway_config(directory: Path, broker: int, ports: list[int], per_slot: bool = False) -> Path:
     """A configuration with one device for each port."""
     tags = "\n".join(f'tag_{n:02} = {{ address = "hr:{2 * n}", type = "float32" }}' for n in range(FLOATS))
     devices = "\n".join(
@@ -85,6 +85,7 @@ def gateway_config(directory: Path, broker: int, ports: list[int]) -> Path:
         for port in ports
     )
     sink = f'[[sink]]\nname = "central"\nplugin = "mqtt"\nhost = "127.0.0.1"\nport = {broker}\ntopic = "plant/{{device}}"\n'
+    sink += "per_slot = true\n" if per_slot else ""
     path = directory / "config.toml"
     path.write_text(f'[gateway]\nname = "w1"\nstate_dir = "{directory / "state"}"\n{sink}{devices}\n')
     return path
@@ -94,7 +95,7 @@ def contender(name: str, directory: Path, broker: int, ports: list[int]) -> list
     """Its command line."""
     if name == "script":
         return [sys.executable, str(ROOT / "benchmarks/plain_script.py"), str(broker), str(FLOATS), *map(str, ports)]
-    config = gateway_config(directory, broker, ports)
+    config = gateway_config(directory, broker, ports, name == "per slot")
     run = ["-m", "gateway", "run", "--config", str(config), "--socket", str(directory / "control.sock")]
     if name == "profile":
         return [sys.executable, str(ROOT / "benchmarks/profiled.py"), str(directory / "profile"), *run[2:]]
@@ -119,7 +120,10 @@ def wait_for_all(arrived: Path, devices: int) -> None:
     """Until something came of every device, for a minute at most."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if len({line.split(" ", 2)[1] for line in arrived.read_text().splitlines()[:-1]}) >= devices:
+        lines = arrived.read_text().splitlines()[:-1]
+        topics = {line.split(" ", 2)[1] for line in lines}
+        named = {name for line in lines if "/_slot " in line for name in re.findall(r'"device":"([^"]+)"', line)}
+        if max(len(topics), len(named)) >= devices:
             return
         time.sleep(0.5)
     print(f"not all of {devices} devices came up within a minute", flush=True)
@@ -132,7 +136,8 @@ def measure(name: str, changes: dict[int, Path], seconds: float) -> Figures | No
         directory = Path(folder)
         with Broker(directory, ["max_queued_messages 10000000"], port=free_port()) as broker:
             arrived = directory / "arrived"
-            listen = ["mosquitto_sub", "-p", str(broker.port), "-q", "1", "-t", "plant/+", "-F", "%U %t %p"]
+            topics = ["-t", "plant/+", "-t", "plant/+/_slot"]
+            listen = ["mosquitto_sub", "-p", str(broker.port), "-q", "1", *topics, "-F", "%U %t %p"]
             with process(*listen, out=arrived), process(*contender(name, directory, broker.port, ports)) as running:
                 time.sleep(WARM_UP)
                 wait_for_all(arrived, len(ports))
@@ -157,13 +162,14 @@ def judge(arrived: Path, changes: dict[int, Path], begin: float, end: float, cpu
     values, late = 0, []
     for line in arrived.read_text().splitlines():
         at, topic, payload = line.split(" ", 2)
-        body = json.loads(payload)
-        if "values" not in body or not begin <= body["ts"] / 1000 < end:
-            continue
-        assert len(body["values"]) == FLOATS
-        values += FLOATS
-        late.append(float(at) * 1000 - body["ts"])
-        seen[topic].append(int(body["values"]["tag_00"]))
+        several = json.loads(payload)
+        for body in several if isinstance(several, list) else [several]:
+            if "values" not in body or not begin <= body["ts"] / 1000 < end:
+                continue
+            assert len(body["values"]) == FLOATS
+            values += FLOATS
+            late.append(float(at) * 1000 - body["ts"])
+            seen[f"plant/{body['device']}" if "device" in body else topic].append(int(body["values"]["tag_00"]))
     expected = {
         log: {
             int(line.split()[0])
@@ -236,12 +242,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--profile", action="store_true", help="one more run under cProfile: where the time goes")
+    parser.add_argument("--per-slot", action="store_true", help="the gateway also with one message per slot")
     parser.add_argument("--only", choices=["gateway", "script"], help="measure only this one")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="w1-") as folder, plant(args.devices, Path(folder)) as changes:
         results: dict[str, list[Figures]] = defaultdict(list)
         for _ in range(args.rounds):
-            for name in [args.only] if args.only else ["script", "gateway"]:
+            for name in [args.only] if args.only else ["script", "gateway", *(["per slot"] if args.per_slot else [])]:
                 figures = measure(name, changes, args.seconds)
                 assert figures
                 print(f"{name}: {figures}", flush=True)

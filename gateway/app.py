@@ -45,7 +45,7 @@ from gateway.outbox.substitute import open_outbox
 from gateway.pipeline import Pipeline
 from gateway.places.state_dir import state_dir, take_over_certificates
 from gateway.plugin.discovery import Plugins
-from gateway.publish import Publisher, Publishers, SinkSurroundings
+from gateway.publish import Publisher, Publishers, SharedObjects, SinkSurroundings
 from gateway.status import rendered
 from gateway.supervise import Running, running
 from gateway.supervise.keep_running import leaves
@@ -102,6 +102,7 @@ class Gateway(RunningParts):
         stalls = self.plugins.stalls
         stalls.recall()
         try:
+            self._shared = SharedObjects()
             self.publishers = Publishers(self._make_publisher, self.outbox)
             self.publishers.apply(self.config.sinks)
             self.detection = Detection(self.outbox, self.clock, __version__, self._directory, self.plugins, self.audit)
@@ -199,6 +200,7 @@ class Gateway(RunningParts):
                 device_state=lambda device: self._pipeline.state_of(device),
                 request=self._request,
                 directory=self._directory / "sinks",
+                shared=self._shared,
                 attempted=lambda sink, command, why_not: self.audit.attempted(self._far_side(sink), command, why_not),
             ),
             barred=lambda: self.plugins.barred_sink(sink),

@@ -13,7 +13,7 @@ from gateway.core.tag import Device
 from gateway.core.topic import check_template, device_topic, fill, own_topic, safe
 from gateway.encode import MILLISECOND, BlockJson, clock_members, exact_json
 from gateway.plugin.hosts import Message
-from gateway.publish.forms import TOGETHER, OwnForm, ReadingsForm, TemplateForm
+from gateway.publish.forms import TOGETHER, OwnForm, ReadingsForm, SharedObjects, TemplateForm
 
 RESERVED = (
     "_event",
@@ -54,6 +54,11 @@ class EncoderHost(Protocol):
         """For the times of states."""
         ...
 
+    @property
+    def shared(self) -> SharedObjects:
+        """What sinks share that send the same."""
+        ...
+
     def devices(self) -> Sequence[Device]:
         """Those that are read now."""
         ...
@@ -80,7 +85,7 @@ class JsonEncoder:
         self._context = own_place(self._gateway)
         self._own_topic = own_topic(topic, self._context, self._gateway.name)
         self._form: ReadingsForm = (
-            OwnForm(form, self.readings_topic)
+            OwnForm(form, self.readings_topic, host.shared)
             if form.template is None
             else TemplateForm(form, self._gateway.name, self.readings_topic)
         )

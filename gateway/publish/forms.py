@@ -3,6 +3,7 @@ or for all records of a slot."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
+from weakref import WeakSet
 
 from gateway.config.payload import JsonForm
 from gateway.core.record import Record
@@ -13,8 +14,39 @@ from gateway.plugin.hosts import Message
 TOGETHER = 4000
 """Readings in one message of several records, about: some 100 kB, since brokers of cloud services take 128 KiB."""
 
+LAST, LARGE = 512, 1000
+"""Records whose JSON is kept for other sinks, those of some slots; and readings of one that is made anew for each."""
+
 TopicOf = Callable[[Device, str], str]
 """The topic of a device's readings; with a tag's name, of that tag's."""
+
+
+class SharedObjects:
+    """The JSON of the last records in the gateway's own form, for all sinks that send it; kept while there are several."""
+
+    def __init__(self) -> None:
+        self._users: dict[bool, WeakSet[OwnForm]] = {False: WeakSet(), True: WeakSet()}
+        self._last: dict[tuple[int, bool], tuple[Record, list[bytes]]] = {}
+        """By `id` of a record, which therefore is kept as well."""
+
+    def join(self, user: "OwnForm", named: bool) -> None:
+        """This one sends it, from now on; `named`: with the device's name in it."""
+        self._users[named].add(user)
+
+    def of(self, record: Record, named: bool, block: BlockJson) -> list[bytes]:
+        """The objects of a record."""
+        readings = record.readings
+        assert readings is not None
+        if len(self._users[named]) < 2 or record.rows > LARGE:
+            return block.objects(readings, record.id, record.wall_ns // MILLISECOND, clock_json(record))
+        key = (id(record), named)
+        known = self._last.get(key)
+        if known is None:
+            made = block.objects(readings, record.id, record.wall_ns // MILLISECOND, clock_json(record))
+            known = self._last[key] = (record, made)
+            if len(self._last) > LAST:
+                del self._last[next(iter(self._last))]
+        return known[1]
 
 
 class _Topics(dict[str, str]):
@@ -48,7 +80,10 @@ class ReadingsForm(Protocol):
 class OwnForm:
     """As docs/json.md describes it."""
 
-    def __init__(self, form: JsonForm, topic_of: TopicOf) -> None:
+    def __init__(self, form: JsonForm, topic_of: TopicOf, shared: SharedObjects) -> None:
+        self._shared = shared
+        if not form.per_tag:
+            shared.join(self, form.per_slot)
         self._per_tag = form.per_tag
         self._named = form.per_slot
         self._topic_of = topic_of
@@ -58,19 +93,16 @@ class OwnForm:
 
     def messages(self, record: Record, plan: tuple[_Topics, BlockJson]) -> list[Message]:
         topics, block = plan
-        readings = record.readings
-        assert readings is not None
-        accepted, clock = record.wall_ns // MILLISECOND, clock_json(record)
-        if self._per_tag:
+        if self._per_tag and (readings := record.readings) is not None:
+            accepted, clock = record.wall_ns // MILLISECOND, clock_json(record)
             rows = block.rows(readings, record.id, accepted, clock)
             return [Message(topics[tag], payload) for tag, payload in rows]
-        return [Message(topics[""], payload) for payload in block.objects(readings, record.id, accepted, clock)]
+        return [Message(topics[""], payload) for payload in self._shared.of(record, self._named, block)]
 
     def together(self, records: Sequence[tuple[Record, tuple[_Topics, BlockJson]]]) -> list[bytes]:
         objects: list[bytes] = []
         for record, (_, block) in records:
-            assert record.readings is not None
-            objects += block.objects(record.readings, record.id, record.wall_ns // MILLISECOND, clock_json(record))
+            objects += self._shared.of(record, True, block)
         return [b"[" + b",".join(objects) + b"]"]
 
 

@@ -21,6 +21,7 @@ from gateway.core.tag import Device
 from gateway.core.text import cleaned
 from gateway.outbox.format import file_name
 from gateway.publish.encoder import JsonEncoder
+from gateway.publish.forms import SharedObjects
 from gateway.supervise import contained
 
 ASKED_AT_ONCE = 16
@@ -55,6 +56,8 @@ class SinkSurroundings:
     """Called with the sink's name, the command and why it was refused."""
     trouble: Callable[[], str] = lambda: ""
     """Of the gateway itself, for its state."""
+    shared: SharedObjects = field(default_factory=SharedObjects)
+    """What sinks share that send the same."""
     selection: Selection = EVERYTHING
     """What one sink is meant to get; `devices` has no others."""
     memory: dict[str, Any] = field(default_factory=dict)

@@ -288,3 +288,19 @@ def test_what_a_form_does_not_say_is_remarked(tmp_path: Path) -> None:
         tmp_path, 'payload = { v = "{values}", t = "{ts}", q = "{qualities}", h = "{historical}", id = "{id}" }'
     )
     assert said == "0: payload: the template does not say a reading's own time (one time stands for all of a record)"
+
+
+def test_sinks_that_send_the_same_share_its_json_and_others_do_not() -> None:
+    around = SinkSurroundings(GATEWAY, "0.1.0", FakeClock(), LiveTable(), lambda: [COATER, PRESS])
+    one, two = (JsonEncoder(topic, False, around) for topic in ("a/{device}", "b/{device}"))
+    slots = JsonEncoder("c/{device}", False, around, JsonForm(per_slot=True))
+    given = [scan(), press(), scan()]
+    for each in given:
+        (first,), (second,), (third,) = (subject.messages(each) for subject in (one, two, slots))
+        assert first.payload is second.payload, "made once"
+        assert (first.topic[0], second.topic[0]) == ("a", "b")
+        assert [json.loads(first.payload)] == [
+            {name: value for name, value in json.loads(third.payload)[0].items() if name != "device"}
+        ]
+    del two
+    assert one.messages(given[0])[0].payload == first.payload, "of one sink alone nothing is kept for others"
