@@ -10,12 +10,14 @@ import struct
 from functools import cache
 
 FORMATS = {
-    "int8": "<i1", "uint8": "<u1",
     "int16": "<i2", "uint16": "<u2", "int32": "<i4", "uint32": "<u4", "float32": "<f4",
     "int64": "<i8", "uint64": "<u8", "float64": "<f8", "float16": "<f2",
     "bcd16": "<u2", "bcd32": "<u4", "bcd64": "<u8",
 }  # fmt: skip
-"""numpy formats of the types that fill bytes or registers, least significant byte first. Of bcd, four bits are a digit."""
+"""numpy formats of the types that fill registers, least significant byte first. Of bcd, four bits are a decimal digit."""
+
+BYTE_FORMATS = {"int8": "<i1", "uint8": "<u1", **FORMATS}
+"""Those of the types that fill bytes, where a device counts in bytes."""
 
 _SUNSPEC: dict[str, tuple[int, ...]] = {
     "int16": (-0x8000,), "uint16": (0xFFFF,), "int32": (-0x8000_0000,), "uint32": (0xFFFF_FFFF,),
@@ -65,8 +67,8 @@ def published(type_: str) -> str:
 
 
 def size_of(type_: str) -> int:
-    """Bytes of a value of this type, one of FORMATS."""
-    return int(FORMATS[type_][2])
+    """Bytes of a value of this type, one of BYTE_FORMATS."""
+    return int(BYTE_FORMATS[type_][2])
 
 
 def registers_of(type_: str, length: int = 0, order: str = "") -> int:

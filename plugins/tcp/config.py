@@ -3,10 +3,10 @@
 import re
 from typing import Literal
 
-from gateway.kit.registers import FORMATS, decode, size_of
+from gateway.kit.registers import BYTE_FORMATS, decode, size_of
 from gateway.plugin import DeviceConfig, Exact, Field, Host, Section, TagConfig, Tls, model_validator
 
-_BINARY = tuple(name for name in FORMATS if not name.startswith("bcd"))
+_BINARY = tuple(name for name in BYTE_FORMATS if not name.startswith("bcd"))
 Number = Literal["float64", "int64", "bool", "string", "bytes"]
 Binary = Literal["int8", "uint8", "int16", "uint16", "int32", "uint32", "uint64", "float32", "float64", "int64"]
 

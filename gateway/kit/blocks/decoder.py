@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.kit.registers import FORMATS, TEXTS, decode_text, registers_of, size_of, wire_positions
+from gateway.kit.registers import BYTE_FORMATS, TEXTS, decode_text, registers_of, size_of, wire_positions
 from gateway.plugin import Exact
 
 _SAFE = 1 << 53
@@ -66,7 +66,7 @@ class _Numbers:
         self.rows = _index([place.row for place in places])
         self.bcd = type_.startswith("bcd")
         self.large = size == 8 and type_ != "float64"
-        self._format = np.dtype(FORMATS[type_])
+        self._format = np.dtype(BYTE_FORMATS[type_])
         self._count = len(places)
         self.absent = [
             (number, np.array([number in place.absent for place in places]))
@@ -100,7 +100,7 @@ class BlockDecoder:
         self._bits = _Bits(bits) if bits else None
         by_type: dict[str, list[ValuePlace]] = {}
         for place in places:
-            if place.type in FORMATS and not place.width and place.decode is None:
+            if place.type in BYTE_FORMATS and not place.width and place.decode is None:
                 by_type.setdefault(place.type, []).append(place)
         self._numbers = [_Numbers(type_, group) for type_, group in by_type.items()]
         self._unwarned = copy_context()
