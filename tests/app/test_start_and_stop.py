@@ -254,6 +254,7 @@ async def test_commands_answer_in_the_shapes_that_scripts_rely_on(site: Site) ->
         "stalls",
         "parked",
         "audit",
+        "certificates",
     }
     assert status["devices"][0]["state"] == "up"
     assert status["devices"][0]["good"] == 2
