@@ -11,7 +11,7 @@ from gateway.cli.frame import COMMANDS
 from .booted import Booted
 from .service import CONFIG, write
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 USERS = ("root", "tech", "guest1")
 ANY = "x"
@@ -43,7 +43,7 @@ export USER=$user
 while read -r line; do
     n=$((n + 1))
     code=0
-    eval "timeout 60 runuser -u $user -- edge-gateway $line" </srv/rights/typed >"$user-$n.out" 2>"$user-$n.err" || code=$?
+    eval "timeout 250 runuser -u $user -- edge-gateway $line" </srv/rights/typed >"$user-$n.out" 2>"$user-$n.err" || code=$?
     echo $code >"$user-$n.code"
 done <lines
 """
