@@ -227,3 +227,15 @@ async def test_a_log_that_is_closed_tells_the_same_balance(log, context, selecti
     (cursor,) = LogFiles(log.directory).cursors()
     said = told_of(cursor, {Lane.DATA: 30, Lane.ALARM: 0})["lanes"]["data"]
     assert (said["accepted"], said["acknowledged"], said["pending"], 0) == told
+
+
+async def test_a_sink_for_which_nothing_happens_writes_nothing(log, context):
+    async with log.opened() as outbox:
+        reader = outbox.reader("p", selection=PRESS)
+        await both(outbox, context, range(2))
+        reader.acknowledged(await taken(reader, 2))
+        await reader.take(200)
+        outbox._tick()
+        assert not reader.changed
+        await outbox._look_back()
+        assert not reader.changed

@@ -125,6 +125,7 @@ class Reader(SinkBalance):
         """Look at what was accepted before the sink wanted what it wants now, as far as it is open. Raises OSError."""
         for position in self.positions.values():
             left_out, seqs = position.left_out, position.cursor.seqs
+            self.changed |= left_out.is_behind
             while (seq := seqs.gap(left_out.looked_to)) < left_out.news:
                 place = position.log.locate(seq)
                 for item in [place] if isinstance(place, Gap) else await self._host.fetch(place, _LOOKED_AT):
@@ -138,7 +139,6 @@ class Reader(SinkBalance):
                 self.wake()
             left_out.looked_to = max(left_out.looked_to, left_out.news)
             left_out.look()
-        self.changed = True
 
     async def take(self, limit: int, *, history_first: bool = False) -> list[Record]:
         """Up to `limit` (at least 1) records that were not handed out yet; none when there is nothing now. From memory
