@@ -148,7 +148,7 @@ def _restore(unpacked: Unpacked, folder: Path, config: Path) -> _Done:
     done = _Done(remarks=[f"not in it: {cleaned(each, 300)}" for each in unpacked.about.get("left_out", ())])
     aside, sources = time.strftime(f"{ASIDE}%Y%m%d-%H%M%S"), []
     with _alone(state):
-        _remove_leftovers(folder)
+        _remove_leftovers(folder.parent, but=folder)
         config.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         moves = Moves(config.parent / JOURNAL, state, _recorded(unpacked))
         for name, mode in unpacked.files.items():
@@ -174,10 +174,10 @@ def _alone(state: Path) -> Iterator[None]:
         yield
 
 
-def _remove_leftovers(mine: Path) -> None:
+def _remove_leftovers(beside: Path, but: Path | None = None) -> None:
     """What others unpacked before they were killed."""
-    for each in mine.parent.glob(".restore-*"):
-        if each != mine:
+    for each in beside.glob(".restore-*"):
+        if each != but:
             shutil.rmtree(each, ignore_errors=True)
 
 
@@ -188,6 +188,7 @@ def end_broken_off(config: Path) -> str:
         return ""
     moves = Moves.found(journal)
     with _alone(moves.state):
+        _remove_leftovers(config.parent)
         if moves.go_on():
             _record(moves)
             return "a restore that was broken off has been carried through: all of its files stand in their places"
