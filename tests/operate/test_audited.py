@@ -108,7 +108,7 @@ class Plant:
 
     def _reloads(self) -> Reloads:
         old = SimpleNamespace(hash="old", plugins=[], models=[], of_kind=lambda _: [])
-        planned = Planned(SimpleNamespace(hash="new"), None, ["device press-1 added"], set(), {}, frozenset())  # type: ignore[arg-type]
+        planned = Planned(SimpleNamespace(hash="new"), None, ["device press-1 added"], set(), {}, {}, frozenset())  # type: ignore[arg-type]
         gateway = SimpleNamespace(
             config=old,
             clock=self.clock,
