@@ -34,13 +34,13 @@ for processor in structlog.get_config()["processors"]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Which tests go to one process: those of a file. Those of OPC UA go to two, for each kind of server one, so that each
-    server is started once; those of deploy/ to one, for they build a package. What takes longest comes first, because the
-    last ones that run are what the others wait for."""
+    server is started once; those of deploy/ to one, for they build a package, and those of kafka/ for their server. What
+    takes longest comes first, because the last ones that run are what the others wait for."""
     from xdist.scheduler import LoadFileScheduling
 
     class ByFileAndServer(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            shared = re.search(r"^plugins/opcua/.*\[(node-opcua|asyncua)\b|^(tests/deploy)/", nodeid)
+            shared = re.search(r"^plugins/opcua/.*\[(node-opcua|asyncua)\b|^(tests/deploy|plugins/kafka)/", nodeid)
             return shared[1] or shared[2] if shared else str(super()._split_scope(nodeid))
 
     if config.option.dist != "loadfile":

@@ -29,7 +29,8 @@ from tests.peers.ports import free_port
 HERE = Path(__file__).parent / "kafka"
 JAVA = ["java", "-Xmx256m", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:ActiveProcessorCount=1"]
 """A small machine that starts fast: three seconds, 350 MB."""
-WITHIN = 60.0
+WITHIN = 180.0
+"""Seconds in which it starts, or a tool ends, on a machine that has much else to do; else in three."""
 PRODUCER_ID = bytes.fromhex("0016 0000 00000001 0001 74 ffff 0000ea60")
 """A request for a producer id (InitProducerId, version 0): a broker that gives one is ready."""
 USER, PASSWORD = "line3-gw1", "a secret"

@@ -1,6 +1,6 @@
 """What every sink promises, kept against a real Kafka."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +10,7 @@ from gateway.plugin import Device, DeviceConfig, Record, SinkConfig, TagConfig
 from gateway.testing import SinkContract, bind, build_sink_config, load_plugin, records
 from tests.peers.kafka_server import KafkaServer
 
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    with KafkaServer(tmp_path_factory.mktemp("kafka"), {"message.max.bytes": "20000"}) as server:
-        server.make("edge")
-        yield server
+pytestmark = pytest.mark.timeout(300)
 
 
 class TestKafkaSink(SinkContract):
@@ -26,7 +21,7 @@ class TestKafkaSink(SinkContract):
         yield kafka.port
 
     def config(self, port: int) -> SinkConfig:
-        return build_sink_config(self.sink, {"servers": [f"127.0.0.1:{port}"]})
+        return build_sink_config(self.sink, {"servers": [f"127.0.0.1:{port}"], "topic": "contract"})
 
     def refusable(self, device: Device) -> Record | None:
         wide = bind(DeviceConfig(name="wide", driver="test"), {f"tag-{n}": TagConfig() for n in range(2000)})

@@ -26,7 +26,7 @@ KafkaSink: Any = load_plugin(Path(__file__).parents[1])
 LONG = 100.0
 """Seconds in which a busy machine must bring through what takes a few."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
 
 @pytest.fixture(scope="module")

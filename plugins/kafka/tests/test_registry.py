@@ -6,7 +6,7 @@ import importlib
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,8 @@ KafkaSink: Any = load_plugin(Path(__file__).parents[1])
 values: Any = importlib.import_module(KafkaSink.__module__.rpartition(".")[0] + ".values")
 config_of: Any = importlib.import_module(KafkaSink.__module__.rpartition(".")[0] + ".config")
 PRESS = bind(DeviceConfig(name="press-1", driver="test"), {"force": TagConfig(), "speed": TagConfig()})
+pytestmark = pytest.mark.timeout(300)
 Reply = Callable[[str, Any], tuple[int, Any]]
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    with KafkaServer(tmp_path_factory.mktemp("kafka")) as server:
-        server.make("typed", "refused", "judged", "proto")
-        yield server
 
 
 def message() -> bytes:

@@ -5,7 +5,7 @@ import contextlib
 import importlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,7 @@ KafkaSink: Any = load_plugin(Path(__file__).parents[1])
 DEVICES = [bind(DeviceConfig(name=f"press-{n}", driver="test"), {"force": TagConfig()}) for n in range(8)]
 
 
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    with KafkaServer(tmp_path_factory.mktemp("kafka")) as server:
-        server.acls("--add", "--topic", "locked", "--operation", "All", "--allow-principal", "User:nobody")
-        server.make("plant", "cut", "lost", "numbers")
-        server.make("clocks", message_timestamp_after_max_ms=3_600_000)
-        server.make("small", max_message_bytes=3000)
-        yield server
+pytestmark = pytest.mark.timeout(300)
 
 
 def config(port: int, **options: Any) -> Any:
