@@ -65,10 +65,10 @@ if [ ! -e "$kafka/lib/kafka_2.13-$wanted.jar" ]; then
         echo "WITHOUT Kafka the tests that need it are SKIPPED. To run them:  sudo apt-get install openjdk-17-jre-headless maven" >&2
 fi
 
-registry=tests/peers/registry # Apicurio, a schema registry; 150 MB, and only a slow test wants it
-if [ "${1-}" = all ] && [ ! -d "$registry/lib" ]; then
+schemas=tests/peers/registry # Apicurio, a schema registry; 150 MB, and only a slow test wants it
+if [ "${1-}" = all ] && [ ! -d "$schemas/lib" ]; then
     echo "Installing a schema registry for the tests …" >&2
-    { command -v java && command -v mvn && (cd "$registry" && mvn -q -B dependency:unpack-dependencies); } >/dev/null 2>&1 ||
+    { command -v java && command -v mvn && (cd "$schemas" && mvn -q -B dependency:unpack-dependencies); } >/dev/null 2>&1 ||
         echo "WITHOUT a schema registry the test that needs it is SKIPPED. To run it:  sudo apt-get install openjdk-17-jre-headless maven" >&2
 fi
 

@@ -95,7 +95,7 @@ class KafkaSession:
     async def _number(self) -> None:
         """Have a producer id: the one that the connection before had, if it was of the same cluster."""
         producer, config = self._producer, self._config
-        meant = (config.servers, config.topic, config.key)
+        meant = (config.servers, config.topic, config.key, config.max_request_size)
         if (producer.cluster, producer.meant) != (self._cluster.id, meant):
             producer.renew()
             producer.doubtful.clear()

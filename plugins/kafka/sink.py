@@ -28,6 +28,12 @@ class KafkaSink(Sink[KafkaConfig]):
     def progress(self) -> int:
         return 0 if self._session is None else self._session.progress
 
+    @property
+    def own_fault(self) -> bool:
+        """Always: brokers answer what they do not take, and hang up over no record; so none is suspected when a connection
+        ends, and none is tried before another, which would change the order."""
+        return True
+
     async def connect(self) -> None:
         self._session = self._made()
         await self._session.connect()
