@@ -18,6 +18,7 @@ from typing import NamedTuple, Self
 
 import pytest
 
+from tests.peers.frozen import freeze
 from tests.peers.ports import free_port
 
 WITHIN = 30.0
@@ -107,7 +108,7 @@ class Broker:
 
     def freeze(self) -> None:
         """Let it live, but do nothing."""
-        os.kill(self.pid, signal.SIGSTOP)
+        freeze(self.pid)
 
     def thaw(self) -> None:
         """Undo freeze."""

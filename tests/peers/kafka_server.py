@@ -24,6 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.peers.broker import wait_until
 from tests.peers.certificates import Authority
+from tests.peers.frozen import freeze
 from tests.peers.ports import free_port
 
 HERE = Path(__file__).parent / "kafka"
@@ -195,7 +196,10 @@ class KafkaServer:
     def freeze(self, frozen: bool) -> None:
         """Let it stand still, or go on."""
         assert self._process is not None
-        os.kill(self._process.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+        if frozen:
+            freeze(self._process.pid)
+        else:
+            os.kill(self._process.pid, signal.SIGCONT)
 
     def make(self, *topics: str, partitions: int = 3, replicas: int = 1, **settings: object) -> None:
         """Make topics. Not within a running event loop."""

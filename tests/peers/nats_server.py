@@ -23,6 +23,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.peers.broker import WITHIN, wait_until
+from tests.peers.frozen import freeze
 from tests.peers.ports import free_port
 
 
@@ -76,7 +77,7 @@ class NatsServer:
     def freeze(self) -> None:
         """Let it live, but do nothing."""
         assert self._process is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
+        freeze(self._process.pid)
 
     def thaw(self) -> None:
         """Undo freeze."""
