@@ -71,7 +71,7 @@ async def over_a_bad_link(
     async with FaultProxy("127.0.0.1", port) as proxy:
         feed = Feed(proxy.port, count, **options)
         feeding = asyncio.create_task(feed.run())
-        await eventually(lambda: feed.acknowledged > 100, timeout=60)
+        await eventually(lambda: feed.acknowledged > 100, timeout=90)
         while not feeding.done():
             proxy.drop()
             await asyncio.wait({feeding}, timeout=chance.uniform(0.2, 0.6))
@@ -82,7 +82,7 @@ async def over_a_bad_link(
         return Counter(int(message.payload) for message in received() if message.topic == "a")
 
     with suppress(AssertionError):  # then some are lost
-        await eventually(lambda: len(heard()) == count, timeout=30)
+        await eventually(lambda: len(heard()) == count, timeout=90)
     numbers = heard()
     survived = Survived(sorted(set(range(count)) - set(numbers)), numbers.total() - len(numbers), cuts, feed.window)
     print(f"{count} messages, {cuts} cuts: {len(survived.lost)} lost, {survived.repeats} repeats, window {feed.window}")

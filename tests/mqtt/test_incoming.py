@@ -11,9 +11,11 @@ from gateway.mqtt.incoming import LARGEST_MESSAGE
 from gateway.mqtt.paho_client import BatchedClient, PlainClient
 from tests.mqtt.fake_broker import CONNECT, PUBLISH, WELCOME_5, Packet, fake_broker, packet, puback
 from tests.mqtt.noted import connected
-from tests.peers.broker import WITHIN, Broker, Subscriber
+from tests.peers.broker import Broker, Subscriber
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
+PATIENCE = 90.0
+"""Seconds that a machine may take on which others are at work."""
 
 BOTH = pytest.mark.parametrize("client_type", [BatchedClient, PlainClient])
 
@@ -21,7 +23,7 @@ BOTH = pytest.mark.parametrize("client_type", [BatchedClient, PlainClient])
 async def publish(broker: Broker, *arguments: str, stdin: bytes = b"") -> None:
     where = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(broker.port)]
     await asyncio.to_thread(
-        subprocess.run, [*where, *arguments], input=stdin, check=True, timeout=WITHIN, capture_output=True
+        subprocess.run, [*where, *arguments], input=stdin, check=True, timeout=PATIENCE, capture_output=True
     )
 
 
@@ -43,7 +45,7 @@ async def test_a_message_brings_what_its_sender_wants_back(broker: Broker, clien
         await noted.session.subscribe("ask/#")
         await publish(broker, "-t", "ask/a", "-m", "1", *properties, "-D", "publish", "message-expiry-interval", "60")
         await publish(broker, "-t", "ask/b", "-m", "2", "-q", "1", "-V", "311")
-        await noted.until(lambda: len(noted.messages) == 2)
+        await noted.until(lambda: len(noted.messages) == 2, PATIENCE)
     asked = Received("ask/a", b"1", response_topic="mes/answers", correlation=b"4711", expires=True)
     assert noted.messages == [asked, Received("ask/b", b"2")]
 
@@ -59,13 +61,13 @@ async def test_a_message_that_is_too_large_comes_without_its_payload_and_costs_n
         for _ in range(30):  # more than mosquitto has on its way at once, so each of them must be answered
             await publish(broker, "-t", "ask/large", "-q", qos, "-s", stdin=bytes([0x40]) * (LARGEST_MESSAGE + 1000))
         await publish(broker, "-t", "ask/small", "-q", qos, "-m", "x")
-        await noted.until(lambda: noted.messages[-1:] == [Received("ask/small", b"x")])
+        await noted.until(lambda: noted.messages[-1:] == [Received("ask/small", b"x")], PATIENCE)
         large = noted.messages[:-1]
         assert {(message.topic, message.payload) for message in large} == {("ask/large", b"")}
         assert len(large) == 30
         assert all(message.dropped > LARGEST_MESSAGE for message in large)
         noted.session.publish_many([("a", b"x", False, 1)])
-        await noted.until(lambda: noted.acknowledged == [1])
+        await noted.until(lambda: noted.acknowledged == [1], PATIENCE)
 
 
 @BOTH
@@ -76,9 +78,9 @@ async def test_an_answer_goes_out_at_once_with_what_was_asked_to_come_back(
         async with connected(broker.port, client_type=client_type) as noted:
             for number in range(300):  # none of them is taken for an acknowledgement that nobody has asked for
                 assert noted.session.answer("answers", b"%d" % number, b"4711") == ""
-            received = await asyncio.to_thread(subscriber.wait_for, 300)
+            received = await asyncio.to_thread(subscriber.wait_for, 300, PATIENCE)
             noted.session.publish_many([("a", b"x", False, 1)])
-            await noted.until(lambda: noted.acknowledged == [1])
+            await noted.until(lambda: noted.acknowledged == [1], PATIENCE)
     assert received[0].payload.split() == ["4711", "0"]
     assert received[299].payload.split() == ["4711", "299"]
 
@@ -110,7 +112,7 @@ async def test_messages_that_nobody_has_asked_for_are_dropped_and_borne_in_bound
 
     async with fake_broker(answer) as broker, connected(broker.port, client_type=client_type) as noted:
         noted.session.publish_many([("b", b"x", False, 1)])
-        await noted.until(lambda: noted.acknowledged == [1])
+        await noted.until(lambda: noted.acknowledged == [1], PATIENCE)
         assert noted.messages == []
         noted.session.publish_many([("b", b"!", False, 2)])
         assert "more than 100 messages that we have not asked for" in str(await noted.session.closed())

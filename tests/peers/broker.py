@@ -115,6 +115,16 @@ class Broker:
         os.kill(self.pid, signal.SIGCONT)
 
 
+def end(subscriber: "subprocess.Popen[bytes]") -> None:
+    """End a mosquitto_sub. What its handler of signals does may lock it up for ever, when a message comes at that moment."""
+    subscriber.terminate()
+    try:
+        subscriber.wait(2)
+    except subprocess.TimeoutExpired:
+        subscriber.kill()
+        subscriber.wait(WITHIN)
+
+
 class Received(NamedTuple):
     """One message as mosquitto_sub printed it."""
 
@@ -144,8 +154,7 @@ class Subscriber:
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
-        self._process.terminate()
-        self._process.wait(WITHIN)
+        end(self._process)
 
     def _subscriptions(self) -> int:
         return self.broker.log.read_text(errors="replace").count("Sending SUBACK")

@@ -20,7 +20,7 @@ from typing import NamedTuple, Self
 
 import pytest
 
-from tests.peers.broker import WITHIN, Broker, Received, wait_until
+from tests.peers.broker import WITHIN, Broker, Received, end, wait_until
 from tests.peers.nats_server import NatsServer
 from tests.peers.ports import free_port
 
@@ -158,8 +158,7 @@ class Ear:
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
-        self._process.terminate()
-        self._process.wait(WITHIN)
+        end(self._process)
 
     @property
     def received(self) -> list[Received]:
