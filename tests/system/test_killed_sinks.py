@@ -1,4 +1,4 @@
-"""The gateway is killed again and again while it sends to NATS and by HTTP: what it had accepted is there, under its id."""
+"""The gateway is killed again and again while it sends: to NATS, by HTTP, as a Sparkplug node. What it accepted is there."""
 
 import asyncio
 import json
@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from gateway.testing import eventually
+from plugins.sparkplug.tests.plant import Ears
+from tests.peers.broker import Broker
 from tests.peers.http_server import HttpServer
 from tests.peers.nats_server import NatsServer, kept
 
-from .daemon import Daemon, sink
+from .daemon import Daemon, pending, sink
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -36,9 +38,7 @@ async def killed_again_and_again(directory: Path, options: str) -> None:
         f"{options}\n{DEVICES[: DEVICES.index('[[device]]', 1)].replace('100ms', '1h', 1)}"
     )  # nothing new comes
     async with daemon:
-        await daemon.until(
-            lambda status: all(not lane["pending"] for lane in sink(status)["outbox"]["lanes"].values()), "all is taken"
-        )
+        await daemon.until(lambda status: not pending(status), "all is taken")
         assert await daemon.stop() == 0
     assert "Traceback" not in daemon.log
 
@@ -76,3 +76,29 @@ async def test_an_http_server_has_all_that_was_accepted(tmp_path: Path) -> None:
         await killed_again_and_again(tmp_path / "gw", options)
         await eventually(lambda: server.messages)
     all_numbers_are_there(server.messages)
+
+
+async def test_a_sparkplug_host_has_all_values_that_http_has(tmp_path: Path) -> None:
+    """Sparkplug has no place for a record's id, so what was accepted is told by a second sink beside it."""
+    async with HttpServer() as server:
+        with Broker(tmp_path) as broker, Ears(broker, "spBv1.0/g/DDATA/#") as ears:
+            options = (
+                f'[[sink]]\nname = "central"\nplugin = "sparkplug"\nhost = "127.0.0.1"\nport = {broker.port}\ngroup = "g"\n'
+                f'[[sink]]\nname = "truth"\nplugin = "http_post"\nurl = "{server.url}"\n'
+            )
+            await killed_again_and_again(tmp_path / "gw", options)
+            accepted = {
+                (each["topic"].split("/")[-1], each["ts"], value)
+                for each in server.messages
+                for value in each.get("values", {}).values()
+            }
+
+            def heard() -> set[tuple[str, int, float]]:
+                return {
+                    (each.topic.split("/")[-1], metric.timestamp, getattr(metric, metric.WhichOneof("value")))
+                    for each in ears.said
+                    for metric in each.payload.metrics
+                }
+
+            await eventually(lambda: accepted <= heard(), 60)
+    assert len(accepted) > 20 * KILLS
