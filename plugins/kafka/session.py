@@ -338,7 +338,6 @@ class KafkaSession:
         else:
             reason = self._why(partition, code, said)
             self._refuse(partition, reason, certain=follows is Then.NOT_NOW)
-            self._cluster.leaders.pop(partition.place[0], None)
             self._asked.pop(partition.place[0], None)
 
     def _why(self, partition: Partition, code: int, said: str | None) -> str:
@@ -350,8 +349,10 @@ class KafkaSession:
         return f'topic "{topic}", partition {partition.place[1]}: {in_words(code, said)}'
 
     def _refuse(self, partition: Partition, reason: str, certain: bool) -> None:
-        """Nothing of this partition for now; what waits goes back to the gateway, which knows when to try again."""
+        """Nothing of this partition for now; what waits goes back to the gateway, which knows when to try again. Then it is
+        asked anew who leads it."""
         self._ready.discard(partition)
+        self._cluster.leaders.pop(partition.place[0], None)
         for record in partition.not_now(certain):
             self._host.refused(record, reason, False)
         if (batch := self._producer.doubtful.get(partition.place)) is not None:

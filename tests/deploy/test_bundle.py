@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,8 +48,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     packed = packages("bundle", make, tmp_path_factory)
     folder = tmp_path_factory.mktemp("bundle")
+    safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # from Python 3.11.4 on
     with tarfile.open(packed) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder, **safely)
     (unpacked,) = folder.iterdir()
     return unpacked
 

@@ -3,7 +3,7 @@
 set -e
 [ "$1" = configure ] || [ "$1" = abort-upgrade ] || [ "$1" = abort-remove ] || exit 0
 home=/usr/lib/edge-gateway
-uncompiled='/(standard_address_space|testing|demo|pymodbus|numpy/(core|ma|polynomial|f2py)|pydantic/(v1|deprecated|experimental)|asyncua/(sync|tools)|aiokafka|google|click/testing|starlette/testclient)(/|\.py)'
+uncompiled='/(standard_address_space|testing|demo|pymodbus|numpy/(core|ma|polynomial|f2py)|pydantic/(v1|deprecated|experimental)|asyncua/(sync|tools)|aiokafka|google|pysnmp|pyasn1|click/testing|starlette/testclient)(/|\.py)'
 
 new=
 if [ "$1" = configure ] && { [ -z "$2" ] || [ -e /run/edge-gateway-is-new ]; }; then

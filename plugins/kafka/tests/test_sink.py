@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import importlib
 import re
+import socket
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -395,3 +396,30 @@ def test_an_error_of_a_broker_has_a_consequence_and_words(code: int, then: str, 
     answers = importlib.import_module(KafkaSink.__module__.rpartition(".")[0] + ".answers")
     assert answers.then(code) is answers.Then[then]
     assert words in answers.in_words(code, "as the broker says")
+
+
+@contextlib.contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port that refuses."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+@pytest.mark.parametrize("leader", [4711, -1], ids=["a dead broker", "nobody"])
+async def test_who_leads_is_asked_anew_when_the_leader_was_not_reached(kafka: KafkaServer, leader: int) -> None:
+    """A broker that died may be named as the leader for a while; the connections to the others live on."""
+    gateway = host()
+    async with connected(kafka.port, gateway, topic="plant") as sink:
+        sink.send(of_all(8))
+        await eventually(lambda: len(gateway.taken) == 8)
+        cluster = sink._session._cluster
+        with refusing_port() as nobody:
+            cluster._addresses[4711] = ("127.0.0.1", nobody)
+            cluster.leaders["plant"] = [leader] * len(cluster.leaders["plant"])
+            sink.send(again := of_all(8, first=100))
+            await eventually(lambda: len(gateway.taken) + len(gateway.refusals) == 16)
+        assert {final for _, _, final in gateway.refusals} == {False}
+        refused = {name for name, _, _ in gateway.refusals}
+        sink.send([each for each in again if each.id in refused])
+        await eventually(lambda: len(gateway.taken) == 16)
