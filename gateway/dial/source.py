@@ -12,6 +12,8 @@ _SIOCGIFADDR = 0x8915
 _IF_INET6 = Path("/proc/net/if_inet6")
 _LINK_LOCAL = "20"
 """Scope of an address, as that file writes it (net/ipv6.h)."""
+_UNUSABLE, _DEPRECATED = 0x40 | 0x08, 0x20
+"""Its flags (linux/if_addr.h): tentative, or found to be another machine's too; and one that is not to be begun with."""
 
 
 class SourceError(OSError):
@@ -58,10 +60,14 @@ def _ipv4(interface: str) -> str:
 
 
 def _ipv6(interface: str, link_local: bool) -> str:
+    """An address that can be bound to now: one that just came is looked at by the kernel first, for a second or two."""
+    found: list[tuple[int, str]] = []
     with suppress(OSError):
         for line in _IF_INET6.read_text().splitlines():
-            digits, _, _, scope, _, name = line.split()
-            if name == interface and (scope == _LINK_LOCAL) == link_local:
-                address = str(ipaddress.IPv6Address(bytes.fromhex(digits)))
-                return f"{address}%{interface}" if link_local else address
-    return ""
+            digits, _, _, scope, flags, name = line.split()
+            if name == interface and (scope == _LINK_LOCAL) == link_local and not int(flags, 16) & _UNUSABLE:
+                found.append((int(flags, 16) & _DEPRECATED, str(ipaddress.IPv6Address(bytes.fromhex(digits)))))
+    if not found:
+        return ""
+    _, address = min(found, key=lambda each: each[0])
+    return f"{address}%{interface}" if link_local else address

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gateway.config.outbound import Outbound
-from gateway.dial import AddressesError, ProxyError, Route, SourceError, open_socket, route
+from gateway.dial import AddressesError, ProxyError, Route, SourceError, open_socket, route, source
 from gateway.dial.route import ProxyOptions, shown, without_zone
 from tests.peers.http_proxies import microsocks, tinyproxy
 from tests.peers.odd_servers import serving
@@ -247,6 +247,21 @@ def test_on_a_pc_with_two_networks_the_interface_decides_which_of_two_machines_o
                 client = [ip, "netns", "exec", mine, sys.executable, "-c", _CLIENT, target, source]
                 answer = subprocess.run(client, capture_output=True, text=True, timeout=60)
                 assert answer.stdout.strip() == f"line {number}", answer.stderr
+
+
+def test_an_address_that_the_kernel_still_looks_at_is_not_left_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/proc/net/if_inet6 of an interface that came up just now: tentative, deprecated, another machine's too, one to use."""
+    table = tmp_path / "if_inet6"
+    monkeypatch.setattr(source, "_IF_INET6", table)
+    one = "fe80000000000000{:016x} 07 40 20 {} plant1\n".format
+    table.write_text(one(0xA, "40") + one(0xB, "a0") + one(0xC, "88") + one(0xD, "80"))
+    assert source._ipv6("plant1", True) == "fe80::d%plant1"
+    table.write_text(one(0xA, "40") + one(0xB, "a0"))
+    assert source._ipv6("plant1", True) == "fe80::b%plant1"
+    table.write_text(one(0xA, "40"))
+    assert source._ipv6("plant1", True) == ""
 
 
 def through(kind: str, port: int, user: str = "", password: str = "") -> Route:
