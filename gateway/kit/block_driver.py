@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, ClassVar, NoReturn, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from gateway.kit.blocks import AddressSpan, BlockPlan, BlockReading, address_range, describe
@@ -45,6 +45,9 @@ class BlockDriver(Driver[D, T]):
     writes_beside_reads = True
     takes_turns = True
 
+    line_options: ClassVar[Sequence[str]] = ("timeout", "max_in_flight")
+    """Options by which the first device of a line speaks for all of them."""
+
     @classmethod
     def reading(cls, config: D) -> BlockReading[D, T]:
         """How a device with these options is read."""
@@ -66,6 +69,17 @@ class BlockDriver(Driver[D, T]):
     def named(self, config: D) -> str:
         """Who is asked, in messages: "unit 3"."""
         return config.name
+
+    @classmethod
+    def doubts(cls, devices: Sequence[Device]) -> list[str]:
+        first = devices[0]
+        return [
+            f"{device.name}: its {name} does not count: {first.name}, the first on this line, "
+            f"has {getattr(first.config, name)!r}"
+            for device in devices[1:]
+            for name in cls.line_options
+            if getattr(device.config, name) != getattr(first.config, name)
+        ]
 
     @classmethod
     def plan(cls, device: Device) -> list[str]:

@@ -1,12 +1,12 @@
 """The driver: what is FINS' own of it. Reading in blocks is `gateway.kit.BlockDriver`."""
 
 import ipaddress
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 
 from gateway.kit import BlockDriver, truth
 from gateway.kit.blocks import Area, BlockReading, ValuePlace
 from gateway.kit.line import AskingPace, LineManners, RequestLine, open_line
-from gateway.plugin import Device, DeviceError, Tag
+from gateway.plugin import DeviceError, Tag
 
 from .address import FinsArea
 from .config import MOST, FinsDevice, FinsTag
@@ -42,6 +42,8 @@ class FinsReading(BlockReading[FinsDevice, FinsTag]):
 class Fins(BlockDriver[FinsDevice, FinsTag]):
     """One line, shared by all devices with the same host and port."""
 
+    line_options = ("source_node", "local_port", "timeout", "max_in_flight")
+
     @classmethod
     def reading(cls, config: FinsDevice) -> FinsReading:
         return FinsReading(config)
@@ -49,17 +51,6 @@ class Fins(BlockDriver[FinsDevice, FinsTag]):
     @classmethod
     def line_key(cls, config: FinsDevice) -> Hashable:
         return config.transport, config.host, config.port
-
-    @classmethod
-    def doubts(cls, devices: Sequence[Device]) -> list[str]:
-        first = devices[0]
-        return [
-            f"{device.name}: its {name} does not count: {first.name}, the first on this line, "
-            f"has {getattr(first.config, name)!r}"
-            for device in devices[1:]
-            for name in ("source_node", "local_port", "timeout", "max_in_flight")
-            if getattr(device.config, name) != getattr(first.config, name)
-        ]
 
     async def open(self) -> RequestLine[FinsRequest]:
         config = self.config

@@ -6,7 +6,7 @@ from typing import cast
 from gateway.kit import BlockDriver, truth
 from gateway.kit.blocks import Area, BlockReading, ValuePlace
 from gateway.kit.line import AskingPace, LineManners, LineRequest, RequestLine, open_line
-from gateway.plugin import Device, DeviceError, RefusedError, Tag, resolve
+from gateway.plugin import DeviceError, RefusedError, Tag, resolve
 
 from .address import MelsecArea
 from .config import MOST, MelsecDevice, MelsecTag
@@ -48,6 +48,8 @@ class MelsecReading(BlockReading[MelsecDevice, MelsecTag]):
 class Melsec(BlockDriver[MelsecDevice, MelsecTag]):
     """One line, shared by all devices with the same host and port."""
 
+    line_options = ("code", "frame", "password", "timeout", "max_in_flight")
+
     @classmethod
     def reading(cls, config: MelsecDevice) -> MelsecReading:
         return MelsecReading(config)
@@ -55,17 +57,6 @@ class Melsec(BlockDriver[MelsecDevice, MelsecTag]):
     @classmethod
     def line_key(cls, config: MelsecDevice) -> Hashable:
         return config.transport, config.host, config.port
-
-    @classmethod
-    def doubts(cls, devices: Sequence[Device]) -> list[str]:
-        first = devices[0]
-        return [
-            f"{device.name}: its {name} does not count: {first.name}, the first on this line, "
-            f"has {getattr(first.config, name)!r}"
-            for device in devices[1:]
-            for name in ("code", "frame", "password", "timeout", "max_in_flight")
-            if getattr(device.config, name) != getattr(first.config, name)
-        ]
 
     async def open(self) -> RequestLine[MelsecRequest]:
         config = self.config

@@ -54,6 +54,8 @@ class S7Reading(BlockReading[S7Device, S7Tag]):
 class S7(BlockDriver[S7Device, S7Tag]):
     """One line, shared by all devices with the same host, port, rack, slot and connection."""
 
+    line_options = ("pdu", "timeout", "max_in_flight")
+
     @classmethod
     def reading(cls, config: S7Device) -> S7Reading:
         return S7Reading(config, config.pdu)
@@ -67,20 +69,12 @@ class S7(BlockDriver[S7Device, S7Tag]):
 
     @classmethod
     def doubts(cls, devices: Sequence[Device]) -> list[str]:
-        first = devices[0]
-        said = [
-            f"{device.name}: its {name} does not count: {first.name}, the first on this line, "
-            f"has {getattr(first.config, name)!r}"
-            for device in devices[1:]
-            for name in ("pdu", "timeout", "max_in_flight")
-            if getattr(device.config, name) != getattr(first.config, name)
-        ]
-        longest = most_bytes(first.config.pdu)
-        return said + [
-            f"{tag}: its {tag.config.kind.size} bytes are more than a message of pdu = {first.config.pdu} holds"
+        pdu = devices[0].config.pdu
+        return super().doubts(devices) + [
+            f"{tag}: its {tag.config.kind.size} bytes are more than a message of pdu = {pdu} holds"
             for device in devices
             for tag in device.tags
-            if tag.config.kind.size > longest
+            if tag.config.kind.size > most_bytes(pdu)
         ]
 
     async def open(self) -> RequestLine[S7Request]:

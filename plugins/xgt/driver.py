@@ -6,7 +6,7 @@ from typing import cast
 from gateway.kit import BlockDriver, truth
 from gateway.kit.blocks import Area, BlockReading, ValuePlace
 from gateway.kit.line import AskingPace, LineManners, LineRequest, RequestLine, open_line
-from gateway.plugin import Device, DeviceError, Tag
+from gateway.plugin import DeviceError, Tag
 
 from .address import XgtArea
 from .config import MOST, XgtDevice, XgtTag
@@ -52,17 +52,6 @@ class Xgt(BlockDriver[XgtDevice, XgtTag]):
     @classmethod
     def line_key(cls, config: XgtDevice) -> Hashable:
         return config.host, config.port
-
-    @classmethod
-    def doubts(cls, devices: Sequence[Device]) -> list[str]:
-        first = devices[0]
-        return [
-            f"{device.name}: its {name} does not count: {first.name}, the first on this line, "
-            f"has {getattr(first.config, name)!r}"
-            for device in devices[1:]
-            for name in ("timeout", "max_in_flight")
-            if getattr(device.config, name) != getattr(first.config, name)
-        ]
 
     async def open(self) -> RequestLine[XgtRequest]:
         config = self.config
