@@ -23,7 +23,7 @@ from gateway.plugin import (
     resolve,
 )
 
-from .config import SYS_UP_TIME, SnmpDevice, SnmpTag
+from .config import SYS_UP_TIME, SnmpDevice, SnmpRow, SnmpTag
 
 TOO_BIG, NO_SUCH_NAME = 1, 2
 """Error statuses of RFC 3416."""
@@ -36,6 +36,9 @@ _PERSON_MUST_ACT = {
     "unknownSecurityName": "the agent does not know this user",
     "authenticationFailure": "auth or auth_password is another one at the agent",
 }
+_FULL = {"Counter32": 1 << 32, "Counter64": 1 << 64}
+"""Where counters begin anew at 0; others do not."""
+
 _LONGEST_WALK = 10_000
 """Rows of a table, at most."""
 
@@ -55,8 +58,8 @@ class Snmp(Driver[SnmpDevice, SnmpTag]):
         self._engine = hlapi.SnmpEngine()
         self._rows: dict[tuple[str, str], str] = {}
         """Column and what stands there → the row's index."""
-        self._seen: dict[str, tuple[int, int, float]] = {}
-        """Counter → its value, what it ends at, and when, by the agent's clock in seconds."""
+        self._seen: dict[str, tuple[int, float, float]] = {}
+        """Counter → its value, and when: by the agent's clock and by ours, in seconds."""
         self._at_once = config.max_oids
         try:
             self._who = _who(config, hlapi)
@@ -75,16 +78,20 @@ class Snmp(Driver[SnmpDevice, SnmpTag]):
         await self._look_rows_up(tags)
         places = [self._place(tag.config) for tag in tags]
         rates = any(tag.config.rate for tag in tags)
-        wanted = list(dict.fromkeys(place for place in places if place))
+        rows = {tag.config.row: self._told_by(tag.config.row) for tag in tags if tag.config.row is not None}
+        wanted = list(dict.fromkeys(place for place in (*places, *rows.values()) if place))
         found = await self._get(([SYS_UP_TIME] if rates else []) + wanted)
+        moved = {row for row, place in rows.items() if place and _shown(found.get(place)) != row.equals}
+        for row in moved:  # a device that was restarted may have given the index to another row
+            self._rows.pop((row.column, row.equals), None)
         now = _number(found.get(SYS_UP_TIME)) / 100 if rates else 0.0
         values: list[tuple[Exact | float | None, int]] = []
         for tag, place in zip(tags, places, strict=True):
             value = found.get(place)
-            if value is None:
+            if tag.config.row in moved:
+                values.append((None, quality.BAD_DATA_UNAVAILABLE))
+            elif value is None:
                 values.append((None, quality.BAD_NODE_ID_UNKNOWN))
-                if tag.config.row is not None:
-                    self._rows.pop((tag.config.row.column, tag.config.row.equals), None)
             else:
                 values.append(self._rate(place, value, now) if tag.config.rate else _meant(value, tag.config.type))
         return _readings(self.devices[0], tags, values)
@@ -96,21 +103,32 @@ class Snmp(Driver[SnmpDevice, SnmpTag]):
         index = self._rows.get((tag.row.column, tag.row.equals))
         return f"{tag.oid}.{index}" if index is not None else ""
 
+    def _told_by(self, row: SnmpRow) -> str:
+        """The object that says which row it is; empty where it is not there."""
+        index = self._rows.get((row.column, row.equals))
+        return f"{row.column}.{index}" if index is not None else ""
+
     async def _look_rows_up(self, tags: Tags) -> None:
         """Find rows whose index is not known, or no more."""
         missing = {tag.config.row.column for tag in tags if tag.config.row is not None and not self._place(tag.config)}
         for column in missing:
             async for oid, value in self._walk(column):
-                text = _text(value)
-                self._rows[column, text if text is not None else str(int(value))] = oid.removeprefix(f"{column}.")
+                self._rows[column, _shown(value)] = oid.removeprefix(f"{column}.")
 
     def _rate(self, place: str, value: Any, now: float) -> tuple[float | None, int]:
-        count, full = _number(value), 1 << (64 if type(value).__name__ == "Counter64" else 32)
+        full = _FULL.get(type(value).__name__)
+        if full is None:
+            return None, quality.BAD_CONFIGURATION
+        count, here = int(value), time.monotonic()
         before = self._seen.get(place)
-        self._seen[place] = int(count), full, now
-        if before is None or now <= before[2]:  # the first time, or the agent has begun anew
+        self._seen[place] = count, now, here
+        if before is None:
             return None, quality.BAD_DATA_UNAVAILABLE
-        return (count - before[0]) % full / (now - before[2]), quality.GOOD
+        was, then, there = before
+        # Its clock has gone on less than ours: it was restarted, and its counters have begun anew.
+        if now <= then or now - then < 0.9 * (here - there) - 1:
+            return None, quality.BAD_DATA_UNAVAILABLE
+        return (count - was) % full / (now - then), quality.GOOD
 
     async def _get(self, oids: Sequence[str]) -> dict[str, Any]:
         """What the agent has of these, by OID."""
@@ -189,9 +207,8 @@ class Snmp(Driver[SnmpDevice, SnmpTag]):
     async def browse(self) -> AsyncIterator[tuple[str, Found]]:
         count = 0
         async for oid, value in self._walk("1.3.6.1"):
-            text = _text(value)
-            said = text if text is not None else str(int(value))
-            yield oid, Found("int64" if text is None else "string", description=cleaned(said, 80))
+            kind = "int64" if _text(value) is None else "string"
+            yield oid, Found(kind, description=cleaned(_shown(value), 80))
             count += 1
         if count >= _LONGEST_WALK:
             yield "", Found("", description=f"more than {_LONGEST_WALK} objects")
@@ -222,6 +239,14 @@ def _who(config: SnmpDevice, hlapi: Any) -> Any:
         authProtocol=auth,
         privProtocol=privacy,
     )
+
+
+def _shown(value: Any) -> str:
+    """As people compare it; empty for nothing."""
+    if value is None:
+        return ""
+    text = _text(value)
+    return text if text is not None else str(int(value))
 
 
 def _is_nothing(value: Any) -> bool:

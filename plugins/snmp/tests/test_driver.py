@@ -66,17 +66,49 @@ async def test_a_row_is_found_by_what_stands_in_it(tmp_path: Path) -> None:
                 assert count >= 0
 
 
+async def test_a_row_whose_index_another_one_has_now_is_not_taken_for_it(tmp_path: Path) -> None:
+    """As after a restart of a switch that counts its ports anew."""
+    tags = {"index": {"oid": "1.3.6.1.2.1.2.2.1.1", "row": {"column": NAMES, "equals": "lo"}}}
+    async with agent(tmp_path) as port:
+        device = make_device(tags, port)
+        async with connected(device) as driver:
+            (right,) = await read_all(driver, device)
+            names = {index: name for (column, name), index in driver._rows.items() if column == NAMES}
+            other = next((index for index, name in names.items() if name != "lo"), "999")  # some machines have no other
+            driver._rows[NAMES, "lo"] = other
+            ((_, code),) = await read_all(driver, device)
+            assert code == quality.BAD_DATA_UNAVAILABLE
+            assert await read_all(driver, device) == [right], "it is looked up anew"
+
+
 async def test_a_counter_that_is_full_begins_anew_and_its_rate_goes_on(tmp_path: Path) -> None:
     async with agent(tmp_path) as port:
-        device = make_device({"rate": {"oid": COUNTER, "rate": True}}, port, community={"credential": "community"})
+        device = make_device({"rate": {"oid": COUNTER, "rate": True}}, port)
         async with connected(device) as driver:
             assert [code for _, code in await read_all(driver, device)] == [quality.BAD_DATA_UNAVAILABLE]
-            counter = driver._seen[COUNTER]
-            assert counter[0] == 4294967290
-            driver._seen[COUNTER] = (counter[0] + 3, counter[1], counter[2] - 2.0)  # two seconds ago, three before
+            count, then, here = driver._seen[COUNTER]
+            assert count == 4294967290
+            driver._seen[COUNTER] = (count + 3, then - 1000.0, here - 1000.0)  # it was nearly full, long ago
             ((rate, code),) = await read_all(driver, device)
             assert code == 0
-            assert rate == pytest.approx(((1 << 32) - 3) / 2.0, rel=0.5)
+            assert rate == pytest.approx(((1 << 32) - 3) / 1000.0, rel=0.05)
+
+
+async def test_a_device_that_was_restarted_has_no_rate_for_one_scan(tmp_path: Path) -> None:
+    async with agent(tmp_path) as port:
+        device = make_device({"rate": {"oid": COUNTER, "rate": True}}, port)
+        async with connected(device) as driver:
+            await read_all(driver, device)
+            count, then, here = driver._seen[COUNTER]
+            driver._seen[COUNTER] = (count, then, here - 1000.0)  # our clock has gone on, its has begun anew
+            assert [code for _, code in await read_all(driver, device)] == [quality.BAD_DATA_UNAVAILABLE]
+
+
+async def test_what_is_no_counter_has_no_rate(tmp_path: Path) -> None:
+    async with agent(tmp_path) as port:
+        device = make_device({"rate": {"oid": f"{SYS}.7.0", "rate": True}}, port)
+        async with connected(device) as driver:
+            assert [code for _, code in await read_all(driver, device)] == [quality.BAD_CONFIGURATION]
 
 
 @pytest.mark.parametrize(
