@@ -97,6 +97,7 @@ class BlockDriver(Driver[D, T]):
 
     async def _dial(self) -> None:
         self._line = await self.open()
+        self._ways.clear()  # another limit may have been agreed upon
         self._line.recall_ids(_last_ids.get(self.devices[0]), self.devices[0] in _gave_ids)
 
     async def _dial_again(self) -> None:

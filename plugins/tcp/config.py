@@ -83,7 +83,8 @@ class TelegramDevice(DeviceConfig):
     """Of the texts in telegrams."""
 
     bad: str = Field(default="", examples=["^ERR"])
-    """A pattern (regular expression): telegrams that it is found in make their tags bad."""
+    """A pattern (regular expression): telegrams that it is found in make the tags that they are asked for bad,
+    or all of a machine that sends by itself."""
 
     uncertain: str = Field(default="", examples=["^S D"])
     """A pattern: values of telegrams that it is found in are uncertain, such as those of a scale that still swings."""

@@ -109,7 +109,7 @@ class TcpTelegrams(Driver[TelegramDevice, TelegramTag]):
         """The value and its quality, _ELSE where the telegram is about something else."""
         config: TelegramTag = tag.config
         text = telegram.decode(self.config.encoding, "replace")
-        if answered and self._bad is not None and self._bad.search(text):
+        if self._bad is not None and self._bad.search(text):
             return None, quality.BAD_DEVICE_FAILURE
         try:
             value = config.found(telegram, self.config.encoding)
@@ -117,8 +117,6 @@ class TcpTelegrams(Driver[TelegramDevice, TelegramTag]):
             return None, quality.BAD_DECODING
         if value is None:
             return None, quality.BAD_DATA_UNAVAILABLE if answered else _ELSE
-        if self._bad is not None and self._bad.search(text):
-            return None, quality.BAD_DEVICE_FAILURE
         swings = self._uncertain is not None and self._uncertain.search(text)
         return value, quality.UNCERTAIN if swings else quality.GOOD
 

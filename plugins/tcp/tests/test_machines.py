@@ -114,6 +114,14 @@ async def test_a_sartorius_scale_that_prints_by_itself() -> None:
     assert seen == [{"net": (123.4, 0)}, {"tare": (1.5, 0)}, {"net": (-0.2, 0)}]
 
 
+async def test_a_machine_that_says_by_itself_that_it_has_no_value_is_believed() -> None:
+    tags = {"net": {"pattern": r"^N +([-+] *[\d.]+) kg", "type": "float64"}}
+    pieces = (b"N     +   1.5 kg\r\n", b"ERR 54\r\n", b"N     +   1.7 kg\r\n")
+    async with machine(pushing(*pieces), tags, pushed=True, bad="^ERR") as (driver, device):
+        seen = await pushed(driver, device)
+    assert [each["net"][1] for each in seen] == [0, quality.BAD_DEVICE_FAILURE, 0]
+
+
 async def test_a_zebra_printer_says_whether_paper_is_out() -> None:
     answer = b"\x02030,1,0,1245,000,0,0,0,000,0,0,0\x03\r\n"
     tags = {
