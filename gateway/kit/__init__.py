@@ -6,7 +6,8 @@ own.
 
 PLCs and the like, whose values stand in blocks of addresses: `BlockDriver`, on `kit.blocks` (which blocks are read, and how
 they become columns), `kit.line` (asking and answering on a line) and `kit.registers` (types and byte orders). `WordTag` has
-a tag's options where values stand in 16-bit words.
+a tag's options where values stand in 16-bit words. What is asked on such a line otherwise, say by name, is read
+on a `LineDriver`.
 
 `FarRequests` answers what the far side of a sink asks for in JSON.
 
@@ -19,6 +20,7 @@ from gateway.kit.block_driver import BlockDriver
 from gateway.kit.dialling import dial, encrypt, open_datagrams, open_stream
 from gateway.kit.far_requests import DeniedError, FarRequests, Question, read_question
 from gateway.kit.frames import CHUNK, Ended, Frames, Framing, Sized
+from gateway.kit.line_driver import LineDriver
 from gateway.kit.receiver import Receiver
 from gateway.kit.streams import Datagrams, Stream
 from gateway.kit.suspects import Suspects
@@ -33,6 +35,7 @@ __all__ = [
     "FarRequests",
     "Frames",
     "Framing",
+    "LineDriver",
     "NotAvailable",
     "Question",
     "Receiver",
