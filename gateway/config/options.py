@@ -64,13 +64,13 @@ def is_single(declared: Any) -> bool:
 
 
 def options(model: type[BaseModel], without: type[BaseModel] | None = None) -> list[Option]:
-    """The options of a table in the order of their declaration, without those that `without` has already unless the
-    table declares them anew."""
+    """The options of a table in the order of their declaration, its own before those that it inherits; without those that
+    `without` has already unless the table declares them anew."""
     hints = typing.get_type_hints(model, include_extras=True)
     known = without.model_fields if without else {}
     return [
         _option(key, field, hints[key])
-        for key, field in model.model_fields.items()
+        for key, field in sorted(model.model_fields.items(), key=lambda each: each[0] not in model.__annotations__)
         if key not in known or _differs(field, known[key])
     ]
 

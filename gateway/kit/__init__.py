@@ -6,8 +6,8 @@ own.
 
 PLCs and the like, whose values stand in blocks of addresses: `BlockDriver`, on `kit.blocks` (which blocks are read, and how
 they become columns), `kit.line` (asking and answering on a line) and `kit.registers` (types and byte orders). `WordTag` has
-a tag's options where values stand in 16-bit words. What is asked on such a line otherwise, say by name, is read
-on a `LineDriver`.
+a tag's options where values stand in 16-bit words, and `WordDriver` does all that such PLCs have alike. What is asked on such
+a line otherwise, say by name, is read on a `LineDriver`.
 
 `FarRequests` answers what the far side of a sink asks for in JSON.
 
@@ -24,7 +24,17 @@ from gateway.kit.line_driver import LineDriver
 from gateway.kit.receiver import Receiver
 from gateway.kit.streams import Datagrams, Stream
 from gateway.kit.suspects import Suspects
-from gateway.kit.word_tag import NotAvailable, WordOrder, WordTag, WordType, WordValue, truth
+from gateway.kit.word_driver import WordDevice, WordDriver, WordReading
+from gateway.kit.word_tag import (
+    NotAvailable,
+    WordAddress,
+    WordArea,
+    WordOrder,
+    WordTag,
+    WordType,
+    WordValue,
+    truth,
+)
 
 __all__ = [
     "CHUNK",
@@ -43,7 +53,12 @@ __all__ = [
     "Sized",
     "Stream",
     "Suspects",
+    "WordAddress",
+    "WordArea",
+    "WordDevice",
+    "WordDriver",
     "WordOrder",
+    "WordReading",
     "WordTag",
     "WordType",
     "WordValue",

@@ -1,8 +1,10 @@
 """Options of a tag whose value stands in 16-bit words, as in most PLCs: checked, found in blocks, and made into bytes."""
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from gateway.kit.blocks import ValuePlace
+from gateway.kit.blocks import Area, ValuePlace
 from gateway.kit.registers import (
     NOT_AVAILABLE,
     ORDERS,
@@ -39,14 +41,58 @@ WordValue = float | bool | int | str | bytes
 """What can be written."""
 
 
+A = TypeVar("A", bound=Area)
+
+
+@dataclass(frozen=True, slots=True)
+class WordArea:
+    """Words of one kind, such as "D"; a `gateway.kit.blocks.Area`."""
+
+    name: str
+    """As addresses begin."""
+
+    rank: int
+    """Areas are read in this order."""
+
+    word = "word"
+
+    def size(self, count: int) -> int:
+        """Bytes of data in the answer to a read of so many words."""
+        return 2 * count
+
+    def printed(self, offset: int) -> str:
+        """The address as manuals and programming software show it."""
+        return f"{self.name}{offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class WordAddress(Generic[A]):
+    """Words from one on, some bits of one, or what is a bit itself."""
+
+    area: A
+    offset: int
+    bit: int | None = None
+    """The lowest bit of the word that is meant, 0 the least significant; None for whole words."""
+
+    width: int = 1
+    """How many bits."""
+
+
 class WordTag(TagConfig):
-    """A value in words, some bits of a word, or a single bit. A subclass says by `bits` which, and what words are called."""
+    """A value in words, some bits of a word, or a single bit. A subclass says how an address is read (`parse`), and what
+    words are called."""
+
+    parse: ClassVar[Callable[[str], WordAddress[Any]]]
+    """The address that a text means. Raises ValueError with the way to write it."""
 
     word: ClassVar[str] = "word"
     """What a word is called in messages."""
 
     most: ClassVar[int] = 125
     """Words that one request reads, at most: no value has more."""
+
+    text_order: ClassVar[str] = "AB"
+    """Where a word has its characters, for a text that says nothing else."""
 
     address: str
     """Where it stands."""
@@ -70,13 +116,27 @@ class WordTag(TagConfig):
     """What stands in the place of a value that the device has not; such a reading is bad. Default: the device's. [] for
     none."""
 
+    def at(self) -> WordAddress[Any]:
+        """The parsed address."""
+        return type(self).parse(self.address)
+
     def bits(self) -> tuple[int, int] | None:
         """The lowest bit of a word that is meant, 0 the least significant, and how many; None for whole words."""
-        raise NotImplementedError
+        at = self.at()
+        return None if at.bit is None else (at.bit, at.width)
 
     def single(self) -> str:
         """What its address is, where that is one bit rather than a word: "coil"; else empty."""
         return ""
+
+    @field_validator("address", mode="before")
+    @classmethod
+    def _legible(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            example = (cls.model_fields["address"].examples or [""])[0]
+            raise ValueError(f'{value!r} is no text; put the address in quotes, such as "{example}"')
+        cls.parse(value)
+        return value
 
     @field_validator("type", mode="before")
     @classmethod
@@ -160,7 +220,9 @@ class WordTag(TagConfig):
         """The tag's order, or what holds for such a type when it says none."""
         if self.order is not None:
             return self.order
-        return "AB" if self.type in TEXTS or size_of(self.type or "uint16") == 2 else of_device
+        if self.type in TEXTS:
+            return self.text_order
+        return "AB" if size_of(self.type or "uint16") == 2 else of_device
 
     def place(self, row: int, byte: int, order: str, not_available: NotAvailable | None = None) -> ValuePlace:
         """Where the value stands in a block whose words, high byte first, begin so that its own is at `byte`; `order` and

@@ -18,7 +18,7 @@ from gateway.plugin.loading import load_plugin  # noqa: E402
 from gateway.testing.campaign import FaultCampaign  # noqa: E402
 from gateway.testing.cases import check_case, planned  # noqa: E402
 from gateway.testing.datagram_link import UdpLink  # noqa: E402
-from gateway.testing.devices import OneDriver, bind, build_device, build_sink_config, records  # noqa: E402
+from gateway.testing.devices import OneDriver, bind, build_device, build_sink_config, read_all, records  # noqa: E402
 from gateway.testing.driver_contract import DriverContract  # noqa: E402
 from gateway.testing.host import FakeLineHost, FakeSinkHost, PlainEncoder  # noqa: E402
 from gateway.testing.link import Link, NoLink, TcpLink  # noqa: E402
@@ -45,5 +45,6 @@ __all__ = [
     "eventually",
     "load_plugin",
     "planned",
+    "read_all",
     "records",
 ]

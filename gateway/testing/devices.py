@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from gateway.acquire.values import as_readings
 from gateway.config.base import DeviceConfig, SinkConfig, TagConfig
 from gateway.core.context import Context
-from gateway.core.readings import Readings
+from gateway.core.quality import is_bad
+from gateway.core.readings import Exact, Readings
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
 from gateway.plugin.driver import Driver, option_types
@@ -59,6 +61,13 @@ def build_device(driver: type[Driver[Any, Any]], options: Mapping[str, Any], tag
     device_type, tag_type = option_types(driver)
     config = device_type.model_validate({"name": "device-1", "driver": "under_test", **options})
     return bind(config, {name: tag_type.model_validate(tag) for name, tag in tags.items()})
+
+
+async def read_all(driver: Driver[Any, Any], device: Device) -> list[Exact | float | None]:
+    """The value of each tag of a device of an open line, in their order; None for a bad one."""
+    readings = as_readings(device, device.tags, await driver.read(device.tags), t_ns=1)
+    found = [readings.exact.get(row, value) for row, value in enumerate(readings.value.tolist())]
+    return [None if bad else value for value, bad in zip(found, is_bad(readings.quality), strict=True)]
 
 
 def build_sink_config(sink: type[Sink[Any]], options: Mapping[str, Any]) -> SinkConfig:

@@ -8,16 +8,12 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from gateway.kit import WordAddress, WordArea
+
 
 @dataclass(frozen=True, slots=True)
-class FinsArea:
+class FinsArea(WordArea):
     """A memory area of a PLC."""
-
-    name: str
-    """As addresses begin: "D", "E1_"."""
-
-    rank: int
-    """Areas are read in this order."""
 
     code: int
     """Code of its words."""
@@ -30,16 +26,6 @@ class FinsArea:
 
     first: int = 0
     """What its address 0 is in a request."""
-
-    word = "word"
-
-    def size(self, count: int) -> int:
-        """Bytes of data in the answer to a read of so many words."""
-        return 2 * count
-
-    def printed(self, offset: int) -> str:
-        """The address as CX-Programmer shows it."""
-        return f"{self.name}{offset}"
 
 
 def _banks() -> list[FinsArea]:
@@ -69,17 +55,8 @@ _ADVICE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FinsAddress:
-    """A word, or some bits of one."""
-
-    area: FinsArea
-    offset: int
-    bit: int | None = None
-    """The lowest bit that is meant, 0 the least significant; None for the whole word."""
-
-    width: int = 1
-    """How many bits."""
+FinsAddress = WordAddress[FinsArea]
+"""A word, or some bits of one."""
 
 
 @lru_cache(1024)
@@ -98,7 +75,7 @@ def parse_address(text: str) -> FinsAddress:
     if offset > area.last:
         raise ValueError(f"{text!r} is beyond the last one, {area.printed(area.last)}")
     if first is None:
-        return FinsAddress(area, offset)
+        return WordAddress(area, offset)
     low, high = int(first), int(last or first)
     if area.bit_code is None:
         raise ValueError(f"{area.name}{offset} is a present value; it has no bits to read")
@@ -106,4 +83,4 @@ def parse_address(text: str) -> FinsAddress:
         raise ValueError(f"a word has the bits .00 (least significant) to .15, not .{max(low, high)}")
     if high < low:
         raise ValueError(f"write the lower bit first: .{high}-{low}")
-    return FinsAddress(area, offset, low, high - low + 1)
+    return WordAddress(area, offset, low, high - low + 1)

@@ -1,17 +1,17 @@
 """Options of an Omron PLC and its tags."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from gateway.kit import NotAvailable, WordTag
-from gateway.plugin import DeviceConfig, Field, Host, Period, field_validator, model_validator
+from gateway.kit import WordDevice, WordTag
+from gateway.plugin import Field, Host, model_validator
 
-from .address import FinsAddress, parse_address
+from .address import parse_address
 
 MOST = 999
 """Words that one request can read."""
 
 
-class FinsDevice(DeviceConfig):
+class FinsDevice(WordDevice):
     """An Omron PLC (CS, CJ, CP, NJ, NX). Devices with the same host and port share one line."""
 
     transport: Literal["udp", "tcp"] = "udp"
@@ -38,21 +38,6 @@ class FinsDevice(DeviceConfig):
     local_port: int | None = Field(default=None, ge=1, le=65535)
     """UDP port that answers come to, such as 9600, for PLCs that send them to a fixed one. Default: any."""
 
-    order: Literal["ABCD", "CDAB", "BADC", "DCBA"] = "CDAB"
-    """Byte order of 32- and 64-bit values whose tag names none. CDAB is Omron's: the lower word comes first."""
-
-    not_available: NotAvailable | None = None
-    """What the PLC's program puts in the place of a value that it has not, for all tags that say nothing else."""
-
-    request_timeout: Period | None = None
-    """How long one request may take. Default: by UDP 1 s, or half of `timeout`; by TCP as long as `timeout`."""
-
-    retries: int | None = Field(default=None, ge=0, le=10)
-    """How often a request without an answer is repeated in the same scan. Default: 1 by UDP, else 0."""
-
-    max_gap: int = Field(default=16, ge=0, le=998)
-    """Read over up to so many unused words to save a request."""
-
     max_words: int = Field(default=499, ge=1, le=MOST)
     """Words that the PLC gives in one request, at most. A single value is never cut."""
 
@@ -71,18 +56,11 @@ class FinsTag(WordTag):
     """A value in an Omron PLC."""
 
     most = MOST
+    parse = staticmethod(parse_address)
 
     address: str = Field(examples=["D100", "W10.05"])
     """As CX-Programmer shows it: "D100", "W10", "H5", "A448", "CIO20", "T3" and "C3" (present values), "E100" (the current
     bank), "E1_100" (bank 1); a bit as "W10.05", several as "W10.04-07"."""
-
-    @field_validator("address", mode="before")
-    @classmethod
-    def _legible(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            raise ValueError(f'{value!r} is no text; put the address in quotes, such as "D100"')
-        parse_address(value)
-        return value
 
     @model_validator(mode="after")
     def _before_the_end(self) -> "FinsTag":
@@ -93,11 +71,3 @@ class FinsTag(WordTag):
                 f"{at.area.printed(at.area.last)}"
             )
         return self
-
-    def at(self) -> FinsAddress:
-        """The parsed address."""
-        return parse_address(self.address)
-
-    def bits(self) -> tuple[int, int] | None:
-        at = self.at()
-        return None if at.bit is None else (at.bit, at.width)

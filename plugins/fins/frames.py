@@ -6,6 +6,7 @@ before it, four bytes each, and begins by telling both sides their nodes.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.kit.line import Answer, DamagedError, LineFraming
@@ -51,12 +52,12 @@ def write_words(unit: tuple[int, int, int], at: FinsAddress, wire: bytes) -> Fin
     return FinsRequest(unit, _WRITE, head + wire)
 
 
-def write_bits(unit: tuple[int, int, int], at: FinsAddress, bits: int) -> FinsRequest:
-    """Write the bits of an address, and no others. `bits` has the lowest one of them at its bit 0."""
+def write_bits(unit: tuple[int, int, int], at: FinsAddress, bits: Sequence[int]) -> FinsRequest:
+    """Write the bits of an address, the lowest first, and no others."""
     assert at.bit is not None
     assert at.area.bit_code is not None
     head = struct.pack(">BHBH", at.area.bit_code, at.offset, at.bit, at.width)
-    return FinsRequest(unit, _WRITE, head + bytes(bits >> n & 1 for n in range(at.width)))
+    return FinsRequest(unit, _WRITE, head + bytes(bits))
 
 
 class FinsUdpFraming(LineFraming[FinsRequest]):

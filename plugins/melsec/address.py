@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from gateway.kit import WordAddress, WordArea
+
 POINTS = 16
 """Bits that are read as one word."""
 
@@ -15,12 +17,9 @@ _LAST = 0xFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
-class MelsecArea:
-    """Devices of one kind. An offset is a word; of bits it is sixteen of them."""
-
-    name: str
-    rank: int
-    """Areas are read in this order: words first, as a request for several blocks wants it."""
+class MelsecArea(WordArea):
+    """Devices of one kind, words before bits, as a request for several blocks wants it. An offset is a word; of bits it is
+    sixteen of them."""
 
     code: int
     """On the wire, in binary."""
@@ -37,13 +36,9 @@ class MelsecArea:
     of_bits: bool
 
     @property
-    def word(self) -> str:
+    def word(self) -> str:  # type: ignore[override]
         """What one address is."""
         return "16-bit word" if self.of_bits else "word"
-
-    def size(self, count: int) -> int:
-        """Bytes of data in the answer to a read of so many words."""
-        return 2 * count
 
     def first(self, offset: int) -> int:
         """The device's number in a request."""
@@ -85,16 +80,8 @@ _ADVICE = (
 
 
 @dataclass(frozen=True, slots=True)
-class MelsecAddress:
+class MelsecAddress(WordAddress[MelsecArea]):
     """Whole words, or some bits of one."""
-
-    area: MelsecArea
-    offset: int
-    bit: int | None = None
-    """The lowest bit that is meant, 0 the least significant; None for whole words."""
-
-    width: int = 1
-    """How many bits."""
 
     doubled: bool = False
     """Whether it is 32 bits, counted as bits ("K8M0")."""

@@ -1,19 +1,9 @@
 """Options of a MELSEC PLC and its tags."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from gateway.kit import NotAvailable, WordTag
-from gateway.kit.registers import TEXTS
-from gateway.plugin import (
-    DeviceConfig,
-    Field,
-    Host,
-    Period,
-    Secret,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from gateway.kit import WordDevice, WordTag
+from gateway.plugin import Field, Host, Secret, ValidationInfo, field_validator, model_validator
 
 from .address import MelsecAddress, parse_address
 
@@ -21,7 +11,7 @@ MOST = 960
 """Words that one request can read or write."""
 
 
-class MelsecDevice(DeviceConfig):
+class MelsecDevice(WordDevice):
     """A Mitsubishi PLC (iQ-R, iQ-F, Q, L) that speaks the MC protocol, which is also called SLMP. Devices with the same host
     and port share one line."""
 
@@ -55,21 +45,6 @@ class MelsecDevice(DeviceConfig):
     password: Secret | None = None
     """Remote password of the port, such as { credential = "press-plc" }, where one is set."""
 
-    order: Literal["ABCD", "CDAB", "BADC", "DCBA"] = "CDAB"
-    """Byte order of 32- and 64-bit values whose tag names none. CDAB is Mitsubishi's: the lower word comes first."""
-
-    not_available: NotAvailable | None = None
-    """What the PLC's program puts in the place of a value that it has not, for all tags that say nothing else."""
-
-    request_timeout: Period | None = None
-    """How long one request may take. Default: by UDP 1 s, or half of `timeout`; by TCP as long as `timeout`."""
-
-    retries: int | None = Field(default=None, ge=0, le=10)
-    """How often a request without an answer is repeated in the same scan. Default: 1 by UDP, else 0."""
-
-    max_gap: int = Field(default=16, ge=0, le=MOST - 1)
-    """Read over up to so many unused words to save a place in a request."""
-
     max_words: int = Field(default=MOST, ge=1, le=MOST)
     """Words that the PLC gives in one request, at most; in ASCII half of 960. A single value is never cut."""
 
@@ -90,6 +65,8 @@ class MelsecTag(WordTag):
     """A value in a MELSEC PLC."""
 
     most = MOST
+    parse = staticmethod(parse_address)
+    text_order = "BA"
 
     address: str = Field(examples=["D100", "X1F"])
     """As GX Works shows it: "D100", "W1A", "R10", "ZR1000", "SD210", "TN5" and "CN3" (present values), "X1F", "Y20", "M16",
@@ -97,14 +74,6 @@ class MelsecTag(WordTag):
 
     octal: bool = False
     """Whether the number of an X or Y is octal, as iQ-F (FX5) CPUs show it."""
-
-    @field_validator("address", mode="before")
-    @classmethod
-    def _legible(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            raise ValueError(f'{value!r} is no text; put the address in quotes, such as "D100"')
-        parse_address(value)
-        return value
 
     @field_validator("octal")
     @classmethod
@@ -122,17 +91,9 @@ class MelsecTag(WordTag):
         """The parsed address."""
         return parse_address(self.address, self.octal)
 
-    def bits(self) -> tuple[int, int] | None:
-        at = self.at()
-        return None if at.bit is None else (at.bit, at.width)
-
     def single(self) -> str:
         at = self.at()
         return f"single {at.area.name}" if at.area.of_bits and at.bit is not None and at.width == 1 else ""
 
     def _byte_example(self) -> str:
         return ".8-F"
-
-    def byte_order(self, of_device: str) -> str:
-        """A text has its first character in the low byte of a word."""
-        return "BA" if self.order is None and self.type in TEXTS else super().byte_order(of_device)

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from gateway.kit import WordAddress
+
 
 @dataclass(frozen=True, slots=True)
 class ModbusArea:
@@ -56,19 +58,8 @@ _ADVICE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ModbusAddress:
-    """A register, some bits of a register, or a single bit."""
-
-    area: ModbusArea
-    offset: int
-    """0 to 65535, as on the wire."""
-
-    bit: int | None = None
-    """Lowest bit of the register that is meant, 0 the least significant; None for the whole."""
-
-    width: int = 1
-    """How many bits."""
+ModbusAddress = WordAddress[ModbusArea]
+"""A register, some bits of a register, or a single bit. Offsets are 0 to 65535, as on the wire."""
 
 
 @lru_cache(1024)
@@ -80,8 +71,8 @@ def parse_address(text: str) -> ModbusAddress:
     code, raw, printed, first, last, byte = match.groups()
     area, offset = _raw(code, raw) if code else _printed(printed)
     if first is None and byte is None:
-        return ModbusAddress(area, offset)
-    return ModbusAddress(
+        return WordAddress(area, offset)
+    return WordAddress(
         area, offset, *(_BYTES[byte] if byte and not area.single_bits else _bits(area, first or byte, last))
     )
 

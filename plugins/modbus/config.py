@@ -15,7 +15,7 @@ from gateway.plugin import (
     model_validator,
 )
 
-from .address import ModbusAddress, parse_address, quotes_missing
+from .address import parse_address, quotes_missing
 from .line.serial_port import baud_rates
 
 _SERIAL = ("rtu", "ascii")
@@ -169,6 +169,7 @@ def _few(rates: list[int]) -> str:
 class ModbusTag(WordTag):
     """A value in a Modbus device."""
 
+    parse = staticmethod(parse_address)
     word = "register"
 
     address: str = Field(examples=["40001", "hr:0"])
@@ -199,14 +200,6 @@ class ModbusTag(WordTag):
                 f"address: {self.type} takes {self.words()} registers and would run over the last one, 65536"
             )
         return self
-
-    def at(self) -> ModbusAddress:
-        """The parsed address."""
-        return parse_address(self.address)
-
-    def bits(self) -> tuple[int, int] | None:
-        at = self.at()
-        return None if at.bit is None else (at.bit, at.width)
 
     def single(self) -> str:
         area = self.at().area

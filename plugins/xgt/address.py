@@ -1,35 +1,17 @@
 """Where a value lives: devices of XGK and XGB ("D100", "M12.F") and variables of XGI and XGR ("%MW100", "%MX1600")."""
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from gateway.kit import WordAddress, WordArea
 
 BITS = 16
 _LAST = 0xFFFFF
 """No module has more words of one kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class XgtArea:
-    """Words of one kind."""
-
-    name: str
-    rank: int
-    """Areas are read in this order."""
-
-    word = "word"
-
-    def size(self, count: int) -> int:
-        """Bytes of data in the answer to a read of so many words."""
-        return 2 * count
-
-    def printed(self, offset: int) -> str:
-        """The address as XG5000 shows it, without zeros before it."""
-        return f"{self.name}{offset}"
-
-
 AREAS = {
-    name: XgtArea(name, rank)
+    name: WordArea(name, rank)
     for rank, name in enumerate(("P", "M", "K", "L", "F", "T", "C", "Z", "D", "N", "R", "ZR", "I", "Q", "W", "U"))
 }
 _FORM = re.compile(
@@ -40,17 +22,8 @@ _LETTERS = re.compile(r"[A-Z]{1,2}\d*[0-9A-F]*[A-F][0-9A-F]*")
 _ADVICE = 'write a word as "D100" or "%MW100", a bit as "D100.A", "M12.F" or "%MX1600"'
 
 
-@dataclass(frozen=True, slots=True)
-class XgtAddress:
-    """A word, or some bits of one."""
-
-    area: XgtArea
-    offset: int
-    bit: int | None = None
-    """The lowest bit that is meant, 0 the least significant; None for the whole word."""
-
-    width: int = 1
-    """How many bits."""
+XgtAddress = WordAddress[WordArea]
+"""A word, or some bits of one."""
 
 
 @lru_cache(1024)
@@ -69,14 +42,14 @@ def parse_address(text: str) -> XgtAddress:
     if match["kind"] == "X":
         if bit is not None:
             raise ValueError(f"{text!r} is a bit already; leave .{bit} out")
-        address = XgtAddress(area, number // BITS, number % BITS)
+        address = WordAddress(area, number // BITS, number % BITS)
     elif bit is None:
-        address = XgtAddress(area, number)
+        address = WordAddress(area, number)
     else:
         low, high = int(bit, 16), int(match["high"] or bit, 16)
         if high < low:
             raise ValueError(f"write the lower bit first: .{high:X}-{low:X}")
-        address = XgtAddress(area, number, low, high - low + 1)
+        address = WordAddress(area, number, low, high - low + 1)
     if address.offset > _LAST:
         raise ValueError(f"{text!r} is beyond the last word of any LS PLC")
     return address

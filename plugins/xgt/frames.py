@@ -10,9 +10,10 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.kit import WordArea
 from gateway.kit.line import Answer, DamagedError, LineFraming
 
-from .address import BITS, XgtArea
+from .address import BITS, XgtAddress
 from .nak_codes import REFUSALS
 
 READ, WRITE = 0x54, 0x58
@@ -45,13 +46,13 @@ class XgtRequest:
     size: int = 0
     """Bytes of data in a right answer."""
 
-    words: tuple[tuple[XgtArea, int], ...] = ()
+    words: tuple[tuple[WordArea, int], ...] = ()
     """Of a read: the words, one by one."""
 
     unit = None
 
 
-def read(area: XgtArea, start: int, count: int) -> XgtRequest:
+def read(area: WordArea, start: int, count: int) -> XgtRequest:
     """Read so many words."""
     name = f"%{area.name}B{2 * start}".encode()
     words = tuple((area, start + n) for n in range(min(count, MOST_PLACES + 1)))
@@ -67,16 +68,18 @@ def joined(requests: Sequence[XgtRequest]) -> XgtRequest | None:
     return XgtRequest(READ, WORD, names, size=2 * len(words), words=words)
 
 
-def write_words(area: XgtArea, start: int, wire: bytes) -> XgtRequest:
+def write_words(area: WordArea, start: int, wire: bytes) -> XgtRequest:
     """Write the words from an address on, high byte first."""
     name = f"%{area.name}B{2 * start}".encode()
     return XgtRequest(WRITE, MANY, (name,), struct.pack("<H", len(wire)) + swapped(wire))
 
 
-def write_bits(area: XgtArea, start: int, bit: int, bits: Sequence[int], hex_bits: bool) -> XgtRequest:
+def write_bits(at: XgtAddress, bits: Sequence[int], hex_bits: bool) -> XgtRequest:
     """Write bits of a word, and no others. `hex_bits`: they are named by the word's number and a hexadecimal digit."""
+    area, start, first = at.area, at.offset, at.bit or 0
     dot = "" if area.name in "PMLKF" else "."
-    numbers = (f"{start}{dot}{at:X}" if hex_bits else f"{BITS * start + at}" for at in range(bit, bit + len(bits)))
+    places = range(first, first + len(bits))
+    numbers = (f"{start}{dot}{place:X}" if hex_bits else f"{BITS * start + place}" for place in places)
     names = tuple(f"%{area.name}X{number}".encode() for number in numbers)
     return XgtRequest(WRITE, BIT, names, b"".join(struct.pack("<HB", 1, value) for value in bits))
 

@@ -6,22 +6,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.plugin import DeviceError, LinkError, quality
+from gateway.plugin import DeviceError, LinkError
+from gateway.testing import read_all
 from plugins.fins.tests.fakes import FinsPlc, connected, make_device
 
 
 def reads(plc: FinsPlc) -> list[tuple[int, int, int]]:
     """Area code, first word and number of words of each read."""
     return [struct.unpack(">BHxH", frame[12:18]) for frame in plc.asked if frame[10:12] == b"\1\1"]  # type: ignore[misc]
-
-
-async def read_all(driver: Any, device: Any) -> list[Any]:
-    """Value of each tag, None for a bad one."""
-    values = await driver.read(device.tags)
-    if not hasattr(values, "quality"):
-        return list(values)
-    found = [values.exact.get(row, value) for row, value in enumerate(values.value)]
-    return [value if good else None for value, good in zip(found, values.quality == quality.GOOD, strict=True)]
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])

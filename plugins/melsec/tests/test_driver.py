@@ -7,17 +7,9 @@ from typing import Any
 
 import pytest
 
-from gateway.plugin import DeviceError, RefusedError, quality
+from gateway.plugin import DeviceError, RefusedError
+from gateway.testing import read_all
 from plugins.melsec.tests.simulated import WAYS, connected, make_device, plc, testing
-
-
-async def read_all(driver: Any, device: Any) -> list[Any]:
-    """Value of each tag, None for a bad one."""
-    values = await driver.read(device.tags)
-    if not hasattr(values, "quality"):
-        return list(values)
-    found = [values.exact.get(row, value) for row, value in enumerate(values.value)]
-    return [value if good else None for value, good in zip(found, values.quality == quality.GOOD, strict=True)]
 
 
 def commands(simulator: Any) -> list[int]:

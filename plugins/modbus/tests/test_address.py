@@ -1,6 +1,7 @@
 import pytest
 
-from plugins.modbus.address import AREAS, ModbusAddress, parse_address, quotes_missing
+from gateway.kit import WordAddress
+from plugins.modbus.address import AREAS, parse_address, quotes_missing
 
 COILS, DISCRETE, INPUTS, HOLDING = AREAS
 
@@ -8,28 +9,28 @@ COILS, DISCRETE, INPUTS, HOLDING = AREAS
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
-        ("40001", ModbusAddress(HOLDING, 0)),
-        ("49999", ModbusAddress(HOLDING, 9998)),
-        ("400001", ModbusAddress(HOLDING, 0)),
-        ("410000", ModbusAddress(HOLDING, 9999)),
-        ("465536", ModbusAddress(HOLDING, 65535)),
-        ("30010", ModbusAddress(INPUTS, 9)),
-        ("300010", ModbusAddress(INPUTS, 9)),
-        ("10001", ModbusAddress(DISCRETE, 0)),
-        ("00001", ModbusAddress(COILS, 0)),
-        ("000017", ModbusAddress(COILS, 16)),
-        ("hr:0", ModbusAddress(HOLDING, 0)),
-        ("HR:65535", ModbusAddress(HOLDING, 65535)),
-        ("ir:7", ModbusAddress(INPUTS, 7)),
-        ("co:8", ModbusAddress(COILS, 8)),
-        ("coil:8", ModbusAddress(COILS, 8)),
-        ("di:9", ModbusAddress(DISCRETE, 9)),
-        ("40001.3", ModbusAddress(HOLDING, 0, 3)),
-        ("hr:4.15", ModbusAddress(HOLDING, 4, 15)),
-        (" 30001.0 ", ModbusAddress(INPUTS, 0, 0)),
+        ("40001", WordAddress(HOLDING, 0)),
+        ("49999", WordAddress(HOLDING, 9998)),
+        ("400001", WordAddress(HOLDING, 0)),
+        ("410000", WordAddress(HOLDING, 9999)),
+        ("465536", WordAddress(HOLDING, 65535)),
+        ("30010", WordAddress(INPUTS, 9)),
+        ("300010", WordAddress(INPUTS, 9)),
+        ("10001", WordAddress(DISCRETE, 0)),
+        ("00001", WordAddress(COILS, 0)),
+        ("000017", WordAddress(COILS, 16)),
+        ("hr:0", WordAddress(HOLDING, 0)),
+        ("HR:65535", WordAddress(HOLDING, 65535)),
+        ("ir:7", WordAddress(INPUTS, 7)),
+        ("co:8", WordAddress(COILS, 8)),
+        ("coil:8", WordAddress(COILS, 8)),
+        ("di:9", WordAddress(DISCRETE, 9)),
+        ("40001.3", WordAddress(HOLDING, 0, 3)),
+        ("hr:4.15", WordAddress(HOLDING, 4, 15)),
+        (" 30001.0 ", WordAddress(INPUTS, 0, 0)),
     ],
 )
-def test_addresses_are_read_as_manuals_print_them_and_raw(text: str, meant: ModbusAddress) -> None:
+def test_addresses_are_read_as_manuals_print_them_and_raw(text: str, meant: WordAddress) -> None:
     assert parse_address(text) == meant
 
 
@@ -68,4 +69,4 @@ def test_a_number_without_quotes_is_answered_with_what_it_may_mean() -> None:
 def test_printing_is_the_inverse_of_reading() -> None:
     for area in AREAS:
         for offset in (0, 1, 9998, 9999, 65535):
-            assert parse_address(area.printed(offset)) == ModbusAddress(area, offset)
+            assert parse_address(area.printed(offset)) == WordAddress(area, offset)

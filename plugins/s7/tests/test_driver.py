@@ -6,20 +6,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.plugin import DeviceError, LinkError, quality
+from gateway.plugin import DeviceError, LinkError
+from gateway.testing import read_all
 from gateway.testing.campaign import bent
 from plugins.s7.frames import S7Framing
 from plugins.s7.tests.simulated import connected, cpu, make_device
-
-
-async def read_all(driver: Any, device: Any) -> list[Any]:
-    """Value of each tag, None for a bad one."""
-    values = await driver.read(device.tags)
-    if not hasattr(values, "quality"):
-        return list(values)
-    found = [values.exact.get(row, value) for row, value in enumerate(values.value)]
-    return [value if good else None for value, good in zip(found, values.quality == quality.GOOD, strict=True)]
-
 
 VALUES: dict[str, tuple[bytes, Any]] = {
     "BYTE": (b"\xfe", 254),

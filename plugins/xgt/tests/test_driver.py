@@ -5,19 +5,11 @@ from typing import Any
 
 import pytest
 
-from gateway.plugin import DeviceError, quality
-from plugins.xgt.address import AREAS
+from gateway.plugin import DeviceError
+from gateway.testing import read_all
+from plugins.xgt.address import parse_address
 from plugins.xgt.frames import XgtFraming, write_bits
 from plugins.xgt.tests.fakes import XgtPlc, connected, make_device
-
-
-async def read_all(driver: Any, device: Any) -> list[Any]:
-    """Value of each tag, None for a bad one."""
-    values = await driver.read(device.tags)
-    if not hasattr(values, "quality"):
-        return list(values)
-    found = [values.exact.get(row, value) for row, value in enumerate(values.value)]
-    return [value if good else None for value, good in zip(found, values.quality == quality.GOOD, strict=True)]
 
 
 async def test_every_type_in_ls_order() -> None:
@@ -109,7 +101,7 @@ async def test_a_refused_write_says_why() -> None:
 
 
 def test_bits_of_an_xgb_are_named_in_hexadecimal() -> None:
-    wrapped = XgtFraming().wrap(write_bits(AREAS["M"], 12, 15, [1], True), 1)
+    wrapped = XgtFraming().wrap(write_bits(parse_address("M12.F"), [1], True), 1)
     assert b"%MX12F" in wrapped
-    assert b"%DX100.A" in XgtFraming().wrap(write_bits(AREAS["D"], 100, 10, [1], True), 1)
-    assert b"%MX207" in XgtFraming().wrap(write_bits(AREAS["M"], 12, 15, [1], False), 1)
+    assert b"%DX100.A" in XgtFraming().wrap(write_bits(parse_address("D100.A"), [1], True), 1)
+    assert b"%MX207" in XgtFraming().wrap(write_bits(parse_address("M12.F"), [1], False), 1)
