@@ -2,17 +2,21 @@
 
     python benchmarks/figures.py [TREE …]      this tree, or others, such as a checkout of before, side by side
 
-Counted is the code that is shipped: gateway/ and plugins/, without tests. None of the figures is a mark; one that grows is a
-question.
+Counted is the code that is shipped: gateway/ and plugins/, without tests. A driver's lines are those of all files of its
+folder without tests/ and cases/; its lines of code those that hold something else than blanks, comments and docstrings. None
+of the figures is a mark; one that grows is a question.
 """
 
 import ast
+import io
 import re
 import sys
+import tokenize
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).parents[1]
 FILES, METHODS, PARAMETERS = 20, 15, 7
@@ -95,6 +99,33 @@ def set_from_outside(module: Module) -> Iterator[str]:
                     yield name
 
 
+def code_lines(module: Module) -> int:
+    """Without blanks, comments, and texts that stand for themselves."""
+    texts: set[int] = set()
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str())):
+                texts |= {*range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(module.text).readline):
+        if token.type not in _NO_CODE:
+            lines |= {*range(token.start[0], token.end[0] + 1)}
+    return len(lines - texts)
+
+
+_NO_CODE = {
+    *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE),
+    *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER),
+}
+
+
+def of_drivers(found: Sequence[Module], count: Callable[[Module], int]) -> str:
+    """Median, smallest and largest of the drivers' folders."""
+    folders = {module.path.parent for module in found if not module.is_core and module.path.name == "driver.py"}
+    sums = [sum(count(module) for module in found if folder in module.path.parents) for folder in folders]
+    return f"{median(sums or [0]):.0f} ({min(sums, default=0)}, {max(sums, default=0)})"
+
+
 def repeated(names: Iterable[str]) -> int:
     """How many of the names stand for more than one thing."""
     return sum(count > 1 for count in Counter(names).values())
@@ -137,6 +168,10 @@ def figures(root: Path) -> dict[str, str]:
             f"{sum(text.count('dict[str, Any]') for text in typed)} ({sum(len(named.findall(text)) for text in typed)})"
         ),
         "lines": f"{lines:,}",
+        "lines of a driver: median (smallest, largest)": of_drivers(
+            found, lambda module: len(module.text.splitlines())
+        ),
+        "lines of code of a driver: median (smallest, largest)": of_drivers(found, code_lines),
     }
 
 

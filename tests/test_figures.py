@@ -38,8 +38,12 @@ def test_every_figure_is_that_of_the_tree_it_is_told_of(tmp_path: Path) -> None:
     put(tmp_path, "gateway/cli/part_2.py")
     put(tmp_path, "plugins/mqtt/sink.py", "class Sink:\n" + "".join(f"    def f{i}(self): ...\n" for i in range(16)))
     put(tmp_path, "plugins/mqtt/tests/test_sink.py", "class Sink:\n    pass\n")
+    put(tmp_path, "plugins/xgt/driver.py", '"""Of two\nlines."""\n\na = 1  # one\n# two\nb = """x\ny"""\n')
+    put(tmp_path, "plugins/xgt/line/frames.py", "c = 1\n")
+    put(tmp_path, "plugins/fins/driver.py", "d = 1\n")
     found = figures(tmp_path)
-    assert [*found.values()] == ["1 (21)", "25 (17)", "1", "1 (2)", "2", "1", "1", "1", "3", "2 (3)", "36"]
+    house = ["1 (21)", "28 (17)", "1", "1 (2)", "2", "1", "1", "1", "3", "2 (3)", "45"]
+    assert [*found.values()] == [*house, "4 (1, 8)", "2 (1, 4)"]
 
 
 def test_an_empty_tree_has_no_gateway_and_is_counted_all_the_same(tmp_path: Path) -> None:

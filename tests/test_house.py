@@ -130,6 +130,72 @@ def test_a_docstring_says_something_and_by_itself() -> None:
     assert found == []
 
 
+LOST = {"LinkError", "OSError", "ConnectionError", "EOFError", "TimeoutError", "Exception", "BaseException"}
+"""What ends a connection, which the gateway itself dials anew, after a pause that it chooses."""
+WAITS = {
+    Path("plugins/opcua/requests/polling.py"): "polls beside what keeps its session alive, each as it falls due",
+    Path("plugins/http_post/sink.py"): "waits as long as the server asks it to (Retry-After)",
+}
+"""Files in which a plugin waits for time to pass, and why it is no pause between two attempts."""
+
+
+def sleeps(tree: ast.AST) -> Iterator[int]:
+    """Lines that wait for time to pass; a sleep of no time is a turn for the others."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="sleep") | ast.Name(id="sleep"), args=[ast.Constant(value=0)]):
+                pass
+            case ast.Call(func=ast.Attribute(attr="sleep") | ast.Name(id="sleep")):
+                yield node.lineno
+
+
+def retries(tree: ast.AST) -> Iterator[int]:
+    """Lines at which a loop goes on after what ends a connection. A loop over several servers, each tried once, is none."""
+    for loop in ast.walk(tree):
+        match loop:
+            case ast.While():
+                pass
+            case ast.For(iter=ast.Call(func=ast.Name(id="range"), args=[*bounds])):
+                if not all(isinstance(each, ast.Constant | ast.Name) for each in bounds):
+                    continue
+            case _:
+                continue
+        for caught in (node for node in ast.walk(loop) if isinstance(node, ast.ExceptHandler)):
+            named = {node.id for node in ast.walk(caught.type or ast.Name("Exception")) if isinstance(node, ast.Name)}
+            leaves = any(
+                isinstance(node, ast.Raise | ast.Return | ast.Break) for body in caught.body for node in ast.walk(body)
+            )
+            if named & LOST and not leaves:
+                yield caught.lineno
+
+
+def test_the_rules_against_retries_know_one() -> None:
+    (line,) = retries(ast.parse("while True:\n  try:\n    await dial()\n  except OSError:\n    tries += 1"))
+    assert line == 4
+    assert [*retries(ast.parse("for n in range(3):\n  try:\n    await dial()\n  except TimeoutError: pass"))] == [4]
+    assert [*retries(ast.parse("while True:\n  try:\n    await dial()\n  except OSError:\n    raise"))] == []
+    assert [*sleeps(ast.parse("asyncio.sleep(0)\ntime.sleep(wait)"))] == [2]
+
+
+def test_no_driver_or_sink_retries_reconnects_or_sleeps() -> None:
+    """The gateway does: there is one place that knows how long to wait."""
+    found = []
+    for plugin in sorted({*ROOT.glob("plugins/*/driver.py"), *ROOT.glob("plugins/*/sink.py")}):
+        for path in sorted(plugin.parent.rglob("*.py")):
+            inside = path.relative_to(ROOT)
+            if {"tests", "cases"} & set(inside.parts):
+                continue
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            found += [f"{inside}:{line}: sleeps" for line in sleeps(tree) if inside not in WAITS]
+            found += [f"{inside}:{line}: goes on after a lost connection" for line in retries(tree)]
+            found += [
+                f"{inside}:{node.lineno}: connects by itself"
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "self.connect"
+            ]
+    assert found == []
+
+
 def test_the_readmes_configuration_is_15_lines_and_loads(tmp_path: Path) -> None:
     (block,) = re.findall(
         r"^```toml\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
