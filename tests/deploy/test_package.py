@@ -139,6 +139,29 @@ def test_the_opcua_server_of_the_demo_finds_its_address_space_in_the_archive(roo
     assert "modules.zip" in told.stdout
 
 
+def test_what_stands_in_tables_and_archives_is_what_the_packages_have(root: Path) -> None:
+    ask = """if True:
+    import sys
+    sys.path.insert(0, sys.argv[1])
+    import pydantic.v1.main, pymodbus.server
+    from asyncua import ua
+    assert "modules.zip" in pydantic.v1.main.__file__
+    assert "modules.zip" in pymodbus.server.__file__
+    ids = {name: number for name, number in vars(ua.ObjectIds).items() if not name.startswith("__")}
+    assert ua.ObjectIdNames == {number: name for name, number in ids.items()}
+    assert len(ids) > 10_000
+    assert (ids["Boolean"], ids["Server_ServerStatus_CurrentTime"]) == (1, 2258)  # OPC 10000-6, annex A
+    """
+    told = subprocess.run(
+        [python_of(root), "-ISB", "-c", ask, str(site(root))],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert told.returncode == 0, told.stderr
+
+
 def test_nothing_for_developers_is_in_it(root: Path) -> None:
     names = {path.name for path in site(root).iterdir()}
     assert not [name for name in names if name.startswith(("pytest", "hypothesis", "pip", "setuptools"))]
