@@ -57,6 +57,14 @@ class Readings:
         """What `float32` gives from now on; for who makes it of many blocks, with numpy's overflow warning off once."""
         object.__setattr__(self, "_float32", column)
 
+    def under(self, device: Device) -> "Readings":
+        """The same block of the same device in another context."""
+        columns = (self.t_ns, self.tag, self.value, self.quality)
+        other = Readings(device, *columns, self.exact, self.own_time)
+        if self._float32 is not None:
+            other.keep_float32(self._float32)
+        return other
+
     def take(self, rows: NDArray[np.intp]) -> "Readings":
         """The block of these rows, given as ascending row numbers."""
         exact: Mapping[int, Exact] = NO_EXACT

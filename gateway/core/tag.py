@@ -93,5 +93,28 @@ class Device:
     config: Any = None
     """The plugin's own options of this device (its DeviceConfig). None for a device that was read back from a log."""
 
+    _others: dict[Context, "Device"] = field(default_factory=dict, init=False, repr=False)
+    """The same device in other contexts, shared by all of these; the one that was made last stands last."""
+
     def __str__(self) -> str:
         return self.name
+
+    def under(self, context: Context) -> "Device":
+        """The same device, with the same tags, in this context; the same object each time, as long as its work does not
+        change all too often in between."""
+        if context == self.context:
+            return self
+        others = self._others
+        known = others.get(context)
+        if known is None:
+            others.setdefault(self.context, self)
+            known = Device(self.name, self.driver, self.tags, context, self.config)
+            object.__setattr__(known, "_others", others)
+            for old in list(others)[: max(0, len(others) - _KEPT_CONTEXTS + 1)]:
+                others.pop(old, None)
+            others[context] = known
+        return known
+
+
+_KEPT_CONTEXTS = 8
+"""Contexts of one device for which the object is kept."""

@@ -10,6 +10,7 @@ form means, as a reader of JSON sees it.
 import base64
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, SupportsInt
@@ -104,10 +105,19 @@ class RecordHash:
         codes = {*self._codes.tolist()}
         self._alike = codes.pop() if codes in ({_FLOAT32}, {_OTHER}) else None
         """The code of all tags, where types do not matter."""
+        self._begin(context)
+
+    def _begin(self, context: Context) -> None:
         said = context.said()
         self._context = _shorts([*said, *said.values()])
         self._plans: dict[int, tuple[NDArray[np.uint32], list[_Plan]]] = {}
         """By `id` of the column of tags, which therefore is kept as well."""
+
+    def under(self, context: Context) -> "RecordHash":
+        """The same of the device in another context; the names of tags are hashed no second time."""
+        other = copy(self)
+        other._begin(context)
+        return other
 
     def digests(self, record: Record, shape: int = 0, payload: bytes = b"") -> list[bytes]:
         """SHA-256 of each message that the record becomes, in their order. `shape` and `payload`: what `columns.encode` made

@@ -13,15 +13,15 @@ from typing import Any
 
 import orjson
 
+from gateway.core.context import PLACE, WORK
+
 MESSAGE, RECORD, READING = range(3)
 """What is being written: all of a message that holds several records, one record, one reading."""
 _SCOPES = ("a message of several records", "a record", "a reading")
 
 NAMES: Mapping[str, int] = {
     "gateway": MESSAGE,
-    **dict.fromkeys(
-        ("device", "driver", "enterprise", "site", "area", "line", "order", "batch", "phase", "context"), RECORD
-    ),
+    **dict.fromkeys(("device", "driver", *PLACE, *WORK, "context"), RECORD),
     **dict.fromkeys(("tag", "type", "unit", "description"), READING),
 }
 """Placeholders that are the same for all readings of a tag, and where they are known; these may stand in longer texts."""

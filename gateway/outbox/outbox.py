@@ -21,6 +21,7 @@ from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane
 from gateway.core.selection import EVERYTHING, Selection
 from gateway.core.tag import Device
+from gateway.core.works import Works
 from gateway.outbox import start
 from gateway.outbox.cursor_files import CursorFiles
 from gateway.outbox.deliver import (
@@ -94,6 +95,8 @@ class Outbox:
         self._substitute = substitute_for
         """Why this log is in memory, in the place of one on a disk; empty for all others."""
         self._listener: OutboxListener | None = None
+        self.works = Works()
+        """What devices work for: all that is appended is stamped with it."""
         own = sum(lane.size for lane in self._lanes.values())
         free = _free(directory)
         max_size = section.max_size or default_max_size(free, own)
@@ -187,7 +190,7 @@ class Outbox:
         if not len(readings):
             return
         try:
-            readings = fitted(readings)
+            readings = self.works.readings(fitted(readings))
         except ValueError as error:
             self._intake.misfit(readings.device, len(readings), str(error))
             return
@@ -197,7 +200,7 @@ class Outbox:
 
     def append_event(self, event: Event) -> None:
         """Take an event into the alarm lane; written and committed at once."""
-        body = body_of(event)
+        body = self.works.event(body_of(event))
         if self._listener is not None:
             self._listener.heard(body)
         if Lane.ALARM in self._unkept.stuck:

@@ -11,6 +11,7 @@ from gateway.core.readings import Readings
 from gateway.core.record import Kind, Record
 from gateway.core.tag import Device
 from gateway.core.topic import check_template, device_topic, fill, own_topic, safe
+from gateway.core.works import work_of
 from gateway.encode import MILLISECOND, BlockJson, clock_members, exact_json
 from gateway.plugin.hosts import Message
 from gateway.publish.forms import TOGETHER, OwnForm, ReadingsForm, SharedObjects, TemplateForm
@@ -174,10 +175,9 @@ class JsonEncoder:
         device = next((each for each in self._host.devices() if each.name == said.get("device")), None)
         if record.kind is not Kind.EVENT:
             return self._message(self._own_topic, f"_{record.kind.name.lower()}", body, self._context)
-        if device is not None:
-            return self._message(self._topic(device), "_event", body, device.context)
-        topic = self._fill(self._context, said["device"]) if said.get("device") else self._own_topic
-        return self._message(topic, "_event", body, self._context)
+        place, work = device.context if device is not None else self._context, work_of(said)
+        topic = self._fill(place, said["device"]) if said.get("device") else self._own_topic
+        return self._message(topic, "_event", body, place.at(work) if work.works else place)
 
     def _receipt(self, body: dict[str, Any]) -> Message:
         """Under its device's topic, and with the context of its readings."""

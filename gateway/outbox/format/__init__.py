@@ -1,7 +1,7 @@
 """What stands on disk, byte for byte (docs/format.md), and how it is read back.
 
     segment.py     a file of records; `frames.py`: the frame of one; `scanning.py`, `record_reading.py`: both back
-    dictionary.py  which tag a number means
+    dictionary.py  which tag a number means; `contexts.py`: what a device worked for
     identity.py    who a log is, and which numbers it gave out
     summary.py     what a chart needs of a segment, in a file beside it
     cursor.py      how far a sink has come, as sets of numbers (`intervals.py`)
@@ -11,11 +11,13 @@ Knows nothing of threads, queues or sinks' links.
 
 from gateway.outbox.format.bodies import body_of, encoded
 from gateway.outbox.format.clock_correction import ClockCorrections, read_synced, synced_path
+from gateway.outbox.format.contexts import ContextFrame, Contexts, read_work
 from gateway.outbox.format.cursor import LaneCursor, cursor_path, dump_cursor, read_cursor, sink_of
 from gateway.outbox.format.dead_letter import LETTER_AT_MOST, Letter, dump_letter, file_name, load_letter
-from gateway.outbox.format.definition import Definition, read_context, read_definition, unpacked
+from gateway.outbox.format.definition import Definition, define, read_context, read_definition, unpacked
 from gateway.outbox.format.dictionary import DICTIONARY_AT_MOST, Dictionary
 from gateway.outbox.format.frames import (
+    CONTEXT,
     DEFINITION,
     FARTHEST,
     FOOTER,
@@ -47,10 +49,12 @@ from gateway.outbox.format.intervals import IntervalSet
 from gateway.outbox.format.record_reading import Gap, Span, Stored, read_body, read_record, read_records
 from gateway.outbox.format.scanning import SEGMENT_AT_MOST, definitions_of, read_frames
 from gateway.outbox.format.segment import (
+    FORMAT,
     HEADER_SIZE,
     INDEX_STEP,
     TRAILER_MAGIC,
     TRAILER_SIZE,
+    WITH_CONTEXTS,
     Segment,
     files_status,
     footer,
@@ -72,10 +76,12 @@ from gateway.outbox.format.summary import (
 
 __all__ = [
     "CHUNK",
+    "CONTEXT",
     "DEFINITION",
     "DICTIONARY_AT_MOST",
     "FARTHEST",
     "FOOTER",
+    "FORMAT",
     "FRAMES",
     "HEADER_SIZE",
     "HEAD_SIZE",
@@ -91,7 +97,10 @@ __all__ = [
     "SLOT_SIZE",
     "TRAILER_MAGIC",
     "TRAILER_SIZE",
+    "WITH_CONTEXTS",
     "ClockCorrections",
+    "ContextFrame",
+    "Contexts",
     "Definition",
     "DevicePart",
     "DeviceSummary",
@@ -114,6 +123,7 @@ __all__ = [
     "body_of",
     "boot_number",
     "cursor_path",
+    "define",
     "definitions_of",
     "dump_cursor",
     "dump_letter",
@@ -140,6 +150,7 @@ __all__ = [
     "read_record",
     "read_records",
     "read_synced",
+    "read_work",
     "scan",
     "sink_of",
     "summary_sizes",

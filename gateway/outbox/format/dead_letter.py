@@ -18,8 +18,7 @@ from gateway.core.text import cleaned
 from gateway.core.times import EARLIEST, LATEST
 from gateway.encode import columns
 from gateway.outbox.format.bodies import encoded
-from gateway.outbox.format.definition import read_definition
-from gateway.outbox.format.dictionary import Dictionary
+from gateway.outbox.format.definition import define, read_definition
 from gateway.outbox.format.frames import FARTHEST, PAYLOAD_AT_MOST, ROWS_AT_MOST
 from gateway.outbox.format.identity import LOG_ID
 from gateway.outbox.format.record_reading import check_body
@@ -98,7 +97,7 @@ def dump_letter(letter: Letter) -> bytes:
 
 
 def _dump_readings(readings: Readings) -> dict[str, Any]:
-    definition = Dictionary().definition(readings.device)
+    definition = define(1, readings.device, "")
     with np.errstate(over="ignore"):
         shape, payload = columns.encode(readings, readings.device.tags.ids.tobytes())
     return {

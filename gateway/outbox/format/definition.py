@@ -1,5 +1,6 @@
-"""A definition: a device with its context and tags, as one record needs them to be understood.
+"""A definition: a device with its place and tags, as one record needs them to be understood.
 
+What the device works for is no part of it (`contexts.py`), unless a version before 0.2 has written it.
 Every readings record names its definition, by a number of 32 bits. It stands in every segment before the first record that
 needs it, as a frame of zlib-compressed JSON, and as a line of the file `tags`.
 """
@@ -12,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from gateway.core.context import Context
+from gateway.core.context import SAID, Context
 from gateway.core.parsing import doubting
 from gateway.core.record import Lane
 from gateway.core.tag import Device, Tag, Tags
@@ -33,17 +34,20 @@ class Definition:
     asked: Sequence[str] = ()
     """What the configuration said of each tag, in short; as far as it was read back from a file."""
     tag_bytes: bytes = field(init=False)
-    _content: RecordHash | None = field(default=None, init=False)
+    _content: tuple[Context, RecordHash] | None = field(default=None, init=False)
+    """Of the context that it was asked for last."""
 
     def __post_init__(self) -> None:
         self.tag_bytes = self.device.tags.ids.tobytes()
 
-    @property
-    def content(self) -> RecordHash:
-        """What hashes its records."""
-        if self._content is None:
-            self._content = RecordHash(self.device.tags, self.device.context)
-        return self._content
+    def content(self, context: Context) -> RecordHash:
+        """What hashes its records in this context."""
+        known = self._content
+        if known is None:
+            known = self._content = (context, RecordHash(self.device.tags, context))
+        elif known[0] is not context:
+            known = self._content = (context, known[1].under(context))
+        return known[1]
 
     @property
     def text(self) -> bytes:
@@ -113,7 +117,10 @@ def unpacked(payload: bytes) -> bytes:
 def read_context(body: Any) -> Context:
     """A context as `Context.said` gives it. Raises ValueError."""
     with doubting(ValueError):
-        return Context(**{name: _text(said) for name, said in body.items()})
+        if not all(name in SAID for name in body):
+            raise ValueError("it says what is no part of a context")
+        said: dict[str, Any] = {name: _text(text) for name, text in body.items()}
+        return Context(**said)
 
 
 def _number(value: Any) -> int:

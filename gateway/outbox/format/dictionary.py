@@ -19,6 +19,7 @@ from gateway.config.model import DeviceSpec
 from gateway.core.context import Context
 from gateway.core.tag import Device, Tag, Tags
 from gateway.core.text import cleaned
+from gateway.outbox.format.contexts import Contexts
 from gateway.outbox.format.definition import Definition, define, read_definition, read_line, unpacked
 from gateway.outbox.format.scanning import definitions_of
 from gateway.outbox.format.segment import HEADER_SIZE
@@ -52,9 +53,11 @@ class Dictionary:
         self._of_device: dict[str, dict[int, None]] = {}
         """The same numbers by the device's name, the one last that was used last."""
         self._looked_up: dict[int, Definition] = {}
+        self.contexts = Contexts()
+        """What the devices work for, which no definition says."""
         self._by_device: WeakKeyDictionary[Device, Definition] = WeakKeyDictionary()
-        self._latest: dict[str, Definition] = {}
-        """Of each device that was asked for last by its name."""
+        self._latest: dict[str, tuple[Device, Definition]] = {}
+        """By its name, of each device the object that was asked for last."""
         self._by_content: dict[tuple[Any, ...], Definition] = {}
         self._tag_ids: dict[tuple[str, ...], int] = {}
         self._found: dict[int, tuple[str, str, str]] = {}
@@ -80,10 +83,10 @@ class Dictionary:
             self._tag(name, tag, options, told, found.get(tag))
             for (tag, options), told in zip(spec.tags.items(), asked, strict=True)
         ]
-        device = Device(name, spec.config.driver, Tags(name, tags), context, spec.config)
+        device = Device(name, spec.config.driver, Tags(name, tags), context.place, spec.config)
         self.definition(device, config, asked)
         self._asked[name] = (device, "".join(asked))
-        return device
+        return device.under(context)
 
     def _asked_of(self, spec: DeviceSpec) -> list[str]:
         """What the configuration says of each tag, in short. A device is bound at the start and again as soon as it has told
@@ -113,18 +116,19 @@ class Dictionary:
         self._found[key] = self._alike.setdefault(found, found)
 
     def definition(self, device: Device, config: str = "", asked: Sequence[str] = ()) -> Definition:
-        """The definition of this device; a new one if none is known with the same tags and context."""
+        """The definition of this device, whatever it works for; a new one if none is known with the same tags and place."""
         latest = self._latest.get(device.name)
-        if latest is not None and latest.device is device:  # as of nearly all records
-            return latest
+        if latest is not None and latest[0] is device:  # as of nearly all records
+            return latest[1]
         definition = self._by_device.get(device)
         if definition is None:
-            definition = self._by_content.get(_content(device))
+            defined = device.under(device.context.place)
+            definition = self._by_content.get(_content(defined))
             if definition is None:
-                definition = self._define(device, config, asked)
-            definition.device = device
-            self._by_device[device] = definition
-        self._latest[device.name] = definition
+                definition = self._define(defined, config, asked)
+            definition.device = defined
+            self._by_device[device] = self._by_device[defined] = definition
+        self._latest[device.name] = (device, definition)
         if definition.id in self.definitions:
             numbers = self._of_device[device.name]
             numbers[definition.id] = numbers.pop(definition.id)
@@ -160,7 +164,8 @@ class Dictionary:
         numbers = self._of_device[device.name]
         del numbers[definition.id], self.definitions[definition.id]
         self._by_content.pop(_content(device), None)
-        self._by_device.pop(device, None)  # its value would keep it alive
+        for each in [each for each, of in self._by_device.items() if of is definition]:
+            del self._by_device[each]  # the value would keep the key alive
         used = np.concatenate([self.definitions[number].device.tags.ids for number in numbers])
         for tag, is_used in zip(device.tags, np.isin(device.tags.ids, used).tolist(), strict=True):
             if not is_used:

@@ -19,6 +19,10 @@ DEFINITION = 128
 """Kind of a frame that defines a source: a device with its tags. It has no number."""
 FOOTER = 129
 """Kind of the last frame of a finished segment."""
+CONTEXT = 130
+"""Kind of a frame that says what devices work for (`contexts.py`). It has no number, and is the one that records name."""
+CONTEXTS_AT_MOST = (1 << 24) - 1
+"""The greatest number of a context."""
 
 JSON = 0
 """Codec of events, losses, receipts and skips; readings have `columns.CODEC`."""
@@ -39,6 +43,8 @@ CLOCK = 0b11
 """Bits of `FrameHeader.flags`: the ClockState at acceptance."""
 OWN_TIME = 0b100
 """Bit of `FrameHeader.flags`: see `Readings.own_time`."""
+_UPPER = 8
+"""Where the upper 8 bits of a context's number begin in `FrameHeader.flags`; the lower 16 are a field of their own."""
 
 _BODY = struct.Struct("<IIQQqqIIIIIBBBBHH")
 _CRC = struct.Struct("<I")
@@ -69,14 +75,19 @@ class FrameHeader(NamedTuple):
     shape: int
     """The codec's own flags."""
     flags: int
-    """Of the record: CLOCK, OWN_TIME."""
-    spare: int
+    """Of the record: CLOCK, OWN_TIME; and the upper bits of `context`."""
+    context_low: int
     crc: int
 
     @property
     def size(self) -> int:
         """Bytes of the whole frame."""
         return HEAD_SIZE + self.length
+
+    @property
+    def context(self) -> int:
+        """Which context frame of its segment says what the device worked for; 0: nothing was said."""
+        return self.flags >> _UPPER << 16 | self.context_low
 
 
 class Stamp(NamedTuple):
@@ -105,6 +116,7 @@ def frame(
     codec: int = JSON,
     shape: int = 0,
     own_time: bool = False,
+    context: int = 0,
     stamp: Stamp = NO_STAMP,
 ) -> bytes:
     """The bytes of one record."""
@@ -125,8 +137,8 @@ def frame(
         kind,
         codec,
         shape,
-        clock | OWN_TIME if own_time else clock,
-        0,
+        (clock | OWN_TIME if own_time else clock) | context >> 16 << _UPPER,
+        context & 0xFFFF,
     )
     return b"".join((body, _CRC.pack(zlib.crc32(payload, zlib.crc32(body))), payload))
 

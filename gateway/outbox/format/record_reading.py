@@ -10,7 +10,7 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.encode import columns
 from gateway.outbox.format.definition import read_context
 from gateway.outbox.format.dictionary import Dictionary
-from gateway.outbox.format.frames import CLOCK, DEFINITION, OWN_TIME, PAYLOAD_AT_MOST, FrameHeader, is_record
+from gateway.outbox.format.frames import CLOCK, CONTEXT, DEFINITION, OWN_TIME, PAYLOAD_AT_MOST, FrameHeader, is_record
 from gateway.outbox.format.scanning import read_frames
 
 _READ_AT_MOST = 1024 * 1024
@@ -67,9 +67,10 @@ def read_records(span: Span, limit: int, log: str, dictionary: Dictionary) -> li
             if is_record(head) and not (head.seq <= span.last and total <= head.total <= span.last_total):
                 continue  # it does not belong here: what stands in its place is missing
             joins, behind = offset - head.size == behind, offset
-            if head.kind == DEFINITION:
-                dictionary.passes(head.source, payload)
-            if not is_record(head) or head.seq < seq:
+            if not is_record(head):
+                _passes(head, payload, span.path, dictionary)
+                continue
+            if head.seq < seq:
                 continue
             if head.seq > seq:
                 items.append(Gap((seq, head.seq), (total, head.total), (wall, head.wall_ns), joins))
@@ -84,6 +85,14 @@ def read_records(span: Span, limit: int, log: str, dictionary: Dictionary) -> li
     if seq <= span.last:
         items.append(Gap((seq, span.last + 1), (total, span.last_total), (wall, wall_to)))
     return items
+
+
+def _passes(head: FrameHeader, payload: memoryview, path: Path, dictionary: Dictionary) -> None:
+    """Remember what records behind it may need."""
+    if head.kind == DEFINITION:
+        dictionary.passes(head.source, payload)
+    elif head.kind == CONTEXT:
+        dictionary.contexts.passes(path, head.context, payload)
 
 
 def _stored(head: FrameHeader, payload: memoryview, path: Path, log: str, dictionary: Dictionary) -> Stored | Gap:
@@ -109,6 +118,8 @@ def _record(head: FrameHeader, payload: memoryview, path: Path, log: str, dictio
         if definition is None:
             raise ValueError(f"source {head.source} is not defined")
         device = definition.device
+        if head.context:
+            device = device.under(device.context.at(dictionary.contexts.read(head.context, path)))
         readings = columns.decode(payload, head.shape, head.rows, device, bool(head.flags & OWN_TIME))
         if not columns.are_of(readings.tag, device):
             raise ValueError(f"it has rows of tags that {device} has not")

@@ -36,9 +36,16 @@ def read_frames(path: Path, offset: int, end: int) -> Iterator[tuple[FrameHeader
         os.close(file)
 
 
-def definitions_of(path: Path, offset: int, number: int | None = None) -> Iterator[bytes]:
-    """The payloads of one file's definition frames from an offset on, those of this number or all; none if it is gone."""
+def frames_of(path: Path, offset: int, kind: int) -> Iterator[tuple[FrameHeader, memoryview]]:
+    """One file's frames of a kind from an offset on; none if it is gone."""
     with suppress(OSError):
         for head, payload, _ in read_frames(path, offset, min(path.stat().st_size, SEGMENT_AT_MOST)):
-            if head.kind == DEFINITION and number in (None, head.source):
-                yield bytes(payload)
+            if head.kind == kind:
+                yield head, payload
+
+
+def definitions_of(path: Path, offset: int, number: int | None = None) -> Iterator[bytes]:
+    """The payloads of one file's definition frames from an offset on, those of this number or all; none if it is gone."""
+    for head, payload in frames_of(path, offset, DEFINITION):
+        if number in (None, head.source):
+            yield bytes(payload)

@@ -4,13 +4,12 @@ import base64
 import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, TextIO
 
 import numpy as np
 
-from gateway.core.context import Context
 from gateway.core.quality import describe, status_code
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane, Record
@@ -26,6 +25,8 @@ COLUMNS = (
 )  # fmt: skip
 """`time` is the source time, `accepted` when the gateway took it; `code` the OPC UA status code behind `quality`; `clock` how
 far the gateway's clock could be trusted then. Times are those of the log, which are never corrected."""
+PLACES = COLUMNS[10:17]
+"""Those that tell the context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +147,7 @@ def _tag_cells(tag: Tag) -> tuple[tuple[str, str], tuple[str, str], Callable[[fl
 
 
 def _context_cells(device: Device) -> tuple[str, ...]:
-    context: Context = device.context
-    return astuple(context)
+    return tuple(getattr(device.context, name) for name in PLACES)
 
 
 def _float64(value: float) -> str:

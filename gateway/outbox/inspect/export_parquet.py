@@ -5,7 +5,6 @@ stands in `exact` as the CSV writes it, and `value` is null. Times are nanosecon
 """
 
 from collections.abc import Callable
-from dataclasses import astuple, fields
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -13,19 +12,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from gateway.core.context import Context
 from gateway.core.quality import describe, status_code
 from gateway.core.readings import Readings
 from gateway.core.record import Record
 from gateway.core.tag import Device, Tag
-from gateway.outbox.inspect.export import Exported, Wanted, blocks, exact_text
+from gateway.outbox.inspect.export import PLACES, Exported, Wanted, blocks, exact_text
 from gateway.outbox.inspect.log_files import LogFiles
 
 ROW_GROUP = 131_072
 """Rows that are gathered in memory and written together."""
 
 _TIME = pa.timestamp("ns", tz="UTC")
-_PLACES = [field.name for field in fields(Context)]
 SCHEMA = pa.schema(
     [
         ("time", _TIME),
@@ -39,7 +36,7 @@ SCHEMA = pa.schema(
         ("code", pa.uint32()),
         ("accepted", _TIME),
         ("id", pa.string()),
-        *((name, pa.string()) for name in _PLACES),
+        *((name, pa.string()) for name in PLACES),
         ("config", pa.string()),
         ("clock", pa.string()),
     ]
@@ -118,13 +115,13 @@ class _RowGroup:
     def _of_records(self) -> dict[str, Any]:
         records = self._records
         place = pa.array(np.repeat(np.arange(len(records)), [len(readings) for readings in self._readings]))
-        contexts = [astuple(readings.device.context) for readings in self._readings]
+        contexts = [[getattr(readings.device.context, name) for name in PLACES] for readings in self._readings]
         cells = {
             "id": pa.array([record.id for record in records]),
             "config": pa.array([record.config for record in records]),
             "clock": pa.array([record.clock.words for record in records]),
             "accepted": pa.array([record.wall_ns for record in records], pa.int64()).cast(_TIME),
-            **{name: pa.array(column) for name, column in zip(_PLACES, zip(*contexts, strict=True), strict=True)},
+            **{name: pa.array(column) for name, column in zip(PLACES, zip(*contexts, strict=True), strict=True)},
         }
         return {name: column.take(place) for name, column in cells.items()}
 

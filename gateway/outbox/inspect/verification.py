@@ -13,6 +13,7 @@ from typing import Any
 from gateway.core.parsing import doubting
 from gateway.core.record import Kind, Lane
 from gateway.outbox.format import (
+    CONTEXT,
     DEFINITION,
     DICTIONARY_AT_MOST,
     FOOTER,
@@ -32,6 +33,7 @@ from gateway.outbox.format import (
     read_definition,
     read_footer,
     read_frames,
+    read_work,
     unpacked,
 )
 from gateway.outbox.inspect.log_files import LogFiles
@@ -166,6 +168,8 @@ class _Verification:
             segment.size = behind
             if head.kind == DEFINITION:
                 self._learn(path, place, head, payload)
+            elif head.kind == CONTEXT:
+                self._learn_context(path, place, head, payload)
             elif is_record(head):
                 self._record(segment, head, payload, place, joins=joins)
                 places[head.seq] = (head.total, place)
@@ -198,6 +202,8 @@ class _Verification:
         except ValueError as error:
             self.problem(segment.path, place, f"number {head.seq} cannot be read: {error}")
             return
+        if record.readings is not None and (why := record.readings.device.context.unknown) and head.context:
+            self.problem(segment.path, place, f"number {head.seq}: what its device worked for is not known: {why}")
         if record.kind in (Kind.SKIP, Kind.LOSS) and record.body is not None:
             try:
                 self._names(record.body)
@@ -220,6 +226,13 @@ class _Verification:
             self._names_tags(path, definition)
         except ValueError as error:
             self.problem(path, place, f"a definition that cannot be read: {error}")
+
+    def _learn_context(self, path: Path, place: int, head: FrameHeader, payload: memoryview) -> None:
+        self.log.dictionary.contexts.passes(path, head.context, payload)
+        try:
+            read_work(bytes(payload))
+        except ValueError as error:
+            self.problem(path, place, f"a context that cannot be read: {error}")
 
     def _index(self, path: Path, told: Segment, places: dict[int, tuple[int, int]]) -> None:
         for at in range(0, len(told.index) - 2, 3):

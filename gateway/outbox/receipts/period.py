@@ -18,6 +18,8 @@ RECORDS_AT_MOST = 1 << 26
 _LEAP = 1 << 20
 NOBODY = 0xFFFF
 """In the index: a number of which no record could be read."""
+CONTEXTS_AT_MOST = 2048
+"""Tallies of one period beyond two for each device: where batches are shorter than minutes, a period ends before its hour."""
 
 
 @dataclass(slots=True)
@@ -152,9 +154,12 @@ class OpenPeriod:
         return known
 
     def belongs(self, record: Record) -> bool:
-        """Whether a record is of this hour, and of this epoch of the clock, and not far away from the last one."""
+        """Whether a record is of this hour, and of this epoch of the clock, and not far away from the last one, and there is
+        room for its context."""
         period, seq = self.period, record.seq
         same = record.epoch == period.epoch and record.wall_ns // HOUR_NS == self._hour
+        if len(period.tallies) >= min(CONTEXTS_AT_MOST + 2 * len(self._tallies), NOBODY - 1):
+            return False
         return same and period.end <= seq <= period.end + _LEAP and seq < period.first + RECORDS_AT_MOST
 
     def accept(self, record: Record, digests: Sequence[bytes]) -> Tally:

@@ -122,7 +122,11 @@ class Receipts:
             again = read_record(head, payload, path, log_id, dictionary)
             with doubting(ValueError):
                 definition = dictionary.defined(head.source, path)
-                digests = [] if definition is None or again.readings is None else definition.content.digests(again)
+                digests = (
+                    []
+                    if definition is None or again.readings is None
+                    else definition.content(again.readings.device.context).digests(again)
+                )
         except ValueError as error:
             log.warning("a record cannot be read, its receipt is incomplete", seq=head.seq, error=str(error))
             if self._open is not None:
@@ -190,7 +194,8 @@ class Receipts:
 
     def _enter(self, record: Record, digests: Sequence[bytes]) -> Tally:
         if self._open is not None and not self._open.belongs(record):
-            self._close(self._last_moment(record.epoch))
+            ends_ns = self._last_moment(record.epoch)
+            self._close(min(record.wall_ns, ends_ns) if record.epoch == self._open.period.epoch else ends_ns)
         if self._open is None:
             self._open = self._begun(record.seq, record.wall_ns, record.epoch)
         return self._open.accept(record, digests)

@@ -1,7 +1,7 @@
 """From what is handed in to what is written: may it come in, stamps, numbers, bytes."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device
 from gateway.core.text import cleaned
 from gateway.encode import columns
-from gateway.outbox.format import JSON, Definition, Dictionary, Stamp, encoded, frame
+from gateway.outbox.format import JSON, ContextFrame, Definition, Dictionary, Stamp, encoded, frame
 from gateway.outbox.write.disk import Disk
 from gateway.outbox.write.lane import LaneLog
 from gateway.outbox.write.lane_file import Entry
@@ -202,11 +202,13 @@ class Intake:
     def _entry(self, lane: Lane, kind: Kind, content: Readings | Body, read: int, stamp: Stamp) -> Entry:
         """It takes its number last: what raises leaves no hole."""
         definition: Definition | None = None
+        context: ContextFrame | None = None
         readings: Readings | None = None
         body: Mapping[str, Any] | None = None
         if isinstance(content, Readings):
             readings, codec, rows = content, columns.CODEC, len(content)
             definition = self._dictionary.definition(readings.device, self._config_text)
+            context = self._dictionary.contexts.frame_of(readings.device)
             shape, payload = columns.encode(readings, definition.tag_bytes)
         else:
             codec, rows, shape = JSON, 1, 0
@@ -241,8 +243,11 @@ class Intake:
             codec=codec,
             shape=shape,
             own_time=readings is not None and readings.own_time,
+            context=context.number if context is not None else 0,
             stamp=stamp,
         )
-        digests = definition.content.digests(record, shape, payload) if definition is not None else ()
+        digests: Sequence[bytes] = ()
+        if definition is not None and readings is not None:
+            digests = definition.content(readings.device.context).digests(record, shape, payload)
         lane_log.number(record)
-        return Entry(seq, total, rows, wall_ns, definition, data, digests, read)
+        return Entry(seq, total, rows, wall_ns, definition, data, digests, read, context)

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.core.record import Lane
-from gateway.outbox.format import HEADER_SIZE, INDEX_STEP, Definition, Segment, footer, header
+from gateway.outbox.format import (
+    FORMAT,
+    HEADER_SIZE,
+    INDEX_STEP,
+    WITH_CONTEXTS,
+    ContextFrame,
+    Definition,
+    Segment,
+    footer,
+    header,
+)
 from gateway.outbox.write.ballast import NO_ROOM, no_inodes
 from gateway.places.durable import sync_path
 from gateway.places.regular import is_still, open_regular
@@ -32,6 +42,8 @@ class Entry(NamedTuple):
     """Of readings: the hash of each message that the record becomes."""
     read: int = 0
     """Readings that were read of the device since its last record, for its receipt."""
+    context: ContextFrame | None = None
+    """Of readings: what the device works for; None for nothing."""
 
 
 class Growth(NamedTuple):
@@ -82,6 +94,7 @@ class LaneFile:
         self._file = -1
         self._segment: Segment | None = None
         self._defined: set[int] = set()
+        """Definitions that stand in the file by their numbers, contexts by less than nothing."""
         self._finished = 0
         self._unsynced: list[Entry] = []
         """Written and not yet durable."""
@@ -100,9 +113,10 @@ class LaneFile:
     def write(self, entries: Sequence[Entry]) -> Growth:
         """Append these records with one write. After an error nothing of them stands in the file."""
         self._renew()
-        if self._segment is not None and self._segment.size >= self._limit:
-            self._rotate(entries[0])
-        segment = self._segment or self._begin(*self._create(entries[0].seq, entries[0].total))
+        version = WITH_CONTEXTS if any(entry.context is not None for entry in entries) else FORMAT
+        if self._segment is not None and (self._segment.size >= self._limit or self._segment.format < version):
+            self._rotate(entries[0], version)
+        segment = self._segment or self._begin(*self._create(entries[0].seq, entries[0].total, version))
         parts, defined, index = self._assemble(segment, entries)
         data = b"".join(parts)
         self._append(data, segment.size)
@@ -124,6 +138,11 @@ class LaneFile:
                 parts.append(definition.frame())
                 offset += len(parts[-1])
                 defined.add(definition.id)
+            context = entry.context
+            if context is not None and -context.number not in self._defined and -context.number not in defined:
+                parts.append(context.data)
+                offset += len(context.data)
+                defined.add(-context.number)
             if not indexed or offset - indexed >= INDEX_STEP:
                 index.extend((entry.seq, entry.total, offset))
                 indexed = offset
@@ -131,12 +150,12 @@ class LaneFile:
             offset += len(entry.frame)
         return parts, defined, index
 
-    def _rotate(self, entry: Entry) -> None:
+    def _rotate(self, entry: Entry, version: int) -> None:
         """Finish the file, once the next one is there: a disk may have room for bytes and none for files (inodes). Then the
         present one goes on."""
         assert self._segment is not None
         try:
-            segment, file = self._create(entry.seq, entry.total)
+            segment, file = self._create(entry.seq, entry.total, version)
         except OSError as error:
             larger = self._segment.size < _OVERSIZE * self._limit
             if error.errno in NO_ROOM and larger and no_inodes(self._directory):
@@ -156,7 +175,8 @@ class LaneFile:
         if self._doubtful is None:
             return
         old, kept, entries = self._doubtful
-        segment, file = self._create(entries[0].seq, entries[0].total, ".new")
+        version = WITH_CONTEXTS if any(entry.context is not None for entry in entries) else FORMAT
+        segment, file = self._create(entries[0].seq, entries[0].total, version, ".new")
         try:
             self._defined = set()
             parts, defined, index = self._assemble(segment, entries)
@@ -202,19 +222,19 @@ class LaneFile:
         if segment is not None:
             self._durable = replace(segment, index=segment.index[:])
 
-    def _create(self, first: int, start: int, suffix: str = "") -> tuple[Segment, int]:
+    def _create(self, first: int, start: int, version: int, suffix: str = "") -> tuple[Segment, int]:
         path = self._directory / f"{first:016x}.seg{suffix}"
         self._directory.mkdir(exist_ok=True)
         file = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
-            _write_all(file, header(self._log, self._lane, first, start), 0)
+            _write_all(file, header(self._log, self._lane, first, start, version), 0)
             sync_path(self._directory)
         except OSError:
             os.close(file)
             raise
         self.syncs += 1
         self.written_bytes += HEADER_SIZE
-        return Segment(path, self._lane, first, start), file
+        return Segment(path, self._lane, first, start, format=version), file
 
     def _begin(self, segment: Segment, file: int) -> Segment:
         self._defined = set()
