@@ -14,7 +14,7 @@ from .frames import HELLO, FinsRequest, FinsTcpFraming, FinsUdpFraming, read, wr
 
 
 class FinsReading(WordReading[FinsDevice, FinsTag]):
-    """One PLC."""
+    """One PLC that is read."""
 
     refusals = REFUSALS
 

@@ -13,7 +13,7 @@ from .nak_codes import REFUSALS
 
 
 class XgtReading(WordReading[XgtDevice, XgtTag]):
-    """One PLC."""
+    """One PLC that is read."""
 
     refusals = REFUSALS
 
