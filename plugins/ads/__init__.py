@@ -1,0 +1,5 @@
+"""Reads and writes Beckhoff TwinCAT controllers by ADS: symbols by name, arrays and structures."""
+
+from .driver import Ads
+
+__all__ = ["Ads"]
