@@ -102,6 +102,16 @@ if [ -x .venv/bin/python ] && ! grep -qs "^Version: $schemathesis$" .venv/schema
         echo "WITHOUT schemathesis the test that needs it is SKIPPED. To run it:  pip install schemathesis" >&2
 fi
 
+# A controller by cpppo (GPL), and pylogix and pycomm3, which ask ours: in an environment of their own.
+cip="cpppo==5.2.5 pylogix==1.1.6 pycomm3==1.2.16"
+if [ -x .venv/bin/python ] && [ "$(cat .venv/cip/installed 2>/dev/null)" != "$cip" ]; then
+    echo "Installing cpppo, pylogix and pycomm3 for the tests …" >&2
+    # shellcheck disable=SC2086
+    { .venv/bin/python -m venv --clear .venv/cip && .venv/cip/bin/pip install --quiet --disable-pip-version-check $cip &&
+        echo "$cip" >.venv/cip/installed; } >/dev/null 2>&1 ||
+        echo "WITHOUT cpppo, pylogix and pycomm3 the tests that need them are SKIPPED. To see why:  pip install $cip" >&2
+fi
+
 # The C++ server of snap7, a simulated Siemens CPU: the last wheel that carried it, in an environment of its own.
 snap7=2.0.2
 if [ -x .venv/bin/python ] && ! grep -qs "^Version: $snap7$" .venv/snap7/lib/python3*/site-packages/python_snap7-*/METADATA; then
