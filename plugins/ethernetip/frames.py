@@ -17,7 +17,7 @@ from .paths import to_class
 LIST_IDENTITY, REGISTER, UNREGISTER, UNCONNECTED, CONNECTED = 0x63, 0x65, 0x66, 0x6F, 0x70
 _COMMANDS = frozenset({0x00, 0x04, LIST_IDENTITY, 0x64, REGISTER, UNREGISTER, UNCONNECTED, CONNECTED})
 _HEADER = struct.Struct("<HHII8sI")
-_CONNECTION_MANAGER, _ROUTER = to_class(6, 1), to_class(2, 1)
+_OPENER, _ROUTER = to_class(6, 1), to_class(2, 1)
 MULTIPLE, UNCONNECTED_SEND, FORWARD_OPEN, LARGE_FORWARD_OPEN, FORWARD_CLOSE = 0x0A, 0x52, 0x54, 0x5B, 0x4E
 _VENDOR = 0x1E0D
 """A number of nobody's, as clients without a vendor's give one."""
@@ -108,7 +108,7 @@ def routed(message: bytes, route: bytes, seconds: float) -> CipRequest:
     ticks = max(1, min(255, round(seconds)))  # of 1.024 s
     head = struct.pack("<BBH", 0x0A, ticks, len(message))
     data = head + message + b"\0" * (len(message) % 2) + bytes([len(route) // 2, 0]) + route
-    return CipRequest(service(UNCONNECTED_SEND, _CONNECTION_MANAGER, data), service=message[0])
+    return CipRequest(service(UNCONNECTED_SEND, _OPENER, data), service=message[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +133,13 @@ class Connection:
         path = self.route + _ROUTER
         data = struct.pack("<BBIIHHIB3x", 0x0A, 5, 0, self.own_id, self.serial, _VENDOR, self.originator, 3)
         data += 2 * (struct.pack("<I", period) + parameters) + bytes([0xA3, len(path) // 2]) + path
-        return CipRequest(service(LARGE_FORWARD_OPEN if large else FORWARD_OPEN, _CONNECTION_MANAGER, data))
+        return CipRequest(service(LARGE_FORWARD_OPEN if large else FORWARD_OPEN, _OPENER, data))
 
     def closing(self) -> CipRequest:
-        """Forward Close."""
+        """What ends it again (Forward Close)."""
         path = self.route + _ROUTER
         data = struct.pack("<BBHHIBx", 0x0A, 5, self.serial, _VENDOR, self.originator, len(path) // 2) + path
-        return CipRequest(service(FORWARD_CLOSE, _CONNECTION_MANAGER, data))
+        return CipRequest(service(FORWARD_CLOSE, _OPENER, data))
 
 
 class Identity(NamedTuple):

@@ -65,7 +65,7 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """A structure."""
+    """A structure, with all within it."""
 
     name: str
     size: int
@@ -122,7 +122,7 @@ class TemplateSizes(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """To read."""
+        """Of the definition, which is to be read."""
         return max(0, 4 * self.definition - 21)
 
 
