@@ -11,6 +11,8 @@ a line otherwise, say by name, is read on a `LineDriver`.
 
 `FarRequests` answers what the far side of a sink asks for in JSON.
 
+`UserPattern` is a regular expression out of the configuration, which can never stop the gateway.
+
 `Suspects` finds what ends a connection whenever it is asked for. The gateway does so for all that is polled; a driver that
 subscribes uses it itself.
 """
@@ -21,6 +23,7 @@ from gateway.kit.dialling import dial, encrypt, open_datagrams, open_stream
 from gateway.kit.far_requests import DeniedError, FarRequests, Question, read_question
 from gateway.kit.frames import CHUNK, Ended, Frames, Framing, Sized
 from gateway.kit.line_driver import LineDriver
+from gateway.kit.patterns import OvertimeError, UserPattern
 from gateway.kit.receiver import Receiver
 from gateway.kit.streams import Datagrams, Stream
 from gateway.kit.suspects import Suspects
@@ -47,12 +50,14 @@ __all__ = [
     "Framing",
     "LineDriver",
     "NotAvailable",
+    "OvertimeError",
     "Question",
     "Receiver",
     "Route",
     "Sized",
     "Stream",
     "Suspects",
+    "UserPattern",
     "WordAddress",
     "WordArea",
     "WordDevice",

@@ -1,8 +1,9 @@
 """How the telegrams of a machine look, and where in them a value stands."""
 
-import re
+from functools import cached_property
 from typing import Literal
 
+from gateway.kit import UserPattern
 from gateway.kit.registers import BYTE_FORMATS, decode, size_of
 from gateway.plugin import DeviceConfig, Exact, Field, Host, Section, TagConfig, Tls, model_validator
 
@@ -94,12 +95,22 @@ class TelegramDevice(DeviceConfig):
         if self.pushed and self.ask:
             raise ValueError("ask: with pushed = true nothing is asked; leave one of both out")
         for name in ("bad", "uncertain"):
-            pattern_of(name, getattr(self, name))
+            _pattern(name, getattr(self, name))
         for name in ("ask", "hello"):
             octets(name, getattr(self, name))
         for name in ("end", "start"):
             octets(f"frame.{name}", getattr(self.telegrams, name))
         return self
+
+    @cached_property
+    def bad_pattern(self) -> UserPattern | None:
+        """`bad`, when it is said."""
+        return _pattern("bad", self.bad)
+
+    @cached_property
+    def uncertain_pattern(self) -> UserPattern | None:
+        """`uncertain`, when it is said."""
+        return _pattern("uncertain", self.uncertain)
 
     @property
     def telegrams(self) -> TelegramFrame:
@@ -150,8 +161,8 @@ class TelegramTag(TagConfig):
             raise ValueError("say pattern, or at; one of both")
         if self.length and self.at is None:
             raise ValueError("length: only with at")
-        pattern_of("pattern", self.pattern)
-        pattern_of("expect", self.expect)
+        _pattern("pattern", self.pattern)
+        _pattern("expect", self.expect)
         octets("ask", self.ask)
         if self.binary:
             if self.at is None or self.type not in _BINARY:
@@ -181,12 +192,23 @@ class TelegramTag(TagConfig):
     def value_type(self) -> str:
         return self.type or "string"
 
+    @cached_property
+    def value_pattern(self) -> UserPattern | None:
+        """`pattern`, when it is said."""
+        return _pattern("pattern", self.pattern)
+
+    @cached_property
+    def expected(self) -> UserPattern | None:
+        """`expect`, when it is said."""
+        return _pattern("expect", self.expect)
+
     def found(self, telegram: bytes, encoding: str) -> "Exact | float | None":
-        """The value in a telegram; None where it is about something else, or too short. Raises ValueError for what is no
-        value of the tag's type."""
-        if self.at is None:
-            match = re.search(self.pattern, telegram.decode(encoding, "replace"))
+        """The value in a telegram; None where it is about something else, or too short. Raises OvertimeError, and ValueError
+        for what is no value of the tag's type."""
+        if self.value_pattern is not None:
+            match = self.value_pattern.search(telegram.decode(encoding, "replace"))
             return None if match is None else self._meant((match.group(1) if match.re.groups else match.group()) or "")
+        assert self.at is not None
         begin = self.at if self.at >= 0 else len(telegram) + self.at
         length = self.length or (size_of(self.type or "") if self.binary else len(telegram) - begin)
         part = telegram[begin : begin + length] if begin >= 0 else b""
@@ -220,11 +242,11 @@ def _number(text: str, decimal: str) -> float:
     return float(plain)
 
 
-def pattern_of(option: str, text: str) -> "re.Pattern[str]":
-    """Raises ValueError, with the reason, for what is no regular expression."""
+def _pattern(option: str, text: str) -> UserPattern | None:
+    """None where nothing is said. Raises ValueError, with the reason, for what is no regular expression."""
     try:
-        return re.compile(text)
-    except re.error as error:
+        return UserPattern(text) if text else None
+    except ValueError as error:
         raise ValueError(f"{option}: {error}") from error
 
 

@@ -1,13 +1,13 @@
 """The driver: asks for telegrams, or takes those that come, and finds the tags in them."""
 
-import re
+import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.kit import Ended, Framing, Sized, Stream, open_stream
+from gateway.kit import Ended, Framing, OvertimeError, Sized, Stream, open_stream
 from gateway.plugin import Device, DeviceError, Driver, Exact, Readings, Tag, Tags, quality
 
 from .config import TelegramDevice, TelegramFrame, TelegramTag, octets
@@ -69,8 +69,8 @@ class TcpTelegrams(Driver[TelegramDevice, TelegramTag]):
         telegrams = config.telegrams
         self._start = octets("start", telegrams.start)
         self._end = octets("end", telegrams.end)
-        self._bad = re.compile(config.bad) if config.bad else None
-        self._uncertain = re.compile(config.uncertain) if config.uncertain else None
+        self._slow: dict[str, str] = {}
+        """Tags whose patterns take too long, and on what."""
         self._stream: Stream = await open_stream(config.host, config.port, framing(telegrams), tls=config.tls)
         if config.hello:
             self._stream.write(octets("hello", config.hello))
@@ -79,7 +79,7 @@ class TcpTelegrams(Driver[TelegramDevice, TelegramTag]):
         found: dict[Tag, tuple[Exact | float | None, int]] = {}
         for ask, asked in _asked(self.config, tags).items():
             telegram = self._inner(await self._stream.ask(octets("ask", ask), self._is_whole))
-            found |= {tag: self._value(tag, telegram, answered=True) for tag in asked}
+            found |= await self._values(asked, telegram, answered=True)
         return self._readings(tags, found)
 
     async def stream(self) -> AsyncIterator[Readings]:
@@ -91,7 +91,7 @@ class TcpTelegrams(Driver[TelegramDevice, TelegramTag]):
             if not self._is_whole(frame):
                 continue
             telegram = self._inner(frame)
-            found = {tag: self._value(tag, telegram, answered=False) for tag in tags}
+            found = await self._values(tags, telegram, answered=False)
             if about := {tag: value for tag, value in found.items() if value[1] != _ELSE}:
                 yield self._readings(tags, about)
 
@@ -105,19 +105,47 @@ class TcpTelegrams(Driver[TelegramDevice, TelegramTag]):
             frame = frame[frame.rindex(self._start) + len(self._start) :]
         return frame.removesuffix(self._end) if self._end else frame
 
+    async def _values(
+        self, tags: Iterable[Tag], telegram: bytes, *, answered: bool
+    ) -> dict[Tag, tuple[Exact | float | None, int]]:
+        found = {}
+        for tag in tags:
+            try:
+                found[tag] = self._value(tag, telegram, answered=answered)
+                if tag.name in self._slow:
+                    del self._slow[tag.name]
+            except OvertimeError as error:
+                found[tag] = None, quality.BAD_CONFIGURATION
+                if tag.name not in self._slow:
+                    self._slow[tag.name] = str(error)
+                    self.log.warning("a pattern takes too long", tag=tag.name, reason=str(error))
+                await asyncio.sleep(0)  # others had to wait for it
+        return found
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        return [
+            f'the pattern of tag "{name}", or bad or uncertain, takes too long on what the machine sends: write it without a '
+            f"repetition within a repetition ({why})"
+            for name, why in self._slow.items()
+        ]
+
     def _value(self, tag: Tag, telegram: bytes, *, answered: bool) -> tuple[Exact | float | None, int]:
         """The value and its quality, _ELSE where the telegram is about something else."""
         config: TelegramTag = tag.config
+        bad, uncertain = self.config.bad_pattern, self.config.uncertain_pattern
         text = telegram.decode(self.config.encoding, "replace")
-        if self._bad is not None and self._bad.search(text):
+        if bad is not None and bad.search(text):
             return None, quality.BAD_DEVICE_FAILURE
         try:
             value = config.found(telegram, self.config.encoding)
+        except OvertimeError:
+            raise
         except ValueError:
             return None, quality.BAD_DECODING
         if value is None:
             return None, quality.BAD_DATA_UNAVAILABLE if answered else _ELSE
-        swings = self._uncertain is not None and self._uncertain.search(text)
+        swings = uncertain is not None and uncertain.search(text)
         return value, quality.UNCERTAIN if swings else quality.GOOD
 
     def _readings(self, tags: Tags, found: "dict[Tag, tuple[Exact | float | None, int]]") -> Readings:
@@ -150,7 +178,11 @@ class TcpTelegrams(Driver[TelegramDevice, TelegramTag]):
                 f"{tag}: a machine that sends by itself gives no answer that could be told from the others"
             )
         answer = self._inner(await self._stream.ask(request, self._is_whole)).decode(self.config.encoding, "replace")
-        if config.expect and not re.search(config.expect, answer):
+        try:
+            right = config.expected is None or config.expected.search(answer)
+        except OvertimeError as error:
+            raise DeviceError(f"{tag}: it was sent, and expect cannot be looked for: {error}") from error
+        if not right:
             raise DeviceError(f"{tag}: the machine answers {answer!r}")
 
     async def close(self) -> None:

@@ -3,7 +3,9 @@
 
 import asyncio
 import contextlib
+import math
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -198,3 +200,32 @@ async def test_a_telegram_without_an_end_ends_the_line_and_not_the_memory() -> N
     async with machine(pushing(b"x" * 5000), tags, pushed=True) as (driver, _):
         with pytest.raises(LinkError, match="no end of a frame"):
             await driver._stream.frame()
+
+
+async def test_a_pattern_without_an_end_makes_its_tag_bad_and_stops_nobody() -> None:
+    tags = {
+        "endless": {"pattern": "^(a+)+$"},
+        "rest": {"pattern": "b$"},
+    }
+    async with machine(answering({b"?": b"a" * 500 + b"b\r\n"}), tags, ask="?\r\n") as (driver, device):
+        before = time.process_time()
+        assert await read(driver, device) == [
+            (pytest.approx(math.nan, nan_ok=True), quality.BAD_CONFIGURATION),
+            ("b", 0),
+        ]
+        assert time.process_time() - before < 5, "Python alone takes longer than the sun has left"
+        (told,) = driver.remarks
+        assert '"endless"' in told
+        tried = time.process_time()
+        for _ in range(100):
+            assert (await read(driver, device))[1] == ("b", 0)
+        assert time.process_time() - tried < 5, "it rests"
+
+
+async def test_a_machine_whose_every_telegram_meets_an_endless_pattern_leaves_others_their_turn() -> None:
+    tags = {"endless": {"pattern": "x"}}
+    endless = pushing(*[b"a" * 500 + b"b\r\n"] * 200)
+    async with machine(endless, tags, pushed=True, bad="^(a+)+$", uncertain="(.*)*z") as (driver, device):
+        before = time.process_time()
+        assert {found["endless"][1] for found in await pushed(driver, device)} == {quality.BAD_CONFIGURATION}
+        assert time.process_time() - before < 5
