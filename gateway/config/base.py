@@ -187,6 +187,11 @@ class DeviceConfig(Section):
     line: str | None = Field(default=None, examples=["coating"])
     """ISA-95 line of this device, if another than the gateway's."""
 
+    def refuses(self, tag: TagConfig) -> str:
+        """What is wrong with a tag on this device, in words; empty where nothing is. For what neither of them can tell alone;
+        drivers override it."""
+        return ""
+
 
 class Selected(Section):
     """What of the gateway's records a sink gets, or does not get."""

@@ -38,6 +38,8 @@ def read_device(source: ConfigFile, place: Steps, table: Mapping[str, Any], plug
         tags = _Tags(source, place, where, device_type, tag_type)
         tags.read(table)
         _check_types(tags.good)
+        if config:
+            _check_together(source, place, where, config, tags.good)
     except PluginError as error:
         source.park((*place, "driver"), where, str(error))
         return None
@@ -56,6 +58,19 @@ def _check_types(tags: Mapping[str, TagConfig]) -> None:
                 f'the plugin\'s {type(tag).__name__} says that tag "{name}" is of type {cleaned(type_)}, '
                 f"which no value has; there are: {', '.join(VALUE_TYPES)}"
             )
+
+
+def _check_together(
+    source: ConfigFile, place: Steps, where: str, config: DeviceConfig, tags: Mapping[str, TagConfig]
+) -> None:
+    """That the device bears each of its tags. Raises PluginError where the plugin cannot tell."""
+    for name, tag in tags.items():
+        try:
+            refused = config.refuses(tag)
+        except BaseException as error:
+            raise failed(type(config), error) from error
+        if refused:
+            source.wrong((*place, "tags", name), f'{where}: tag "{name}"', cleaned(refused))
 
 
 class _Tags:

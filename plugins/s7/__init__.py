@@ -1,4 +1,4 @@
-"""Reads and writes Siemens S7 controllers by PUT/GET."""
+"""Reads and writes Siemens S7 controllers: by addresses (PUT/GET), or by symbols, optimized blocks too (S7CommPlus)."""
 
 from .driver import S7
 

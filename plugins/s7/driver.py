@@ -1,19 +1,26 @@
 """The driver: what is S7 communication's own of it. Reading in blocks is `gateway.kit.BlockDriver`."""
 
 import struct
-from collections.abc import Hashable, Sequence
-from typing import cast
+from collections.abc import AsyncIterator, Hashable, Sequence
+from typing import Any, cast
 
 from gateway.kit import BlockDriver, truth
 from gateway.kit.blocks import Area, BlockReading, ValuePlace
 from gateway.kit.line import AskingPace, LineManners, LineRequest, RequestLine, open_line
-from gateway.plugin import Device, DeviceError, LinkError, Tag
+from gateway.plugin import Device, DeviceError, Found, LinkError, Tag
 
 from .address import S7Area
 from .config import S7Device, S7Tag
 from .frames import S7Framing, S7Request, connect, joined, most_bytes, read, setup, write, write_bit
 from .return_codes import REFUSALS
 from .types import wire
+
+NAMELESS = (
+    "names and types, which PUT/GET does not tell: edge-gateway import tia takes them from an export of the TIA Portal, and"
+    ' transport = "s7commplus" asks the CPU for them'
+)
+AT_ONCE = 50
+"""Values by symbol that a request may ask for."""
 
 
 class S7Reading(BlockReading[S7Device, S7Tag]):
@@ -52,9 +59,17 @@ class S7Reading(BlockReading[S7Device, S7Tag]):
 
 
 class S7(BlockDriver[S7Device, S7Tag]):
-    """One line, shared by all devices with the same host, port, rack, slot and connection."""
+    """One line, shared by all devices with the same host, port, rack, slot and connection. A device that is read by symbols
+    gets an S7Symbolic."""
 
     line_options = ("pdu", "timeout", "max_in_flight")
+
+    def __new__(cls, devices: Sequence[Device], *_: Any) -> "S7":
+        if cls is S7 and devices[0].config.by_symbols:
+            from .symbolic import S7Symbolic
+
+            return super().__new__(S7Symbolic)
+        return super().__new__(cls)
 
     @classmethod
     def reading(cls, config: S7Device) -> S7Reading:
@@ -65,17 +80,26 @@ class S7(BlockDriver[S7Device, S7Tag]):
 
     @classmethod
     def line_key(cls, config: S7Device) -> Hashable:
-        return config.host, config.port, config.tsaps()
+        return None if config.by_symbols else (config.host, config.port, config.tsaps())
 
     @classmethod
     def doubts(cls, devices: Sequence[Device]) -> list[str]:
         pdu = devices[0].config.pdu
+        if devices[0].config.by_symbols:
+            return []
         return super().doubts(devices) + [
             f"{tag}: its {tag.config.kind.size} bytes are more than a message of pdu = {pdu} holds"
             for device in devices
             for tag in device.tags
             if tag.config.kind.size > most_bytes(pdu)
         ]
+
+    @classmethod
+    def plan(cls, device: Device) -> list[str]:
+        if device.config.by_symbols:
+            asked = -(-len(device.tags) // AT_ONCE)
+            return [f"{len(device.tags)} tags by symbol, in {asked} request{'s' if asked > 1 else ''} or more"]
+        return super().plan(device)
 
     async def open(self) -> RequestLine[S7Request]:
         config = self.config
@@ -104,6 +128,9 @@ class S7(BlockDriver[S7Device, S7Tag]):
         if not isinstance(answer, bytes):
             raise LinkError(f"{self.config.host}: the CPU does not {what} ({REFUSALS.words(answer)})")
         return answer
+
+    async def browse(self) -> AsyncIterator[tuple[str, Found]]:
+        yield "", Found("", description=NAMELESS)
 
     def pace(self, config: S7Device, scans: int) -> AskingPace:
         pace = super().pace(config, scans)

@@ -86,8 +86,7 @@ def _several(of: S7Type, count: int) -> S7Type:
     if of.size == 0:
         return S7Type(f"BOOL[{count}]", (count + 7) // 8, "", decode=lambda data: _bits(data, count))
     if of.number:
-        form = {"int": "bhiq", "uint": "BHIQ", "float": "  fd"}[of.number.rstrip("0123456789")]
-        letter = form[{1: 0, 2: 1, 4: 2, 8: 3}[of.size]]
+        letter = number_form(of)
         return S7Type(
             f"{of.name}[{count}]",
             of.size * count,
@@ -102,6 +101,12 @@ def _several(of: S7Type, count: int) -> S7Type:
         "",
         decode=lambda data: [one(data[at : at + of.size]) for at in range(0, of.size * count, of.size)],
     )
+
+
+def number_form(of: S7Type) -> str:
+    """The letter by which `struct` knows a number."""
+    form = {"int": "bhiq", "uint": "BHIQ", "float": "  fd"}[of.number.rstrip("0123456789")]
+    return form[{1: 0, 2: 1, 4: 2, 8: 3}[of.size]]
 
 
 def _bits(data: bytes, count: int) -> list[bool]:
