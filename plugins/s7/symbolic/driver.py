@@ -189,27 +189,33 @@ class S7Symbolic(S7):
                 answers += [group.last] * count
                 at += 1
                 continue
-            try:
-                answers += await self._session.values(group.request, count)
+            heard = await self._heard(group)
+            if not isinstance(heard, Exception):
+                answers += heard
                 group.after = 0.0
-                at += 1
-            except LinkError:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever the library raises at an answer that it cannot read
+            elif count > 1:
                 spend -= 1
-                if count == 1:
-                    group.last = error.args[0] if isinstance(error, NotGivenError) else None
-                    answers.append(group.last)
-                    group.after = time.monotonic() + LOOK_EVERY
-                    at += 1
-                else:
-                    plan.groups[at : at + 1] = [self._group(half) for half in _halves(group.places)]
-                    for half in plan.groups[at : at + 2]:
-                        half.after = -1.0
+                plan.groups[at : at + 1] = [self._group(half, -1.0) for half in _halves(group.places)]
+                continue
+            else:
+                spend -= 1
+                group.last = heard.args[0] if isinstance(heard, NotGivenError) else None
+                group.after = time.monotonic() + LOOK_EVERY
+                answers.append(group.last)
+            at += 1
         return answers
 
-    def _group(self, places: Sequence[Place]) -> _Group:
-        return _Group(places, self._session.request(places))
+    async def _heard(self, group: _Group) -> list[Wire | int] | Exception:
+        """What the CPU answers, or why it cannot be read."""
+        try:
+            return await self._session.values(group.request, len(group.places))
+        except LinkError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the library raises at an answer that it cannot read
+            return error
+
+    def _group(self, places: Sequence[Place], after: float = 0.0) -> _Group:
+        return _Group(places, self._session.request(places), after)
 
     def _plan(self, tags: Tags) -> _Plan:
         plan = self._plans.get(tags)

@@ -65,7 +65,7 @@ class Session(S7CommPlusAsyncClient):
         self._keeps_secret = password is not None
         try:
             with doubting(LinkError):
-                await self.connect(
+                await super().connect(
                     self.host,
                     self.port,
                     use_tls=self._context is not None,
