@@ -161,10 +161,11 @@ class Acquirer:
         with _in_words(device):
             return await asked.guesses(self._line_of(device), device, address, count)
 
-    async def browse(self, device: str) -> list[tuple[str, Found]] | None:
-        """What the device offers; None while it is not connected. Raises GatewayError with the reason."""
+    async def browse(self, device: str, *, types: bool = False) -> list[tuple[str, Found]] | None:
+        """What the device offers, or what of it has a type that is known; None while it is not connected. Raises GatewayError
+        with the reason."""
         with _in_words(device):
-            return await asked.browse(self._line_of(device), device)
+            return await asked.browse(self._line_of(device), device, types=types)
 
     def _line_of(self, device: str) -> Line:
         for line in self._lines.values():

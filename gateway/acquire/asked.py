@@ -16,6 +16,7 @@ from gateway.supervise import containing
 
 BROWSE_TIMEOUT = 60.0
 """Seconds that a device may take to tell all that it offers."""
+KNOWS_NO_TYPES = "its driver knows no types of devices: browse without --types shows all that it has"
 
 
 def _require(line: Line, ability: Ability, otherwise: str) -> None:
@@ -78,8 +79,10 @@ async def guesses(line: Line, device: str, address: str, count: int) -> Sequence
         return checked.guesses(found)
 
 
-async def browse(line: Line, device: str) -> list[tuple[str, Found]] | None:
-    """What the device offers; None while the line is not connected."""
+async def browse(line: Line, device: str, *, types: bool = False) -> list[tuple[str, Found]] | None:
+    """What the device offers, or what of it has a type that is known; None while the line is not connected."""
     _require(line, "browse", f"{device}: its driver cannot browse")
+    if types:
+        _require(line, "browse_types", f"{device}: {KNOWS_NO_TYPES}")
     async with asyncio.timeout(BROWSE_TIMEOUT):
-        return await line.offers()
+        return await line.offers(types=types)

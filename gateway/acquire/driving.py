@@ -70,10 +70,10 @@ def stream(driver: Driver[Any, Any]) -> AsyncGenerator[Readings, None]:
     return blocks
 
 
-async def offers(driver: Driver[Any, Any]) -> list[tuple[str, Found]]:
-    """All that a driver browses, checked. Raises DeviceError for what has no end."""
+async def offers(driver: Driver[Any, Any], *, types: bool = False) -> list[tuple[str, Found]]:
+    """All that a driver browses, or of what has a type that it knows, checked. Raises DeviceError for what has no end."""
     found_all = []
-    async for address, found in driver.browse():
+    async for address, found in driver.browse_types() if types else driver.browse():
         found_all.append(checked.offer(address, found))
         if len(found_all) >= checked.OFFERS:
             raise DeviceError(f"it offers more than {checked.OFFERS} places: is it a circle?")

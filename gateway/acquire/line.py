@@ -154,10 +154,10 @@ class Line:
         self._queue.ask(request)
         return await request.answer
 
-    async def offers(self) -> list[tuple[str, Found]] | None:
-        """What the device offers; None while the line is not connected."""
+    async def offers(self, *, types: bool = False) -> list[tuple[str, Found]] | None:
+        """What the device offers, or what of it has a type that is known; None while the line is not connected."""
         driver = self._driver
-        return None if driver is None else await self._foreign.call(lambda: offers(driver))
+        return None if driver is None else await self._foreign.call(lambda: offers(driver, types=types))
 
     async def _session(self) -> None:
         in_vain = 0

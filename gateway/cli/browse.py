@@ -12,16 +12,18 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gateway.acquire.asked import KNOWS_NO_TYPES
 from gateway.acquire.driving import close
 from gateway.acquire.probe_devices import unbound
 from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
 from gateway.cli.frame.loading import loaded
 from gateway.cli.frame.places import at_state
 from gateway.cli.frame.terminal import SPREADSHEET, colour, config_path, fail, table
-from gateway.cli.frame.toml_text import quoted
+from gateway.cli.frame.toml_text import comment, quoted
 from gateway.config.kinds import DRIVER
 from gateway.config.mistakes import check, did_you_mean
 from gateway.config.model import DeviceSpec
@@ -54,6 +56,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("table", "csv", "toml"), default="table", help=shapes)
     parser.add_argument("--spreadsheet", action="store_true", help=SPREADSHEET)
     parser.add_argument("--driver", default="opcua", help="the driver for an address (default: opcua)")
+    types = (
+        "only what has a type that the gateway knows, such as robots and laboratory devices, with its states and units"
+    )
+    parser.add_argument("--types", action="store_true", help=types)
     limits = "show instead what the device bears and lacks, as far as that is known"
     parser.add_argument("--limits", action="store_true", help=limits)
     setting = "an option of the device for an address, such as security=none; may be given several times"
@@ -68,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             return _show_limits(args)
         offers = _asked(args)
         if offers is None:
-            offers = _dialled(args, _offers)
+            offers = _dialled(args, _typed_offers if args.types else _offers)
     except (ConfigError, AnswerError) as error:
         fail(str(error))
         return 1
@@ -79,12 +85,17 @@ def run(args: argparse.Namespace) -> int:
     offers = [offer for offer in offers if offer[0]]
     wanted = [offer for offer in offers if _is_wanted(offer, args.only)]
     if args.json:
-        print(json.dumps([_entry(*offer) for offer in wanted], ensure_ascii=False, indent=1))
+        print(json.dumps([entry(*offer) for offer in wanted], ensure_ascii=False, indent=1))
     else:
         lines = _csv(wanted, args.spreadsheet) if args.format == "csv" else SHAPES[args.format](wanted)
         sys.stdout.writelines(f"{line}\n" for line in lines)
     if not wanted:
-        fail(f"{args.device}: nothing of that kind among {len(offers)}" if offers else f"{args.device}: offers nothing")
+        none = (
+            "has nothing of a type that the gateway knows: browse without --types shows all"
+            if args.types
+            else "offers nothing"
+        )
+        fail(f"{args.device}: nothing of that kind among {len(offers)}" if offers else f"{args.device}: {none}")
     if missing:
         fail(f"{args.device}: this is not all that it has; missing: {'; '.join(missing)}")
         return INCOMPLETE
@@ -116,7 +127,8 @@ def _asked(args: argparse.Namespace) -> list[Offer] | None:
     if "://" in args.device:
         return None
     try:
-        answer = call(socket_path(args.socket), "browse", device=args.device)
+        more = {"types": 1} if args.types else {}
+        answer = call(socket_path(args.socket), "browse", device=args.device, **more)
     except NoGatewayError:
         return None
     return answer and [(offer.pop("address"), Found(**offer)) for offer in answer]
@@ -132,6 +144,12 @@ def _dialled(args: argparse.Namespace, ask: Callable[[Driver[Any, Any]], Awaitab
 
 async def _offers(driver: Driver[Any, Any]) -> list[Offer]:
     return [offer async for offer in driver.browse()]
+
+
+async def _typed_offers(driver: Driver[Any, Any]) -> list[Offer]:
+    if "browse_types" not in driver.can:
+        raise GatewayError(KNOWS_NO_TYPES)
+    return [offer async for offer in driver.browse_types()]
 
 
 async def _facts(driver: Driver[Any, Any]) -> Mapping[str, Any]:
@@ -194,18 +212,27 @@ def _is_wanted(offer: Offer, globs: Sequence[str]) -> bool:
     return not globs or any(fnmatchcase(text, glob) for glob in globs for text in (found.path, address))
 
 
-def _entry(address: str, found: Found) -> dict[str, str]:
+def entry(address: str, found: Found) -> dict[str, str]:
+    """An offer as JSON."""
+    typed = {"role": found.role, "group": found.group} if found.group else {}
     return {
         "path": found.path, "address": address, "type": found.type, "unit": found.unit, "description": found.description,
+        **typed,
     }  # fmt: skip
 
 
 def _table(offers: Sequence[Offer]) -> Iterator[str]:
-    rows = [(found.path, found.type, found.unit, address, found.description) for address, found in offers]
-    if rows:
+    for group, some in groupby(offers, lambda offer: offer[1].group):
+        if group:
+            yield colour(f"# {shown(group)}", "bold")
+        rows = [(found.path, _kind(found), found.unit, address, found.description) for address, found in some]
         head, *rest = table([("PATH", "TYPE", "UNIT", "ADDRESS", "DESCRIPTION"), *rows])
         yield colour(head, "bold")
         yield from rest
+
+
+def _kind(found: Found) -> str:
+    return f"{found.type}, {found.role}" if found.role else found.type
 
 
 def _csv(offers: Sequence[Offer], spreadsheet: bool = False) -> Iterator[str]:
@@ -218,12 +245,17 @@ def _csv(offers: Sequence[Offer], spreadsheet: bool = False) -> Iterator[str]:
     yield text.getvalue().removesuffix("\n")
 
 
-def _toml(offers: Sequence[Offer]) -> Iterator[str]:
+def toml(offers: Sequence[Offer]) -> Iterator[str]:
+    """The table of the tags, to paste; what belongs together stands under a comment."""
     yield "[device.tags]"
+    group = ""
     for name, (address, found) in zip(names(offers), offers, strict=True):
+        if found.group != group:
+            group = found.group
+            yield comment(group)
         options = {"address": address, "unit": found.unit, "description": found.description}
         told = ", ".join(f"{key} = {quoted(value)}" for key, value in options.items() if value)
-        yield f"{quoted(name)} = {{ {told} }}  # {found.type or 'array'}"
+        yield f"{quoted(name)} = {{ {told} }}  # {_kind(found) or 'array'}"
 
 
 def names(offers: Sequence[Offer]) -> list[str]:
@@ -255,4 +287,4 @@ def _numbered(told: Sequence[str]) -> list[str]:
     return unique
 
 
-SHAPES: dict[str, Callable[[Sequence[Offer]], Iterator[str]]] = {"table": _table, "csv": _csv, "toml": _toml}
+SHAPES: dict[str, Callable[[Sequence[Offer]], Iterator[str]]] = {"table": _table, "csv": _csv, "toml": toml}

@@ -2,8 +2,8 @@
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 from gateway.config.base import DeviceConfig
@@ -135,12 +135,22 @@ class Isolated(Driver[Any, Any]):
             await self._process.calls.end_inflow(number)
 
     async def _browse(self) -> AsyncIterator[tuple[str, Found]]:
-        number, inflow = self._process.calls.inflow("browse", self._session)
+        async with aclosing(self._offers("browse")) as offers:
+            async for offer in offers:
+                yield offer
+
+    async def _browse_types(self) -> AsyncIterator[tuple[str, Found]]:
+        async with aclosing(self._offers("browse_types")) as offers:
+            async for offer in offers:
+                yield offer
+
+    async def _offers(self, method: str) -> AsyncGenerator[tuple[str, Found], None]:
+        number, inflow = self._process.calls.inflow(method, self._session)
         try:
             while True:
                 data = await inflow.next()
                 with self._understood():
-                    offers = [(str(address), Found(*what)) for address, *what in wire.rows(wire.said(data), 5)]
+                    offers = [(str(address), Found(*what)) for address, *what in wire.rows(wire.said(data), 7)]
                 for offer in offers:
                     yield offer
                 self._process.calls.more(number, 1)
@@ -327,7 +337,7 @@ def _pickled(devices: list[tuple[int, Device]]) -> bytes:
         ) from error
 
 
-_FORWARDED = ("read", "stream", "browse", "describe", "write", "acknowledge", "call", "guesses")
+_FORWARDED = ("read", "stream", "browse", "browse_types", "describe", "write", "acknowledge", "call", "guesses")
 _OF_THE_CLASS = ("line_key", "plan", "doubts", "methods", "subscribes")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import pickle
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,7 @@ from gateway.isolation.calls import AHEAD
 from gateway.isolation.failures import failure
 from gateway.isolation.wire import FrameKind
 from gateway.plugin import checked
-from gateway.plugin.driver import Driver
+from gateway.plugin.driver import Driver, Found
 from gateway.plugin.guessing import Guessing
 from gateway.plugin.hosts import Memory, OpenLineHost
 from gateway.plugin.sound import sound
@@ -147,7 +147,7 @@ class Served:
     def _call(self, number: int, method: str, args: tuple[Any, ...]) -> None:
         if method in _AT_ONCE:
             getattr(self, f"_{method}")(*args)
-        elif method in ("stream", "browse"):
+        elif method in ("stream", "browse", "browse_types"):
             self._granted[number] = asyncio.Semaphore(AHEAD)
             self._begin(number, self._outcome(number, args[0], self._flow(number, method, *args)))
         else:
@@ -217,12 +217,12 @@ class Served:
                 self._outlet.send(FrameKind.BLOCK, number, *self._block(block))
                 await self._granted[number].acquire()
 
-    async def _browse(self, number: int, session: DriverSession) -> None:
+    async def _browse(self, number: int, offered: AsyncIterator[tuple[str, Found]]) -> None:
         part: list[Any] = []
-        async with aclosing(session.driver.browse()) as offers:  # type: ignore[type-var]
+        async with aclosing(offered) as offers:  # type: ignore[type-var]
             async for address, found in offers:
                 named, what = checked.offer(address, found)
-                part.append([named, what.type, what.unit, what.description, what.path])
+                part.append([named, what.type, what.unit, what.description, what.path, what.role, what.group])
                 if len(part) >= OFFERS:
                     self._outlet.send(FrameKind.PART, number, wire.as_json(part))
                     part = []
@@ -230,8 +230,13 @@ class Served:
         self._outlet.send(FrameKind.PART, number, wire.as_json(part))
 
     async def _flow(self, number: int, method: str, session: int) -> None:
-        flow = self._stream if method == "stream" else self._browse
-        await flow(number, self._sessions[session])
+        opened = self._sessions[session]
+        if method == "stream":
+            await self._stream(number, opened)
+        else:
+            await self._browse(
+                number, opened.driver.browse_types() if method == "browse_types" else opened.driver.browse()
+            )
         self._outlet.send(FrameKind.DONE, number, b"null")
 
     # What the gateway calls, by name.

@@ -56,7 +56,10 @@ TABLE: Mapping[str, Declared] = {
         {"device": _NAME, "address": _NAME, "count": Argument(must.whole(1, 10_000))}, role=OPERATOR,
         does="what registers of a device may mean, under every type and byte order",
     ),
-    "browse": Declared({"device": _NAME}, role=OPERATOR, does="what a device offers"),
+    "browse": Declared(
+        {"device": _NAME, "types": Argument(must.whole(0, 1), needed=False, default=0)}, role=OPERATOR,
+        does="what a device offers, or with types = 1 what of it has a type that is known",
+    ),
     "write": Declared(
         {"device": _NAME, "tag": _NAME, "value": Argument(must.scalar), "reason": _REASON}, audited=True, role=ENGINEER,
         does="write a value to a tag that may be written",

@@ -42,11 +42,11 @@ class DeviceCommands:
         reads = await several(lambda: self._acquirer.guesses(device, address, count))
         return [[{"options": dict(guess.options), "value": guess.value} for guess in read] for read in reads]
 
-    async def browse(self, by: Actor, device: str) -> list[dict[str, str]] | None:
-        """What a device offers; null when the gateway has no connection to it."""
+    async def browse(self, by: Actor, device: str, types: int = 0) -> list[dict[str, str]] | None:
+        """What a device offers, or what of it has a type that is known; null when the gateway has no connection to it."""
         if device not in self._live:
             return None
-        offers = await self._acquirer.browse(device)
+        offers = await self._acquirer.browse(device, types=bool(types))
         return None if offers is None else [{"address": address, **asdict(found)} for address, found in offers]
 
     def _device(self, name: str) -> LiveDevice:

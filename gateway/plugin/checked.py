@@ -120,6 +120,8 @@ def _found(found: Found, typed: bool) -> Found:
         cleaned(found.unit),
         cleaned(found.description),
         cleaned(found.path),
+        cleaned(found.role, TEXT),
+        cleaned(found.group),
     )
 
 

@@ -27,7 +27,7 @@ Values = Sequence[Exact | float | bool | None] | NDArray[np.float64] | Readings
 device gives its own times or qualities."""
 
 
-Ability = Literal["read", "stream", "write", "acknowledge", "call", "browse", "guesses", "discover"]
+Ability = Literal["read", "stream", "write", "acknowledge", "call", "browse", "browse_types", "guesses", "discover"]
 """What a driver may be able to do, by the name of the method. `guesses` and `discover` stand beside its contract: see
 `gateway.plugin.guessing` and `gateway.plugin.finding`."""
 
@@ -41,6 +41,12 @@ class Found:
     description: str = ""
     path: str = field(default="", compare=False)
     """Where `browse` found it, in steps of the device's own names with "/" between them."""
+
+    role: str = field(default="", compare=False)
+    """"state" of a tag that is in one of a few states or modes; of `browse_types`."""
+
+    group: str = field(default="", compare=False)
+    """The part of the device that it belongs to, in words, such as "Robotics AxisType Robot/Axis 1"; of `browse_types`."""
 
 
 class Driver(Generic[D, T]):
@@ -63,6 +69,9 @@ class Driver(Generic[D, T]):
     can: ClassVar[frozenset[Ability]] = frozenset()
     """What it can do; whoever wants something of a driver looks here. Where a class does not declare it: what its base
     can, and the methods that it has of its own."""
+
+    schemes: ClassVar[frozenset[str]] = frozenset()
+    """How URLs begin by which `discover` may be given one of its devices, such as "opc.tcp"."""
 
     devices: tuple[Device, ...]
     """The devices of this line; one, unless `line_key` says that several share a line."""
@@ -183,6 +192,12 @@ class Driver(Generic[D, T]):
     async def browse(self) -> AsyncIterator[tuple[str, Found]]:
         """Yield what the device offers: address as the config writes it, and its description. Where that is not all, say so
         at the end under the address "", with what is missing, in words, as the description."""
+        raise NotImplementedError
+        yield  # an async generator
+
+    async def browse_types(self) -> AsyncIterator[tuple[str, Found]]:
+        """The same of those parts of the device alone whose types the driver knows, such as those of a companion standard,
+        with role and group; nothing where there are none."""
         raise NotImplementedError
         yield  # an async generator
 

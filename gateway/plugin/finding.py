@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gateway.plugin.driver import Found
+
 
 @dataclass(frozen=True, slots=True)
 class Search:
@@ -27,6 +29,9 @@ class Search:
     timeout: float = 1.0
     """Seconds that a connection or an answer may take."""
 
+    named: bool = False
+    """Somebody has named this very device by its URL: it may be asked what it offers too, by a login that needs no secret."""
+
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
@@ -43,6 +48,9 @@ class Discovered:
 
     about: Sequence[str] = ()
     """What else a person should know of it, one line each."""
+
+    offers: Sequence[tuple[str, Found]] = ()
+    """In place of tags what it offers of types that are known, as `Driver.browse_types` yields it."""
 
 
 class Finding(Protocol):

@@ -1,4 +1,4 @@
-"""Node ids as people write them (OPC 10000-6 §5.1.12)."""
+"""Node ids as people write them (OPC 10000-6 §5.1.12), and ways of names to nodes."""
 
 import base64
 import binascii
@@ -33,8 +33,37 @@ class Address:
         return f"{start}s={self.identifier}"
 
 
+@dataclass(frozen=True, slots=True)
+class NamePath:
+    """The names on the way from the folder Objects to a node, as `browse` shows them: they stay right whatever ids the
+    server gives to nodes and namespaces at its next start."""
+
+    steps: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return PATH + "/".join(self.steps)
+
+
+PATH = "path="
+_LONGEST_WAY = 100
+"""Steps of a path."""
+
+
+def parse_place(text: str) -> Address | NamePath:
+    """The node id or path that `text` means. Raises ValueError with the ways to write one."""
+    if not text.startswith(PATH):
+        return parse_address(text)
+    steps = tuple(text.removeprefix(PATH).split("/"))
+    if not all(steps) or len(steps) > _LONGEST_WAY:
+        raise ValueError(
+            f'write the names on the way from the folder Objects, with "/" between them, as browse shows them: '
+            f'"path=Machines/Robot/Axis_1/ActualPosition", not {text!r}'
+        )
+    return NamePath(steps)
+
+
 def parse_address(text: str) -> Address:
-    """The address that `text` means. Raises ValueError with the ways to write one."""
+    """The node id that `text` means. Raises ValueError with the ways to write one."""
     parts = _PARTS.fullmatch(text)
     if not parts:
         raise ValueError(f"write a node id such as {_EXAMPLES}, not {text!r}")

@@ -18,14 +18,14 @@ from gateway.plugin import (
     model_validator,
 )
 
-from .address import check_range, parse_address, parse_member
+from .address import check_range, parse_member, parse_place
 
 Security = Literal["auto", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss", "none"]
 
 
 class ObjectMethods(Section):
     object: str
-    """The object's node id, such as "nsu=http://vendor.example/line;s=Boiler"."""
+    """The object's node id, such as "nsu=http://vendor.example/line;s=Boiler", or its path."""
 
     allow: tuple[str, ...] = Field(strict=False, min_length=1, examples=[["Start", "Reset"]])
     """Its methods that people may call, by the names or node ids that the server gives them."""
@@ -33,7 +33,7 @@ class ObjectMethods(Section):
     @field_validator("object")
     @classmethod
     def _object(cls, text: str) -> str:
-        parse_address(text)
+        parse_place(text)
         return text
 
 
@@ -90,7 +90,7 @@ class OpcUaConfig(DeviceConfig):
     """Take the server's events, and its alarms as alarms of the gateway."""
 
     notifiers: tuple[str, ...] = Field(default=(), strict=False, examples=[["nsu=http://vendor.example/line;s=Boiler"]])
-    """Node ids of the objects whose events are taken. Default: the server's own object, which has those of all."""
+    """Node ids or paths of the objects whose events are taken. Default: the server's own object, which has those of all."""
 
     event_queue: int = Field(default=1000, ge=1, le=100_000)
     """Events that the server keeps until the gateway has taken them. Many servers allow less."""
@@ -106,7 +106,7 @@ class OpcUaConfig(DeviceConfig):
     @classmethod
     def _notifiers(cls, notifiers: tuple[str, ...]) -> tuple[str, ...]:
         for text in notifiers:
-            parse_address(text)
+            parse_place(text)
         return notifiers
 
     @field_validator("url")
@@ -175,7 +175,8 @@ class OpcUaConfig(DeviceConfig):
 class NodeConfig(TagConfig):
     address: str
     """The variable's node id: "nsu=http://vendor.example/line;s=Boiler.Temp" by namespace URI, or "ns=2;s=Boiler.Temp" by
-    index, which some servers change when they restart."""
+    index, which some servers change when they restart. Or the names on the way to it, as browse shows them:
+    "path=Line/Boiler/Temp"."""
 
     index_range: str | None = None
     """Take only this part of an array: "3" is its fourth element, "0:9" are its first ten, "2,0" is an element of a
@@ -197,7 +198,7 @@ class NodeConfig(TagConfig):
     @field_validator("address")
     @classmethod
     def _address(cls, text: str) -> str:
-        parse_address(text)
+        parse_place(text)
         return text
 
     @field_validator("index_range")

@@ -1,7 +1,7 @@
 """The driver: what the gateway calls, handed on to session, feed and nodes. The protocol library, which costs a second to
 import, is imported at the first connect, in a thread: other devices are polled meanwhile."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from gateway.plugin import Device, Discovered, Driver, Found, LinkError, Readings, Retained, Search, Tag, Tags, resolve
 
-from .address import parse_address
+from .address import parse_place
 from .config import NodeConfig, OpcUaConfig
 from .finding import find
 from .remarks import Remarks
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .session.session import OpcUaSession
     from .subscribe.events import EventFeed
     from .subscribe.subscription import Left
+
+Look = Callable[["OpcUaSession", Callable[[str], None]], AsyncGenerator[tuple[str, Found], None]]
 
 _left: "WeakKeyDictionary[Device, Left]" = WeakKeyDictionary()
 """Device whose connection was lost → what the server still has of it."""
@@ -38,6 +40,7 @@ EXPIRES_SOON = 30
 class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     """One session with an OPC UA server, whose subscriptions report changed values."""
 
+    schemes = frozenset({"opc.tcp"})
     _session: "OpcUaSession | None" = None
     _steps: Mapping[str, int] = {}
     """What was done about silence, by kind; of the feed, which goes on counting."""
@@ -77,7 +80,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
         return self._session.remarks if self._session is not None else []
 
     async def connect(self) -> None:
-        session_type = await self.in_thread(_session_type)
+        session_type, find_ways, paths_of = await self.in_thread(_of_the_library)
         await self.in_thread(profile_of, self.config.url, self.host.state_dir / PROFILES)
         session = session_type(self.config, await self._identity(), self.host.state_dir / PKI, self.host.memory)
         left = self._worth_a_try()
@@ -89,6 +92,7 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
                 _left[self.devices[0]] = replace(left, tries=left.tries + 1)
             raise
         self._session = session
+        await find_ways(session, paths_of(self.config, [tag.config.address for tag in self.devices[0].tags]))
         self._warn_of_expiry(session.protection.days_left())
         self._left = replace(left, ticket=session.ticket) if left and session.continued else left
 
@@ -199,15 +203,28 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
     ) -> Sequence[tuple[str, Any]]:
         from .requests.methods import call_method
 
-        return await call_method(self._open(), parse_address(self.config.methods[target].object), method, arguments)
+        return await call_method(self._open(), parse_place(self.config.methods[target].object), method, arguments)
 
     async def browse(self) -> AsyncIterator[tuple[str, Found]]:
         from .requests.nodes import browse_variables
 
+        async with aclosing(self._offers(browse_variables)) as offers:
+            async for offer in offers:
+                yield offer
+
+    async def browse_types(self) -> AsyncIterator[tuple[str, Found]]:
+        from .companions.recognise import recognised
+
+        async with aclosing(self._offers(recognised)) as offers:
+            async for offer in offers:
+                yield offer
+
+    async def _offers(self, look: Look) -> AsyncGenerator[tuple[str, Found], None]:
+        """What this finds, and at the end what is missing."""
         missing: list[str] = []
-        async with aclosing(browse_variables(self._open(), missing.append)) as variables:
-            async for found in variables:
-                yield found
+        async with aclosing(look(self._open(), missing.append)) as found:
+            async for each in found:
+                yield each
         if missing:
             self.log.error("this is not all that the server has", missing="; ".join(missing))
             yield "", Found("", description="; ".join(missing))
@@ -265,7 +282,8 @@ def _span(values: Sequence[float]) -> str:
     return f"{least:g}" if least == most else f"{least:g} to {most:g}"
 
 
-def _session_type() -> "type[OpcUaSession]":
+def _of_the_library() -> "tuple[type[OpcUaSession], Any, Any]":
+    from .requests.ways import find_ways, paths_of
     from .session.session import OpcUaSession
 
-    return OpcUaSession
+    return OpcUaSession, find_ways, paths_of

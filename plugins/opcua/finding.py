@@ -1,6 +1,7 @@
 """Finds servers: at the port itself, and those that a discovery server there names (OPC 10000-12 §4)."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -29,7 +30,7 @@ async def find(search: Search) -> AsyncIterator[Discovered]:
         if found is None:
             continue
         if any(int(each.ApplicationType) != _NO_SERVER for each in found.applications) or not found.applications:
-            yield _described(search.host, port, found)
+            yield await _with_types(_described(search.host, port, found), search, found)
         ports += [each for each in _named(found) if each not in seen and each not in ports][: MOST_NAMED - len(seen)]
 
 
@@ -47,6 +48,19 @@ async def _look(search: Search, port: int) -> "Scouted | None":
 def _described(host: str, port: int, found: "Scouted") -> Discovered:
     options: dict[str, Any] = {"url": f"opc.tcp://{_in_url(host)}:{port}{_path(found)}", **found.options()}
     return Discovered(options, {"server_time": {"address": "i=2258"}}, found.name, found.about())
+
+
+async def _with_types(described: Discovered, search: Search, found: "Scouted") -> Discovered:
+    """With what it offers of known types, where a person has named this server, and it tells that to everybody."""
+    from .companions.looking import look
+
+    if not search.named:
+        return described
+    if not found.open_to_all:
+        why = "its types are not told without protection and login: edge-gateway browse --types, once it is configured"
+        return replace(described, about=[*described.about, why])
+    offers, missing = await look(str(described.options["url"]), search)
+    return replace(described, offers=offers, about=[*described.about, *missing])
 
 
 def _path(found: "Scouted") -> str:

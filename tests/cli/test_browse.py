@@ -120,9 +120,38 @@ def test_a_device_that_the_gateway_is_connected_to_is_not_dialled(gateway, capsy
     )
     assert (code, err) == (0, "")
     assert out.splitlines()[1:] == ['Temp,ns=2;s=A,°C,"inlet ""air"""']
-    assert gateway.requests == [("browse", {"device": "plc"})]
+    assert gateway.requests == [("browse", {"device": "plc", "types": 0})]
     gateway.answers["browse"] = GatewayError("plc: its driver cannot browse")
     assert browse(capsys, "plc")[::2] == (1, "edge-gateway: plc: its driver cannot browse\n")
+
+
+def test_what_has_a_known_type_stands_under_what_it_belongs_to(gateway, capsys):
+    typed = [
+        ("path=R/Mode", Found("int32", "", "(0 off, 1 on)", "R/Mode", "state", "Robotics ArmType R: A & Co\n[device]")),
+        ("path=S/Speed", Found("float64", "°/s", "", "S/Speed", "", "Robotics ArmType S")),
+    ]
+    gateway.answers["browse"] = [{"address": address, **asdict(found)} for address, found in typed]
+    code, out, _ = browse(capsys, "plc", "--types", "--format", "toml")
+    assert code == 0 and gateway.requests[-1] == ("browse", {"device": "plc", "types": 1})
+    assert out.splitlines() == [
+        "[device.tags]",
+        "# Robotics ArmType R: A & Co\\n[device]",
+        '"Mode" = { address = "path=R/Mode", description = "(0 off, 1 on)" }  # int32, state',
+        "# Robotics ArmType S",
+        '"Speed" = { address = "path=S/Speed", unit = "°/s" }  # float64',
+    ]
+    assert list(tomllib.loads(out)["device"]["tags"]) == ["Mode", "Speed"]
+    code, out, _ = browse(capsys, "plc", "--types", "--json")
+    assert [(each["role"], each["group"]) for each in json.loads(out)] == [
+        ("state", typed[0][1].group), ("", typed[1][1].group),
+    ]  # fmt: skip
+    gateway.answers["browse"] = []
+    assert "browse without --types shows all" in browse(capsys, "plc", "--types")[2]
+
+
+def test_a_driver_that_knows_no_types_says_so(capsys):
+    code, _, err = browse(capsys, "tcp://127.0.0.1:1", "--driver", "modbus", "--types")
+    assert code == 1 and err
 
 
 @pytest.mark.parametrize("shape", [(), ("--format", "csv"), ("--format", "toml"), ("--json",)])

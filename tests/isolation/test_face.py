@@ -140,6 +140,8 @@ async def test_what_people_ask_for_comes_through(line: Line) -> None:
     assert (guess.options, guess.value) == ({"address": "hr:1", "count": 3}, 2**50)
     offers = [each async for each in driver.browse()]
     assert len(offers) == 5000 and offers[4999][0] == "node-4999" and offers[4999][1].path == "a/4999"
+    (typed,) = [each async for each in driver.browse_types()]
+    assert typed[0] == "path=R" and (typed[1].role, typed[1].group) == ("state", "R of a kind")
     browsing = driver.browse()
     await anext(browsing)
     await browsing.aclose()  # type: ignore[attr-defined]

@@ -150,6 +150,9 @@ class Whole(Driver[WholeDevice, TagConfig]):
         for n in range(5000):
             yield f"node-{n}", Found("int16", path=f"a/{n}")
 
+    async def browse_types(self) -> AsyncIterator[tuple[str, Found]]:
+        yield "path=R", Found("int32", path="R", role="state", group="R of a kind")
+
     async def guesses(self, device: Device, address: str, count: int) -> Sequence[Guess]:
         return [Guess({"address": address, "count": count}, 2**50)]
 

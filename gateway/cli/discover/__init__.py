@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from gateway.cli.browse import entry, toml
 from gateway.cli.discover.ranges import RangeError, addresses, beyond_the_plant
 from gateway.cli.discover.searching import Drivers, Plan, Progress, search
 from gateway.cli.frame import toml_text
@@ -37,7 +38,10 @@ Found = tuple[str, Discovered]
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Where to look, and how."""
-    where = 'addresses to look at: "192.168.10.0/28", "192.168.10.5-40", "192.168.10.21" or a host\'s name'
+    where = (
+        'addresses to look at: "192.168.10.0/28", "192.168.10.5-40", "192.168.10.21" or a host\'s name; or the URL of one '
+        'device, such as "opc.tcp://192.168.10.30:4840", to see too what it offers'
+    )
     parser.add_argument("range", nargs="*", metavar="RANGE", help=where)
     only = "only devices of this driver, such as modbus; may be given several times"
     parser.add_argument("--driver", action="append", default=[], metavar="NAME", help=only)
@@ -93,15 +97,16 @@ def _show(args: argparse.Namespace, plan: Plan) -> int:
 
 def _nothing(plan: Plan) -> str:
     return (
-        f"nothing answered at {count(len(plan.hosts) + len(plan.serial), 'place')}: is the address right, is the device on, "
+        f"nothing answered at {count(len(plan.places), 'place')}: is the address right, is the device on, "
         "and its protocol switched on there? A device on another port is found with --port"
     )
 
 
 def _plan(args: argparse.Namespace) -> tuple[Plan, list[str]]:
     """What to look at, and what is left out. Raises RangeError and ConfigError."""
-    hosts = addresses(args.range)
-    if not hosts and not args.serial:
+    urls = [each for each in args.range if "://" in each]
+    hosts = addresses([each for each in args.range if each not in urls])
+    if not hosts and not urls and not args.serial:
         raise RangeError("where to look? Such as: edge-gateway discover 192.168.10.0/28   or   --serial /dev/ttyUSB0")
     plugins: list[Plugins] = []
 
@@ -114,8 +119,24 @@ def _plan(args: argparse.Namespace) -> tuple[Plan, list[str]]:
     except ConfigError:
         config = None  # it need not be there yet
     drivers = _drivers(plugins[0] if plugins else Plugins(), args.driver)
-    known, said = _known(config, hosts, drivers)
-    return Plan(hosts, drivers, args.serial, args.port, args.units, args.timeout, args.rate, known), said
+    named = [place for url in urls for place in _places_of(url, drivers)]
+    known, said = _known(config, [*hosts, *(host for _, host, _ in named)], drivers)
+    return Plan(hosts, drivers, args.serial, args.port, args.units, named, args.timeout, args.rate, known), said
+
+
+def _places_of(url: str, drivers: Drivers) -> Iterator[tuple[str, str, int | None]]:
+    """Where a URL leads, with the driver that speaks it. Raises RangeError."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise RangeError(f"{url!r} is no URL: {error}") from None
+    able = [name for name, driver in drivers.items() if parts.scheme in driver.schemes]
+    if not able or not host:
+        schemes = ", ".join(sorted({f"{each}://HOST:PORT" for driver in drivers.values() for each in driver.schemes}))
+        raise RangeError(f"{url!r}: a device is named by {schemes or 'its address, not by a URL'}")
+    for address in addresses([host]):
+        yield from ((name, address, port) for name in able)
 
 
 def _drivers(plugins: Plugins, wanted: Sequence[str]) -> Drivers:
@@ -157,11 +178,12 @@ def _agreed(plan: Plan) -> bool:
 
 def _question(plan: Plan) -> str:
     span = f"{plan.hosts[0]} to {plan.hosts[-1]}" if len(plan.hosts) > 1 else "".join(plan.hosts)
-    places = ", ".join(part for part in (span, *plan.serial) if part)
-    public = beyond_the_plant(plan.hosts)
+    places = ", ".join(part for part in (span, *plan.places[len(plan.hosts) :]) if part)
+    drivers = plan.drivers if plan.hosts or plan.serial else dict.fromkeys(name for name, _, _ in plan.urls)
+    public = beyond_the_plant([*plan.hosts, *(host for _, host, _ in plan.urls)])
     warning = f"{len(public)} of them are addresses of the public internet. " if public else ""
     return (
-        f"This looks at {count(len(plan.hosts) + len(plan.serial), 'place')} ({places}) for {', '.join(plan.drivers)}: "
+        f"This looks at {count(len(plan.places), 'place')} ({places}) for {', '.join(drivers)}: "
         f"{count(plan.connections, 'connection')}, {plan.rate:g} a second at most, about {format_duration(plan.seconds)} and "
         f"longer where devices answer. It reads, and writes nothing. {warning}Ask whoever runs this network.\nGo on? [y/N] "
     )
@@ -227,7 +249,11 @@ def lines(found: Sequence[Found]) -> Iterator[str]:
     """The devices as TOML, with what they say of themselves as comments."""
     for name, driver, each in named(found):
         about = [cleaned(said, 300) for said in dict.fromkeys((each.name, *each.about)) if said]
-        yield from toml_text.device(name, driver, each.options, each.tags, [*about, _hint(name, each)])
+        tags = {} if each.offers else each.tags
+        yield from toml_text.device(name, driver, each.options, tags, [*about, _hint(name, each)])
+        if each.offers:
+            yield from toml(each.offers)
+            yield ""
 
 
 def _hint(name: str, each: Discovered) -> str:
@@ -242,6 +268,7 @@ def _entry(name: str, driver: str, each: Discovered) -> dict[str, Any]:
     return {
         "name": name, "driver": driver, "says": each.name, "about": list(each.about),
         "options": dict(each.options), "tags": {tag: dict(options) for tag, options in each.tags.items()},
+        **({"offers": [entry(*offer) for offer in each.offers]} if each.offers else {}),
     }  # fmt: skip
 
 

@@ -26,6 +26,8 @@ class Plan:
     serial: Sequence[str] = ()
     ports: Sequence[int] = ()
     units: Sequence[int] = ()
+    urls: Sequence[tuple[str, str, int | None]] = ()
+    """Devices that were named by their URLs: driver, host, port."""
     timeout: float = 1.0
     rate: float = 20.0
     known: Collection[tuple[str, str]] = ()
@@ -36,12 +38,21 @@ class Plan:
         one = Search(turn, ports=self.ports, units=self.units, timeout=self.timeout)
         places = [replace(one, host=host) for host in self.hosts]
         places += [replace(one, serial=port) for port in self.serial]
-        return [(name, place) for place in places for name in self.drivers if (name, place.host) not in self.known]
+        looks = [(name, place) for place in places for name in self.drivers]
+        for name, host, port in self.urls:
+            looks.append((name, replace(one, host=host, ports=[port] if port else self.ports, named=True)))
+        return [(name, place) for name, place in looks if (name, place.host) not in self.known]
 
     @property
     def connections(self) -> int:
         """How many are tried at least."""
-        return len(self.hosts) * len(self.drivers) * max(1, len(self.ports)) + len(self.serial)
+        ranges = len(self.hosts) * len(self.drivers) * max(1, len(self.ports))
+        return ranges + len(self.serial) + len(self.urls)
+
+    @property
+    def places(self) -> Sequence[str]:
+        """All hosts and serial ports."""
+        return [*self.hosts, *(host for _, host, _ in self.urls), *self.serial]
 
     @property
     def seconds(self) -> float:

@@ -7,7 +7,7 @@ from asyncua import ua
 
 from gateway.plugin import Device, LinkError, listed
 
-from ..address import parse_address
+from ..address import parse_place
 from ..session.session import OpcUaSession
 from .nodes import describe_tags
 from .services import unhurried
@@ -52,7 +52,7 @@ class NodeChanges:
         self._nodes = set()
         if nodes:
             async for row, tag in unhurried(enumerate(self._device.tags)):
-                if self._session.node_id(parse_address(tag.config.address)) in nodes:
+                if self._session.node_id(parse_place(tag.config.address)) in nodes:
                     rows.add(row)
         if not rows:
             return

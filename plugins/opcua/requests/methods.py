@@ -9,7 +9,7 @@ from asyncua.ua.uaprotocol_auto import Argument
 
 from gateway.plugin import DeviceError, LinkError
 
-from ..address import Address, parse_address
+from ..address import Address, NamePath, parse_address, parse_place
 from ..session.errors import in_words, name_of
 from ..session.session import OpcUaSession
 from ..values.plain import as_exact, one
@@ -50,7 +50,7 @@ _NOT_CALLED = {
 
 async def acknowledge(session: OpcUaSession, condition: str, event: str, comment: str) -> None:
     """Acknowledge a condition at the event of this id, in hex. Raises DeviceError with the server's reason."""
-    node = session.node_id(parse_address(node_of(condition)))
+    node = session.node_id(parse_place(node_of(condition)))
     if node is None:
         raise DeviceError("the server no longer has the namespace of this condition")
     arguments = [
@@ -63,13 +63,13 @@ async def acknowledge(session: OpcUaSession, condition: str, event: str, comment
 
 
 async def call_method(
-    session: OpcUaSession, target: Address, method: str, arguments: Sequence[Any]
+    session: OpcUaSession, target: Address | NamePath, method: str, arguments: Sequence[Any]
 ) -> Sequence[tuple[str, Any]]:
     """Call a method, given by its name or node id, with JSON values. Returns name and JSON value of each result. Raises
     DeviceError with the reason."""
     node = session.node_id(target)
     if node is None:
-        raise DeviceError(f"the server has no such namespace: {target}")
+        raise DeviceError(f"{target}: {session.why_none(target)}")
     called = await _method(session, node, method)
     wanted, given = await _signature(session, called)
     variants = await _variants(session, method, wanted, arguments)
@@ -87,9 +87,10 @@ async def call_method(
 
 async def _method(session: OpcUaSession, target: ua.NodeId, method: str) -> ua.NodeId:
     if "=" in method:
-        node = session.node_id(parse_address(method))
+        address = parse_address(method)
+        node = session.node_id(address)
         if node is None:
-            raise DeviceError(f"the server has no such namespace: {method}")
+            raise DeviceError(f"{method}: {session.why_none(address)}")
         return node
     found = await browse(session, target, _HAS_COMPONENT, ua.NodeClass.Method)
     for reference in found:

@@ -17,16 +17,16 @@ from ..session.session import OpcUaSession
 from ..values.kinds import TEXTS
 from ..values.plain import TYPES, plain, type_of, type_of_member
 from ..values.structures import Types
+from ..values.units import named
 from ..values.value_part import NoSuchPartError, element_of, member_of
 from .browsing import references
 from .definitions import data_types_of, learn
 from .services import nodes_of, read, unhurried
+from .ways import HIERARCHICAL, OBJECTS, step_of
 
 T = TypeVar("T")
 
-_OBJECTS = ua.NodeId(ua.ObjectIds.ObjectsFolder)
 _SERVER = ua.NodeId(ua.ObjectIds.Server)
-_HIERARCHICAL = ua.NodeId(ua.ObjectIds.HierarchicalReferences)
 _HAS_PROPERTY = ua.NodeId(ua.ObjectIds.HasProperty)
 _UNITS = ua.RelativePath([ua.RelativePathElement(_HAS_PROPERTY, False, True, ua.QualifiedName("EngineeringUnits", 0))])
 DESCRIBED = 200
@@ -38,8 +38,6 @@ PATIENCE = 5.0
 MOST_NODES = 100_000
 """Nodes that are browsed."""
 MOST_LEVELS = 100
-LONGEST_NAME = 120
-"""Characters of one step of a path."""
 LONGEST_ADDRESS = 4096
 """Characters of a node id that are shown; the standard allows no longer ones."""
 SHOWN = 16
@@ -101,7 +99,12 @@ def _key(tag: Tag) -> str:
 
 
 async def describe_nodes(
-    session: OpcUaSession, nodes: Sequence[ua.NodeId], tags: Sequence[NodeConfig] = (), *, agreed: bool = False
+    session: OpcUaSession,
+    nodes: Sequence[ua.NodeId],
+    tags: Sequence[NodeConfig] = (),
+    *,
+    agreed: bool = False,
+    written: Callable[[ua.EUInformation], str] = named,
 ) -> list[Found | None]:
     """What is known of each node, or of the part that its tag takes, an array's type being empty; None for one that has no
     value that a tag can have, and, where that is to be `agreed`, for one whose value is a text though its type is declared as
@@ -114,7 +117,7 @@ async def describe_nodes(
         _or_without(session, lambda: read(session, wanted), untold),
         _or_without(session, lambda: read(session, _each(nodes, "DataType")), untold),
         _or_without(session, lambda: read(session, _each(nodes, "Description")), untold),
-        _or_without(session, lambda: _units(session, nodes), [""] * count),
+        _or_without(session, lambda: _units(session, nodes, written), [""] * count),
     )
     declared = [_node_id(each) for each in types]
     await _or_without(session, lambda: _learn_types(session, values, declared), None)
@@ -223,8 +226,10 @@ def _text(answer: ua.DataValue) -> str:
     return cleaned(plain(answer.Value) or "") if good else ""
 
 
-async def _units(session: OpcUaSession, nodes: Sequence[ua.NodeId]) -> list[str]:
-    """The engineering units' display names; empty where a node has none."""
+async def _units(
+    session: OpcUaSession, nodes: Sequence[ua.NodeId], written: Callable[[ua.EUInformation], str]
+) -> list[str]:
+    """The engineering units; empty where a node has none."""
 
     async def call(chunk: Sequence[ua.NodeId]) -> Sequence[ua.BrowsePathResult]:
         request = ua.TranslateBrowsePathsToNodeIdsRequest()
@@ -242,7 +247,7 @@ async def _units(session: OpcUaSession, nodes: Sequence[ua.NodeId]) -> list[str]
     for row, answer in zip(targets, answers, strict=True):
         unit = answer.Value.Value if answer.Value is not None else None
         if isinstance(unit, ua.EUInformation):
-            units[row] = cleaned(unit.DisplayName.Text or "", 100)
+            units[row] = written(unit)
     return units
 
 
@@ -251,8 +256,8 @@ async def browse_variables(
 ) -> AsyncGenerator[tuple[str, Found], None]:
     """All variables below Objects, the server's own left out: address with namespace URI, and what is known of it. `miss` is
     told, at the end, of what is missing."""
-    paths = {_OBJECTS: "", _SERVER: "Server"}
-    level = [_OBJECTS]
+    paths = {OBJECTS: "", _SERVER: "Server"}
+    level = [OBJECTS]
     missing: Counter[str] = Counter()
     depth = 0
     while level and depth < MOST_LEVELS:
@@ -290,14 +295,9 @@ async def _fresh(
         if len(paths) >= MOST_NODES:
             missing[f"nodes beyond {MOST_NODES}"] += 1
             continue
-        paths[child.NodeId] = f"{paths[parent]}/{_step(child)}".lstrip("/")
+        paths[child.NodeId] = f"{paths[parent]}/{step_of(child)}".lstrip("/")
         fresh.append(child)
     return fresh
-
-
-def _step(child: ua.ReferenceDescription) -> str:
-    """A node's name as one step of a path."""
-    return cleaned(child.BrowseName.Name or "", LONGEST_NAME).replace("/", "_")
 
 
 async def _children(
@@ -306,7 +306,7 @@ async def _children(
     """Objects and variables one step below, each with the node above it; properties are left out."""
     classes = ua.NodeClass.Object | ua.NodeClass.Variable
     children = []
-    for node, ends in zip(nodes, await references(session, nodes, _HIERARCHICAL, classes), strict=True):
+    for node, ends in zip(nodes, await references(session, nodes, HIERARCHICAL, classes), strict=True):
         if ends.refused:
             missing[f"nodes below which the server does not say what there is ({name_of(ends.refused)})"] += 1
         if ends.cut:

@@ -21,6 +21,7 @@ from ..session.session import OpcUaSession
 from .changes import NodeChanges
 from .reading import ReadPlan, Say
 from .services import read
+from .ways import find_ways_anew
 
 _STATE = (ua.NodeId(ua.ObjectIds.Server_ServerStatus_State), ua.AttributeIds.Value)
 """What is read so that the server does not forget a session between two polls."""
@@ -59,6 +60,8 @@ async def poll(
         else:
             yield await scan.plan.read(partial(scan.say, say))
             changed |= scan.changed()
+            if scan.plan.lacks_nodes:
+                names_at = min(names_at, heard + NAMES_EVERY)
             missed = max(0.0, loop.time() - at) // scan.period
             heapq.heapreplace(due, (at + scan.period * (missed + 1), number))
 
@@ -98,6 +101,7 @@ def _scans(session: OpcUaSession, device: Device) -> list[_Scan]:
 async def _learn_names(session: OpcUaSession, scans: Sequence[_Scan]) -> bool:
     """Ask for the namespaces once more; whether some are still lacking."""
     await session.learn_namespaces()
+    await find_ways_anew(session, [place for scan in scans for place in scan.plan.lacking()])
     for scan in scans:
         scan.plan.find_nodes()
     return any(scan.plan.lacks_nodes for scan in scans)

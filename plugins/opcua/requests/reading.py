@@ -7,7 +7,7 @@ so the node is found that spoils it, which is then read alone, and more and more
 import asyncio
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from asyncua.ua.ua_binary import struct_to_binary
 
 from gateway.plugin import Device, LinkError, Readings, Tags, doubting, quality
 
-from ..address import parse_address
+from ..address import Address, NamePath, parse_place
 from ..session.errors import SIZES, TOO_MUCH, in_few_words, in_words, of_what_was_asked
 from ..session.session import OpcUaSession
 from ..session.suspicion import WHY
@@ -92,12 +92,23 @@ class ReadPlan:
         """Whether the server has no such namespace as a tag's."""
         return len(self._nodes) < len(self._tags)
 
+    def lacking(self) -> list[Address | NamePath]:
+        """The addresses of those that are lacking."""
+        return [parse_place(tag.config.address) for row, tag in enumerate(self._tags) if row not in self._nodes]
+
+    def _lose(self, rows: Iterable[int]) -> None:
+        """The server does not know these nodes: paths may lead to others now."""
+        for row in rows:
+            if row in self._nodes and isinstance(parse_place(self._tags[row].config.address), NamePath):
+                del self._nodes[row]
+                self._size = 0
+
     def find_nodes(self) -> None:
         """Look for those that are lacking among the namespaces that the session knows."""
         for row, tag in enumerate(self._tags):
             if row in self._nodes:
                 continue
-            if (node := self._session.node_id(parse_address(tag.config.address))) is not None:
+            if (node := self._session.node_id(parse_place(tag.config.address))) is not None:
                 self._nodes[row] = (node, tag.config.index_range)
                 self._size = 0  # requests are made anew
 
@@ -110,7 +121,9 @@ class ReadPlan:
         self.changed.update(self._kinds.judge(block))
         bad = block.quality >= quality.BAD
         self.changed.update(np.flatnonzero(self._missing & ~bad).tolist())
-        self._missing = (block.quality == quality.BAD_NODE_ID_UNKNOWN) | (self._untold & bad)
+        unknown = block.quality == quality.BAD_NODE_ID_UNKNOWN
+        self._missing = unknown | (self._untold & bad)
+        self._lose(np.flatnonzero(unknown).tolist())
         readings = block.readings(self._device, self._tags.ids)
         for row, why in block.unusable.items():
             say(row, why, block.raw.get(row, b""))

@@ -16,7 +16,7 @@ from asyncua.ua.uaerrors import (
 
 from gateway.plugin import Tag, doubting
 
-from ..address import parse_address
+from ..address import parse_place
 from ..session.errors import TOO_MUCH, agreeing, in_words, of_what_was_asked
 from ..session.session import OpcUaSession
 from ..values.bounds import LARGE, CountError, Measured, NotUnderstoodError, after_header, decoded
@@ -44,7 +44,7 @@ async def unhurried(items: Iterable[T]) -> AsyncGenerator[T, None]:
 
 async def nodes_of(session: OpcUaSession, tags: Iterable[Tag]) -> list[ua.NodeId | None]:
     """The node of each tag; None where the server has no such namespace."""
-    return [session.node_id(parse_address(tag.config.address)) async for tag in unhurried(tags)]
+    return [session.node_id(parse_place(tag.config.address)) async for tag in unhurried(tags)]
 
 
 async def read(session: OpcUaSession, wanted: Sequence[Wanted]) -> list[ua.DataValue]:

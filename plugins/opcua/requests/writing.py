@@ -7,7 +7,7 @@ from asyncua import ua
 
 from gateway.plugin import DeviceError, Tag
 
-from ..address import parse_address
+from ..address import parse_place
 from ..config import NodeConfig
 from ..session.errors import in_words, name_of
 from ..session.session import OpcUaSession
@@ -36,9 +36,10 @@ _REASONS = {
 
 async def write_tag(session: OpcUaSession, tag: Tag, value: Value) -> None:
     """Write a value. Raises DeviceError, with the reason, when the value does not fit or the server refuses it."""
-    node = session.node_id(parse_address(tag.config.address))
+    place = parse_place(tag.config.address)
+    node = session.node_id(place)
     if node is None:
-        raise DeviceError(f"{tag.name}: the server has no such namespace: {tag.config.address}")
+        raise DeviceError(f"{tag.name}: {session.why_none(place)}")
     config: NodeConfig = tag.config
     if config.field is not None:
         raise DeviceError(f"{tag.name}: members of structures are not written")

@@ -52,6 +52,14 @@ class Scouted:
                 return dict(written)
         return {"security": "none"} if ("None", ua.MessageSecurityMode.None_) in offered else {}
 
+    @property
+    def open_to_all(self) -> bool:
+        """Whether it has a way in without protection and without a secret."""
+        return any(
+            policy_of(each) == "None" and any(int(token.TokenType) == 0 for token in each.UserIdentityTokens or ())
+            for each in self.endpoints
+        )
+
     def about(self) -> list[str]:
         """Product, protection, logins and certificate, one line each."""
         said = [f"product {cleaned(each.ProductUri, 120)}" for each in self.applications[:1] if each.ProductUri]

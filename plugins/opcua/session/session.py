@@ -21,7 +21,7 @@ from asyncua.ua.uaerrors import BadNotImplemented, BadServiceUnsupported, BadToo
 
 from gateway.plugin import Found, LinkError, RefusedError, cleaned, contained
 
-from ..address import Address
+from ..address import Address, NamePath
 from ..config import OpcUaConfig
 from ..values.bounds import decoded_beside
 from ..values.structures import Types
@@ -100,6 +100,8 @@ class OpcUaSession:
         """Whether the server was asked to go on with it."""
         self.protection = Protection()
         self.namespaces: list[str] = []
+        self.ways: dict[NamePath, ua.NodeId | str] = {}
+        """Path of names → its node, or why it leads to none."""
         self.types = Types()
         """What the server has told of data types of its own."""
         self.profile = profile_of(config.url)
@@ -241,14 +243,24 @@ class OpcUaSession:
         uris = namespaces if isinstance(namespaces, list) else []
         self.namespaces = [cleaned(uri) for uri in uris[:MOST_NAMESPACES]]
 
-    def node_id(self, address: Address) -> ua.NodeId | None:
-        """The node id that an address means in this session; None when the server has no such namespace."""
+    def node_id(self, address: Address | NamePath) -> ua.NodeId | None:
+        """The node id that an address means in this session; None when the server has no such namespace, or nothing there."""
+        if isinstance(address, NamePath):
+            found = self.ways.get(address)
+            return found if isinstance(found, ua.NodeId) else None
         namespace = address.namespace
         if isinstance(namespace, str):
             if namespace not in self.namespaces:
                 return None
             namespace = self.namespaces.index(namespace)
         return ua.NodeId(address.identifier, namespace)
+
+    def why_none(self, address: Address | NamePath) -> str:
+        """Why an address means no node in this session, for people."""
+        if isinstance(address, NamePath):
+            return str(self.ways.get(address, "the server was not asked yet where its path leads"))
+        known = ", ".join(self.namespaces[1:]) or "none"
+        return f"the server has no namespace {address.namespace}; it has: {known}"
 
     def address(self, node: ua.NodeId) -> Address:
         """The address of a node, with its namespace's URI."""

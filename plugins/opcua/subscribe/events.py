@@ -18,7 +18,7 @@ from asyncua import ua
 
 from gateway.plugin import Condition, DeviceEvent, Retained, Told, quality
 
-from ..address import parse_address
+from ..address import parse_place
 from ..config import OpcUaConfig
 from ..requests.event_fields import (
     CHANGES,
@@ -136,9 +136,12 @@ class EventFeed:
         return given if given and SERVER not in given else [SERVER]
 
     def _node(self, address: str) -> ua.NodeId | None:
-        node = self._session.node_id(parse_address(address))
+        place = parse_place(address)
+        node = self._session.node_id(place)
         if node is None:
-            self._log.warning("the server has no such namespace: check notifiers", node=address)
+            self._log.warning(
+                "the server has no such node: check notifiers", node=address, reason=self._session.why_none(place)
+            )
         return node
 
     async def refresh(self) -> None:

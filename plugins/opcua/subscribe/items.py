@@ -12,11 +12,12 @@ from asyncua import ua
 
 from gateway.plugin import Device, Readings, Tags, listed, quality
 
-from ..address import parse_address
+from ..address import Address, parse_place
 from ..config import OpcUaConfig
 from ..remarks import Remarks
 from ..requests.reading import ReadPlan
 from ..requests.services import forget, nodes_of
+from ..requests.ways import find_ways_anew
 from ..session.errors import in_few_words, name_of
 from ..session.session import OpcUaSession
 from ..session.suspicion import WHY
@@ -64,7 +65,7 @@ class Items:
 
     def node(self, row: int) -> ua.NodeId | None:
         """The node of a row's tag; None when the server has no such namespace."""
-        return self._session.node_id(parse_address(self._device.tags[row].config.address))
+        return self._session.node_id(parse_place(self._device.tags[row].config.address))
 
     def latest(self, scan: float) -> Subscription | None:
         """The subscription that takes what else is to be reported so often."""
@@ -178,10 +179,9 @@ class Items:
             self._log.warning("the server refuses tags", tags=listed(tags, SHOWN), reason=reason)
 
     def _why_refused(self, address: str, code: int) -> str:
-        parsed = parse_address(address)
+        parsed = parse_place(address)
         if self._session.node_id(parsed) is None:
-            known = ", ".join(self._session.namespaces[1:]) or "none"
-            return f"the server has no namespace {parsed.namespace}; it has: {known}"
+            return self._session.why_none(parsed)
         if name_of(code) == "BadNodeIdUnknown":
             hint = "; for an element of an array write index_range" if address.endswith("]") else ""
             return f"the server has no such node: compare address with its address space{hint} (BadNodeIdUnknown)"
@@ -240,8 +240,10 @@ class Items:
     async def retry(self) -> Readings | None:
         """Ask once more for what was refused; the rest of the tags is not touched. What became bad rows."""
         self._tried_at = asyncio.get_running_loop().time()
-        if any(self.node(row) is None for row in self.refused):
+        places = [parse_place(self._device.tags[row].config.address) for row in self.refused]
+        if any(isinstance(place, Address) and self._session.node_id(place) is None for place in places):
             await self._session.learn_namespaces()
+        await find_ways_anew(self._session, places)
         refused: dict[int, int] = {}
         for scan, rows in groupby(sorted(await self._worth_a_try(), key=self.scan), self.scan):
             if scan in self._latest:

@@ -57,6 +57,9 @@ class FakeSession:
     def node_id(self, address) -> ua.NodeId:
         return ua.NodeId(1)
 
+    def why_none(self, address) -> str:
+        return "the server has no such node"
+
     async def request(self, request, response):
         """Any service; subscriptions and items are granted as wished."""
         self.asked.append(request)

@@ -193,7 +193,7 @@ async def test_only_the_named_notifiers_are_listened_to(peer: OpcUaPeer):
             await heard(peer, collector)
     said = {log["node"]: log["event"] for log in logs if "node" in log}
     assert said == {
-        notifiers[1]: "the server has no such namespace: check notifiers",
+        notifiers[1]: "the server has no such node: check notifiers",
         notifiers[2]: "the server has no events here: check notifiers",
     }
 

@@ -1,0 +1,1 @@
+"""Objects of types that the standards name (companion specifications), found without node ids."""
