@@ -5,7 +5,7 @@ import contextlib
 import random
 import struct
 import time
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
@@ -14,10 +14,12 @@ from gateway.kit.line import NO_ANSWER, Answer, AskingPace, LineManners, Request
 from gateway.plugin import (
     Device,
     DeviceError,
+    Discovered,
     Found,
     LinkError,
     Readings,
     RefusedError,
+    Search,
     Tag,
     Tags,
     listed,
@@ -26,6 +28,7 @@ from gateway.plugin import (
 
 from .address import TagAddress, parse_address
 from .config import EthernetIpDevice, EthernetIpTag
+from .finding import found_at
 from .frames import (
     CONNECTED,
     LIST_IDENTITY,
@@ -35,6 +38,7 @@ from .frames import (
     Connection,
     EthernetIpFraming,
     Identity,
+    Reply,
     each,
     identity,
     opened_reply,
@@ -42,9 +46,11 @@ from .frames import (
     service,
     several,
 )
-from .plan import Refusal, Room, ScanPlan, unanswered
-from .questions import READ_FRAGMENT, READ_TAG, Learned, Question, declared, learned, packs, place_of
+from .plan import Refusal, Room, ScanPlan, unanswered, worthwhile
+from .questions import LOGIX_STRING, READ_FRAGMENT, READ_TAG, Learned, Question, declared, learned, packs, place_of
 from .status_codes import meaning, of_device
+from .tag_list import TagList, UnlistedError
+from .types import STRUCTURE
 from .writing import refusal, write_message
 
 _UNCONNECTED_ROOM = 480
@@ -110,6 +116,7 @@ class EthernetIp(LineDriver[EthernetIpDevice, EthernetIpTag]):
         self._plans: WeakKeyDictionary[Tags, ScanPlan] = WeakKeyDictionary()
         self._known: dict[TagAddress, Learned | Refusal] = {}
         """By the address without its last index."""
+        self._list = TagList(self._asked)
 
     async def _hello(self, line: RequestLine[CipRequest], request: CipRequest, what: str) -> bytes:
         (answer,) = await line.exchange([request], self.pace(self.config, 1))
@@ -199,7 +206,8 @@ class EthernetIp(LineDriver[EthernetIpDevice, EthernetIpTag]):
     async def _look_up(self, tags: Iterable[Tag]) -> bool:
         """Look up what is not known yet. Returns whether anything was found out."""
         addresses = (parse_address(tag.config.address) for tag in tags)
-        wanted = {at.whole: None for at in addresses if isinstance(at, TagAddress)}
+        named = [at for at in addresses if isinstance(at, TagAddress)]
+        wanted = dict.fromkeys([at.whole for at in named] + [base.whole for base in worthwhile(named)])
         missing = [at for at in wanted if not isinstance(self._known.get(at), Learned)]
         before = dict(self._known)
         questions = [
@@ -217,6 +225,7 @@ class EthernetIp(LineDriver[EthernetIpDevice, EthernetIpTag]):
         for question in alone:
             ((_, answer),) = await self._ask_each([question])
             self._known[names[id(question)]] = self._told_of(answer)
+        await self._look_structures_up(missing)
         return before != self._known
 
     def _told_of(self, answer: Answer) -> Learned | Refusal:
@@ -229,13 +238,43 @@ class EthernetIp(LineDriver[EthernetIpDevice, EthernetIpTag]):
             raise DeviceError(f"{self.config.host}: {why.reason}")
         return learned(reply) or why
 
+    async def _look_structures_up(self, addresses: Iterable[TagAddress]) -> None:
+        """What they are made of, as far as the controller tells."""
+        for at in addresses:
+            what = self._known[at]
+            if isinstance(what, Learned) and what.code == STRUCTURE and what.handle != LOGIX_STRING:
+                with contextlib.suppress(UnlistedError):
+                    template = await self._list.structure(at.steps)
+                    if template is not None and template.handle == what.handle:
+                        self._known[at] = what._replace(template=template)
+
+    async def _asked(self, message: bytes) -> Reply:
+        return opened_reply(await self.ask(self._request(message), self.config))
+
+    async def browse(self) -> AsyncIterator[tuple[str, Found]]:
+        try:
+            async for offer in self._list.offers():
+                yield offer
+        except UnlistedError:
+            yield "@1/1/7", Found("string", description="SHORT_STRING, the product's name")
+            yield (
+                "",
+                Found("", description="the device does not list its tags; data files and attributes are in its manual"),
+            )
+
+    @classmethod
+    async def discover(cls, search: Search) -> AsyncIterator[Discovered]:
+        if search.host:
+            async for found in found_at(search):
+                yield found
+
     async def _ask_each(self, questions: Sequence[Question]) -> list[tuple[Question, Answer]]:
         """The answers to these, asked in one message; where that is refused, the refusal."""
         message = questions[0].message if len(questions) == 1 else several([one.message for one in questions])
         (answer,) = await self._line.exchange([self._request(message)], self.pace(self.config, 1))
         if isinstance(answer, bytes) and len(questions) > 1:
             reply = opened_reply(answer)
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(LookupError, ValueError, struct.error):
                 if reply.status in (0, 0x1E):
                     return list(zip(questions, each(reply.data, len(questions)), strict=True))
         if answer == NO_ANSWER:
@@ -256,6 +295,8 @@ class EthernetIp(LineDriver[EthernetIpDevice, EthernetIpTag]):
             plan.looked = now
         elif plan.stale or (plan.told and now >= plan.looked + _LOOK_AGAIN):
             plan.looked = now
+            if plan.stale:
+                self._list = TagList(self._asked)
             for at in plan.stale | plan.doubted:
                 self._known.pop(at, None)
             if await self._look_up(tags):

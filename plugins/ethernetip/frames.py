@@ -91,12 +91,15 @@ def several(messages: Sequence[bytes]) -> bytes:
 
 
 def each(data: bytes, count: int) -> list[bytes]:
-    """The answers in the data of an answer to `several`. Raises ValueError or struct.error when it is not one to so many."""
+    """The answers in the data of an answer to `several`. Raises ValueError, LookupError or struct.error
+    when it is not one to so many."""
     said, *offsets = struct.unpack_from(f"<{1 + count}H", data)
     if said != count:
         raise ValueError("an answer to another number of services")
     ends = [*offsets[1:], len(data)]
-    if offsets[0] != 2 + 2 * count or any(end - begin < 4 for begin, end in zip(offsets, ends, strict=True)):
+    if offsets[0] != 2 + 2 * count or any(
+        end - begin < 4 or end - begin < 4 + 2 * data[begin + 3] for begin, end in zip(offsets, ends, strict=True)
+    ):
         raise ValueError("answers that overlap or leave gaps")
     return [data[begin:end] for begin, end in zip(offsets, ends, strict=True)]
 

@@ -2,7 +2,7 @@
 
 import struct
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +15,12 @@ from .data_files import file_questions, pccc_status
 from .frames import REFUSALS, each, opened_reply, several
 from .questions import Learned, Question, attribute_question, declared, packs, place_of, tag_question
 from .status_codes import meaning, of_device, pccc_meaning
-from .templates import place
-from .types import parse_type
+from .templates import Template, member_named
+from .types import BOOL, DWORD, STRUCTURE, Make, bit, parse_type
 
 _SAFE = 1 << 53
+_SERVICE = 40
+"""Bytes that one more service is as dear as: its own ones, and what it takes to be looked up."""
 _WORTH = 3
 """Members of one structure, at least, for which it may be read whole."""
 
@@ -121,11 +123,11 @@ class ScanPlan:
         for base, whole in wholes.items():
             if at.steps[: len(base.steps)] == base.steps and len(at.steps) > len(base.steps):
                 assert whole.template is not None
-                inside = place(whole.template, at.steps[len(base.steps) :])
-                if inside is None:
+                make = _within(at, what, said, whole.template, at.steps[len(base.steps) :])
+                if make is None:
                     break
                 question = asked.setdefault((base.path(), 1), tag_question(base.path(), 1, whole, whole.template.size))
-                question.cells.append((row, place_of(at, what, said, inside[0]).make))
+                question.cells.append((row, make))
                 return
         question = asked.setdefault(
             (found.path, found.elements), tag_question(found.path, found.elements, what, found.size)
@@ -134,16 +136,12 @@ class ScanPlan:
 
     def _wholes(self) -> dict[TagAddress, Learned]:
         """Structures that are read whole, since that takes fewer bytes than to ask for their members."""
-        members: dict[TagAddress, set[TagAddress]] = {}
-        for at in self._addresses:
-            if isinstance(at, TagAddress) and (base := base_of(at)) is not None:
-                members.setdefault(base, set()).add(at)
         wholes = {}
-        for base, asked in members.items():
+        for base, asked in worthwhile([at for at in self._addresses if isinstance(at, TagAddress)]).items():
             what = self._known.get(base.whole)
-            if len(asked) < _WORTH or base in self._by_members or not isinstance(what, Learned) or not what.template:
+            if base in self._by_members or not isinstance(what, Learned) or not what.template:
                 continue
-            apart = sum(len(at.path()) + 24 for at in asked)
+            apart = sum(len(at.path()) + _SERVICE for at in asked)
             if what.template.size + 20 <= min(apart, self._room.answer):
                 wholes[base] = what
         return wholes
@@ -192,7 +190,7 @@ class ScanPlan:
         if reply.status in (0, 0x1E):
             try:
                 return list(zip(pack, each(reply.data, len(pack)), strict=True))
-            except (ValueError, struct.error):
+            except (LookupError, ValueError, struct.error):
                 why = Refusal("the answer cannot be understood", quality.BAD_DECODING)
                 return [(question, why) for question in pack]
         if not of_device(reply.status):
@@ -215,9 +213,9 @@ class ScanPlan:
                 again |= self._spread(question)
             elif question.path:
                 why = Refusal("the controller has another type there by now", quality.BAD_CONFIGURATION)
-                self.stale |= {
-                    at.whole for row, _ in question.cells if isinstance(at := self._addresses[row], TagAddress)
-                }
+                places = [at for row, _ in question.cells if isinstance(at := self._addresses[row], TagAddress)]
+                self.stale |= {at.whole for at in places}
+                self.stale |= {base.whole for at in places if (base := base_of(at)) is not None}
             else:
                 why = Refusal("the answer is not one to what was asked", quality.BAD_DECODING)
         else:
@@ -244,12 +242,40 @@ class ScanPlan:
         return True
 
 
+def worthwhile(addresses: Iterable[TagAddress]) -> dict[TagAddress, set[TagAddress]]:
+    """Structures of which so many members are asked for that they may be read whole, and those members."""
+    members: dict[TagAddress, set[TagAddress]] = {}
+    for at in addresses:
+        if (base := base_of(at)) is not None:
+            members.setdefault(base, set()).add(at)
+    return {base: asked for base, asked in members.items() if len(asked) >= _WORTH}
+
+
 def base_of(at: TagAddress) -> TagAddress | None:
     """The structure whose member is asked for; None for what is a member of none."""
     steps = at.whole.steps[:-1]
     if not steps or (len(steps) == 1 and str(steps[0]).lower().startswith("program:")):
         return None
     return TagAddress(steps)
+
+
+def _within(at: TagAddress, what: Learned, said: str, whole: Template, steps: Sequence[str | int]) -> Make | None:
+    """How a member's value is made of a structure that is read whole; None where it has to be asked for by itself."""
+    found = member_named(whole, steps)
+    if found is None:
+        return None
+    begin, member = found
+    of = member.structure
+    if (of is None) != (what.code != STRUCTURE) or (of is not None and of.handle != what.handle):
+        return None
+    if of is None and member.type.code != what.code:
+        return None
+    if of is None and what.code == BOOL and member.elements is None:
+        return bit(1, member.more & 7, begin) if at.bit is None else None
+    room = (member.elements or 1) * (32 if what.code == DWORD and of is None else 1)
+    if (member.elements is None) != (at.index is None and at.count is None) or (at.index or 0) + (at.count or 1) > room:
+        return None
+    return place_of(at, what, said, begin).make
 
 
 def _take(

@@ -187,7 +187,7 @@ def symbols(data: bytes) -> list[Symbol]:
     return found
 
 
-def place(template: Template, steps: Sequence[str | int]) -> tuple[int, Member] | None:
+def member_named(template: Template, steps: Sequence[str | int]) -> tuple[int, Member] | None:
     """Where a member's first element begins in the structure, and the member; `steps` may end with indices, which are not
     counted. None where there is none, or an index within is of an array of another dimension."""
     at, here = 0, template

@@ -148,6 +148,8 @@ class FakePlc:
         try:
             if refused := self.refuse(number):
                 raise RefusedError(*refused)
+            if number == 0x01:  # of the program's name, and of the identity
+                return b"\x81\0\0\0" + (b"\5\0Plant" if path.startswith(b"\x20\x64") else self.identity())
             return bytes([number | 0x80, 0, 0, 0]) + self._do(number, path, data, room)
         except RefusedError as error:
             more = b"" if error.more is None else error.more.to_bytes(2, "little")
@@ -167,11 +169,11 @@ class FakePlc:
                 return self._template(classes[0x24], data, room)
             case ((0x0E | 0x10), _):
                 return self._attribute(number, classes, data)
-            case 0x01, 1:
-                return self.identity()
             case 0x4B, 0x67:
                 return self._pccc(data)
-            case ((0x4C | 0x52 | 0x4D | 0x53 | 0x4E), None):
+            case ((0x4C | 0x52 | 0x4D | 0x53 | 0x4E), (None | 0x6B)):
+                if steps[0] == (0x20, 0x6B):  # by the instance in the list of tags, as pycomm3 does
+                    steps[:2] = [(0x91, self._names("")[steps[1][1] - 1])]
                 return self._tag(number, steps, data, room)
         raise RefusedError(0x08)
 
@@ -327,7 +329,13 @@ class FakePlc:
         for _, type_, many, offset, bit in of.members:
             code = 0x8000 | type_.number if isinstance(type_, FakeStructure) else type_
             body += struct.pack("<HHI", many or bit or 0, code | (0x2000 if many else 0), offset)
-        return body + b"\0".join(name.encode() for name in [f"{of.name};n", *(each[0] for each in of.members)]) + b"\0"
+        return (
+            body
+            + b"\0".join(
+                name.encode() for name in [f"{of.name};n{'EC' * len(of.members)}", *(each[0] for each in of.members)]
+            )
+            + b"\0"
+        )
 
     def _template_attributes(self, number: int, data: bytes) -> bytes:
         of = self._structure(number)
@@ -335,9 +343,13 @@ class FakePlc:
         wanted = struct.unpack_from(f"<{data[0]}H", data, 2)
         body = struct.pack("<H", len(wanted))
         for attribute in wanted:
-            form, value = {1: ("H", of.handle), 2: ("H", len(of.members)), 4: ("I", words), 5: ("I", of.size)}[
-                attribute
-            ]
+            form, value = {
+                1: ("H", of.handle),
+                2: ("H", len(of.members)),
+                3: ("H", 0),
+                4: ("I", words),
+                5: ("I", of.size),
+            }[attribute]
             body += struct.pack(f"<HH{form}", attribute, 0, value)
         return body
 
