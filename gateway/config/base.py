@@ -277,6 +277,26 @@ class SinkConfig(Section):
         return None if isinstance(self.backfill_rate, str) else float(self.backfill_rate)
 
 
+class RangeSinkConfig(SinkConfig):
+    """What every sink can say that commits by range and time, such as one that writes files or a table."""
+
+    commit_interval: Period = Field(default=60.0, ge=0.1, le=86_400.0)
+    """Time between two commits. What is accepted meanwhile waits in the outbox, and `status` counts it as pending."""
+
+    commit_size: Size = Field(default=16 * 1024 * 1024, ge=64 * 1024, le=1024 * 1024 * 1024)
+    """Memory of what is committed at once, at most, as columns of 24 bytes a reading; with more waiting the next commit comes
+    at once. Writing takes some four times as much for a moment."""
+
+    window: int = Field(default=50_000, ge=1, le=1_000_000)
+    """Records in one commit, at most."""
+
+    ack_timeout: Period = 120.0
+    """How long a commit may take without any progress; then it is given up and made anew."""
+
+    order: Literal["strict"] = "strict"
+    """Always strict: a range of numbers is committed, and the next one begins where it ends."""
+
+
 class ServiceConfig(Section):
     """What every service can say; a service plugin's own options derive from it."""
 

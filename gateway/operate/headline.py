@@ -143,12 +143,17 @@ def _sink(sink: Part) -> Iterator[Trouble]:
         told = f"{_many(sink['refused_for_good'], 'record')} refused for good: {sink['last_refusal']}"
         yield Trouble(f"{name}: {told}", True)
     pending = sum(lane["pending"] for lane in lanes)
-    if sink["state"] == "up" and pending and (silent := _silent(sink)) >= QUIET:
+    if sink["state"] == "up" and pending and (silent := _silent(sink)) >= _patience(sink):
         yield Trouble(
             f"{name}: up, and has acknowledged nothing for {format_duration(silent)} while {_many(pending, 'reading')} wait: "
             "does the far side take what is published there? Look into its log",
             True,
         )
+
+
+def _patience(sink: Part) -> float:
+    """Seconds without an acknowledgement that are no trouble."""
+    return QUIET + 2.0 * (sink.get("commits_every_s") or 0.0)
 
 
 def _silent(sink: Part) -> float:

@@ -4,6 +4,7 @@ from pydantic import ValidationInfo, field_validator, model_validator
 
 from gateway.config.base import (
     DeviceConfig,
+    RangeSinkConfig,
     Secret,
     Section,
     ServiceConfig,
@@ -62,6 +63,7 @@ from gateway.plugin.guessing import Guess, Guessing
 from gateway.plugin.hosts import Encoder, LineHost, Message, ServiceHost, SinkHost, WatchHost
 from gateway.plugin.mounts import ACTOR, App, Mounted
 from gateway.plugin.people import LoginError, People, Session, Vouched
+from gateway.plugin.range_sink import Batch, RangeSink
 from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
 from gateway.plugin.watch import Watch
@@ -76,6 +78,7 @@ __all__ = [
     "Address",
     "App",
     "Argument",
+    "Batch",
     "Condition",
     "Context",
     "Deadband",
@@ -112,6 +115,8 @@ __all__ = [
     "Payload",
     "People",
     "Period",
+    "RangeSink",
+    "RangeSinkConfig",
     "Readings",
     "Record",
     "RefusedError",

@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway.config.kinds import DRIVER, SERVICE, SINK, WATCH, PluginKind
 from gateway.plugin.driver import Driver
+from gateway.plugin.range_sink import RangeSink
 from gateway.plugin.service import Service
 from gateway.plugin.sink import Sink
 from gateway.plugin.watch import Watch
@@ -24,12 +25,12 @@ class PluginContract:
 
 CONTRACTS = (
     PluginContract(DRIVER, Driver, (("connect",), ("read", "stream"))),
-    PluginContract(SINK, Sink, (("connect",), ("serve",), ("send",))),
+    PluginContract(SINK, Sink, (("connect",), ("serve", "commit"), ("send", "commit"))),  # the one of a RangeSink
     PluginContract(SERVICE, Service, (("run",),)),
     PluginContract(WATCH, Watch, (("seen",),)),
 )
-BASES = tuple(each.base for each in CONTRACTS)
-_NAMES = [base.__name__ for base in BASES]
+BASES: tuple[PluginClass, ...] = (*(each.base for each in CONTRACTS), RangeSink)
+_NAMES = [each.base.__name__ for each in CONTRACTS]
 IN_WORDS = f"{', '.join(_NAMES[:-1])} or {_NAMES[-1]}"
 """What a plugin can be, for a person."""
 

@@ -10,15 +10,17 @@ from typing import Any
 
 import structlog
 
-from gateway.config.base import SinkConfig
+from gateway.config.base import RangeSinkConfig, SinkConfig
 from gateway.core.errors import LinkError, RefusedError, UnreachableError
 from gateway.core.event import Event, EventLog
 from gateway.core.tag import Device
 from gateway.outbox import Outbox
+from gateway.plugin.range_sink import RangeSink
 from gateway.plugin.sink import Sink
 from gateway.publish.counts import SinkCounts
 from gateway.publish.host import SinkSurroundings
 from gateway.publish.quarantine import Quarantine
+from gateway.publish.range_session import Halving, RangeSession
 from gateway.publish.sink_session import SinkSession
 from gateway.status import SinkStatus
 from gateway.supervise import Backoff, Foreign, Health, keep_running
@@ -58,8 +60,12 @@ class Publisher:
             memory={},
             selection=self._selection,
         )
+        self._gathers = issubclass(sink_type, RangeSink)
+        if self._gathers:
+            self._reader.marks_late = False
         self._counts = SinkCounts()
         self._quarantine = Quarantine()
+        self._halving = Halving()
         self._session: SinkSession | None = None
         self._missed: dict[str, tuple[Device, bool, str]] = {}
         """The latest of each device while there was no connection, by its name."""
@@ -95,15 +101,7 @@ class Publisher:
         self._foreign.check()
         if why := self._barred():
             raise RefusedError(why)
-        session = SinkSession(
-            self._sink_type,
-            self.config,
-            self._around,
-            self._reader,
-            self._counts,
-            self._quarantine,
-            self._foreign,
-        )
+        session = self._new_session()
         self._unreachable = False
         try:
             await session.connect()
@@ -124,6 +122,20 @@ class Publisher:
             self._session = None
             await session.close()
             self._reader.rewind()
+
+    def _new_session(self) -> SinkSession:
+        session = (RangeSession if self._gathers else SinkSession)(
+            self._sink_type,
+            self.config,
+            self._around,
+            self._reader,
+            self._counts,
+            self._quarantine,
+            self._foreign,
+        )
+        if isinstance(session, RangeSession):
+            session.halving = self._halving
+        return session
 
     def _tell_where(self, broker: str) -> None:
         """Log, and tell the far side, that it is another one of several brokers than before."""
@@ -167,6 +179,7 @@ class Publisher:
             last_refusal=self._counts.refusal,
             drained_in_s=self._counts.drained_in() if session else None,
             outbox=self._reader.status(),
+            commits_every_s=self.config.commit_interval if isinstance(self.config, RangeSinkConfig) else None,
         )
 
     def _seconds_since(self, boot_ns: int | None) -> float | None:

@@ -93,6 +93,8 @@ class SinkStatus:
     drained_in_s: float | None
     """Until nothing waits, as it goes now."""
     outbox: ReaderStatus
+    commits_every_s: float | None = None
+    """Of a sink that commits by range and time; what is pending in the outbox is what it has not committed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ pytest.register_assert_rewrite(
     "gateway.testing.cases",
     "gateway.testing.contract",
     "gateway.testing.driver_contract",
+    "gateway.testing.range_sink_contract",
     "gateway.testing.sink_contract",
 )
 
@@ -22,6 +23,7 @@ from gateway.testing.devices import OneDriver, bind, build_device, build_sink_co
 from gateway.testing.driver_contract import DriverContract  # noqa: E402
 from gateway.testing.host import FakeLineHost, FakeSinkHost, PlainEncoder  # noqa: E402
 from gateway.testing.link import Link, NoLink, TcpLink  # noqa: E402
+from gateway.testing.range_sink_contract import RangeSinkContract  # noqa: E402
 from gateway.testing.sink_contract import SinkContract  # noqa: E402
 from gateway.testing.waiting import eventually  # noqa: E402
 
@@ -35,6 +37,7 @@ __all__ = [
     "NoLink",
     "OneDriver",
     "PlainEncoder",
+    "RangeSinkContract",
     "SinkContract",
     "TcpLink",
     "UdpLink",

@@ -15,7 +15,7 @@ from gateway.core.context import Context
 from gateway.core.event import Event
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import Reader
-from gateway.outbox.format.intervals import IntervalSet
+from gateway.core.intervals import IntervalSet
 from gateway.outbox.write.admission import QUEUED_AT_MOST
 from gateway.status import rendered
 from tests.outbox.making import Log, block, fill, spec, until

@@ -27,6 +27,8 @@ from gateway.status import ReaderStatus
 
 Order = Literal["live-first", "strict"]
 
+Again = Literal["dead letter", "replay"]
+
 LATE_NS = 10_000_000_000
 """A reading sent later than this after its acceptance is marked historical."""
 
@@ -76,6 +78,8 @@ class Reader(SinkBalance):
         self.selection = selection
         """What this sink is meant to get."""
         self.order = order
+        self.marks_late = True
+        """Whether what goes out late is flagged as historical; not for a sink that gathers, to which late means nothing."""
         self.backfill = Rate()
         """Bounds history, and nothing else."""
         self.replay: Replay | None = None
@@ -298,7 +302,8 @@ class Reader(SinkBalance):
             record = self.selection.narrowed(record)
         if record.readings is None:
             return record
-        if not position.handed[record.seq].late and (young or not self._late(stored)):
+        on_time = not position.handed[record.seq].late and (young or not self._late(stored))
+        if on_time or not self.marks_late:
             return record
         quality = record.readings.quality | np.uint32(HISTORICAL)
         return replace(record, readings=replace(record.readings, quality=quality))
@@ -368,6 +373,12 @@ class Reader(SinkBalance):
     def barred(self) -> list[str]:
         """What nothing goes out about, because it is refused again and again."""
         return self.redelivery.barred
+
+    def again(self, record: Record) -> Again | None:
+        """Why a record is under way out of its turn; None for one in sequence."""
+        if self._revived.holds(record):
+            return "dead letter"
+        return "replay" if self.replay is not None and self.replay.holds(record) else None
 
     def revive(self, letter: Letter) -> None:
         """Send a dead letter of this sink once more."""

@@ -101,6 +101,10 @@ class Replay:
         """Records in memory that wait for their turn."""
         return len(self._waiting)
 
+    def holds(self, record: Record) -> bool:
+        """Whether it was handed out from here, and not answered."""
+        return record in self._out
+
     def take(self, window: int, room: int) -> list[Record]:
         """Up to `room` records to be sent now. `window`: how many records there may be under way, but for this replay's."""
         records: list[Record] = []

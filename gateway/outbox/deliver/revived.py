@@ -24,6 +24,10 @@ class Revived:
         self._out |= {letter.record: letter for letter in letters}
         return [letter.record for letter in letters]
 
+    def holds(self, record: Record) -> bool:
+        """Whether it was handed out from here, and not answered."""
+        return record in self._out
+
     def answered(self, record: Record) -> Letter | None:
         """The letter that this record was handed out for, which is under way no more; None for any other record."""
         return self._out.pop(record, None) if self._out else None

@@ -4,11 +4,12 @@
     dictionary.py  which tag a number means; `contexts.py`: what a device worked for
     identity.py    who a log is, and which numbers it gave out
     summary.py     what a chart needs of a segment, in a file beside it
-    cursor.py      how far a sink has come, as sets of numbers (`intervals.py`)
+    cursor.py      how far a sink has come, as sets of numbers (`core/intervals.py`)
 
 Knows nothing of threads, queues or sinks' links.
 """
 
+from gateway.core.intervals import IntervalSet
 from gateway.outbox.format.bodies import body_of, encoded
 from gateway.outbox.format.clock_correction import ClockCorrections, read_synced, synced_path
 from gateway.outbox.format.contexts import ContextFrame, Contexts, read_work
@@ -45,7 +46,6 @@ from gateway.outbox.format.identity import (
     read_identity,
     read_numbers,
 )
-from gateway.outbox.format.intervals import IntervalSet
 from gateway.outbox.format.record_reading import Gap, Span, Stored, read_body, read_record, read_records
 from gateway.outbox.format.scanning import SEGMENT_AT_MOST, definitions_of, read_frames
 from gateway.outbox.format.segment import (

@@ -7,11 +7,11 @@ from urllib.parse import unquote
 
 import orjson
 
+from gateway.core.intervals import IntervalSet
 from gateway.core.parsing import JSON_SIZE, doubting, parse_json
 from gateway.core.record import Lane
 from gateway.outbox.format.dead_letter import file_name
 from gateway.outbox.format.frames import FARTHEST
-from gateway.outbox.format.intervals import IntervalSet
 from gateway.places.regular import read_regular
 from gateway.status import Balance
 

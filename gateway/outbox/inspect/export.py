@@ -1,12 +1,10 @@
 """Readings of a log as CSV, one row each, written as they are read."""
 
-import base64
 import csv
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 
@@ -16,6 +14,7 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag
 from gateway.core.text import for_spreadsheet
 from gateway.core.times import EARLIEST, LATEST, rfc3339
+from gateway.encode import exact_text
 from gateway.outbox.format import FrameHeader, Segment
 from gateway.outbox.inspect.log_files import LogFiles
 
@@ -167,11 +166,3 @@ def _whole(value: float) -> str:
 
 
 _TEXTS: dict[str, Callable[[float], str]] = {"float32": _float32, "bool": _bool}
-
-
-def exact_text(value: Any) -> str:
-    """A value that no float64 holds: bytes as base64, arrays as JSON; half a character, which some PLCs send, is escaped."""
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=exact_text)
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,82 @@
+"""Where a lake is: a folder, or a bucket of an object store. Imports no library of one, so that checking is fast."""
+
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import field_validator, model_validator
+
+from gateway.config.base import RangeSinkConfig, Secret
+from gateway.config.fields import Field, FilePath
+
+SCHEMES = {"s3": "S3", "az": "Azure", "gs": "Google"}
+
+
+class LakeConfig(RangeSinkConfig):
+    """What every sink can say that writes to a lake."""
+
+    folder: FilePath | None = Field(default=None, examples=["/srv/lake"])
+    """A folder, made if only its last part is missing. Either this or `url`."""
+
+    url: str = Field(default="", examples=["s3://plant-lake/line-3"])
+    """An object store: "s3://BUCKET/PREFIX", "az://CONTAINER/PREFIX" (Azure) or "gs://BUCKET/PREFIX" (Google)."""
+
+    endpoint: str = Field(default="", examples=["https://store.plant.local:9000"])
+    """Address of a store that is not the cloud's own, such as SeaweedFS or MinIO on premises."""
+
+    region: str = Field(default="us-east-1", min_length=1, max_length=100)
+    """Region of the bucket (S3)."""
+
+    user: str = Field(default="", max_length=255)
+    """Access key id (S3), or name of the storage account (Azure)."""
+
+    password: Secret | None = None
+    """Secret access key (S3), key of the account (Azure), or the key file of a service account (Google), such as
+    { credential = "lake-key" }. Without it the machine's own identity is used, where the cloud gives it one."""
+
+    addressing: Literal["path", "host"] = "path"
+    """With `endpoint`: whether the bucket stands in the path of an address, or in the name of its host (S3)."""
+
+    allow_http: bool = False
+    """Let `endpoint` be http: everybody on the network can read what is written, though not the secret key."""
+
+    @field_validator("url")
+    @classmethod
+    def _known(cls, url: str) -> str:
+        if not url:
+            return url
+        parts = urlsplit(url)
+        if parts.scheme not in SCHEMES or not parts.netloc or parts.query or parts.fragment:
+            raise ValueError('write "s3://BUCKET/PREFIX", "az://CONTAINER/PREFIX" or "gs://BUCKET/PREFIX"')
+        if "@" in parts.netloc:
+            raise ValueError("a secret never stands in this file: write user = ..., password = { credential = ... }")
+        return url.rstrip("/")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _address(cls, endpoint: str) -> str:
+        parts = urlsplit(endpoint)
+        if endpoint and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None):
+            raise ValueError('write "https://HOST:PORT"')
+        return endpoint
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "LakeConfig":
+        if (self.folder is None) == (not self.url):
+            raise ValueError("write either folder or url")
+        if self.folder is not None and (self.endpoint or self.user or self.password):
+            raise ValueError("endpoint, user and password: only with url")
+        if self.user and self.password is None:
+            raise ValueError("user: needs password")
+        if self.endpoint.startswith("http:") and not self.allow_http:
+            raise ValueError("endpoint: by http everybody on the network reads along; use https, or allow_http = true")
+        return self
+
+    @property
+    def place(self) -> str:
+        """For people, and to tell lakes apart."""
+        return self.url or str(Path(str(self.folder)).absolute())
+
+    def identity(self, gateway: str) -> str:
+        """Two sinks must not write to one lake: each would take the other's commits for its own."""
+        return f"the writer of {self.place}"
