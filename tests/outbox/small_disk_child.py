@@ -13,9 +13,9 @@ from pathlib import Path
 
 from gateway.core.context import Context
 from gateway.core.event import Event
+from gateway.core.intervals import IntervalSet
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import Reader
-from gateway.core.intervals import IntervalSet
 from gateway.outbox.write.admission import QUEUED_AT_MOST
 from gateway.status import rendered
 from tests.outbox.making import Log, block, fill, spec, until

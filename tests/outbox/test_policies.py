@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from gateway.core.event import Event
+from gateway.core.intervals import IntervalSet
 from gateway.core.record import Kind, Lane, Record
 from gateway.outbox import Outbox, Reader
-from gateway.core.intervals import IntervalSet
 from gateway.outbox.retention import yielding
 from gateway.outbox.write import admission
 from gateway.outbox.write.admission import Admission
