@@ -89,7 +89,7 @@ _BEYOND = 2.0**63
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Rows:
     """Rows of one day and one group, which stand together."""
 
     day: int | None
@@ -135,7 +135,7 @@ class ReadingsColumns:
         numbers, self._tag = _ranked(np.concatenate([each.tag for each in blocks]))
         self.tags = [tags[number] for number in numbers.tolist()]
 
-    def sort(self, group: Callable[[Tag], str], most_days: int) -> "list[Part]":
+    def sort(self, group: Callable[[Tag], str], most_days: int) -> "list[Rows]":
         """Order the rows by day of source time, group, device and tag, so that what belongs together stands together. Of more
         days than `most_days` those with the fewest rows are one part, without a day."""
         self._make()
@@ -154,7 +154,7 @@ class ReadingsColumns:
         part = day * len(named) + np.array([named.index(each) for each in groups], np.int64)[self._tag]
         starts = np.flatnonzero(np.concatenate([[True], part[1:] != part[:-1]])).tolist()
         return [
-            Part(days[int(day[start])], groups[int(self._tag[start])], start, end)
+            Rows(days[int(day[start])], groups[int(self._tag[start])], start, end)
             for start, end in zip(starts, [*starts[1:], self.rows], strict=True)
         ]
 
