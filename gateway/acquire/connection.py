@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.acquire.device import AcquiredDevice
+from gateway.core.errors import PluginError
+from gateway.core.readings import Readings
 from gateway.core.tag import Tags
+from gateway.core.text import cleaned
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver, Found
 from gateway.supervise import Foreign, Health
@@ -58,6 +61,13 @@ class LineConnection:
         """The driver has seen a sign of life."""
         for source in self.sources.values():
             source.alive()
+
+    def brought(self, readings: Readings) -> None:
+        """The driver has values of a device, between two polls. Raises PluginError for what are none."""
+        source = self.sources.get(readings.device.name) if isinstance(readings, Readings) else None
+        if source is None:
+            raise PluginError(f"bring was given {cleaned(readings)}, which is no Readings of a device of this line")
+        source.accept(checked.readings(readings, source.device, source.now()))
 
     def foresee(self) -> None:
         """It ends over what the driver has suspected."""

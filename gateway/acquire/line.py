@@ -24,6 +24,7 @@ from gateway.config.model import DeviceSpec
 from gateway.core.clock import Clock
 from gateway.core.device_event import Told
 from gateway.core.errors import ForeseenError, LinkError
+from gateway.core.readings import Readings
 from gateway.core.text import listed
 from gateway.isolation import Isolated, Process
 from gateway.kit.suspects import TRIAL
@@ -253,6 +254,19 @@ class Line:
             if not self._tally["events not understood"]:
                 self._log.error("an event of the driver is left out", reason=told(error), exc_info=error)
             self._tally["events not understood"] += 1
+
+    def brought(self, readings: Readings) -> None:
+        """The driver has values between two polls. What cannot be understood is left out, counted and logged."""
+        connection = self._connection
+        if connection is None or not connection.is_open:
+            return
+        try:
+            with containing():
+                connection.brought(readings)
+        except Exception as error:  # noqa: BLE001 - one block, and not the connection
+            if not self._tally["readings not understood"]:
+                self._log.error("readings that the driver brings are left out", reason=told(error), exc_info=error)
+            self._tally["readings not understood"] += 1
 
 
 def _left_out(source: AcquiredDevice) -> list[str]:

@@ -260,7 +260,7 @@ class Process:
     def frame_received(self, frame: bytes) -> None:
         """A frame of the process: what it says unasked, or an answer."""
         kind, number = wire.opened(frame)
-        if kind == FrameKind.SAID:
+        if kind in (FrameKind.SAID, FrameKind.BROUGHT):
             if number == 0:
                 self._record(frame)
             elif hear := self.hear.get(number):

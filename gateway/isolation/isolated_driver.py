@@ -233,6 +233,9 @@ class Isolated(Driver[Any, Any]):
 
     def _heard(self, data: bytes) -> None:
         with suppress(LinkError), self._understood():
+            if data[8] == FrameKind.BROUGHT:
+                self.host.bring(wire.block_of(data, self._books.devices))
+                return
             said = wire.said(data)
             match said["what"]:
                 case "alive":
@@ -241,6 +244,8 @@ class Isolated(Driver[Any, Any]):
                     self.host.tell(_told(said["event"]))
                 case "not_told":
                     self.host.tell(PluginError(cleaned(said["why"])))  # type: ignore[arg-type]
+                case "not_brought":
+                    self.host.bring(PluginError(cleaned(said["why"])))  # type: ignore[arg-type]
                 case "of_itself":
                     self._said = {str(name): value for name, value in said["said"].items()}
 

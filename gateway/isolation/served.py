@@ -60,8 +60,10 @@ class DriverSession:
         devices: Sequence[Device],
         state_dir: Path,
         memory: Memory,
+        block: Callable[[Any], list[bytes]],
     ) -> None:
         self._number = number
+        self._block = block
         self._outlet = outlet
         self._alive_at = 0.0
         self._looked = 0.0
@@ -88,6 +90,14 @@ class DriverSession:
             self._say({"what": "told", "event": body})
         except Exception as error:  # noqa: BLE001 - it is told, and counted, over there
             self._say({"what": "not_told", "why": told(error)})
+
+    def brought(self, readings: Any) -> None:
+        """The driver has values between two polls."""
+        try:
+            with containing():
+                self._outlet.send(FrameKind.BROUGHT, self._number, *self._block(readings))
+        except Exception as error:  # noqa: BLE001 - it is told, and counted, over there
+            self._say({"what": "not_brought", "why": told(error)})
 
     def _say(self, said: Mapping[str, Any]) -> None:
         self._outlet.send(FrameKind.SAID, self._number, wire.as_json(said))
@@ -266,7 +276,7 @@ class Served:
     async def _open(self, session: int, devices: Sequence[int], secrets: Mapping[str, str], state_dir: Path) -> None:
         adopt(secrets)
         known = [self._devices[number] for number in devices]
-        opened = DriverSession(session, self._outlet, self._driver_type, known, state_dir, self._memory)
+        opened = DriverSession(session, self._outlet, self._driver_type, known, state_dir, self._memory, self._block)
         self._sessions[session] = opened
         await opened.driver.connect()
         opened.open = True

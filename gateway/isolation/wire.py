@@ -58,6 +58,8 @@ class FrameKind(IntEnum):
     """Of a stream that is no readings, as JSON."""
     SAID = 10
     """Something unasked of a session, as JSON."""
+    BROUGHT = 11
+    """Readings that a session has between two polls."""
 
 
 def frame(kind: FrameKind, number: int, *body: bytes) -> bytes:

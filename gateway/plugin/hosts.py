@@ -46,6 +46,10 @@ class LineHost:
         """To be called with each event of a device, in order, and with `Retained` after asking which conditions still
         stand."""
 
+    def bring(self, readings: Readings) -> None:
+        """To be called by a driver that is polled, with values of one of its devices that have come between two polls, such
+        as a notification's. A driver that subscribes yields them from its `stream`."""
+
     def __call__(self) -> None:
         """As `alive`, for a driver of version 0.1, which is given only that."""
         self.alive()
@@ -73,6 +77,10 @@ class Listener(Protocol):
         """A device has an event, or says which conditions still stand."""
         ...
 
+    def brought(self, readings: Readings) -> None:
+        """Values of a device have come between two polls."""
+        ...
+
 
 class OpenLineHost(LineHost):
     """Of one connection. A driver may call it from any thread; what it says after `leave` is not heard."""
@@ -96,6 +104,12 @@ class OpenLineHost(LineHost):
             self._loop.call_soon_threadsafe(self.tell, told)
         elif self._listener is not None:
             self._listener.told(told)
+
+    def bring(self, readings: Readings) -> None:
+        if threading.get_ident() != self._thread:
+            self._loop.call_soon_threadsafe(self.bring, readings)
+        elif self._listener is not None:
+            self._listener.brought(readings)
 
     def leave(self) -> None:
         """The connection has ended."""

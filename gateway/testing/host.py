@@ -28,6 +28,8 @@ class FakeLineHost(LineHost):
         super().__init__("device-1", state_dir)
         self.said: list[Any] = []
         """What it told of devices, in order."""
+        self.brought: list[Readings] = []
+        """Values between two polls."""
         self.signs = 0
         """Signs of life."""
 
@@ -36,6 +38,9 @@ class FakeLineHost(LineHost):
 
     def tell(self, told: Told) -> None:
         self.said.append(told)
+
+    def bring(self, readings: Readings) -> None:
+        self.brought.append(readings)
 
 
 @dataclass

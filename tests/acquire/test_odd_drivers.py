@@ -123,6 +123,31 @@ async def test_an_event_that_cannot_be_understood_is_left_out_and_counted_and_th
     assert plant.connects == 1
 
 
+async def test_values_that_a_polled_driver_brings_between_two_polls_are_taken_and_odd_ones_left_out(plant):
+    drivers = []
+
+    class Bringing(FakeDriver):
+        async def connect(self):
+            await super().connect()
+            drivers.append(self)
+
+    rig = Rig(plant, Bringing)
+    async with await rig.run(spec(scan="1h")):
+        await rig.road.until(lambda: bool(rig.road.kept))
+        (driver,) = drivers
+        (device,) = driver.devices
+        one = Readings(device, np.array([5]), device.tags.ids[:1], np.array([42.0]), np.zeros(1, np.uint32))
+        driver.host.bring("42")
+        driver.host.bring(one)
+        await asyncio.to_thread(driver.host.bring, one)
+        await rig.road.until(lambda: len(rig.road.kept) >= 3)
+        (source,) = rig.acquirer.sources
+        assert source.line.counts() == {"readings not understood": 1}
+    assert [each.value.tolist() for each in rig.road.kept[1:3]] == [[42.0], [42.0]]
+    driver.host.bring(one)
+    assert rig.road.kept[-1].value.tolist() != [42.0], "what comes after the end is not heard"
+
+
 async def test_what_a_driver_of_an_earlier_connection_says_is_not_heard(plant):
     drivers = []
 

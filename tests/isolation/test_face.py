@@ -118,6 +118,16 @@ async def test_a_subscription_flows_with_its_end(line: Line) -> None:
     assert await line.driver.read(line.tags("one")) == [1.0], "it goes on"
 
 
+async def test_values_that_come_between_two_polls_come_through(line: Line) -> None:
+    await line.driver.write(line.tags("two")[0], 1)
+    await eventually(lambda: len(line.host.brought) == 2)
+    first, odd = line.host.brought
+    assert first.device is line.device
+    assert first.tag.tolist() == line.tags("two").ids.tolist() and first.exact == {0: 2**70}
+    assert not hasattr(odd, "device"), "it is judged by who takes it"
+    assert await line.driver.read(line.tags("one")) == [1.0], "it goes on"
+
+
 async def test_errors_are_those_that_were_raised(line: Line) -> None:
     with pytest.raises(DeviceError, match=r"^the device says no$"):
         await line.driver.read(line.tags("device_error"))

@@ -130,6 +130,8 @@ class Whole(Driver[WholeDevice, TagConfig]):
         if value == 13:
             raise DeviceError("the interlock is closed")
         self._writes[tag.name] = value
+        self.host.bring(self._block(Tags(tag.device, [tag])))
+        self.host.bring("42")  # type: ignore[arg-type]
 
     async def acknowledge(self, device: Device, condition: str, event: str, comment: str) -> None:
         self.host.tell(
