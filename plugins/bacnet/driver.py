@@ -16,7 +16,10 @@ from .frames import MOST, Station, shown_mac
 from .local_port import leave_port, open_port
 from .meaning import Meaning
 from .peer import Asking, Peer, meet
+from .peer import Found as Answer
 from .scan import Scan
+from .services import Place
+from .subscriptions import Subscriptions
 from .texts import browse, describe, state_texts
 from .writing import write
 
@@ -31,6 +34,7 @@ _scans: WeakKeyDictionary[Tags, Scan] = WeakKeyDictionary()
 
 class Bacnet(Driver[BacnetDevice, BacnetTag]):
     _peer: Peer | None = None
+    _subscriptions: Subscriptions | None = None
 
     @classmethod
     def plan(cls, device: Device) -> list[str]:
@@ -74,12 +78,14 @@ class Bacnet(Driver[BacnetDevice, BacnetTag]):
             said.append(f"{len(self._wrong) - TOLD} more tags have a reason not to be good")
         if self._peer is not None and not self._peer.multiple:
             said.append("the device does not have ReadPropertyMultiple: each value costs a request")
-        return said
+        return said + (self._subscriptions.remarks if self._subscriptions is not None else [])
 
     async def connect(self) -> None:
         config = self.config
         self._wrong: dict[str, str] = {}
         """Tags that are not good, and why."""
+        self._reading: WeakKeyDictionary[Tags, Scan] = WeakKeyDictionary()
+        """What is read over this connection."""
         self._texts: dict[int, list[str]] = {}
         """Texts of objects' states."""
         patience = config.request_timeout or min(1.5, WITHIN * config.timeout / (config.retries + 1))
@@ -93,9 +99,31 @@ class Bacnet(Driver[BacnetDevice, BacnetTag]):
         try:
             await self._register(patience)
             self._peer = await meet(self._port, config, address, asking, self._bbmd)
+            self._subscribe(self._peer)
         except BaseException:
             leave_port(self._port)
             raise
+
+    def _subscribe(self, peer: Peer) -> None:
+        tags = self.devices[0].tags
+        objects = dict.fromkeys(tag.config.at.object for tag in tags if subscribed(self.config, tag.config))
+        if objects:
+            self._subscriptions = Subscriptions(peer, self.config, objects, self._changed, self.log)
+
+    def _changed(self, object_: int, found: Mapping[Place, Answer]) -> None:
+        """The device tells a change."""
+        seen: set[Tag] = set()
+        for tags, scan in self._reading.items():
+            said = {
+                tags[row]: what
+                for row, what in scan.meanings(object_, found, self._texts).items()
+                if subscribed(self.config, tags[row].config) and tags[row] not in seen
+            }
+            if said:
+                part, meanings = Tags(tags.device, [*said]), [*said.values()]
+                self._tell(part, meanings)
+                self.host.bring(_readings(self.devices[0], part, meanings))
+            seen |= said.keys()
 
     async def _register(self, patience: float) -> None:
         if self._bbmd is not None and self.config.bbmd is not None:
@@ -111,9 +139,12 @@ class Bacnet(Driver[BacnetDevice, BacnetTag]):
         scan = _scans.get(tags)
         if scan is None or scan.instance != peer.instance:
             scan = _scans[tags] = Scan(tags, peer.instance, self.config)
+        self._reading[tags] = scan
         for object_ in scan.worded - self._texts.keys():
             self._texts[object_] = await state_texts(peer, object_)
-        meanings = await scan.read(peer, self._texts, until)
+        if self._subscriptions is not None:
+            await self._subscriptions.keep()
+        meanings = await scan.read(peer, self._texts, self._subscriptions, until)
         self._tell(tags, meanings)
         return _readings(self.devices[0], tags, meanings)
 
@@ -139,6 +170,8 @@ class Bacnet(Driver[BacnetDevice, BacnetTag]):
         await write(self.peer, self.config, tag, value, self._texts)
 
     async def close(self) -> None:
+        if self._subscriptions is not None:
+            self._subscriptions.close()
         if self._peer is not None:
             self._peer = None
             leave_port(self._port)

@@ -1,16 +1,18 @@
 """Tags that are read together: which properties that takes, and what the answers mean."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.plugin import Tag, quality
 
 from .address import DEVICE, PRESENT_VALUE, PRIORITY_ARRAY, RELIABILITY, STATUS_FLAGS
-from .config import BacnetDevice, BacnetTag
+from .config import BacnetDevice, BacnetTag, subscribed
 from .encoding import Kind
 from .meaning import Meaning, is_fault, meaning
-from .peer import SYSTEM_STATUS, Batch, Found, Peer
+from .peer import RESTARTED, SYSTEM_STATUS, Batch, Found, Peer
 from .refusals import UNKNOWN_OBJECT, UNKNOWN_PROPERTY
 from .services import Place, Refusal
+from .subscriptions import Subscriptions
 
 FAULTS = 50
 """Objects whose reliability is asked for in one scan, at most."""
@@ -22,18 +24,28 @@ _NOT_AT_WORK = {
 """System states in which values are no measurements."""
 
 
+Texts = Mapping[int, Sequence[str]]
+"""By object, the texts of its states."""
+_Wanted = tuple[BacnetTag, Place, Place | None]
+"""A tag's options, the property that it stands for, and the status flags that go with it."""
+
+
 class Scan:
     """Knows no objects of the gateway, so that it may outlive a connection."""
 
     def __init__(self, tags: Iterable[Tag], instance: int, options: BacnetDevice) -> None:
         self.instance = instance
         self._identity = Place(DEVICE << 22 | instance, SYSTEM_STATUS)
-        self._tags: list[tuple[BacnetTag, Place, Place | None]] = [
-            (tag.config, wanted(tag.config, options), flags(tag.config)) for tag in tags
-        ]
+        self._tags: list[_Wanted] = [(tag.config, wanted(tag.config, options), flags(tag.config)) for tag in tags]
         places = [place for _, *both in self._tags for place in both if place is not None]
         places.sort(key=lambda place: place.object)  # what is of one object goes together
-        self._batch = Batch([self._identity, *places], options.max_values)
+        self.restarted = Place(self._identity.object, RESTARTED)
+        told = any(subscribed(options, tag) for tag, _, _ in self._tags)
+        self._batch = Batch([self._identity, *([self.restarted] if told else []), *places], options.max_values)
+        self._reliability: dict[Place, Found] = {}
+        """Of objects at fault, as last read."""
+        self._state: Found | None = None
+        """Of the device, likewise."""
         self.worded = {place.object for tag, place, _ in self._tags if tag.text}
         """Objects whose states' texts are needed."""
 
@@ -46,31 +58,46 @@ class Scan:
         """In how many requests, of a device that takes and gives so many octets."""
         return len(self._batch.requests(octets))
 
-    async def read(self, peer: Peer, texts: Mapping[int, Sequence[str]], until: float) -> list[Meaning]:
+    async def read(self, peer: Peer, texts: Texts, told: Subscriptions | None, until: float) -> list[Meaning]:
         """What each tag means now. Raises LinkError where another device answers."""
+        begun = asyncio.get_running_loop().time()
         found = await self._batch.read(peer, until)
-        state = found.get(self._identity)
-        if isinstance(state, Refusal) and state.code == UNKNOWN_OBJECT:
+        self._state = found.get(self._identity)
+        if isinstance(self._state, Refusal) and self._state.code == UNKNOWN_OBJECT:
             raise await peer.another()
+        if told is not None:
+            told.compare(found, self.restarted, begun)
+            found |= told.since(begun)
+        self._leave_out(found)
         faults = [status.object for _, _, status in self._tags if status is not None and is_fault(found.get(status))]
-        reliability: dict[Place, Found] = {}
+        self._reliability = {}
         if faults:
-            reliability = await Batch((Place(each, RELIABILITY) for each in faults[:FAULTS]), 50).read(peer, until)
-        said = [
-            meaning(
-                tag,
-                found[value],
-                found.get(status) if status is not None else None,
-                reliability.get(Place(value.object, RELIABILITY)),
-                texts.get(value.object, ()),
-            )
-            for tag, value, status in self._tags
-        ]
-        for _, _, status in self._tags:
-            answer = found.get(status) if status is not None else None
-            if status is not None and isinstance(answer, Refusal) and answer.code == UNKNOWN_PROPERTY:
-                self._batch.leave_out(status)
-        return [_at_work(state, each) for each in said]
+            wanted = (Place(each, RELIABILITY) for each in faults[:FAULTS])
+            self._reliability = await Batch(wanted, FAULTS).read(peer, until)
+        return [self._meaning(one, found, texts) for one in self._tags]
+
+    def meanings(self, object_: int, found: Mapping[Place, Found], texts: Texts) -> dict[int, Meaning]:
+        """By their rows, what tags of one object mean by these properties."""
+        return {
+            row: self._meaning(one, found, texts)
+            for row, one in enumerate(self._tags)
+            if one[1].object == object_ and one[1] in found
+        }
+
+    def _meaning(self, one: "_Wanted", found: Mapping[Place, Found], texts: Texts) -> Meaning:
+        tag, value, status = one
+        flags_found = found.get(status) if status is not None else None
+        reliability = self._reliability.get(Place(value.object, RELIABILITY))
+        said = meaning(tag, found[value], flags_found, reliability, texts.get(value.object, ()))
+        return _at_work(self._state, said)
+
+    def _leave_out(self, found: Mapping[Place, Found]) -> None:
+        """What the device says that it does not have, beside the tags themselves."""
+        beside = {status for _, _, status in self._tags if status is not None} | {self.restarted}
+        for place in beside - {value for _, value, _ in self._tags}:
+            answer = found.get(place)
+            if isinstance(answer, Refusal) and answer.code == UNKNOWN_PROPERTY and place in self._batch.places:
+                self._batch.leave_out(place)
 
 
 def wanted(tag: BacnetTag, options: BacnetDevice) -> Place:

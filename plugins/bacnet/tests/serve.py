@@ -7,8 +7,9 @@ from typing import Any
 
 from bacpypes3.app import Application
 from bacpypes3.basetypes import EngineeringUnits, StatusFlags
-from bacpypes3.local.analog import AnalogInputObject, AnalogOutputObject, AnalogValueObject
+from bacpypes3.local.analog import AnalogInputObject, AnalogOutputObject, AnalogValueObjectCmd
 from bacpypes3.local.binary import BinaryInputObject, BinaryValueObject
+from bacpypes3.local.cmd import Commandable
 from bacpypes3.local.device import DeviceObject
 from bacpypes3.local.multistate import MultiStateValueObject
 from bacpypes3.local.networkport import NetworkPortObject
@@ -18,6 +19,14 @@ from bacpypes3.primitivedata import ObjectIdentifier
 
 SHORT = {"AI": "analog-input", "AO": "analog-output", "AV": "analog-value", "BI": "binary-input", "BV": "binary-value",
          "MSV": "multi-state-value", "CSV": "characterstring-value", "IV": "integer-value"}  # fmt: skip
+
+
+class LocalSwitch(Commandable, BinaryValueObject):
+    """A binary value that can be commanded."""
+
+
+class LocalMode(Commandable, MultiStateValueObject):
+    """A multi-state value, likewise."""
 
 
 class LocalText(Object, CharacterStringValueObject):
@@ -46,7 +55,7 @@ def objects() -> list[Any]:
         )
         for n in range(1, 121)
     ]  # fmt: skip
-    for make, name in ((AnalogOutputObject, "analog-output"), (AnalogValueObject, "analog-value")):
+    for make, name in ((AnalogOutputObject, "analog-output"), (AnalogValueObjectCmd, "analog-value")):
         made.append(
             make(
                 objectIdentifier=f"{name},1", objectName=f"{name}-1", presentValue=20.5, covIncrement=0.1,
@@ -58,11 +67,11 @@ def objects() -> list[Any]:
             objectIdentifier="binary-input,1", objectName="Fan", presentValue="active", polarity="normal",
             inactiveText="off", activeText="running", **common,
         ),
-        BinaryValueObject(
+        LocalSwitch(
             objectIdentifier="binary-value,1", objectName="Enable", presentValue="inactive", relinquishDefault="inactive",
             **common,
         ),
-        MultiStateValueObject(
+        LocalMode(
             objectIdentifier="multi-state-value,1", objectName="Mode", presentValue=2, numberOfStates=3,
             stateText=["stop", "auto", "hand"], relinquishDefault=2, **common,
         ),
