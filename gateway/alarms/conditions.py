@@ -55,7 +55,7 @@ class Conditions:
         if isinstance(told, Retained):
             self._ended(told)
         elif told.condition is None:
-            self._events.report(told.device, lambda: _plain(told, "device", told.state))
+            self._events.report(told.device, lambda: _plain(told, told.kind, told.state))
         else:
             self._stands(told, told.condition)
         self._news.set()

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+DEVICE, DEVICE_AUDIT = "device", "device_audit"
+"""Kinds of events of devices."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -42,6 +45,8 @@ class DeviceEvent:
     """Whether the device says once more how the condition stands, because it was asked."""
     by: str = ""
     """Who did it, where the device says so."""
+    kind: str = DEVICE
+    """Of an event without condition: `DEVICE`, or `DEVICE_AUDIT` where the device notes what somebody did at it."""
 
 
 @dataclass(frozen=True, slots=True)

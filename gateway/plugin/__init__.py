@@ -35,7 +35,7 @@ from gateway.core.amounts import format_duration, format_size
 from gateway.core.arguments import Argument
 from gateway.core.command import VIEWER, Actor, Declared
 from gateway.core.context import Context
-from gateway.core.device_event import Condition, DeviceEvent, Retained, Told
+from gateway.core.device_event import DEVICE, DEVICE_AUDIT, Condition, DeviceEvent, Retained, Told
 from gateway.core.errors import (
     DeviceError,
     ForbiddenError,
@@ -72,6 +72,8 @@ from gateway.supervise.contained import contained
 
 __all__ = [
     "ACTOR",
+    "DEVICE",
+    "DEVICE_AUDIT",
     "OWN",
     "VIEWER",
     "Actor",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.core.device_event import Condition, DeviceEvent, Retained, Told
+from gateway.core.device_event import DEVICE, DEVICE_AUDIT, Condition, DeviceEvent, Retained, Told
 from gateway.core.errors import PluginError
 from gateway.core.parsing import JsonObject
 from gateway.core.quality import BAD_OUT_OF_RANGE, UNCERTAIN
@@ -69,6 +69,7 @@ def told(what: Told, devices: Collection[str], now_ns: int) -> Told:
         cleaned(what.state),
         bool(what.restated),
         cleaned(what.by),
+        DEVICE_AUDIT if what.kind == DEVICE_AUDIT else DEVICE,
     )
 
 

@@ -92,6 +92,10 @@ class OpcUaConfig(DeviceConfig):
     notifiers: tuple[str, ...] = Field(default=(), strict=False, examples=[["nsu=http://vendor.example/line;s=Boiler"]])
     """Node ids or paths of the objects whose events are taken. Default: the server's own object, which has those of all."""
 
+    audit_events: bool = False
+    """Take also the events with which the server notes what its clients did: who wrote, called or logged in. They name
+    people."""
+
     event_queue: int = Field(default=1000, ge=1, le=100_000)
     """Events that the server keeps until the gateway has taken them. Many servers allow less."""
 
@@ -145,6 +149,8 @@ class OpcUaConfig(DeviceConfig):
     def _together(self) -> "OpcUaConfig":
         if self.notifiers and not self.events:
             raise ValueError("notifiers: needs events = true")
+        if self.audit_events and not self.events:
+            raise ValueError("audit_events: needs events = true")
         if self.events and self.acquisition == "poll":
             raise ValueError('events: come by subscription, which acquisition = "poll" does without')
         if self.server_certificate and self.server_thumbprint:

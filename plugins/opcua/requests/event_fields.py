@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from asyncua import ua
 
-from gateway.plugin import Condition, DeviceEvent, cleaned
+from gateway.plugin import DEVICE, DEVICE_AUDIT, Condition, DeviceEvent, cleaned
 
 from ..session.errors import name_of
 from ..session.session import OpcUaSession
@@ -32,9 +32,21 @@ _FIELDS = {
     ua.ObjectIds.ExclusiveLimitAlarmType: ("LimitState/CurrentState",),
     ua.ObjectIds.GeneralModelChangeEventType: ("Changes",),
     ua.ObjectIds.SemanticChangeEventType: ("Changes",),
+    ua.ObjectIds.AuditEventType: ("ActionTimeStamp",),
 }
-"""By the type that declares them; the empty one is the id of the condition itself."""
-NAMES = tuple(path for paths in _FIELDS.values() for path in paths)
+"""By the type that declares them; the empty one is the id of the condition itself. Subtypes of AuditEventType that a vendor
+has made are known by their ActionTimeStamp."""
+_AUDIT_FIELDS = {
+    ua.ObjectIds.AuditEventType: ("Status", "ServerId", "ClientAuditEntryId", "ClientUserId"),
+    ua.ObjectIds.AuditWriteUpdateEventType: ("AttributeId", "IndexRange", "OldValue", "NewValue"),
+    ua.ObjectIds.AuditUpdateMethodEventType: ("MethodId", "InputArguments"),
+    ua.ObjectIds.AuditSessionEventType: ("SessionId",),
+    ua.ObjectIds.AuditCreateSessionEventType: ("ClientCertificateThumbprint",),
+    ua.ObjectIds.AuditConditionCommentEventType: ("Comment",),
+}
+"""What audit events say beyond (OPC 10000-5 §6.4.3 to §6.4.29); no login, for that may hold a secret."""
+NAMES = tuple(path for part in (_FIELDS, _AUDIT_FIELDS) for paths in part.values() for path in paths)
+"""All that may be asked for, in this order; those of audit events last."""
 
 REFRESH_START = ua.NodeId(ua.ObjectIds.RefreshStartEventType)
 REFRESH_END = ua.NodeId(ua.ObjectIds.RefreshEndEventType)
@@ -52,20 +64,29 @@ _SEVERITIES = ((100, "info"), (333, "advisory"), (666, "warning"))
 LONGEST_ID = 1024
 """Bytes of an event's id; of a longer one there is no telling."""
 LONGEST_ADDRESS = 4200
+MOST_SHOWN, LONGEST_VALUE = 20, 300
+"""Elements of a list that was written, or bytes, and characters of a value."""
+ATTRIBUTES = {int(each): each.name for each in ua.AttributeIds}
+_VALUES = {"old_value": "OldValue", "new_value": "NewValue", "arguments": "InputArguments"}
 _BRANCH = " branch "
 _INDEX = re.compile(r"^\d+:")
 
 
-def event_filter() -> ua.EventFilter:
-    """All events, with these fields."""
+def _fields(*, audit: bool) -> list[tuple[int, str]]:
+    """Type and path of each field that is asked for."""
+    parts = (_FIELDS, _AUDIT_FIELDS) if audit else (_FIELDS,)
+    return [(kind, path) for part in parts for kind, paths in part.items() for path in paths]
+
+
+def event_filter(*, audit: bool = False) -> ua.EventFilter:
+    """All events, with these fields; with `audit` also with those of audit events."""
     clauses = [
         ua.SimpleAttributeOperand(
             TypeDefinitionId=ua.NodeId(kind),
             BrowsePath=[ua.QualifiedName(name, 0) for name in path.split("/") if name],
             AttributeId=ua.AttributeIds.Value if path else ua.AttributeIds.NodeId,
         )
-        for kind, paths in _FIELDS.items()
-        for path in paths
+        for kind, path in _fields(audit=audit)
     ]
     return ua.EventFilter(SelectClauses=clauses)
 
@@ -83,7 +104,7 @@ class EventFields:
     @property
     def is_audit(self) -> bool:
         """Whether the server only notes what one of its clients did."""
-        return _type_name(self.event_type).startswith("Audit")
+        return _type_name(self.event_type).startswith("Audit") or "ActionTimeStamp" in self.values
 
     def node(self, name: str) -> ua.NodeId | None:
         """A node id; None for none, and for that of nothing."""
@@ -124,7 +145,7 @@ def as_event(
 ) -> DeviceEvent:
     """What the gateway is told. `now_ns` stands in where the server gives no time; `restated`: the server says once more what
     it retains."""
-    condition = _condition(session, fields)
+    condition = None if fields.is_audit else _condition(session, fields)
     time = fields.values.get("Time")
     t_ns = nanoseconds(time) if isinstance(time, datetime) else None
     what = fields.text("Message") or (condition.name if condition else _type_name(fields.event_type))
@@ -139,11 +160,49 @@ def as_event(
         now_ns if t_ns is None else t_ns,
         message,
         next((word for most, word in _SEVERITIES if severity <= most), "alarm"),
-        _detail(session, fields, severity),
+        _detail(session, fields, severity) | (_audit_detail(session, fields) if fields.is_audit else {}),
         condition,
         restated=restated and condition is not None and condition.retained,
         by=fields.text("ClientUserId"),
+        kind=DEVICE_AUDIT if fields.is_audit else DEVICE,
     )
+
+
+def _audit_detail(session: OpcUaSession, fields: EventFields) -> dict[str, Any]:
+    """What was done, by whom and whether it was carried out; what the server does not say is left out."""
+    done_at = fields.values.get("ActionTimeStamp")
+    t_ns = nanoseconds(done_at) if isinstance(done_at, datetime) else None
+    nodes = {"method": fields.node("MethodId"), "session": fields.node("SessionId")}
+    attribute = fields.values.get("AttributeId")
+    said = {
+        "by": fields.text("ClientUserId"),
+        "done": fields.flag("Status"),
+        "action_ts": None if t_ns is None else t_ns // 1_000_000,
+        "server": fields.text("ServerId"),
+        "audit_entry": fields.text("ClientAuditEntryId"),
+        "attribute": ATTRIBUTES.get(attribute, str(attribute)) if isinstance(attribute, int) else "",
+        "index_range": fields.text("IndexRange"),
+        "certificate": fields.text("ClientCertificateThumbprint"),
+        **{name: _address(session, node) if node else "" for name, node in nodes.items()},
+        **{name: _in_words(fields.values.get(key)) for name, key in _VALUES.items()},
+    }
+    return {name: value for name, value in said.items() if value not in (None, "")}
+
+
+def _in_words(value: Any) -> str:
+    """A value that was written or handed in, for people."""
+    if isinstance(value, list):
+        shown = ", ".join(map(_in_words, value[:MOST_SHOWN]))
+        return cleaned(f"[{shown}{', …' if len(value) > MOST_SHOWN else ''}]", LONGEST_VALUE)
+    if isinstance(value, ua.Variant):
+        return _in_words(value.Value)
+    if isinstance(value, ua.LocalizedText):
+        return cleaned(value.Text or "", LONGEST_VALUE)
+    if isinstance(value, bytes):
+        return value[:MOST_SHOWN].hex()
+    if value is None or isinstance(value, str | bool | int | float | datetime):
+        return "" if value is None else cleaned(value, LONGEST_VALUE)
+    return f"a {type(value).__name__}"
 
 
 def _condition(session: OpcUaSession, fields: EventFields) -> Condition | None:

@@ -106,7 +106,7 @@ class EventFeed:
             np.zeros(count),
             np.full(count, self._config.event_queue, np.uint32),
             [None] * count,
-            [event_filter()] * count,
+            [event_filter(audit=self._config.audit_events)] * count,
             ua.AttributeIds.EventNotifier,
         )
         made = await make(self._session, subscription.id, wishes)
@@ -206,7 +206,7 @@ class EventFeed:
             case kind if kind == REFRESH_REQUIRED:
                 now = asyncio.get_running_loop().time()
                 self.refresh_at = min(self.refresh_at, max(now, self._asked_at + BETWEEN))
-            case kind if kind != OVERFLOW and not fields.is_audit:
+            case kind if kind != OVERFLOW and (self._config.audit_events or not fields.is_audit):
                 self._hand_up(fields, now_ns)
 
     def _refreshed(self, number: int) -> None:

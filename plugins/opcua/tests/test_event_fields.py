@@ -120,7 +120,7 @@ def test_only_what_is_retained_counts_as_restated():
 
 
 def test_the_filter_asks_for_each_field_once_by_the_type_that_declares_it():
-    clauses = event_filter().SelectClauses
+    clauses = event_filter(audit=True).SelectClauses
     assert ["/".join(name.Name for name in clause.BrowsePath) for clause in clauses] == list(NAMES)
     (own,) = [clause for clause in clauses if not clause.BrowsePath]
     assert (own.AttributeId, own.TypeDefinitionId) == (ua.AttributeIds.NodeId, ua.NodeId(2782))
@@ -295,3 +295,14 @@ async def test_repeats_are_known_as_far_as_they_are_remembered():
     await heard.take(variants(**{"": None, "EventId": REMEMBERED.to_bytes(4)}))
     assert len(heard.told) == REMEMBERED + 1
     assert len(heard.events._seen) == REMEMBERED
+
+
+def test_odd_audit_events_cost_nothing_and_hold_no_control_characters():
+    told = event(
+        EventType=ua.NodeId(2100), ActionTimeStamp=NOON, ClientUserId="x" * 5000, AttributeId=10**9,
+        NewValue=[b"\xff" * 5000] * 100, OldValue=object(), Status="perhaps", SessionId="none", MethodId=7,
+    )  # fmt: skip
+    assert told.kind == "device_audit" and told.condition is None
+    assert (told.detail["attribute"], told.detail["old_value"]) == ("1000000000", "a object")
+    assert len(told.detail["new_value"]) <= 300 and len(told.detail["by"]) <= 1000
+    assert not told.detail.keys() & {"done", "session", "method"}

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.plugin import DeviceError, DeviceEvent, Retained
+from gateway.plugin import DEVICE_AUDIT, DeviceError, DeviceEvent, Retained
 from tests.peers.opcua_servers import NAMESPACE, OpcUaPeer
 from tests.peers.proxy import FaultProxy
 
@@ -221,3 +221,54 @@ async def test_without_events_whatever_was_raised_is_over(peer: OpcUaPeer):
     async with streaming(tank(peer.port, events=False)) as collector:
         await collector.until(lambda: collector.values("Double"))
         assert retained(collector) == [frozenset()]
+
+
+def audited(collector: Collector) -> list[DeviceEvent]:
+    """What the server notes of its clients."""
+    return [told for told in collector.told if isinstance(told, DeviceEvent) and told.kind == DEVICE_AUDIT]
+
+
+async def test_audit_events_tell_who_did_what_and_whether_it_was_done(serve):
+    peer = await serve("--alarms")
+    async with streaming(tank(peer.port, audit_events=True)) as collector:
+        await refreshed(collector)
+        await peer.order(audit="AuditWriteUpdateEventType", user="anna\nQA", done=False)
+        await peer.order(audit="AuditUpdateMethodEventType", user="bert")
+        await peer.order(audit="VendorAuditEventType", user="cäsar")
+        await collector.until(lambda: len(audited(collector)) == 3)
+    written, called, own = [told.detail for told in audited(collector)]
+    assert (written["event_type"], written["by"], written["done"]) == ("AuditWriteUpdateEventType", "anna QA", False)
+    assert (written["attribute"], written["old_value"], written["new_value"]) == ("Value", "1.5", "2.5")
+    assert (written["action_ts"], written["server"], written["audit_entry"]) == (
+        1_700_000_000_000,
+        "urn:peer",
+        "entry 7",
+    )
+    assert (called["method"], called["arguments"]) == (f"nsu={NAMESPACE};s=Tank.Fill", "[3.0, 2]")
+    assert (own["by"], own["done"]) == ("cäsar", True)
+    assert all(told.condition is None and told.by == told.detail["by"] for told in audited(collector))
+
+
+async def test_what_a_server_notes_by_itself_is_told_too(serve):
+    peer = await serve("--alarms", "--audit")
+    async with streaming(tank(peer.port, audit_events=True)) as collector:
+        await refreshed(collector)
+        async with streaming(make_device(f"opc.tcp://127.0.0.1:{peer.port}", ["Double"])) as other:
+            await other.until(lambda: other.values("Double"))
+            await collector.until(
+                lambda: {"AuditCreateSessionEventType", "AuditActivateSessionEventType"} <= kinds(collector)
+            )
+
+
+def kinds(collector: Collector) -> set[str]:
+    return {told.detail["event_type"] for told in audited(collector)}
+
+
+async def test_without_the_option_audit_events_are_left_out_also_those_of_a_vendor(peer: OpcUaPeer):
+    async with streaming(tank(peer.port)) as collector:
+        await refreshed(collector)
+        for kind in ("AuditWriteUpdateEventType", "VendorAuditEventType"):
+            await peer.order(audit=kind)
+        await peer.order(event="after them", severity=500)
+        await collector.until(lambda: "plc: Tank: after them" in plain(collector))
+        assert [told.message for told in collector.told if isinstance(told, DeviceEvent)] == ["plc: Tank: after them"]

@@ -2,10 +2,12 @@
 //
 // Its variables Level, L1 to L9 and Pressure raise the exclusive limit alarms LevelAlarm, … above 0.8 (and 0.9) and below 0.2;
 // that of Pressure wants to be confirmed too. Orders: {"event": "text", "severity": 500, "count": 1} raises events,
-// {"acknowledge": "LevelAlarm", "comment": "…"} acknowledges as an operator there would, {"disable": "LevelAlarm"} does that.
+// {"acknowledge": "LevelAlarm", "comment": "…"} acknowledges as an operator there would, {"disable": "LevelAlarm"} does that;
+// {"audit": "AuditWriteUpdateEventType", "user": "anna", "done": true} raises an audit event of this type, or of the vendor's subtype of
+// AuditEventType, "VendorAuditEventType".
 // The object's methods: Fill(volume: Double, times: UInt16) gives total, Name(text: String[]) gives name, Jam() refuses.
 
-const { DataType, StatusCodes, VariantArrayType } = require("node-opcua");
+const { DataType, StatusCodes, Variant, VariantArrayType } = require("node-opcua");
 
 const LIMITS = { highHighLimit: 0.9, highLimit: 0.8, lowLimit: 0.2, lowLowLimit: 0.1 };
 
@@ -46,6 +48,7 @@ exports.install = (addressSpace, namespace, variables) => {
             inputNode: source, optionals: name === "Pressure" ? ["ConfirmedState", "Confirm"] : [], ...LIMITS,
         });
     }
+    const vendorAudit = namespace.addEventType({ browseName: "VendorAuditEventType", subtypeOf: "AuditEventType" });
     addMethods(namespace, tank);
     return (order) => {
         if (order.event !== undefined) {
@@ -56,6 +59,22 @@ exports.install = (addressSpace, namespace, variables) => {
                 });
             }
             return { set: order.event };
+        }
+        if (order.audit !== undefined) {
+            const variant = (dataType, value) => ({ dataType: DataType[dataType], value });
+            addressSpace.rootFolder.objects.server.raiseEvent(order.audit === "VendorAuditEventType" ? vendorAudit : order.audit, {
+                message: variant("LocalizedText", { text: order.message || "audited" }), severity: variant("UInt16", 200),
+                actionTimeStamp: variant("DateTime", new Date(1_700_000_000_000)), status: variant("Boolean", order.done !== false),
+                serverId: variant("String", "urn:peer"), clientUserId: variant("String", order.user || "anna"), clientAuditEntryId: variant("String", "entry 7"),
+                ...(order.audit.includes("Write") ? {
+                    attributeId: variant("UInt32", 13), indexRange: variant("String", ""), oldValue: variant("Double", 1.5), newValue: variant("Double", 2.5),
+                } : {}),
+                ...(order.audit.includes("Method") ? {
+                    methodId: variant("NodeId", tank.getMethodByName("Fill").nodeId),
+                    inputArguments: { dataType: DataType.Variant, arrayType: VariantArrayType.Array, value: [new Variant(variant("Double", 3)), new Variant(variant("UInt16", 2))] },
+                } : {}),
+            });
+            return { set: order.audit };
         }
         if (order.acknowledge) {
             const alarm = alarms[order.acknowledge];

@@ -1,7 +1,7 @@
 // An OPC UA server for the tests, built on node-opcua: one variable of each scalar type, a counter, and some odd ones.
 //
 //   node server.js --port N --pki DIR [--security None,Basic256Sha256] [--user name:password] [--tick ms] [--limit n]
-//                  [--shift] [--distrust] [--log FILE] [--many n] [--clocks n] [--history] [--alarms] [--structures] [--companions]
+//                  [--shift] [--distrust] [--log FILE] [--many n] [--clocks n] [--history] [--alarms] [--structures] [--companions] [--audit]
 //
 // --limit bounds the nodes in one request, --shift registers another namespace first, --distrust trusts no certificate,
 // --history keeps what Count was, --many adds the variables M0, M1, … of five types, in folders of 500, all of which change with
@@ -12,7 +12,7 @@
 //
 // Prints one line {"ready": port, "certificate": file} when it serves. Each line on standard input sets a variable:
 // {"name": "Double", "value": 1.5, "status": "Good", "time": 1700000000000}; the answer is a line {"set": "Double"}.
-// --alarms adds what alarms.js says, --structures what structures.js says, --companions what companions.js says. {"add": "Late"} adds a variable. {"sessions": true} is answered with the number of open sessions and subscriptions.
+// --audit raises the audit events of a server for what its clients do; --alarms adds what alarms.js says, --structures what structures.js says, --companions what companions.js says. {"add": "Late"} adds a variable. {"sessions": true} is answered with the number of open sessions and subscriptions.
 
 const fs = require("node:fs");
 const readline = require("node:readline");
@@ -32,7 +32,7 @@ const { values: options } = parseArgs({
     options: {
         port: { type: "string" }, pki: { type: "string" }, security: { type: "string", default: "None" },
         user: { type: "string" }, shift: { type: "boolean" }, distrust: { type: "boolean" }, tick: { type: "string", default: "100" }, log: { type: "string" },
-        history: { type: "boolean" }, alarms: { type: "boolean" }, structures: { type: "boolean" }, companions: { type: "boolean" }, limit: { type: "string", default: "0" }, many: { type: "string", default: "0" },
+        history: { type: "boolean" }, alarms: { type: "boolean" }, audit: { type: "boolean" }, structures: { type: "boolean" }, companions: { type: "boolean" }, limit: { type: "string", default: "0" }, many: { type: "string", default: "0" },
         clocks: { type: "string", default: "0" },
     },
 });
@@ -173,6 +173,7 @@ async function main() {
             ...(Number(options.clocks) ? { maxSessions: 1000, maxSubscriptions: 5000 } : {}),
         },
         ...(Number(options.clocks) ? { maxConnectionsPerEndpoint: 1000 } : {}),
+        isAuditing: options.audit,
         serverInfo: { applicationUri: "urn:peer.example:plant" },
         ...(options.structures ? { nodeset_filename: structures.nodesets } : {}),
         ...(options.companions ? { nodeset_filename: companions.nodesets } : {}),
