@@ -1,4 +1,4 @@
-"""Reads and writes Beckhoff TwinCAT controllers by ADS: symbols by name, arrays and structures."""
+"""Reads and writes Beckhoff TwinCAT controllers by ADS: symbols by name, arrays and structures, polled or on change."""
 
 from .driver import Ads
 

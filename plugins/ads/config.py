@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from gateway.plugin import (
     DeviceConfig,
+    Duration,
     Field,
     Host,
     Period,
@@ -56,6 +57,12 @@ class AdsDevice(DeviceConfig):
     route: AdsRoute | None = None
     """Have the controller make a route to this computer, where it has none, by UDP 48899."""
 
+    acquisition: Literal["poll", "subscribe"] = "poll"
+    """Read all tags at each scan, or have the controller report what has changed, with its own time (notifications)."""
+
+    max_delay: Duration = 0.0
+    """With acquisition = "subscribe": how long the controller may gather changes before it reports them."""
+
     encoding: Literal["cp1252", "utf-8"] = "cp1252"
     """What texts (STRING) are written in. TwinCAT means Windows-1252, unless the program has {attribute 'TcEncoding' :=
     'UTF-8'}."""
@@ -85,6 +92,9 @@ class AdsTag(TagConfig):
     """How to read the bytes, as the program declares it: BOOL, SINT, USINT, INT, UINT, DINT, UDINT, LINT, ULINT, BYTE, WORD,
     DWORD, LWORD, REAL, LREAL, TIME, LTIME, DATE, TOD, DT, LDATE, LTOD, LDT, STRING(20), WSTRING(20), ARRAY [0..9] OF INT.
     Needed for index group and offset; of a symbol the controller tells it, and another size is refused."""
+
+    cyclic: bool = False
+    """With acquisition = "subscribe": have the value reported once per scan, and not only when it has changed."""
 
     @field_validator("address", mode="before")
     @classmethod

@@ -1,8 +1,9 @@
 """The driver: what ADS has of its own. Requests, answers and time-outs on the line are `gateway.kit.LineDriver`'s."""
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from weakref import WeakKeyDictionary
 
 from gateway.kit import LineDriver
@@ -14,6 +15,7 @@ from gateway.plugin import (
     ForeseenError,
     Found,
     LinkError,
+    Readings,
     Search,
     Tag,
     Tags,
@@ -21,7 +23,9 @@ from gateway.plugin import (
     listed,
 )
 
+from .browsing import browse
 from .config import AdsDevice, AdsTag
+from .feed import DeviceFeed, Feed
 from .frames import READ_STATE, AdsRequest, Unit, write
 from .line import AdsLine, no_route, opened
 from .program import RUN, STATES, ChangedError, Item, Key, Program
@@ -39,7 +43,7 @@ _GOODBYE = 0.5
 class Ads(LineDriver[AdsDevice, AdsTag]):
     """One connection, shared by all devices with the same host, port and own_net_id."""
 
-    line_options = ("timeout", "max_in_flight", "request_timeout", "route")
+    line_options = ("timeout", "max_in_flight", "request_timeout", "acquisition", "route")
 
     _line: AdsLine
 
@@ -48,15 +52,24 @@ class Ads(LineDriver[AdsDevice, AdsTag]):
         return config.host, config.port, config.own_net_id
 
     @classmethod
+    def subscribes(cls, config: AdsDevice) -> bool:
+        return config.acquisition == "subscribe"
+
+    @classmethod
     def plan(cls, device: Device) -> list[str]:
         config: AdsDevice = device.config
         scans: dict[float, set[Key]] = {}
         for tag in device.tags:
             scans.setdefault(tag.config.scan or config.scan, set()).add(tag.config.key)
+        if config.acquisition == "subscribe":
+            return [
+                f"{_several(len(keys), 'notification')}, looked at by the controller every {scan:g} s"
+                for scan, keys in sorted(scans.items())
+            ]
         at_once = max(1, config.max_items - 1)  # beside the program's version
         return [
-            f"{_several(len(bases), 'value')} every {scan:g} s in {_several(-(-len(bases) // at_once), 'sum read')}"
-            for scan, bases in sorted(scans.items())
+            f"{_several(len(keys), 'value')} every {scan:g} s in {_several(-(-len(keys) // at_once), 'sum read')}"
+            for scan, keys in sorted(scans.items())
         ]
 
     @classmethod
@@ -75,6 +88,7 @@ class Ads(LineDriver[AdsDevice, AdsTag]):
     async def connect(self) -> None:
         self._told: dict[tuple[str, str], str] = {}
         """Device and tag → the type that was told of it."""
+        self._lost_notes: Counter[str] = Counter()
         await super().connect()
 
     async def open(self) -> AdsLine:
@@ -143,6 +157,10 @@ class Ads(LineDriver[AdsDevice, AdsTag]):
             said += [f"{device.name}: {listed(names)}: {reason}" for reason, names in list(reasons.items())[:10]]
         return said
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return Counter(super().counts) + self._lost_notes
+
     async def close(self) -> None:
         requests = [request for program in self._programs.values() for request in program.releases()]
         with suppress(LinkError):
@@ -168,6 +186,16 @@ class Ads(LineDriver[AdsDevice, AdsTag]):
 
     async def read(self, tags: Tags) -> Values:
         return await self._redialling(lambda: self._read(tags))
+
+    async def stream(self) -> AsyncIterator[Readings]:
+        parts = [DeviceFeed(device, self._programs[device.name], self._line) for device in self.devices]
+        feed = Feed(self._line, parts, self._fresh_plan, self.host.alive, self._lost_notes)
+        async with aclosing(feed.blocks()) as blocks:
+            async for readings in blocks:
+                yield readings
+
+    async def _fresh_plan(self, device: Device) -> ReadPlan:
+        return await self._plan(device, device.tags, self._programs[device.name])
 
     async def _read(self, tags: Tags) -> Values:
         program, device = self._programs[tags.device], self.device(tags.device)
@@ -235,6 +263,11 @@ class Ads(LineDriver[AdsDevice, AdsTag]):
             self.log.warning("the PLC refuses tags", device=device.name, reason=reason, tags=listed(names))
 
     # What is asked by people
+
+    async def browse(self) -> AsyncIterator[tuple[str, Found]]:
+        async with aclosing(browse(self._programs[self.devices[0].name], self._line)) as offers:  # type: ignore[type-var]
+            async for offer in offers:
+                yield offer
 
     async def write(self, tag: Tag, value: float | bool | int | str) -> None:
         device = self.device(tag.device)

@@ -25,6 +25,8 @@ _HEAD = struct.Struct("<HI6sH6sHHHIII")
 _FILETIME_1970 = 116_444_736_000_000_000
 """1970 in units of 100 ns since 1601."""
 
+_LAST = (1 << 63) - 1
+
 Unit = tuple[bytes, int]
 """AMS net id and port of who is asked."""
 
@@ -163,7 +165,7 @@ def samples(frame: bytes) -> Iterator[tuple[int, int, bytes]]:
             at += 8
             if at + size > end:
                 raise ValueError("a value ends beyond the packet")
-            yield note, (filetime - _FILETIME_1970) * 100, frame[at : at + size]
+            yield note, min(max(0, (filetime - _FILETIME_1970) * 100), _LAST), frame[at : at + size]
             at += size
 
 

@@ -26,6 +26,11 @@ class AdsLine(RequestLine[AdsRequest]):
         self._config = config
         self.noted: Callable[[bytes], None] | None = None
         """Called with each notification."""
+        self.ended: Callable[[], None] | None = None
+        """Called when the connection is lost."""
+
+        self.usable = True
+        """Whether the connection still stands."""
 
     @property
     def source(self) -> Unit:
@@ -37,6 +42,12 @@ class AdsLine(RequestLine[AdsRequest]):
         self.local = str(transport.get_extra_info("sockname", ("",))[0])
         own = self._config.own_net_id or own_net_id(self.local)
         self.framing.source = parse_net_id(own), 0x8000 | next(_ports) & 0x3FFF
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self.usable = False
+        if self.ended is not None:
+            self.ended()
 
     def frame_received(self, frame: bytes) -> None:
         if frame[1]:  # a router's own messages, not ADS

@@ -53,7 +53,7 @@ class ReadPlan:
         self._beside = len(beside)
         self._sizes: list[list[int]] = []
         self.requests: list[AdsRequest] = []
-        begins: dict[Key, int] = {}
+        self._begins = begins = dict[Key, int]()
         at = 0
         for chunk in self._chunks:
             places = [*beside, *(item.place for _, item in chunk)]
@@ -76,8 +76,7 @@ class ReadPlan:
                 self._rows[key].append(row)
                 places_.append(value_place(row, begins[key], program.items[key], tag.config.at.bit))
             else:
-                reason = program.refused.get(key, "")
-                self._refused[row] = REFUSALS.quality(reason) if isinstance(reason, int) else quality.BAD_CONFIGURATION
+                self._refused[row] = refusal(program, key)
         self._decoder = BlockDecoder(len(tags), places_)
         self._payload: bytes | None = None
         self._heads = [bytes(4 * len(sizes)) for sizes in self._sizes]
@@ -108,6 +107,13 @@ class ReadPlan:
                 codes[row], value[row] = REFUSALS.quality(code), np.nan
                 exact.pop(row, None)
         return Readings(self.device, np.full(len(codes), t_ns), self.tags.ids, value, codes, exact, own_time=True)
+
+    def parts(self, answers: Sequence[Answer]) -> dict[Key, Answer]:
+        """Data or code of each value. Raises as `values` does."""
+        payload, bad = self._joined(answers)
+        return {
+            key: bad.get(key, payload[at : at + self._program.items[key].place[2]]) for key, at in self._begins.items()
+        }
 
     def _joined(self, answers: Sequence[Answer]) -> tuple[bytes, dict[Key, int]]:
         """The data of all, one behind the other, zeros where there is none; and why not."""
@@ -150,6 +156,12 @@ class ReadPlan:
         if item.handle is not None and code in (OTHER_VERSION, *INVALID_HANDLE):
             self._program.renew(time.monotonic())
         return code
+
+
+def refusal(program: Program, key: Key) -> int:
+    """The quality of a value that there is none of."""
+    reason = program.refused.get(key, "")
+    return REFUSALS.quality(reason) if isinstance(reason, int) else quality.BAD_CONFIGURATION
 
 
 def value_place(row: int, byte: int, item: Item, bit: int | None) -> ValuePlace:

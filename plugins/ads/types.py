@@ -127,8 +127,6 @@ def type_of(
 def _made(name: str, known: Known, ads_id: int, size: int | None, encoding: str, depth: int) -> AdsType:
     said = name.upper()
     said = _MEANT.get(said, said)
-    if depth > _DEEPEST:
-        raise ValueError(f"{name} is declared too deep")
     if said in _NUMBERS:
         return _number(said)
     if said in _OTHERS:
@@ -144,6 +142,8 @@ def _made(name: str, known: Known, ads_id: int, size: int | None, encoding: str,
         raise ValueError(f"it is a {name}; name what it points to, with ^ behind a pointer")
     if said not in known:
         raise UnknownTypeError(name)
+    if depth > _DEEPEST:
+        raise ValueError(f"{name} is declared too deep")
     return _declared(name, known[said], known, ads_id, size, encoding, depth)
 
 
@@ -229,6 +229,8 @@ def _structure(it: Declaration, known: Known, encoding: str, depth: int) -> AdsT
     parts: list[tuple[str, int, int, Decode]] = []
     count = 0
     for member in it.members:
+        if count > MOST_PARTS:
+            break
         pointer = member.flags & MEMBER_POINTER or member.type.upper().startswith(_POINTERS)
         if pointer or member.flags & MEMBER_NO_DATA:
             continue

@@ -1,7 +1,8 @@
 """The suites that every driver passes."""
 
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -21,6 +22,8 @@ class TestAds(DriverContract):
     bad = ("missing", "long")
     writes = {"exact": 7.5, "run": 0, "state": 1}
     refused_writes = {"missing": 1, "count": 70000, "motor": 1, "bit": 1, "state": 5}
+
+    options: Mapping[str, Any] = {}
 
     @pytest_asyncio.fixture
     async def server(self) -> AsyncIterator[int]:
@@ -42,7 +45,13 @@ class TestAds(DriverContract):
             "state": "MAIN.eState",
             "motor": "GVL.Motor",
         }
-        return make_device(tags, port)
+        return make_device(tags, port, **self.options)
+
+
+class TestSubscribing(TestAds):
+    """The same, reported by the PLC."""
+
+    options: Mapping[str, Any] = {"acquisition": "subscribe", "scan": "100ms"}
 
 
 def asks(request: bytes, group: int) -> bool:
