@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway.cli.frame import toml_text
 from gateway.cli.frame.terminal import count, fail
-from gateway.cli.importing import ignition, kepware, neuron, nodered, telegraf, thingsboard
+from gateway.cli.importing import ignition, kepware, neuron, nodered, telegraf, thingsboard, tia
 from gateway.cli.importing.carried import Import, ImportRefusedError
 from gateway.cli.importing.text import decoded
 from gateway.core.parsing import doubting
@@ -26,8 +26,14 @@ KINDS: dict[str, tuple[str, Callable[..., None]]] = {
     "kepware": ("tags of one Modbus device as CSV; --host says where it is", kepware.read),
     "neuronex": ("tags of one Modbus node of NeuronEX or Neuron as xlsx; --host says where it is", neuron.read),
     "ignition": ("tags as JSON, with UDTs", ignition.read),
+    "tia": (
+        "PLC tags (xlsx, XML, .sdf) or data blocks (.db, .scl, .awl, XML) of the TIA Portal or STEP 7",
+        tia.read,
+    ),
     "nodered": ("flows as JSON with modbus-read or OpcUa-Item nodes", nodered.read),
 }
+BINARY = ("neuronex", "tia")
+"""Kinds that may be no text."""
 LARGEST = 64 * 1024 * 1024
 INLINE = 100
 """Tags of a device that stand in the TOML itself, where a CSV could stand beside it."""
@@ -46,13 +52,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoding", metavar="NAME", help="of a text that is not UTF-8 or UTF-16, such as cp949 or latin-1"
     )
-    parser.add_argument("--name", default="imported", help="kepware, neuronex: name of the device (default: imported)")
-    parser.add_argument("--host", default="192.0.2.1", help="kepware, neuronex, ignition: where the Modbus device is")
+    parser.add_argument(
+        "--name", default="imported", help="kepware, neuronex, tia: name of the device (default: imported)"
+    )
+    parser.add_argument("--host", default="192.0.2.1", help="kepware, neuronex, ignition, tia: where the device is")
     parser.add_argument("--port", type=int, default=502, help="kepware, neuronex: its port (default: 502)")
     parser.add_argument("--unit", type=int, default=1, help="kepware: its unit id (default: 1)")
     parser.add_argument(
         "--order", choices=("ABCD", "CDAB", "BADC", "DCBA"), help="byte order of the device, where the file has none"
     )
+    udt = "tia: a source of data types (.udt) that the block uses; may be given several times"
+    parser.add_argument("--udt", type=Path, action="append", default=[], metavar="FILE", help=udt)
+    number = "tia: the number of a data block, which its source does not have; may be given several times"
+    parser.add_argument("--db", action="append", default=[], metavar="NAME=NUMBER", help=number)
+    symbols = 'tia: as symbols, for transport = "s7commplus", which reads optimized blocks too'
+    parser.add_argument("--symbols", action="store_true", help=symbols)
     one_based = "kepware: its zero-based addressing is switched off, so that 400001 is sent as 1"
     parser.add_argument("--not-zero-based", action="store_true", help=one_based)
 
@@ -65,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         data = read_regular(args.file, LARGEST)
         reads = KINDS[args.kind][1]
         with doubting(lambda reason: ImportRefusedError(f"it is not as {args.kind} writes it: {reason}")):
-            reads(data if args.kind == "neuronex" else decoded(data, args.encoding, made), made, args)
+            reads(data if args.kind in BINARY else decoded(data, args.encoding, made), made, args)
         if not made.devices:
             raise ImportRefusedError(f"no device that could be read was found in it{_why(made)}")
         files = _files(made, args)

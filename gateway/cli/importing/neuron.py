@@ -1,23 +1,15 @@
-"""NeuronEX and Neuron: tags of a Modbus node as xlsx (columns group, name, address, attribute, type, description, decimal).
-
-A workbook is a zip file of XML (ECMA-376); of it only the first sheet and the shared texts are read, within bounds, and
-nothing with a document type is, since entities are declared there.
-"""
+"""NeuronEX and Neuron: tags of a Modbus node as xlsx (columns group, name, address, attribute, type, description,
+decimal)."""
 
 import argparse
-import io
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
-from xml.etree import ElementTree
 
 from gateway.cli.importing.carried import Import, ImportedDevice, ImportRefusedError
+from gateway.cli.importing.workbook import first_sheet
 from gateway.core.parsing import doubting
 
-_PART = 64 * 1024 * 1024
-"""Bytes of a part of the workbook, unpacked, at most."""
-_RATIO = 200
 _TYPES = {
     "int16": "int16", "uint16": "uint16", "word": "uint16", "int32": "int32", "uint32": "uint32", "dword": "uint32",
     "int64": "int64", "uint64": "uint64", "lword": "uint64", "float": "float32", "double": "float64",
@@ -25,12 +17,11 @@ _TYPES = {
 _ADDRESS = re.compile(r"(\d+)!([0134])(\d{4,5})(?:\.(\d+)([HLDE])?)?(?:#([BL]{1,2}))?(?:\.(\d+)([HLDE])?)?")
 _AREAS = {"0": "co", "1": "di", "3": "ir", "4": "hr"}
 _ORDERS = {"BB": "ABCD", "BL": "BADC", "LB": "CDAB", "LL": "DCBA"}
-_NAME = re.compile(r"([A-Z]+)\d+")
 
 
 def read(data: bytes, made: Import, args: argparse.Namespace) -> None:
     """All of the first sheet. Raises ImportRefusedError for what is no such workbook."""
-    rows = _rows(data)
+    rows = first_sheet(data)
     titles = [title.strip().lower() for title in rows[0]] if rows else []
     if not {"name", "address", "type"} <= set(titles):
         raise ImportRefusedError(
@@ -103,62 +94,3 @@ def _typed(kind: str, address: str, area: str, rest: Sequence[str | None]) -> di
     elif order and type_.endswith("64"):
         options["order"] = "HGFEDCBA" if order == "L" else None
     return options
-
-
-def _rows(data: bytes) -> list[list[str]]:
-    """The cells of the first sheet as texts."""
-    with doubting(lambda reason: ImportRefusedError(f"it is no xlsx workbook: {reason}")):
-        return _first_sheet(zipfile.ZipFile(io.BytesIO(data)))
-
-
-def _first_sheet(book: zipfile.ZipFile) -> list[list[str]]:
-    names = set(book.namelist())
-    sheets = sorted(name for name in names if re.fullmatch(r"xl/worksheets/sheet\d+\.xml", name))
-    if not sheets:
-        raise ImportRefusedError("it is no xlsx workbook: it has no sheet")
-    texts = "xl/sharedStrings.xml"
-    shared = [_text(each) for each in _xml(book, texts)] if texts in names else []
-    return [_cells(row, shared) for row in _xml(book, sheets[0]).iter() if _tag(row) == "row"]
-
-
-def _xml(book: zipfile.ZipFile, name: str) -> ElementTree.Element:
-    info = book.getinfo(name)
-    if info.file_size > _PART or info.file_size > _RATIO * max(info.compress_size, 1024):
-        raise ImportRefusedError("a part of the workbook unpacks to more than makes sense")
-    with book.open(info) as file:
-        data = file.read(_PART + 1)
-    if len(data) > _PART or b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-        raise ImportRefusedError(
-            "the workbook declares entities, or is too large: no program that exports tags does that"
-        )
-    return ElementTree.fromstring(data)
-
-
-def _tag(element: ElementTree.Element) -> str:
-    return element.tag.rpartition("}")[2]
-
-
-def _text(element: ElementTree.Element) -> str:
-    return "".join(each.text or "" for each in element.iter() if _tag(each) == "t")
-
-
-def _cells(row: ElementTree.Element, shared: Sequence[str]) -> list[str]:
-    cells: dict[int, str] = {}
-    for cell in row:
-        found = _NAME.fullmatch(cell.get("r", ""))
-        at = _column(found[1]) if found else len(cells)
-        value = next((each.text or "" for each in cell if _tag(each) == "v"), "")
-        if cell.get("t") == "s":
-            value = shared[int(value)] if value.isdigit() and int(value) < len(shared) else ""
-        elif cell.get("t") == "inlineStr":
-            value = _text(cell)
-        if at < 1000:
-            cells[at] = value
-    return [cells.get(at, "") for at in range(max(cells, default=-1) + 1)]
-
-
-def _column(letters: str) -> int:
-    number = 0
-    for letter in letters[:4]:
-        number = 26 * number + ord(letter) - 64
-    return number - 1
