@@ -55,7 +55,7 @@ class Sources:
     """By their names in quotes."""
 
 
-class Reader:
+class SourceReader:
     """Reads a source, a token after another. `given` are the members of a structure that stand elsewhere."""
 
     def __init__(self, text: str, into: Sources, given: tuple["Member", ...] | None = None) -> None:
@@ -203,12 +203,12 @@ def read_source(text: str, into: Sources) -> None:
     """Add what a source declares. Raises ImportRefusedError."""
     if len(text) > _LARGEST:
         raise ImportRefusedError(f"a source of more than {_LARGEST >> 20} MiB: export a part of it at a time")
-    Reader(text, into).read()
+    SourceReader(text, into).read()
 
 
 def parse_type(text: str, members: tuple[Member, ...]) -> Type:
     """A type in a word, such as "Array[1..3] of Struct", whose members stand elsewhere. Raises ImportRefusedError."""
-    found = Reader(text, Sources(), members).type_at(0)
+    found = SourceReader(text, Sources(), members).type_at(0)
     return Type("STRUCT", bounds=found.bounds, members=members) if members else found
 
 
