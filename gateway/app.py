@@ -23,6 +23,7 @@ from gateway.operate import headline
 from gateway.operate.alarms import AlarmCommands
 from gateway.operate.audit_head import AuditHead
 from gateway.operate.audit_log import AuditLog
+from gateway.operate.batches import BatchCommands
 from gateway.operate.certificate_watch import CertificateWatch
 from gateway.operate.clock_watch import ClockWatch
 from gateway.operate.commands import Commands
@@ -45,6 +46,7 @@ from gateway.outbox.substitute import open_outbox
 from gateway.pipeline import Pipeline
 from gateway.places.state_dir import state_dir, take_over_certificates
 from gateway.plugin.discovery import Plugins
+from gateway.production import Production
 from gateway.publish import Publisher, Publishers, SharedObjects, SinkSurroundings
 from gateway.status import rendered
 from gateway.supervise import Running, running
@@ -106,7 +108,12 @@ class Gateway(RunningParts):
             self.publishers = Publishers(self._make_publisher, self.outbox)
             self.publishers.apply(self.config.sinks)
             self.detection = Detection(self.outbox, self.clock, __version__, self._directory, self.plugins, self.audit)
-            self._pipeline = Pipeline(self.config.gateway, self.live, self.outbox, self.publishers, self.detection)
+            self.production = Production(
+                self.outbox.works, self.outbox, self.clock, self._directory, self.outbox.last_accepted_ns
+            )
+            self._pipeline = Pipeline(
+                self.config.gateway, self.live, self.outbox, self.publishers, self.detection, self.production
+            )
             self.acquirer = Acquirer(self._pipeline, self.plugins, self.clock, self._directory)
             self.acquirer.wheel.add(stalls.beat, BEAT, "", align=True)
             self.outbox.receipts.count_missed(self.acquirer)
@@ -128,7 +135,7 @@ class Gateway(RunningParts):
                 ),
                 running(self.publishers.run()),
                 _last_words(self.outbox),
-                running(self.detection.run()),
+                running(self.detection.run(), self.production.run()),
                 running(self.acquirer.run()) as self._reading,
                 running(self.services.run()),
                 stalls.running(),
@@ -256,6 +263,7 @@ class Gateway(RunningParts):
             **Why(self.detection, self.outbox, self.audit).commands(),
             **ModelCommands(self.detection, self.audit).commands(),
             **DeadLetterCommands(self.outbox, self.audit).commands(),
+            **BatchCommands(self.production, self.outbox, self.audit, self.clock).commands(),
             **history.commands(),
         }
 
@@ -289,6 +297,7 @@ class Gateway(RunningParts):
         """What watches the devices watches those that are read now."""
         specs = [source.spec for source in self.acquirer.sources]
         await self.detection.follow(self.config, specs, [live.device for live in self.live])
+        self.production.follow(self.config.contexts, [spec.config.name for spec in specs], self.live)
         can = {spec.config.name for spec in specs if "acknowledge" in self.plugins.driver(spec.config.driver).can}
         self.detection.conditions.retain(can)
 

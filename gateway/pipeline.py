@@ -1,6 +1,6 @@
 """The road of a reading inside, between the device and the outbox:
 
-    devices ─ Acquirer ─ Pipeline ─┬─ observers: live table, detector, receipts, and who comes later
+    devices ─ Acquirer ─ Pipeline ─┬─ observers: production context, live table, detector, receipts, and who comes later
                                    └─ Outbox ─ Publisher… ─ sinks
 
 What acquisition may say stands in `gateway.acquire.device.Road`, which this is.
@@ -22,6 +22,7 @@ from gateway.detect import Detection
 from gateway.outbox import Outbox, OutboxListener
 from gateway.plugin.driver import Found
 from gateway.plugin.hosts import EventListener, Observer
+from gateway.production import Production
 from gateway.publish import Publishers
 from gateway.supervise import Health, containing
 
@@ -35,7 +36,13 @@ class Pipeline(Road, OutboxListener):
     """Joins acquisition with all that wants to know of it."""
 
     def __init__(
-        self, gateway: GatewaySection, live: LiveTable, outbox: Outbox, publishers: Publishers, detection: Detection
+        self,
+        gateway: GatewaySection,
+        live: LiveTable,
+        outbox: Outbox,
+        publishers: Publishers,
+        detection: Detection,
+        production: Production,
     ) -> None:
         """All parts outlive each reload; `gateway` is what a reload cannot change."""
         self._gateway = gateway
@@ -44,7 +51,8 @@ class Pipeline(Road, OutboxListener):
         self._publishers = publishers
         self._detection = detection
         self._states: dict[str, tuple[bool, str]] = {}
-        self._observers: tuple[Observer, ...] = (live.update, detection.seen, outbox.receipts.seen)
+        seen = (production.seen, live.update, detection.seen, outbox.receipts.seen)
+        self._observers: tuple[Observer, ...] = seen
         self._listeners: tuple[EventListener, ...] = ()
         outbox.listen(self)
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from gateway.config.base import Section, SinkConfig, WatchConfig
 from gateway.config.config_file import ConfigFile, title
+from gateway.config.context_rules import ContextSection, parted
 from gateway.config.destinations import of_patterns
 from gateway.config.devices import read_device
 from gateway.config.kinds import DRIVER, KINDS, PluginKind, PluginTypes
@@ -96,7 +97,7 @@ def checked(source: ConfigFile, look_up: LookUp) -> Config:
 
 def _switched_off(sections: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     """Takes out what is disabled; returns the table and the name of each."""
-    tables = {kind.field: kind.table for kind in KINDS} | {"models": "model", "alarms": "alarm"}
+    tables = {kind.field: kind.table for kind in KINDS} | {"models": "model", "alarms": "alarm", "contexts": "context"}
     off = []
     for field, table in tables.items():
         parts: list[tuple[Any, Any]] = [
@@ -387,11 +388,65 @@ def _alarms(
     return tuple(alarms)
 
 
+def _contexts(
+    source: ConfigFile, key: str, written: Tables, type_: Any, names: Sequence[str], devices: Sequence[DeviceSpec]
+) -> tuple[ContextSection, ...]:
+    rules: list[ContextSection] = []
+    by_name = {spec.config.name: spec for spec in devices}
+    for place, table in written:
+        where = title(key, place, table)
+        rule = source.check(ContextSection, table, place, where)
+        if rule is None:
+            continue
+        unit = [spec.config.name for spec in _watched(source, place, where, rule, names, devices)]
+        for option, written_as in rule.sources.items():
+            device, tag = parted(written_as)
+            for name in [device] if device else unit:
+                if message := _no_such_tag(source, by_name, names, name, tag):
+                    source.wrong((*place, option), f"{where}: {option}", message)
+        if message := _contradicted(rule, unit, rules, devices):
+            source.wrong((*place, "sets"), f"{where}: sets", message)
+        rules.append(rule)
+    return tuple(rules)
+
+
+def _no_such_tag(
+    source: ConfigFile, by_name: Mapping[str, DeviceSpec], names: Sequence[str], device: str, tag: str
+) -> str:
+    """Why a tag of a device cannot be looked at; empty where it can, or where its mistake is told elsewhere."""
+    spec = by_name.get(device)
+    if spec is None:
+        return "" if device in names else f'no device is named "{device}"{did_you_mean(device, names)}'
+    if source.is_wrong_tag(device, tag):
+        return ""
+    if tag not in spec.tags:
+        return f'device "{device}" has no tag "{tag}"{did_you_mean(tag, spec.tags)}'
+    if not spec.tags[tag].enabled:
+        return _off(spec, tag)
+    return ""
+
+
+def _contradicted(
+    rule: ContextSection, unit: Sequence[str], others: Sequence[ContextSection], devices: Sequence[DeviceSpec]
+) -> str:
+    """Why this rule and one before it would say two things of one device at the same time; empty where that need not be."""
+    for other in others:
+        if not (rule.enabled and other.enabled and rule.sets == other.sets):
+            continue
+        both = [name for name in unit if any(fnmatchcase(name, pattern) for pattern in other.devices)]
+        if both and (rule.when is None or other.when is None or rule.when == other.when):
+            return (
+                f'"{other.name}" says the {rule.sets} of device "{both[0]}" too, at the same time: give each a when of '
+                "its own, or take one of them away"
+            )
+    return ""
+
+
 def _watched(
     source: ConfigFile,
     place: Steps,
     where: str,
-    section: ModelSection | AlarmSection | WatchConfig,
+    section: ModelSection | AlarmSection | ContextSection | WatchConfig,
     names: Sequence[str],
     devices: Sequence[DeviceSpec],
 ) -> list[DeviceSpec]:
@@ -411,5 +466,5 @@ def _visible(name: str) -> str:
     return name if name.isascii() else "".join(char for char in name if not hidden_in(char))
 
 
-_WITH_CHECKS: Mapping[str, Callable[..., tuple[Any, ...]]] = {"model": _models, "alarm": _alarms}
+_WITH_CHECKS: Mapping[str, Callable[..., tuple[Any, ...]]] = {"model": _models, "alarm": _alarms, "context": _contexts}
 """Tables that are checked against others, too."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from gateway.config.base import DeviceConfig, Section, ServiceConfig, SinkConfig, TagConfig, WatchConfig
+from gateway.config.context_rules import ContextSection
 from gateway.config.fields import Account, Duration, Field, FilePath, Name, Period, Size
 from gateway.config.kinds import DRIVER, KINDS, PluginKind, PluginTypes
 from gateway.core.context import Context
@@ -247,6 +248,7 @@ class CoreSections(Section):
     access: AccessSection = AccessSection()
     model: tuple[ModelSection, ...] = Field(default=(), strict=False)
     alarm: tuple[AlarmSection, ...] = Field(default=(), strict=False)
+    context: tuple[ContextSection, ...] = Field(default=(), strict=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +280,9 @@ class Config:
     services: tuple[ServiceConfig, ...] = ()
     watches: tuple[WatchConfig, ...] = ()
     """The `[[alarm]]` with a plugin."""
+
+    contexts: tuple[ContextSection, ...] = ()
+    """The rules of `[[context]]`."""
 
     files: Mapping[Path, str] = field(default_factory=dict)
     """SHA-256, in hex, of every file that was read; empty for a model file that is not there."""

@@ -7,13 +7,16 @@ from pydantic import model_validator
 from gateway.config.base import Section
 from gateway.config.fields import Duration, Field, WriteRate
 
-RequestName: TypeAlias = Literal["write", "snapshot", "replay", "rebirth"]
+RequestName: TypeAlias = Literal[
+    "write", "snapshot", "replay", "rebirth", "batch_start", "batch_set", "batch_end", "batches", "batch"
+]
 
 
 class RequestOptions(Section):
     commands: tuple[RequestName, ...] = Field(default=(), strict=False, examples=[["snapshot", "write"]])
     """What may be asked for: write a tag, a snapshot of last values, a replay of history, a rebirth (descriptions and states
-    told anew). Without any, requests are not listened to. What the far side may is also for [access] to say."""
+    told anew); begin and end a batch and say its phase, what is open, what a batch gave. Without any, requests are not
+    listened to. What the far side may is also for [access] to say."""
 
     writable: tuple[str, ...] = Field(default=(), strict=False, examples=[["coater-1/drum_speed", "mixer-*/setpoint"]])
     """Tags that may be written by requests, as DEVICE/TAG, `*` and `?` allowed. They need write = true too."""

@@ -1,6 +1,6 @@
 """What each device works for at the moment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.core.context import WORK, Context
@@ -23,6 +23,9 @@ class Works:
             self._of[device] = work
         else:
             self._of.pop(device, None)
+
+    def __iter__(self) -> Iterator[Context]:
+        return iter(tuple(self._of.values()))
 
     def of(self, device: str) -> Context:
         """What the device works for, without a place."""

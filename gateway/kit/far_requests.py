@@ -27,7 +27,7 @@ KEPT = 4096
 REBIRTH_EVERY = 10.0
 """Seconds between two rebirths: each tells as much as a connection that is new."""
 
-CHANGING = ("write", "replay")
+CHANGING = ("write", "replay", "batch_start", "batch_set", "batch_end")
 """They are not done twice, nor late."""
 UNKNOWN = "unknown"
 """In the audit trail, for a command that there is not."""
@@ -253,6 +253,8 @@ class FarRequests:
             return await self._host.request("tags", arguments)
         if question.command == "replay":
             return await self._host.request("replay", self._replay(arguments))
+        if question.command.startswith("batch"):
+            return await self._host.request(question.command, _in_ns(arguments))
         return await self._reborn(arguments)
 
     def _check_writable(self, arguments: JsonObject) -> None:
@@ -283,6 +285,17 @@ class FarRequests:
         devices = self._rebirth()
         await self._host.attempted("rebirth")
         return {"devices": devices}
+
+
+def _in_ns(arguments: JsonObject) -> JsonObject:
+    """Times are milliseconds here, as in all messages: `at`, `from` and `to`. What is none is for the table to refuse."""
+    named = {"at": "at_ns", "from": "from_ns", "to": "to_ns"}
+    return {
+        named.get(name, name): value * 1_000_000
+        if name in named and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**13
+        else value
+        for name, value in arguments.items()
+    }
 
 
 class _UnderWayError(Exception):

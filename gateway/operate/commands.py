@@ -12,6 +12,7 @@ from gateway.config.mistakes import did_you_mean
 from gateway.core import arguments as must
 from gateway.core.arguments import Argument
 from gateway.core.command import ENGINEER, OPERATOR, QUALITY, Actor, Body, Declared
+from gateway.core.context import WORK
 from gateway.core.errors import ForbiddenError, RequestError
 from gateway.core.names import seen_by
 from gateway.core.text import shown
@@ -24,6 +25,8 @@ _ANY = Argument(must.or_none(must.text), needed=False)
 _IDS = Argument(must.texts, needed=False, default=())
 _TIME = Argument(must.whole())
 _MOMENT = Argument(must.or_none(must.whole()), needed=False)
+_COMMENT = Argument(must.comment, needed=False, default="")
+_WORK = {name: _ANY for name in WORK if name != "batch"}
 _CERTIFICATE = {
     "thumbprint": _NAME,
     "reason": _REASON,
@@ -113,6 +116,30 @@ TABLE: Mapping[str, Declared] = {
     "trust_revoke": Declared(
         _CERTIFICATE, audited=True, role=ENGINEER,
         does="trust a server's certificate no longer",
+    ),
+    "batches": Declared(at_once=True, does="what devices work for now, and which batches are over"),
+    "batch_start": Declared(
+        {"batch": _NAME, "devices": Argument(must.texts), **_WORK, "at_ns": _MOMENT, "reason": _COMMENT},
+        audited=True, role=OPERATOR,
+        does="begin a batch (or lot) for devices",
+    ),
+    "batch_set": Declared(
+        {"devices": Argument(must.texts), **_WORK, "at_ns": _MOMENT, "reason": _COMMENT}, audited=True, role=OPERATOR,
+        does="say what devices work for beside the batch, such as its phase; an empty text ends a part",
+    ),
+    "batch_end": Declared(
+        {"batch": _NAME, "devices": _IDS, "at_ns": _MOMENT, "reason": _COMMENT}, audited=True, role=OPERATOR,
+        does="end a batch, for all of its devices or some",
+    ),
+    "batch_correct": Declared(
+        {
+            "devices": Argument(must.texts), "from_ns": _TIME, "to_ns": _TIME,
+            "batch": _ANY, **_WORK, "reason": _REASON,
+        }, audited=True, role=ENGINEER,
+        does="tell what readings of a past time belonged to; nothing is rewritten",
+    ),
+    "batch": Declared(
+        {"batch": _NAME, "from_ns": _MOMENT, "to_ns": _MOMENT}, does="what a batch gave, and what of it was delivered"
     ),
     "drain": Declared(
         {"sink": _ANY, "marks": Argument(must.or_none(must.counts), needed=False)}, role=OPERATOR,

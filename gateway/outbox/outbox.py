@@ -16,6 +16,7 @@ import structlog
 from gateway.config.model import DeviceSpec, OutboxSection
 from gateway.core.clock import Clock, ClockState
 from gateway.core.context import Context
+from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane
@@ -37,7 +38,7 @@ from gateway.outbox.format import Numbers, SetAside, all_set_aside, body_of
 from gateway.outbox.housekeeping import Housekeeping
 from gateway.outbox.kept import Kept
 from gateway.outbox.losses import skip_body
-from gateway.outbox.receipts import ReceiptFiles, Receipts
+from gateway.outbox.receipts import ReceiptFiles, Receipts, batch_receipt
 from gateway.outbox.retention import default_max_size
 from gateway.outbox.write import (
     Admission,
@@ -119,6 +120,7 @@ class Outbox:
             self._readers,
             self._lanes[Lane.DATA],
             self._log_clock,
+            self.works,
         )
         self._readers.period_of = self.receipts.period_of
         self._looking_back: asyncio.Task[None] | None = None
@@ -192,7 +194,7 @@ class Outbox:
         try:
             readings = self.works.readings(fitted(readings))
         except ValueError as error:
-            self._intake.misfit(readings.device, len(readings), str(error))
+            self._intake.misfit(self.works.device(readings.device), len(readings), str(error))
             return
         if self._unkept.stuck and Lane.DATA in self._unkept.stuck:
             self._unkept.readings(readings, self._intake.stamp())
@@ -353,6 +355,12 @@ class Outbox:
         return self._state.offset
 
     @property
+    def last_accepted_ns(self) -> int | None:
+        """When the newest record of readings on disk was accepted, ns since 1970; None for an empty log."""
+        segments = self._lanes[Lane.DATA].segments
+        return segments[-1].wall_to if segments else None
+
+    @property
     def size(self) -> int:
         """Bytes on disk."""
         return self._housekeeping.size
@@ -361,6 +369,24 @@ class Outbox:
         """What is to be remarked of a part of the gateway, such as "device press-1"."""
         kind, _, name = part.partition(" ")
         return self._state.dictionary.said_of(name) if kind == "device" else []
+
+    async def batch_receipt(self, batch: str, from_ns: int, to_ns: int) -> Mapping[str, Any]:
+        """What a batch gave, as far as receipts of this time tell (ns since 1970). Raises GatewayError for one that none
+        names."""
+        working = any(work.batch == batch for work in self.works)
+        counted_ns = await self._counted()
+        told = [each for each in await self.receipts.so_far(from_ns, to_ns) if each["context"].get("batch") == batch]
+        if not told:
+            raise GatewayError(f"no receipt of that time names a batch {batch}")
+        return batch_receipt(batch, told, counted_ns, is_open=working)
+
+    async def _counted(self) -> int | None:
+        """Up to when (ns since 1970) all that was appended is on disk, and counted; None where the disk is behind."""
+        self.flush()
+        lane, now = self._lanes[Lane.DATA], self._clock.wall_ns()
+        numbered = lane.next_seq
+        await self.written_out(_PATIENCE)
+        return now if lane.written_seq >= numbered else None
 
     def status(self) -> OutboxStatus:
         """For people and metrics: sizes in bytes, everything else in readings or records."""

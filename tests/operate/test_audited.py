@@ -21,9 +21,11 @@ from gateway.core.event import Event
 from gateway.core.live import LiveTable
 from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
+from gateway.core.works import Works
 from gateway.operate import trusted_servers
 from gateway.operate.alarms import AlarmCommands
 from gateway.operate.audit_log import AuditLog
+from gateway.operate.batches import BatchCommands
 from gateway.operate.commands import TABLE, Commands
 from gateway.operate.dead_letters import DeadLetterCommands
 from gateway.operate.history import HistoryCommands
@@ -31,6 +33,7 @@ from gateway.operate.models import ModelCommands
 from gateway.operate.reload import Planned, Reloads
 from gateway.operate.trusted_servers import CertificateCommands
 from gateway.operate.writes import Calls, Writes, WriteSurroundings
+from gateway.production import Production, Statement
 from gateway.testing.events import EventList
 from gateway.trust.access import ALL
 from gateway.trust.audit import AuditError, AuditTrail, verify
@@ -56,6 +59,12 @@ CASES = {
     "model_approve": Case({"model": "m", "reason": "test"}, "model.approve"),
     "model_rollback": Case({"model": "m", "reason": "test"}, "model.rollback"),
     "model_retire": Case({"model": "m", "reason": "test"}, "model.retire"),
+    "batch_start": Case({"batch": "B-2", "devices": ["press-2"]}, "batch.start"),
+    "batch_set": Case({"devices": ["press-1"], "phase": "drying"}, "batch.set"),
+    "batch_end": Case({"batch": "B-1"}, "batch.end"),
+    "batch_correct": Case(
+        {"devices": ["press-1"], "from_ns": 1, "to_ns": 2, "batch": "B-1", "reason": "test"}, "batch.correct"
+    ),
     "dead_retry": Case({}, "outbox.dead.retry"),
     "dead_drop": Case({}, "outbox.dead.drop"),
     "replay": Case({"sink": "central", "from_ns": 0, "to_ns": 1}, "replay.start"),
@@ -87,8 +96,22 @@ class Plant:
                 **DeadLetterCommands(outbox, self.audit).commands(),
                 **HistoryCommands(outbox, self.audit, None).commands(),  # type: ignore[arg-type]
                 **CertificateCommands(path, self.audit).commands(),
+                **BatchCommands(self._production(path), outbox, self.audit, self.clock).commands(),
             }
         )
+
+    def _production(self, path: Path) -> Production:
+        states = self.done
+
+        class Told:
+            def append_event(self, event: Event) -> None:
+                states.append(event.state)
+
+        production = Production(Works(), Told(), self.clock, path)
+        production.follow([], ["press-1", "press-2"], [])
+        production.open(["press-1"], {"batch": "B-1"}, Statement("anna", 0))
+        production._untold.clear()
+        return production
 
     async def _idle(self, by: Actor, **_: Any) -> None: ...
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "write": "write a value to a tag that may be written",
     "call": "call a method of a device that may be called",
     "alarms": "what is raised; acknowledge it, or shelve it for a time",
+    "batch": "what devices work for: start or end a batch (or lot), say its phase, show what it gave and what is delivered",
     "learn": "make a first model for a device from its own normal data",
     "models": "which models score; inspect a model file, test it on data; approve, roll back or retire a version",
     "explain": "compute an anomaly's score and contributions again, bit for bit",

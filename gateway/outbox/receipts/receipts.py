@@ -21,6 +21,7 @@ from gateway.core.record import Lane, Record
 from gateway.core.selection import context_key
 from gateway.core.tag import Device
 from gateway.core.text import cleaned
+from gateway.core.works import Works
 from gateway.outbox.deliver import Reader
 from gateway.outbox.format import Dictionary, Segment, is_record, read_frames, read_record
 from gateway.outbox.receipts.body import Index, Standing, bodies, standing
@@ -58,8 +59,10 @@ class Receipts:
         readers: Mapping[str, Reader],
         lane: LaneLog,
         log_clock: LogClock,
+        works: Works,
     ) -> None:
-        """`lane`: the data lane, which the receipts are about."""
+        """`lane`: the data lane, which the receipts are about. `works`: what devices work for."""
+        self._works = works
         self._polls: Polls | None = None
         self._files = files
         self._clock = clock
@@ -74,7 +77,9 @@ class Receipts:
         """Readings of each device that came since its last record, by its name: a reload makes a new Device of it."""
         self._missed_before: Mapping[str, int] = {}
         self._away: dict[str, tuple[Device, str, int]] = {}
-        """Which device is not being read, why, and since when (ns)."""
+        """Which device is not being read, in which context, why, and since when (ns)."""
+        self._counting: dict[str, Tally] = {}
+        """By the device's name, in the open period: where its missed polls are counted."""
         self._pause: list[Any] | None = None
         """The time without a gateway before this run, as a gap; until the first period of this run has ended."""
 
@@ -167,6 +172,7 @@ class Receipts:
     def device_changed(self, device: Device, online: bool, reason: str) -> None:
         """The device is, or is not, being read from now on."""
         self._came_back(device)
+        device = self._present(device)
         if not online:
             why = cleaned(f"offline: {reason}" if reason else "offline")
             self._away[device.name] = (device, why, self._clock.wall_ns())
@@ -178,6 +184,17 @@ class Receipts:
             current = self._now_open()
             since = max(was[2], current.period.wall_ns)
             current.tally(device).gaps.append([was[1], since, max(since, self._clock.wall_ns())])
+
+    def _present(self, device: Device) -> Device:
+        return self._works.device(device.under(device.context.place))
+
+    def _follow_works(self) -> None:
+        """A device that is not being read works for something else now: its gap is that of both."""
+        for device, reason, since in list(self._away.values()):
+            present = self._present(device)
+            if present.context.said() != device.context.said():
+                self._came_back(device)
+                self._away[device.name] = (present, reason, max(since, self._clock.wall_ns()))
 
     def removed(self, device: str) -> None:
         """The device is not to be read any more."""
@@ -198,7 +215,19 @@ class Receipts:
             self._close(min(record.wall_ns, ends_ns) if record.epoch == self._open.period.epoch else ends_ns)
         if self._open is None:
             self._open = self._begun(record.seq, record.wall_ns, record.epoch)
-        return self._open.accept(record, digests)
+        tally = self._open.accept(record, digests)
+        if self._counting.get(tally.device) is not tally:
+            self._count_missed(tally.device)
+            self._counting[tally.device] = tally
+        return tally
+
+    def _count_missed(self, device: str) -> None:
+        """Count the polls of a device that were left out to what it has worked for until now."""
+        tally = self._counting.get(device)
+        if tally is not None and self._polls is not None:
+            before, count = self._missed_before.get(device, 0), self._polls.missed().get(device, 0)
+            tally.missed += count - before if count >= before else count
+            self._missed_before = {**self._missed_before, device: count}
 
     def _now_open(self) -> OpenPeriod:
         if self._open is None:
@@ -225,6 +254,7 @@ class Receipts:
         """Once a second: an hour may be over. `queued`: records with a number are not on disk yet."""
         epoch = self._log_clock.epoch
         now = self._clock.wall_ns()
+        self._follow_works()
         if self._open is not None and not queued:
             period = self._open.period
             if (
@@ -253,18 +283,20 @@ class Receipts:
         self._closed.append(period)
         self._ended_ns[period] = self._clock.boot_ns()
         self._open = None
+        self._counting = {}
 
     def _say_gaps(self, ending: OpenPeriod) -> None:
         period = ending.period
         for device, reason, since in self._away.values():
             ending.tally(device).gaps.append([reason, max(since, period.wall_ns), None])
         missed = self._polls.missed() if self._polls is not None else {}
-        for tally in period.tallies:
-            before = self._missed_before.get(tally.device, 0)
-            count = missed.get(tally.device, 0)
+        first = {tally.device: tally for tally in reversed(period.tallies)}
+        last = {tally.device: tally for tally in period.tallies} | self._counting
+        for name, tally in last.items():
+            before, count = self._missed_before.get(name, 0), missed.get(name, 0)
             tally.missed += count - before if count >= before else count
             if self._pause is not None:
-                tally.gaps.insert(0, self._pause)
+                first[name].gaps.insert(0, self._pause)
         self._missed_before, self._pause = missed, None
 
     # What is told

@@ -36,13 +36,36 @@ ASKING = {
     "model_retire": "models retire m --reason x", "reload": "reload", "receipts": "receipts",
     "browse": "browse oven-1", "probe": "probe oven-1 hr:0", "dead_retry": "outbox dead retry --all",
     "dead_drop": "outbox dead drop --all", "drain": "outbox drain", "replay": "outbox replay --sink s --from 2026-11-22",
-    "plan": "config diff",
+    "plan": "config diff", "batches": "batch list", "batch_start": "batch start B --device oven-1",
+    "batch_set": "batch set --device oven-1 --phase p", "batch_end": "batch end B", "batch": "batch show B",
+    "batch_correct": "batch correct --device oven-1 --batch B --from 2026-11-22 --to 2026-11-23 --reason x",
+}  # fmt: skip
+_OPEN = {
+    "open": {"text": {"batch": {"value": "text", "by": "text", "rule": "truth", "since": "number"}}},
+    "ended": [{"batch": "text", "device": "text", "from": "number", "to": "number"}], "repeated": "truth",
+}  # fmt: skip
+_GAVE = {
+    "read": "number", "readings": "number", "not_accepted": "number", "missed_polls": "number", "interrupted": "truth",
+    "incomplete": "truth", "gaps": [{"reason": "text", "from": "number", "to": "number"}],
+    "sinks": {"text": {"acknowledged": "number", "pending": "number", "dropped": {"text": "number"},
+                       "complete_to": "number"}},
 }  # fmt: skip
 MORE = {
     "browse": [{"address": "text", "path": "text", "type": "text", "unit": "text", "description": "text"}],
     "probe": [[{"options": {"type": "text", "order": "text"}, "value": "number"}] * 2] * 3,
     "dead_retry": {"retried": ["text"]},
     "dead_drop": {"dropped": "number"},
+    **dict.fromkeys(("batches", "batch_start", "batch_set", "batch_end"), _OPEN),
+    "batch": {
+        **_GAVE,
+        "batch": "text",
+        "open": "truth",
+        "complete": "truth",
+        "complete_to": "number",
+        "times": [{"device": "text", "from": "number", "to": "number"}],
+        "devices": {"text": _GAVE},
+    },
+    "batch_correct": {"devices": ["text"], "corrected": {"batch": "text"}},
     "plan": {"applicable": "truth", "changes": ["text"], "problems": ["text"]},
 }
 
