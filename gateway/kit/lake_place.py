@@ -1,5 +1,9 @@
 """Where a lake is: a folder, or a bucket of an object store. Imports no library of one, so that checking is fast."""
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -8,7 +12,11 @@ from pydantic import field_validator, model_validator
 
 from gateway.config.base import RangeSinkConfig, Secret
 from gateway.config.fields import Field, FilePath
+from gateway.config.secrets import resolve
+from gateway.core.errors import LinkError, RefusedError
 
+TIMEOUT, CONNECT = "60s", "10s"
+"""Of one request to an object store."""
 SCHEMES = {"s3": "S3", "az": "Azure", "gs": "Google"}
 
 
@@ -77,6 +85,58 @@ class LakeConfig(RangeSinkConfig):
         """For people, and to tell lakes apart."""
         return self.url or str(Path(str(self.folder)).absolute())
 
+    def look(self) -> None:
+        """Whether a folder can be written. Raises RefusedError in words."""
+        if self.folder is not None:
+            look_at(self.folder)
+
+    def store_options(self) -> dict[str, str]:
+        """As the libraries of object stores understand them (obstore and deltalake alike); none for a folder. Raises
+        GatewayError where the secret cannot be read."""
+        secret = resolve(self.password).strip() if self.password is not None else ""
+        scheme = urlsplit(self.url).scheme
+        given = {"timeout": TIMEOUT, "connect_timeout": CONNECT} if self.url else {}
+        if scheme == "s3":
+            given |= {
+                "aws_access_key_id": self.user,
+                "aws_secret_access_key": secret,
+                "aws_endpoint": self.endpoint,
+                "aws_region": self.region,
+                "aws_virtual_hosted_style_request": "false" if self.addressing == "path" else "true",
+            }
+        elif scheme == "az":
+            given |= {"azure_storage_account_name": self.user, "azure_storage_account_key": secret}
+            given |= {"azure_storage_endpoint": self.endpoint}
+        elif scheme == "gs":
+            given |= {"google_service_account_key": secret, "google_base_url": self.endpoint}
+        if self.allow_http:
+            given["allow_http"] = "true"
+        return {name: value for name, value in given.items() if value}
+
     def identity(self, gateway: str) -> str:
         """Two sinks must not write to one lake: each would take the other's commits for its own."""
         return f"the writer of {self.place}"
+
+
+def look_at(folder: Path) -> None:
+    """Whether a folder is there, or can be made, and written. Raises RefusedError in words."""
+    if folder.exists() and not folder.is_dir():
+        raise RefusedError(f"{folder} is a file, not a folder: name another one, or move it away")
+    if not folder.parent.is_dir():
+        raise RefusedError(f"{folder.parent} is not there: is its disk mounted? Else make the folder")
+    if not os.access(folder if folder.exists() else folder.parent, os.W_OK | os.X_OK):
+        raise RefusedError(f"{folder}: the gateway's user may not write there: change the folder's owner or rights")
+
+
+@contextmanager
+def in_words(place: str) -> Iterator[None]:
+    """What a disk says, with what it means, as a LinkError."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = (
+            "there is no room for the next commit, which waits in the outbox" if full else error.strerror or str(error)
+        )
+        where = f" ({error.filename})" if error.filename and not full else ""
+        raise LinkError(f"{place}: {what}{where}") from error

@@ -1,15 +1,14 @@
 """The Parquet sink. A record is acknowledged when its commit is sealed, in the lake, and named by its manifest."""
 
-import errno
 import re
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.plugin import Batch, LinkError, RangeSink, RefusedError, SinkHost, read_regular, write_whole
+from gateway.kit.lake_place import in_words
+from gateway.plugin import Batch, RangeSink, RefusedError, SinkHost, read_regular, write_whole
 
 from .config import ParquetConfig
 from .store import Folder, Store
@@ -79,20 +78,6 @@ class ParquetSink(RangeSink[ParquetConfig]):
 
     async def close(self) -> None:
         """There is nothing to close: what was sealed is finished by the next one."""
-
-
-@contextmanager
-def in_words(place: str) -> Iterator[None]:
-    """What a disk says, with what it means."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = (
-            "there is no room for the next commit, which waits in the outbox" if full else error.strerror or str(error)
-        )
-        where = f" ({error.filename})" if error.filename and not full else ""
-        raise LinkError(f"{place}: {what}{where}") from error
 
 
 def _name_in(path: Path) -> str:

@@ -5,7 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from gateway.plugin import LinkError, RefusedError, read_regular, write_whole
+from gateway.kit.lake_place import look_at
+from gateway.plugin import LinkError, read_regular, write_whole
 
 AT_MOST = 64 * 1024 * 1024
 """Bytes of a file that is read back: a manifest, or what the lake says of itself."""
@@ -51,14 +52,7 @@ class Folder:
         self.staging = path / "_staging" / writer
 
     def look(self) -> None:
-        if self.path.exists() and not self.path.is_dir():
-            raise RefusedError(f"{self.path} is a file, not a folder: name another one, or move it away")
-        if not self.path.parent.is_dir():
-            raise RefusedError(f"{self.path.parent} is not there: is its disk mounted? Else make the folder")
-        if not os.access(self.path if self.path.exists() else self.path.parent, os.W_OK | os.X_OK):
-            raise RefusedError(
-                f"{self.path}: the gateway's user may not write there: change the folder's owner or rights"
-            )
+        look_at(self.path)
 
     def open(self) -> None:
         self.look()

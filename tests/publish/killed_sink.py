@@ -141,7 +141,8 @@ def in_log(folder: Path) -> dict[str, list[str]]:
 
 def main(folder: Path, kills: int, seed: int, plugin: str, options: dict[str, Any]) -> None:
     """As the head of this file says."""
-    importlib.import_module("pyarrow.parquet")  # once, for all lives
+    for library in ("pyarrow.parquet", "deltalake") if plugin == "delta" else ("pyarrow.parquet",):
+        importlib.import_module(library)  # once, for all lives
     chance = random.Random(seed)
     killed = 0
     for life in range(kills + 1):
