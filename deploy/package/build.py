@@ -31,7 +31,7 @@ PYTHONS = {"debian-12": "3.11", "debian-13": "3.13", "ubuntu-24.04": "3.12"}
 """Whose own Python is which."""
 RPMS = {"rpm-python3.12": "3.12", "rpm-python3.13": "3.13"}
 """Red Hat's distributions name the same Python otherwise in each release, but it stands in the same place in all of them."""
-WITHOUT = {"demo", "dev", "models", "parquet"}
+WITHOUT = {"delta", "demo", "dev", "models", "parquet"}
 """Extras that no package holds: for other machines than a plant's, or too large. All others are in it, since a plant without
 internet must be able to use each driver and each sink."""
 LOCKED = HERE / "requirements.txt"

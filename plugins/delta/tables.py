@@ -60,7 +60,7 @@ class Tables:
 
     @property
     def promise(self) -> dict[str, Any]:
-        """For status."""
+        """What status says of them."""
         return {"versions": {table.name: table.version for table in self._tables}}
 
     def commit(self, batch: Batch) -> None:

@@ -7,7 +7,7 @@ from packaging.requirements import Requirement
 
 from .conftest import CHECKOUT
 
-LEFT_OUT = {"demo", "dev", "models", "parquet"}
+LEFT_OUT = {"delta", "demo", "dev", "models", "parquet"}
 """Extras that no package holds; all others are in it, so that a plant without internet can use each sink."""
 
 
