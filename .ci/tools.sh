@@ -37,9 +37,9 @@ fi
 # compile all of it anew, for half its time.
 [ ! -x .venv/bin/python ] || .venv/bin/python -m compileall -q gateway plugins tests || true
 
-# Peers in JavaScript, not our own code: node-opcua, an OpenID provider, a broker, a Sparkplug decoder. Here, so that no test
-# waits for them.
-for peer in opcua:node-opcua oidc:oidc-provider aedes:aedes sparkplug:sparkplug-payload; do
+# Peers in JavaScript, not our own code: node-opcua, an OpenID provider, a broker, a Sparkplug decoder, an ADS client. Here, so
+# that no test waits for them.
+for peer in ads:ads-client opcua:node-opcua oidc:oidc-provider aedes:aedes sparkplug:sparkplug-payload; do
     folder=tests/peers/${peer%%:*} package=${peer#*:}
     wanted=$(sed -n "s/.*\"$package\": \"\(.*\)\".*/\1/p" "$folder/package.json")
     if command -v npm >/dev/null 2>&1 && ! grep -qs "\"version\": \"$wanted\"" "$folder/node_modules/$package/package.json"; then

@@ -234,7 +234,7 @@ def _structure(it: Declaration, known: Known, encoding: str, depth: int) -> AdsT
         pointer = member.flags & MEMBER_POINTER or member.type.upper().startswith(_POINTERS)
         if pointer or member.flags & MEMBER_NO_DATA:
             continue
-        if member.flags & MEMBER_BITS:
+        if member.flags & MEMBER_BITS or member.type.upper() == "BIT":
             begin, end, decode = member.offset // 8, (member.offset + member.size + 7) // 8, _bits(member)
             count += 1
         else:

@@ -149,6 +149,8 @@ class AdsPlc:
             return self.value(symbol.name) if size == symbol.size else 0x705
         if group == 0xF008:
             return bytes([self.version])
+        if group == 0xF100:
+            return struct.pack("<HH", self.state, 0)[:size]
         if group == 0x4040:
             return bytes(self.memory[offset : offset + size]) if offset + size <= len(self.memory) else 0x703
         listed = [symbol.entry() for symbol in self.symbols.values() if symbol.listed]
@@ -241,7 +243,7 @@ class AdsPlc:
             return struct.pack("<I", code)
         self._next += 1
         note = self.notes[self._next] = Note(self._next, (group, offset, size), how == 3, writer, to)
-        asyncio.get_running_loop().call_soon(self.report, note)
+        asyncio.get_running_loop().call_later(0.02, self.report, note)  # as a PLC does: in its next cycle
         return struct.pack("<II", 0, note.number)
 
     def report(self, only: Note | None = None, t_ns: int = 1_800_000_000_000_000_000) -> None:
@@ -276,9 +278,9 @@ class AdsPlc:
             writer.close()
 
     @asynccontextmanager
-    async def serve(self) -> AsyncIterator[int]:
+    async def serve(self, host: str = "127.0.0.1") -> AsyncIterator[int]:
         """Its port."""
-        server = await asyncio.start_server(self.serve_one, "127.0.0.1", self.port)
+        server = await asyncio.start_server(self.serve_one, host, self.port)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:
@@ -318,6 +320,13 @@ def furnished() -> AdsPlc:
     plc.add("MAIN.eState", "E_State", INT, struct.pack("<h", -1))
     plc.types["T_SHORT"] = declaration("T_Short", 11, type_="STRING(10)", ads_id=STRING)
     plc.add("MAIN.sAlias", "T_Short", STRING, b"alias\0\0\0\0\0\0")
+    plc.types["BIT"] = declaration("BIT", 1, ads_id=BOOL, flags=0x21)
+    plc.types["POINTER TO ST_MOTOR"] = declaration("POINTER TO ST_Motor", 4, ads_id=BIG, flags=0x800001)
+    for name, of, ads_id, size, ranges in (
+        ("ARRAY [1..4] OF REAL", "REAL", REAL, 16, [(1, 4)]),
+        ("ARRAY [0..1,0..2] OF INT", "INT", INT, 12, [(0, 2), (0, 3)]),
+    ):
+        plc.types[name.upper()] = declaration(name, size, type_=of, ads_id=ads_id, ranges=ranges)
     plc.add("GVL.Temps", "ARRAY [1..4] OF REAL", REAL, struct.pack("<4f", 1, 2, 3, 4))
     for index in range(4):
         plc.part(f"GVL.Temps[{index + 1}]", "REAL", REAL, 4, "GVL.Temps", 4 * index)
@@ -331,7 +340,7 @@ def furnished() -> AdsPlc:
             Member("sName", "STRING(7)", STRING, 8, 16),
             Member("eState", "E_State", INT, 2, 24),
             Member("bLow", "BIT", BOOL, 1, 8 * 26, 0x22),
-            Member("bHigh", "BIT", BOOL, 1, 8 * 26 + 1, 0x22),
+            Member("bHigh", "BIT", BOOL, 1, 8 * 26 + 1),
             Member("pNext", "POINTER TO ST_Motor", BIG, 4, 28),
         ],
     )

@@ -1,12 +1,19 @@
 """What others make of ADS: pyads' test server answers our driver, and pyads' client asks our PLC."""
 
+import asyncio
+import json
+import os
 import struct
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.plugin import Readings, quality
+from plugins.ads.tests.fakes import furnished
 from plugins.ads.tests.simulated import connected, make_device, pyads_server
+from tests.peers.ads_client import asking
 from tests.peers.ports import free_port
 
 pyads: Any = pytest.importorskip("pyads", reason="pyads is missing: pip install pyads")
@@ -45,3 +52,78 @@ async def test_sum_reads_by_name_of_the_test_server_of_pyads(versions: bool) -> 
             assert (told["MAIN.n7"], told["MAIN.fSpeed"], told["MAIN.sLot"]) == ("int16", "float64", "string")
             await driver.write(device.tags[7], -7)
             assert served.get_variable_by_name("MAIN.n7").value == struct.pack("<h", -7)
+
+
+async def told_by(*command: str) -> Any:
+    """What a judge prints."""
+    judge = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        out, said = await judge.communicate()
+    finally:
+        if judge.returncode is None:
+            judge.kill()
+            await judge.wait()
+    assert judge.returncode == 0, said.decode()[-2000:]
+    return json.loads(out)
+
+
+VALUES = {
+    "MAIN.nCount": -7,
+    "MAIN.bRun": True,
+    "MAIN.fExact": -2.25,
+    "MAIN.nLong": -(1 << 60) - 1,
+    "MAIN.sLot": "LOT-7",
+    "MAIN.wsName": "µ°C",
+    "GVL.Temps": [1.0, 2.0, 3.0, 4.0],
+}
+
+
+async def test_the_client_of_pyads_takes_our_plc_for_one() -> None:
+    """It dials one port only, so that the PLC has an address of its own."""
+    plc = furnished()
+    plc.port = 48898
+    host = f"127.{1 + (os.getpid() >> 8 & 0x7F)}.{os.getpid() & 255}.7"
+    try:
+        async with plc.serve(host):
+            told = await told_by(sys.executable, str(Path(__file__).with_name("ask_by_pyads.py")), host)
+    except OSError as error:
+        pytest.skip(f"ADS is not judged by pyads' client: no PLC at {host}: {error}")
+    assert (told["state"], told["device"]) == ([5, 0], "Plc30 App")
+    assert told["list"] == VALUES
+    assert told["reported"] == [-7, 1234]
+    assert told["gone"] == 0x710
+    assert [name for name, _, _ in told["symbols"]] == [symbol.name for symbol in plc.symbols.values() if symbol.listed]
+    assert plc.value("MAIN.nCount") == struct.pack("<h", 1234)
+
+
+async def test_ads_client_reads_structures_of_our_plc_as_our_driver_does() -> None:
+    plc = furnished()
+    plc.ports = (851, 10000)
+    names = [
+        *VALUES,
+        "MAIN.eState",
+        "MAIN.sAlias",
+        "GVL.Grid",
+        "GVL.Motor",
+        "GVL.Motors",
+        "GVL.Motor.fSpeed",
+        "MAIN.tCycle",
+    ]
+    async with plc.serve() as port:
+        device = make_device({name: name for name in names}, port)
+        async with connected(device) as driver:
+            values = await driver.read(device.tags)
+        told = await told_by(*asking(port, names))
+    assert isinstance(values, Readings)
+    ours = {
+        name: values.exact.get(row, value) for row, (name, value) in enumerate(zip(names, values.value, strict=True))
+    }
+    theirs = told["values"]
+    for motor in (theirs["GVL.Motor"], *theirs["GVL.Motors"]):
+        assert motor.pop("pNext") == 0  # a pointer, which we leave out
+    assert ours | {"MAIN.nLong": str(ours["MAIN.nLong"])} == theirs
+    assert told["reported"] == [-7, "2027-01-15T08:00:00.000Z"]
+    assert told["types"] == [["E_State", 2, 0], ["T_Short", 11, 0], *told["types"][2:]]
+    assert plc.value("MAIN.nCount") == struct.pack("<h", 1234)
