@@ -238,7 +238,7 @@ def _kind(found: Found) -> str:
 def _csv(offers: Sequence[Offer], spreadsheet: bool = False) -> Iterator[str]:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("name", "address", "unit", "description"))
+    writer.writerow(("name", offers[0][1].option if offers else "address", "unit", "description"))
     for name, (address, found) in zip(names(offers), offers, strict=True):
         cells = (name, address, found.unit, found.description)
         writer.writerow(map(for_spreadsheet, cells) if spreadsheet else cells)
@@ -253,7 +253,7 @@ def toml(offers: Sequence[Offer]) -> Iterator[str]:
         if found.group != group:
             group = found.group
             yield comment(group)
-        options = {"address": address, "unit": found.unit, "description": found.description}
+        options = {found.option: address, "unit": found.unit, "description": found.description}
         told = ", ".join(f"{key} = {quoted(value)}" for key, value in options.items() if value)
         yield f"{quoted(name)} = {{ {told} }}  # {_kind(found) or 'array'}"
 

@@ -123,6 +123,7 @@ def _found(found: Found, typed: bool) -> Found:
         cleaned(found.path),
         cleaned(found.role, TEXT),
         cleaned(found.group),
+        cleaned(found.option, TEXT),
     )
 
 

@@ -48,6 +48,9 @@ class Found:
     group: str = field(default="", compare=False)
     """The part of the device that it belongs to, in words, such as "Robotics AxisType Robot/Axis 1"; of `browse_types`."""
 
+    option: str = field(default="address", compare=False)
+    """The option of a tag that takes what `browse` yields before it."""
+
 
 class Driver(Generic[D, T]):
     """One object is one line: one TCP session, one serial bus. A NEW object serves each connection attempt, so a driver

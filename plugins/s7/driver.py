@@ -7,11 +7,12 @@ from typing import Any, cast
 from gateway.kit import BlockDriver, truth
 from gateway.kit.blocks import Area, BlockReading, ValuePlace
 from gateway.kit.line import AskingPace, LineManners, LineRequest, RequestLine, open_line
-from gateway.plugin import Device, DeviceError, Found, LinkError, Tag
+from gateway.plugin import Device, DeviceError, Discovered, Found, LinkError, Search, Tag, cleaned
 
 from .address import S7Area
 from .config import S7Device, S7Tag
 from .frames import S7Framing, S7Request, connect, joined, most_bytes, read, setup, write, write_bit
+from .itself import data_blocks, find
 from .return_codes import REFUSALS
 from .types import wire
 
@@ -130,7 +131,23 @@ class S7(BlockDriver[S7Device, S7Tag]):
         return answer
 
     async def browse(self) -> AsyncIterator[tuple[str, Found]]:
-        yield "", Found("", description=NAMELESS)
+        missing = NAMELESS
+
+        async def ask(request: S7Request) -> bytes | int:
+            (answer,) = await self._line.exchange([request], self.pace(self.config, 1))
+            return answer
+
+        try:
+            async for number, size in data_blocks(ask):
+                told = f"data block of {size} bytes" if size else "data block"
+                yield f"DB{number}.0", Found("bytes", description=told, path=f"DB{number}")
+        except ValueError as error:
+            missing = f"its data blocks ({cleaned(error)}); {missing}"
+        yield "", Found("", description=missing)
+
+    @classmethod
+    def discover(cls, search: Search) -> AsyncIterator[Discovered]:
+        return find(search)
 
     def pace(self, config: S7Device, scans: int) -> AskingPace:
         pace = super().pace(config, scans)

@@ -17,13 +17,15 @@ from .address import S7Area
 from .return_codes import REFUSALS
 
 CONNECT, SETUP, READ, WRITE = 0x00, 0xF0, 0x04, 0x05
+TELL = 0x44
+"""Ours for questions about the CPU itself, which have a kind of message of their own (7, user data) and no function."""
 MOST_PLACES = 20
 """Places that one request may name."""
 
 _OVERHEAD = 14
 """Bytes of an answer before its places: header, error, function, number of places."""
 
-_RIGHT = 0xFF
+_RIGHT, _ABOUT_ITSELF = 0xFF, 7
 _BITS_AS_SIZE = (3, 4, 5)
 """Kinds of size that count bits; others count bytes."""
 
@@ -60,7 +62,7 @@ class S7Request:
     places: tuple[Place, ...] = ()
     data: bytes = b""
     size: int = 0
-    """Bytes of data in a right answer."""
+    """Bytes of data in a right answer; -1 where they are not known before."""
 
     unit = None
 
@@ -105,6 +107,37 @@ def write_bit(area: S7Area, start: int, bit: int, value: bool) -> S7Request:
     return S7Request(WRITE, (Place(area, start, 1, bit),), struct.pack(">BBHB", 0, 3, 1, value))
 
 
+def tell(group: int, what: int, data: bytes) -> S7Request:
+    """Ask for something about the CPU: of its blocks (group 3), or of its state (group 4)."""
+    head = struct.pack(">BBBBBBBB", 0, 1, 0x12, 4, 0x11, 0x40 | group, what, 0)
+    return S7Request(TELL, data=head + struct.pack(">BBH", 0xFF, 9, len(data)) + data, size=-1)
+
+
+def tell_on(group: int, what: int, sequence: int, part: int) -> S7Request:
+    """Ask for the part that follows of an answer that was not all."""
+    head = struct.pack(">BBBBBBBBBBH", 0, 1, 0x12, 8, 0x12, 0x40 | group, what, sequence, part, 0, 0)
+    return S7Request(TELL, data=head + struct.pack(">BBH", 0x0A, 0, 0), size=-1)
+
+
+class Told(NamedTuple):
+    """A part of what the CPU tells of itself."""
+
+    sequence: int
+    part: int
+    more: bool
+    data: bytes
+
+
+def told(answer: bytes) -> Told:
+    """Of the answer to `tell`. Raises ValueError."""
+    if len(answer) < 8:
+        raise ValueError("the answer is too short")
+    sequence, part, more, code, _, size = struct.unpack_from(">BBBBBH", answer)
+    if code != _RIGHT or size != len(answer) - 7:
+        raise ValueError(f"the CPU has none (code {code:02X})")
+    return Told(sequence, part, more != 0, answer[7:])
+
+
 class S7Framing(LineFraming[S7Request]):
     ids = 1 << 16
     longest = 16384
@@ -134,7 +167,11 @@ class S7Framing(LineFraming[S7Request]):
         else:
             named = b"".join(place.spelled() for place in request.places)
             parameters, data = bytes([request.function, len(request.places)]) + named, request.data
-        head = struct.pack(">BBHHHH", 0x32, 1, 0, number, len(parameters), len(data))
+        kind = 1
+        if request.function == TELL:
+            kind, end = 7, 4 + request.data[3]
+            parameters, data = request.data[:end], request.data[end:]
+        head = struct.pack(">BBHHHH", 0x32, kind, 0, number, len(parameters), len(data))
         return struct.pack(">BBHBBB", 3, 0, 17 + len(parameters) + len(data), 2, 0xF0, 0x80) + head + parameters + data
 
     def opened(self, frame: bytes) -> bytes:
@@ -148,6 +185,10 @@ class S7Framing(LineFraming[S7Request]):
         if kind != 0xF0 or length != 2 or frame[6] != 0x80 or len(message) < 12 or message[0] != 0x32:
             raise DamagedError
         what, parameters, data = struct.unpack_from(">BxxxxHH", message, 1)
+        if what == _ABOUT_ITSELF:
+            if parameters != 12 or len(message) != 10 + parameters + data:
+                raise DamagedError
+            return message[4:6] + message[20:22] + bytes([TELL]) + message[17:20] + message[22:]
         if what not in (2, 3) or len(message) != 12 + parameters + data:
             raise DamagedError
         return message[4:6] + message[10:12] + (message[12:] if parameters else b"\xee")
@@ -165,6 +206,8 @@ class S7Framing(LineFraming[S7Request]):
             return b""
         if function == SETUP:
             return frame[6:]
+        if function == TELL:
+            return frame[5:]
         if frame[5] != len(request.places):
             raise ValueError("another number of places")
         answers = _written(request, frame[6:]) if function == WRITE else _read(request, frame[6:])

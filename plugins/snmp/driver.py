@@ -208,7 +208,7 @@ class Snmp(Driver[SnmpDevice, SnmpTag]):
         count = 0
         async for oid, value in self._walk("1.3.6.1"):
             kind = "int64" if _text(value) is None else "string"
-            yield oid, Found(kind, description=cleaned(_shown(value), 80))
+            yield oid, Found(kind, description=cleaned(_shown(value), 80), option="oid")
             count += 1
         if count >= _LONGEST_WALK:
             yield "", Found("", description=f"more than {_LONGEST_WALK} objects")

@@ -276,7 +276,7 @@ class S7Symbolic(S7):
         count = 0
         for name, kind in self._layout.every(_MOST_OFFERS):
             type_ = parse_type(kind)
-            yield name, Found(type_.published, description=kind)
+            yield name, Found(type_.published, description=kind, option="symbol")
             count += 1
             if count % 200 == 0:
                 await asyncio.sleep(0)
