@@ -4,7 +4,7 @@
 
 Ten devices of 100 scattered values (16-bit, ten pieces of ten), polled once a second and published with QoS 1 to
 mosquitto. The servers run in processes of their own: snap7's C++ server for S7, aslmp's simulator for MELSEC, those of our
-tests for XGT and FINS. CPU is user + system of the gateway's process over the window, its idle share included. The plain way
+tests for XGT, FINS and EtherNet/IP. CPU is user + system of the gateway's process over the window, its idle share included. The plain way
 is the library's own call for each value, as its README shows it, without a broker; of FINS no library may be used.
 """
 
@@ -99,6 +99,15 @@ PROTOCOLS = {
             "c.readData([f'%DW{word}'])",
         ),
     ),
+    "ethernetip": Protocol(
+        "",
+        lambda word: f'{{ address = "W{word}" }}',
+        _loop(
+            str(ROOT / ".venv/cip/bin/python"),
+            "from pylogix import PLC\nc = PLC('127.0.0.1', port=port)",
+            "c.Read(f'W{word}').Value",
+        ),
+    ),
     "fins": Protocol('transport = "tcp"', lambda word: _uint16(f"D{word}"), []),
 }
 
@@ -145,6 +154,14 @@ async def _serve_one(name: str, ready: "asyncio.Future[int]") -> None:
         from plugins.xgt.tests.fakes import XgtPlc
 
         device = XgtPlc()
+        device.asked = SimpleNamespace(append=lambda _: None)
+        async with device.serve() as port:
+            ready.set_result(port)
+            await asyncio.Event().wait()
+    elif name == "ethernetip":
+        from plugins.ethernetip.tests.fakes import FakePlc, tag
+
+        device = FakePlc({f"W{word}": tag(0xC3, word.to_bytes(2, "little")) for word in WORDS})
         device.asked = SimpleNamespace(append=lambda _: None)
         async with device.serve() as port:
             ready.set_result(port)
