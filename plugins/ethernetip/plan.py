@@ -19,6 +19,9 @@ from .templates import Template, member_named
 from .types import BOOL, DWORD, STRUCTURE, Make, bit, parse_type
 
 _SAFE = 1 << 53
+_NO_SUCH_SERVICE, _TOO_LONG = 0x08, (0x06, 0x11)
+_LEAST = 100
+"""Bytes of a message below which services are asked for one by one."""
 _SERVICE = 40
 """Bytes that one more service is as dear as: its own ones, and what it takes to be looked up."""
 _WORTH = 3
@@ -30,6 +33,10 @@ class Refusal(NamedTuple):
 
     reason: str
     quality: int
+
+
+RETYPED = Refusal("the controller has another type there by now", quality.BAD_CONFIGURATION)
+_SENSELESS = Refusal("the answer is not one to what was asked", quality.BAD_DECODING)
 
 
 def unanswered(code: int) -> Refusal:
@@ -58,8 +65,14 @@ class ScanPlan:
         """Which are not read with their neighbours, since one of them was refused."""
         self._by_members: set[TagAddress] = set()
         """Structures that are not read whole."""
+        self._otherwise = False
+        """Whether something is to be asked otherwise at the next scan."""
+        self._smaller = False
+        """Whether the device does not bear messages of this size."""
         self.looked = 0.0
         """When what is not known was looked up last."""
+        self._large: set[tuple[bytes, int]] = set()
+        """Paths and counts whose answers do not fit into a message of this device."""
         self.joins = True
         """Whether the device takes several services in one message."""
         self.told: Mapping[str, Refusal] = {}
@@ -91,12 +104,15 @@ class ScanPlan:
                 self._arrange_tag(row, at, wholes, asked)
         self.questions = [*asked.values(), *others, *file_questions(files, self._apart)]
         self._packs = packs(self.questions, *self._room) if self.joins else [[question] for question in self.questions]
-        large = {id(each) for each in self.questions if each.path and each.answer + 6 > self._room.answer}
+        large = {id(each) for each in self.questions if each.path and self._is_large(each)}
         self.fragmented = [each for each in self.questions if id(each) in large]
         self._packs = [left for pack in self._packs if (left := [each for each in pack if id(each) not in large])]
         self.messages = [
             pack[0].message if len(pack) == 1 else several([each.message for each in pack]) for pack in self._packs
         ]
+
+    def _is_large(self, question: Question) -> bool:
+        return question.answer + 6 > self._room.answer or (question.path, question.count) in self._large
 
     def _arrange_tag(
         self, row: int, at: TagAddress, wholes: Mapping[TagAddress, Learned], asked: dict[tuple[bytes, int], Question]
@@ -154,13 +170,14 @@ class ScanPlan:
         refused = dict(self._refused)
         self.stale = set()
         self.lost = None
-        again = False
+        self._otherwise = self._smaller = False
         for pack, answer in zip(self._packs, answers, strict=True):
             for question, part in self._parts(pack, answer):
                 if isinstance(part, bytes) and part.startswith(question.head):
                     _take(question, part[len(question.head) :], values, exact, refused)
                 else:
-                    again |= self._refuse(question, part, refused)
+                    why = part if isinstance(part, Refusal) else self._refusal(question, part, len(pack) > 1)
+                    refused |= {row: why for row, _ in question.cells}
         for question, part in zip(self.fragmented, fragments, strict=True):
             if isinstance(part, bytes):
                 _take(question, part, values, exact, refused)
@@ -174,7 +191,9 @@ class ScanPlan:
         nothing[list(exact)] = False
         verdict[nothing] = quality.BAD_SENSOR_FAILURE
         self.told = {self._tags[row].name: why for row, why in sorted(refused.items())}
-        if again:
+        if self._smaller:
+            self._room = Room(self._room.request // 2, self._room.answer // 2)
+        if self._smaller or self._otherwise:
             self.arrange()
         device = self._device()
         assert device is not None  # whoever reads it has it
@@ -191,55 +210,57 @@ class ScanPlan:
             try:
                 return list(zip(pack, each(reply.data, len(pack)), strict=True))
             except (LookupError, ValueError, struct.error):
-                why = Refusal("the answer cannot be understood", quality.BAD_DECODING)
-                return [(question, why) for question in pack]
-        if not of_device(reply.status):
-            self.joins = False  # such devices are asked for each by itself
+                return [(question, _SENSELESS) for question in pack]
+        why = Refusal(*meaning(reply.status, reply.more))
         if of_device(reply.status):
-            self.lost = Refusal(*meaning(reply.status, reply.more))
-        return [(question, Refusal(*meaning(reply.status, reply.more))) for question in pack]
-
-    def _refuse(self, question: Question, part: bytes | Refusal, refused: dict[int, Refusal]) -> bool:
-        """Note why a question has no values. Returns whether it is to be asked otherwise from now on."""
-        again = not self.joins
-        if isinstance(part, Refusal):
-            why = part
-        elif question.joins or part[2]:
-            reply = opened_reply(part)
-            if reply.status:
-                why = Refusal(*meaning(reply.status, reply.more))
-                if of_device(reply.status):
-                    self.lost = why
-                again |= self._spread(question)
-            elif question.path:
-                why = Refusal("the controller has another type there by now", quality.BAD_CONFIGURATION)
-                places = [at for row, _ in question.cells if isinstance(at := self._addresses[row], TagAddress)]
-                self.stale |= {at.whole for at in places}
-                self.stale |= {base.whole for at in places if (base := base_of(at)) is not None}
-            else:
-                why = Refusal("the answer is not one to what was asked", quality.BAD_DECODING)
+            self.lost = why
+        elif reply.status == _NO_SUCH_SERVICE or self._room.answer < _LEAST:
+            self.joins, self._otherwise = False, True
         else:
-            status = pccc_status(part)
-            why = (
-                Refusal(*pccc_meaning(status))
-                if status
-                else Refusal("the answer is not one to what was asked", quality.BAD_DECODING)
-            )
-            again |= self._spread(question)
-        refused |= {row: why for row, _ in question.cells}
-        return again
+            self._smaller = True
+        return [(question, why) for question in pack]
 
-    def _spread(self, question: Question) -> bool:
+    def _refusal(self, question: Question, part: bytes, joined: bool) -> Refusal:
+        """Why a question has no values by this answer."""
+        reply = opened_reply(part)
+        if reply.status:
+            why = Refusal(*meaning(reply.status, reply.more))
+            if of_device(reply.status):
+                self.lost = why
+            elif reply.status in _TOO_LONG:
+                self._too_long(question, joined)
+            else:
+                self._spread(question)
+            return why
+        if question.path:
+            places = [at for row, _ in question.cells if isinstance(at := self._addresses[row], TagAddress)]
+            self.stale |= {at.whole for at in places}
+            self.stale |= {base.whole for at in places if (base := base_of(at)) is not None}
+            return RETYPED
+        status = pccc_status(part)
+        if not status:
+            return _SENSELESS
+        self._spread(question)
+        return Refusal(*pccc_meaning(status))
+
+    def _too_long(self, question: Question, joined: bool) -> None:
+        if joined and self._room.answer >= _LEAST:
+            self._smaller = True
+        elif question.path:
+            self._large.add((question.path, question.count))
+            self._otherwise = True
+
+    def _spread(self, question: Question) -> None:
         """A question for several places was refused: from now on each is asked for by itself."""
         places = [self._addresses[row] for row, _ in question.cells]
         if len(set(places)) < 2:
-            return False
+            return
+        self._otherwise = True
         for at in places:
             if isinstance(at, FileAddress):
                 self._apart.add(at)
             elif isinstance(at, TagAddress) and (base := base_of(at)) is not None:
                 self._by_members.add(base)
-        return True
 
 
 def worthwhile(addresses: Iterable[TagAddress]) -> dict[TagAddress, set[TagAddress]]:

@@ -29,6 +29,9 @@ GET_ATTRIBUTE, SET_ATTRIBUTE = 0x0E, 0x10
 LOGIX_STRING = 0x0FCE
 """Handle of the structure STRING, which has 82 characters."""
 
+LARGEST = 1 << 20
+"""Bytes of a value."""
+
 _TEXT = 90
 """Bytes that a text takes, about."""
 
@@ -166,6 +169,8 @@ def _structure(at: TagAddress, what: Learned, said: str, inside: int | None) -> 
     if at.bit is not None:
         raise ValueError(f"the controller has {what} there, which has no bits")
     size = what.template.size if what.template else what.size
+    if size * (at.count or 1) > LARGEST:
+        raise ValueError(f"{size * (at.count or 1)} bytes are more than the {LARGEST} that a value may have")
     characters = what.characters or (size - 4 if said == "STRING" else 0)
     begin = 0 if inside is None else inside + size * (at.index or 0)
     if characters:

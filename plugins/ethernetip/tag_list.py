@@ -22,6 +22,9 @@ _PART = 400
 _ELEMENTS = 100
 """Structures of an array that are listed, at most."""
 
+_MOST = 500_000
+"""Tags of a scope."""
+
 _NOT_OURS = ("routine:", "task:", "map:", "cxn:", "udi:", "__")
 
 
@@ -40,7 +43,7 @@ class TagList:
     async def symbols(self, program: str = "") -> AsyncIterator[Symbol]:
         """All tags of a scope; with "Program:Main" of that program. Raises UnlistedError."""
         scope = symbol(program) if program else b""
-        first = 0
+        first = count = 0
         while True:
             message = service(_LIST, scope + to_class(_SYMBOLS, first), struct.pack("<HHHH", 3, 1, 2, 8))
             reply = await self._ask(message)
@@ -52,9 +55,10 @@ class TagList:
                 raise UnlistedError from error
             for each in found:
                 yield each
+            count += len(found)
             if reply.status == 0 or not found:
                 return
-            if found[-1].instance < first:
+            if found[-1].instance < first or count > _MOST:
                 raise UnlistedError
             first = found[-1].instance + 1
 
@@ -89,7 +93,10 @@ class TagList:
             )
             for member in members
         }
-        return Template(name, sizes.size, sizes.handle, inner)
+        found = Template(name, sizes.size, sizes.handle, inner)
+        if not found.sound:
+            raise UnlistedError
+        return found
 
     async def structure(self, steps: tuple[str | int, ...]) -> Template | None:
         """The structure that a tag or member is, or its elements are; None for what is none. Raises UnlistedError."""

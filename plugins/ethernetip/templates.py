@@ -12,7 +12,8 @@ from typing import NamedTuple
 from .types import BOOL, BY_CODE, DWORD, Make, bit, bits, logix_string, number, numbers, text
 
 _IS_STRUCTURE, _NUMBER = 0x8000, 0x0FFF
-MOST_MEMBERS, DEEPEST = 2000, 12
+MOST_MEMBERS, DEEPEST, LARGEST = 2000, 12, 1 << 17
+"""Of a structure; in members, structures within structures, bytes."""
 
 
 class SymbolType(NamedTuple):
@@ -58,6 +59,15 @@ class Member(NamedTuple):
         return self.name.startswith(("ZZZZZZZZZZ", "__"))
 
     @property
+    def end(self) -> int:
+        """Where what stands behind it may begin."""
+        if self.structure is not None:
+            size = self.structure.size
+        else:
+            size = BY_CODE[self.type.code].size if self.type.code in BY_CODE else 1
+        return self.offset + size * (self.elements or 1)
+
+    @property
     def elements(self) -> int | None:
         """Of an array."""
         return self.more if self.type.dimensions else None
@@ -79,6 +89,11 @@ class Template:
         first, *rest = self.members.values()
         is_text = [member.name.lower() for member in self.members.values()] == ["len", "data"]
         return rest[0].more if is_text and first.type.code == 0xC4 and rest[0].type.code == 0xC2 else 0
+
+    @property
+    def sound(self) -> bool:
+        """Whether its members stand within it: what claims to be larger than it is would be taken apart for ever."""
+        return all(member.end <= self.size for member in self.members.values())
 
     def maker(self, at: int = 0) -> Make:
         """Makes a mapping of the members' names to their values. Raises ValueError for a member of no known type."""
@@ -139,7 +154,7 @@ def template_sizes(data: bytes) -> TemplateSizes:
         found[attribute] = struct.unpack_from("<I" if wide else "<H", data, at + 4)[0]
         at += 8 if wide else 6
     sizes = TemplateSizes(*(found.get(number, 0) for number in (4, 5, 2, 1)))
-    if not 0 < sizes.members <= MOST_MEMBERS or sizes.size > 1 << 20 or sizes.definition > 1 << 16:
+    if not 0 < sizes.members <= MOST_MEMBERS or not 0 < sizes.size <= LARGEST or sizes.definition > 1 << 16:
         raise ValueError("a structure of no size that makes sense")
     return sizes
 

@@ -98,6 +98,9 @@ class FakePlc:
     left: int = 100
     """Connections that it has."""
 
+    most: int = 4000
+    """Bytes of an answer, at most, whatever the connection bears."""
+
     route: bytes | None = b"\1\0"
     """The only one by which it is reached; None for any."""
 
@@ -452,7 +455,7 @@ class _Session:
                 return
             theirs, size = self._connections[ours]
             self._plc.asked.append(body[22:])
-            message = body[20:22] + self._plc.answer(body[22:], size - 2)
+            message = body[20:22] + self._plc.answer(body[22:], min(size - 2, self._plc.most))
             body = bytes(6) + struct.pack("<HHHIHH", 2, 0xA1, 4, theirs, 0xB1, len(message)) + message
         else:
             raise EOFError

@@ -70,6 +70,31 @@ async def test_smaller_connections_or_none_are_borne(largest: int, left: int, sa
             assert [said in remark for remark in driver.remarks] == [True] if said else not driver.remarks
 
 
+async def test_a_device_that_bears_less_than_its_connection_is_asked_for_less_at_once() -> None:
+    plc = FakePlc(words() | {"Long": tag(0xC4, struct.pack("<200i", *range(200)), 200)}, most=300)
+    async with plc.serve() as port:
+        device = make_device({name.lower(): name for name in words()} | {"long": "Long{200}"}, port)
+        async with connected(device) as driver:
+            for _ in range(20):
+                found = await read_all(driver, device)
+                if None not in found.values():
+                    break
+            assert found.pop("long") == list(range(200))
+            assert list(found.values()) == list(range(200))
+            plc.asked.clear()
+            await driver.read(device.tags)
+            assert len(plc.asked) < 30
+
+
+async def test_missing_tags_are_looked_up_together() -> None:
+    plc = FakePlc(words())
+    async with plc.serve() as port:
+        device = make_device({"a": "Word1"} | {f"m{n}": f"Missing{n}" for n in range(300)}, port)
+        async with connected(device) as driver:
+            assert (await read_all(driver, device))["a"] == 1
+            assert len(plc.asked) < 8
+
+
 async def test_a_connection_is_given_back() -> None:
     plc = FakePlc(words(), left=1)
     async with plc.serve() as port:

@@ -103,7 +103,7 @@ def test_spoilt_answers_do_no_harm(new_seed: int, rounds: int) -> None:
                 if readings.quality[row] == quality.GOOD and found != value:
                     assert broken[places[row]] != right[places[row]], (row, found, value, broken.hex())
             assert count or set(readings.quality) == {quality.GOOD}
-            if not plan.joins:
+            if list(plan.messages) != [message]:
                 plan = ScanPlan(device, device.tags, KNOWN, Room(4000, 4000))
 
 
@@ -137,3 +137,35 @@ def test_spoilt_lists_of_tags_and_structures_do_no_harm(new_seed: int, rounds: i
                 decode(spoilt(data, dice))
             except (ValueError, LookupError, struct.error):
                 continue
+
+
+@pytest.mark.fuzz
+def test_spoilt_answers_of_data_files_do_no_harm(new_seed: int, rounds: int) -> None:
+    """Nothing is good and wrong but where the value's own bytes were hit."""
+    dice, framing = random.Random(new_seed), EthernetIpFraming()
+    device = make_device(
+        {"n": "N7:0", "bit": "N7:1/3", "many": "N7:0{3}", "x": {"address": "@1/1/6", "type": "UDINT"}}, 1
+    )
+    file = bytearray(struct.pack("<3h", -7, 8, 9))
+    controller = FakePlc(files={(0x89, 7): file}, attributes={(1, 1, 6): bytearray(b"\4\3\2\1")})
+    wanted = [-7, 1, [-7, 8, 9], 0x01020304]
+    plan = ScanPlan(device, device.tags, {}, Room(480, 480))
+    for _ in range(rounds):
+        right, broken, answers = [], [], []
+        for number, message in enumerate(plan.messages):
+            body = (
+                bytes(6) + struct.pack("<HHHHH", 2, 0, 0, 0xB2, len(reply := controller.answer(message, 480))) + reply
+            )
+            frame = struct.pack("<HHII8sI", 0x6F, len(body), 7, 0, number.to_bytes(8, "little"), 0) + body
+            right.append(frame)
+            broken.append(spoilt(frame, dice))
+            found = taken(framing, CipRequest(message), number, broken[-1])
+            answers.append(found[0] if found else -1)
+        readings = plan.read(answers, [], 1)
+        for row, value in enumerate(wanted):
+            found_value = readings.exact.get(row, readings.value[row])
+            if readings.quality[row] == quality.GOOD and found_value != value:
+                places = [(ours, theirs) for ours, theirs in zip(right, broken, strict=True) if ours != theirs]
+                assert any(ours[-6:] != theirs[len(ours) - 6 : len(ours)] for ours, theirs in places)
+        if plan.told:
+            plan = ScanPlan(device, device.tags, {}, Room(480, 480))

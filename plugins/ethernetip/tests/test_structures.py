@@ -177,7 +177,7 @@ async def test_what_has_no_list_of_tags_says_so() -> None:
             assert await read_all(driver, device) == {"a": "PowerFlex 525"}
             found = [(address, what.description) async for address, what in driver.browse()]
             assert [address for address, _ in found] == ["@1/1/7", ""]
-            assert "does not list its tags" in found[1][1]
+            assert "lists no tags" in found[1][1]
 
 
 async def test_devices_say_what_they_are() -> None:
