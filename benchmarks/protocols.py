@@ -4,8 +4,9 @@
 
 Ten devices of 100 scattered values (16-bit, ten pieces of ten), polled once a second and published with QoS 1 to
 mosquitto. The servers run in processes of their own: snap7's C++ server for S7, aslmp's simulator for MELSEC, those of our
-tests for XGT, FINS and EtherNet/IP. CPU is user + system of the gateway's process over the window, its idle share included. The plain way
-is the library's own call for each value, as its README shows it, without a broker; of FINS no library may be used.
+tests for XGT, FINS and EtherNet/IP. CPU is user + system of the gateway's process over the window, its idle share included.
+The plain way is the library's own call for each value, as its README shows it, without a broker; of FINS no library may be
+used.
 """
 
 import argparse
