@@ -1,4 +1,4 @@
-"""What both simulated devices need: simulated time that follows the clock, and commands on standard input."""
+"""What the simulated devices need: simulated time that follows the clock, and commands on standard input."""
 
 import asyncio
 import os

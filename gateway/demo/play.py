@@ -42,7 +42,9 @@ class Play:
         """Play. True if values arrived, and the event too if there was time for it."""
         started = time.monotonic()
         say = self._show.say
-        say("Starting a simulated coater (Modbus), a bioreactor (OPC UA), a broker, and the gateway between them …")
+        say(
+            "Starting a simulated coater (Modbus), a bioreactor (OPC UA), a cleaning skid (S7), a broker, and the gateway …"
+        )
         async with stage(directory) as running:
             session = await self._watch(running)
             say(f"Broker: {running.broker}. Look for yourself: mosquitto_sub -p {running.ports.mqtt} -v -t '#'")

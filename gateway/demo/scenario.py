@@ -4,7 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.demo import bioreactor, coater
+from gateway.demo import bioreactor, cip, coater, serve_cip
 
 MODELS = Path(__file__).parent / "models"
 
@@ -13,6 +13,7 @@ _HEAD = """\
 # Its devices and its broker are simulated; these commands start them again, each in a terminal of its own:
 #   {python} -m gateway.demo.serve_coater --port {coater}
 #   {python} -m gateway.demo.serve_bioreactor --port {bioreactor}
+#   {python} -m gateway.demo.serve_cip --port {cip}
 #   {broker}
 
 [gateway]
@@ -49,6 +50,17 @@ line = "fermentation"
 [device.tags]
 {bioreactor_tags}
 
+[[device]]
+name = "cip-1"
+driver = "s7"
+host = "127.0.0.1"
+port = {cip}
+scan = "500ms"
+area = "bio"
+line = "cleaning"
+[device.tags]
+{cip_tags}
+
 [[model]]
 file = "models/coater.onnx"
 devices = ["coater-*"]
@@ -71,6 +83,7 @@ class Ports:
     bioreactor: int
     page: int | None = None
     """None: the gateway has no page."""
+    cip: int = 10102
 
 
 def write(directory: Path, ports: Ports, python: str, broker: str, protocol: str = "auto") -> Path:
@@ -89,8 +102,10 @@ def write(directory: Path, ports: Ports, python: str, broker: str, protocol: str
             mqtt=ports.mqtt,
             coater=ports.coater,
             bioreactor=ports.bioreactor,
+            cip=ports.cip,
             coater_tags="\n".join(_modbus_tags()),
             bioreactor_tags="\n".join(_opcua_tags()),
+            cip_tags="\n".join(_s7_tags()),
         )
         + ("" if ports.page is None else _PAGE.format(page=ports.page)),
         encoding="utf-8",
@@ -110,3 +125,12 @@ def _opcua_tags() -> list[str]:
         f'{tag} = {{ address = "nsu=urn:edge-gateway:demo;s=Bioreactor.{tag}", unit = "{unit}" }}'
         for tag, unit in bioreactor.TAGS.items()
     ]
+
+
+def _s7_tags() -> list[str]:
+    lines = []
+    for tag, unit in cip.TAGS.items():
+        options = {"address": serve_cip.PLACES[tag], "type": serve_cip.TYPES.get(tag, "REAL"), "unit": unit}
+        said = ", ".join(f'{key} = "{value}"' for key, value in options.items() if value)
+        lines.append(f"{tag} = {{ {said} }}")
+    return lines

@@ -36,7 +36,7 @@ class Stage:
 async def stage(directory: Path) -> AsyncIterator[Stage]:
     """Start everything in `directory`, stop it at the end. Raises GatewayError with the reason when a part fails."""
     page = _free_port(8080) if _page_can_be() else None
-    ports = Ports(_free_port(1883), _free_port(5020), _free_port(4840), page)
+    ports = Ports(_free_port(1883), _free_port(5020), _free_port(4840), page, _free_port(10102))
     name, broker_command = broker.command(ports.mqtt, directory)
     config = scenario.write(directory, ports, sys.executable, " ".join(broker_command), broker.PROTOCOL[name])
     control = directory / "control.sock"
@@ -44,6 +44,7 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
         await stack.enter_async_context(_process(directory / "broker.log", *broker_command))
         coater = await stack.enter_async_context(_module(directory, "serve_coater", ports.coater))
         await stack.enter_async_context(_module(directory, "serve_bioreactor", ports.bioreactor))
+        await stack.enter_async_context(_module(directory, "serve_cip", ports.cip))
         await broker.listening(ports.mqtt)
         daemon = await stack.enter_async_context(
             _process(

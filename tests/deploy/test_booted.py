@@ -332,9 +332,9 @@ def test_all_of_it_works_behind_the_units_fences_without_a_warning(running: Boot
     if running.run("command -v mosquitto && command -v mosquitto_sub", check=False).returncode:
         pytest.skip("needs a broker and a subscriber: apt-get install mosquitto mosquitto-clients")
     python = "systemd-run --collect --quiet /usr/lib/edge-gateway/bin/python3 -m gateway.demo"
-    running.run(f"{python}.serve_coater --port 5020; {python}.serve_bioreactor --port 4840")
+    running.run(f"{python}.serve_coater --port 5020; {python}.serve_bioreactor --port 4840; {python}.serve_cip")
     running.run("systemd-run --collect --quiet $(command -v mosquitto) -p 1883")
-    listening = " && ".join(f"ss -Htln 'sport = {port}' | grep -q ." for port in (1883, 5020, 4840))
+    listening = " && ".join(f"ss -Htln 'sport = {port}' | grep -q ." for port in (1883, 5020, 4840, 10102))
     running.until(lambda: not running.run(listening, check=False).returncode, "servers that listen")
     running.run("systemd-run --collect --quiet $(command -v mosquitto_sub) -p 1883 -t '#'")
     write(running, running.run("grep -v state_dir /etc/edge-gateway/demo.toml").stdout)
