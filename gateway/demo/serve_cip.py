@@ -32,7 +32,7 @@ _NO_SUCH_THING, _BEYOND = b"\x0a\0\0\0", b"\x05\0\0\0"
 
 
 def block(skid: CipSkid) -> bytes:
-    """DB1."""
+    """The bytes of DB1."""
     state = skid.state()
     numbers = [float(state[tag]) for tag in list(TAGS)[:5]]
     phase = str(state["phase"]).encode()
