@@ -18,6 +18,8 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from gateway.testing.loops import pytest_asyncio_loop_factories  # noqa: F401  # a hook
+
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 

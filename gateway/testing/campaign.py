@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -133,6 +133,9 @@ class FaultCampaign:
     driver: type[Driver[Any, Any]]
     values: Mapping[str, Any]
     """Tag → what it holds at the server, as long as the tests run."""
+
+    loops: Sequence[str] = ("uvloop",)
+    """The event loops that it runs on, where they are installed; see `gateway.testing.loops`."""
 
     bent = ""
     """The tag that `about` is about."""

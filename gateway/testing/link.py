@@ -5,7 +5,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from gateway.testing.attack import Attack
 
@@ -176,8 +176,7 @@ class _End(asyncio.Protocol):
         self.closed: Callable[[], None] = lambda: None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are no such thing, and act as one
         self.opened()
 
     def data_received(self, data: bytes) -> None:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from gateway.plugin import Device, DeviceConfig, Record, SinkConfig, TagConfig
 from gateway.testing import SinkContract, bind, build_sink_config, load_plugin, records
+from gateway.testing.loops import BOTH
 from tests.peers.http_server import HttpServer
 
 
@@ -18,6 +19,7 @@ def refuse_what_is_wide(_: Request, said: list[dict[str, Any]]) -> Response | No
 
 
 class TestHttpPostSink(SinkContract):
+    loops = BOTH
     sink = load_plugin(Path(__file__).parents[1])
 
     @pytest_asyncio.fixture

@@ -7,10 +7,12 @@ import pytest_asyncio
 
 from gateway.plugin import Device
 from gateway.testing import DriverContract, build_device
+from gateway.testing.loops import BOTH
 from plugins.tcp.driver import TcpTelegrams
 
 
 class TestTcp(DriverContract):
+    loops = BOTH
     driver = TcpTelegrams
     good = {"left": 12.5, "right": -3.25}
     bad = ("missing",)
