@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Answer:
     """One reading per tag, conditioned; of a device that only reports changes, those that came in time."""
     reason: str
     """Why there are no readings; empty when there are."""
+    says: str = ""
+    """What it calls itself; empty where it does not say."""
 
 
 def unbound(spec: DeviceSpec, found: Mapping[str, Found] | None = None) -> Device:
@@ -93,7 +95,12 @@ async def _over(driver: Driver[Any, Any], specs: Sequence[DeviceSpec], clock: Cl
             for spec in specs
         ]
         driver.redefine(devices)
-        return [await _read(driver, device, spec, clock, foreign) for device, spec in zip(devices, specs, strict=True)]
+        pairs = list(zip(devices, specs, strict=True))
+        answers = [await _read(driver, device, spec, clock, foreign) for device, spec in pairs]
+        return [
+            replace(answer, says=await _identity(driver, device, spec, foreign))
+            for answer, (device, spec) in zip(answers, pairs, strict=True)
+        ]
     finally:
         await close(driver, structlog.get_logger().bind(line=specs[0].config.name))
 
@@ -109,6 +116,15 @@ async def _read(driver: Driver[Any, Any], device: Device, spec: DeviceSpec, cloc
     except DeviceError as error:
         return Answer(device.name, None, _reason(error))
     return Answer(device.name, Conditioner(device, spec.tags).scale(readings), "")
+
+
+async def _identity(driver: Driver[Any, Any], device: Device, spec: DeviceSpec, foreign: Foreign) -> str:
+    """After the values, since a device that does not know this request may hang up."""
+    try:
+        async with _limit(spec.config.timeout, "no answer"):
+            return cleaned(await foreign.call(lambda: driver.identify(device)), 80)
+    except EXPECTED:
+        return ""
 
 
 async def _first(driver: Driver[Any, Any]) -> Readings:

@@ -11,6 +11,8 @@ a line otherwise, say by name, is read on a `LineDriver`.
 
 `FarRequests` answers what the far side of a sink asks for in JSON.
 
+`find_devices` is the `discover` of a driver whose devices say what they are (`Driver.identify`).
+
 `UserPattern` is a regular expression out of the configuration, which can never stop the gateway.
 
 `Suspects` finds what ends a connection whenever it is asked for. The gateway does so for all that is polled; a driver that
@@ -22,6 +24,7 @@ from gateway.kit.block_driver import BlockDriver
 from gateway.kit.dialling import dial, encrypt, open_datagrams, open_stream
 from gateway.kit.far_requests import DeniedError, FarRequests, Question, read_question
 from gateway.kit.frames import CHUNK, Ended, Frames, Framing, Sized
+from gateway.kit.identity import find_devices, text_of
 from gateway.kit.line_driver import LineDriver
 from gateway.kit.patterns import OvertimeError, UserPattern
 from gateway.kit.receiver import Receiver
@@ -69,11 +72,13 @@ __all__ = [
     "WordValue",
     "dial",
     "encrypt",
+    "find_devices",
     "open_datagrams",
     "open_stream",
     "read_question",
     "route",
     "shown",
+    "text_of",
     "tls_context",
     "tls_options",
     "truth",

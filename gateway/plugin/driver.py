@@ -168,6 +168,11 @@ class Driver(Generic[D, T]):
         """What the device tells of tags whose type, unit or description the config leaves open. Default: nothing."""
         return {}
 
+    async def identify(self, device: Device) -> str:
+        """What a device calls itself, such as "Mitsubishi Q03UDE", for `check --connect`; to be asked for by what changes
+        nothing, and is called only there. Default: nothing."""
+        return ""
+
     async def read(self, tags: Tags) -> Values:
         """Read these tags of one device. `tags` is the same object at every scan: cache a read plan under it."""
         raise NotImplementedError

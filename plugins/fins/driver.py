@@ -1,16 +1,17 @@
 """The driver: what is FINS' own of it. The rest is `gateway.kit.WordDriver`."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
-from gateway.kit import WordDriver, WordReading
+from gateway.kit import WordDriver, WordReading, find_devices, text_of
 from gateway.kit.blocks import Area
 from gateway.kit.line import LineManners, RequestLine, open_line
+from gateway.plugin import Device, Discovered, Search
 
 from .address import FinsArea
 from .config import MOST, FinsDevice, FinsTag
 from .end_codes import REFUSALS
-from .frames import HELLO, FinsRequest, FinsTcpFraming, FinsUdpFraming, read, write_bits, write_words
+from .frames import HELLO, FinsRequest, FinsTcpFraming, FinsUdpFraming, identify, read, write_bits, write_words
 
 
 class FinsReading(WordReading[FinsDevice, FinsTag]):
@@ -65,6 +66,15 @@ class Fins(WordDriver[FinsDevice, FinsTag]):
             await line.close()
             raise
         framing.source, framing.node = answer[3], answer[7]
+
+    async def identify(self, device: Device) -> str:
+        told = await self.ask(identify(device.config.who()), device.config)
+        return f"Omron {text_of(told[:20])} {text_of(told[20:40])}".strip()
+
+    @classmethod
+    def discover(cls, search: Search) -> AsyncIterator[Discovered]:
+        ways = [{"transport": transport} for transport in ("udp", "tcp")]
+        return find_devices(cls, search, ways, {"address": "D0", "type": "uint16"})
 
     def named(self, config: FinsDevice) -> str:
         network, node, unit = config.who()

@@ -46,6 +46,11 @@ def read(unit: tuple[int, int, int], area: FinsArea, start: int, count: int) -> 
     return FinsRequest(unit, _READ, struct.pack(">BHBH", area.code, area.first + start, 0, count), 2 * count)
 
 
+def identify(unit: tuple[int, int, int]) -> FinsRequest:
+    """Ask for the CPU's model and version: 20 characters each, and more behind them."""
+    return FinsRequest(unit, b"\5\1", b"\0", -1)
+
+
 def write_words(unit: tuple[int, int, int], at: FinsAddress, wire: bytes) -> FinsRequest:
     """Write the words from an address on, two bytes each."""
     head = struct.pack(">BHBH", at.area.code, at.area.first + at.offset, 0, len(wire) // 2)

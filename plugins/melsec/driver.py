@@ -1,17 +1,30 @@
 """The driver: what is the MC protocol's own of it. The rest is `gateway.kit.WordDriver`."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
-from gateway.kit import WordDriver, WordReading
+from gateway.kit import WordDriver, WordReading, find_devices, text_of
 from gateway.kit.blocks import Area
 from gateway.kit.line import LineManners, LineRequest, RequestLine, open_line
-from gateway.plugin import RefusedError, resolve
+from gateway.plugin import Device, Discovered, RefusedError, Search, resolve
 
 from .address import MelsecArea
 from .config import MOST, MelsecDevice, MelsecTag
 from .end_codes import REFUSALS
-from .frames import UNLOCK, MelsecAsciiFraming, MelsecFraming, MelsecRequest, joined, read, write_bits, write_words
+from .frames import (
+    UNLOCK,
+    MelsecAsciiFraming,
+    MelsecFraming,
+    MelsecRequest,
+    identify,
+    joined,
+    read,
+    write_bits,
+    write_words,
+)
+
+USUAL_PORT = 5007
+"""Where the built-in Ethernet port of iQ-R and Q CPUs speaks MC protocol by TCP; each open setting may say another one."""
 
 _QUARTER = 0.25
 """Seconds, in which the PLC's own patience is told."""
@@ -73,6 +86,14 @@ class Melsec(WordDriver[MelsecDevice, MelsecTag]):
         except BaseException:
             await line.close()
             raise
+
+    async def identify(self, device: Device) -> str:
+        return f"Mitsubishi {text_of((await self.ask(identify(device.config.unit()), device.config))[:16])}"
+
+    @classmethod
+    def discover(cls, search: Search) -> AsyncIterator[Discovered]:
+        ways = [{"port": USUAL_PORT, "code": code} for code in ("binary", "ascii")]
+        return find_devices(cls, search, ways, {"address": "D0", "type": "uint16"})
 
     def named(self, config: MelsecDevice) -> str:
         own = MelsecDevice.model_fields

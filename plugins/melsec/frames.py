@@ -16,7 +16,7 @@ from gateway.kit.line import Answer, DamagedError, LineFraming
 from .address import MelsecArea
 from .end_codes import REFUSALS
 
-READ, READ_BLOCKS, WRITE, LOOPBACK, UNLOCK = 0x0401, 0x0406, 0x1401, 0x0619, 0x1630
+READ, READ_BLOCKS, WRITE, LOOPBACK, UNLOCK, MODEL = 0x0401, 0x0406, 0x1401, 0x0619, 0x1630, 0x0101
 MOST_BLOCKS = 120
 """Places that one request for several blocks may name."""
 
@@ -49,6 +49,11 @@ class MelsecRequest:
 def read(unit: bytes, area: MelsecArea, start: int, count: int) -> MelsecRequest:
     """Read so many words; `start` is counted in them."""
     return MelsecRequest(unit, READ, ((area, area.first(start), count),), size=2 * count)
+
+
+def identify(unit: bytes) -> MelsecRequest:
+    """Ask for the CPU's model: 16 characters, and a code."""
+    return MelsecRequest(unit, MODEL, size=-1)
 
 
 def joined(requests: Sequence[MelsecRequest], most: int) -> MelsecRequest | None:
@@ -152,6 +157,8 @@ class MelsecFraming(LineFraming[MelsecRequest]):
         return int(request.of_bits)
 
     def _body(self, request: MelsecRequest) -> bytes:
+        if request.command == MODEL:
+            return b""
         if not request.places:
             return self._text(request.wire)
         if request.command == READ_BLOCKS:

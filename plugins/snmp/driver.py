@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from gateway.kit import find_devices
 from gateway.plugin import (
     Device,
     DeviceError,
+    Discovered,
     Driver,
     Exact,
     Found,
     LinkError,
     Readings,
     RefusedError,
+    Search,
     Tag,
     Tags,
     cleaned,
@@ -25,6 +28,7 @@ from gateway.plugin import (
 
 from .config import SYS_UP_TIME, SnmpDevice, SnmpRow, SnmpTag
 
+SYS_DESCRIPTION, SYS_NAME = "1.3.6.1.2.1.1.1.0", "1.3.6.1.2.1.1.5.0"
 TOO_BIG, NO_SUCH_NAME = 1, 2
 """Error statuses of RFC 3416."""
 
@@ -212,6 +216,15 @@ class Snmp(Driver[SnmpDevice, SnmpTag]):
             count += 1
         if count >= _LONGEST_WALK:
             yield "", Found("", description=f"more than {_LONGEST_WALK} objects")
+
+    async def identify(self, device: Device) -> str:
+        found = await self._get([SYS_NAME, SYS_DESCRIPTION])
+        return cleaned(", ".join(filter(None, map(_shown, map(found.get, (SYS_NAME, SYS_DESCRIPTION))))), 80)
+
+    @classmethod
+    def discover(cls, search: Search) -> AsyncIterator[Discovered]:
+        """Who answers to the community "public", by version 2c."""
+        return find_devices(cls, search, [{}], {"oid": SYS_UP_TIME})
 
     async def close(self) -> None:
         self._engine.close_dispatcher()

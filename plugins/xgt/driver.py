@@ -1,12 +1,15 @@
 """The driver: what is the dedicated protocol's own of it. The rest is `gateway.kit.WordDriver`."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
-from gateway.kit import WordArea, WordDriver, WordReading
+from gateway.kit import WordArea, WordDriver, WordReading, find_devices
 from gateway.kit.blocks import Area
 from gateway.kit.line import LineManners, LineRequest, RequestLine, open_line
+from gateway.plugin import Device, DeviceError, Discovered, Search
 
+from .address import AREAS
 from .config import MOST, XgtDevice, XgtTag
 from .frames import XgtFraming, XgtRequest, joined, read, write_bits, write_words
 from .nak_codes import REFUSALS
@@ -41,10 +44,20 @@ class Xgt(WordDriver[XgtDevice, XgtTag]):
             protocol="XGT dedicated protocol",
             if_silent='is the module\'s server mode "XGT server" in XG5000?',
         )
-        line = RequestLine(f"{config.host}:{config.port}", XgtFraming(), manners)
+        self._framing = XgtFraming()
+        line = RequestLine(f"{config.host}:{config.port}", self._framing, manners)
         look_at = 'is the module\'s server mode "XGT server", and is this computer in its host table?'
         await open_line(line, config.host, config.port, look_at=look_at)
         return line
+
+    async def identify(self, device: Device) -> str:
+        with contextlib.suppress(DeviceError):  # a refusal says it too
+            await self.ask(read(AREAS["M"], 0, 1), device.config)
+        return f"LS Electric {self._framing.series}".strip()
+
+    @classmethod
+    def discover(cls, search: Search) -> AsyncIterator[Discovered]:
+        return find_devices(cls, search, [{}], {"address": "M0", "type": "uint16"})
 
     @classmethod
     def write_words(cls, tag: XgtTag, config: XgtDevice, wire: bytes) -> XgtRequest:

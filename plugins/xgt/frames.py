@@ -91,7 +91,14 @@ def swapped(words: bytes) -> bytes:
     return bytes(turned)
 
 
+SERIES = {0xA0: "XGK", 0xA4: "XGI", 0xA8: "XGR", 0xB0: "XGB"}
+"""By what a PLC says of its CPU in each frame."""
+
+
 class XgtFraming(LineFraming[XgtRequest]):
+    series = ""
+    """The PLC's, once it has answered."""
+
     ids = 1 << 16
     longest = 4096
     refusals = REFUSALS
@@ -113,6 +120,7 @@ class XgtFraming(LineFraming[XgtRequest]):
         # Some modules leave the sum out.
         if len(frame) < _HEADER + _BODY or frame[19] not in (0, sum(frame[:19]) & 0xFF) or frame[13] != _FROM_SERVER:
             raise DamagedError
+        self.series = SERIES.get(frame[12], "")
         return frame
 
     def number(self, frame: bytes) -> int:

@@ -40,6 +40,23 @@ def test_all_that_answers_is_shown_with_a_first_value_and_nothing_is_written(
     assert files(site) == before
 
 
+@pytest.mark.parametrize("silent", [False, True])
+def test_what_a_device_calls_itself_is_shown_and_costs_nothing_where_it_does_not(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, silent: bool
+) -> None:
+    async def identify(self, device):
+        if silent:
+            raise LinkError("it hung up")
+        return f"Acme\n{device.name}"
+
+    monkeypatch.setattr(lab(site), "identify", identify, raising=False)
+    site.write(sink(), device("oven", tags='[device.tags]\ntemp = { unit = "°C", scale = 0.1, offset = 20 }\n'))
+    assert check(site) == 0
+    told = capsys.readouterr().out
+    assert "temp = 20.1 °C" in told
+    assert ("temp = 20.1 °C  (Acme oven)" in told) is not silent
+
+
 def test_what_fails_is_told_with_its_reason_beside_what_works(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,7 +35,8 @@ SERVICE = 60.0
 
 Result = dict[str, Any]
 """name, kind (device, sink or service), address, by (gateway or dialled), ok, reason, and of a device its tags; as JSON.
-What the gateway said has same_file: whether it has loaded this very configuration."""
+What a device calls itself stands
+under says. What the gateway said has same_file: whether it has loaded this very configuration."""
 
 
 async def results(config: Config, plugins: Plugins, socket: Path, state_dir: Path) -> AsyncIterator[Result]:
@@ -84,7 +85,7 @@ async def _dial(
 ) -> dict[str, Result]:
     async with dialling:
         answers = await probe(specs, plugins.driver(specs[0].config.driver), SystemClock(), state_dir)
-    return {answer.device: _told("dialled", _tags(answer), answer.reason) for answer in answers}
+    return {answer.device: _told("dialled", _tags(answer), answer.reason, answer.says) for answer in answers}
 
 
 async def _part(line: asyncio.Task[dict[str, Result]], name: str) -> Result:
@@ -95,12 +96,12 @@ def _tags(answer: Answer) -> Sequence[ReadAnswer]:
     return readings(answer.readings) if answer.readings is not None else []
 
 
-def _told(by: str, tags: Sequence[Mapping[str, Any]], reason: str) -> Result:
+def _told(by: str, tags: Sequence[Mapping[str, Any]], reason: str, says: str = "") -> Result:
     bad = {tag["tag"]: tag["quality"] for tag in tags if tag["quality"].startswith("bad")}
     kept = [{key: tag[key] for key in ("tag", "value", "unit", "quality")} for tag in tags]
     if bad:
         reason = f"{len(bad)} of {len(tags)} tags cannot be read"
-    return {"by": by, "ok": not reason, "reason": reason, "tags": kept}
+    return {"by": by, "ok": not reason, "reason": reason, "tags": kept, **({"says": says} if says else {})}
 
 
 async def _sink(config: Config, sink: Any, plugins: Plugins) -> Result:
@@ -155,9 +156,10 @@ def _value(result: Result) -> str:
     if result["kind"] != "device":
         return ", ".join(part for part in (result["found"], f"{result['seconds'] * 1000:.0f} ms") if part)
     known = [tag for tag in result["tags"] if tag["value"] is not None]
+    says = f"  ({result['says']})" if "says" in result else ""
     if not known:
-        return "connected, no value yet"
-    return f"{known[0]['tag']} = {number(known[0]['value'])} {known[0]['unit']}".rstrip()
+        return f"connected, no value yet{says}"
+    return f"{known[0]['tag']} = {number(known[0]['value'])} {known[0]['unit']}".rstrip() + says
 
 
 def notes(results: Sequence[Result]) -> list[str]:

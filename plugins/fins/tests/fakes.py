@@ -53,6 +53,8 @@ class FinsPlc:
         """The right answer to a frame."""
         self.asked.append(frame)
         head = bytes((0xC0, 0, 2)) + frame[6:9] + frame[3:6] + frame[9:12]
+        if frame[10:12] == b"\5\1":
+            return head + b"\0\0" + b"CJ2M-CPU33".ljust(20) + b"02.01".ljust(20) + bytes(52)
         if len(frame) < 18 or frame[10] != 1 or frame[11] not in (1, 2):
             return head + b"\4\1"
         code, at, bit, count = struct.unpack(">BHBH", frame[12:18])

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.plugin import DeviceError, LinkError
+from gateway.plugin import DeviceError, LinkError, Search
 from gateway.testing import read_all
+from plugins.fins.driver import Fins
 from plugins.fins.tests.fakes import FinsPlc, connected, make_device
 
 
@@ -162,3 +163,16 @@ async def test_a_plc_that_is_not_reached_is_down_in_words() -> None:
         async with connected(device) as driver:
             with pytest.raises(DeviceError, match=r"node 9.*not in the network; look at network and node"):
                 await driver.read(device.tags)
+
+
+async def test_it_says_what_it_is_and_is_found_by_udp_before_tcp() -> None:
+    async def turn() -> None:
+        """Go on at once."""
+
+    plc = FinsPlc()
+    async with plc.udp() as port:
+        (found,) = [each async for each in Fins.discover(Search(turn, host="127.0.0.1", ports=(port,), timeout=10))]
+    assert found.options == {"host": "127.0.0.1", "transport": "udp", "port": port}
+    assert found.name == "Omron CJ2M-CPU33 02.01"
+    assert found.tags == {"first": {"address": "D0", "type": "uint16"}}
+    assert {frame[10:12] for frame in plc.asked} == {b"\5\1", b"\1\1"}, "it only reads"

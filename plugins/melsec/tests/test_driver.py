@@ -172,3 +172,11 @@ async def test_a_remote_password_unlocks_the_port_and_a_wrong_one_is_told(
                 with pytest.raises(RefusedError, match="remote password"):
                     async with connected(device):
                         pass
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_it_says_what_it_is(way: str) -> None:
+    async with plc() as simulator:
+        device = make_device({"word": "D1"}, simulator, way)
+        async with connected(device) as driver:
+            assert (await driver.identify(device)).startswith("Mitsubishi ")

@@ -105,3 +105,12 @@ def test_bits_of_an_xgb_are_named_in_hexadecimal() -> None:
     assert b"%MX12F" in wrapped
     assert b"%DX100.A" in XgtFraming().wrap(write_bits(parse_address("D100.A"), [1], True), 1)
     assert b"%MX207" in XgtFraming().wrap(write_bits(parse_address("M12.F"), [1], False), 1)
+
+
+async def test_it_says_of_which_series_it_is_also_when_it_refuses() -> None:
+    plc = XgtPlc()
+    plc.refused = {"%MB0"}
+    async with plc.serve() as port:
+        device = make_device({"word": "D1"}, port)
+        async with connected(device) as driver:
+            assert await driver.identify(device) == "LS Electric XGK"
