@@ -49,11 +49,18 @@ class Works:
         return readings if device is readings.device else readings.under(device)
 
     def event(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The same for an event of a device, as a JSON object; it says the work alone, in its member `context`."""
+        """The same for an event of a device, as a JSON object; it says the work alone, in its member `context`. Whatever a
+        device itself calls so is no work: only what opens and closes works says it by itself."""
+        if body.get("kind") == OF_WORK:
+            return body
         work = self._of.get(str(body.get("device") or ""))
-        return body if work is None or "context" in body else {**body, "context": work.said()}
+        if work is not None:
+            return {**body, "context": work.said()}
+        return {name: value for name, value in body.items() if name != "context"} if "context" in body else body
 
 
+OF_WORK = "context"
+"""Kind of the events that tell what opens and closes."""
 _NOTHING = Context()
 
 

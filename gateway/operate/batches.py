@@ -17,6 +17,8 @@ MILLISECOND = 1_000_000
 AHEAD_NS = 2_000_000_000
 """How far in the future a begin or an end may lie: what two clocks that are kept right may differ by."""
 
+WRITTEN_WITHIN = 5.0
+"""Seconds that the disk is waited for, so that all that came in before is counted."""
 LONG_AGO_NS = 366 * 86_400 * 1_000_000_000
 
 
@@ -136,7 +138,8 @@ class BatchCommands:
         """What a batch gave, with when it began and ended for each device, as far as that is known. Raises GatewayError for
         one of which nothing is known."""
         low, high = EARLIEST if from_ns is None else from_ns, LATEST if to_ns is None else to_ns
-        return {**await self._outbox.batch_receipt(batch, low, high), "times": self._times(batch)}
+        written = self._outbox.written_out(WRITTEN_WITHIN)
+        return {**await self._outbox.batches.of(batch, (low, high), written), "times": self._times(batch)}
 
     def _times(self, batch: str) -> list[Mapping[str, Any]]:
         """When devices worked for it, oldest first; ms since 1970."""

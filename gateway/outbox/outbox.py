@@ -16,7 +16,6 @@ import structlog
 from gateway.config.model import DeviceSpec, OutboxSection
 from gateway.core.clock import Clock, ClockState
 from gateway.core.context import Context
-from gateway.core.errors import GatewayError
 from gateway.core.event import Event
 from gateway.core.readings import Readings
 from gateway.core.record import Kind, Lane
@@ -24,6 +23,7 @@ from gateway.core.selection import EVERYTHING, Selection
 from gateway.core.tag import Device
 from gateway.core.works import Works
 from gateway.outbox import start
+from gateway.outbox.batch_accounts import BatchAccounts
 from gateway.outbox.cursor_files import CursorFiles
 from gateway.outbox.deliver import (
     DeadLetters,
@@ -38,7 +38,7 @@ from gateway.outbox.format import Numbers, SetAside, all_set_aside, body_of
 from gateway.outbox.housekeeping import Housekeeping
 from gateway.outbox.kept import Kept
 from gateway.outbox.losses import skip_body
-from gateway.outbox.receipts import ReceiptFiles, Receipts, batch_receipt
+from gateway.outbox.receipts import ReceiptFiles, Receipts
 from gateway.outbox.retention import default_max_size
 from gateway.outbox.write import (
     Admission,
@@ -123,6 +123,7 @@ class Outbox:
             self.works,
         )
         self._readers.period_of = self.receipts.period_of
+        self.batches = BatchAccounts(self.receipts, self._readers, self._lanes[Lane.DATA], self.works, clock)
         self._looking_back: asyncio.Task[None] | None = None
         self._intake = Intake(
             self.log_id, self._lanes, found.dictionary, self._log_clock, self._disk, self._writer, self.receipts
@@ -369,24 +370,6 @@ class Outbox:
         """What is to be remarked of a part of the gateway, such as "device press-1"."""
         kind, _, name = part.partition(" ")
         return self._state.dictionary.said_of(name) if kind == "device" else []
-
-    async def batch_receipt(self, batch: str, from_ns: int, to_ns: int) -> Mapping[str, Any]:
-        """What a batch gave, as far as receipts of this time tell (ns since 1970). Raises GatewayError for one that none
-        names."""
-        working = any(work.batch == batch for work in self.works)
-        counted_ns = await self._counted()
-        told = [each for each in await self.receipts.so_far(from_ns, to_ns) if each["context"].get("batch") == batch]
-        if not told:
-            raise GatewayError(f"no receipt of that time names a batch {batch}")
-        return batch_receipt(batch, told, counted_ns, is_open=working)
-
-    async def _counted(self) -> int | None:
-        """Up to when (ns since 1970) all that was appended is on disk, and counted; None where the disk is behind."""
-        self.flush()
-        lane, now = self._lanes[Lane.DATA], self._clock.wall_ns()
-        numbered = lane.next_seq
-        await self.written_out(_PATIENCE)
-        return now if lane.written_seq >= numbered else None
 
     def status(self) -> OutboxStatus:
         """For people and metrics: sizes in bytes, everything else in readings or records."""

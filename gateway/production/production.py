@@ -23,16 +23,19 @@ from gateway.core.live import LiveDevice
 from gateway.core.readings import Readings
 from gateway.core.text import listed
 from gateway.core.times import rfc3339
-from gateway.core.works import Works
+from gateway.core.works import OF_WORK, Works
 from gateway.production import open_work
 from gateway.production.open_work import ENDED, EndedBatch, Open, OpenPart
 from gateway.production.rule_watch import RuleWatch, RuleWatches
 
 log = structlog.get_logger()
 
-KIND = "context"
-"""Of events."""
 WORDS = {name: name.replace("_", " ") for name in WORK}
+
+
+CHANGES_AT_MOST = 60
+"""Of one part of a device, by rules, that are told within a minute."""
+_MINUTE_NS = 60_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class Production:
         self._ended: deque[EndedBatch] = deque(ended, ENDED)
         self._rules = RuleWatches((), (), self._claimed, self._not_understood)
         self._devices: tuple[str, ...] = ()
+        self._pace: dict[tuple[str, str], tuple[int, int]] = {}
+        """Since when (ns) a part of a device was changed how often by rules, within a minute."""
         self._contradicted: set[tuple[str, ...]] = set()
         """What was told of, so that it is told once."""
         self._untold: list[Event] = []
@@ -269,12 +274,27 @@ class Production:
 
     # One part of one device.
 
+    def _chatters(self, device: str, name: str, said: Statement) -> bool:
+        """Whether a rule changes a part so often that its changes are told no more: each event goes to the disk at once."""
+        since, count = self._pace.get((device, name), (said.t_ns, 0))
+        if not 0 <= said.t_ns - since < _MINUTE_NS:
+            since, count = said.t_ns, 0
+        self._pace[device, name] = since, count + 1
+        if said.rule and count == CHANGES_AT_MOST:
+            message = (
+                f'rule "{said.by}" changes {WORDS[name]} of {device} more than {CHANGES_AT_MOST} times a minute: '
+                "readings say it, and the changes of this minute are told no more"
+            )
+            self._tell("chatters", device, said, message, "warning", part=name)
+        return said.rule and count >= CHANGES_AT_MOST
+
     def _put(self, device: str, name: str, value: str, said: Statement) -> None:
         part = OpenPart(value, said.by, said.rule, said.t_ns)
         self._open.setdefault(device, {})[name] = part
         self._stamp(device)
         message = f"{device} works for {WORDS[name]} {value} ({_who(part)})"
-        self._tell("opened", device, said, message, part=name, value=value)
+        if not self._chatters(device, name, said):
+            self._tell("opened", device, said, message, part=name, value=value)
 
     def _close(self, device: str, name: str, said: Statement, why: str = "") -> None:
         before = self._works.of(device).said()
@@ -292,6 +312,9 @@ class Production:
             "opened_by": part.by,
             "since": part.since_ns // 1_000_000,
         }
+        if self._chatters(device, name, said):
+            self._changed.set()
+            return
         self._tell("closed", device, said, message, context=before, **opened)
 
     def _stamp(self, device: str) -> None:
@@ -314,7 +337,7 @@ class Production:
         name = detail.get("part", "")
         context = {} if "context" in detail else {"context": self._works.of(device).said()}
         event = Event(
-            f"context-{device}-{name}-{said.t_ns:x}", KIND, state, device, said.t_ns, message, severity,
+            f"context-{device}-{name}-{said.t_ns:x}", OF_WORK, state, device, said.t_ns, message, severity,
             {**detail, "by": said.by, "rule": said.rule, **context},
         )  # fmt: skip
         self._untold.append(event)

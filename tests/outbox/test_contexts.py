@@ -20,7 +20,7 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device
 from gateway.encode import columns
 from gateway.outbox import Outbox
-from gateway.outbox.format import CONTEXT, DEFINITION, FORMAT, WITH_CONTEXTS, frame, header, read_frames, scan
+from gateway.outbox.format import CONTEXT, DEFINITION, PLAIN, WITH_CONTEXTS, frame, header, read_frames, scan
 from gateway.outbox.format.frames import CONTEXTS_AT_MOST, HEAD_SIZE, Stamp
 from gateway.outbox.format.segment import HEADER_SIZE
 from gateway.outbox.inspect import LogFiles, verify, verify_receipts
@@ -43,7 +43,9 @@ def kept(log: Log) -> list[Record]:
 
 
 def version(path: Path) -> int:
-    return int.from_bytes(path.read_bytes()[8:10], "little")
+    """The minor version of a file's format."""
+    assert path.read_bytes()[8:10] == b"\1\0"  # a release goes back by one, and then reads what this one wrote
+    return path.read_bytes()[11]
 
 
 async def test_a_record_says_the_work_that_its_device_had_and_who_said_so(log: Log, context: Context) -> None:
@@ -70,8 +72,9 @@ async def test_an_event_says_the_work_of_its_device_at_that_moment(log: Log, con
     async with log.opened() as outbox:
         outbox.bind(spec(), context)
         outbox.works.set("press-1", work("B-1"))
+        foreign = {"context": {"batch": "what a device calls so"}}
         for device in ("press-1", "press-2", ""):
-            outbox.append_event(Event("e", "alarm", "raised", device, 0, "it is"))
+            outbox.append_event(Event("e", "device", "reported", device, 0, "it is", "info", foreign))
         records = await take(outbox.reader("central"), 3)
     assert [record.body.get("context") for record in records] == [{"batch": "B-1"}, None, None]
 
@@ -146,7 +149,7 @@ async def test_a_file_without_contexts_is_as_earlier_versions_read_it(log: Log, 
         outbox.works.set("press-1", Context())
         await fill(outbox, device, range(4, 6))
     first, second = log.files()
-    assert (version(first), version(second)) == (FORMAT, WITH_CONTEXTS)
+    assert (version(first), version(second)) == (PLAIN, WITH_CONTEXTS)
     assert [each for each, _ in worked(kept(log))] == ["", "", "B-1", "B-1", "", ""]
 
 

@@ -211,3 +211,18 @@ async def test_what_a_device_says_is_one_line_and_bounded(tmp_path: Path) -> Non
     batch = plant.work("br-1")["batch"]
     assert batch.isprintable()
     assert len(batch) <= 200
+
+
+async def test_a_rule_that_chatters_stamps_on_and_floods_nobody(tmp_path: Path) -> None:
+    plant = Plant(tmp_path, BATCH)
+    for number in range(1, 501):
+        plant.reads("br-1", batch_id=f"B-{number}")
+        assert plant.work("br-1") == {"batch": f"B-{number}"}
+    told = await plant.told()
+    assert 30 < len(told) < 70
+    assert [each[0] for each in told].count("chatters") == 1
+    plant.clock.advance(61)
+    plant.reads("br-1", batch_id="B-0")
+    assert [each[0] for each in await plant.told()] == ["closed", "opened"]
+    plant.start()
+    assert plant.work("br-1") == {"batch": "B-0"}

@@ -49,9 +49,9 @@ from gateway.outbox.format.identity import (
 from gateway.outbox.format.record_reading import Gap, Span, Stored, read_body, read_record, read_records
 from gateway.outbox.format.scanning import SEGMENT_AT_MOST, definitions_of, read_frames
 from gateway.outbox.format.segment import (
-    FORMAT,
     HEADER_SIZE,
     INDEX_STEP,
+    PLAIN,
     TRAILER_MAGIC,
     TRAILER_SIZE,
     WITH_CONTEXTS,
@@ -81,7 +81,6 @@ __all__ = [
     "DICTIONARY_AT_MOST",
     "FARTHEST",
     "FOOTER",
-    "FORMAT",
     "FRAMES",
     "HEADER_SIZE",
     "HEAD_SIZE",
@@ -91,6 +90,7 @@ __all__ = [
     "LOG_ID",
     "MAGIC_BYTES",
     "PAYLOAD_AT_MOST",
+    "PLAIN",
     "POINT_SIZE",
     "ROWS_AT_MOST",
     "SEGMENT_AT_MOST",

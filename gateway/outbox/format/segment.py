@@ -1,6 +1,6 @@
 """Segment files: written at one end, read anywhere, thrown away whole.
 
-header: magic, format, lane, log id, first number, running count of readings, CRC
+header: magic, format, lane, minor version of the format, log id, first number, running count of readings, CRC
 frames: definitions before the first record that needs them, records in sequence
 footer: a frame with ranges, counts and a sparse index, and a trailer that says where it starts (finished files only)
 """
@@ -20,8 +20,9 @@ from gateway.status import FilesStatus
 
 MAGIC = b"EGWSEG1\n"
 FORMAT = 1
-WITH_CONTEXTS = 2
-"""Format of a file that holds context frames. All others are of format 1, as versions before 0.2 write and read it."""
+PLAIN, WITH_CONTEXTS = 0, 1
+"""Minor version of the format: of all files as version 0.1 wrote them, and of one that may hold context frames. Who does not
+know a minor version reads the records all the same, without what it has added."""
 _HEADER = struct.Struct("<8sHBB16sQQI")
 HEADER_SIZE = _HEADER.size
 _FOOTER = struct.Struct("<QQQQQqq")
@@ -61,8 +62,8 @@ class Segment:
     """Until when it was written, by the boot clock; None where that is not known yet."""
     summary: int = 0
     """Bytes of the summary beside it (`summary.py`); 0 where there is none."""
-    format: int = FORMAT
-    """Of a file that is being written."""
+    minor: int = PLAIN
+    """Of the format of a file that is being written."""
     times: tuple[int, int] | None = None
     """Least and greatest source time in it, ns since 1970; None where no summary has told it yet."""
 
@@ -111,9 +112,9 @@ class Segment:
         self.wall_to = max(self.wall_to, wall_ns)
 
 
-def header(log: str, lane: Lane, first: int, start: int, version: int = FORMAT) -> bytes:
+def header(log: str, lane: Lane, first: int, start: int, minor: int = PLAIN) -> bytes:
     """The first bytes of a file."""
-    body = _HEADER.pack(MAGIC, version, lane, 0, log.encode(), first, start, 0)[:-4]
+    body = _HEADER.pack(MAGIC, FORMAT, lane, minor, log.encode(), first, start, 0)[:-4]
     return body + zlib.crc32(body).to_bytes(4, "little")
 
 
@@ -124,7 +125,7 @@ def read_header(data: bytes) -> tuple[str, Lane, int, int]:
     ):
         raise ValueError("the file's header is damaged")
     magic, version, lane, _, log, first, start, _ = _HEADER.unpack_from(data)
-    if magic != MAGIC or version not in (FORMAT, WITH_CONTEXTS):
+    if magic != MAGIC or version != FORMAT:
         raise ValueError(f"format {version} is not known to this version of the gateway")
     if not 0 < first < FARTHEST or start >= FARTHEST:
         raise ValueError(f"its numbers cannot be right: it begins with {first}, behind {start} readings")

@@ -7,13 +7,12 @@ _COUNTS = ("records", "readings", "not_accepted", "missed_polls")
 
 
 def batch_receipt(
-    batch: str, receipts: Sequence[Mapping[str, Any]], counted_ns: int | None, *, is_open: bool
+    batch: str, receipts: Sequence[Mapping[str, Any]], counted_ns: int, *, is_open: bool, is_over: bool
 ) -> dict[str, Any]:
-    """The batch as a whole, and by device. `receipts`: those that name it, at least one, oldest first. `counted_ns`: up to
-    when all that came in is counted in them (since 1970); None where some of it is not. `is_open`: devices work for it now.
-    """
-    counted_ms = (counted_ns or 0) // 1_000_000
-    is_counted = counted_ns is not None and not is_open
+    """The batch as a whole, and by device. `receipts`: those that name it, at least one, oldest first; an account with
+    something pending may say `pending_from`, since when (ms). `counted_ns`: up to when all that came in is counted in them.
+    `is_open`: devices work for it now; `is_over`: none does, and all of it is counted."""
+    counted_ms = counted_ns // 1_000_000
     devices = sorted({each["device"] for each in receipts})
     counts = _sum(receipts)
     sinks = sorted({sink for each in receipts for sink in each["sinks"]})
@@ -26,7 +25,7 @@ def batch_receipt(
         **counts,
         "sinks": accounts,
         "complete_to": min((each["complete_to"] for each in accounts.values()), default=None),
-        "complete": bool(accounts) and is_counted and all(map(_is_done, accounts.values())) and _is_whole(counts),
+        "complete": bool(accounts) and is_over and all(map(_is_done, accounts.values())) and _is_whole(counts),
         "devices": {device: _device(device, receipts, counted_ms) for device in devices},
     }
 
@@ -73,7 +72,7 @@ def _account(sink: str, receipts: Iterable[Mapping[str, Any]], counted_ms: int) 
         for reason, rows in account["dropped"].items():
             dropped[reason] = dropped.get(reason, 0) + rows
         if account["pending"]:
-            complete_to = min(complete_to, receipt["from"])
+            complete_to = min(complete_to, account.get("pending_from", receipt["from"]))
     return {**others, "dropped": dropped, "complete_to": complete_to}
 
 

@@ -183,7 +183,7 @@ class Receipts:
         if was is not None:
             current = self._now_open()
             since = max(was[2], current.period.wall_ns)
-            current.tally(device).gaps.append([was[1], since, max(since, self._clock.wall_ns())])
+            current.tally(was[0]).gaps.append([was[1], since, max(since, self._clock.wall_ns())])
 
     def _present(self, device: Device) -> Device:
         return self._works.device(device.under(device.context.place))

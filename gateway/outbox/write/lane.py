@@ -52,6 +52,11 @@ class LaneLog:
         """The number of the first of them; 0 for none."""
         return self._unwritten[0].record.seq if self._unwritten else 0
 
+    @property
+    def queued_since_ns(self) -> int | None:
+        """When the first of them came in, ns since 1970; None for none."""
+        return self._unwritten[0].record.wall_ns if self._unwritten else None
+
     def waiting(self, at_most: int) -> list[Record]:
         """The newest of them, as far as they go."""
         newest = islice(reversed(self._unwritten), at_most)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from gateway.core.record import Lane
 from gateway.outbox.format import (
-    FORMAT,
     HEADER_SIZE,
     INDEX_STEP,
+    PLAIN,
     WITH_CONTEXTS,
     ContextFrame,
     Definition,
@@ -113,10 +113,10 @@ class LaneFile:
     def write(self, entries: Sequence[Entry]) -> Growth:
         """Append these records with one write. After an error nothing of them stands in the file."""
         self._renew()
-        version = WITH_CONTEXTS if any(entry.context is not None for entry in entries) else FORMAT
-        if self._segment is not None and (self._segment.size >= self._limit or self._segment.format < version):
-            self._rotate(entries[0], version)
-        segment = self._segment or self._begin(*self._create(entries[0].seq, entries[0].total, version))
+        minor = WITH_CONTEXTS if any(entry.context is not None for entry in entries) else PLAIN
+        if self._segment is not None and (self._segment.size >= self._limit or self._segment.minor < minor):
+            self._rotate(entries[0], minor)
+        segment = self._segment or self._begin(*self._create(entries[0].seq, entries[0].total, minor))
         parts, defined, index = self._assemble(segment, entries)
         data = b"".join(parts)
         self._append(data, segment.size)
@@ -150,12 +150,12 @@ class LaneFile:
             offset += len(entry.frame)
         return parts, defined, index
 
-    def _rotate(self, entry: Entry, version: int) -> None:
+    def _rotate(self, entry: Entry, minor: int) -> None:
         """Finish the file, once the next one is there: a disk may have room for bytes and none for files (inodes). Then the
         present one goes on."""
         assert self._segment is not None
         try:
-            segment, file = self._create(entry.seq, entry.total, version)
+            segment, file = self._create(entry.seq, entry.total, minor)
         except OSError as error:
             larger = self._segment.size < _OVERSIZE * self._limit
             if error.errno in NO_ROOM and larger and no_inodes(self._directory):
@@ -175,8 +175,8 @@ class LaneFile:
         if self._doubtful is None:
             return
         old, kept, entries = self._doubtful
-        version = WITH_CONTEXTS if any(entry.context is not None for entry in entries) else FORMAT
-        segment, file = self._create(entries[0].seq, entries[0].total, version, ".new")
+        minor = WITH_CONTEXTS if any(entry.context is not None for entry in entries) else PLAIN
+        segment, file = self._create(entries[0].seq, entries[0].total, minor, ".new")
         try:
             self._defined = set()
             parts, defined, index = self._assemble(segment, entries)
@@ -222,19 +222,19 @@ class LaneFile:
         if segment is not None:
             self._durable = replace(segment, index=segment.index[:])
 
-    def _create(self, first: int, start: int, version: int, suffix: str = "") -> tuple[Segment, int]:
+    def _create(self, first: int, start: int, minor: int, suffix: str = "") -> tuple[Segment, int]:
         path = self._directory / f"{first:016x}.seg{suffix}"
         self._directory.mkdir(exist_ok=True)
         file = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
-            _write_all(file, header(self._log, self._lane, first, start, version), 0)
+            _write_all(file, header(self._log, self._lane, first, start, minor), 0)
             sync_path(self._directory)
         except OSError:
             os.close(file)
             raise
         self.syncs += 1
         self.written_bytes += HEADER_SIZE
-        return Segment(path, self._lane, first, start, format=version), file
+        return Segment(path, self._lane, first, start, minor=minor), file
 
     def _begin(self, segment: Segment, file: int) -> Segment:
         self._defined = set()
