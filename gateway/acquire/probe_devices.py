@@ -41,6 +41,9 @@ class Answer:
     says: str = ""
     """What it calls itself; empty where it does not say."""
 
+    remarks: Sequence[str] = ()
+    """What the driver says of the connection that works, such as why it has no value for some of the tags."""
+
 
 def unbound(spec: DeviceSpec, found: Mapping[str, Found] | None = None) -> Device:
     """The device as a driver sees it, with numbers of tags that stand in no log."""
@@ -97,8 +100,9 @@ async def _over(driver: Driver[Any, Any], specs: Sequence[DeviceSpec], clock: Cl
         driver.redefine(devices)
         pairs = list(zip(devices, specs, strict=True))
         answers = [await _read(driver, device, spec, clock, foreign) for device, spec in pairs]
+        remarks = checked.remarks(driver.remarks)
         return [
-            replace(answer, says=await _identity(driver, device, spec, foreign))
+            replace(answer, says=await _identity(driver, device, spec, foreign), remarks=remarks)
             for answer, (device, spec) in zip(answers, pairs, strict=True)
         ]
     finally:

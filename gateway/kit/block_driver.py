@@ -52,6 +52,10 @@ class BlockDriver(LineDriver[D, T]):
         self._ways: WeakKeyDictionary[Tags, tuple[BlockPlan, AskingPace]] = WeakKeyDictionary()
         """How tags are read."""
 
+    @property
+    def remarks(self) -> Sequence[str]:
+        return [*super().remarks, *(said for plan, _ in self._ways.values() for said in _refusals(plan))]
+
     async def read(self, tags: Tags) -> Values:
         return await self._redialling(lambda: self._read(tags))
 
@@ -160,6 +164,14 @@ class BlockDriver(LineDriver[D, T]):
                 log.debug("of another length than was asked for", raw=self._line.misfit.hex(" "), **_named(plan, named))
         if ended := sorted(before.keys() - plan.refused.keys(), key=_place):
             log.info("the device answers addresses again", **_named(plan, ended))
+
+
+def _refusals(plan: BlockPlan) -> list[str]:
+    """What the device refused at the last scan, one sentence for each reason."""
+    by_code: dict[int, list[AddressSpan]] = {}
+    for span, code in plan.refused.items():
+        by_code.setdefault(code, []).append(span)
+    return [f"{plan.refusals.words(code)}: {listed(plan.names(spans))}" for code, spans in by_code.items()]
 
 
 def _place(span: AddressSpan) -> tuple[int, int]:

@@ -169,6 +169,10 @@ class EthernetIp(LineDriver[EthernetIpDevice, EthernetIpTag]):
 
     # What people ask for
 
+    async def identify(self, device: Device) -> str:
+        who = self._session.identity
+        return f"{who.name}, firmware {who.revision}" if who else ""
+
     async def write(self, tag: Tag, value: float | bool | int | str) -> None:
         what: Learned | Refusal | None = None
         at = parse_address(tag.config.address)

@@ -57,6 +57,20 @@ def test_what_a_device_calls_itself_is_shown_and_costs_nothing_where_it_does_not
     assert ("temp = 20.1 °C  (Acme oven)" in told) is not silent
 
 
+def test_why_a_tag_cannot_be_read_is_told_where_the_driver_says_it(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read(self, tags):
+        return [1.0, None]
+
+    monkeypatch.setattr(lab(site), "read", read)
+    monkeypatch.setattr(lab(site), "remarks", property(lambda self: ["there is no such tag: speed"]))
+    site.write(sink(), device("oven"))
+    assert check(site) == 1
+    lines = capsys.readouterr().out.partition("connecting\n")[2].splitlines()
+    assert [line.strip() for line in lines[1:3]] == ["speed: bad", "there is no such tag: speed"]
+
+
 def test_what_fails_is_told_with_its_reason_beside_what_works(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

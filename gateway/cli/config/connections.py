@@ -77,7 +77,7 @@ def asked(config: Config, socket: Path) -> Mapping[str, Result]:
 def _asked(device: Mapping[str, Any], socket: Path) -> Result:
     if device["state"] != "up":
         return _told("gateway", [], device["reason"] or f"is {device['state']}")
-    return _told("gateway", call(socket, "tags", device=device["name"]), "")
+    return _told("gateway", call(socket, "tags", device=device["name"]), "", remarks=device.get("remarks", ()))
 
 
 async def _dial(
@@ -85,7 +85,9 @@ async def _dial(
 ) -> dict[str, Result]:
     async with dialling:
         answers = await probe(specs, plugins.driver(specs[0].config.driver), SystemClock(), state_dir)
-    return {answer.device: _told("dialled", _tags(answer), answer.reason, answer.says) for answer in answers}
+    return {
+        answer.device: _told("dialled", _tags(answer), answer.reason, answer.says, answer.remarks) for answer in answers
+    }
 
 
 async def _part(line: asyncio.Task[dict[str, Result]], name: str) -> Result:
@@ -96,12 +98,15 @@ def _tags(answer: Answer) -> Sequence[ReadAnswer]:
     return readings(answer.readings) if answer.readings is not None else []
 
 
-def _told(by: str, tags: Sequence[Mapping[str, Any]], reason: str, says: str = "") -> Result:
+def _told(
+    by: str, tags: Sequence[Mapping[str, Any]], reason: str, says: str = "", remarks: Sequence[str] = ()
+) -> Result:
     bad = {tag["tag"]: tag["quality"] for tag in tags if tag["quality"].startswith("bad")}
     kept = [{key: tag[key] for key in ("tag", "value", "unit", "quality")} for tag in tags]
     if bad:
         reason = f"{len(bad)} of {len(tags)} tags cannot be read"
-    return {"by": by, "ok": not reason, "reason": reason, "tags": kept, **({"says": says} if says else {})}
+    told = {"by": by, "ok": not reason, "reason": reason, "tags": kept, **({"says": says} if says else {})}
+    return told | ({"remarks": list(remarks)} if bad and remarks else {})
 
 
 async def _sink(config: Config, sink: Any, plugins: Plugins) -> Result:
@@ -148,6 +153,7 @@ def lines(result: Result, widths: tuple[int, int, int]) -> list[str]:
     below = [f"{'':11}{tag['tag']}: {tag['quality']}" for tag in bad[:SHOWN_BAD]]
     if len(bad) > SHOWN_BAD:
         below.append(f"{'':11}and {len(bad) - SHOWN_BAD} more")
+    below += [f"{'':11}{remark}" for remark in result.get("remarks", ())]
     return [head.rstrip(), *below]
 
 

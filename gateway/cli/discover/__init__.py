@@ -89,7 +89,7 @@ def _show(args: argparse.Namespace, plan: Plan) -> int:
     if args.json:
         print(json.dumps([_entry(*each) for each in named(found)], ensure_ascii=False, indent=2))
     else:
-        sys.stdout.writelines(f"{line}\n" for line in lines(found))
+        sys.stdout.writelines(f"{line}\n" for line in lines(found, plan.drivers))
     if not found and not broken_off:
         fail(_nothing(plan))
     return INTERRUPTED if broken_off else int(not found)
@@ -245,22 +245,22 @@ def _place(found: Discovered) -> tuple[int, int, str]:
     return address.version, int(address), str(found.options.get("port") or found.options.get("url", ""))
 
 
-def lines(found: Sequence[Found]) -> Iterator[str]:
+def lines(found: Sequence[Found], drivers: Drivers) -> Iterator[str]:
     """The devices as TOML, with what they say of themselves as comments."""
     for name, driver, each in named(found):
         about = [cleaned(said, 300) for said in dict.fromkeys((each.name, *each.about)) if said]
         tags = {} if each.offers else each.tags
-        yield from toml_text.device(name, driver, each.options, tags, [*about, _hint(name, each)])
+        yield from toml_text.device(name, driver, each.options, tags, [*about, _hint(name, each, drivers[driver].can)])
         if each.offers:
             yield from toml(each.offers)
             yield ""
 
 
-def _hint(name: str, each: Discovered) -> str:
-    if "url" in each.options:
+def _hint(name: str, each: Discovered, can: Collection[str]) -> str:
+    if "browse" in can:
         return f'more of it: edge-gateway browse "{name}" --format toml'
     tried = [str(options["address"]) for options in each.tags.values() if "address" in options]
-    trying = f'; to try an address: edge-gateway probe "{name}" {tried[0]}' if tried else ""
+    trying = f'; to try an address: edge-gateway probe "{name}" {tried[0]}' if tried and "guesses" in can else ""
     return f"what else it has, its manual tells{trying}"
 
 
