@@ -16,7 +16,7 @@ pytest.register_assert_rewrite(
 
 from gateway.core.clock import FakeClock  # noqa: E402
 from gateway.plugin.loading import load_plugin  # noqa: E402
-from gateway.testing.campaign import FaultCampaign  # noqa: E402
+from gateway.testing.campaign import DatagramCampaign, FaultCampaign  # noqa: E402
 from gateway.testing.cases import check_case, planned  # noqa: E402
 from gateway.testing.datagram_link import UdpLink  # noqa: E402
 from gateway.testing.devices import OneDriver, bind, build_device, build_sink_config, read_all, records  # noqa: E402
@@ -28,6 +28,7 @@ from gateway.testing.sink_contract import SinkContract  # noqa: E402
 from gateway.testing.waiting import eventually  # noqa: E402
 
 __all__ = [
+    "DatagramCampaign",
     "DriverContract",
     "FakeClock",
     "FakeLineHost",

@@ -1,9 +1,9 @@
-"""A campaign of faults for a driver that asks over TCP: a relay between it and its server misbehaves in one way at a time."""
+"""A campaign of faults for a driver that asks by TCP or UDP: a relay between it and its server misbehaves, one way at a time."""
 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -62,6 +62,78 @@ class BentRelay:
         finally:
             writer.close()
             far_writer.close()
+
+
+@asynccontextmanager
+async def bent_datagrams(target: int, bend: Bend) -> AsyncIterator["BentDatagrams"]:
+    """A relay to a UDP port of this machine. Gives the relay, whose `bend` may be changed."""
+    relay = BentDatagrams(target, bend)
+    make = asyncio.get_running_loop().create_datagram_endpoint
+    transport, _ = await make(lambda: relay, local_addr=("127.0.0.1", 0))
+    try:
+        yield relay
+    finally:
+        transport.close()
+        relay.close()
+
+
+class BentDatagrams(asyncio.DatagramProtocol):
+    """Each client has a port of its own towards the server; an answer is bent with the request that came last."""
+
+    def __init__(self, target: int, bend: Bend) -> None:
+        self.port = 0
+        self.bend = bend
+        self._target = target
+        self._far: dict[Any, _FarEnd] = {}
+
+    def connection_made(self, transport: Any) -> None:
+        self._near = transport
+        self.port = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        far = self._far.get(addr)
+        if far is None:
+            far = self._far[addr] = _FarEnd(lambda request, right: self._answered(addr, request, right))
+            make = asyncio.get_running_loop().create_datagram_endpoint
+            far.opening = asyncio.ensure_future(make(lambda: far, remote_addr=("127.0.0.1", self._target)))
+        far.ask(data)
+
+    def _answered(self, addr: Any, request: bytes, right: bytes) -> None:
+        for part in self.bend(request, right):
+            if not self._near.is_closing():
+                self._near.sendto(part, addr)
+
+    def close(self) -> None:
+        """The ports towards the server."""
+        for far in self._far.values():
+            if far.transport is not None:
+                far.transport.close()
+            elif far.opening is not None:
+                far.opening.cancel()
+
+
+class _FarEnd(asyncio.DatagramProtocol):
+    def __init__(self, answered: Callable[[bytes, bytes], None]) -> None:
+        self.transport: Any = None
+        self.opening: asyncio.Future[Any] | None = None
+        self._answered = answered
+        self._waiting: list[bytes] = []
+        self._request = b""
+
+    def ask(self, request: bytes) -> None:
+        self._request = request
+        if self.transport is None:
+            self._waiting.append(request)
+        else:
+            self.transport.sendto(request)
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        for request in self._waiting:
+            transport.sendto(request)
+
+    def datagram_received(self, data: bytes, _: Any) -> None:
+        self._answered(self._request, data)
 
 
 async def _frame(reader: asyncio.StreamReader, frames: Frames) -> bytes:
@@ -156,12 +228,16 @@ class FaultCampaign:
         make_bend, kind = MANNERS[manner]
         await self.endures(make_bend(), kind, server, monkeypatch)
 
+    def relay(self, server: int, bend: Bend) -> AbstractAsyncContextManager["BentRelay | BentDatagrams"]:
+        """The way to the server, whose `bend` may be changed."""
+        return bent(server, self.requests, self.answers, bend)
+
     async def endures(self, bend: Bend, kind: str, server: int, monkeypatch: pytest.MonkeyPatch) -> None:
         """For manners of the protocol's own."""
         monkeypatch.setattr("gateway.kit.blocks.plan.PROBE_AFTER", 0.1)
         every = set(self.values)
         wanted = {GOOD: every, MOSTLY: every, BENT: every - {self.bent}, DOWN: set()}[kind]
-        async with bent(server, self.requests, self.answers, bend) as relay:
+        async with self.relay(server, bend) as relay:
             reader = _Reader(self.driver, self.device(relay.port), self.values)
             try:
                 for _ in range(3):
@@ -170,6 +246,25 @@ class FaultCampaign:
                 await reader.until(every)
             finally:
                 await reader.close()
+
+
+DATAGRAM_MANNERS = {name: manner for name, manner in MANNERS.items() if "byte by byte" not in name}
+
+
+class DatagramCampaign(FaultCampaign):
+    """The same by UDP, where each datagram is a request or an answer."""
+
+    def relay(self, server: int, bend: Bend) -> AbstractAsyncContextManager["BentRelay | BentDatagrams"]:
+        """The way to the server, by datagrams."""
+        return bent_datagrams(server, bend)
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize("manner", DATAGRAM_MANNERS)
+    async def test_a_manner_costs_what_it_must_and_is_over_when_it_is_repaired(
+        self, manner: str, server: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make_bend, kind = DATAGRAM_MANNERS[manner]
+        await self.endures(make_bend(), kind, server, monkeypatch)
 
 
 class _Reader:
