@@ -96,7 +96,8 @@ def values(data: bytes, at: int, closing: int | None) -> tuple[list[Datum], int]
             found.append((number, bool(length)))
             at = inner
         else:
-            found.append((number, primitive(number, contents(data, inner, length))))
+            raw = contents(data, inner, length)
+            found.append((number, primitive(number, raw)) if number in _DECODERS else (Kind.OTHER, raw))
             at = inner + length
 
 
@@ -119,12 +120,9 @@ def _past(data: bytes, at: int, opened: int) -> int:
 
 
 def primitive(kind: int, raw: bytes) -> Any:
-    """The value of an application tag, other than a boolean's. Raises MalformedError."""
-    decode = _DECODERS.get(kind)
-    if decode is None:
-        return raw  # a reserved tag
+    """The value of an application tag of _DECODERS. Raises MalformedError."""
     try:
-        return decode(raw)
+        return _DECODERS[kind](raw)
     except (struct.error, IndexError):
         raise MalformedError(f"{len(raw)} octets are no {Kind(kind).name.lower()}") from None
 

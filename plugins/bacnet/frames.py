@@ -116,7 +116,8 @@ def _opened(data: bytes, host: str, port: int) -> Received | int | None:
         return int(struct.unpack_from(">H", data, 4)[0])
     at = 4
     if function == Bvlc.FORWARDED:
-        host, (port,) = socket.inet_ntoa(data[4:8]), struct.unpack_from(">H", data, 8)
+        origin, port = struct.unpack_from(">4sH", data, 4)
+        host = socket.inet_ntoa(origin)
         at = 10
     elif function not in (Bvlc.UNICAST, Bvlc.BROADCAST):
         return None
@@ -157,7 +158,7 @@ def apdu(data: bytes, at: int) -> Apdu:
         raise MalformedError("an APDU of an unknown kind")
     invoke, service = data[at + 1], data[at + 2]
     if kind in (PduType.CONFIRMED, PduType.COMPLEX_ACK) and segmented:
-        number, window, service = data[at + 2 : at + 5]
+        number, window, service = struct.unpack_from("3B", data, at + 2)
         return Apdu(kind, service, invoke, data[at + 5 :], (number, window), more)
     if kind == PduType.SEGMENT_ACK:
         return Apdu(
