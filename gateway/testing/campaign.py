@@ -1,4 +1,4 @@
-"""A campaign of faults for a driver that asks by TCP or UDP: a relay between it and its server misbehaves, one way at a time."""
+"""A campaign of faults for a driver that asks by TCP or UDP: a relay to its server misbehaves in one way at a time."""
 
 import asyncio
 import random
