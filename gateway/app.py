@@ -28,6 +28,7 @@ from gateway.operate.certificate_watch import CertificateWatch
 from gateway.operate.clock_watch import ClockWatch
 from gateway.operate.commands import Commands
 from gateway.operate.dead_letters import DeadLetterCommands
+from gateway.operate.device_history import DeviceHistory
 from gateway.operate.devices import DeviceCommands
 from gateway.operate.history import HistoryCommands
 from gateway.operate.models import ModelCommands
@@ -122,7 +123,10 @@ class Gateway(RunningParts):
             certificates = CertificateWatch(self, self._directory)
             self.status = StatusCommands(self, self.reloads, certificates)
             history = HistoryCommands(self.outbox, self.audit, self.publishers)
-            self._commands = Commands(self._bodies(history), audit=self.audit)
+            recorded = DeviceHistory(
+                self.live, self.acquirer, self.outbox, self.audit, self.clock, self._directory / "history"
+            )
+            self._commands = Commands({**self._bodies(history), **recorded.commands()}, audit=self.audit)
             self.services = self._make_services()
             await self.services.apply(self.config.services)
             async with (
@@ -146,6 +150,7 @@ class Gateway(RunningParts):
                 await stop.wait()
                 self._reading = None
                 notify(STOPPING=1)
+                await recorded.stop()
                 await history.stop()
         finally:
             await self.outbox.close()

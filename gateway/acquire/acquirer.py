@@ -161,6 +161,16 @@ class Acquirer:
         with _in_words(device):
             return await asked.guesses(self._line_of(device), device, address, count)
 
+    def has_history(self, device: str) -> None:
+        """Raises GatewayError where there is no such device, or its driver has no history to give."""
+        asked.has_history(self._line_of(device), device)
+
+    async def recorded(self, device: str, tag: str, from_ns: int, to_ns: int, most: int) -> tuple[list[Readings], bool]:
+        """About so many readings that the device has recorded of a tag in this span, scaled, and whether these are all.
+        Raises GatewayError with the reason, from a DeviceError where it concerns this tag alone."""
+        with _in_words(device):
+            return await asked.recorded(self._line_of(device), device, tag, from_ns, to_ns, most)
+
     async def browse(self, device: str, *, types: bool = False) -> list[tuple[str, Found]] | None:
         """What the device offers, or what of it has a type that is known; None while it is not connected. Raises GatewayError
         with the reason."""

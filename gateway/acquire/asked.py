@@ -16,6 +16,8 @@ from gateway.supervise import containing
 
 BROWSE_TIMEOUT = 60.0
 """Seconds that a device may take to tell all that it offers."""
+HISTORY_TIMEOUT = 60.0
+"""Seconds that it may take to tell a portion of what it has recorded."""
 KNOWS_NO_TYPES = "its driver knows no types of devices: browse without --types shows all that it has"
 
 
@@ -77,6 +79,24 @@ async def guesses(line: Line, device: str, address: str, count: int) -> Sequence
     )
     with containing():
         return checked.guesses(found)
+
+
+def has_history(line: Line, device: str) -> None:
+    """Raises DeviceError where the driver has none to give."""
+    _require(line, "history", f"{device}: its driver knows no history of devices")
+
+
+async def recorded(
+    line: Line, device: str, name: str, from_ns: int, to_ns: int, most: int
+) -> tuple[list[Readings], bool]:
+    """About so many readings that the device has recorded of a tag in this span, and whether these are all."""
+    has_history(line, device)
+    source = line.sources[device]
+    tag = next((tag for tag in source.device.tags if tag.name == name), None)
+    if tag is None:
+        raise DeviceError(f'{device} has no tag "{name}" any more')
+    async with asyncio.timeout(HISTORY_TIMEOUT):
+        return await line.recorded(source, tag, from_ns, to_ns, most)
 
 
 async def browse(line: Line, device: str, *, types: bool = False) -> list[tuple[str, Found]] | None:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import structlog
 
 from gateway.core.errors import DeviceError, PluginError
 from gateway.core.readings import Readings
+from gateway.core.tag import Device, Tag
 from gateway.core.text import cleaned
 from gateway.plugin import checked
 from gateway.plugin.driver import Driver, Found
@@ -68,6 +70,24 @@ def stream(driver: Driver[Any, Any]) -> AsyncGenerator[Readings, None]:
     if not isinstance(blocks, AsyncGenerator):
         raise PluginError("stream is no async generator: write async def stream(self) with yield in it")
     return blocks
+
+
+async def recorded(
+    driver: Driver[Any, Any], device: Device, tag: Tag, from_ns: int, to_ns: int, most: int, now_ns: int
+) -> tuple[list[Readings], bool]:
+    """About so many readings that a device has recorded of a tag in a span of time, checked, and whether these are all."""
+    blocks: list[Readings] = []
+    count = 0
+    history = driver.history(tag, from_ns, to_ns)
+    if not isinstance(history, AsyncGenerator):
+        raise PluginError("history is no async generator: write async def history(self, …) with yield in it")
+    async with aclosing(history):
+        async for block in history:
+            blocks.append(checked.readings(block, device, now_ns))
+            count += len(block)
+            if count >= most:
+                return blocks, False
+    return blocks, True
 
 
 async def offers(driver: Driver[Any, Any], *, types: bool = False) -> list[tuple[str, Found]]:

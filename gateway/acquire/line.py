@@ -14,7 +14,7 @@ import structlog
 from gateway.acquire.connection import LineConnection
 from gateway.acquire.device import AcquiredDevice, Road
 from gateway.acquire.dials import Dials
-from gateway.acquire.driving import OfItself, close, offers
+from gateway.acquire.driving import OfItself, close, offers, recorded
 from gateway.acquire.polling import Polling
 from gateway.acquire.scan_queue import Call, Request, ScanQueue
 from gateway.acquire.slot import Slot
@@ -25,6 +25,7 @@ from gateway.core.clock import Clock
 from gateway.core.device_event import Told
 from gateway.core.errors import ForeseenError, LinkError
 from gateway.core.readings import Readings
+from gateway.core.tag import Tag
 from gateway.core.text import listed
 from gateway.isolation import Isolated, Process
 from gateway.kit.suspects import TRIAL
@@ -159,6 +160,20 @@ class Line:
         """What the device offers, or what of it has a type that is known; None while the line is not connected."""
         driver = self._driver
         return None if driver is None else await self._foreign.call(lambda: offers(driver, types=types))
+
+    async def recorded(
+        self, source: AcquiredDevice, tag: Tag, from_ns: int, to_ns: int, most: int
+    ) -> tuple[list[Readings], bool]:
+        """About so many readings that a device has recorded of a tag, scaled, and whether these are all. Raises LinkError
+        while the line is not connected, and what the driver raises."""
+        driver = self._driver
+        if driver is None:
+            raise LinkError(f"{source.name} is not connected: {self.health.reason or 'connecting'}")
+        device = source.device
+        blocks, complete = await self._foreign.call(
+            lambda: recorded(driver, device, tag, from_ns, to_ns, most, source.now())
+        )
+        return [source.conditioned(block) for block in blocks], complete
 
     async def _session(self) -> None:
         in_vain = 0

@@ -11,6 +11,7 @@ from gateway.config.secrets import known_of, variables_of
 from gateway.core.device_event import Condition, DeviceEvent, Retained
 from gateway.core.errors import LinkError, PluginError
 from gateway.core.parsing import JsonObject, doubting
+from gateway.core.readings import Readings
 from gateway.core.tag import Device, Tag, Tags
 from gateway.core.text import cleaned
 from gateway.isolation import wire
@@ -129,6 +130,21 @@ class Isolated(Driver[Any, Any]):
                 taken += 1
                 if not taken % (AHEAD // 2):
                     self._process.calls.more(number, AHEAD // 2)
+        except StopAsyncIteration:
+            return
+        finally:
+            await self._process.calls.end_inflow(number)
+
+    async def _history(self, tag: Tag, from_ns: int, to_ns: int) -> AsyncGenerator[Readings, None]:
+        await self._introduce()
+        number, inflow = self._process.calls.inflow("history", self._session, tag.device, tag.name, from_ns, to_ns)
+        try:
+            while True:
+                data = await inflow.next()
+                with self._understood():
+                    block = wire.block_of(data, self._books.devices)
+                yield block
+                self._process.calls.more(number, 1)
         except StopAsyncIteration:
             return
         finally:
@@ -342,7 +358,18 @@ def _pickled(devices: list[tuple[int, Device]]) -> bytes:
         ) from error
 
 
-_FORWARDED = ("read", "stream", "browse", "browse_types", "describe", "write", "acknowledge", "call", "guesses")
+_FORWARDED = (
+    "read",
+    "stream",
+    "browse",
+    "browse_types",
+    "history",
+    "describe",
+    "write",
+    "acknowledge",
+    "call",
+    "guesses",
+)
 _OF_THE_CLASS = ("line_key", "plan", "doubts", "methods", "subscribes")
 
 

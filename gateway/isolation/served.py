@@ -157,7 +157,7 @@ class Served:
     def _call(self, number: int, method: str, args: tuple[Any, ...]) -> None:
         if method in _AT_ONCE:
             getattr(self, f"_{method}")(*args)
-        elif method in ("stream", "browse", "browse_types"):
+        elif method in ("stream", "browse", "browse_types", "history"):
             self._granted[number] = asyncio.Semaphore(AHEAD)
             self._begin(number, self._outcome(number, args[0], self._flow(number, method, *args)))
         else:
@@ -220,8 +220,8 @@ class Served:
             opened.look()
         self._outlet.send(FrameKind.DONE, number, wire.as_json(answer))
 
-    async def _stream(self, number: int, session: DriverSession) -> None:
-        async with aclosing(session.driver.stream()) as blocks:  # type: ignore[type-var]
+    async def _blocks(self, number: int, session: DriverSession, yielded: AsyncIterator[Readings]) -> None:
+        async with aclosing(yielded) as blocks:  # type: ignore[type-var]
             async for block in blocks:
                 session.look()
                 self._outlet.send(FrameKind.BLOCK, number, *self._block(block))
@@ -239,14 +239,17 @@ class Served:
                     await self._granted[number].acquire()
         self._outlet.send(FrameKind.PART, number, wire.as_json(part))
 
-    async def _flow(self, number: int, method: str, session: int) -> None:
+    async def _flow(self, number: int, method: str, session: int, *args: Any) -> None:
         opened = self._sessions[session]
-        if method == "stream":
-            await self._stream(number, opened)
-        else:
-            await self._browse(
-                number, opened.driver.browse_types() if method == "browse_types" else opened.driver.browse()
-            )
+        driver = opened.driver
+        match method:
+            case "stream":
+                await self._blocks(number, opened, driver.stream())
+            case "history":
+                device, tag, from_ns, to_ns = args
+                await self._blocks(number, opened, driver.history(self._tag(session, device, tag), from_ns, to_ns))
+            case _:
+                await self._browse(number, driver.browse_types() if method == "browse_types" else driver.browse())
         self._outlet.send(FrameKind.DONE, number, b"null")
 
     # What the gateway calls, by name.

@@ -154,6 +154,19 @@ TABLE: Mapping[str, Declared] = {
         does="send kept history to a sink again",
     ),
     "replay_status": Declared({"sink": _NAME}, at_once=True, does="how far replays to a sink are"),
+    "history_import": Declared(
+        {
+            "device": _NAME, "tags": _IDS, "from_ns": _TIME, "to_ns": _TIME,
+            "rate": Argument(must.or_none(must.positive), needed=False, default=2000.0),
+        },
+        audited=True, role=ENGINEER,
+        does="import what a device has recorded itself",
+    ),
+    "history_import_status": Declared({"device": _NAME}, at_once=True, does="how far the import of a device's history is"),
+    "history_import_cancel": Declared(
+        {"device": _NAME}, audited=True, role=ENGINEER,
+        does="end the import of a device's history",
+    ),
     "replay_cancel": Declared({"sink": _NAME}, audited=True, role=ENGINEER, does="stop replays to a sink"),
 }  # fmt: skip
 

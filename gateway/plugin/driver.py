@@ -27,7 +27,9 @@ Values = Sequence[Exact | float | bool | None] | NDArray[np.float64] | Readings
 device gives its own times or qualities."""
 
 
-Ability = Literal["read", "stream", "write", "acknowledge", "call", "browse", "browse_types", "guesses", "discover"]
+Ability = Literal[
+    "read", "stream", "write", "acknowledge", "call", "browse", "browse_types", "history", "guesses", "discover"
+]
 """What a driver may be able to do, by the name of the method. `guesses` and `discover` stand beside its contract: see
 `gateway.plugin.guessing` and `gateway.plugin.finding`."""
 
@@ -208,6 +210,12 @@ class Driver(Generic[D, T]):
         with role and group; nothing where there are none."""
         raise NotImplementedError
         yield  # an async generator
+
+    def history(self, tag: Tag, from_ns: int, to_ns: int) -> AsyncIterator[Readings]:
+        """Yield what the device has recorded itself of a tag, with source times in [from_ns, to_ns) in order, each once;
+        implement as an async generator. It may be closed before its end, and asked again from there. Raises DeviceError
+        with the reason where the device has no history of the tag, or does not give it."""
+        raise NotImplementedError
 
     async def close(self) -> None:
         """Close the line. Must not raise for a line that is already dead."""

@@ -90,6 +90,31 @@ class ReplayStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryImportStatus:
+    """What a device has recorded itself is imported."""
+
+    device: str
+    from_: int
+    to: int
+    tags: int
+    tags_done: int = 0
+    running: bool = True
+    done: bool = False
+    outcome: str = "under way"
+    readings: int = 0
+    """That were imported."""
+    known: int = 0
+    """That were left out: the log has them, or their time came twice, or is none of the span."""
+    bad: int = 0
+    """Of those that were imported."""
+    refused: Sequence[Mapping[str, str]] = ()
+    """`tag` and `why`, of those that the device gives no history of, the first of them."""
+    refused_tags: int = 0
+    last: int | None = None
+    """How far the present tag is, source time in ns since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
 class DrainedStatus:
     """Whether one sink is through, in readings."""
 

@@ -219,6 +219,13 @@ class OpcUa(Driver[OpcUaConfig, NodeConfig]):
             async for offer in offers:
                 yield offer
 
+    async def history(self, tag: Tag, from_ns: int, to_ns: int) -> AsyncGenerator[Readings, None]:
+        from .requests.recorded import recorded_readings
+
+        async with aclosing(recorded_readings(self._open(), self.devices[0], tag, from_ns, to_ns)) as blocks:
+            async for block in blocks:
+                yield block
+
     async def _offers(self, look: Look) -> AsyncGenerator[tuple[str, Found], None]:
         """What this finds, and at the end what is missing."""
         missing: list[str] = []

@@ -152,6 +152,10 @@ async def test_what_people_ask_for_comes_through(line: Line) -> None:
     assert len(offers) == 5000 and offers[4999][0] == "node-4999" and offers[4999][1].path == "a/4999"
     (typed,) = [each async for each in driver.browse_types()]
     assert typed[0] == "path=R" and (typed[1].role, typed[1].group) == ("state", "R of a kind")
+    past = [block async for block in driver.history(line.tags("one")[0], 5, 8)]
+    assert [(block.device, *block.t_ns.tolist(), *block.value.tolist()) for block in past] == [
+        (line.device, 5, 5.5), (line.device, 6, 6.5), (line.device, 7, 7.5),
+    ]  # fmt: skip
     browsing = driver.browse()
     await anext(browsing)
     await browsing.aclose()  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 """A driver that does all that a driver can; the tests load it as a plugin, and run it in their own process and in another."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -154,6 +154,11 @@ class Whole(Driver[WholeDevice, TagConfig]):
 
     async def browse_types(self) -> AsyncIterator[tuple[str, Found]]:
         yield "path=R", Found("int32", path="R", role="state", group="R of a kind")
+
+    async def history(self, tag: Tag, from_ns: int, to_ns: int) -> AsyncGenerator[Readings, None]:
+        for t_ns in range(from_ns, to_ns):
+            ids, good = np.array([tag.id], np.uint32), np.zeros(1, np.uint32)
+            yield Readings(self.devices[0], np.array([t_ns]), ids, np.array([t_ns + 0.5]), good)
 
     async def guesses(self, device: Device, address: str, count: int) -> Sequence[Guess]:
         return [Guess({"address": address, "count": count}, 2**50)]

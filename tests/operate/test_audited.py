@@ -28,6 +28,7 @@ from gateway.operate.audit_log import AuditLog
 from gateway.operate.batches import BatchCommands
 from gateway.operate.commands import TABLE, Commands
 from gateway.operate.dead_letters import DeadLetterCommands
+from gateway.operate.device_history import DeviceHistory
 from gateway.operate.history import HistoryCommands
 from gateway.operate.models import ModelCommands
 from gateway.operate.reload import Planned, Reloads
@@ -69,6 +70,8 @@ CASES = {
     "dead_drop": Case({}, "outbox.dead.drop"),
     "replay": Case({"sink": "central", "from_ns": 0, "to_ns": 1}, "replay.start"),
     "replay_cancel": Case({"sink": "central"}, "replay.cancel"),
+    "history_import": Case({"device": "press-1", "from_ns": 0, "to_ns": 1}, "history.import"),
+    "history_import_cancel": Case({"device": "press-1"}, "history.cancel"),
     "trust_accept": Case({"thumbprint": "a" * 64, "reason": "test"}, "trust.accept"),
     "trust_revoke": Case({"thumbprint": "a" * 64, "reason": "test"}, "trust.revoke"),
 }
@@ -95,6 +98,7 @@ class Plant:
                 **ModelCommands(detection, self.audit).commands(),  # type: ignore[arg-type]
                 **DeadLetterCommands(outbox, self.audit).commands(),
                 **HistoryCommands(outbox, self.audit, None).commands(),  # type: ignore[arg-type]
+                **self._recorded(road.live, path).commands(),
                 **CertificateCommands(path, self.audit).commands(),
                 **BatchCommands(self._production(path), outbox, self.audit, self.clock).commands(),
             }
@@ -204,6 +208,13 @@ class Plant:
             acknowledging=lambda *_: contextlib.nullcontext(), acknowledged=self.does_async("acknowledged")
         )
         return SimpleNamespace(alarms=alarms, conditions=conditions, detector=detector)
+
+    def _recorded(self, live: LiveTable, path: Path) -> DeviceHistory:
+        acquirer = SimpleNamespace(has_history=lambda _: None)
+        history = DeviceHistory(live, acquirer, None, self.audit, self.clock, path / "history")  # type: ignore[arg-type]
+        history._begin, history._end = self.does("import"), self.does_async("end")  # type: ignore[method-assign]
+        history._named = lambda _: SimpleNamespace(status=None)  # type: ignore[method-assign,return-value,assignment]
+        return history
 
     def _outbox(self) -> Any:
         status = {"running": True, "outcome": ""}

@@ -12,6 +12,7 @@ _COLUMNS: tuple[tuple[str, tuple[Ability, ...]], ...] = (
     ("alarms", ("acknowledge",)),
     ("methods", ("call",)),
     ("`browse`", ("browse",)),
+    ("history", ("history",)),
     ("`discover`", ("discover",)),
     ("`probe`", ("guesses",)),
 )

@@ -34,6 +34,7 @@ COMMANDS = {
     "explain": "compute an anomaly's score and contributions again, bit for bit",
     "reload": "apply the changed configuration file without stopping",
     "outbox": "the store-and-forward log: status, verify, peek, export, drain, replay, dead letters",
+    "history": "what devices have recorded themselves: import it, each value once",
     "receipts": "what each device gave in each hour, and what of it was delivered; --verify checks the hashes",
     "trust": "whose certificates are accepted: list, accept THUMBPRINT, revoke THUMBPRINT",
     "secret": "passwords and keys that the configuration refers to: set NAME, list, remove NAME",

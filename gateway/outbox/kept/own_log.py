@@ -53,14 +53,14 @@ class Kept:
         return await asyncio.to_thread(_events, segments, _Asked(from_ns, to_ns, device))
 
     async def series(
-        self, device: str, tags: Sequence[str], from_ns: int, to_ns: int, points: int
+        self, device: str, tags: Sequence[str], from_ns: int, to_ns: int, points: int, *, everywhere: bool = False
     ) -> Mapping[str, Series]:
         """The values of these tags with source times in [from_ns, to_ns), each thinned to so many points, by name. What is
-        not on disk yet, or no longer, is not among them. One at a time, since it takes what a core gives. Raises OSError, and
-        GatewayError when too many wait."""
+        not on disk yet, or no longer, is not among them; `everywhere`: nor is what was accepted long after its source time
+        left out. One at a time, since it takes what a core gives. Raises OSError, and GatewayError when too many wait."""
         if self._waiting >= WAITING:
             raise GatewayError("too many ask for history at once: try again in a moment")
-        wanted = Query(device, {tag: Series(from_ns, to_ns, points) for tag in tags}, from_ns, to_ns)
+        wanted = Query(device, {tag: Series(from_ns, to_ns, points) for tag in tags}, from_ns, to_ns, everywhere)
         self._waiting += 1
         try:
             async with self._turn:

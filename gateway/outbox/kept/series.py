@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.core.errors import GatewayError
 from gateway.core.parsing import doubting
+from gateway.core.times import EARLIEST
 from gateway.outbox.format import (
     DEFINITION,
     FRAMES,
@@ -47,6 +48,8 @@ class Query:
     """By the names of tags."""
     from_ns: int
     to_ns: int
+    everywhere: bool = False
+    """Whether a file without summary is looked through whenever it was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class SeriesReader:
         if few:  # these are shown as they are
             again = {tag: Series(one.from_ns, one.to_ns, one.points) for tag, one in few.items()}
             wanted.series.update(again)
-            yield from self._segments(segments, Query(wanted.device, again, wanted.from_ns, wanted.to_ns), exact=True)
+            yield from self._segments(segments, replace(wanted, series=again), exact=True)
 
     def _segments(self, segments: Sequence[Segment], wanted: Query, *, exact: bool) -> Iterator[None]:
         for segment in segments:
@@ -97,7 +100,8 @@ class SeriesReader:
                     if (look := self._by_summary(segment, wanted, exact)) is not None:
                         yield from look
                         continue
-                if segment.wall_from <= wanted.to_ns + LATE_NS and segment.wall_to >= wanted.from_ns - EARLY_NS:
+                near = segment.wall_from <= wanted.to_ns + LATE_NS and segment.wall_to >= wanted.from_ns - EARLY_NS
+                if wanted.everywhere or near:
                     yield from self._all_frames(segment, wanted)
 
     def _by_summary(self, segment: Segment, wanted: Query, exact: bool) -> Iterator[None] | None:
@@ -157,7 +161,9 @@ class SeriesReader:
         all_of_it = _Wanted(wanted.series, {})
         file = open_regular(segment.path)
         try:
-            for _, frames in portions(file, begin(file, segment, wanted.from_ns - EARLY_NS), segment.size):
+            for _, frames in portions(
+                file, begin(file, segment, EARLIEST if wanted.everywhere else wanted.from_ns - EARLY_NS), segment.size
+            ):
                 for at in np.flatnonzero(frames.heads["kind"] == DEFINITION).tolist():
                     place = int(frames.places[at]) + HEAD_SIZE
                     payload = frames.data[place : place + int(frames.heads["length"][at])]

@@ -2,25 +2,22 @@
 
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from contextlib import aclosing, suppress
 
 import structlog
 from asyncua import ua
 
-from gateway.plugin import Device, Readings
+from gateway.plugin import Device, DeviceError, Readings
 
+from ..requests.recorded import recorded
 from ..requests.services import read
-from ..session.errors import LacksError, agreeing, in_words
+from ..session.errors import LacksError
 from ..session.session import OpcUaSession
-from ..values.blocks import as_block, nanoseconds
+from ..values.blocks import as_block
 from .report import ValueReport
 
-VALUES_AT_ONCE = 1000
-"""Values of each node in one answer."""
 MOST_VALUES = 100_000
 """Values of one node in all: what a server tells beyond is left out, and that is said."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RECORDED = 0x04
 """Bit of the access level: its history can be read."""
 
@@ -34,12 +31,14 @@ async def since(
     with suppress(LacksError):
         for row in await _recorded(session, nodes):
             count = 0
-            async for values in _values(session, nodes[row], after[row], ranges[row]):
-                count += len(values)
-                yield row, values
-                if count >= MOST_VALUES:
-                    yield row, []
-                    break
+            with suppress(DeviceError):
+                async with aclosing(recorded(session, nodes[row], ranges[row], after[row] + 1)) as pages:
+                    async for values in pages:
+                        count += len(values)
+                        yield row, values
+                        if count >= MOST_VALUES:
+                            yield row, []
+                            break
 
 
 async def since_last(
@@ -63,38 +62,3 @@ async def _recorded(session: OpcUaSession, nodes: Mapping[int, ua.NodeId]) -> li
     levels = await read(session, [(node, ua.AttributeIds.AccessLevel) for node in nodes.values()])
     told = [level.Value.Value if level.Value is not None else None for level in levels]
     return [row for row, level in zip(nodes, told, strict=True) if isinstance(level, int) and level & _RECORDED]
-
-
-async def _values(
-    session: OpcUaSession, node: ua.NodeId, after_ns: int, part: str | None
-) -> AsyncGenerator[list[ua.DataValue], None]:
-    request = ua.HistoryReadRequest()
-    details = ua.ReadRawModifiedDetails(IsReadModified=False, NumValuesPerNode=VALUES_AT_ONCE, ReturnBounds=False)
-    details.StartTime = _EPOCH + timedelta(microseconds=after_ns // 1000 + 1)
-    details.EndTime = datetime.now(UTC) + timedelta(days=1)
-    request.Parameters.HistoryReadDetails = details
-    request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-    request.Parameters.ReleaseContinuationPoints = False
-    point: bytes | None = None
-    while True:
-        request.Parameters.NodesToRead = [ua.HistoryReadValueId(NodeId=node, IndexRange=part, ContinuationPoint=point)]
-        with in_words("reading history", session.certificate):
-            (result,) = agreeing(1, (await session.request(request, ua.HistoryReadResponse)).Results)
-        values = _in_order(result, after_ns)
-        if values:
-            yield values
-            after_ns = nanoseconds(values[-1].SourceTimestamp) or after_ns
-        point = result.ContinuationPoint
-        if not values or (not point and len(values) < VALUES_AT_ONCE):
-            return
-        if not point:  # some servers stop at the number that was asked for without saying that there is more
-            details.StartTime = values[-1].SourceTimestamp + timedelta(microseconds=1)
-
-
-def _in_order(result: ua.HistoryReadResult, after_ns: int) -> list[ua.DataValue]:
-    """The values that are really later: servers round the start, and some send the newest first."""
-    if not result.StatusCode.is_good() or not isinstance(result.HistoryData, ua.HistoryData):
-        return []
-    start = _EPOCH + timedelta(microseconds=after_ns // 1000)
-    later = [each for each in result.HistoryData.DataValues if each.SourceTimestamp and each.SourceTimestamp > start]
-    return sorted(later, key=lambda each: each.SourceTimestamp)

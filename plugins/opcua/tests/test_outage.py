@@ -6,7 +6,8 @@ import pytest
 
 from gateway.plugin import quality
 from gateway.testing import eventually
-from plugins.opcua.subscribe import feed, history, subscription
+from plugins.opcua.requests import recorded
+from plugins.opcua.subscribe import feed, subscription
 from tests.peers.opcua_servers import OpcUaPeer
 from tests.peers.proxy import FaultProxy
 
@@ -117,7 +118,7 @@ async def test_a_restarted_server_is_taken_up_though_its_namespaces_moved(serve)
 
 async def test_what_no_subscription_kept_is_read_from_the_servers_history(serve, monkeypatch):
     peer: OpcUaPeer = await serve("--history", fresh=True)
-    monkeypatch.setattr(history, "VALUES_AT_ONCE", 10)
+    monkeypatch.setattr(recorded, "VALUES_AT_ONCE", 10)
 
     async def none_left(session, subscriptions):
         return []

@@ -36,7 +36,7 @@ ASKING = {
     "model_retire": "models retire m --reason x", "reload": "reload", "receipts": "receipts",
     "browse": "browse oven-1", "probe": "probe oven-1 hr:0", "dead_retry": "outbox dead retry --all",
     "dead_drop": "outbox dead drop --all", "drain": "outbox drain", "replay": "outbox replay --sink s --from 2026-11-22",
-    "plan": "config diff", "batches": "batch list", "batch_start": "batch start B --device oven-1",
+    "plan": "config diff", "history_import": "history import --device d --from 2026-11-22", "batches": "batch list", "batch_start": "batch start B --device oven-1",
     "batch_set": "batch set --device oven-1 --phase p", "batch_end": "batch end B", "batch": "batch show B",
     "batch_correct": "batch correct --device oven-1 --batch B --from 2026-11-22 --to 2026-11-23 --reason x",
 }  # fmt: skip
@@ -67,7 +67,12 @@ MORE = {
     },
     "batch_correct": {"devices": ["text"], "corrected": {"batch": "text"}},
     "plan": {"applicable": "truth", "changes": ["text"], "problems": ["text"]},
-}
+    "history_import": {
+        "device": "text", "from": "number", "to": "number", "tags": "number", "tags_done": "number", "running": "truth",
+        "done": "truth", "outcome": "text", "readings": "number", "known": "number", "bad": "number",
+        "refused": [{"tag": "text", "why": "text"}], "refused_tags": "number", "last": "number",
+    },
+}  # fmt: skip
 
 
 def filled(shape: Any, text: str, key: str = "") -> Any:
@@ -131,7 +136,7 @@ def test_each_command_that_asks_the_gateway_is_tried_here() -> None:
             r'(?:\bask|\bcall)\((?:args|path|socket|socket_path\(args\.socket\)), "(\w+)"', file.read_text()
         )
     }
-    assert asked - {"replay_status", "replay_cancel"} <= ASKING.keys()
+    assert asked - {"replay_status", "replay_cancel", "history_import_status", "history_import_cancel"} <= ASKING.keys()
     assert {line.split()[0] for line in ASKING.values()} <= COMMANDS.keys()
 
 
