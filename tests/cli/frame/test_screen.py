@@ -36,7 +36,8 @@ ASKING = {
     "model_retire": "models retire m --reason x", "reload": "reload", "receipts": "receipts",
     "browse": "browse oven-1", "probe": "probe oven-1 hr:0", "dead_retry": "outbox dead retry --all",
     "dead_drop": "outbox dead drop --all", "drain": "outbox drain", "replay": "outbox replay --sink s --from 2026-11-22",
-    "plan": "config diff", "history_import": "history import --device d --from 2026-11-22", "batches": "batch list", "batch_start": "batch start B --device oven-1",
+    "history_import": "history import --device d --from 2026-11-22",
+    "plan": "config diff", "batches": "batch list", "batch_start": "batch start B --device oven-1",
     "batch_set": "batch set --device oven-1 --phase p", "batch_end": "batch end B", "batch": "batch show B",
     "batch_correct": "batch correct --device oven-1 --batch B --from 2026-11-22 --to 2026-11-23 --reason x",
 }  # fmt: skip
