@@ -65,6 +65,14 @@ if [ ! -e "$kafka/lib/kafka_2.13-$wanted.jar" ]; then
         echo "WITHOUT Kafka the tests that need it are SKIPPED. To run them:  sudo apt-get install openjdk-17-jre-headless maven" >&2
 fi
 
+moto=tests/peers/moto # an S3, with an environment of its own: what it needs is 180 MB, and nothing of it is ours
+if [ ! -x "$moto/venv/bin/moto_server" ] || [ "$moto/requirements.txt" -nt "$moto/venv/bin/moto_server" ]; then
+    echo "Installing moto for the tests …" >&2
+    { python3 -m venv --clear "$moto/venv" && "$moto/venv/bin/pip" install -q -r "$moto/requirements.txt" &&
+        touch "$moto/venv/bin/moto_server"; } >/dev/null 2>&1 ||
+        echo "WITHOUT moto the tests of object stores are SKIPPED. To see why:  $moto/venv/bin/pip install -r $moto/requirements.txt" >&2
+fi
+
 schemas=tests/peers/registry # Apicurio, a schema registry; 150 MB, and only a slow test wants it
 if [ "${1-}" = all ] && [ ! -d "$schemas/lib" ]; then
     echo "Installing a schema registry for the tests …" >&2

@@ -4,8 +4,9 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import field_validator, model_validator
@@ -112,6 +113,17 @@ class LakeConfig(RangeSinkConfig):
         if self.allow_http:
             given["allow_http"] = "true"
         return {name: value for name, value in given.items() if value}
+
+    def object_store(self) -> Any:
+        """The place of `url`, for obstore. Raises ModuleNotFoundError where that is not installed, and what it raises."""
+        from obstore.store import from_url
+
+        options = self.store_options()
+        client: Any = {name: options.pop(name) for name in ("timeout", "connect_timeout") if name in options}
+        client |= {"allow_http": True} if options.pop("allow_http", "") else {}
+        given: Any = options
+        retries: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
+        return from_url(self.url, config=given, client_options=client, retry_config=retries)
 
     def identity(self, gateway: str) -> str:
         """Two sinks must not write to one lake: each would take the other's commits for its own."""

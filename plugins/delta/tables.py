@@ -8,8 +8,10 @@ committed. So after a crash the table itself says what it has (Delta protocol, "
 import contextlib
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -45,6 +47,10 @@ SAID = "edge_gateway"
 STATE_AT_MOST = 64 * 1024 * 1024
 HISTORY = 1000
 """Versions that are looked through for the last one of ours."""
+RETRIES = {"max_retries": "3", "retry_timeout": "20s"}
+"""Of one request, by the library; beyond, the whole commit is tried once more, later and later."""
+TRIES = 2
+"""Times that a version is tried under the next number, since another writer took this one."""
 _WRITER = WriterProperties(compression="ZSTD", compression_level=3, max_row_group_size=131_072)
 _DAY = 86_400_000_000_000
 
@@ -106,7 +112,7 @@ class Table:
         self.name = name
         self._config = config
         self._place = f"{config.place}/{name}"
-        self._options = config.store_options()
+        self._options = config.store_options() | (RETRIES if config.url else {})
         self._folder = folder
         self._log = log
         self._ours: dict[str, tuple[int, Committed]] = {}
@@ -143,6 +149,7 @@ class Table:
             if not batch.again.get(record) and not record.unkept:
                 last[f"{log}:{record.lane.word}"] = record.seq
         properties = CommitProperties(
+            max_commit_retries=TRIES,
             custom_metadata={SAID: to_json(said).decode()},
             app_transactions=[Transaction(name, seq) for name, seq in {**last, log: count + 1}.items()],
         )
@@ -191,11 +198,12 @@ class Table:
     def _told(self, log: str, there: int) -> tuple[int, Committed]:
         """By the last version of ours, or, where that is no more in the log, by its marks."""
         assert self._table is not None
-        for version in self._table.history(HISTORY):
-            with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
-                said = json.loads(version[SAID])
-                if said["log"] == log and said["commit"] == there:
-                    return there, Committed.load(said["committed"])
+        for entry in islice(_entries(self._config, self.name), HISTORY):
+            for line in entry.splitlines():
+                with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+                    said = json.loads(json.loads(line)["commitInfo"][SAID])
+                    if said["log"] == log and said["commit"] == there:
+                        return there, Committed.load(said["committed"])
         marks = {f"{log}:{lane}": self._table.transaction_version(f"{log}:{lane}") for lane in ("alarm", "data")}
         ends = {name: mark + 1 for name, mark in marks.items() if mark is not None}
         self._log.warning(
@@ -263,6 +271,29 @@ def _refuse_changed(table: DeltaTable, rows: pa.Table, place: str) -> None:
         raise RefusedError(
             f'{place}: somebody has changed the table: column "{missing[0]}" must not be null, and we have nothing for it'
         )
+
+
+def _entries(config: DeltaConfig, table: str) -> Iterator[bytes]:
+    """The entries of a table's log, the newest first. Read by ourselves: `DeltaTable.history` keeps Python's lock while it
+    waits for the store, and all of the gateway with it."""
+    if config.folder is not None:
+        for path in sorted((config.folder / table / "_delta_log").glob("*.json"), reverse=True):
+            yield path.read_bytes()
+        return
+    try:
+        import obstore
+        from obstore.exceptions import BaseError
+    except ModuleNotFoundError as error:
+        raise RefusedError(
+            f"an object store needs a library that is not installed ({error.name}): {sys.executable} -m pip install obstore"
+        ) from error
+    try:
+        store = config.object_store()
+        listed = obstore.list_with_delimiter(store, f"{table}/_delta_log")["objects"]
+        for name in sorted((each["path"] for each in listed if each["path"].endswith(".json")), reverse=True):
+            yield bytes(obstore.get(store, name).bytes())
+    except BaseError as error:
+        raise LinkError(f"{config.place}: {cleaned(str(error)[:300])}") from error
 
 
 def _same(there: Any, ours: Any) -> bool:

@@ -39,7 +39,7 @@ class ParquetSink(RangeSink[ParquetConfig]):
     def _open(self) -> None:
         lakes = self._library()
         folder = self.host.state_dir
-        store = self._store(_name_in(folder / "writer"))
+        store = self._store(folder)
         devices = len(self.host.devices())
         self._lake = lakes.Lake(self.config, self.host.gateway, folder, store, devices, self.log)
         with in_words(self.config.place):
@@ -54,9 +54,18 @@ class ParquetSink(RangeSink[ParquetConfig]):
             ) from error
         return lake
 
-    def _store(self, writer: str) -> Store:
-        assert self.config.folder is not None
-        return Folder(self.config.folder, writer)
+    def _store(self, own: Path | None) -> Store:
+        """`own`: the sink's folder; None in a check, which keeps nothing."""
+        if self.config.folder is not None:
+            return Folder(self.config.folder, _name_in(own / "writer") if own is not None else "")
+        try:
+            from .bucket import Bucket
+        except ModuleNotFoundError as error:
+            raise RefusedError(
+                f"an object store needs a library that is not installed ({error.name}): "
+                f"{sys.executable} -m pip install obstore"
+            ) from error
+        return Bucket(self.config, (own or Path()) / "staging")
 
     async def commit(self, batch: Batch) -> None:
         await self.in_thread(self._commit, batch)
@@ -71,7 +80,7 @@ class ParquetSink(RangeSink[ParquetConfig]):
         return await self.in_thread(self._found)
 
     def _found(self) -> str:
-        lakes, store = self._library(), self._store("check")
+        lakes, store = self._library(), self._store(None)
         with in_words(self.config.place):
             store.look()
             return str(lakes.found(store, self.config.place))
