@@ -40,7 +40,7 @@ class Bucket:
             obstore.list_with_delimiter(self._store)
 
     def open(self) -> None:
-        """The same."""
+        """The same, and make room for what is sealed."""
         self.look()
         self.staging.mkdir(parents=True, exist_ok=True)
 
