@@ -1,9 +1,15 @@
 """Batches in the whole gateway: by tags, by people, over a restart; on readings, events and receipts."""
 
+import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
 
+from gateway.cli.batch.batch_page import page
+from gateway.cli.batch.batch_report import gathered
+from gateway.cli.frame.client import call
+from gateway.core.times import EARLIEST, LATEST
 from gateway.testing import eventually
 
 from .plant import Ahead, Site, device, sink
@@ -144,4 +150,10 @@ async def test_a_batch_has_its_receipt_complete_up_to_a_time_that_never_lies(pla
             account = of["sinks"]["central"]
             assert account["acknowledged"] == of["readings"] > 0
             assert (account["pending"], account["dropped"]) == (0, {})
+        report = await asyncio.to_thread(gathered, partial(call, plant.socket), "B-7", EARLIEST, LATEST)
+        assert {device: [each["tag"] for each in curves] for device, curves in report["readings"].items()} == {
+            "oven": ["temp", "speed"], "press": ["temp", "speed"],
+        }  # fmt: skip
+        assert [each["state"] for each in report["events"] if each["device"] == "oven"] == ["opened", "closed"]
+        assert "<script" not in page(report, "over", [])
         assert "no receipt of that time names a batch B-8" in await refusal(plant, "batch", batch="B-8")

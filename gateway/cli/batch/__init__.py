@@ -1,15 +1,23 @@
 """`edge-gateway batch`: what devices work for, and what a batch gave."""
 
 import argparse
+import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from gateway.cli.batch.batch_page import page
+from gateway.cli.batch.batch_report import gathered
 from gateway.cli.frame import shared
-from gateway.cli.frame.asking import ask
-from gateway.cli.frame.terminal import colour, count, table
+from gateway.cli.frame.asking import UNREACHABLE, ask
+from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
+from gateway.cli.frame.terminal import colour, count, fail, in_words, table
 from gateway.cli.frame.time_arguments import is_span, moment, span
 from gateway.core.context import WORK
+from gateway.core.topic import safe
+from gateway.places.durable import write_whole
 
 PARTS = [name for name in WORK if name != "batch"]
 
@@ -22,10 +30,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     setting = actions.add_parser("set", parents=[shared()], help='say another part, such as the phase; "" ends it')
     ending = actions.add_parser("end", parents=[shared()], help="end a batch, for all of its devices or some")
     showing = actions.add_parser("show", parents=[shared()], help="what a batch gave, and what of it is delivered")
+    reporting = actions.add_parser("report", parents=[shared()], help="all that is known of a batch, as HTML or JSON")
+    reporting.add_argument("--out", type=Path, metavar="FILE", help="the HTML file (default: BATCH.html here)")
     correcting = actions.add_parser(
         "correct", parents=[shared()], help="tell by an event what readings of a past time belonged to"
     )
-    for action in (starting, ending, showing):
+    for action in (starting, ending, showing, reporting):
         action.add_argument("batch", metavar="BATCH", help="its name")
     for action in (starting, setting, ending, correcting):
         action.add_argument(
@@ -44,6 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     correcting.add_argument("--reason", required=True, metavar="TEXT", help="why, for the audit trail")
     span(correcting, "time of acceptance")
     span(showing, "hour of acceptance")
+    span(reporting, "hour of acceptance")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,11 +68,13 @@ def run(args: argparse.Namespace) -> int:
             return ask(args, "batch_set", open_lines, devices=args.devices, **parts, **said)
         case "end":
             return ask(args, "batch_end", open_lines, batch=args.batch, devices=args.devices, **said)
-        case "show" | "correct" if not is_span(args):
+        case "show" | "correct" | "report" if not is_span(args):
             return 2
         case "show":
             times: dict[str, Any] = {"from_ns": args.from_ns, "to_ns": args.to_ns}
             return ask(args, "batch", shown_lines, lambda answer: not _lost(answer), batch=args.batch, **times)
+        case "report":
+            return _report(args)
         case "correct":
             parts |= {} if args.batch is None else {"batch": args.batch}
             wanted: dict[str, Any] = {
@@ -72,6 +85,31 @@ def run(args: argparse.Namespace) -> int:
             }
             return ask(args, "batch_correct", _corrected, **wanted, **parts)
     return ask(args, "batches", open_lines)
+
+
+def _report(args: argparse.Namespace) -> int:
+    """Write the page, or print all of it as JSON; 1 when something of the batch is lost."""
+    try:
+        report = gathered(partial(call, socket_path(args.socket)), args.batch, args.from_ns, args.to_ns)
+    except NoGatewayError as error:
+        fail(str(error))
+        return UNREACHABLE
+    except AnswerError as error:
+        fail(str(error))
+        return 1
+    account = report["account"]
+    if args.json:
+        print(json.dumps(report, ensure_ascii=False, indent=2))
+        return 1 if _lost(account) else 0
+    remarks = [line for device, of in account["devices"].items() for line in _remarks(device, of)]
+    out = args.out or Path(f"{safe(args.batch)}.html")
+    try:
+        write_whole(out, page(report, _state(account), remarks).encode("utf-8", "replace"))
+    except OSError as error:
+        fail(in_words(error))
+        return 1
+    print(f"{out}: batch {args.batch}, {_state(account)}")
+    return 1 if _lost(account) else 0
 
 
 def open_lines(answer: Mapping[str, Any]) -> Iterator[str]:
