@@ -27,6 +27,7 @@ def page(report: Mapping[str, Any], state: str, remarks: Iterable[str]) -> str:
         f"<h1>{title}</h1>",
         f"<p>{_text(state)}. Made at {_moment(report['made'])} by {_text(report['made_by'])} on gateway "
         f"{_text(report['gateway'])}. "
+        f"Its clock is {_text((report['clock'] or {}).get('state', 'unknown'))} now. "
         "It tells what the gateway knows; it is no release of the batch.</p>",
         *(f'<p class="note">{_text(remark)}</p>' for remark in remarks),
         "<h2>Devices</h2>",
