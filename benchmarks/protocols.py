@@ -4,9 +4,9 @@
 
 Ten devices of 100 scattered values (16-bit, ten pieces of ten), polled once a second and published with QoS 1 to
 mosquitto. The servers run in processes of their own: snap7's C++ server for S7, aslmp's simulator for MELSEC, those of our
-tests for XGT, FINS and EtherNet/IP. CPU is user + system of the gateway's process over the window, its idle share included.
-The plain way is the library's own call for each value, as its README shows it, without a broker; of FINS no library may be
-used.
+tests for XGT, FINS, EtherNet/IP and ADS. CPU is user + system of the gateway's process over the window, its idle share
+included. The plain way is the library's own call for each value, as its README shows it, without a broker; of FINS no library
+may be used.
 """
 
 import argparse
@@ -100,6 +100,16 @@ PROTOCOLS = {
             "c.readData([f'%DW{word}'])",
         ),
     ),
+    "ads": Protocol(
+        'net_id = "5.80.201.232.1.1"',
+        lambda word: f'{{ address = "GVL.w{word}" }}',
+        _loop(
+            sys.executable,
+            "import pyads\npyads.open_port(); pyads.set_local_address('127.0.0.1.1.1')\n"
+            "c = pyads.Connection('5.80.201.232.1.1', 851, f'127.48.{port >> 8}.{port & 255}'); c.open()",
+            "c.read_by_name(f'GVL.w{word}', pyads.PLCTYPE_UINT)",
+        ),
+    ),
     "ethernetip": Protocol(
         "",
         lambda word: f'{{ address = "W{word}" }}',
@@ -150,6 +160,17 @@ async def _serve_one(name: str, ready: "asyncio.Future[int]") -> None:
 
         async with plc() as simulator:
             ready.set_result(simulator.address("tcp-binary-3E")[1])
+            await asyncio.Event().wait()
+    elif name == "ads":
+        from plugins.ads.tests.fakes import UINT, AdsPlc
+
+        device = AdsPlc()
+        device.asked = SimpleNamespace(append=lambda _: None)
+        for word in WORDS:
+            device.add(f"GVL.w{word}", "UINT", UINT, word.to_bytes(2, "little"))
+        # pyads dials one port only, so that each has an address of its own for it
+        async with device.serve() as port, device.serve(f"127.48.{port >> 8}.{port & 255}", 48898):
+            ready.set_result(port)
             await asyncio.Event().wait()
     elif name == "xgt":
         from plugins.xgt.tests.fakes import XgtPlc

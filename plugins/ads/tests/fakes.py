@@ -82,7 +82,7 @@ class Note:
 
 @dataclass
 class AdsPlc:
-    """`port` serves it. What is set here holds for the next request."""
+    """What is set here holds for the next request."""
 
     symbols: dict[str, Symbol] = field(default_factory=dict)
     types: dict[str, bytes] = field(default_factory=dict)
@@ -100,7 +100,6 @@ class AdsPlc:
     handles: dict[int, str] = field(default_factory=dict)
     notes: dict[int, Note] = field(default_factory=dict)
     connections: int = 0
-    port: int = 0
     _next: int = 0x1000
     _end: int = 64
 
@@ -278,9 +277,9 @@ class AdsPlc:
             writer.close()
 
     @asynccontextmanager
-    async def serve(self, host: str = "127.0.0.1") -> AsyncIterator[int]:
+    async def serve(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
         """Its port."""
-        server = await asyncio.start_server(self.serve_one, host, self.port)
+        server = await asyncio.start_server(self.serve_one, host, port)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:

@@ -83,10 +83,9 @@ VALUES = {
 async def test_the_client_of_pyads_takes_our_plc_for_one() -> None:
     """It dials one port only, so that the PLC has an address of its own."""
     plc = furnished()
-    plc.port = 48898
     host = f"127.{1 + (os.getpid() >> 8 & 0x7F)}.{os.getpid() & 255}.7"
     try:
-        async with plc.serve(host):
+        async with plc.serve(host, 48898):
             told = await told_by(sys.executable, str(Path(__file__).with_name("ask_by_pyads.py")), host)
     except OSError as error:
         pytest.skip(f"ADS is not judged by pyads' client: no PLC at {host}: {error}")
