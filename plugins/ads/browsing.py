@@ -15,7 +15,7 @@ from .line import AdsLine
 from .program import Program
 from .return_codes import REFUSALS
 from .symbols import entries, parse_declaration, parse_symbol
-from .types import MEMBER_NO_DATA, MEMBER_POINTER, Declaration, UnknownTypeError, type_of
+from .types import MEMBER_NO_DATA, MEMBER_POINTER, Declaration, Types, UnknownTypeError
 
 LARGEST = 48 << 20
 """Bytes of an uploaded table, at most."""
@@ -32,6 +32,10 @@ _ARRAY = re.compile(r"ARRAY\s*\[([^\]]*)\]\s*OF\s+(.+)", re.IGNORECASE | re.DOTA
 
 class _Uploaded(dict[str, Declaration | None]):
     """All types that there are; what is not among them is declared nowhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.types = Types(self)
 
     def __contains__(self, name: object) -> bool:
         return True
@@ -134,12 +138,12 @@ def _offers(
         if prod(count for _, count in ranges) > ELEMENTS:
             missing[f"of {name} more than {ELEMENTS} elements"] = None
     else:
-        yield name, _found(name, it, known)
+        yield name, _found(name, it, known.types)
 
 
-def _found(name: str, it: Declaration, known: _Uploaded) -> Found | None:
+def _found(name: str, it: Declaration, types: Types) -> Found | None:
     try:
-        published = type_of(it.type, known, it.ads_id, it.size).published
+        published = types.of(it.type, it.ads_id, it.size).published
     except (UnknownTypeError, ValueError):
         return None
     return Found(published, description=cleaned(it.comment or it.type, 200), path=name.replace(".", "/"))

@@ -25,14 +25,15 @@ from gateway.plugin import (
 
 from .browsing import browse
 from .config import AdsDevice, AdsTag
-from .feed import DeviceFeed, Feed
+from .device_feed import DeviceFeed
+from .feed import Feed
 from .frames import READ_STATE, AdsRequest, Unit, write
 from .line import AdsLine, no_route, opened
-from .program import RUN, STATES, ChangedError, Item, Key, Program
+from .program import STATES, ChangedError, Item, Key, Program
 from .reading import NoSumsError, ReadPlan
 from .return_codes import REFUSALS
 from .routes import add_route, find, identified
-from .types import wire
+from .writing import wire
 
 STATE_EVERY = 0.9
 """Seconds between two looks at the state of a PLC."""
@@ -116,7 +117,7 @@ class Ads(LineDriver[AdsDevice, AdsTag]):
             (answer,) = await line.exchange([AdsRequest(unit, READ_STATE)], pace)
         except BaseException as error:
             await line.close()
-            if isinstance(error, LinkError):
+            if isinstance(error, LinkError) and not line.heard:
                 raise no_route(line, unit, str(error)) from error
             raise
         if answer == NO_ANSWER:
@@ -147,8 +148,8 @@ class Ads(LineDriver[AdsDevice, AdsTag]):
         said = list(super().remarks)
         for device in self.devices:
             program = self._programs[device.name]
-            if program.state != RUN:
-                state = STATES.get(program.state, f"state {program.state}")
+            if program.halted:
+                state = STATES[program.state]
                 said.append(f"{device.name}: the PLC does not run ({state}), so its values are uncertain")
             reasons: dict[str, list[str]] = {}
             for tag in device.tags:
@@ -181,14 +182,15 @@ class Ads(LineDriver[AdsDevice, AdsTag]):
                 item = program.items.get(tag.config.key)
                 self._told[device.name, tag.name] = published = _published(tag, item)
                 if published and item is not None:
-                    found[tag] = Found(published, description=item.comment)
+                    choices = ", ".join(f"{number} {name}" for name, number in list(item.type.choices.items())[:20])
+                    found[tag] = Found(published, description=item.comment or choices)
         return found
 
     async def read(self, tags: Tags) -> Values:
         return await self._redialling(lambda: self._read(tags))
 
     async def stream(self) -> AsyncIterator[Readings]:
-        parts = [DeviceFeed(device, self._programs[device.name], self._line) for device in self.devices]
+        parts = [DeviceFeed(device, self._programs[device.name]) for device in self.devices]
         feed = Feed(self._line, parts, self._fresh_plan, self.host.alive, self._lost_notes)
         async with aclosing(feed.blocks()) as blocks:
             async for readings in blocks:
@@ -221,6 +223,9 @@ class Ads(LineDriver[AdsDevice, AdsTag]):
         raise DeviceError(f"{self.named(device.config)}: the program is being changed")
 
     async def _plan(self, device: Device, tags: Tags, program: Program) -> ReadPlan:
+        plan = self._plans.get(tags)
+        if plan is not None and plan.generation == program.generation and not program.refused:
+            return plan
         configs = [tag.config for tag in tags]
         if program.lacks(configs, time.monotonic()):
             before = set(program.refused)

@@ -33,6 +33,11 @@ class AdsLine(RequestLine[AdsRequest]):
         """Whether the connection still stands."""
 
     @property
+    def heard(self) -> bool:
+        """Whether anything came."""
+        return self._heard
+
+    @property
     def source(self) -> Unit:
         """Who we are."""
         return self.framing.source

@@ -32,7 +32,7 @@ from .frames import (
 )
 from .return_codes import NO_GROUP, NOT_SUPPORTED, REFUSALS
 from .symbols import AdsSymbol, parse_declaration, parse_symbol
-from .types import AdsType, Declaration, UnknownTypeError, bit_of, parse_type, type_of
+from .types import AdsType, Declaration, Types, UnknownTypeError, bit_of, parse_type
 
 NO_SUMS = (NOT_SUPPORTED, NO_GROUP, 0x703)
 """What a device answers to a sum command that it does not know."""
@@ -51,6 +51,8 @@ STATES = {
     14: "resume", 15: "config", 16: "reconfig", 17: "stopping", 18: "incompatible", 19: "exception",
 }  # fmt: skip
 """ADSSTATE_…"""
+_HALTED = STATES.keys() - {0, 1, 4, RUN, 14}
+"""Those in which no program runs. Devices without one say something else, or nothing."""
 
 
 Key = tuple[str, str]
@@ -98,7 +100,16 @@ class Program:
     _known: dict[str, Declaration | None] = field(default_factory=dict)
     _handles: list[int] = field(default_factory=list)
     """All that were given, until they are released."""
+    _made: Types = field(init=False)
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self._made = Types(self._known, self.encoding)
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing computes its variables."""
+        return self.state in _HALTED
 
     def lacks(self, tags: Iterable[AdsTag], now: float) -> bool:
         """Whether something must be asked for before these can be read."""
@@ -110,7 +121,8 @@ class Program:
         """All symbols are asked for anew."""
         self.items.clear()
         self.refused.clear()
-        self._known.clear()
+        self._known = {}
+        self._made = Types(self._known, self.encoding)
         self.version = None
         self.generation += 1
 
@@ -196,7 +208,7 @@ class Program:
 
     def _type(self, tag: AdsTag, entry: AdsSymbol) -> AdsType:
         if tag.type is None:
-            return type_of(entry.type, self._known, entry.ads_id, entry.size, self.encoding)
+            return self._made.of(entry.type, entry.ads_id, entry.size)
         found = parse_type(tag.type, self.encoding)
         if found.size != entry.size:
             raise ValueError(f"the controller has {entry.type} with {entry.size} bytes; type says {tag.type}")

@@ -11,7 +11,7 @@ from gateway.kit.line import MISFIT, Answer
 from gateway.plugin import Device, Readings, Tags, quality
 
 from .frames import VERSION, AdsRequest, parted, read, sum_read
-from .program import NO_SUMS, RUN, ChangedError, Item, Key, Program
+from .program import NO_SUMS, ChangedError, Item, Key, Program
 from .return_codes import NOT_ACTIVE, NOT_FOUND, OTHER_VERSION, REFUSALS
 
 UNCERTAIN_STOPPED = 0x4090_0000
@@ -90,7 +90,7 @@ class ReadPlan:
             self._payload = payload
             self._plain = not self._refused.any() and not np.isnan(self._found.value).any()
         found = self._found
-        stopped = self._program.state != RUN
+        stopped = self._program.halted
         if self._plain and not bad and not stopped:
             return found.value
         codes = self._refused.copy()

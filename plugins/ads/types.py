@@ -7,14 +7,12 @@ import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from math import prod
 
-from gateway.kit import truth
-from gateway.kit.registers import encode, size_of
+from gateway.kit.registers import size_of
 from gateway.plugin import Exact
 
-Decode = Callable[[bytes], Exact | float]
+from .texts import TEXTS, Decode, narrow, wide
 
 _NUMBERS = {
     "BIT": "bool", "BOOL": "bool", "BYTE": "uint8", "USINT": "uint8", "SINT": "int8", "WORD": "uint16", "UINT": "uint16",
@@ -37,7 +35,6 @@ _ARRAY = re.compile(r"ARRAY\s*\[([^\]]*)\]\s*OF\s+(.+)", re.DOTALL)
 _RANGE = re.compile(r"\s*(-?\d{1,10})\s*\.\.\s*(-?\d{1,10})\s*")
 _BRIEF = re.compile(r"([A-Z_]+)\s*\[\s*(\d{1,7})\s*\]")
 _POINTERS = ("POINTER TO ", "REFERENCE TO ", "PVOID", "XPVOID", "INTERFACE")
-_EPOCH = datetime(1970, 1, 1)
 _DEEPEST = 16
 MOST_PARTS = 20_000
 """Single values in an array or structure, at most."""
@@ -98,53 +95,131 @@ class AdsType:
         return _ORDER.get(self.size, "") if self.number else ""
 
 
-Known = Mapping[str, Declaration | None]
-"""Declarations by their names in capitals; None for one that the controller does not have."""
-
-
 def parse_type(text: str, encoding: str = "cp1252") -> AdsType:
     """The type that a configuration means by `text`. Raises ValueError with the way to write it."""
     try:
-        return type_of(text, {}, encoding=encoding)
+        return Types({}, encoding).of(text)
     except UnknownTypeError as error:
-        known = ", ".join(sorted((*_NUMBERS, *_OTHERS, "STRING(20)", "WSTRING(20)")))
+        known = ", ".join(sorted((*_NUMBERS, *TEXTS, "STRING(20)", "WSTRING(20)")))
         raise ValueError(f"{text!r} is no type; write one of {known}; several as ARRAY [0..9] OF INT") from error
 
 
-def type_of(
-    name: str, known: Known, ads_id: int = 0, size: int | None = None, encoding: str = "cp1252", depth: int = 0
-) -> AdsType:
-    """The type of this name, whose values have `size` bytes, if that is known. Raises UnknownTypeError where a declaration is
-    needed, and ValueError, with the reason, for what cannot be read."""
-    found = _made(name.strip(), known, ads_id, size, encoding, depth)
-    if size is not None and found.size != size:
-        raise ValueError(f"it has {size} bytes, and {found.name} has {found.size}")
-    if found.parts > MOST_PARTS:
-        raise ValueError(f"{name} has more than {MOST_PARTS} values; name parts of it")
-    return found
+class Types:
+    """The types of a PLC, made of what it declares; each once."""
 
+    def __init__(self, known: Mapping[str, Declaration | None], encoding: str = "cp1252") -> None:
+        """`known`: declarations by their names in capitals, None for one that the controller does not have; it may grow."""
+        self._known, self._encoding = known, encoding
+        self._made: dict[tuple[str, int, int | None], AdsType] = {}
 
-def _made(name: str, known: Known, ads_id: int, size: int | None, encoding: str, depth: int) -> AdsType:
-    said = name.upper()
-    said = _MEANT.get(said, said)
-    if said in _NUMBERS:
-        return _number(said)
-    if said in _OTHERS:
-        number_size, decode = _OTHERS[said]
-        return AdsType(said, number_size, "string", decode)
-    if match := _TEXT.fullmatch(said):
-        return _text(match[1], 80 if match[2] is None else int(match[2]), encoding)
-    if match := _ARRAY.fullmatch(said):
-        return _array(name, _counts(match[1]), name[match.start(2) :], known, ads_id, size, encoding, depth)
-    if match := _BRIEF.fullmatch(said):
-        return _array(name, [int(match[2])], match[1], known, ads_id, size, encoding, depth)
-    if said.startswith(_POINTERS):
-        raise ValueError(f"it is a {name}; name what it points to, with ^ behind a pointer")
-    if said not in known:
-        raise UnknownTypeError(name)
-    if depth > _DEEPEST:
-        raise ValueError(f"{name} is declared too deep")
-    return _declared(name, known[said], known, ads_id, size, encoding, depth)
+    def of(self, name: str, ads_id: int = 0, size: int | None = None, depth: int = 0) -> AdsType:
+        """The type of this name, whose values have `size` bytes, if that is known. Raises UnknownTypeError where a
+        declaration is needed, and ValueError, with the reason, for what cannot be read."""
+        key = name, ads_id, size
+        if (found := self._made.get(key)) is not None:
+            return found
+        if depth > _DEEPEST:
+            raise ValueError(f"{name[:80]} is declared too deep")
+        found = self._make(name.strip(), ads_id, size, depth)
+        if size is not None and found.size != size:
+            raise ValueError(f"it has {size} bytes, and {found.name} has {found.size}")
+        if found.parts > MOST_PARTS:
+            raise ValueError(f"{name} has more than {MOST_PARTS} values; name parts of it")
+        self._made[key] = found
+        return found
+
+    def _make(self, name: str, ads_id: int, size: int | None, depth: int) -> AdsType:
+        said = name.upper()
+        said = _MEANT.get(said, said)
+        if said in _NUMBERS:
+            return _number(said)
+        if said in TEXTS:
+            number_size, decode = TEXTS[said]
+            return AdsType(said, number_size, "string", decode)
+        if match := _TEXT.fullmatch(said):
+            return _text(match[1], 80 if match[2] is None else int(match[2]), self._encoding)
+        if match := _ARRAY.fullmatch(said):
+            return self._array(name, _counts(match[1]), name[match.start(2) :], ads_id, size, depth)
+        if match := _BRIEF.fullmatch(said):
+            return self._array(name, [int(match[2])], match[1], ads_id, size, depth)
+        if said.startswith(_POINTERS):
+            raise ValueError(f"it is a {name}; name what it points to, with ^ behind a pointer")
+        if said not in self._known:
+            raise UnknownTypeError(name)
+        it = self._known[said]
+        return self._plain(name, ads_id, size) if it is None else self._declared(name, it, depth)
+
+    def _array(self, name: str, counts: list[int], of: str, ads_id: int, size: int | None, depth: int) -> AdsType:
+        count = prod(counts)
+        if not 0 < count <= MOST_PARTS:
+            raise ValueError(f"{name}: from 1 to {MOST_PARTS} values")
+        one = self.of(of, ads_id, None if size is None else size // count, depth + 1)
+        flat: Callable[[bytes], Sequence[Exact | float]]
+        if one.number:
+            flat = struct.Struct(f"<{count}{_LETTERS[one.number]}").unpack
+        else:
+            starts, decode = range(0, one.size * count, one.size), one.decode
+            flat = lambda data: [decode(data[at : at + one.size]) for at in starts]  # noqa: E731
+        return AdsType(
+            name, count * one.size, "", lambda data: _nested(flat(data), counts[1:]), parts=count * one.parts
+        )
+
+    def _declared(self, name: str, it: Declaration, depth: int) -> AdsType:
+        if it.members:
+            return self._structure(it, depth)
+        if it.choices and it.ads_id in _BY_ID:
+            plain = self.of(_BY_ID[it.ads_id], size=it.size)
+            return AdsType(it.name, it.size, plain.published, plain.decode, plain.number, choices=it.choices)
+        if it.ranges and it.type:
+            return self._array(name, [count for _, count in it.ranges], it.type, it.ads_id, it.size, depth)
+        if it.type and it.type.upper() != name.upper():
+            return self.of(it.type, it.ads_id, it.size, depth + 1)
+        return self._plain(name, it.ads_id, it.size)
+
+    def _plain(self, name: str, ads_id: int, size: int | None) -> AdsType:
+        """By nothing but what the controller calls the type that it stands on."""
+        if ads_id in _BY_ID:
+            return _number(_BY_ID[ads_id])
+        if ads_id in (30, 31) and size:
+            kind, length = ("STRING", size - 1) if ads_id == 30 else ("WSTRING", size // 2 - 1)
+            return _text(kind, length, self._encoding)
+        raise ValueError(f"the controller does not tell what a {name} is made of; name a part of it, or say type")
+
+    def _structure(self, it: Declaration, depth: int) -> AdsType:
+        """Each member stands where the controller says, so that packing is no matter."""
+        parts: list[tuple[str, int, int, Decode]] = []
+        count = 0
+        for member in it.members:
+            pointer = member.flags & MEMBER_POINTER or member.type.upper().startswith(_POINTERS)
+            if pointer or member.flags & MEMBER_NO_DATA:
+                continue
+            if member.flags & MEMBER_BITS or member.type.upper() == "BIT":
+                begin, end, decode = member.offset // 8, (member.offset + member.size + 7) // 8, _bits(member)
+                count += 1
+            else:
+                one = self._member(member, depth)
+                begin, end, decode = member.offset, member.offset + one.size, one.decode
+                count += one.parts
+            if end > it.size:
+                raise ValueError(f"its member {member.name} ends beyond the {it.size} bytes of {it.name}")
+            parts.append((member.name, begin, end, decode))
+        if not parts:
+            raise ValueError(f"{it.name} has no members with values")
+        return AdsType(
+            it.name,
+            it.size,
+            "",
+            lambda data: {part: decode(data[begin:end]) for part, begin, end, decode in parts},
+            parts=count,
+        )
+
+    def _member(self, member: Declaration, depth: int) -> AdsType:
+        try:
+            return self.of(member.type, member.ads_id, member.size, depth + 1)
+        except ValueError as error:
+            inner = str(error).removeprefix("its member ")
+            between = ": " if inner == str(error) else "."
+            raise ValueError(f"its member {member.name}{between}{inner}") from error
 
 
 def _number(name: str) -> AdsType:
@@ -158,12 +233,12 @@ def _text(name: str, length: int, encoding: str) -> AdsType:
     if not 1 <= length <= 1 << 20:
         raise ValueError(f"{name}({length}): from 1 to {1 << 20} characters")
     if name == "WSTRING":
-        return AdsType(f"{name}({length})", 2 * length + 2, "string", _wide, length=length, encoding="utf-16-le")
+        return AdsType(f"{name}({length})", 2 * length + 2, "string", wide, length=length, encoding="utf-16-le")
     return AdsType(
         f"{name}({length})",
         length + 1,
         "string",
-        lambda data: _narrow(data, encoding),
+        lambda data: narrow(data, encoding),
         length=length,
         encoding=encoding,
     )
@@ -180,84 +255,12 @@ def _counts(text: str) -> list[int]:
     return counts
 
 
-def _array(
-    name: str, counts: list[int], of: str, known: Known, ads_id: int, size: int | None, encoding: str, depth: int
-) -> AdsType:
-    count = prod(counts)
-    if not 0 < count <= MOST_PARTS:
-        raise ValueError(f"{name}: from 1 to {MOST_PARTS} values")
-    one = type_of(of, known, ads_id, None if size is None else size // count, encoding, depth + 1)
-    flat: Callable[[bytes], Sequence[Exact | float]]
-    if one.number:
-        flat = struct.Struct(f"<{count}{_LETTERS[one.number]}").unpack
-    else:
-        starts, decode = range(0, one.size * count, one.size), one.decode
-        flat = lambda data: [decode(data[at : at + one.size]) for at in starts]  # noqa: E731
-    return AdsType(name, count * one.size, "", lambda data: _nested(flat(data), counts[1:]), parts=count * one.parts)
-
-
 def _nested(flat: Sequence[Exact | float], inner: Sequence[int]) -> list[Exact | float]:
     """A list of lists, by the counts of the inner dimensions."""
     if not inner:
         return list(flat)
     width = prod(inner)
     return [_nested(flat[at : at + width], inner[1:]) for at in range(0, len(flat), width)]
-
-
-def _declared(
-    name: str, it: Declaration | None, known: Known, ads_id: int, size: int | None, encoding: str, depth: int
-) -> AdsType:
-    if it is not None and it.members:
-        return _structure(it, known, encoding, depth)
-    if it is not None and it.choices and it.ads_id in _BY_ID:
-        plain = type_of(_BY_ID[it.ads_id], known, size=it.size)
-        return AdsType(it.name, it.size, plain.published, plain.decode, plain.number, choices=it.choices)
-    if it is not None and it.ranges and it.type:
-        return _array(name, [count for _, count in it.ranges], it.type, known, it.ads_id, it.size, encoding, depth)
-    if it is not None and it.type and it.type.upper() != name.upper():
-        return type_of(it.type, known, it.ads_id, it.size, encoding, depth + 1)
-    ads_id, size = (it.ads_id, it.size) if it is not None else (ads_id, size)
-    if ads_id in _BY_ID:
-        return _number(_BY_ID[ads_id])
-    if ads_id in (30, 31) and size:
-        return _text("STRING", size - 1, encoding) if ads_id == 30 else _text("WSTRING", size // 2 - 1, encoding)
-    raise ValueError(f"the controller does not tell what a {name} is made of; name a part of it, or say type")
-
-
-def _structure(it: Declaration, known: Known, encoding: str, depth: int) -> AdsType:
-    """Each member stands where the controller says, so that packing is no matter."""
-    parts: list[tuple[str, int, int, Decode]] = []
-    count = 0
-    for member in it.members:
-        if count > MOST_PARTS:
-            break
-        pointer = member.flags & MEMBER_POINTER or member.type.upper().startswith(_POINTERS)
-        if pointer or member.flags & MEMBER_NO_DATA:
-            continue
-        if member.flags & MEMBER_BITS or member.type.upper() == "BIT":
-            begin, end, decode = member.offset // 8, (member.offset + member.size + 7) // 8, _bits(member)
-            count += 1
-        else:
-            try:
-                one = type_of(member.type, known, member.ads_id, member.size, encoding, depth + 1)
-            except ValueError as error:
-                inner = str(error).removeprefix("its member ")
-                between = ": " if inner == str(error) else "."
-                raise ValueError(f"its member {member.name}{between}{inner}") from error
-            begin, end, decode = member.offset, member.offset + one.size, one.decode
-            count += one.parts
-        if end > it.size:
-            raise ValueError(f"its member {member.name} ends beyond the {it.size} bytes of {it.name}")
-        parts.append((member.name, begin, end, decode))
-    if not parts:
-        raise ValueError(f"{it.name} has no members with values")
-    return AdsType(
-        it.name,
-        it.size,
-        "",
-        lambda data: {part: decode(data[begin:end]) for part, begin, end, decode in parts},
-        parts=count,
-    )
 
 
 def _bits(member: Declaration) -> Decode:
@@ -273,100 +276,3 @@ def bit_of(type_: AdsType, bit: int) -> None:
         raise ValueError(f"a {type_.name} has no bits by numbers")
     if bit >= 8 * type_.size:
         raise ValueError(f"a {type_.name} has the bits .0 to .{8 * type_.size - 1}")
-
-
-def _narrow(data: bytes, encoding: str) -> str:
-    text, end, _ = data.partition(b"\0")
-    if not end:
-        raise ValueError("a text without an end: is it longer than its type says?")
-    try:
-        return text.decode(encoding)
-    except UnicodeDecodeError:
-        if encoding == "utf-8":
-            raise
-        return text.decode("latin-1")  # Windows-1252 leaves five places empty
-
-
-def _wide(data: bytes) -> str:
-    for end in range(0, len(data) - 1, 2):
-        if data[end : end + 2] == b"\0\0":
-            return data[:end].decode("utf-16-le")
-    raise ValueError("a text without an end: is it longer than its type says?")
-
-
-def _date(data: bytes) -> str:
-    return (_EPOCH + timedelta(seconds=int.from_bytes(data, "little"))).date().isoformat()
-
-
-def _date_and_time(data: bytes) -> str:
-    return (_EPOCH + timedelta(seconds=int.from_bytes(data, "little"))).isoformat()
-
-
-def _time_of_day(data: bytes) -> str:
-    since = int.from_bytes(data, "little")
-    if since >= 86_400_000:
-        raise ValueError("beyond a day")
-    return (_EPOCH + timedelta(milliseconds=since)).time().isoformat("milliseconds")
-
-
-def _long(form: Callable[[datetime], str], day: bool) -> Decode:
-    """Nanoseconds, since 1970 or since midnight."""
-
-    def decode(data: bytes) -> str:
-        seconds, nano = divmod(int.from_bytes(data, "little"), 10**9)
-        if day and seconds >= 86_400:
-            raise ValueError("beyond a day")
-        return f"{form(_EPOCH + timedelta(seconds=seconds))}.{nano:09d}"
-
-    return decode
-
-
-_OTHERS: dict[str, tuple[int, Decode]] = {
-    "DATE": (4, _date),
-    "DATE_AND_TIME": (4, _date_and_time),
-    "TIME_OF_DAY": (4, _time_of_day),
-    "LDATE": (8, lambda data: _date(int.to_bytes(int.from_bytes(data, "little") // 10**9, 8, "little"))),
-    "LDATE_AND_TIME": (8, _long(lambda at: at.isoformat(timespec="seconds"), day=False)),
-    "LTIME_OF_DAY": (8, _long(lambda at: at.time().isoformat("seconds"), day=True)),
-}
-"""Size, and how it is made of bytes; all come as texts."""
-
-
-def wire(type_: AdsType, value: float | bool | int | str) -> bytes:
-    """The bytes that hold a value. Raises ValueError, with the reason, when they cannot."""
-    if type_.choices:
-        value = _chosen(type_, value)
-    if type_.number:
-        if isinstance(value, str):
-            raise ValueError(f"{value!r} is no {'truth value' if type_.number == 'bool' else 'number'}")
-        return bytes([truth(value)]) if type_.number == "bool" else encode(value, type_.number, type_.order)
-    if not type_.length:
-        raise ValueError(f"a {type_.name} is not written" + ("" if type_.published else "; name one of its parts"))
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no text")
-    return _text_wire(type_, value)
-
-
-def _text_wire(type_: AdsType, value: str) -> bytes:
-    if "\0" in value:
-        raise ValueError(f"{value!r} has a character that ends a text")
-    try:
-        text = value.encode(type_.encoding)
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{value!r} has characters that a {type_.name} has not") from error
-    room = type_.length * (2 if type_.encoding == "utf-16-le" else 1)
-    if len(text) > room:
-        raise ValueError(f"{value!r} takes {len(text)} bytes, and there is room for {room}")
-    return text.ljust(type_.size, b"\0")
-
-
-def _chosen(type_: AdsType, value: float | bool | int | str) -> float | bool | int:
-    """The number of one of an enumeration's values, by its name or number."""
-    if isinstance(value, str):
-        found = {name.upper(): number for name, number in type_.choices.items()}.get(value.upper())
-        if found is None:
-            raise ValueError(f"{value!r} is none of {type_.name}: {', '.join(list(type_.choices)[:20])}")
-        return found
-    if value not in type_.choices.values():
-        raise ValueError(f"{value!r} is none of {type_.name}: {', '.join(map(str, list(type_.choices.values())[:20]))}")
-    return value

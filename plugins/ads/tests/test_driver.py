@@ -1,5 +1,6 @@
 """Reading and writing symbols, and programs that change meanwhile, against a PLC of our own."""
 
+import asyncio
 import struct
 from typing import Any
 
@@ -193,6 +194,7 @@ async def test_what_cannot_be_decoded_costs_its_own_tag_and_says_why() -> None:
     plc.add("GVL.Vast", "ARRAY [0..99999] OF BYTE", 17, bytes(8))
     plc.add("GVL.Odd", "T_Unknown", BIG, bytes(8))
     plc.add("GVL.Pointer", "POINTER TO INT", 19, bytes(4))
+    plc.add("GVL.Nested", "ARRAY [0..0] OF " * 2000 + "INT", INT, bytes(2))
     plc.add("GVL.Bent", "ARRAY [0..1] OF REAL", REAL, bytes(9))
     plc.types["T_BROKEN"] = b"\x05\0\0\0\0"
     plc.add("GVL.Broken", "T_Broken", BIG, bytes(8))
@@ -203,6 +205,7 @@ async def test_what_cannot_be_decoded_costs_its_own_tag_and_says_why() -> None:
         "vast": ("GVL.Vast", "name a part of it"),
         "odd": ("GVL.Odd", "does not tell what a T_Unknown is made of"),
         "pointer": ("GVL.Pointer", "name what it points to"),
+        "nested": ("GVL.Nested", "too deep"),
         "bent": ("GVL.Bent", "it has 9 bytes"),
         "broken": ("GVL.Broken", "does not tell"),
         "bit": ("MAIN.wStatus.16", "has the bits .0 to .15"),
@@ -250,6 +253,19 @@ async def test_a_controller_without_a_route_says_what_to_enter_where() -> None:
         with pytest.raises(LinkError, match=r"Edit Routes.*AMS net id 127\.0\.0\.1\.1\.1 and address 127\.0\.0\.1"):
             async with connected(make_device({"a": "MAIN.a"}, port)):
                 pass
+
+
+async def test_somebody_else_on_the_port_is_no_matter_of_routes() -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(LinkError, match="is this port 48898") as caught:
+            async with connected(make_device({"a": "MAIN.a"}, port)):
+                pass
+    assert "Edit Routes" not in str(caught.value)
 
 
 async def test_a_controller_in_config_mode_is_told() -> None:

@@ -70,7 +70,8 @@ async def listening(*devices: Device, host: FakeLineHost | None = None) -> Async
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("plugins.ads.feed.LOOK", 0.05)
-    monkeypatch.setattr("plugins.ads.feed.CHECK", 0.1)
+    monkeypatch.setattr("plugins.ads.device_feed.SOON", 0.05)
+    monkeypatch.setattr("plugins.ads.device_feed.CHECK", 0.1)
 
 
 def subscribed(tags: dict[str, Any], port: int, **options: Any) -> Device:

@@ -28,7 +28,7 @@ from plugins.ads.frames import (
 from plugins.ads.routes import Identity, parse_packet
 from plugins.ads.symbols import AdsSymbol, entries, parse_declaration, parse_symbol
 from plugins.ads.tests.fakes import EPOCH, NET_ID, AdsPlc, furnished
-from plugins.ads.types import AdsType, Declaration, UnknownTypeError, type_of
+from plugins.ads.types import AdsType, Declaration, Types, UnknownTypeError
 
 UNIT = (NET_ID, 851)
 SOURCE = (bytes((127, 0, 0, 1, 1, 1)), 0x8001)
@@ -154,7 +154,7 @@ def test_spoilt_tables_do_no_harm(new_seed: int, rounds: int) -> None:
         except (ValueError, struct.error):
             continue
         try:
-            made: AdsType = type_of(declaration.name, known | {declaration.name.upper(): declaration})
+            made: AdsType = Types(known | {declaration.name.upper(): declaration}).of(declaration.name)
         except (ValueError, UnknownTypeError):
             continue
         if made.size < 1 << 16:
