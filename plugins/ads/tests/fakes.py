@@ -249,6 +249,8 @@ class AdsPlc:
         """Notify what has changed."""
         for note in [only] if only else list(self.notes.values()):
             data = self.read(*note.place)
+            if note.writer.is_closing():
+                continue
             if isinstance(data, int) or (data == note.last and not note.cyclic) or note.number not in self.notes:
                 continue
             note.last = data
@@ -274,6 +276,7 @@ class AdsPlc:
         except (OSError, EOFError):
             pass
         finally:
+            self.notes = {number: note for number, note in self.notes.items() if note.writer is not writer}
             writer.close()
 
     @asynccontextmanager
