@@ -146,7 +146,9 @@ def _found(name: str, it: Declaration, types: Types) -> Found | None:
         published = types.of(it.type, it.ads_id, it.size).published
     except (UnknownTypeError, ValueError):
         return None
-    return Found(published, description=cleaned(it.comment or it.type, 200), path=name.replace(".", "/"))
+    return Found(
+        published, description=cleaned(it.comment or ("" if published else it.type), 200), path=name.replace(".", "/")
+    )
 
 
 def _elements(type_: str, declared: Declaration | None) -> tuple[list[tuple[int, int]], str]:
