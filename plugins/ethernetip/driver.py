@@ -16,7 +16,7 @@ from .config import EthernetIpDevice, EthernetIpTag
 from .finding import found_at
 from .frames import REFUSALS, CipRequest, opened_reply, service
 from .learning import Knowledge
-from .plan import RETYPED, Refusal, ScanPlan, unanswered
+from .plan import RETYPED, UNKNOWN, Refusal, ScanPlan, unanswered
 from .questions import READ_FRAGMENT, Learned, Question, declared, place_of
 from .session import Session
 from .status_codes import meaning
@@ -135,7 +135,7 @@ class EthernetIp(LineDriver[EthernetIpDevice, EthernetIpTag]):
                 plan.arrange()
         if plan.retyped and self.host.memory.get("retyped") != plan.retyped:
             self.host.memory["retyped"] = plan.retyped
-            names = listed(plan.retyped)
+            names = listed(list(plan.retyped))
             raise LinkError(f"{device.name}: types were changed by a download, and are asked for anew: {names}")
         return plan
 
@@ -178,7 +178,7 @@ class EthernetIp(LineDriver[EthernetIpDevice, EthernetIpTag]):
         at = parse_address(tag.config.address)
         if isinstance(at, TagAddress):
             await self._redialling(lambda: self._knowledge.look_up([tag]))
-            what = self._knowledge.known[at.whole]
+            what = self._knowledge.known.get(at.whole, UNKNOWN)
         if isinstance(what, Refusal):
             raise DeviceError(f"{tag}: {what.reason}")
         try:

@@ -19,6 +19,9 @@ _COMMANDS = frozenset({0x00, 0x04, LIST_IDENTITY, 0x64, REGISTER, UNREGISTER, UN
 _HEADER = struct.Struct("<HHII8sI")
 _OPENER, _ROUTER = to_class(6, 1), to_class(2, 1)
 MULTIPLE, UNCONNECTED_SEND, FORWARD_OPEN, LARGE_FORWARD_OPEN, FORWARD_CLOSE = 0x0A, 0x52, 0x54, 0x5B, 0x4E
+_TWO_SECONDS = 0x0A, 2
+"""How long modules on the way may take to find the device, in units of 2^10 ms."""
+
 _VENDOR = 0x1E0D
 """A number of nobody's, as clients without a vendor's give one."""
 
@@ -134,14 +137,14 @@ class Connection:
         period = int(self.alive / 32 * 1e6)
         parameters = struct.pack("<I" if large else "<H", (0x4200 << 16 if large else 0x4200) | self.size)
         path = self.route + _ROUTER
-        data = struct.pack("<BBIIHHIB3x", 0x0A, 5, 0, self.own_id, self.serial, _VENDOR, self.originator, 3)
+        data = struct.pack("<BBIIHHIB3x", *_TWO_SECONDS, 0, self.own_id, self.serial, _VENDOR, self.originator, 3)
         data += 2 * (struct.pack("<I", period) + parameters) + bytes([0xA3, len(path) // 2]) + path
         return CipRequest(service(LARGE_FORWARD_OPEN if large else FORWARD_OPEN, _OPENER, data))
 
     def closing(self) -> CipRequest:
         """What ends it again (Forward Close)."""
         path = self.route + _ROUTER
-        data = struct.pack("<BBHHIBx", 0x0A, 5, self.serial, _VENDOR, self.originator, len(path) // 2) + path
+        data = struct.pack("<BBHHIBx", *_TWO_SECONDS, self.serial, _VENDOR, self.originator, len(path) // 2) + path
         return CipRequest(service(FORWARD_CLOSE, _OPENER, data))
 
 

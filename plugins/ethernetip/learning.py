@@ -1,5 +1,6 @@
 """Looking up what stands behind the names of tags: their types, and of structures what they are made of."""
 
+import asyncio
 import contextlib
 import struct
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -32,6 +33,7 @@ class Knowledge:
         self.known: dict[TagAddress, Learned | Refusal] = {}
         """By the address without its last index."""
         self._ask, self._room = ask, room
+        self._looking = asyncio.Lock()
         self.list = TagList(self._reply)
 
     def forget(self, addresses: Iterable[TagAddress], structures: bool) -> None:
@@ -48,12 +50,15 @@ class Knowledge:
         named = [at for at in addresses if isinstance(at, TagAddress)]
         wanted = dict.fromkeys([at.whole for at in named] + [base.whole for base in worthwhile(named)])
         missing = [at for at in wanted if not isinstance(self.known.get(at), Learned)]
-        before = dict(self.known)
-        for at, answer in await self._asked(missing):
-            self.known[at] = self._told(answer)
-        for at in missing:
-            await self._look_structure_up(at)
-        return before != self.known
+        if not missing:
+            return False
+        async with self._looking:
+            before = dict(self.known)
+            for at, answer in await self._asked(missing):
+                self.known[at] = self._told(answer)
+            for at in missing:
+                await self._look_structure_up(at)
+            return before != self.known
 
     async def _asked(self, addresses: Sequence[TagAddress]) -> list[tuple[TagAddress, Answer]]:
         """What comes to a read of one element of each: of many in one message, and of what did not fit there alone."""
@@ -93,7 +98,7 @@ class Knowledge:
 
     async def _look_structure_up(self, at: TagAddress) -> None:
         """What it is made of, as far as the controller tells."""
-        what = self.known[at]
+        what = self.known.get(at)
         if isinstance(what, Learned) and what.code == STRUCTURE and what.handle != LOGIX_STRING:
             with contextlib.suppress(UnlistedError):
                 template = await self.list.structure(at.steps)

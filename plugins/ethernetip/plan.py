@@ -36,6 +36,7 @@ class Refusal(NamedTuple):
 
 
 RETYPED = Refusal("the controller has another type there by now", quality.BAD_CONFIGURATION)
+UNKNOWN = Refusal("it was not looked up yet", quality.BAD_DATA_UNAVAILABLE)
 _SENSELESS = Refusal("the answer is not one to what was asked", quality.BAD_DECODING)
 
 
@@ -83,14 +84,14 @@ class ScanPlan:
         """What is of another type than was learned, by its answer."""
         self.doubted: set[TagAddress] = set()
         """What is of another type than the file says."""
-        self.retyped: list[str] = []
-        """Tags whose type the file leaves open, and which are of another one than was described."""
+        self.retyped: dict[str, str] = {}
+        """Tags whose type the file leaves open, and which are of another one than was described; and how so."""
         self.arrange()
 
     def arrange(self) -> None:
         """Make the questions anew, by what is known by now."""
         self._refused: dict[int, Refusal] = {}
-        self.retyped, self.doubted = [], set()
+        self.retyped, self.doubted = {}, set()
         asked: dict[tuple[bytes, int], Question] = {}
         files: list[tuple[int, FileAddress]] = []
         others: list[Question] = []
@@ -120,7 +121,7 @@ class ScanPlan:
         tag = self._tags[row]
         what = self._known.get(at.whole)
         if what is None or isinstance(what, Refusal):
-            self._refused[row] = what or Refusal("it was not looked up yet", quality.BAD_DATA_UNAVAILABLE)
+            self._refused[row] = what or UNKNOWN
             return
         said = declared(tag.config)
         try:
@@ -131,9 +132,9 @@ class ScanPlan:
             return
         described = tag.type
         if not said and described and found.published not in ("", described) and not tag.config.scaled:
-            self.retyped.append(tag.name)
             self.doubted.add(at.whole)
             words = f"the controller has {what} there by now, and had {described} when the connection was made"
+            self.retyped[tag.name] = words
             self._refused[row] = Refusal(words, quality.BAD_CONFIGURATION)
             return
         for base, whole in wholes.items():

@@ -105,8 +105,11 @@ class TagList:
         if str(names[0]).lower().startswith("program:"):
             program = str(names.pop(0))
         if program not in self._scopes:
-            self._scopes[program] = {}
-            self._scopes[program] = {each.name.lower(): each async for each in self.symbols(program)}
+            try:
+                listed = {each.name.lower(): each async for each in self.symbols(program)}
+            except UnlistedError:
+                listed = {}
+            self._scopes[program] = listed
         root = self._scopes[program].get(str(names[0]).lower()) if names else None
         if root is None or not root.type.template:
             return None

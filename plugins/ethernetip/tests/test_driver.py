@@ -173,6 +173,11 @@ async def test_another_type_where_the_file_leaves_it_open_has_the_line_dialled_a
             with pytest.raises(LinkError, match=r"types were changed by a download.*: b"):
                 await driver.read(device.tags)
             assert await read_all(driver, device) == {"a": 1, "b": None}
+            plc.tags["Word2"] = tag(0xC4, struct.pack("<i", 7))
+            driver._plans[device.tags].looked = -100.0
+            with pytest.raises(LinkError, match="types were changed by a download"):
+                await driver.read(device.tags)
+            plc.tags["Word2"] = tag(0xCA, struct.pack("<f", 1.5))
         async with connected(described) as driver:
             assert await read_all(driver, described) == {"a": 1, "b": 1.5}
 
