@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which data, and where the model goes."""
     parser.add_argument("--device", metavar="NAME", help="the device, as it is called in the outbox or the file")
-    parser.add_argument("--data", type=Path, metavar="FILE", help="CSV or Parquet instead of the outbox")
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="CSV, Parquet or the folder of a lake, instead of the outbox"
+    )
     time_arguments.span(parser, "source time of normal running")
     parser.add_argument("-o", dest="out", type=Path, required=True, metavar="FILE", help="the model, such as oven.onnx")
     parser.add_argument(

@@ -29,7 +29,9 @@ SHOWN = 20
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which model, and which data."""
     parser.add_argument("file", type=Path, metavar="FILE", help="the .onnx file")
-    parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV or Parquet, as learn takes it")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="FILE", help="CSV, Parquet or a lake, as learn takes it"
+    )
     parser.add_argument("--device", metavar="NAME", help="whose readings, where the data has several devices")
     time_arguments.span(parser, "source time")
     parser.add_argument("--truth", metavar="COLUMN", help="a column that is 1 where the row is known to be faulty")

@@ -41,9 +41,11 @@ Columns = Mapping[str, Sequence[Any]]
 
 
 def read_file(path: Path, device: str | None = None) -> Table:
-    """A CSV (with commas, semicolons or tabs) or Parquet file; `device`: whose readings, where the file has several. Raises
-    GatewayError with what is wrong with it."""
+    """A CSV (with commas, semicolons or tabs) or Parquet file, or the folder of a lake; `device`: whose readings, where there
+    are several. Raises GatewayError with what is wrong with it."""
     with doubting(lambda reason: GatewayError(f"{path}: cannot be read: {reason}")):
+        if path.is_dir():
+            return _lake(path, device)
         return from_titled(_columns(path), str(path), device)
 
 
@@ -152,6 +154,50 @@ def _parquet(path: Path) -> Columns:
         if types.is_timestamp(column.type):  # Python's datetime has no nanoseconds
             columns[title] = column.cast(timestamp("us", tz=column.type.tz), safe=False)
     return {title: column.to_pylist() for title, column in columns.items()}
+
+
+def _lake(path: Path, device: str | None) -> Table:
+    """Of the tables that the sinks `parquet` and `delta` write (docs/lake.md): whole columns, of one device alone."""
+    try:
+        from pyarrow import compute, int64, types
+        from pyarrow.dataset import dataset, field
+
+        folder = path / "readings" if (path / "readings").is_dir() else path
+        if (folder / "_delta_log").is_dir():
+            from deltalake import DeltaTable
+
+            rows = DeltaTable(folder).to_pyarrow_dataset()
+        else:
+            rows = dataset(folder, format="parquet")
+    except ImportError as error:
+        raise GatewayError(
+            f"a lake needs a library that is not installed ({error}): pip install pyarrow (and deltalake for Delta tables) "
+            "into the gateway's environment"
+        ) from error
+    wanted = ["time", "time_ns", "tag", "unit", "value", "code"]
+    if missing := [name for name in (*wanted, "device") if name not in rows.schema.names]:
+        raise GatewayError(f'{path}: is no lake of readings: it has no column "{missing[0]}"')
+    if not types.is_timestamp(rows.schema.field("time").type):
+        raise GatewayError(f'{path}: is no lake of readings: its column "time" holds no times')
+    known = sorted(compute.unique(rows.to_table(columns=["device"])["device"]).to_pylist())
+    if device is None and len(known) != 1:
+        raise GatewayError(f"{path}: holds {len(known)} devices ({', '.join(known[:5])}): say which with  --device")
+    if device is not None and device not in known:
+        raise GatewayError(f'{path}: holds nothing of device "{device}", only of {", ".join(known[:5])}')
+    table = rows.to_table(columns=wanted, filter=field("device") == (device or known[0]))
+    t_ns = table["time"].cast(int64()).to_numpy() * 1000 + table["time_ns"].fill_null(0).to_numpy()
+    value = np.where(table["code"].fill_null(UNCERTAIN).to_numpy() < UNCERTAIN, _float64(table["value"]), np.nan)
+    named = table["tag"].combine_chunks().dictionary_encode()
+    units = dict(zip(table["tag"].to_pylist(), table["unit"].to_pylist(), strict=True))
+    tags = named.dictionary.to_pylist()
+    place = named.indices.to_numpy().astype(np.intp)
+    order = np.argsort(t_ns, kind="stable")
+    made = from_columns(tags, [units[tag] or "" for tag in tags], t_ns[order], place[order], value[order])
+    return made.of([tag for tag, column in zip(made.tags, made.rows.T, strict=True) if np.isfinite(column).any()])
+
+
+def _float64(column: Any) -> NDArray[np.float64]:
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
 
 
 def _long(columns: Columns, name: str, device: str | None) -> Table:
