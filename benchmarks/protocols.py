@@ -3,10 +3,10 @@
     python benchmarks/protocols.py [--seconds 30] [--only s7]
 
 Ten devices of 100 scattered values (16-bit, ten pieces of ten), polled once a second and published with QoS 1 to
-mosquitto. The servers run in processes of their own: snap7's C++ server for S7, aslmp's simulator for MELSEC, those of our
-tests for XGT, FINS, EtherNet/IP and ADS. CPU is user + system of the gateway's process over the window, its idle share
-included. The plain way is the library's own call for each value, as its README shows it, without a broker; of FINS no library
-may be used.
+mosquitto. The servers run in processes of their own: snap7's C++ server for S7, the library's for S7CommPlus, aslmp's
+simulator for MELSEC, those of our tests for XGT, FINS, EtherNet/IP and ADS. CPU is user + system of the gateway's process
+over the window, its idle share included. The plain way is the library's own call for each value, as its README shows it,
+without a broker; of FINS no library may be used.
 """
 
 import argparse
@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.w1 import cpu_seconds, process  # noqa: E402
+from plugins.s7.tests.symbols import certificate  # noqa: E402
 from tests.peers.broker import Broker  # noqa: E402
 from tests.peers.ports import free_port  # noqa: E402
 
@@ -47,6 +48,9 @@ class Protocol:
 
     plain: Sequence[str]
     """Command that polls one device the plain way, given port and seconds, and prints values and CPU seconds."""
+
+    driver: str = ""
+    """If another than its name."""
 
 
 def _uint16(address: str) -> str:
@@ -81,6 +85,16 @@ PROTOCOLS = {
             "c = Client(); c.connect('127.0.0.1', 0, 1, port)",
             "get_uint(c.db_read(2, 2 * word, 2), 0)",
         ),
+    ),
+    "s7commplus": Protocol(
+        f'transport = "s7commplus"\ntls = {{ pin = ["{certificate()[2]}"] }}',
+        lambda word: f'{{ symbol = "Many.w{word}" }}',
+        _loop(
+            sys.executable,
+            "from s7commplus import Client\nc = Client(); c.connect('127.0.0.1', port, use_tls=True)",
+            "c.read_tag(f'Many.w{word}')",
+        ),
+        "s7",
     ),
     "melsec": Protocol(
         "",
@@ -130,16 +144,24 @@ def servers(name: str) -> Iterator[list[int]]:
         if name == "s7":
             ports = [free_port() for _ in range(DEVICES)]
             for port in ports:
-                command = [SNAP7, str(ROOT / "plugins/s7/tests/serve.py"), str(port)]
-                server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-                running.callback(server.wait)
-                running.callback(server.kill)
-                assert server.stdout
-                server.stdout.readline()
+                _begun(running, [SNAP7, str(ROOT / "plugins/s7/tests/serve.py"), str(port)])
             yield ports
+        elif name == "s7commplus":
+            pem, key, _ = certificate()
+            command = [sys.executable, str(ROOT / "plugins/s7/tests/serve_symbols.py"), str(pem), str(key)]
+            yield [int(_begun(running, command).split()[1]) for _ in range(DEVICES)]
         else:
             server = running.enter_context(process(sys.executable, __file__, "--serve", name, wait_for="["))
             yield json.loads(server.ready)  # type: ignore[attr-defined]
+
+
+def _begun(running: ExitStack, command: Sequence[str]) -> str:
+    """Start a server that serves as long as its standard input is open; returns the line that it says when it is ready."""
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    running.callback(server.wait)
+    running.callback(server.kill)
+    assert server.stdout
+    return server.stdout.readline()
 
 
 async def serve(name: str) -> None:
@@ -203,7 +225,8 @@ def gateway(name: str, ports: Sequence[int], seconds: float) -> tuple[float, int
     protocol = PROTOCOLS[name]
     tags = "\n".join(f"w{word} = {protocol.tag(word)}" for word in WORDS)
     devices = "\n".join(
-        f'[[device]]\nname = "d{port}"\ndriver = "{name}"\nhost = "127.0.0.1"\nport = {port}\n{protocol.options}\n'
+        f'[[device]]\nname = "d{port}"\ndriver = "{protocol.driver or name}"\nhost = "127.0.0.1"\nport = {port}\n'
+        f"{protocol.options}\n"
         f"[device.tags]\n{tags}"
         for port in ports
     )
@@ -251,7 +274,7 @@ def main() -> None:
             cpu, values = gateway(name, ports, args.seconds)
             ours = cpu / max(1, values) * 1e6
             expected = DEVICES * len(WORDS) * args.seconds
-            told = f"{name:8} {ours:8.2f}  ({values / expected:.0%} of the values)"
+            told = f"{name:10} {ours:8.2f}  ({values / expected:.0%} of the values)"
             if plain := PROTOCOLS[name].plain:
                 done = subprocess.run([*plain, str(ports[0]), "5"], capture_output=True, text=True, check=True)
                 count, seconds = done.stdout.split()

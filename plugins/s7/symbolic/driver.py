@@ -273,15 +273,13 @@ class S7Symbolic(S7):
             raise LinkError(f"{tag}: the answer cannot be read; it may have been written") from error
 
     async def browse(self) -> AsyncIterator[tuple[str, Found]]:
-        count = 0
-        for name, kind in self._layout.every(_MOST_OFFERS):
-            type_ = parse_type(kind)
-            yield name, Found(type_.published, description=kind, option="symbol")
-            count += 1
+        for count, (name, kind) in enumerate(self._layout.every(_MOST_OFFERS)):
+            if name:
+                yield name, Found(parse_type(kind).published, description=kind, option="symbol")
+            else:
+                yield "", Found("", description=f"what is beyond {_MOST_OFFERS} symbols")
             if count % 200 == 0:
                 await asyncio.sleep(0)
-        if count >= _MOST_OFFERS:
-            yield "", Found("", description=f"what is beyond {_MOST_OFFERS} symbols")
 
     @property
     def counts(self) -> Mapping[str, int]:

@@ -97,17 +97,16 @@ class Layout:
             ) from None
 
     def every(self, most: int) -> Iterator[tuple[str, str]]:
-        """Symbols that can be read, and their types, as long as there are not more than `most`; of arrays the elements."""
-        left = most
+        """Symbols that can be read, and their types; of arrays the elements. After `most` that were looked at,
+        readable or not, a last one without a name says that there are more."""
+        left = [most]
         roots = [(printed(name), block.type) for name, block in sorted(self.blocks.items())]
         for prefix, type_ in [*roots, *(("", area_type) for _, area_type in AREAS)]:
-            for offer in self._below(prefix, type_, 0):
-                yield offer
-                left -= 1
-                if left <= 0:
-                    return
+            yield from self._below(prefix, type_, 0, left)
+        if left[0] <= 0:
+            yield "", ""
 
-    def _below(self, prefix: str, type_: int, depth: int) -> Iterator[tuple[str, str]]:
+    def _below(self, prefix: str, type_: int, depth: int, left: list[int]) -> Iterator[tuple[str, str]]:
         described = self._types.get(type_)
         if described is None or depth > _DEEPEST:
             return
@@ -115,10 +114,13 @@ class Layout:
             here = f"{prefix}.{printed(name)}" if prefix else printed(name)
             kind, info = kind_of(member.softdatatype), member.offset_info
             for index in _indices(info):
+                left[0] -= 1
+                if left[0] < 0:
+                    return
                 if kind is not None:
                     yield here + index, kind.name
                 elif info.has_relation:
-                    yield from self._below(here + index, info.relation_id, depth + 1)
+                    yield from self._below(here + index, info.relation_id, depth + 1, left)
 
 
 def _bounds(info: Any) -> list[tuple[int, int]]:

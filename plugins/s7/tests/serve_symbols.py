@@ -45,7 +45,7 @@ TYPES: dict[int, list[tuple[str, int, Any]]] = {
         ("inner", STRUCT, (0x92000100, None)), ("odd name.1", INT, None), ("stamp", LDT, None), ("last", DT, None),
     ],
     0x92000100: [("X", INT, None), ("Y", REAL, None)],
-    0x92000002: [(f"w{n}", INT, None) for n in range(300)],
+    0x92000002: [(f"w{n}", INT, None) for n in range(1000)],
     0x90030000: [("Motor_on", BOOL, None)],
 }  # fmt: skip
 BLOCKS = {"Mixer 1": (0x8A0E0001, 0x92000001), "Many": (0x8A0E0002, 0x92000002)}
@@ -69,7 +69,7 @@ VALUES: dict[tuple[int, ...], bytes] = {
     (ONE, 21): plain(DataType.INT, number("h", -3)),
     (ONE, 22): plain(DataType.TIMESTAMP, number("Q", 1_796_000_000_000_000_001)),
     (ONE, 23): array(0x02, bytes.fromhex("2611301415161233")),
-    **{(0x8A0E0002, n + 9): plain(DataType.INT, number("h", n)) for n in range(300)},
+    **{(0x8A0E0002, n + 9): plain(DataType.INT, number("h", n)) for n in range(1000)},
     (82, 9): plain(DataType.BOOL, b"\1"),
 }
 

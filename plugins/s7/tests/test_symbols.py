@@ -16,7 +16,8 @@ from plugins.s7.driver import S7
 from plugins.s7.symbol import parse_symbol
 from plugins.s7.symbolic import driver as symbolic
 from plugins.s7.symbolic.answers import NotGivenError, Wire, parse
-from plugins.s7.tests.serve_symbols import VALUES
+from plugins.s7.symbolic.layout import Block, Layout, Symbol
+from plugins.s7.tests.serve_symbols import BLOCKS, TYPES, VALUES, described
 from plugins.s7.tests.simulated import connected
 from plugins.s7.tests.symbols import certificate, cpu, make_device
 
@@ -285,3 +286,42 @@ def test_spoilt_answers_do_no_harm(new_seed: int, rounds: int) -> None:
             continue
         assert len(answers) == len(values)
         assert all(isinstance(each, int | Wire) for each in answers)
+
+
+NAMES = [MIXER + symbol for symbol in EVERY] + ["Motor_on", "Many.w7", MIXER + "zone", MIXER + "grid"]
+
+
+@pytest.mark.fuzz
+def test_spoilt_descriptions_of_types_do_no_harm(new_seed: int, rounds: int) -> None:
+    """Of what a CPU tells of its types a symbol is found, or a reason is; and a list of all ends."""
+    from s7commplus.typeinfo import extract_type_info_objects
+
+    dice = random.Random(new_seed)
+    small = [relation for relation in TYPES if relation != BLOCKS["Many"][1]]
+    right = b"\0" + bytes(4) + b"\xa1\0\0\2\x19\x84\x16\0\0" + b"".join(map(described, small)) + b"\xa2"
+    blocks = {name: Block(*told) for name, told in BLOCKS.items()}
+    assert isinstance(Layout(blocks, extract_type_info_objects(right)).find(parse_symbol(NAMES[0])), Symbol)
+    for _ in range(rounds // 10 + 1):
+        try:
+            layout = Layout(blocks, extract_type_info_objects(spoilt(right, dice)))
+        except (ValueError, IndexError, struct.error, RecursionError, AssertionError):
+            continue
+        for name in NAMES:
+            try:
+                found = layout.find(parse_symbol(name))
+            except ValueError:
+                continue
+            assert 1 <= len(found.places) <= 1000
+        assert len(list(layout.every(300))) <= 301
+
+
+async def test_a_list_of_more_symbols_than_anybody_reads_says_that_it_is_not_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(symbolic, "_MOST_OFFERS", 50)
+    async with cpu() as plc, connected(make_device({"a": "Motor_on"}, plc.port)) as driver:
+        offers = [offer async for offer in driver.browse()]
+    assert len(offers) == 51
+    assert offers[0][0] == '"Mixer 1".temperature' or offers[0][0] == "Many.w0"
+    assert offers[0][1].option == "symbol"
+    assert offers[-1][0] == ""

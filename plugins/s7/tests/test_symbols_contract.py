@@ -39,11 +39,17 @@ class TestS7Symbols(DriverContract):
     async def test_what_it_discovers_is_a_device_of_the_configuration(self, link: Link) -> None: ...
 
 
+class Packets(S7Framing):
+    """Packets of RFC 1006, in one of which this server tells all its types."""
+
+    longest = 1 << 16
+
+
 class TestFaults(FaultCampaign):
     driver = S7
     values = {f"w{n}": n for n in (1, 50, 299)}
-    requests = S7Framing()
-    answers = S7Framing()
+    requests = Packets()
+    answers = Packets()
 
     @pytest_asyncio.fixture
     async def server(self) -> AsyncIterator[int]:
