@@ -147,15 +147,14 @@ class Ads(LineDriver[AdsDevice, AdsTag]):
     def remarks(self) -> Sequence[str]:
         said = list(super().remarks)
         for device in self.devices:
-            program = self._programs[device.name]
+            program, whose = self._programs[device.name], f"{device.name}: " if len(self.devices) > 1 else ""
             if program.halted:
-                state = STATES[program.state]
-                said.append(f"{device.name}: the PLC does not run ({state}), so its values are uncertain")
+                said.append(f"{whose}the PLC does not run ({STATES[program.state]}), so its values are uncertain")
             reasons: dict[str, list[str]] = {}
             for tag in device.tags:
                 if reason := program.why(tag.config):
                     reasons.setdefault(reason, []).append(tag.name)
-            said += [f"{device.name}: {listed(names)}: {reason}" for reason, names in list(reasons.items())[:10]]
+            said += [f"{whose}{listed(names)}: {reason}" for reason, names in list(reasons.items())[:10]]
         return said
 
     @property
