@@ -93,6 +93,8 @@ async def test_a_batch_leaves_definitions_and_ids_alone(log: Log, context: Conte
     assert len({head.source for head, *_ in read_frames(log.files()[-1], HEADER_SIZE, 1 << 30) if head.rows}) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 async def test_memory_and_dictionary_do_not_grow_with_batches(log: Log, context: Context) -> None:
     """A day of 1,000 batches on 100 devices, in ever new orders."""
     devices, chance = 100, random.Random(7)

@@ -1,5 +1,7 @@
 """Rules by tags, people and restarts: what is open, who has opened it, and what is told."""
 
+import contextlib
+import random
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +228,66 @@ async def test_a_rule_that_chatters_stamps_on_and_floods_nobody(tmp_path: Path) 
     assert [each[0] for each in await plant.told()] == ["closed", "opened"]
     plant.start()
     assert plant.work("br-1") == {"batch": "B-0"}
+
+
+def somebody_speaks(plant: Plant, chance: random.Random, name: str) -> None:
+    now = plant.clock.wall_ns()
+    if chance.random() < 0.5:
+        parts = {chance.choice(["batch", "phase", "order"]): chance.choice(["", "B-1", "B-3"])}
+        plant.production.check_free([name], parts, anew=chance.random() < 0.5)
+        plant.production.open([name], parts, Statement("anna", now))
+    else:
+        batch = chance.choice(["B-1", "B-3"])
+        plant.production.end(batch, plant.production.devices_of(batch), Statement("bert", now - chance.randrange(3)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_is_said_in_whatever_order_each_part_has_one_who_said_it(tmp_path: Path, seed: int) -> None:
+    """Rules, people, reloads and restarts at random: what is stamped is what is open and kept, and each begin has its end."""
+    chance = random.Random(seed)
+    rules = [
+        BATCH,
+        {"name": "cleaning", "devices": ["br-*"], "sets": "phase", "value": "CIP", "when": "cip"},
+        {
+            "name": "phases",
+            "devices": ["*"],
+            "sets": "phase",
+            "tag": "phase",
+            "when": "runs",
+            "values": {"1": "growth"},
+        },
+    ]
+    plant = Plant(tmp_path, *rules)
+    story: list[tuple[str, str, Any]] = []
+    for _ in range(120):
+        name = chance.choice([*plant.devices])
+        match chance.randrange(7):
+            case 0:
+                plant.reads(name, batch_id=chance.choice(["", "B-1", "B-2"]))
+            case 1 | 2:
+                plant.reads(name, cip=chance.randrange(2), runs=chance.randrange(2), phase=chance.randrange(4))
+            case 3 | 4:
+                with contextlib.suppress(GatewayError):
+                    somebody_speaks(plant, chance, name)
+            case 5:
+                plant.rules = [ContextSection(**rule) for rule in rules if chance.random() < 0.8]
+                plant.production.follow(plant.rules, list(plant.devices), plant.live)
+            case 6:
+                story += await plant.told()
+                before = {device: plant.works.of(device) for device in plant.devices}
+                plant.start(plant.clock.wall_ns())
+                assert {device: plant.works.of(device) for device in plant.devices} == before
+        plant.clock.advance(1)
+        for device in plant.devices:
+            opened = {part: each.value for part, each in plant.production.of(device).items()}
+            assert plant.works.of(device).said() == opened
+            assert dict(plant.works.of(device).by) == {
+                part: each.by for part, each in plant.production.of(device).items()
+            }
+    story += await plant.told()
+    for device in plant.devices:
+        told = [(state, value) for state, of, value in story if of == device and state in ("opened", "closed")]
+        still = sorted(each.value for each in plant.production.of(device).values())
+        for value in {value for _, value in told}:
+            opened, closed = told.count(("opened", value)), told.count(("closed", value))
+            assert opened - closed == still.count(value)
