@@ -13,6 +13,8 @@ a line otherwise, say by name, is read on a `LineDriver`.
 
 `find_devices` is the `discover` of a driver whose devices say what they are (`Driver.identify`).
 
+`readings_of` makes readings of values that came one by one.
+
 `UserPattern` is a regular expression out of the configuration, which can never stop the gateway.
 
 `Suspects` finds what ends a connection whenever it is asked for. The gateway does so for all that is polled; a driver that
@@ -30,6 +32,7 @@ from gateway.kit.patterns import OvertimeError, UserPattern
 from gateway.kit.receiver import Receiver
 from gateway.kit.streams import Datagrams, Stream
 from gateway.kit.suspects import Suspects
+from gateway.kit.values import readings_of
 from gateway.kit.word_driver import WordDevice, WordDriver, WordReading
 from gateway.kit.word_tag import (
     NotAvailable,
@@ -76,6 +79,7 @@ __all__ = [
     "open_datagrams",
     "open_stream",
     "read_question",
+    "readings_of",
     "route",
     "shown",
     "text_of",

@@ -161,7 +161,9 @@ async def watching() -> AsyncIterator[Watched]:
 
     def uncaught(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if not isinstance(error, OSError):  # a server in this process meets those when a link is reset
+        # A server in this process meets those when a link is reset; on uvloop a RuntimeError, when it writes then.
+        of_server = isinstance(error, RuntimeError) and "client_connected_cb" in context["message"]
+        if not isinstance(error, OSError) and not of_server:
             watch.errors.append(f"{context['message']}: {error!r}")
 
     beating = loop.create_task(beat())

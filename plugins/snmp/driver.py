@@ -2,12 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import numpy as np
-
-from gateway.kit import find_devices
+from gateway.kit import find_devices, readings_of
 from gateway.plugin import (
     Device,
     DeviceError,
@@ -98,7 +96,7 @@ class Snmp(Driver[SnmpDevice, SnmpTag]):
                 values.append((None, quality.BAD_NODE_ID_UNKNOWN))
             else:
                 values.append(self._rate(place, value, now) if tag.config.rate else _meant(value, tag.config.type))
-        return _readings(self.devices[0], tags, values)
+        return readings_of(self.devices[0], dict(zip(tags, values, strict=True)))
 
     def _place(self, tag: SnmpTag) -> str:
         """The object that is asked for; empty for a row that is not there."""
@@ -304,19 +302,3 @@ def _meant(value: Any, wanted: str | None) -> tuple[Exact | float | None, int]:
 
 def _order(oid: str) -> tuple[int, ...]:
     return tuple(map(int, oid.split(".")))
-
-
-def _readings(device: Device, tags: Tags, values: Sequence[tuple[Exact | float | None, int]]) -> Readings:
-    exact: Mapping[int, Exact] = dict(_exact(values))
-    plain = [
-        float(value) if isinstance(value, int | float) and row not in exact else np.nan
-        for row, (value, _) in enumerate(values)
-    ]
-    codes = np.array([code for _, code in values], np.uint32)
-    return Readings(device, np.full(len(values), time.time_ns()), tags.ids, np.array(plain), codes, exact)
-
-
-def _exact(values: Sequence[tuple[Exact | float | None, int]]) -> Iterator[tuple[int, Exact]]:
-    for row, (value, _) in enumerate(values):
-        if isinstance(value, str | bytes) or (isinstance(value, int) and abs(value) > 1 << 53):
-            yield row, value

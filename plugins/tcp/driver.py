@@ -1,13 +1,10 @@
 """The driver: asks for telegrams, or takes those that come, and finds the tags in them."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from gateway.kit import Ended, Framing, OvertimeError, Sized, Stream, open_stream
+from gateway.kit import Ended, Framing, OvertimeError, Sized, Stream, open_stream, readings_of
 from gateway.plugin import Device, DeviceError, Driver, Exact, Readings, Tag, Tags, quality
 
 from .config import TelegramDevice, TelegramFrame, TelegramTag, octets
@@ -80,7 +77,7 @@ class TcpTelegrams(Driver[TelegramDevice, TelegramTag]):
         for ask, asked in _asked(self.config, tags).items():
             telegram = self._inner(await self._stream.ask(octets("ask", ask), self._is_whole))
             found |= await self._values(asked, telegram, answered=True)
-        return self._readings(tags, found)
+        return readings_of(self.devices[0], found)
 
     async def stream(self) -> AsyncIterator[Readings]:
         (device,) = self.devices
@@ -93,7 +90,7 @@ class TcpTelegrams(Driver[TelegramDevice, TelegramTag]):
             telegram = self._inner(frame)
             found = await self._values(tags, telegram, answered=False)
             if about := {tag: value for tag, value in found.items() if value[1] != _ELSE}:
-                yield self._readings(tags, about)
+                yield readings_of(self.devices[0], about)
 
     def _is_whole(self, frame: bytes) -> bool:
         """Whether it has its beginning: of one that was cut into only the end may have come."""
@@ -148,22 +145,6 @@ class TcpTelegrams(Driver[TelegramDevice, TelegramTag]):
         swings = uncertain is not None and uncertain.search(text)
         return value, quality.UNCERTAIN if swings else quality.GOOD
 
-    def _readings(self, tags: Tags, found: "dict[Tag, tuple[Exact | float | None, int]]") -> Readings:
-        rows = list(found)
-        exact = {
-            row: value
-            for row, tag in enumerate(rows)
-            if isinstance(value := found[tag][0], str | bytes) or (isinstance(value, int) and abs(value) > 1 << 53)
-        }
-        return Readings(
-            self.devices[0],
-            np.full(len(rows), time.time_ns()),
-            np.array([tag.id for tag in rows], np.uint32),
-            np.array([_plain(found[tag][0]) for tag in rows], np.float64),
-            np.array([found[tag][1] for tag in rows], np.uint32),
-            exact,
-        )
-
     async def write(self, tag: Tag, value: float | bool | int | str) -> None:
         config: TelegramTag = tag.config
         try:
@@ -191,10 +172,6 @@ class TcpTelegrams(Driver[TelegramDevice, TelegramTag]):
 
 _ELSE = -1
 """In place of a quality: the telegram says nothing of the tag."""
-
-
-def _plain(value: "Exact | float | None") -> float:
-    return float(value) if isinstance(value, int | float) and not abs(value) > 1 << 53 else np.nan
 
 
 def _asked(config: TelegramDevice, tags: "Sequence[Tag] | Tags") -> dict[str, list[Tag]]:

@@ -22,8 +22,9 @@ def test_the_code_shown_is_what_plugin_new_writes(tmp_path):
     write_scaffold("acme_scale", tmp_path)
     write_scaffold("acme_archive", tmp_path, "sink")
     written = ["acme_scale/__init__.py", "acme_scale/tests/test_acme_scale.py", "acme_archive/__init__.py"]
-    driver, its_test, plc, sink, service, watch = blocks("python")
+    driver, pushed, its_test, plc, sink, service, watch = blocks("python")
     assert [driver, its_test, sink] == [(tmp_path / name).read_text() for name in written]
+    assert "readings_of(device, found)" in pushed, "tests/plugin/test_pushed.py runs it"
     assert "BlockDriver[AcmePlcDevice, AcmePlcTag]" in plc, "tests/kit/test_block_driver.py runs it"
     assert service == (REPOSITORY / "tests" / "app" / "plugins" / "totals.py").read_text(), "test_services.py runs it"
     assert watch == (REPOSITORY / "tests" / "app" / "plugins" / "jump.py").read_text(), "test_watches.py runs it"
