@@ -24,7 +24,7 @@ from gateway.testing.driver_contract import DriverContract  # noqa: E402
 from gateway.testing.host import FakeLineHost, FakeSinkHost, PlainEncoder  # noqa: E402
 from gateway.testing.link import Link, NoLink, TcpLink  # noqa: E402
 from gateway.testing.range_sink_contract import RangeSinkContract  # noqa: E402
-from gateway.testing.serving import serving
+from gateway.testing.serving import serving  # noqa: E402
 from gateway.testing.sink_contract import SinkContract  # noqa: E402
 from gateway.testing.waiting import eventually  # noqa: E402
 

@@ -53,8 +53,8 @@ class DriverContract(Contract):
     writes: Mapping[str, float | bool | int | str] = {}
     """For a driver that writes: values other than the present ones, that the device takes."""
     notices_idle_close: bool = True
-    """False for a library that blocks, which notices only at the next question that its device has closed the connection: then
-    the gateway dials anew."""
+    """False for a library that blocks, which notices only at its next question that the device has closed the connection:
+    then the gateway dials anew."""
     refused_writes: Mapping[str, float | bool | int | str] = {}
     """For a driver that writes: values that the device refuses."""
 
