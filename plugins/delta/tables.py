@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake import ColumnProperties, CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from gateway.kit.committed import Committed
@@ -51,7 +51,25 @@ RETRIES = {"max_retries": "3", "retry_timeout": "20s"}
 """Of one request, by the library; beyond, the whole commit is tried once more, later and later."""
 TRIES = 2
 """Times that a version is tried under the next number, since another writer took this one."""
-_WRITER = WriterProperties(compression="ZSTD", compression_level=3, max_row_group_size=131_072)
+_SEEN = ("time", "device", "tag", "accepted", "seq")
+"""Columns by which readers leave out files; statistics of all others would cost more than all the rest of writing."""
+
+
+def _column(dictionary: bool = True, seen: bool = False) -> ColumnProperties:
+    return ColumnProperties(dictionary_enabled=dictionary, statistics_enabled="CHUNK" if seen else "NONE")
+
+
+_WRITER = WriterProperties(
+    compression="ZSTD",
+    compression_level=3,
+    max_row_group_size=131_072,
+    default_column_properties=_column(),
+    column_properties={
+        **{name: _column(name in ("device", "tag"), seen=True) for name in _SEEN},
+        "value": _column(dictionary=False),
+    },
+)
+_CONFIGURATION = {"readings": {"delta.dataSkippingStatsColumns": ",".join(_SEEN)}}
 _DAY = 86_400_000_000_000
 
 
@@ -168,6 +186,7 @@ class Table:
                 schema_mode="merge",
                 partition_by=["date"] if self._table is None else None,
                 name=self.name if self._table is None else None,
+                configuration=_CONFIGURATION.get(self.name) if self._table is None else None,
                 storage_options=self._options,
                 writer_properties=_WRITER,
                 commit_properties=properties,
