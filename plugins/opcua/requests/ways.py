@@ -33,14 +33,14 @@ def paths_of(config: OpcUaConfig, addresses: Iterable[str]) -> list[NamePath]:
     return [each for each in places if isinstance(each, NamePath)]
 
 
-async def find_ways(session: OpcUaSession, paths: Iterable[NamePath], within: float = WITHIN) -> None:
+async def find_ways(session: OpcUaSession, paths: Iterable[NamePath]) -> None:
     """The session learns the node of each of these paths, or why there is none. A slow server is asked no longer than
-    `within` seconds. Raises LinkError where the connection is lost."""
+    `WITHIN`, and than half of what a connect may take. Raises LinkError where the connection is lost."""
     wanted = [path for path in paths if not isinstance(session.ways.get(path), ua.NodeId)]
     if not wanted:
         return
     with suppress(TimeoutError):
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(min(WITHIN, session.config.timeout / 2)):
             try:
                 await _find(session, wanted)
             except LacksError as error:
