@@ -13,6 +13,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from gateway.cli.outbox.peek import plain
 from gateway.core.clock import FakeClock
 from gateway.core.context import Context
 from gateway.core.event import Event
@@ -64,6 +65,7 @@ async def test_a_record_says_the_work_that_its_device_had_and_who_said_so(log: L
     assert again[1].readings.device.context == Context(
         site="north", line="coating", batch="B-1", phase="mixing", by=(("batch", "rule 1"),)
     )
+    assert plain(again[1])["said_by"] == {"batch": "rule 1"}
     assert again[1].readings.device is again[3].readings.device  # what is planned for a device is planned once
     assert verify(LogFiles(log.directory), lambda _: None).problems == []
 

@@ -68,7 +68,8 @@ def plain(record: Record) -> dict[str, Any]:
     named = [dict(zip(COLUMNS, row, strict=True)) for row in rows(record, record.readings)]
     wanted = ("time", "tag", "value", "unit", "type", "quality", "code")
     cells = [{name: row[name] for name in wanted} for row in named]
-    return {**told, "device": device.name, "context": device.context.said(), "readings": cells}
+    by = {"said_by": dict(device.context.by)} if device.context.by else {}
+    return {**told, "device": device.name, "context": device.context.said(), **by, "readings": cells}
 
 
 def lines(record: Record) -> Iterator[str]:
