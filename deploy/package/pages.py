@@ -34,7 +34,15 @@ CHAPTERS = {
     "Keep it": ["docs/upgrade", "docs/supported", "docs/backup", "docs/security", "docs/audit", "docs/clocks"],
     "Devices and destinations": ["plugins/*/README"],
     "Look it up": ["docs/configuration", "docs/commands", "docs/json", "docs/words", "CHANGELOG"],
-    "How it works": ["docs/outbox", "docs/context", "docs/sending", "docs/lake", "docs/consumer", "docs/format", "gateway/README"],
+    "How it works": [
+        "docs/outbox",
+        "docs/context",
+        "docs/sending",
+        "docs/lake",
+        "docs/consumer",
+        "docs/format",
+        "gateway/README",
+    ],
     "Work on it": ["docs/plugins", "CONTRIBUTING", "tests/README", "SECURITY", "docs/decisions/*"],
 }
 """The pages, without .md, in the order of a reader."""
