@@ -39,3 +39,9 @@ def parse_symbol(text: str) -> tuple[Step, ...]:
 def printed(name: str) -> str:
     """A name as symbols write it: in quotes where it is not plain."""
     return name if _PLAIN.fullmatch(name) else f'"{name}"'
+
+
+def path_of(text: str) -> str:
+    """A symbol as a path, without quotes: "Mixer 1/Zone[3]/Temperature". Raises ValueError."""
+    steps = [(step.name, ",".join(map(str, step.element))) for step in parse_symbol(text)]
+    return "/".join(f"{name}[{index}]" if index else name for name, index in steps)

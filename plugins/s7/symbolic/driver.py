@@ -6,6 +6,7 @@ import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -28,6 +29,7 @@ from gateway.plugin import (
 
 from ..config import S7Tag
 from ..driver import S7
+from ..symbol import path_of
 from ..types import number_form, parse_type, wire
 from .answers import NotGivenError, Wire
 from .layout import Layout, Place, Symbol
@@ -275,7 +277,8 @@ class S7Symbolic(S7):
     async def browse(self) -> AsyncIterator[tuple[str, Found]]:
         for count, (name, kind) in enumerate(self._layout.every(_MOST_OFFERS)):
             if name:
-                yield name, Found(parse_type(kind).published, description=kind, option="symbol")
+                type_ = parse_type(kind).published
+                yield name, Found(type_, description=kind, path=_path(name), option="symbol")
             else:
                 yield "", Found("", description=f"what is beyond {_MOST_OFFERS} symbols")
             if count % 200 == 0:
@@ -306,6 +309,13 @@ class S7Symbolic(S7):
 
     async def close(self) -> None:
         await self._session.shut()
+
+
+def _path(name: str) -> str:
+    """Of a symbol; empty for a name that no configuration can hold, such as one with a quote."""
+    with suppress(ValueError):
+        return path_of(name)
+    return ""
 
 
 def _halves(places: Sequence[Place]) -> tuple[Sequence[Place], Sequence[Place]]:
