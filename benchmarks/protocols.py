@@ -4,9 +4,10 @@
 
 Ten devices of 100 scattered values (16-bit, ten pieces of ten), polled once a second and published with QoS 1 to
 mosquitto. The servers run in processes of their own: snap7's C++ server for S7, the library's for S7CommPlus, aslmp's
-simulator for MELSEC, those of our tests for XGT, FINS, EtherNet/IP and ADS. CPU is user + system of the gateway's process
-over the window, its idle share included. The plain way is the library's own call for each value, as its README shows it,
-without a broker; of FINS no library may be used.
+simulator for MELSEC, those of our tests for XGT, FINS, EtherNet/IP and ADS, rusty-bacnet's for BACnet (bacnet: by
+ReadPropertyMultiple; bacnet-cov: by notifications of values that change once a second, with a scan a minute). CPU is user +
+system of the gateway's process over the window, its idle share included. The plain way is the library's own call for each
+value, as its README shows it, without a broker; of FINS no library may be used.
 """
 
 import argparse
@@ -75,6 +76,39 @@ def _loop(python: str, connect: str, read: str) -> list[str]:
     return [python, "-c", _LOOP.format(connect=connect, read=read)]
 
 
+_BACPYPES3 = """
+import asyncio, socket, sys, time
+from bacpypes3.app import Application
+from bacpypes3.local.device import DeviceObject
+from bacpypes3.local.networkport import NetworkPortObject
+from bacpypes3.pdu import Address
+port, seconds = int(sys.argv[1]), float(sys.argv[2])
+words = [100 * piece + n for piece in range(10) for n in range(10)]
+async def main():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        own = chosen.getsockname()[1]
+    client = DeviceObject(objectIdentifier="device,599", objectName="client", vendorIdentifier=999)
+    at = NetworkPortObject(
+        f"127.0.0.1:{own}", objectIdentifier="network-port,1", objectName="port", networkNumber=0,
+        networkNumberQuality="unknown",
+    )
+    app = Application.from_object_list([client, at])
+    where = Address(f"127.0.0.1:{port}")
+    until, count, cpu = time.monotonic() + seconds, 0, time.process_time()
+    while time.monotonic() < until:
+        for word in words:
+            await app.read_property(where, f"analog-input,{word}", "present-value")
+        count += len(words)
+    print(count, time.process_time() - cpu)
+asyncio.run(main())
+"""
+
+
+def _analog_input(word: int) -> str:
+    return f'{{ address = "AI:{word}" }}'
+
+
 PROTOCOLS = {
     "s7": Protocol(
         "",
@@ -134,6 +168,13 @@ PROTOCOLS = {
         ),
     ),
     "fins": Protocol('transport = "tcp"', lambda word: _uint16(f"D{word}"), []),
+    "bacnet": Protocol("local_port = 0", _analog_input, [sys.executable, "-c", _BACPYPES3]),
+    "bacnet-cov": Protocol(
+        'local_port = 0\nscan = "60s"\ncov = "unconfirmed"',
+        _analog_input,
+        [sys.executable, "-c", _BACPYPES3],
+        driver="bacnet",
+    ),
 }
 
 
@@ -175,6 +216,30 @@ async def serve(name: str) -> None:
         print(json.dumps(ports), flush=True)
 
 
+async def _serve_bacnet(ready: "asyncio.Future[int]", *, changing: bool) -> None:
+    """By rusty-bacnet; `changing`: each value once a second."""
+    from rusty_bacnet import BACnetServer, ObjectIdentifier, ObjectType, PropertyValue
+
+    from plugins.bacnet.tests.plant import free_udp_port
+
+    port = free_udp_port()
+    policy: Any = {"max_subscriptions_per_peer": 1000, "max_subscriptions_global": 2000}
+    server = BACnetServer(port, "device", interface="127.0.0.1", port=port, cov_policy=policy)
+    for word in WORDS:
+        server.add_analog_input(word, f"AI {word}", 62, float(word))
+    await server.start()
+    ready.set_result(port)
+    turn = 0
+    while changing:
+        turn += 1
+        began = time.monotonic()
+        for word in WORDS:
+            at = ObjectIdentifier(ObjectType.ANALOG_INPUT, word)
+            await server.set_present_value_local(at, PropertyValue.real(float(word + turn % 7)))
+        await asyncio.sleep(max(0.0, 1 - (time.monotonic() - began)))
+    await asyncio.Event().wait()
+
+
 async def _serve_one(name: str, ready: "asyncio.Future[int]") -> None:
     device: Any
     if name == "melsec":
@@ -202,6 +267,8 @@ async def _serve_one(name: str, ready: "asyncio.Future[int]") -> None:
         async with device.serve() as port:
             ready.set_result(port)
             await asyncio.Event().wait()
+    elif name.startswith("bacnet"):
+        await _serve_bacnet(ready, changing=name == "bacnet-cov")
     elif name == "ethernetip":
         from plugins.ethernetip.tests.fakes import FakePlc, tag
 

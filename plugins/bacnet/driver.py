@@ -8,10 +8,23 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from gateway.plugin import Device, Driver, Exact, Found, LinkError, Readings, RefusedError, Tag, Tags
+from gateway.plugin import (
+    Device,
+    Discovered,
+    Driver,
+    Exact,
+    Found,
+    LinkError,
+    Readings,
+    RefusedError,
+    Search,
+    Tag,
+    Tags,
+)
 
 from .address import shown
 from .config import BacnetDevice, BacnetTag, subscribed
+from .finding import find
 from .frames import MOST, Station, shown_mac
 from .local_port import leave_port, open_port
 from .meaning import Meaning
@@ -25,6 +38,8 @@ from .writing import write
 
 WITHIN = 0.9
 """Of the time-out: what a scan has got until then is delivered."""
+TOGETHER = 0.05
+"""Seconds within which changes that the device tells are one block."""
 TOLD = 10
 """Tags of which `status` says what is wrong with them."""
 
@@ -46,6 +61,13 @@ class Bacnet(Driver[BacnetDevice, BacnetTag]):
         for tag in device.tags:
             periods.setdefault(tag.config.scan or config.scan, []).append(tag)
         return [f"{which}, {where}{behind}", *(_planned(config, period, tags) for period, tags in periods.items())]
+
+    @classmethod
+    def discover(cls, search: Search) -> AsyncIterator[Discovered]:
+        return find(search)
+
+    async def identify(self, device: Device) -> str:
+        return ", ".join(self.peer.about)
 
     @property
     def peer(self) -> Peer:
@@ -86,6 +108,9 @@ class Bacnet(Driver[BacnetDevice, BacnetTag]):
         """Tags that are not good, and why."""
         self._reading: WeakKeyDictionary[Tags, Scan] = WeakKeyDictionary()
         """What is read over this connection."""
+        self._told: dict[Tag, Meaning] = {}
+        """What the device has told of changes, and is not handed up yet."""
+        self._bringing: asyncio.TimerHandle | None = None
         self._texts: dict[int, list[str]] = {}
         """Texts of objects' states."""
         patience = config.request_timeout or min(1.5, WITHIN * config.timeout / (config.retries + 1))
@@ -111,19 +136,28 @@ class Bacnet(Driver[BacnetDevice, BacnetTag]):
             self._subscriptions = Subscriptions(peer, self.config, objects, self._changed, self.log)
 
     def _changed(self, object_: int, found: Mapping[Place, Answer]) -> None:
-        """The device tells a change."""
-        seen: set[Tag] = set()
-        for tags, scan in self._reading.items():
-            said = {
-                tags[row]: what
-                for row, what in scan.meanings(object_, found, self._texts).items()
-                if subscribed(self.config, tags[row].config) and tags[row] not in seen
-            }
-            if said:
-                part, meanings = Tags(tags.device, [*said]), [*said.values()]
-                self._tell(part, meanings)
-                self.host.bring(_readings(self.devices[0], part, meanings))
-            seen |= said.keys()
+        """The device tells a change; those that come close together go up in one block."""
+        said = {
+            tags[row]: what
+            for tags, scan in self._reading.items()
+            for row, what in scan.meanings(object_, found, self._texts).items()
+            if subscribed(self.config, tags[row].config)
+        }
+        if self._told.keys() & said.keys():  # a value that comes and goes is not lost
+            self._bring()
+        self._told |= said
+        if self._told and self._bringing is None:
+            self._bringing = asyncio.get_running_loop().call_later(TOGETHER, self._bring)
+
+    def _bring(self) -> None:
+        if self._bringing is not None:
+            self._bringing.cancel()
+            self._bringing = None
+        told, self._told = self._told, {}
+        if told:
+            tags, meanings = Tags(self.devices[0].name, [*told]), [*told.values()]
+            self._tell(tags, meanings)
+            self.host.bring(_readings(self.devices[0], tags, meanings))
 
     async def _register(self, patience: float) -> None:
         if self._bbmd is not None and self.config.bbmd is not None:
@@ -145,6 +179,7 @@ class Bacnet(Driver[BacnetDevice, BacnetTag]):
         if self._subscriptions is not None:
             await self._subscriptions.keep()
         meanings = await scan.read(peer, self._texts, self._subscriptions, until)
+        self._bring()  # what was told before is older than what was read
         self._tell(tags, meanings)
         return _readings(self.devices[0], tags, meanings)
 
@@ -172,6 +207,7 @@ class Bacnet(Driver[BacnetDevice, BacnetTag]):
     async def close(self) -> None:
         if self._subscriptions is not None:
             self._subscriptions.close()
+        self._bring()
         if self._peer is not None:
             self._peer = None
             leave_port(self._port)

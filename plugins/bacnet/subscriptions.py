@@ -55,6 +55,8 @@ class Subscriptions:
         self._of = {object_: _Subscription(object_) for object_ in objects}
         self._restarted: Found | None = None
         self._suspected = 0.0
+        self._new: list[_Subscription] = []
+        """Refused since it was last told."""
         # The same one after a restart of the gateway: then the device renews, and does not tell twice.
         self._process = zlib.crc32(options.name.encode()) % services.ANY_DEVICE + 1
         while self._process in peer.port.changed:
@@ -79,12 +81,12 @@ class Subscriptions:
         """Make or renew what is due, as far as a scan has time for it. Raises TimeoutError."""
         now = self._clock()
         until = now + _SHARE * self._options.timeout
-        for each in self._of.values():
-            if each.due > now:
-                continue
-            await self._subscribe(each)
-            if self._clock() > until:
-                return
+        try:
+            for each in self._of.values():
+                if each.due <= now and self._clock() <= until:
+                    await self._subscribe(each)
+        finally:
+            self._tell()
 
     async def _subscribe(self, each: _Subscription) -> None:
         options = self._options
@@ -95,22 +97,24 @@ class Subscriptions:
         try:
             await self._peer.ask(Confirmed.SUBSCRIBE_COV, body)
         except AnswerError as error:
-            self._refuse(self._of.values() if error.no_service else [each], str(error))
+            for refused in self._of.values() if error.no_service else [each]:
+                if not refused.refused:
+                    self._new.append(refused)
+                refused.refused, refused.due = str(error), self._clock() + REFUSED_FOR
             return
         if each.refused:
             self._log.info("the device tells changes again", object=shown_object(each.object))
         each.refused = ""
         each.due = self._clock() + options.cov_lifetime / 2
 
-    def _refuse(self, those: Iterable[_Subscription], why: str) -> None:
-        new = [each for each in those if not each.refused]
-        for each in those:
-            each.refused, each.due = why, self._clock() + REFUSED_FOR
+    def _tell(self) -> None:
+        """Say once what the device refuses."""
+        new, self._new = self._new, []
         if new:
             self._log.warning(
                 "the device does not tell changes; each scan reads all the same",
-                objects=", ".join(shown_object(each.object) for each in new[:10]),
-                reason=why,
+                objects=listed([shown_object(each.object) for each in new]),
+                reason=new[0].refused,
             )
 
     def _heard(self, source: Station, said: Notification) -> bool:

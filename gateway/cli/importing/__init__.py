@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway.cli.frame import toml_text
 from gateway.cli.frame.terminal import count, fail
-from gateway.cli.importing import ignition, kepware, neuron, nodered, telegraf, thingsboard, tia
+from gateway.cli.importing import ede, ignition, kepware, neuron, nodered, telegraf, thingsboard, tia
 from gateway.cli.importing.carried import Import, ImportRefusedError
 from gateway.cli.importing.text import decoded
 from gateway.core.parsing import doubting
@@ -25,6 +25,7 @@ KINDS: dict[str, tuple[str, Callable[..., None]]] = {
     "thingsboard": ("a connector of the ThingsBoard gateway, modbus.json or opcua.json", thingsboard.read),
     "kepware": ("tags of one Modbus device as CSV; --host says where it is", kepware.read),
     "neuronex": ("tags of one Modbus node of NeuronEX or Neuron as xlsx; --host says where it is", neuron.read),
+    "ede": ("objects of BACnet devices as CSV (EDE)", ede.read),
     "ignition": ("tags as JSON, with UDTs", ignition.read),
     "tia": (
         "PLC tags (xlsx, XML, .sdf) or data blocks (.db, .scl, .awl, XML) of the TIA Portal or STEP 7",
@@ -53,9 +54,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--encoding", metavar="NAME", help="of a text that is not UTF-8 or UTF-16, such as cp949 or latin-1"
     )
     parser.add_argument(
-        "--name", default="imported", help="kepware, neuronex, tia: name of the device (default: imported)"
+        "--name", default="imported", help="kepware, neuronex, tia, ede: name of the device (default: imported)"
     )
-    parser.add_argument("--host", default="192.0.2.1", help="kepware, neuronex, ignition, tia: where the device is")
+    parser.add_argument(
+        "--host", default="192.0.2.1", help="kepware, neuronex, ignition, tia, ede: where the device is"
+    )
     parser.add_argument("--port", type=int, default=502, help="kepware, neuronex: its port (default: 502)")
     parser.add_argument("--unit", type=int, default=1, help="kepware: its unit id (default: 1)")
     parser.add_argument(

@@ -352,7 +352,9 @@ def test_other_encodings_are_refused_until_somebody_says_which(imported, tmp_pat
         ("telegraf", b"[[inputs.modbus"), ("telegraf", b""), ("thingsboard", b"{}"), ("thingsboard", b"[" * 5000),
         ("kepware", b""), ("kepware", b"a,b\n1,2\n"), ("kepware", b"T\0a\0g\0"), ("nodered", b"{"), ("nodered", b"[1]"),
         ("ignition", b"[]"), ("ignition", b"null"), ("neuronex", b"PK\3\4"), ("neuronex", b"name,address\n"),
-        ("neuronex", workbook([["a", "b"], ["1", "2"]])),
+        ("neuronex", workbook([["a", "b"], ["1", "2"]])), ("ede", b""), ("ede", b"1;2;3\n4;5;6\n"),
+        ("ede", b"# keyname;device obj.-instance;object-name;object-type;object-instance\n"),
+        ("ede", b'device obj.-instance;object-type;object-instance\n1;0;"' + b"a" * 200_000),
     ],
 )  # fmt: skip
 def test_what_is_no_such_file_is_refused_in_words(tmp_path, capsys, kind, content):
@@ -497,6 +499,45 @@ def test_nodered_as_its_interface_gives_it_out_with_flows_that_are_off_and_varia
         )
     flow = {"id": "f", "label": "Flow 1", "nodes": [nodes[0]], "configs": [CLIENT]}
     assert list(imported("nodered", json.dumps(flow).encode())[0]) == ["eq"]
+
+
+EDE = """#EDE Engineering-Data-Exchange
+PROJECT_NAME;Plant 7
+VERSION_OF_REFERENCEFILE;2
+AUTHOR_OF_LAST_CHANGE;somebody
+VERSION_OF_LAYOUT;2.3
+#mandatory;mandatory;mandatory;mandatory;mandatory;optional;optional;optional;optional;optional;optional
+# keyname;device obj.-instance;object-name;object-type;object-instance;description;present-value-default;min;max;settable
+AHU1;2101;AHU1;8;2101;"Lüftung; Halle 3";;;;N
+k1;2101;AHU1'T'Sup;0;3;Zuluft;;0;50;N
+k2;2101;AHU1'Sp;2;7;Sollwert;21;16;26;Y
+k2;2101;AHU1'Sp;19;1;;;;;Y
+
+k3;2102;Room;0;1;
+k4;2102;Broken;AI;1;
+k5;2102;Far;0;9999999999;
+k6;2102;Of a maker;128;5;own
+"""
+
+
+def test_ede(imported):
+    devices, remarks = imported("ede", EDE.encode())
+    assert devices["device-2101"]["device"] == 2101 and devices["device-2101"]["driver"] == "bacnet"
+    assert "host" not in devices["device-2101"], "it is looked for by its instance"
+    assert devices["device-2101"]["tags"] == {
+        "AHU1'T'Sup": {"address": "AI:3", "description": "Zuluft"},
+        "AHU1'Sp": {"address": "AV:7", "description": "Sollwert"},
+        "AHU1'Sp_2": {"address": "MSV:1"},
+    }
+    assert devices["device-2102"]["tags"] == {"Room": {"address": "AI:1"}}
+    assert told(remarks, "line 14", "are to be numbers") and told(remarks, "line 15", "instances go up to")
+    assert told(remarks, "device 2101", "2 objects can be commanded")
+    assert told(remarks, "1 of type 8, 1 of type 128")
+    devices, _ = imported("ede", EDE.split("k3")[0].encode(), "--host", "10.0.0.5", "--name", "ahu")
+    assert devices["ahu-2101"]["host"] == "10.0.0.5"
+    with_commas = EDE.replace(";", ",").replace('"Lüftung, Halle 3"', "Öl").encode("cp1252")
+    devices, _ = imported("ede", with_commas, "--encoding", "cp1252")
+    assert devices["device-2101"]["tags"]["AHU1'Sp"]["description"] == "Sollwert"
 
 
 @pytest.mark.parametrize("kind", ["ignition", "nodered", "telegraf", "thingsboard"])
