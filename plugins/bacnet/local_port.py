@@ -62,6 +62,8 @@ class LocalPort(asyncio.DatagramProtocol):
         self._registering = asyncio.Lock()
         self.registered: dict[Station, float] = {}
         """Broadcast distributors with which it is registered, and until when, by the loop's clock."""
+        self.not_bacnet: tuple[str, int] | None = None
+        """Who last sent what is no BACnet, or damaged."""
         self.trouble = ""
         """What the system last said of a datagram that was not sent."""
 
@@ -191,6 +193,7 @@ class LocalPort(asyncio.DatagramProtocol):
                 self._network_says(received)
         except MalformedError:
             self.counts["damaged_answers"] += 1
+            self.not_bacnet = addr[0], addr[1]
 
     def _network_says(self, received: Received) -> None:
         if received.message != _REJECT_TO_NETWORK or len(received.contents) < 3:

@@ -73,11 +73,13 @@ class Peer:
         try:
             return await self.port.request(self.station, service, body, patience=asking.patience, retries=tries)
         except TimeoutError:
-            trouble = f" ({self.port.trouble})" if self.port.trouble else ""
-            self.port.trouble = ""
-            raise TimeoutError(
-                f"{self.station}: no answer within {asking.patience * (tries + 1):g} s{trouble}"
-            ) from None
+            port, why = self.port, ""
+            if port.not_bacnet == self.station[:2]:
+                why = "; what comes from there is no BACnet: is the port right?"
+            elif port.trouble:
+                why = f" ({port.trouble})"
+            port.trouble, port.not_bacnet = "", None
+            raise TimeoutError(f"{self.station}: no answer within {asking.patience * (tries + 1):g} s{why}") from None
 
     async def read(self, place: Place) -> list[Datum]:
         """One property. Raises DeviceError, TimeoutError."""
@@ -279,7 +281,13 @@ async def meet(port: LocalPort, config: BacnetDevice, address: str, asking: Aski
             )
         peer.instance = told
     else:
-        await peer.check_identity()
+        try:
+            await peer.check_identity()
+        except TimeoutError as error:
+            look_at = (
+                "" if ";" in str(error) else f"; is it on, with BACnet/IP, and does UDP {config.port} get through?"
+            )
+            raise TimeoutError(f"{error}{look_at}") from None
     await peer.learn()
     return peer
 

@@ -70,12 +70,13 @@ class Subscriptions:
     @property
     def remarks(self) -> list[str]:
         """What the device does not tell."""
-        refused = [each for each in self._of.values() if each.refused]
-        if not refused:
-            return []
-        everything = len(refused) == len(self._of)
-        which = "anything" if everything else listed([shown_object(each.object) for each in refused])
-        return [f"the device does not tell changes of {which} ({refused[0].refused}); each scan reads all the same"]
+        said = [
+            (listed([shown_object(each.object) for each in those]) if len(those) < len(self._of) else "anything", why)
+            for why, those in _by_reason(self._of.values()).items()
+        ]
+        return [
+            f"the device does not tell changes of {which} ({why}); each scan reads all the same" for which, why in said
+        ]
 
     async def keep(self) -> None:
         """Make or renew what is due, as far as a scan has time for it. Raises TimeoutError."""
@@ -110,11 +111,11 @@ class Subscriptions:
     def _tell(self) -> None:
         """Say once what the device refuses."""
         new, self._new = self._new, []
-        if new:
+        for why, those in _by_reason(new).items():
             self._log.warning(
                 "the device does not tell changes; each scan reads all the same",
-                objects=listed([shown_object(each.object) for each in new]),
-                reason=new[0].refused,
+                objects=listed([shown_object(each.object) for each in those]),
+                reason=why,
             )
 
     def _heard(self, source: Station, said: Notification) -> bool:
@@ -157,3 +158,11 @@ class Subscriptions:
             self._peer.port.counts["subscribed_anew"] += 1
             for each in self._of.values():
                 each.due = 0.0 if not each.refused else each.due
+
+
+def _by_reason(those: Iterable[_Subscription]) -> dict[str, list[_Subscription]]:
+    found: dict[str, list[_Subscription]] = {}
+    for each in those:
+        if each.refused:
+            found.setdefault(each.refused, []).append(each)
+    return found

@@ -294,6 +294,26 @@ async def test_a_port_that_another_program_has_is_told_in_words(plant: Served) -
         await Bacnet([make_device({"a": "AI:1"}, plant.port, local_port=plant.port)]).connect()
 
 
+async def test_silence_and_another_protocol_are_told_apart() -> None:
+    class Other(asyncio.DatagramProtocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            self.transport.sendto(b"HTTP/1.1 400 Bad Request", addr)
+
+    make = asyncio.get_running_loop().create_datagram_endpoint
+    transport, _ = await make(Other, local_addr=("127.0.0.1", 0))
+    try:
+        port = transport.get_extra_info("sockname")[1]
+        with pytest.raises(TimeoutError, match="no BACnet: is the port right"):
+            await Bacnet([make_device({"a": "AI:1"}, port, request_timeout="500ms")]).connect()
+    finally:
+        transport.close()
+    with pytest.raises(TimeoutError, match=r"is it on, with BACnet/IP, and does UDP \d+ get through"):
+        await Bacnet([make_device({"a": "AI:1"}, free_udp_port(), request_timeout="100ms")]).connect()
+
+
 @pytest.mark.parametrize(("host", "said"), [("no.such.host.invalid", "cannot find"), (".", "cannot find")])
 async def test_a_name_that_is_none_is_told(host: str, said: str) -> None:
     with pytest.raises(LinkError, match=said):
