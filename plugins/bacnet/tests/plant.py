@@ -68,7 +68,14 @@ def make_device(tags: Mapping[str, Any], port: int, **options: Any) -> Device:
     """The device at a port of this machine, whose tags are given as name → address or options. Its name is that of the
     gateway's own UDP port: each has one of its own unless it says another."""
     made = {name: {"address": given} if isinstance(given, str) else given for name, given in tags.items()}
-    common = {"host": "127.0.0.1", "port": port, "device": INSTANCE, "local_port": 0, "timeout": "20s"}
+    common = {
+        "host": "127.0.0.1",
+        "port": port,
+        "device": INSTANCE,
+        "local_port": 0,
+        "timeout": "20s",
+        "request_timeout": "8s",
+    }
     return build_device(Bacnet, common | options, made)
 
 

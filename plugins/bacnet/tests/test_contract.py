@@ -41,4 +41,4 @@ class TestBacnet(DriverContract):
             "enable": "BV:1",
             "hand": {"address": "MSV:1", "priority": 8},
         }
-        return make_device(tags, port, timeout="1500ms", retries=0)
+        return make_device(tags, port, timeout="5s", request_timeout="1500ms")

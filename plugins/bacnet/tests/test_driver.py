@@ -271,7 +271,7 @@ async def test_a_device_is_found_by_its_instance_alone() -> None:
 
 
 async def test_nobody_of_that_instance_is_told_with_what_to_look_at() -> None:
-    options = {"host": None, "broadcast": "127.255.255.255", "timeout": "500ms"}
+    options = {"host": None, "broadcast": "127.255.255.255", "request_timeout": "200ms"}
     with pytest.raises(TimeoutError, match="no device 1234 answers Who-Is"):
         await Bacnet([make_device({"a": "AI:1"}, free_udp_port(), **options)]).connect()
 

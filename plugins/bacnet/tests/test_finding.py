@@ -17,7 +17,7 @@ async def found(port: int, timeout: float) -> tuple[list[Discovered], int]:
 
 
 async def test_a_device_is_found_with_its_names_and_an_object(plant: Served) -> None:
-    (device,), turns = await found(plant.port, 2.0)
+    (device,), turns = await found(plant.port, 4.0)
     assert device.options == {"host": "127.0.0.1", "device": INSTANCE, "port": plant.port}
     assert device.name == "AHU-1234" and list(device.about) == ["BACpypes", "Test"]
     assert device.tags == {"first": {"address": "AI:1"}}
