@@ -36,7 +36,7 @@ class S7Device(DeviceConfig):
 
     transport: Literal["put_get", "s7commplus"] = "put_get"
     """How it is asked: by addresses, which the CPU must permit and which see no optimized block; or by symbols, as the TIA
-    Portal and Siemens' panels do (S7-1200 and 1500), for which `pip install "edge-gateway[s7]"` brings the library."""
+    Portal and Siemens' panels do (S7-1200 and 1500), with a library (see the plugin's README)."""
 
     tls: bool | Tls = True
     """With s7commplus: how the CPU's certificate is verified: by pin, or by ca, the TIA project's authority. false: an older
