@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from gateway.config.base import RangeSinkConfig
 from gateway.core.record import Record
+from gateway.plugin.hosts import Memory
 from gateway.plugin.sink import Sink
 
 S = TypeVar("S", bound=RangeSinkConfig)
@@ -62,3 +63,10 @@ class RangeSink(Sink[S]):
         if thread is None:
             thread = self.host.memory[_THREAD] = ThreadPoolExecutor(1, thread_name_prefix=f"sink-{self.config.name}")
         return await asyncio.get_running_loop().run_in_executor(thread, lambda: call(*args, **kwargs))
+
+
+def release(memory: Memory) -> None:
+    """The sink is over, with all its connections: lets its worker thread go."""
+    thread = memory.pop(_THREAD, None)
+    if isinstance(thread, ThreadPoolExecutor):
+        thread.shutdown(wait=False, cancel_futures=True)

@@ -15,7 +15,7 @@ from gateway.core.errors import LinkError, RefusedError, UnreachableError
 from gateway.core.event import Event, EventLog
 from gateway.core.tag import Device
 from gateway.outbox import Outbox
-from gateway.plugin.range_sink import RangeSink
+from gateway.plugin.range_sink import RangeSink, release
 from gateway.plugin.sink import Sink
 from gateway.publish.counts import SinkCounts
 from gateway.publish.host import SinkSurroundings
@@ -82,7 +82,10 @@ class Publisher:
         backoff = Backoff(
             FIRST_PAUSE, LONGEST_PAUSE, hurry=lambda: self._quarantine.in_a_hurry, most=self._longest_pause
         )
-        await keep_running(self._hold_session, self.health, backoff)
+        try:
+            await keep_running(self._hold_session, self.health, backoff)
+        finally:
+            release(self._around.memory)
 
     def _longest_pause(self) -> float:
         return LISTENED_FOR if self._unreachable else LONGEST_PAUSE

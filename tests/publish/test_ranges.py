@@ -1,6 +1,7 @@
 """Sinks that commit by range and time, on the real outbox: what is due, what is retried, what breaks them."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,25 @@ async def test_what_waits_is_committed_together_when_its_time_has_come(tmp_path:
         await delivered(running, 50)
     assert table.values == list(range(50))
     assert len(table.batches) < 10
+
+
+async def test_the_thread_of_a_sink_ends_with_it_and_not_before(tmp_path: Path) -> None:
+    table = Table()
+    threads: set[threading.Thread] = set()
+
+    class Threaded(table.sink_type()):  # type: ignore[misc]
+        async def commit(self, batch: Batch) -> None:
+            threads.add(await self.in_thread(threading.current_thread))
+            await super().commit(batch)
+            if len(table.batches) == 1:
+                raise LinkError("the next connection has the same thread")
+
+    async with outbox_into(Threaded, tmp_path, {"plugin": "table", "commit_interval": "100ms"}) as running:
+        running.read(*range(5))
+        await delivered(running, 5)
+        assert len(table.batches) > 1
+        assert len(threads) == 1
+    await eventually(lambda: not any(thread.is_alive() for thread in threads))
 
 
 async def test_until_then_status_says_what_is_not_committed_and_that_this_is_no_trouble(tmp_path: Path) -> None:
