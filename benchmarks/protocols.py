@@ -1,6 +1,6 @@
 """The PLC drivers: CPU seconds for a million values at the broker, beside the library's plain way in the same run.
 
-    python benchmarks/protocols.py [--seconds 30] [--only s7]
+    python benchmarks/protocols.py [--seconds 30] [--scan 1] [--only s7]
 
 Ten devices of 100 scattered values (16-bit, ten pieces of ten), polled once a second and published with QoS 1 to
 mosquitto. The servers run in processes of their own: snap7's C++ server for S7, the library's for S7CommPlus, aslmp's
@@ -287,13 +287,13 @@ async def _serve_one(name: str, ready: "asyncio.Future[int]") -> None:
             await asyncio.Event().wait()
 
 
-def gateway(name: str, ports: Sequence[int], seconds: float) -> tuple[float, int]:
+def gateway(name: str, ports: Sequence[int], seconds: float, scan: float = 1.0) -> tuple[float, int]:
     """CPU seconds, and how many values came to the broker."""
     protocol = PROTOCOLS[name]
     tags = "\n".join(f"w{word} = {protocol.tag(word)}" for word in WORDS)
     devices = "\n".join(
         f'[[device]]\nname = "d{port}"\ndriver = "{protocol.driver or name}"\nhost = "127.0.0.1"\nport = {port}\n'
-        f"{protocol.options}\n"
+        f'scan = "{scan:g}s"\n{protocol.options}\n'
         f"[device.tags]\n{tags}"
         for port in ports
     )
@@ -329,6 +329,7 @@ def gateway(name: str, ports: Sequence[int], seconds: float) -> tuple[float, int
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--scan", type=float, default=1.0, help="seconds between two polls of a device")
     parser.add_argument("--only", choices=PROTOCOLS, action="append")
     parser.add_argument("--serve", choices=PROTOCOLS, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -338,9 +339,9 @@ def main() -> None:
     print("CPU seconds for a million values: the gateway, to the broker | the library's plain way, read only | ratio")
     for name in args.only or PROTOCOLS:
         with servers(name) as ports:
-            cpu, values = gateway(name, ports, args.seconds)
+            cpu, values = gateway(name, ports, args.seconds, args.scan)
             ours = cpu / max(1, values) * 1e6
-            expected = DEVICES * len(WORDS) * args.seconds
+            expected = DEVICES * len(WORDS) * args.seconds / args.scan
             told = f"{name:10} {ours:8.2f}  ({values / expected:.0%} of the values)"
             if plain := PROTOCOLS[name].plain:
                 done = subprocess.run([*plain, str(ports[0]), "5"], capture_output=True, text=True, check=True)
