@@ -206,7 +206,7 @@ class FaultCampaign:
     values: Mapping[str, Any]
     """Tag → what it holds at the server, as long as the tests run."""
 
-    loops: Sequence[str] = ("uvloop",)
+    loops: Sequence[str] = ("asyncio",)
     """The event loops that it runs on, where they are installed; see `gateway.testing.loops`."""
 
     bent = ""

@@ -32,7 +32,7 @@ class Contract:
     """What the far side does, by kind; to find which one fails, give a part of it."""
     holes: Mapping[str, str] = {}
     """Kinds of attack that the plugin does not bear yet, and why: they must fail, so that nobody forgets to take them out."""
-    loops: Sequence[str] = ("uvloop",)
+    loops: Sequence[str] = ("asyncio",)
     """The event loops that it runs on, where they are installed; see `gateway.testing.loops`."""
     has_link: bool = True
     """False for a plugin that dials nothing: then what needs a link to cut does not apply."""
