@@ -1,5 +1,5 @@
-"""Which event loops a test runs on. The gateway runs on uvloop where it is installed, which tells of a connection's end otherwise
-than asyncio's own: two sinks were right on that one alone.
+"""Which event loops a test runs on. The gateway runs on uvloop where it is installed, which tells of a connection's end
+otherwise than asyncio's own: two sinks were right on that one alone.
 
 A pytest plugin, `-p gateway.testing.loops`; for one package of tests, import the hook in its conftest.py.
 """
