@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from gateway.config.tls import Tls
@@ -27,12 +27,22 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
 async def open_stream(
-    host: str, port: int, framing: Framing, *, tls: Tls | bool = False, look_at: str = "", route: Route = DIRECT
+    host: str,
+    port: int,
+    framing: Framing,
+    *,
+    tls: Tls | bool = False,
+    look_at: str = "",
+    route: Route = DIRECT,
+    greet: Callable[[Stream], Awaitable[object]] | None = None,
 ) -> Stream:
-    """A TCP connection whose frames are waited for. See `dial`."""
+    """A TCP connection whose frames are waited for. See `dial`. `greet` is run on each new connection, also when `ask` dials
+    again: it takes the banner (`await stream.frame()`), logs in, and the like; what it raises closes the connection."""
     stream = Stream(shown(host, port), framing)
+    stream.greet = greet
     stream.dial_again = lambda: dial(lambda: stream, host, port, tls=tls, look_at=look_at, route=route)
     await stream.dial_again()
+    await stream.greeted()
     return stream
 
 

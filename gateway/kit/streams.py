@@ -98,20 +98,36 @@ class Stream(_Answering, asyncio.Protocol):
     """A connection whose frames are taken one after the other. Bytes that nobody takes are not read from the socket, so that
     at most one frame, or 64 KiB, and one chunk of the loop's (CHUNK) are held. Made by `open_stream`.
 
-    Many devices close a connection on which nothing is asked for a while. That is no loss: `ask` dials again, which is
-    counted as "idle_closes".
+    Many devices close a connection on which nothing is asked for a while. That is no loss: `ask` dials again, and greets
+    where there is a greeting, which is counted as "idle_closes".
     """
 
     def __init__(self, peer: str, framing: Framing) -> None:
         super().__init__(peer)
         self.dial_again: Callable[[], Awaitable[object]] | None = None
         """How this connection was made."""
+        self.greet: Callable[[Stream], Awaitable[object]] | None = None
+        """What is said on each new connection before anything else."""
+        self._greeting = False
         self._frames = Frames(framing)
         self._hold = max(_HOLD, framing.longest)
         self._resting = False
 
+    async def greeted(self) -> None:
+        """Say what each connection begins with. Raises what `greet` raises, and then the connection is closed."""
+        if self.greet is None:
+            return
+        self._greeting = True
+        try:
+            await self.greet(self)
+        except BaseException:
+            await self.close()
+            raise
+        finally:
+            self._greeting = False
+
     async def ask(self, request: bytes, is_answer: Callable[[bytes], bool] | None = None) -> bytes:
-        """See above; after an idle close it dials first."""
+        """See above; after an idle close it dials, and greets, first."""
         if self._closed_idle and self.dial_again is not None:
             self._closed_idle, self._lost, self._resting = False, None, False
             self._frames.clear()
@@ -122,7 +138,13 @@ class Stream(_Answering, asyncio.Protocol):
             except BaseException:
                 self.connection_lost(None)
                 raise
+            await self.greeted()
         return await super().ask(request, is_answer)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        if self._greeting:  # who hangs up on a greeting would do so again
+            self._closed_idle = False
 
     def data_received(self, data: bytes) -> None:
         if self._lost is not None:

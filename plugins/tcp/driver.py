@@ -68,9 +68,13 @@ class TcpTelegrams(Driver[TelegramDevice, TelegramTag]):
         self._end = octets("end", telegrams.end)
         self._slow: dict[str, str] = {}
         """Tags whose patterns take too long, and on what."""
-        self._stream: Stream = await open_stream(config.host, config.port, framing(telegrams), tls=config.tls)
-        if config.hello:
-            self._stream.write(octets("hello", config.hello))
+        self._stream: Stream = await open_stream(
+            config.host, config.port, framing(telegrams), tls=config.tls, greet=self._hello
+        )
+
+    async def _hello(self, stream: Stream) -> None:
+        if self.config.hello:
+            stream.write(octets("hello", self.config.hello))
 
     async def read(self, tags: Tags) -> Readings:
         found: dict[Tag, tuple[Exact | float | None, int]] = {}
