@@ -262,7 +262,9 @@ class FaultCampaign:
 
     def _says(self, *needed: str) -> None:
         if missing := [name for name in needed if not hasattr(self, name)]:
-            pytest.fail(f"give your class {', '.join(missing)}: FaultCampaign's docstring has an example", pytrace=False)
+            pytest.fail(
+                f"give your class {', '.join(missing)}: FaultCampaign's docstring has an example", pytrace=False
+            )
 
     async def _is_good_unbent(self, server: int) -> None:
         """Else each manner would wait for ever for what never comes."""

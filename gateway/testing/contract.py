@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -50,15 +50,20 @@ class Contract:
         async with TcpLink(server) as link:
             yield link
 
-    async def _in_time(self, wait: Any) -> Any:
+    async def _in_time(self, wait: Any, missing: Callable[[], str] = lambda: "") -> Any:
         """The result of waiting; fails after `patience`, also if what is waited for will not be cancelled, and when it has
-        blocked the event loop."""
+        blocked the event loop. `missing` says what did not come."""
         blocking = Blocking()
         task = asyncio.ensure_future(wait if asyncio.isfuture(wait) else blocking.measured(wait))
         done, _ = await asyncio.wait([task], timeout=self.patience)
         if not done:
+            if task.cancelling():
+                pytest.fail(
+                    f"it was cancelled, and went on for {self.patience:g} s: what swallows the cancellation? "
+                    "(asyncio.wait_for does, asyncio.timeout does not; so does an except that takes CancelledError)"
+                )
             task.cancel()
-            pytest.fail(f"no answer within {self.patience} s")
+            pytest.fail(f"no answer within {self.patience:g} s. {missing()}".rstrip())
         blocking.check()
         return task.result()
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
 from gateway.acquire.values import as_readings
 from gateway.config.base import DeviceConfig, SinkConfig, TagConfig
+from gateway.config.mistakes import check
 from gateway.core.context import Context
 from gateway.core.quality import is_bad
 from gateway.core.readings import Exact, Readings
@@ -15,6 +18,8 @@ from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device, Tag, Tags
 from gateway.plugin.driver import Driver, option_types
 from gateway.plugin.sink import Sink
+
+M = TypeVar("M", bound=BaseModel)
 
 _T0 = 1_800_000_000_000_000_000
 
@@ -56,11 +61,20 @@ def bind(
 def build_device(driver: type[Driver[Any, Any]], options: Mapping[str, Any], tags: Mapping[str, Any]) -> Device:
     """The same from options as the configuration file writes them, checked by the driver's own types.
 
-    `name` and `driver` may be left out of `options`. Raises pydantic.ValidationError.
+    `name` and `driver` may be left out of `options`. Raises pydantic.ValidationError, with what `check` would say as notes.
     """
     device_type, tag_type = option_types(driver)
-    config = device_type.model_validate({"name": "device-1", "driver": "under_test", **options})
-    return bind(config, {name: tag_type.model_validate(tag) for name, tag in tags.items()})
+    config = _validated(device_type, {"name": "device-1", "driver": "under_test", **options})
+    return bind(config, {name: _validated(tag_type, tag) for name, tag in tags.items()})
+
+
+def _validated(options: type[M], table: Mapping[str, Any]) -> M:
+    try:
+        return options.model_validate(table)
+    except ValidationError as error:
+        for mistake in check(options, table, Path())[1]:
+            error.add_note(f"{'.'.join(map(str, mistake.path))}: {mistake.message}")
+        raise
 
 
 async def read_all(driver: Driver[Any, Any], device: Device) -> list[Exact | float | None]:
@@ -73,7 +87,7 @@ async def read_all(driver: Driver[Any, Any], device: Device) -> list[Exact | flo
 def build_sink_config(sink: type[Sink[Any]], options: Mapping[str, Any]) -> SinkConfig:
     """A sink's options from what the configuration file writes. Raises pydantic.ValidationError."""
     (sink_type,) = option_types(sink)
-    config: SinkConfig = sink_type.model_validate({"name": "sink-1", "plugin": "under_test", **options})
+    config: SinkConfig = _validated(sink_type, {"name": "sink-1", "plugin": "under_test", **options})
     return config
 
 

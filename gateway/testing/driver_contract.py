@@ -6,10 +6,12 @@ import gc
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from gateway.acquire.values import as_readings
 from gateway.core.errors import DeviceError
@@ -82,6 +84,16 @@ class DriverContract(Contract):
         """As warnings: it works today."""
         for told in outdated(self.driver):
             warnings.warn(told, DeprecationWarning, stacklevel=1)
+
+    def test_a_default_is_what_the_option_would_be_if_it_were_written(self) -> None:
+        """Defaults are not checked, so that "10s" stays a text where a Duration, which is a number of seconds, is used."""
+        for options in option_types(self.driver):
+            for name, field in options.model_fields.items():
+                told = _as_read(field)
+                assert told == field.default, (
+                    f"the default of {name} in {options.__name__} is {field.default!r}, which is {told!r} when it is read "
+                    f"from a configuration: write {name} = {told!r}"
+                )
 
     # Reading
 
@@ -237,11 +249,19 @@ class DriverContract(Contract):
         self._needs_link()
         async with self._nothing_left(link), self._harmless(link, trouble, request):
             room = asyncio.Semaphore(self.attacked_at_once)
-            await asyncio.gather(*(self._attacked(server, attack, room) for attack in self.attacks[trouble].values()))
+            await asyncio.gather(*(self._attacked(server, *each, room) for each in self.attacks[trouble].items()))
 
-    async def _attacked(self, server: int, attack: Attack, room: asyncio.Semaphore) -> None:
+    async def _attacked(self, server: int, name: str, attack: Attack, room: asyncio.Semaphore) -> None:
+        async with room:
+            try:
+                await self._bears(server, attack)
+            except BaseException as error:
+                error.add_note(f"the far side's attack was: {name}")
+                raise
+
+    async def _bears(self, server: int, attack: Attack) -> None:
         """The far side attacks a line that reads, and one that is dialled meanwhile; afterwards a new one reads."""
-        async with room, TcpLink(server) as link:
+        async with TcpLink(server) as link:
             device = self.device(link.port)
             async with self._line(link, device) as line:
                 await self._values(line, device.tags)
@@ -261,7 +281,10 @@ class DriverContract(Contract):
     async def test_a_write_is_taken_or_refused_with_a_reason(self, link: Link) -> None:
         if "write" not in self.driver.can:
             pytest.skip("this driver does not write")
-        assert self.writes, "this driver writes: give `writes` in the test class"
+        assert self.writes, (
+            "this driver writes: give in the test class writes = {tag: value}, other values than those of `good`, which "
+            "the device takes; and refused_writes, which it refuses by DeviceError"
+        )
         async with self._line(link) as line:
             device = line.devices[0]
             for name, value in self.refused_writes.items():
@@ -324,7 +347,14 @@ class DriverContract(Contract):
     async def _values(self, line: Driver[Any, Any], tags: Tags) -> dict[str, Value]:
         """A value for each tag, None for a bad one."""
         if _streams(line):
-            found: dict[str, Value] = await self._in_time(_first_of_each(line, tags))
+            found: dict[str, Value] = {}
+            await self._in_time(
+                _first_of_each(line, tags, found),
+                lambda: (
+                    f"stream() yielded no reading of {', '.join(tag.name for tag in tags if tag.name not in found)}; "
+                    "each begin of it gives all values anew, also on the same connection"
+                ),
+            )
             return found
         values = await self._in_time(line.read(tags))
         return _by_name(tags, as_readings(line.devices[0], tags, values, t_ns=1))
@@ -350,6 +380,15 @@ class DriverContract(Contract):
             await asyncio.sleep(0.01)
 
 
+def _as_read(field: FieldInfo) -> object:
+    """The default as it would be if the configuration had it; itself where it could not stand there, as "" for none."""
+    if isinstance(field.default, str):
+        type_: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        with contextlib.suppress(ValidationError):
+            return TypeAdapter(type_).validate_python(field.default)
+    return field.default
+
+
 async def _discovered(driver: type[Driver[Any, Any]], port: int) -> list[Discovered]:
     async def turn() -> None:
         """Go on at once."""
@@ -373,13 +412,12 @@ def _orders(line: Driver[Any, Any], names: Mapping[str, Value]) -> list[Tags]:
     return [device.tags, Tags(device.name, backwards)]
 
 
-async def _first_of_each(line: Driver[Any, Any], tags: Tags) -> dict[str, Value]:
-    found: dict[str, Value] = {}
+async def _first_of_each(line: Driver[Any, Any], tags: Tags, found: dict[str, Value]) -> None:
     async with contextlib.aclosing(line.stream()) as stream:  # type: ignore[type-var]
         async for readings in stream:
             found |= _by_name(tags, readings)
             if len(found) == len(tags):
-                return found
+                return
     raise AssertionError("stream() ended without raising")
 
 

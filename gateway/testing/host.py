@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +14,13 @@ import numpy as np
 
 from gateway.config.payload import JsonForm
 from gateway.core.context import Context
-from gateway.core.device_event import Told
+from gateway.core.device_event import DeviceEvent, Told
+from gateway.core.errors import PluginError
 from gateway.core.parsing import JsonObject
 from gateway.core.readings import Readings
 from gateway.core.record import Record
 from gateway.core.tag import Device
+from gateway.plugin import checked
 from gateway.plugin.hosts import Encoder, LineHost, Memory, Message
 
 
@@ -25,7 +28,7 @@ class FakeLineHost(LineHost):
     """A LineHost that keeps what the driver says."""
 
     def __init__(self, state_dir: Path | None = None) -> None:
-        super().__init__("device-1", state_dir)
+        super().__init__("device-1", state_dir or _folder_of(self))
         self.said: list[Any] = []
         """What it told of devices, in order."""
         self.brought: list[Readings] = []
@@ -37,10 +40,27 @@ class FakeLineHost(LineHost):
         self.signs += 1
 
     def tell(self, told: Told) -> None:
+        """Raises PluginError for what the gateway would not take, and for a severity that it would call "info"."""
+        if isinstance(told, PluginError):  # a driver in a process of its own hands up what it did wrong there
+            self.said.append(told)
+            return
+        device = getattr(told, "device", "")
+        if not isinstance(device, str):
+            raise PluginError(f"device is a {type(device).__name__}; it is the device's name, a text")
+        taken = checked.told(told, {device}, time.time_ns())
+        if isinstance(told, DeviceEvent) and isinstance(taken, DeviceEvent) and taken.severity != told.severity:
+            raise PluginError(f"severity is {told.severity!r}; there are info, advisory, warning and alarm")
         self.said.append(told)
 
     def bring(self, readings: Readings) -> None:
         self.brought.append(readings)
+
+
+def _folder_of(host: object) -> Path:
+    """A new one, which goes with the host."""
+    folder = Path(tempfile.mkdtemp())
+    weakref.finalize(host, shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @dataclass
@@ -68,8 +88,7 @@ class FakeSinkHost:
     @property
     def state_dir(self) -> Path:
         if self.folder is None:
-            self.folder = Path(tempfile.mkdtemp())
-            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+            self.folder = _folder_of(self)
         return self.folder
 
     def acknowledged(self, records: Iterable[Record]) -> None:

@@ -1,4 +1,4 @@
-"""The campaign of faults is of use to a plain driver, without time-outs of its own, and says what it lacks instead of waiting."""
+"""The campaign of faults is of use to a plain driver, without time-outs of its own, and says what it lacks."""
 
 import pytest
 import pytest_asyncio
@@ -23,7 +23,7 @@ class PlainTag(TagConfig):
 
 
 class Plain(Driver[PlainDevice, PlainTag]):
-    """"GET left" is answered by "left 12.5"."""
+    """ "GET left" is answered by "left 12.5"."""
 
     async def connect(self) -> None:
         self._stream: Stream = await open_stream("127.0.0.1", self.config.port, LINES)
@@ -76,5 +76,7 @@ class TestWhatItLacksIsSaid(Unfinished):
     async def test_frames_that_never_end(self, server, monkeypatch):
         monkeypatch.setattr(type(self), "requests", Ended(b"\x03"), raising=False)
         monkeypatch.setattr(type(self), "answers", LINES, raising=False)
-        with pytest.raises(pytest.fail.Exception, match=r"changes nothing.*missing: left, right.*`requests` and `answers`"):
+        with pytest.raises(
+            pytest.fail.Exception, match=r"changes nothing.*missing: left, right.*`requests` and `answers`"
+        ):
             await self.endures(lambda _, right: [right], "good", server, monkeypatch)
