@@ -43,7 +43,7 @@ CHAPTERS = {
         "docs/format",
         "gateway/README",
     ],
-    "Work on it": ["docs/plugins", "CONTRIBUTING", "tests/README", "SECURITY", "docs/decisions/*"],
+    "Work on it": ["docs/plugins", "docs/plugins-more", "CONTRIBUTING", "tests/README", "SECURITY", "docs/decisions/*"],
 }
 """The pages, without .md, in the order of a reader."""
 COPIED = ["LICENSE", "config.example.toml"]

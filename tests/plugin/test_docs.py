@@ -1,4 +1,4 @@
-"""docs/plugins.md shows code that works: it is what `plugin new` writes, whose tests pass (test_scaffold.py)."""
+"""docs/plugins.md and plugins-more.md show code that works: what `plugin new` writes, whose tests pass (test_scaffold.py)."""
 
 import re
 from pathlib import Path
@@ -11,18 +11,19 @@ import gateway.plugin
 from gateway.plugin.scaffold import write_scaffold
 
 REPOSITORY = Path(gateway.__file__).parents[1]
-PAGE = (REPOSITORY / "docs" / "plugins.md").read_text(encoding="utf-8")
+PAGE, MORE = ((REPOSITORY / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("plugins", "plugins-more"))
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+def blocks(language, page=PAGE):
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
 def test_the_code_shown_is_what_plugin_new_writes(tmp_path):
     write_scaffold("acme_scale", tmp_path)
     write_scaffold("acme_archive", tmp_path, "sink")
     written = ["acme_scale/__init__.py", "acme_scale/tests/test_acme_scale.py", "acme_archive/__init__.py"]
-    driver, pushed, its_test, plc, sink, service, watch = blocks("python")
+    driver, pushed, its_test, plc = blocks("python")
+    sink, service, watch = blocks("python", MORE)
     assert [driver, its_test, sink] == [(tmp_path / name).read_text() for name in written]
     assert "readings_of(device, found)" in pushed, "tests/plugin/test_pushed.py runs it"
     assert "BlockDriver[AcmePlcDevice, AcmePlcTag]" in plc, "tests/kit/test_block_driver.py runs it"
