@@ -4,6 +4,7 @@ import importlib.util
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
@@ -87,7 +88,10 @@ def _import(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        with warnings.catch_warnings():
+            # Every class has it from abc; as an option it is a number of a register, and works.
+            warnings.filterwarnings("ignore", 'Field name "register" in ".*" shadows an attribute', UserWarning)
+            spec.loader.exec_module(module)
     except BaseException:
         _forget(name)
         raise

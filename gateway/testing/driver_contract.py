@@ -336,6 +336,10 @@ class DriverContract(Contract):
                 yield line
             finally:
                 await self._in_time(line.close())
+        except BaseException as error:
+            if isinstance(link, TcpLink) and not link.dialled:
+                error.add_note("nobody has dialled the link: for a device by UDP override `link` with UdpLink")
+            raise
         finally:
             line.release()
 

@@ -62,6 +62,8 @@ class TcpLink:
         self._holder = socket.socket()
         """Bound to the port without listening, so that nobody else is given it while the link is cut."""
         self.held = False
+        self.dialled = False
+        """Whether anybody has ever come."""
         self._attack: Attack | None = None
 
     @property
@@ -132,6 +134,7 @@ class TcpLink:
         near = _End(self)
 
         def opened() -> None:
+            self.dialled = True
             if self._server is None:  # cut since the kernel took the connection
                 near.reset()
                 return

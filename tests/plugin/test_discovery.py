@@ -426,6 +426,15 @@ def installed(tmp_path, monkeypatch):
     return install
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_option_may_be_called_register(directory):
+    code = GOOD.replace("class Good(Driver[DeviceConfig, TagConfig])", "class Good(Driver[DeviceConfig, Word])")
+    word = "class Word(TagConfig):\n    register: int\n\n\n"
+    drop(directory, "registers.py", code.replace("class Good", word + "class Good"))
+    _, tag = option_types(Plugins([directory]).driver("registers"))
+    assert tag(register=7).register == 7
+
+
 @pytest.mark.parametrize("value", ["piped_lib", "piped_lib:Good"])
 def test_a_pip_installed_package_announces_its_plugin(installed, value, monkeypatch):
     monkeypatch.delitem(sys.modules, "piped_lib", raising=False)

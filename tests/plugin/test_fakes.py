@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from gateway.core.errors import PluginError
 from gateway.plugin import Device, DeviceConfig, DeviceEvent, Driver, Duration, Secret, TagConfig
-from gateway.testing import DriverContract, FakeLineHost, build_device
+from gateway.testing import DriverContract, FakeLineHost, TcpLink, build_device
 
 
 class VatDevice(DeviceConfig):
@@ -57,3 +57,16 @@ def test_events_that_the_gateway_would_not_take_are_refused():
 
 def test_a_host_of_a_test_has_a_folder_of_its_own():
     assert FakeLineHost().state_dir != FakeLineHost().state_dir
+
+
+async def test_a_link_that_nobody_dials_is_told_of():
+    class Suite(DriverContract):
+        driver = Vat
+
+        def device(self, port):
+            return device()
+
+    async with TcpLink(1) as link:
+        with pytest.raises(NotImplementedError) as told:
+            await Suite().test_scan_after_scan_answers(link)
+    assert "UdpLink" in told.value.__notes__[0]
