@@ -69,6 +69,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if isinstance(item, pytest.Function) and not item.get_closest_marker("system") and _uses_a_peer(item):
             item.add_marker("servers")
+        if item.nodeid.endswith("[uvloop]"):  # which keeps the signal to itself that would end a test that hangs
+            item.add_marker(pytest.mark.timeout(120, method="thread"))
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: (not item.nodeid.startswith(_LONG), not item.get_closest_marker("system")))
 
