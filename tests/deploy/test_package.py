@@ -15,11 +15,10 @@ from packaging.requirements import Requirement
 from gateway.cli.frame import COMMANDS
 
 from .conftest import CHECKOUT, architecture, build, distribution
+from .test_locked import LEFT_OUT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-LEFT_OUT = {"demo", "dev", "models", "parquet"}
-"""Extras that no package holds."""
 MAN = {"PATH": "/usr/bin:/bin", "MANWIDTH": "100", "LC_ALL": "C.UTF-8"}
 FOREIGN = {"amd64": "arm64", "arm64": "amd64"}
 MACHINES = {"amd64": 62, "arm64": 183}

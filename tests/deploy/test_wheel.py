@@ -76,4 +76,4 @@ def test_it_checks_the_demos_configuration(installed: Path, tmp_path: Path) -> N
     config = write(tmp_path, Ports(1883, 5020, 4840), sys.executable, "mosquitto")
     told = run(installed, "check", "--config", str(config))
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "2 devices, 17 tags, 1 sink, 1 model" in told.stdout
+    assert "3 devices, 25 tags, 1 sink, 1 model" in told.stdout
