@@ -30,7 +30,8 @@ RIGHTS = {
     "restore /srv/rights/none.tar.gz": ANY, "support-bundle /tmp/$USER-bundle.tar.gz": ANY,
     "selftest outbox --cycles 1 --dir /proc/none": ANY, "plugin list": "+++", "plugin new /proc/none/x": ANY,
     "upgrade /srv/rights/none.deb": "+--", "upgrade --resume": "+--", "help setup": "+++", "schema": "+++",
-    "batch list": "++-", "batch start B-1 --device mixer-1": "++-", "history import --device mixer-1 --from 2026-11-22": "+--",
+    "batch list": "++-", "batch start B-1 --device mixer-1": "++-",
+    "history import --device mixer-1 --from 2026-11-22": "+--",
 }  # fmt: skip
 """What each may, in the order of USERS: + has a right to it, whatever comes of it; - is refused. ANY has nothing to do with
 rights. Without a terminal."""
