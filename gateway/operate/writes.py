@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+import numpy as np
+
 from gateway.acquire.acquirer import Acquirer
 from gateway.config.base import TagConfig
 from gateway.config.mistakes import did_you_mean
@@ -224,7 +226,16 @@ def allowed(tag: Tag, value: Value) -> Value:
         raise GatewayError(f"{tag}: {value} is outside {config.min:g} to {config.max:g} {tag.unit}".rstrip())
     if "int" in tag.type and value != int(value):
         raise GatewayError(f"{tag} is a whole number; {value} is none")
+    if not _holds(tag.type, value):
+        raise GatewayError(f"{tag} is a {tag.type}, which does not hold {value:g}: mend its min and max")
     return int(value) if "int" in tag.type else float(value)
+
+
+def _holds(type_: str, value: float) -> bool:
+    """Whether a number can be one of this type at all: what a driver could not put into its request."""
+    if "int" in type_:
+        return int(np.iinfo(type_).min) <= value <= int(np.iinfo(type_).max)
+    return type_ != "float32" or abs(value) <= float(np.finfo(np.float32).max)
 
 
 def unscaled(config: TagConfig, value: Value) -> Value:
