@@ -51,12 +51,14 @@ Open = dict[str, dict[str, OpenPart]]
 """By device, and by part."""
 
 
-def write(path: Path, data: bytes) -> None:
-    """Replace the file. What the disk does not take is told in the log."""
+def write(path: Path, data: bytes) -> bool:
+    """Replace the file. What the disk does not take is told in the log. Whether it has taken it."""
     try:
         write_whole(path, data)
     except OSError as error:
         log.error("what devices work for is not kept for the next start", file=str(path), error=str(error))
+        return False
+    return True
 
 
 def content(open_parts: Mapping[str, Mapping[str, OpenPart]], ended: Iterable[EndedBatch]) -> bytes:

@@ -83,6 +83,8 @@ class Production:
         """What was told of, so that it is told once."""
         self._untold: list[Event] = []
         """Events of changes that are not on disk yet."""
+        self._kept = b""
+        """What the file holds, once we have written it."""
         self._changed = asyncio.Event()
         self._saving = asyncio.Lock()
         for device in self._open:
@@ -116,18 +118,23 @@ class Production:
                     )
 
     async def run(self) -> None:
-        """Keep what changes on disk, and tell it then, until cancelled."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
+        """Keep what changes on disk, and tell it then, until cancelled; also what has changed just before."""
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                await self.saved()
+        finally:
             await self.saved()
 
     async def saved(self) -> None:
         """Have all changes on disk, and told."""
         async with self._saving:
-            events, self._untold = self._untold, []
-            if events:
-                await asyncio.to_thread(open_work.write, self._path, open_work.content(self._open, self._ended))
+            count = len(self._untold)
+            data = open_work.content(self._open, self._ended)
+            if data != self._kept and await asyncio.to_thread(open_work.write, self._path, data):
+                self._kept = data
+            events, self._untold = self._untold[:count], self._untold[count:]
             for event in events:
                 self._events.append_event(event)
 
@@ -312,15 +319,14 @@ class Production:
             "opened_by": part.by,
             "since": part.since_ns // 1_000_000,
         }
-        if self._chatters(device, name, said):
-            self._changed.set()
-            return
-        self._tell("closed", device, said, message, context=before, **opened)
+        if not self._chatters(device, name, said):
+            self._tell("closed", device, said, message, context=before, **opened)
 
     def _stamp(self, device: str) -> None:
         parts = self._open.get(device, {})
         said: dict[str, Any] = {name: part.value for name, part in parts.items()}
         self._works.set(device, Context(**said, by=tuple((name, part.by) for name, part in parts.items())))
+        self._changed.set()
 
     def _resume(self, device: str, last_ns: int | None) -> None:
         """Tell that what was open is open again, and since when nothing was read."""

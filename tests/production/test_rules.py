@@ -1,5 +1,6 @@
 """Rules by tags, people and restarts: what is open, who has opened it, and what is told."""
 
+import asyncio
 import contextlib
 import random
 from pathlib import Path
@@ -228,6 +229,30 @@ async def test_a_rule_that_chatters_stamps_on_and_floods_nobody(tmp_path: Path) 
     assert [each[0] for each in await plant.told()] == ["closed", "opened"]
     plant.start()
     assert plant.work("br-1") == {"batch": "B-0"}
+
+
+async def test_what_a_chattering_rule_says_last_is_kept_though_it_is_not_told(tmp_path: Path) -> None:
+    plant = Plant(tmp_path, BATCH)
+    for number in range(1, 101):
+        plant.reads("br-1", batch_id=f"B-{number}")
+    await plant.told()
+    plant.reads("br-1", batch_id="B-last")
+    assert await plant.told() == []
+    plant.start()
+    assert plant.work("br-1") == {"batch": "B-last"}
+
+
+async def test_what_changes_just_before_the_stop_is_kept_and_told(tmp_path: Path) -> None:
+    plant = Plant(tmp_path, BATCH)
+    running = asyncio.create_task(plant.production.run())
+    await asyncio.sleep(0)
+    plant.reads("br-1", batch_id="B-1")
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [(each.state, each.detail.get("value")) for each in plant.events] == [("opened", "B-1")]
+    plant.start()
+    assert plant.work("br-1") == {"batch": "B-1"}
 
 
 def somebody_speaks(plant: Plant, chance: random.Random, name: str) -> None:
