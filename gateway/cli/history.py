@@ -32,22 +32,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     time_arguments.span(importing, "source time")
     importing.add_argument(
-        "--rate", type=_rate, default=2000, metavar="N", help="readings per second, or unlimited (default 2000)"
+        "--rate",
+        type=time_arguments.rate,
+        default=2000,
+        metavar="N",
+        help="readings per second, or unlimited (default 2000)",
     )
     importing.add_argument("--background", action="store_true", help="return at once; the gateway goes on")
     importing.add_argument("--cancel", action="store_true", help="end the import of this device that is under way")
-
-
-def _rate(text: str) -> float | None:
-    if text == "unlimited":
-        return None
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0.0
-    if not 0 < rate < float("inf"):
-        raise argparse.ArgumentTypeError(f"write a number of readings per second above 0, or unlimited, not {text!r}")
-    return rate
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ from typing import Any
 from gateway.cli.batch.batch_page import page
 from gateway.cli.batch.batch_report import gathered
 from gateway.cli.frame import shared
+from gateway.cli.frame.accounts import instant, remarks
 from gateway.cli.frame.asking import UNREACHABLE, ask
 from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
-from gateway.cli.frame.terminal import colour, count, fail, in_words, table
+from gateway.cli.frame.terminal import colour, fail, in_words, table
 from gateway.cli.frame.time_arguments import is_span, moment, span
 from gateway.core.context import WORK
 from gateway.core.topic import safe
@@ -101,10 +101,10 @@ def _report(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report, ensure_ascii=False, indent=2))
         return 1 if _lost(account) else 0
-    remarks = [line for device, of in account["devices"].items() for line in _remarks(device, of)]
+    remarked = [line for device, of in account["devices"].items() for line in remarks(device, of, "now")]
     out = args.out or Path(f"{safe(args.batch)}.html")
     try:
-        write_whole(out, page(report, _state(account), remarks).encode("utf-8", "replace"))
+        write_whole(out, page(report, _state(account), remarked).encode("utf-8", "replace"))
     except OSError as error:
         fail(in_words(error))
         return 1
@@ -141,7 +141,7 @@ def shown_lines(answer: Mapping[str, Any]) -> Iterator[str]:
     rows = [row for device, of in answer["devices"].items() for row in _rows(device, of)]
     yield from table([header, *rows], right=[1, 2, 4, 5, 6])
     for device, of in answer["devices"].items():
-        yield from (colour(f"  {line}", "yellow") for line in _remarks(device, of))
+        yield from (colour(f"  {line}", "yellow") for line in remarks(device, of, "now"))
 
 
 def _rows(device: str, of: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -152,23 +152,6 @@ def _rows(device: str, of: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             continue
         counts = (account["acknowledged"], account["pending"], sum(account["dropped"].values()))
         yield device, read, str(of["readings"]), sink, *map(str, counts), _moment(account["complete_to"])
-
-
-def _remarks(device: str, of: Mapping[str, Any]) -> Iterator[str]:
-    for sink, account in of["sinks"].items():
-        for reason, rows in account["dropped"].items():
-            yield f"{device}: {count(rows, 'reading')} will not be delivered to {sink}: {reason}"
-    if of["not_accepted"]:
-        yield f"{device}: {count(of['not_accepted'], 'reading')} not accepted"
-    if of["missed_polls"]:
-        yield f"{device}: {count(of['missed_polls'], 'poll')} left out, the one before was not answered yet"
-    for gap in of["gaps"]:
-        until = "now" if gap["to"] is None else _moment(gap["to"])
-        yield f"{device}: {gap['reason']}, from {_moment(gap['from'])} to {until}"
-    if of["interrupted"]:
-        yield f"{device}: cut short by a kill or a power cut; how much was read is not known"
-    if of["incomplete"]:
-        yield f"{device}: after that not all records could be read again"
 
 
 def _state(answer: Mapping[str, Any]) -> str:
@@ -197,6 +180,4 @@ def _who(part: Mapping[str, Any]) -> str:
 
 
 def _moment(milliseconds: int) -> str:
-    if not milliseconds:
-        return "-"
-    return datetime.fromtimestamp(milliseconds / 1000).strftime("%Y-%m-%d %H:%M:%S")
+    return instant(milliseconds) if milliseconds else "-"

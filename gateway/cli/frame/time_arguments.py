@@ -1,4 +1,4 @@
-"""Times on the command line: all commands read them alike."""
+"""Times on the command line, and how fast something goes: all commands read them alike."""
 
 import argparse
 import time
@@ -15,6 +15,19 @@ def moment(text: str) -> int:
         return max(EARLIEST, min(LATEST, parse_moment(text, time.time_ns())))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def rate(text: str) -> float | None:
+    """Readings per second, None for unlimited; the type of an argument."""
+    if text == "unlimited":
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"write a number of readings per second above 0, or unlimited, not {text!r}")
+    return number
 
 
 def span(parser: argparse.ArgumentParser, what: str) -> None:

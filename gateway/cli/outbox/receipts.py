@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from gateway.cli.frame.accounts import remarks
 from gateway.cli.frame.client import AnswerError, NoGatewayError, call, socket_path
 from gateway.cli.frame.places import at_state
 from gateway.cli.frame.progress import Bar
@@ -16,7 +17,6 @@ from gateway.cli.frame.terminal import colour, count, fail, in_words, joined, ta
 from gateway.cli.frame.time_arguments import is_span, span
 from gateway.core.errors import GatewayError
 from gateway.core.record import Lane
-from gateway.core.times import rfc3339
 from gateway.outbox.inspect import Checked, LogFiles, verify_receipts
 from gateway.outbox.receipts import kept
 
@@ -91,7 +91,8 @@ def _lines(receipts: Sequence[Receipt], found: Sequence[Checked] | None) -> Iter
         return
     yield from _table(receipts)
     for receipt in receipts:
-        yield from (colour(f"  {line}", "yellow") for line in _remarks(receipt))
+        said = f"{receipt['hour']} {receipt['device']}"
+        yield from (colour(f"  {line}", "yellow") for line in remarks(said, receipt, "its end"))
     if not all(receipt["sinks"] for receipt in receipts):
         yield "?: only the running gateway knows how far its sinks are"
     if found is not None:
@@ -133,28 +134,6 @@ def _state(receipt: Receipt) -> str:
 def _lost(receipt: Receipt) -> bool:
     """Whether readings of it are lost, to some sink or altogether."""
     return bool(receipt["not_accepted"] or any(sum(each["dropped"].values()) for each in receipt["sinks"].values()))
-
-
-def _remarks(receipt: Receipt) -> Iterator[str]:
-    said = f"{receipt['hour']} {receipt['device']}"
-    for sink, account in receipt["sinks"].items():
-        for reason, lost in account["dropped"].items():
-            yield f"{said}: {count(lost, 'reading')} will not be delivered to {sink}: {reason}"
-    if receipt["not_accepted"]:
-        yield f"{said}: {count(receipt['not_accepted'], 'reading')} not accepted"
-    if receipt["missed_polls"]:
-        yield f"{said}: {count(receipt['missed_polls'], 'poll')} left out, the one before was not answered yet"
-    for gap in receipt["gaps"]:
-        until = "its end" if gap["to"] is None else _time(gap["to"])
-        yield f"{said}: {gap['reason']}, from {_time(gap['from'])} to {until}"
-    if receipt["interrupted"]:
-        yield f"{said}: cut short by a kill or a power cut; how much was read is not known"
-    if receipt["incomplete"]:
-        yield f"{said}: after that not all records could be read again"
-
-
-def _time(ms: int) -> str:
-    return f"{rfc3339(ms * 1_000_000)[:19].replace('T', ' ')}Z"
 
 
 def _verdicts(receipts: Iterable[Receipt], found: Iterable[Checked]) -> Iterator[str]:

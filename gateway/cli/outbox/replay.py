@@ -31,22 +31,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="only readings and events of this device; * and ? allowed, may be repeated",
     )
     parser.add_argument(
-        "--rate", type=_rate, default=20_000, metavar="N", help="readings per second, or unlimited (default 20000)"
+        "--rate",
+        type=time_arguments.rate,
+        default=20_000,
+        metavar="N",
+        help="readings per second, or unlimited (default 20000)",
     )
     parser.add_argument("--background", action="store_true", help="return at once; the gateway goes on")
     parser.add_argument("--cancel", action="store_true", help="end the replay to this sink that is under way")
-
-
-def _rate(text: str) -> float | None:
-    if text == "unlimited":
-        return None
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0.0
-    if not 0 < rate < float("inf"):
-        raise argparse.ArgumentTypeError(f"write a number of readings per second above 0, or unlimited, not {text!r}")
-    return rate
 
 
 def run(args: argparse.Namespace) -> int:
