@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.core.context import WORK, Context
+from gateway.core.quality import HISTORICAL
 from gateway.core.readings import Readings
 from gateway.core.tag import Device
 
@@ -15,12 +16,15 @@ class Works:
         self._of: dict[str, Context] = {}
         self._stamped: dict[str, tuple[Device, Device]] = {}
         """By the device's name: it as it is configured, and in its present context."""
+        self._ever: set[str] = set()
+        """Devices that have worked for something since the start."""
 
     def set(self, device: str, work: Context) -> None:
         """From now on the device works for this; a context without work stands for nothing."""
         self._stamped.pop(device, None)
         if work.works:
             self._of[device] = work
+            self._ever.add(device)
         else:
             self._of.pop(device, None)
 
@@ -42,10 +46,14 @@ class Works:
         return known[1]
 
     def readings(self, readings: Readings) -> Readings:
-        """A block as it was taken just now, in the present context of its device."""
-        if not self._of:
+        """A block as it was taken just now, in the present context of its device; of what a device recorded earlier (flag
+        historical) nobody knows what it was for."""
+        if readings.device.name not in self._ever:
             return readings
-        device = self.device(readings.device)
+        if len(readings) and int(readings.quality[0]) & HISTORICAL:
+            device = readings.device.under(readings.device.context.at(_RECORDED))
+        else:
+            device = self.device(readings.device)
         return readings if device is readings.device else readings.under(device)
 
     def event(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -62,6 +70,7 @@ class Works:
 OF_WORK = "context"
 """Kind of the events that tell what opens and closes."""
 _NOTHING = Context()
+_RECORDED = Context(unknown="recorded by the device, and taken over later")
 
 
 def work_of(body: Mapping[str, Any]) -> Context:

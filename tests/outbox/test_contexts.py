@@ -8,8 +8,10 @@ import subprocess
 import sys
 import tracemalloc
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 
@@ -17,6 +19,7 @@ from gateway.cli.outbox.peek import plain
 from gateway.core.clock import FakeClock
 from gateway.core.context import Context
 from gateway.core.event import Event
+from gateway.core.quality import HISTORICAL
 from gateway.core.record import Kind, Lane, Record
 from gateway.core.tag import Device
 from gateway.encode import columns
@@ -67,6 +70,20 @@ async def test_a_record_says_the_work_that_its_device_had_and_who_said_so(log: L
     )
     assert plain(again[1])["said_by"] == {"batch": "rule 1"}
     assert again[1].readings.device is again[3].readings.device  # what is planned for a device is planned once
+    assert verify(LogFiles(log.directory), lambda _: None).problems == []
+
+
+async def test_what_a_device_recorded_earlier_is_given_to_no_batch_of_today(log: Log, context: Context) -> None:
+    async with log.opened() as outbox:
+        device, reader = outbox.bind(spec(), context), outbox.reader("central")
+        await fill(outbox, device, range(1))
+        outbox.works.set("press-1", work("B-1", "mixing"))
+        past = block(device, 1)
+        outbox.append(replace(past, quality=past.quality | np.uint32(HISTORICAL)))
+        outbox.append(block(device, 2))
+        records = await take(reader, 3)
+    assert worked(records) == worked(kept(log)) == [("", ""), ("", ""), ("B-1", "mixing")]
+    assert [bool(each.readings.device.context.unknown) for each in records if each.readings] == [False, True, False]
     assert verify(LogFiles(log.directory), lambda _: None).problems == []
 
 

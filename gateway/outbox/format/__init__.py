@@ -12,7 +12,7 @@ Knows nothing of threads, queues or sinks' links.
 from gateway.core.intervals import IntervalSet
 from gateway.outbox.format.bodies import body_of, encoded
 from gateway.outbox.format.clock_correction import ClockCorrections, read_synced, synced_path
-from gateway.outbox.format.contexts import ContextFrame, Contexts, read_work
+from gateway.outbox.format.contexts import UNKNOWN, ContextFrame, Contexts, read_work
 from gateway.outbox.format.cursor import LaneCursor, cursor_path, dump_cursor, read_cursor, sink_of
 from gateway.outbox.format.dead_letter import LETTER_AT_MOST, Letter, dump_letter, file_name, load_letter
 from gateway.outbox.format.definition import Definition, define, read_context, read_definition, unpacked
@@ -97,6 +97,7 @@ __all__ = [
     "SLOT_SIZE",
     "TRAILER_MAGIC",
     "TRAILER_SIZE",
+    "UNKNOWN",
     "WITH_CONTEXTS",
     "ClockCorrections",
     "ContextFrame",

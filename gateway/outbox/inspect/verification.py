@@ -22,6 +22,7 @@ from gateway.outbox.format import (
     SEGMENT_AT_MOST,
     TRAILER_MAGIC,
     TRAILER_SIZE,
+    UNKNOWN,
     Definition,
     Dictionary,
     FrameHeader,
@@ -202,7 +203,8 @@ class _Verification:
         except ValueError as error:
             self.problem(segment.path, place, f"number {head.seq} cannot be read: {error}")
             return
-        if record.readings is not None and (why := record.readings.device.context.unknown) and head.context:
+        if record.readings is not None and record.readings.device.context.unknown == UNKNOWN.unknown:
+            why = UNKNOWN.unknown
             self.problem(segment.path, place, f"number {head.seq}: what its device worked for is not known: {why}")
         if record.kind in (Kind.SKIP, Kind.LOSS) and record.body is not None:
             try:
