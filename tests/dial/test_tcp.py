@@ -23,6 +23,9 @@ from tests.peers.odd_servers import serving
 
 pytestmark = pytest.mark.timeout(120)
 
+NAME = "127.1"
+"""No address to us, so the proxy looks it up, and finds 127.0.0.1 on all machines; "localhost" is ::1 first on some."""
+
 
 @contextmanager
 def full(host: str, port: int) -> Iterator[None]:
@@ -277,7 +280,7 @@ async def reason(way: Route, host: str = "127.0.0.1", port: int = 1, timeout: fl
 async def test_through_tinyproxy_with_and_without_a_login(tmp_path: Path) -> None:
     async with greeter() as port:
         with tinyproxy(tmp_path) as proxy:
-            for host in ("127.0.0.1", "localhost"):
+            for host in ("127.0.0.1", NAME):
                 assert await said(await open_socket(host, port, through("http", proxy), 60)) == "127.0.0.1"
             assert "does not reach 127.0.0.1:1 (5" in str(await reason(through("http", proxy)))
         with tinyproxy(tmp_path, "BasicAuth gw secret") as proxy:
@@ -297,7 +300,7 @@ async def test_through_tinyproxy_with_and_without_a_login(tmp_path: Path) -> Non
 async def test_through_microsocks_with_and_without_a_login() -> None:
     async with greeter() as port:
         with microsocks() as proxy:
-            for host in ("127.0.0.1", "localhost"):
+            for host in ("127.0.0.1", NAME):
                 assert await said(await open_socket(host, port, through("socks5", proxy), 60)) == "127.0.0.1"
             away = await reason(through("socks5", proxy))
             assert not away.person
